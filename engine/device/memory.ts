@@ -1,0 +1,71 @@
+/** Room: engine/device. Every GPU buffer is created here, so that the bytes reported are the bytes allocated. */
+
+/** What a buffer holds; memory is reported by kind. */
+export type MemoryKind = 'weights' | 'trainables' | 'gradients' | 'optimizer' | 'activations' | 'state' | 'io';
+
+/** A range of a GPU buffer that holds one tensor. */
+export interface Storage {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** Allocates storage buffers and counts their bytes by kind, now and at the peak. */
+export class Memory {
+  readonly #device: GPUDevice;
+  readonly #live = new Map<GPUBuffer, MemoryKind>();
+  readonly #bytes = new Map<MemoryKind, number>();
+  #current = 0;
+  #peak = 0;
+  /** Buffers created since the start: a replayed step must not move this. */
+  created = 0;
+
+  constructor(device: GPUDevice) {
+    this.#device = device;
+  }
+
+  /** A zeroed storage buffer of at least `bytes` (rounded up to 4). */
+  allocate(bytes: number, kind: MemoryKind, label: string): GPUBuffer {
+    const size = Math.max(4, Math.ceil(bytes / 4) * 4);
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    const buffer = this.#device.createBuffer({ label, size, usage });
+    this.#live.set(buffer, kind);
+    this.#add(kind, size);
+    this.created++;
+    return buffer;
+  }
+
+  /** Destroys a buffer made by `allocate`; destroying twice is harmless. */
+  free(buffer: GPUBuffer): void {
+    const kind = this.#live.get(buffer);
+    if (kind === undefined) return;
+    this.#live.delete(buffer);
+    this.#add(kind, -buffer.size);
+    buffer.destroy();
+  }
+
+  #add(kind: MemoryKind, bytes: number): void {
+    this.#bytes.set(kind, (this.#bytes.get(kind) ?? 0) + bytes);
+    this.#current += bytes;
+    this.#peak = Math.max(this.#peak, this.#current);
+  }
+
+  /** Bytes allocated now. */
+  get current(): number {
+    return this.#current;
+  }
+
+  /** The most bytes allocated at any time since the start or `resetPeak`. */
+  get peak(): number {
+    return this.#peak;
+  }
+
+  resetPeak(): void {
+    this.#peak = this.#current;
+  }
+
+  /** Bytes allocated now, by kind. */
+  byKind(): Partial<Record<MemoryKind, number>> {
+    return Object.fromEntries([...this.#bytes].filter(([, bytes]) => bytes > 0));
+  }
+}

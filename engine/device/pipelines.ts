@@ -1,0 +1,44 @@
+/** Room: engine/device. Compute pipelines, one per distinct WGSL source. */
+import type { Kernel } from '../../kernels/kernel.ts';
+
+export class Pipelines {
+  readonly #device: GPUDevice;
+  readonly #cache = new Map<string, Promise<GPUComputePipeline>>();
+
+  constructor(device: GPUDevice) {
+    this.#device = device;
+  }
+
+  /** Pipelines compiled since the start. */
+  get built(): number {
+    return this.#cache.size;
+  }
+
+  /**
+   * The pipeline of a kernel, compiled at most once per source.
+   * @throws Error with the kernel's name, the compiler's message and the line it points at
+   */
+  get(kernel: Kernel): Promise<GPUComputePipeline> {
+    let pipeline = this.#cache.get(kernel.wgsl);
+    if (!pipeline) {
+      pipeline = this.#build(kernel);
+      this.#cache.set(kernel.wgsl, pipeline);
+    }
+    return pipeline;
+  }
+
+  async #build(kernel: Kernel): Promise<GPUComputePipeline> {
+    const module = this.#device.createShaderModule({ label: kernel.name, code: kernel.wgsl });
+    const info = await module.getCompilationInfo();
+    const fault = info.messages.find((m) => m.type === 'error');
+    if (fault) {
+      const line = kernel.wgsl.split('\n')[fault.lineNum - 1] ?? '';
+      throw new Error(`Kernel ${kernel.name} does not compile: ${fault.message} (line ${fault.lineNum}: ${line.trim()})`);
+    }
+    return this.#device.createComputePipelineAsync({
+      label: kernel.name,
+      layout: 'auto',
+      compute: { module, entryPoint: 'main' },
+    });
+  }
+}

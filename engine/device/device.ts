@@ -106,7 +106,7 @@ function readTraits(adapter: GPUAdapter, software: boolean): DeviceTraits {
   const { subgroupMinSize, subgroupMaxSize } = adapter.info;
   const fixed = adapter.features.has('subgroups') && subgroupMinSize === subgroupMaxSize;
   return {
-    subgroupSize: fixed ? subgroupMinSize : 0,
+    subgroupSize: fixed ? (subgroupMinSize ?? 0) : 0,
     f16: adapter.features.has('shader-f16'),
     software,
     maxStorageBuffers: adapter.limits.maxStorageBuffersPerShaderStage,

@@ -2,7 +2,7 @@
  * Room: kernels. A `Fragment` is straight-line elementwise WGSL: the body of an elementwise kernel, the epilogue of a
  * matmul, or the prologue of a reduction. The compiler's fusion writes fragments; kernel generators splice them in.
  */
-import type { DType } from './kernel.ts';
+import type { DType, Param } from './kernel.ts';
 
 /**
  * A tensor read by a fragment. With i the flat index of the element being computed, the element read is
@@ -34,6 +34,9 @@ export interface FragmentOutput {
  */
 export interface Fragment {
   readonly inputs: readonly FragmentInput[];
+  /** Numbers kept out of the text so that kernels which differ only by them share a pipeline; the host appends them to its
+   * uniform block and the body reads them as `p.<name>`. */
+  readonly params?: readonly Param[];
   readonly body: readonly string[];
   readonly outputs: readonly FragmentOutput[];
 }

@@ -1,0 +1,22 @@
+/**
+ * Writes the published splits `train/data/splits/<task>.json` from the installed packages:
+ * `npx tsx scripts/make-splits.ts`. Deterministic; run it again only when a task's text or its cleaning changes.
+ */
+import { rename, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { formatSplits, makeSplits } from '../train/data/splits.ts';
+import { rawItems, TASK_NAMES } from '../train/data/tasks.ts';
+
+for (const task of TASK_NAMES) {
+  const items = await rawItems(task);
+  const splits = makeSplits(items);
+  const path = fileURLToPath(new URL(`../train/data/splits/${task}.json`, import.meta.url));
+  await writeFile(`${path}.tmp`, formatSplits(splits));
+  await rename(`${path}.tmp`, path);
+  const { train, validation, test } = splits;
+  const kept = train.length + validation.length + test.length;
+  console.log(
+    `${task}: ${items.length} texts, ${items.length - kept} empty or near-duplicates; ` +
+      `train ${train.length}, validation ${validation.length}, test ${test.length}`,
+  );
+}

@@ -1,0 +1,54 @@
+/** Room: engine/graph. Reverse-mode differentiation, graph to graph: only cotangents that somebody asks for are built. */
+import { add, constant } from '../ops/elementwise.ts';
+import { sameShape, showShape } from './shape.ts';
+import type { Node, Tensor } from './tensor.ts';
+
+/**
+ * Gradients of a scalar with respect to tensors of its graph.
+ * @param loss shape []
+ * @param wrt any tensors, usually `variable.tensor`
+ * @returns one gradient per entry of `wrt`, of its shape; undefined where `loss` does not depend on it
+ * @throws Error where the path from `wrt` to `loss` passes an op without a vjp
+ */
+export function gradients(loss: Tensor, wrt: readonly Tensor[]): (Tensor | undefined)[] {
+  if (loss.size !== 1) throw new Error(`gradients: the loss must be a scalar, got ${showShape(loss.shape)}`);
+  const needed = dependents(loss, wrt);
+  const cotangents = new Map<Tensor, Tensor>([[loss, constant(1, loss.shape)]]);
+  const order = [...needed].sort((a, b) => b.id - a.id);
+  for (const node of order) {
+    const incoming = node.outputs.map((output) => cotangents.get(output));
+    if (node.inputs.length === 0 || incoming.every((c) => c === undefined)) continue;
+    const asked = node.inputs.map((input) => needed.has(input.node));
+    if (!asked.includes(true)) continue;
+    if (!node.op.vjp) throw new Error(`gradients: op ${node.op.name} is not differentiable`);
+    const outgoing = node.op.vjp(node, incoming, asked);
+    node.inputs.forEach((input, i) => {
+      const cotangent = outgoing[i];
+      if (!cotangent || !asked[i]) return;
+      if (!sameShape(cotangent.shape, input.shape)) {
+        throw new Error(`vjp of ${node.op.name} gave ${showShape(cotangent.shape)} for input ${i} of ${showShape(input.shape)}`);
+      }
+      const sofar = cotangents.get(input);
+      cotangents.set(input, sofar ? add(sofar, cotangent) : cotangent);
+    });
+  }
+  return wrt.map((tensor) => cotangents.get(tensor));
+}
+
+/** Nodes on a path from `wrt` to `loss`. */
+function dependents(loss: Tensor, wrt: readonly Tensor[]): Set<Node> {
+  const targets = new Set(wrt.map((t) => t.node));
+  const state = new Map<Node, boolean>();
+  const stack: Node[] = [loss.node];
+  while (stack.length > 0) {
+    const node = stack[stack.length - 1] as Node;
+    const pending = node.inputs.filter((input) => !state.has(input.node));
+    if (pending.length > 0 && !state.has(node)) {
+      stack.push(...pending.map((input) => input.node));
+      continue;
+    }
+    stack.pop();
+    state.set(node, targets.has(node) || node.inputs.some((input) => state.get(input.node) === true));
+  }
+  return new Set([...state].filter(([, depends]) => depends).map(([node]) => node));
+}

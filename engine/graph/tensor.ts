@@ -1,0 +1,96 @@
+/**
+ * Room: engine/graph. Lazy tensors: calling an op only records a node. `compile` turns the nodes behind some results into a
+ * program; autograd walks them and records more.
+ */
+import type { DeviceTraits, DType, Kernel, Param } from '../../kernels/kernel.ts';
+import type { Fragment } from '../../kernels/fragment.ts';
+import { showShape, sizeOf, type Shape } from './shape.ts';
+
+let nextId = 0;
+
+/** One value of the graph: output `index` of `node`. Immutable. */
+export class Tensor {
+  readonly node: Node;
+  readonly index: number;
+  readonly shape: Shape;
+  readonly dtype: DType;
+
+  constructor(node: Node, index: number, shape: Shape, dtype: DType) {
+    this.node = node;
+    this.index = index;
+    this.shape = shape;
+    this.dtype = dtype;
+  }
+
+  /** Number of elements. */
+  get size(): number {
+    return sizeOf(this.shape);
+  }
+
+  toString(): string {
+    return `${this.node.op.name}#${this.node.id} ${this.dtype}${showShape(this.shape)}`;
+  }
+}
+
+/** An application of an op. Ids grow, so id order is a valid execution order. */
+export interface Node<A = unknown> {
+  readonly id: number;
+  readonly op: Op<A>;
+  readonly inputs: readonly Tensor[];
+  readonly attrs: A;
+  readonly outputs: readonly Tensor[];
+}
+
+/** A WGSL expression of an elementwise op and the uniforms it needs. */
+export interface ElementExpression {
+  readonly text: string;
+  readonly params?: readonly Param[];
+}
+
+/**
+ * How the compiler executes an op:
+ * - `leaf`: has no inputs; its data is bound from outside (variables, program inputs) or inlined (constants)
+ * - `view`: same bytes, another shape
+ * - `elementwise`: may be fused with its neighbours
+ * - `anchor`: a kernel of its own that takes elementwise work along (matmul: epilogue; reduction: prologue)
+ * - `kernel`: a kernel of its own
+ */
+export type Lowering<A> =
+  | { readonly kind: 'leaf' }
+  | { readonly kind: 'view' }
+  | { readonly kind: 'elementwise'; expression(args: readonly string[], node: Node<A>, uid: string): ElementExpression }
+  | { readonly kind: 'anchor'; readonly takes: 'epilogue' | 'prologue'; kernel(node: Node<A>, fused: Fragment | undefined, traits: DeviceTraits): Kernel }
+  | { readonly kind: 'kernel'; kernel(node: Node<A>, traits: DeviceTraits): Kernel };
+
+/** Cotangents of a node's outputs; undefined where nothing flows back. */
+export type Cotangents = readonly (Tensor | undefined)[];
+
+/** One operation: how it runs and how gradients pass through it. */
+export interface Op<A = unknown> {
+  readonly name: string;
+  readonly lowering: Lowering<A>;
+  /**
+   * Vector-Jacobian product: cotangents of the outputs → cotangents of the inputs, as new graph.
+   * `needs[i]` is false where input i's cotangent is not asked for; it may then be left undefined.
+   * Absent where the op is not differentiable.
+   */
+  readonly vjp?: (node: Node<A>, cotangents: Cotangents, needs: readonly boolean[]) => Cotangents;
+}
+
+/** Records a node with one output. */
+export function emit<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A, shape: Shape, dtype: DType = 'f32'): Tensor {
+  return emitMany(op, inputs, attrs, [{ shape, dtype }])[0] as Tensor;
+}
+
+/** Records a node with several outputs. */
+export function emitMany<A>(
+  op: Op<A>,
+  inputs: readonly Tensor[],
+  attrs: A,
+  outputs: readonly { shape: Shape; dtype?: DType }[],
+): Tensor[] {
+  const tensors: Tensor[] = [];
+  const node = { id: nextId++, op, inputs, attrs, outputs: tensors } as Node<A>;
+  for (const [i, o] of outputs.entries()) tensors.push(new Tensor(node as Node, i, o.shape, o.dtype ?? 'f32'));
+  return tensors;
+}

@@ -1,0 +1,55 @@
+/** Room: engine/ops. Transposition, slices and casts: one strided copy. */
+import { stridedCopy } from '../../kernels/copy.ts';
+import type { DType } from '../../kernels/kernel.ts';
+import { sizeOf, type Shape } from '../graph/shape.ts';
+import { emit, type Op, type Tensor } from '../graph/tensor.ts';
+
+interface CopyAttrs {
+  readonly shape: Shape;
+  readonly inStrides: readonly number[];
+  readonly inOffset: number;
+  readonly from: DType;
+  readonly to: DType;
+  /** Records the vjp; undefined for a copy that is not differentiable. */
+  readonly back?: (dy: Tensor) => Tensor;
+}
+
+const copyOp: Op<CopyAttrs> = {
+  name: 'strided_copy',
+  lowering: { kind: 'kernel', kernel: ({ attrs }) => stridedCopy(attrs) },
+  vjp: ({ attrs }, [dy]) => {
+    if (!dy) return [undefined];
+    if (!attrs.back) throw new Error('this copy is not differentiable');
+    return [attrs.back(dy)];
+  },
+};
+
+/** Elements from one element of each dimension to the next, in row-major order. */
+function stridesOf(shape: Shape): number[] {
+  return shape.map((_, i) => sizeOf(shape.slice(i + 1)));
+}
+
+/** The dimensions in another order, e.g. `permute(x, [1, 0])` for a transposed matrix. */
+export function permute(x: Tensor, order: readonly number[]): Tensor {
+  const strides = stridesOf(x.shape);
+  const shape = order.map((d) => x.shape[d] ?? 1);
+  const inverse = order.map((_, d) => order.indexOf(d));
+  const back = (dy: Tensor): Tensor => permute(dy, inverse);
+  const inStrides = order.map((d) => strides[d] ?? 1);
+  return emit(copyOp, [x], { shape, inStrides, inOffset: 0, from: x.dtype, to: x.dtype, back }, shape, x.dtype);
+}
+
+/** Elements start … start + length − 1 of one dimension. Not differentiable. */
+export function slice(x: Tensor, dimension: number, start: number, length: number): Tensor {
+  const inStrides = stridesOf(x.shape);
+  const shape = x.shape.map((n, d) => (d === dimension ? length : n));
+  const attrs = { shape, inStrides, inOffset: start * (inStrides[dimension] ?? 1), from: x.dtype, to: x.dtype };
+  return emit(copyOp, [x], attrs, shape, x.dtype);
+}
+
+/** The same values in another storage type. */
+export function cast(x: Tensor, dtype: DType): Tensor {
+  if (x.dtype === dtype) return x;
+  const attrs = { shape: x.shape, inStrides: stridesOf(x.shape), inOffset: 0, from: x.dtype, to: dtype };
+  return emit(copyOp, [x], { ...attrs, back: (dy) => dy }, x.shape, dtype);
+}

@@ -1,0 +1,215 @@
+/**
+ * Room: engine/ops. The table of elementwise ops: each row is a WGSL expression and its vjp. Operands broadcast; the
+ * compiler fuses whole chains into one kernel, so nothing here costs a pass over memory by itself.
+ */
+import { broadcastPattern, broadcastShapes, type Shape } from '../graph/shape.ts';
+import { emit, type ElementExpression, type Node, type Op, type Tensor } from '../graph/tensor.ts';
+import { sumTo } from './reduce.ts';
+
+type Operand = Tensor | number;
+
+const constantOp: Op<number> = {
+  name: 'constant',
+  lowering: { kind: 'elementwise', expression: (_, node) => ({ text: `V(${literal(node.attrs)})` }) },
+};
+
+/** A number as a tensor; it is written into the kernels that read it. */
+export function constant(value: number, shape: Shape = []): Tensor {
+  return emit(constantOp, [], value, shape);
+}
+
+/** The number of a constant tensor, if it is one. */
+export function constantValue(tensor: Tensor): number | undefined {
+  return (tensor.node.op as Op) === constantOp ? (tensor.node.attrs as number) : undefined;
+}
+
+function literal(value: number): string {
+  if (!Number.isFinite(value)) throw new Error(`constant: ${value} cannot be written into a kernel`);
+  const text = Math.fround(value).toPrecision(9);
+  return /[.e]/.test(text) ? text : `${text}.0`;
+}
+
+type UnaryVjp = (dy: Tensor, x: Tensor, y: Tensor) => Tensor;
+
+function unary(name: string, text: (x: string) => string, vjp: UnaryVjp | undefined): (x: Tensor) => Tensor {
+  const op: Op<undefined> = {
+    name,
+    lowering: { kind: 'elementwise', expression: ([x]) => ({ text: text(x as string) }) },
+    ...(vjp && {
+      vjp: ({ inputs: [x], outputs: [y] }: Node<undefined>, [dy]) => [dy && vjp(dy, x as Tensor, y as Tensor)],
+    }),
+  };
+  return (x) => emit(op, [x], undefined, x.shape);
+}
+
+type BinaryVjp = (dy: Tensor, a: Tensor, b: Tensor, y: Tensor) => readonly [() => Tensor, () => Tensor];
+
+function binary(name: string, text: (a: string, b: string) => string, vjp?: BinaryVjp): (a: Operand, b: Operand) => Tensor {
+  const op: Op<undefined> = {
+    name,
+    lowering: { kind: 'elementwise', expression: ([a, b]) => ({ text: text(a as string, b as string) }) },
+    ...(vjp && {
+      vjp: (node: Node<undefined>, [dy]: readonly (Tensor | undefined)[], needs: readonly boolean[]) => {
+        if (!dy) return [];
+        const [a, b] = node.inputs as [Tensor, Tensor];
+        const [da, db] = vjp(dy, a, b, node.outputs[0] as Tensor);
+        return [needs[0] ? sumTo(da(), a.shape) : undefined, needs[1] ? sumTo(db(), b.shape) : undefined];
+      },
+    }),
+  };
+  return (x, y) => {
+    const a = typeof x === 'number' ? constant(x) : x;
+    const b = typeof y === 'number' ? constant(y) : y;
+    const shape = broadcastShapes(a.shape, b.shape);
+    broadcastPattern(a.shape, shape);
+    broadcastPattern(b.shape, shape);
+    return emit(op, [a, b], undefined, shape);
+  };
+}
+
+export const add = binary(
+  'add',
+  (a, b) => `${a} + ${b}`,
+  (dy) => [() => dy, () => dy],
+);
+export const sub = binary(
+  'sub',
+  (a, b) => `${a} - ${b}`,
+  (dy) => [() => dy, () => neg(dy)],
+);
+export const mul = binary(
+  'mul',
+  (a, b) => `${a} * ${b}`,
+  (dy, a, b) => [() => mul(dy, b), () => mul(dy, a)],
+);
+export const div = binary(
+  'div',
+  (a, b) => `${a} / ${b}`,
+  (dy, _, b, y) => [() => div(dy, b), () => neg(div(mul(dy, y), b))],
+);
+export const maximum = binary(
+  'maximum',
+  (a, b) => `max(${a}, ${b})`,
+  (dy, a, b) => [() => mul(dy, greaterEqual(a, b)), () => mul(dy, greaterEqual(b, a))],
+);
+export const minimum = binary(
+  'minimum',
+  (a, b) => `min(${a}, ${b})`,
+  (dy, a, b) => [() => mul(dy, greaterEqual(b, a)), () => mul(dy, greaterEqual(a, b))],
+);
+/** 1 where a ≥ b, else 0. Not differentiable. */
+export const greaterEqual = binary('greater_equal', (a, b) => `select(V(0.0), V(1.0), ${a} >= ${b})`);
+/** 1 where a = b, else 0. Not differentiable. */
+export const equal = binary('equal', (a, b) => `select(V(0.0), V(1.0), ${a} == ${b})`);
+
+export const neg = unary(
+  'neg',
+  (x) => `-${x}`,
+  (dy) => neg(dy),
+);
+export const exp = unary(
+  'exp',
+  (x) => `exp(${x})`,
+  (dy, _, y) => mul(dy, y),
+);
+export const log = unary(
+  'log',
+  (x) => `log(${x})`,
+  (dy, x) => div(dy, x),
+);
+export const sqrt = unary(
+  'sqrt',
+  (x) => `sqrt(${x})`,
+  (dy, _, y) => div(dy, mul(y, 2)),
+);
+export const square = unary(
+  'square',
+  (x) => `${x} * ${x}`,
+  (dy, x) => mul(dy, mul(x, 2)),
+);
+/** −1, 0 or 1. Not differentiable. */
+export const sign = unary('sign', (x) => `sign(${x})`, undefined);
+/** |x|, with subgradient 0 at 0. */
+export const abs = unary(
+  'abs',
+  (x) => `abs(${x})`,
+  (dy, x) => mul(dy, sign(x)),
+);
+export const tanh = unary(
+  'tanh',
+  (x) => `tanh_safe(${x})`,
+  (dy, _, y) => mul(dy, sub(1, square(y))),
+);
+export const relu = unary(
+  'relu',
+  (x) => `max(${x}, V(0.0))`,
+  (dy, x) => mul(dy, step(x)),
+);
+/** 1 where x > 0, else 0: the derivative of relu. Not differentiable. */
+const step = unary('step', (x) => `select(V(0.0), V(1.0), ${x} > V(0.0))`, undefined);
+/** GELU by the error function: x·Φ(x) (Hendrycks & Gimpel 2016; Hugging Face `gelu`). */
+export const gelu = unary(
+  'gelu',
+  (x) => `gelu_erf(${x})`,
+  (dy, x) => mul(dy, geluGrad(x)),
+);
+const geluGrad = unary('gelu_grad', (x) => `gelu_erf_grad(${x})`, undefined);
+/** GELU by the tanh approximation (Hugging Face `gelu_new`, `gelu_pytorch_tanh`). */
+export const geluTanh = unary(
+  'gelu_tanh',
+  (x) => `gelu_tanh(${x})`,
+  (dy, x) => mul(dy, geluTanhGrad(x)),
+);
+const geluTanhGrad = unary('gelu_tanh_grad', (x) => `gelu_tanh_grad(${x})`, undefined);
+/** x, or 0 where x is NaN or infinite. Not differentiable. */
+export const finiteOrZero = unary('finite_or_zero', (x) => `select(V(0.0), ${x}, abs(${x}) <= V(3.4e38))`, undefined);
+/** 1 where x is NaN or infinite, else 0. Not differentiable. */
+export const isNonFinite = unary('is_non_finite', (x) => `select(V(1.0), V(0.0), abs(${x}) <= V(3.4e38))`, undefined);
+/** x itself under a new name: a copy, where one is needed. */
+export const identity = unary(
+  'identity',
+  (x) => x,
+  (dy) => dy,
+);
+/** x as a constant for gradients: nothing flows back. */
+export const stopGradient = unary('stop_gradient', (x) => x, undefined);
+
+/** Two-way choice by a 0/1 condition: condition ? a : b. No gradient flows to the condition. */
+export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
+  return add(mul(condition, a), mul(sub(1, condition), b));
+}
+
+/** The four-lane random state of a step: `seed` and `step` are u32 tensors of one element. */
+export interface RandomState {
+  readonly seed: Tensor;
+  readonly step: Tensor;
+}
+
+interface DropoutAttrs {
+  readonly rate: number;
+  readonly stream: number;
+}
+
+const dropoutOp: Op<DropoutAttrs> = {
+  name: 'dropout',
+  lowering: {
+    kind: 'elementwise',
+    expression: ([x, seed, step], { attrs }, uid): ElementExpression => ({
+      text: `${x} * dropout_scale(index, ${seed}_u, ${step}_u, p.stream_${uid}, p.rate_${uid})`,
+      params: [
+        { name: `stream_${uid}`, type: 'u32', value: attrs.stream },
+        { name: `rate_${uid}`, type: 'f32', value: attrs.rate },
+      ],
+    }),
+  },
+  vjp: (node, [dy]) => [dy && emit(dropoutOp, [dy, ...node.inputs.slice(1)], node.attrs, dy.shape)],
+};
+
+/**
+ * Inverted dropout: each element is 0 with probability `rate`, else divided by 1 − rate. The pattern is Philox 4x32-10 of
+ * (seed, step, stream, element), so the backward pass draws it again instead of storing it, and a resumed run repeats it.
+ * @param stream tells the dropouts of one step apart
+ */
+export function dropout(x: Tensor, rate: number, stream: number, { seed, step }: RandomState): Tensor {
+  return rate === 0 ? x : emit(dropoutOp, [x, seed, step], { rate, stream }, x.shape);
+}

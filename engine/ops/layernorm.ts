@@ -1,0 +1,52 @@
+/** Room: engine/ops. Layer normalisation over the last dimension (Ba et al. 2016). */
+import * as kernels from '../../kernels/layernorm.ts';
+import { showShape } from '../graph/shape.ts';
+import { emit, emitMany, type Op, type Tensor } from '../graph/tensor.ts';
+import { sumCols } from './reduce.ts';
+
+interface NormAttrs {
+  readonly rows: number;
+  readonly cols: number;
+  readonly eps: number;
+}
+
+const layerNormOp: Op<NormAttrs> = {
+  name: 'layer_norm',
+  lowering: { kind: 'kernel', kernel: ({ attrs }) => kernels.layerNorm(attrs) },
+  vjp: ({ attrs, inputs }, [dy], needs) => {
+    if (!dy) return [];
+    const [x, gamma] = inputs as [Tensor, Tensor, Tensor];
+    if (!needs[1] && !needs[2]) return [emit(backwardOp, [x, gamma, dy], attrs, x.shape)];
+    const parts = kernels.layerNormParts(attrs.rows);
+    const [dx, dGamma, dBeta] = emitMany(backwardParamsOp, [x, gamma, dy], { ...attrs, parts }, [
+      { shape: x.shape },
+      { shape: [parts, attrs.cols] },
+      { shape: [parts, attrs.cols] },
+    ]) as [Tensor, Tensor, Tensor];
+    return [dx, sumCols(dGamma, parts, attrs.cols), sumCols(dBeta, parts, attrs.cols)];
+  },
+};
+
+const backwardOp: Op<NormAttrs> = {
+  name: 'layer_norm_backward',
+  lowering: { kind: 'kernel', kernel: ({ attrs }) => kernels.layerNormBackward(attrs) },
+};
+
+const backwardParamsOp: Op<NormAttrs & { readonly parts: number }> = {
+  name: 'layer_norm_backward_params',
+  lowering: { kind: 'kernel', kernel: ({ attrs }) => kernels.layerNormBackwardParams(attrs) },
+};
+
+/**
+ * (x − mean) / √(variance + eps) · gamma + beta over the last dimension. Statistics are recomputed in the backward pass.
+ * @param x [..., n]
+ * @param gamma [n]
+ * @param beta [n]
+ */
+export function layerNorm(x: Tensor, gamma: Tensor, beta: Tensor, eps: number): Tensor {
+  const cols = x.shape[x.shape.length - 1] ?? 1;
+  if (gamma.size !== cols || beta.size !== cols) {
+    throw new Error(`layerNorm: weights ${showShape(gamma.shape)}, ${showShape(beta.shape)} do not fit ${showShape(x.shape)}`);
+  }
+  return emit(layerNormOp, [x, gamma, beta], { rows: x.size / cols, cols, eps }, x.shape);
+}

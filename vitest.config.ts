@@ -1,0 +1,12 @@
+/** Tests run in their own processes (each opens a device of its own), two at a time: a software adapter uses every core. */
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+});

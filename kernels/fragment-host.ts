@@ -46,7 +46,11 @@ export function hostFragment(fragment: Fragment, options: HostOptions): HostedFr
   const stored = result === 'store' ? outputs : [];
   for (const output of stored) checkInPlace(output, inputs, options.size);
   const contiguous = inputs.filter((_, i) => loads[i]?.contiguous).map((input) => input.name);
-  const arguments_ = ['index: u32', ...(options.cols ? ['row: u32', 'col: u32'] : []), ...(options.acc ? ['acc: V'] : [])];
+  const arguments_ = [
+    'index: u32',
+    ...(options.cols ? ['row: u32', 'col: u32'] : []),
+    ...(options.acc ? ['acc: V'] : []),
+  ];
   const end =
     result === 'store'
       ? stored.map((o) => `store_${o.name}(index${vector ? ' / 4u' : ''}, ${o.value});`)

@@ -26,9 +26,17 @@ export class Memory {
 
   /** A zeroed storage buffer of at least `bytes` (rounded up to 4). */
   allocate(bytes: number, kind: MemoryKind, label: string): GPUBuffer {
+    return this.#create(bytes, kind, label, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC);
+  }
+
+  /** A buffer for uniform blocks. */
+  allocateUniform(bytes: number, label: string): GPUBuffer {
+    return this.#create(bytes, 'io', label, GPUBufferUsage.UNIFORM);
+  }
+
+  #create(bytes: number, kind: MemoryKind, label: string, usage: number): GPUBuffer {
     const size = Math.max(4, Math.ceil(bytes / 4) * 4);
-    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    const buffer = this.#device.createBuffer({ label, size, usage });
+    const buffer = this.#device.createBuffer({ label, size, usage: usage | GPUBufferUsage.COPY_DST });
     this.#live.set(buffer, kind);
     this.#add(kind, size);
     this.created++;

@@ -1,7 +1,7 @@
 /** Room: engine/ops. Fused scaled-dot-product attention; no [seq, seq] buffer exists in either direction. */
 import * as kernels from '../../kernels/attention.ts';
 import { showShape } from '../graph/shape.ts';
-import { emit, emitMany, type Op, type Tensor } from '../graph/tensor.ts';
+import { emitMany, type Op, type Tensor } from '../graph/tensor.ts';
 
 /** Sizes of one attention. Queries, keys and values are [batch·seq, heads·headDim] as the projections write them. */
 export interface AttentionSpec {

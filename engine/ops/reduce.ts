@@ -2,7 +2,7 @@
 import { colParts, reduceCols, reduceColsPartial, reduceRows } from '../../kernels/reduce.ts';
 import type { Fragment } from '../../kernels/fragment.ts';
 import { sameShape, sizeOf, type Shape } from '../graph/shape.ts';
-import { emit, type Node, type Op, type Tensor } from '../graph/tensor.ts';
+import { emit, type Op, type Tensor } from '../graph/tensor.ts';
 import { reshape } from './leaf.ts';
 
 interface Matrix {
@@ -11,8 +11,8 @@ interface Matrix {
 }
 
 /** What a reduction sums where nothing was fused into it: its input as it is. */
-export function identityFragment(node: Node<unknown>): Fragment {
-  const x = node.inputs[0] as Tensor;
+function identityFragment({ inputs }: { readonly inputs: readonly Tensor[] }): Fragment {
+  const x = inputs[0] as Tensor;
   return {
     inputs: [{ name: 'x', dtype: x.dtype, inner: 1, count: x.size }],
     body: [],

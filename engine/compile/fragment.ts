@@ -1,0 +1,58 @@
+/** Room: engine/compile. Writes the elementwise part of a step as a kernel fragment. */
+import type { Fragment, FragmentInput } from '../../kernels/fragment.ts';
+import type { Param } from '../../kernels/kernel.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import { broadcastPattern } from '../graph/shape.ts';
+import type { TracedGraph } from './graph.ts';
+import { loadsOf, takes, type Load, type Step } from './fuse.ts';
+
+/** A fragment and the tensors its inputs and outputs stand for, in order. */
+export interface BoundFragment {
+  readonly fragment: Fragment;
+  readonly loads: readonly Load[];
+  readonly outputs: readonly Tensor[];
+}
+
+/**
+ * @param inPlace root tensor of an output → root tensor of the load whose memory it takes over
+ */
+export function fragmentOf(graph: TracedGraph, step: Step, inPlace: ReadonlyMap<Tensor, Tensor>): BoundFragment {
+  const loads = loadsOf(graph, step);
+  const names = new Map<Tensor, string>();
+  if (step.anchor && takes(step.anchor) === 'epilogue') names.set(step.anchor.outputs[0] as Tensor, 'acc');
+  const inputs = loads.map(({ root, inner, count }, i): FragmentInput => ({ name: `x${i}`, dtype: root.dtype, inner, count }));
+  const nameOf = (input: Tensor, target: Tensor): string => {
+    const root = graph.root(input);
+    const known = names.get(root);
+    if (known !== undefined) return known;
+    const { inner, count } = target.size === 1 ? { inner: 1, count: 1 } : broadcastPattern(input.shape, target.shape);
+    return `x${loads.findIndex((l) => l.root === root && l.inner === inner && l.count === count)}`;
+  };
+  const params: Param[] = [];
+  const body = step.body.map((node, i) => {
+    const output = node.outputs[0] as Tensor;
+    if (node.op.lowering.kind !== 'elementwise') throw new Error(`${node.op.name} is not elementwise`);
+    const args = node.inputs.map((input) => nameOf(input, output));
+    const { text, params: own = [] } = node.op.lowering.expression(args, node, String(i));
+    params.push(...own);
+    names.set(output, `v${i}`);
+    return `let v${i} = ${text};`;
+  });
+  const prologue = step.anchor && takes(step.anchor) === 'prologue' ? (step.anchor.inputs[0] as Tensor) : undefined;
+  const outputs = prologue ? [graph.root(prologue)] : step.outputs;
+  return {
+    loads,
+    outputs,
+    fragment: {
+      inputs,
+      params,
+      body,
+      outputs: outputs.map((output, i) => {
+        const source = inPlace.get(output);
+        const input = source && inputs[loads.findIndex((load) => load.root === source)];
+        const value = prologue ? nameOf(prologue, prologue) : (names.get(output) as string);
+        return { name: `y${i}`, dtype: output.dtype, value, ...(input && { inPlaceOf: input.name }) };
+      }),
+    },
+  };
+}

@@ -1,0 +1,207 @@
+/**
+ * Room: engine/compile. Fusion: partitions the graph into steps, each one kernel. Elementwise nodes join the step that reads
+ * them, then whole steps join the product or elementwise step that feeds them.
+ */
+import { broadcastPattern, type BroadcastPattern } from '../graph/shape.ts';
+import { constantValue } from '../ops/elementwise.ts';
+import type { Node, Tensor } from '../graph/tensor.ts';
+import { packOf, type TracedGraph } from './graph.ts';
+
+/** One kernel: an anchor (product, reduction or any other kernel), elementwise nodes around it, or elementwise nodes alone. */
+export interface Step {
+  readonly anchor?: Node;
+  /** Elementwise nodes in execution order. */
+  body: Node[];
+  /** Root tensors written to memory. */
+  outputs: Tensor[];
+}
+
+/** A tensor read by the elementwise part of a step. */
+export interface Load extends BroadcastPattern {
+  readonly root: Tensor;
+}
+
+/** Elements of the space the elementwise part of a step runs over. */
+export function spaceOf(step: Step): number {
+  if (step.anchor && takes(step.anchor) === 'prologue') return (step.anchor.inputs[0] as Tensor).size;
+  return ((step.body[step.body.length - 1] ?? step.anchor)?.outputs[0] as Tensor).size;
+}
+
+export function takes(node: Node): 'epilogue' | 'prologue' | undefined {
+  return node.op.lowering.kind === 'anchor' ? node.op.lowering.takes : undefined;
+}
+
+/** What the elementwise part reads from memory, in first-use order. The anchor's own result is not a load. */
+export function loadsOf(graph: TracedGraph, step: Step): Load[] {
+  const inside = new Set(step.body.flatMap((node) => node.outputs));
+  const epilogueOf = step.anchor && takes(step.anchor) === 'epilogue' ? step.anchor : undefined;
+  const loads: Load[] = [];
+  const read = (input: Tensor, target: Tensor): void => {
+    const root = graph.root(input);
+    if (inside.has(root) || root.node === epilogueOf) return;
+    const pattern = target.size === 1 ? { inner: 1, count: 1 } : broadcastPattern(input.shape, target.shape);
+    const same = (l: Load): boolean => l.root === root && l.inner === pattern.inner && l.count === pattern.count;
+    if (!loads.some(same)) loads.push({ root, ...pattern });
+  };
+  for (const node of step.body) for (const input of node.inputs) read(input, node.outputs[0] as Tensor);
+  if (step.anchor && takes(step.anchor) === 'prologue') {
+    const [x] = step.anchor.inputs as [Tensor];
+    read(x, x);
+  }
+  return loads;
+}
+
+/** Root tensors bound by the anchor itself. */
+export function operandsOf(graph: TracedGraph, step: Step): Tensor[] {
+  if (!step.anchor || takes(step.anchor) === 'prologue') return [];
+  return step.anchor.inputs.map((input) => graph.root(input));
+}
+
+export function fuse(graph: TracedGraph, maxBindings: number): Step[] {
+  return new Fusion(graph, maxBindings).run();
+}
+
+class Fusion {
+  readonly #graph: TracedGraph;
+  readonly #maxBindings: number;
+  readonly #kept: Set<Tensor>;
+  /** Steps a node is part of; a constant may be part of many. */
+  readonly #stepsOf = new Map<Node, Set<Step>>();
+  #steps: Step[] = [];
+
+  constructor(graph: TracedGraph, maxBindings: number) {
+    this.#graph = graph;
+    this.#maxBindings = maxBindings;
+    this.#kept = graph.kept();
+  }
+
+  run(): Step[] {
+    for (const node of [...this.#graph.nodes].reverse()) this.#place(node);
+    this.#steps.reverse();
+    for (const step of [...this.#steps]) this.#joinProducers(step);
+    return this.#steps;
+  }
+
+  #place(node: Node): void {
+    const { kind } = node.op.lowering;
+    if (kind === 'leaf' || kind === 'view') return;
+    const readers = kind === 'elementwise' ? this.#readers(node) : undefined;
+    if (readers && (readers.size === 1 || this.#isFree(node)) && this.#joinReaders(node, readers)) return;
+    const step: Step =
+      kind === 'elementwise'
+        ? { body: [node], outputs: [node.outputs[0] as Tensor] }
+        : { anchor: node, body: [], outputs: [...node.outputs] };
+    this.#steps.push(step);
+    this.#stepsOf.set(node, new Set([step]));
+  }
+
+  /** The steps that could compute `node` for themselves, or undefined where its value must be in memory. */
+  #readers(node: Node): Set<Step> | undefined {
+    const output = node.outputs[0] as Tensor;
+    if (this.#kept.has(output)) return undefined;
+    const readers = new Set<Step>();
+    for (const user of this.#graph.users(output)) {
+      if (packOf(user.outputs[0] as Tensor)) return undefined;
+      const prologue = takes(user) === 'prologue';
+      if (user.op.lowering.kind !== 'elementwise' && !prologue) return undefined;
+      const space = prologue ? (user.inputs[0] as Tensor).size : (user.outputs[0] as Tensor).size;
+      if (output.size !== space && output.size !== 1) return undefined;
+      for (const step of this.#stepsOf.get(user) ?? []) readers.add(step);
+    }
+    return readers;
+  }
+
+  /** Costs nothing to compute again: a number, or the same element under another shape. */
+  #isFree(node: Node): boolean {
+    return constantValue(node.outputs[0] as Tensor) !== undefined || node.op.name === 'expand';
+  }
+
+  #joinReaders(node: Node, readers: Set<Step>): boolean {
+    const joined = [...readers].map((step) => ({ step, body: [node, ...step.body] }));
+    if (!joined.every(({ step, body }) => this.#isLegal({ ...step, body }))) return false;
+    for (const { step, body } of joined) step.body = body;
+    this.#stepsOf.set(node, readers);
+    return true;
+  }
+
+  /** Bindings fit, and no buffer would be bound twice. */
+  #isLegal(step: Step): boolean {
+    const bound = [...loadsOf(this.#graph, step).map((load) => load.root), ...operandsOf(this.#graph, step)];
+    if (new Set(bound).size !== bound.length) return false;
+    return bound.length + step.outputs.length <= this.#maxBindings;
+  }
+
+  /** Appends an elementwise step to the step that produces one of its inputs, as long as one will take it. */
+  #joinProducers(step: Step): void {
+    if (step.anchor) return;
+    let current = step;
+    for (;;) {
+      const producer = this.#producers(current).find((p) => this.#tryJoin(p, current));
+      if (!producer) return;
+      current = producer;
+      if (current.anchor) return;
+    }
+  }
+
+  #producers(step: Step): Step[] {
+    const space = spaceOf(step);
+    const full = loadsOf(this.#graph, step).filter((load) => load.inner === 1 && load.count === space);
+    const producers = full.flatMap((load) => [...(this.#stepsOf.get(load.root.node) ?? [])]);
+    const fitting = producers.filter((p) => p !== step && (p.anchor ? takes(p.anchor) === 'epilogue' : spaceOf(p) === space));
+    return fitting.sort((a, b) => Number(b.anchor !== undefined) - Number(a.anchor !== undefined) || this.#last(b) - this.#last(a));
+  }
+
+  #last(step: Step): number {
+    return Math.max(...[...step.body, ...(step.anchor ? [step.anchor] : [])].map((node) => this.#graph.rank(node)));
+  }
+
+  #tryJoin(producer: Step, step: Step): boolean {
+    if (this.#reaches(producer, step)) return false;
+    const body = [...new Set([...producer.body, ...step.body])].sort((a, b) => this.#graph.rank(a) - this.#graph.rank(b));
+    const merged: Step = { ...producer, body, outputs: [] };
+    const members = new Set<Node>([...body, ...(producer.anchor ? [producer.anchor] : [])]);
+    merged.outputs = [...producer.outputs, ...step.outputs].filter((output) => this.#isReadOutside(output, members));
+    if (!this.#isLegal(merged)) return false;
+    Object.assign(producer, merged);
+    for (const node of step.body) {
+      const steps = this.#stepsOf.get(node);
+      steps?.delete(step);
+      steps?.add(producer);
+    }
+    this.#steps = this.#steps.filter((s) => s !== step);
+    return true;
+  }
+
+  #isReadOutside(output: Tensor, members: Set<Node>): boolean {
+    if (this.#kept.has(output)) return true;
+    return this.#graph.users(output).some((user) => !members.has(user) || (this.#stepsOf.get(user)?.size ?? 1) > 1);
+  }
+
+  /** Whether something `step` reads, other than from `producer` itself, waits for `producer`: joining them would be a cycle. */
+  #reaches(producer: Step, step: Step): boolean {
+    const seen = new Set<Step>([step]);
+    const stack = this.#inputSteps(step).filter((s) => s !== producer);
+    for (const start of stack) seen.add(start);
+    while (stack.length > 0) {
+      for (const input of this.#inputSteps(stack.pop() as Step)) {
+        if (input === producer) return true;
+        if (!seen.has(input)) {
+          seen.add(input);
+          stack.push(input);
+        }
+      }
+    }
+    return false;
+  }
+
+  #inputSteps(step: Step): Step[] {
+    const roots = [...loadsOf(this.#graph, step).map((load) => load.root), ...operandsOf(this.#graph, step)];
+    return roots.flatMap((root) => this.#producersOf(root));
+  }
+
+  #producersOf(root: Tensor): Step[] {
+    if (packOf(root)) return root.node.inputs.flatMap((part) => this.#producersOf(this.#graph.root(part)));
+    for (const step of this.#stepsOf.get(root.node) ?? []) if (step.outputs.includes(root)) return [step];
+    return [];
+  }
+}

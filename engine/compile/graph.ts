@@ -1,0 +1,129 @@
+/**
+ * Room: engine/compile. The part of the graph behind some results, with views seen through: who produces a value, who reads
+ * it, in which order. Rewrites replace values here; the recorded graph itself never changes.
+ */
+import { packOp, type PackAttrs } from '../ops/pack.ts';
+import type { Resident } from '../ops/leaf.ts';
+import type { Node, Op, Tensor } from '../graph/tensor.ts';
+
+/** New data for resident memory, stored when the program runs. */
+export interface Update {
+  readonly target: Resident;
+  readonly value: Tensor;
+}
+
+/** A value must exist in memory when the program ends. */
+export interface Results {
+  readonly outputs: readonly Tensor[];
+  readonly updates: readonly Update[];
+}
+
+export class TracedGraph {
+  readonly results: Results;
+  readonly #replaced = new Map<Tensor, Tensor>();
+  #nodes: Node[] = [];
+  #users = new Map<Tensor, Node[]>();
+  #rank = new Map<Node, number>();
+
+  constructor(results: Results) {
+    this.results = results;
+    this.refresh();
+  }
+
+  /** Nodes in execution order, views left out. */
+  get nodes(): readonly Node[] {
+    return this.#nodes;
+  }
+
+  /** The tensor whose bytes `tensor` is: through views and replacements. */
+  root(tensor: Tensor): Tensor {
+    let t = tensor;
+    for (;;) {
+      const replacement = this.#replaced.get(t);
+      if (replacement) t = replacement;
+      else if (t.node.op.lowering.kind === 'view' && !packOf(t)) t = t.node.inputs[0] as Tensor;
+      else return t;
+    }
+  }
+
+  /** Nodes that read a root tensor, once each. */
+  users(root: Tensor): readonly Node[] {
+    return this.#users.get(root) ?? [];
+  }
+
+  /** Position in the execution order. */
+  rank(node: Node): number {
+    return this.#rank.get(node) ?? -1;
+  }
+
+  /** Root tensors that must be in memory when the program ends. */
+  kept(): Set<Tensor> {
+    const kept = [...this.results.outputs, ...this.results.updates.map((u) => u.value)];
+    return new Set(kept.map((t) => this.root(t)));
+  }
+
+  /** Lets every reader of `from` read `to`; call `refresh` when a batch of replacements is complete. */
+  replace(from: Tensor, to: Tensor): void {
+    this.#replaced.set(from, to);
+  }
+
+  /** Recomputes nodes, order and users after replacements. */
+  refresh(): void {
+    this.#nodes = [];
+    this.#users = new Map();
+    this.#rank = new Map();
+    const visited = new Set<Node>();
+    const stack = [...this.kept()].map((t) => ({ node: t.node, entered: false })).reverse();
+    while (stack.length > 0) {
+      const top = stack[stack.length - 1] as { node: Node; entered: boolean };
+      if (visited.has(top.node)) {
+        stack.pop();
+      } else if (top.entered) {
+        stack.pop();
+        visited.add(top.node);
+        this.#nodes.push(top.node);
+      } else {
+        top.entered = true;
+        const inputs = top.node.inputs.map((t) => this.root(t).node).filter((n) => !visited.has(n));
+        stack.push(...inputs.map((node) => ({ node, entered: false })).reverse());
+      }
+    }
+    this.#order();
+  }
+
+  /** Recording order, which follows the program's text; replacements made later stand where they are first needed. */
+  #order(): void {
+    const key = new Map<Node, number>();
+    this.#nodes.forEach((node, i) => key.set(node, i));
+    const recorded = new Map<Node, number>();
+    for (const node of this.#nodes) {
+      const inputs = node.inputs.map((t) => recorded.get(this.root(t).node) ?? 0);
+      recorded.set(node, Math.max(this.#position(node), ...inputs.map((i) => i + 1e-6)));
+    }
+    this.#nodes.sort((a, b) => recorded.get(a)! - recorded.get(b)! || key.get(a)! - key.get(b)!);
+    this.#nodes.forEach((node, i) => {
+      this.#rank.set(node, i);
+      for (const root of new Set(node.inputs.map((t) => this.root(t)))) {
+        const users = this.#users.get(root);
+        if (users) users.push(node);
+        else this.#users.set(root, [node]);
+      }
+    });
+  }
+
+  readonly #standsFor = new Map<Node, number>();
+
+  #position(node: Node): number {
+    return this.#standsFor.get(node) ?? node.id;
+  }
+
+  /** Orders a replacement node as if it had been recorded where `original` was. */
+  standIn(node: Node, original: Node): void {
+    this.#standsFor.set(node, this.#position(original));
+  }
+}
+
+/** Where a packed tensor lies, if `tensor` is one. */
+export function packOf(tensor: Tensor): PackAttrs | undefined {
+  return (tensor.node.op as Op) === packOp ? (tensor.node.attrs as PackAttrs) : undefined;
+}

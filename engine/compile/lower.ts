@@ -1,0 +1,50 @@
+/** Room: engine/compile. Turns a planned step into its kernel and the places its bindings stand for. */
+import { elementwise } from '../../kernels/elementwise.ts';
+import type { DeviceTraits, Kernel } from '../../kernels/kernel.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import { fragmentOf } from './fragment.ts';
+import { operandsOf, spaceOf, takes, type Step } from './fuse.ts';
+import type { TracedGraph } from './graph.ts';
+
+/** A kernel and the root tensor behind each of its bindings, in order. */
+export interface Dispatch {
+  readonly kernel: Kernel;
+  readonly bound: readonly Tensor[];
+}
+
+export function lower(
+  graph: TracedGraph,
+  step: Step,
+  inPlace: ReadonlyMap<Tensor, Tensor>,
+  traits: DeviceTraits,
+): Dispatch {
+  const dispatch = lowerStep(graph, step, inPlace, traits);
+  if (dispatch.kernel.bindings.length !== dispatch.bound.length) {
+    const names = dispatch.kernel.bindings.map((b) => b.name).join(', ');
+    throw new Error(`${dispatch.kernel.name} declares bindings ${names}, the step has ${dispatch.bound.length}`);
+  }
+  return dispatch;
+}
+
+function lowerStep(
+  graph: TracedGraph,
+  step: Step,
+  inPlace: ReadonlyMap<Tensor, Tensor>,
+  traits: DeviceTraits,
+): Dispatch {
+  const { anchor } = step;
+  const operands = operandsOf(graph, step);
+  if (anchor?.op.lowering.kind === 'kernel') {
+    return { kernel: anchor.op.lowering.kernel(anchor, traits), bound: [...operands, ...step.outputs] };
+  }
+  const { fragment, loads, outputs } = fragmentOf(graph, step, inPlace);
+  const read = loads.map((load) => load.root);
+  if (anchor?.op.lowering.kind === 'anchor') {
+    const fused = step.body.length > 0 ? fragment : undefined;
+    const kernel = anchor.op.lowering.kernel(anchor, fused, traits);
+    if (takes(anchor) === 'prologue') return { kernel, bound: [...read, ...step.outputs] };
+    return { kernel, bound: [...operands, ...read, ...outputs.filter((o) => !inPlace.has(o))] };
+  }
+  const kernel = elementwise(spaceOf(step), fragment, traits);
+  return { kernel, bound: [...read, ...outputs.filter((o) => !inPlace.has(o))] };
+}

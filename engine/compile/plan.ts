@@ -1,0 +1,140 @@
+/**
+ * Room: engine/compile. Memory planning: every intermediate gets an offset in one arena, reused as soon as its last reader
+ * has run, and taken over in place where that reader computes a tensor of the same size element by element.
+ */
+import { BYTES } from '../../kernels/kernel.ts';
+import type { Storage } from '../device/memory.ts';
+import { inputNameOf, residentOf } from '../ops/leaf.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import { packOf, type TracedGraph } from './graph.ts';
+import { loadsOf, spaceOf, takes, type Step } from './fuse.ts';
+import { readsOf } from './schedule.ts';
+
+/** Where a root tensor lies. */
+export type Place =
+  | { readonly kind: 'arena'; readonly block: Block }
+  | { readonly kind: 'resident'; readonly storage: Storage }
+  | { readonly kind: 'input'; readonly name: string };
+
+/** A range of the arena, held from the step `start` to the step `end` inclusive. */
+export interface Block {
+  readonly bytes: number;
+  readonly start: number;
+  end: number;
+  offset: number;
+}
+
+export interface MemoryPlan {
+  readonly places: ReadonlyMap<Tensor, Place>;
+  /** Per step: output → load whose memory it takes over. */
+  readonly inPlace: readonly ReadonlyMap<Tensor, Tensor>[];
+  readonly arenaBytes: number;
+  /** Bytes in use while each step runs. */
+  readonly timeline: readonly number[];
+}
+
+export function planMemory(graph: TracedGraph, steps: readonly Step[], alignment: number): MemoryPlan {
+  const lastUse = lastUses(graph, steps);
+  const places = fixedPlaces(graph, steps);
+  const blocks: Block[] = [];
+  const inPlace = steps.map((step, time) => {
+    const taken = new Map<Tensor, Tensor>();
+    for (const output of step.outputs) {
+      const source = reusable(graph, step, output, time, { places, lastUse, taken });
+      if (source) taken.set(output, source);
+      if (places.has(output)) continue;
+      const end = lastUse.get(output) ?? time;
+      const held = source && places.get(source);
+      if (held?.kind === 'arena') {
+        held.block.end = Math.max(held.block.end, end);
+        places.set(output, held);
+      } else {
+        const bytes = Math.ceil((output.size * BYTES[output.dtype]) / alignment) * alignment;
+        const block: Block = { bytes, start: time, end, offset: 0 };
+        blocks.push(block);
+        places.set(output, { kind: 'arena', block });
+      }
+    }
+    return taken;
+  });
+  return { places, inPlace, arenaBytes: assignOffsets(blocks), timeline: timelineOf(blocks, steps.length) };
+}
+
+/** Step index of the last reader of each root; kept tensors outlive all steps. */
+function lastUses(graph: TracedGraph, steps: readonly Step[]): Map<Tensor, number> {
+  const last = new Map<Tensor, number>();
+  steps.forEach((step, time) => {
+    for (const root of readsOf(graph, step)) last.set(root, time);
+  });
+  for (const root of graph.kept()) last.set(root, steps.length);
+  return last;
+}
+
+/** Leaves, updates and packed parts lie where they must. */
+function fixedPlaces(graph: TracedGraph, steps: readonly Step[]): Map<Tensor, Place> {
+  const places = new Map<Tensor, Place>();
+  for (const root of new Set(steps.flatMap((step) => readsOf(graph, step)).concat([...graph.kept()]))) {
+    const resident = residentOf(root);
+    const input = inputNameOf(root);
+    const packed = packOf(root);
+    if (resident) places.set(root, { kind: 'resident', storage: resident.storage });
+    if (input !== undefined) places.set(root, { kind: 'input', name: input });
+    if (packed) {
+      const { buffer, offset, bytes } = packed.into.storage;
+      places.set(root, { kind: 'resident', storage: { buffer, offset, bytes } });
+      root.node.inputs.forEach((input, i) => {
+        const part = graph.root(input);
+        const start = offset + (packed.offsets[i] as number) * 4;
+        places.set(part, { kind: 'resident', storage: { buffer, offset: start, bytes: part.size * 4 } });
+      });
+    }
+  }
+  for (const { target, value } of graph.results.updates) {
+    places.set(graph.root(value), { kind: 'resident', storage: target.storage });
+  }
+  return places;
+}
+
+interface PlanState {
+  readonly places: ReadonlyMap<Tensor, Place>;
+  readonly lastUse: ReadonlyMap<Tensor, number>;
+  readonly taken: ReadonlyMap<Tensor, Tensor>;
+}
+
+/** A load of `step` that `output` may overwrite element by element. */
+function reusable(graph: TracedGraph, step: Step, output: Tensor, time: number, state: PlanState): Tensor | undefined {
+  if ((step.anchor && takes(step.anchor) !== 'epilogue') || output.size !== spaceOf(step)) return undefined;
+  const destination = state.places.get(output);
+  const claimed = new Set(state.taken.values());
+  return loadsOf(graph, step).find(({ root, inner, count }) => {
+    const place = state.places.get(root);
+    if (inner !== 1 || count !== output.size || root.dtype !== output.dtype || claimed.has(root) || !place) return false;
+    if (destination?.kind === 'resident') {
+      const { buffer, offset } = destination.storage;
+      return place.kind === 'resident' && place.storage.buffer === buffer && place.storage.offset === offset;
+    }
+    return destination === undefined && place.kind === 'arena' && state.lastUse.get(root) === time;
+  })?.root;
+}
+
+/** Greedy by size: the largest block first, each at the lowest offset free for its whole life (Pisarchyk & Lee 2020). */
+function assignOffsets(blocks: readonly Block[]): number {
+  const placed: Block[] = [];
+  for (const block of [...blocks].sort((a, b) => b.bytes - a.bytes || a.start - b.start)) {
+    const rivals = placed.filter((p) => p.start <= block.end && block.start <= p.end).sort((a, b) => a.offset - b.offset);
+    let offset = 0;
+    for (const rival of rivals) {
+      if (offset + block.bytes <= rival.offset) break;
+      offset = Math.max(offset, rival.offset + rival.bytes);
+    }
+    block.offset = offset;
+    placed.push(block);
+  }
+  return placed.reduce((peak, b) => Math.max(peak, b.offset + b.bytes), 0);
+}
+
+function timelineOf(blocks: readonly Block[], steps: number): number[] {
+  return Array.from({ length: steps }, (_, time) =>
+    blocks.reduce((sum, b) => sum + (b.start <= time && time <= b.end ? b.bytes : 0), 0),
+  );
+}

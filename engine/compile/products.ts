@@ -1,0 +1,74 @@
+/**
+ * Room: engine/compile. Rewrite: a sum of matrix products becomes one product kernel with several terms. It turns
+ * x·Wᵀ + t·Bᵀ (a linear layer with LoRA) and dy·W + dt·A (its input gradient) into one pass each.
+ */
+import { add } from '../ops/elementwise.ts';
+import { matmulOp, type MatmulAttrs } from '../ops/matmul.ts';
+import { reshape } from '../ops/leaf.ts';
+import { emit, type Node, type Op, type Tensor } from '../graph/tensor.ts';
+import type { TracedGraph } from './graph.ts';
+
+/** Terms of one kernel. More would unroll the kernel's inner loop more often: shader compile time grows, speed does not. */
+const MAX_TERMS = 2;
+
+const addOp = add(0, 0).node.op;
+
+/** Merges sums of products in place. */
+export function mergeProducts(graph: TracedGraph): void {
+  const kept = graph.kept();
+  const inner = new Set<Node>();
+  for (const node of [...graph.nodes].reverse()) {
+    if (node.op !== addOp || inner.has(node)) continue;
+    const leaves = flatten(graph, node, kept, inner);
+    const products = leaves.filter((leaf) => isSingleUseProduct(graph, leaf, node, kept));
+    if (products.length < 2) continue;
+    const merged = chunk(products, MAX_TERMS).map((group) => combine(graph, group));
+    const others = leaves.filter((leaf) => !products.includes(leaf));
+    const output = node.outputs[0] as Tensor;
+    const total = [...merged, ...others].map((t) => reshape(t, output.shape)).reduce((sum, t) => linkedAdd(graph, sum, t, node));
+    graph.replace(output, total);
+  }
+  graph.refresh();
+}
+
+function linkedAdd(graph: TracedGraph, a: Tensor, b: Tensor, original: Node): Tensor {
+  const sum = add(a, b);
+  graph.standIn(sum.node, original);
+  return sum;
+}
+
+/** Addends of a tree of additions whose partial sums nobody else reads. */
+function flatten(graph: TracedGraph, node: Node, kept: Set<Tensor>, inner: Set<Node>): Tensor[] {
+  return node.inputs.flatMap((input) => {
+    const root = graph.root(input);
+    const mergeable = root.node.op === addOp && root.size === node.outputs[0]?.size && graph.users(root).length === 1;
+    if (!mergeable || kept.has(root)) return [input];
+    inner.add(root.node);
+    return flatten(graph, root.node, kept, inner);
+  });
+}
+
+function isSingleUseProduct(graph: TracedGraph, leaf: Tensor, sum: Node, kept: Set<Tensor>): boolean {
+  const root = graph.root(leaf);
+  if ((root.node.op as Op) !== (matmulOp as Op) || root.size !== sum.outputs[0]?.size) return false;
+  const attrs = root.node.attrs as MatmulAttrs;
+  return attrs.terms.length === 1 && graph.users(root).length === 1 && !kept.has(root);
+}
+
+function chunk<T>(items: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size));
+}
+
+/** One product node with the terms of several; they must agree on m and n, else the first stands alone. */
+function combine(graph: TracedGraph, leaves: readonly Tensor[]): Tensor {
+  const nodes = leaves.map((leaf) => graph.root(leaf).node as Node<MatmulAttrs>);
+  const first = nodes[0] as Node<MatmulAttrs>;
+  if (nodes.length === 1) return leaves[0] as Tensor;
+  const { m, n } = first.attrs;
+  const fitting = nodes.every((node) => node.attrs.m === m && node.attrs.n === n);
+  if (!fitting) return leaves.reduce((a, b) => linkedAdd(graph, a, b, first as Node));
+  const inputs = nodes.flatMap((node) => node.inputs);
+  const sum = emit(matmulOp, inputs, { m, n, terms: nodes.flatMap((node) => node.attrs.terms) }, [m, n]);
+  graph.standIn(sum.node, nodes[nodes.length - 1] as Node);
+  return sum;
+}

@@ -1,0 +1,201 @@
+/**
+ * Room: engine/compile. A compiled graph: kernels, buffers and bind groups are made once; a run only writes the inputs and
+ * encodes the dispatches.
+ */
+import { BYTES, packParams, type DType } from '../../kernels/kernel.ts';
+import type { Arena } from '../device/arena.ts';
+import type { Storage } from '../device/memory.ts';
+import type { Shape } from '../graph/shape.ts';
+import { sizeOf } from '../graph/shape.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import type { Engine, HostArray } from '../engine.ts';
+import { fuse } from './fuse.ts';
+import { TracedGraph, type Results } from './graph.ts';
+import { lower, type Dispatch } from './lower.ts';
+import { planMemory, type Place } from './plan.ts';
+import { mergeProducts } from './products.ts';
+import { schedule } from './schedule.ts';
+
+export interface InputSpec {
+  readonly shape: Shape;
+  readonly dtype: DType;
+}
+
+/** What a program needs besides the variables it reads. */
+export interface ProgramMemory {
+  /** Bytes of the arena while the program runs. */
+  readonly activations: number;
+  /** Bytes of its inputs and uniforms. */
+  readonly io: number;
+  /** Arena bytes in use at each dispatch. */
+  readonly timeline: readonly number[];
+}
+
+const ARENA_ALIGNMENT = 256;
+
+export class Program {
+  readonly name: string;
+  readonly dispatches: readonly Dispatch[];
+  readonly memory: ProgramMemory;
+  readonly #engine: Engine;
+  readonly #pipelines: readonly GPUComputePipeline[];
+  readonly #places: ReadonlyMap<Tensor, Place>;
+  readonly #inputs: ReadonlyMap<string, { spec: InputSpec; buffer: GPUBuffer }>;
+  readonly #outputs: ReadonlyMap<string, Tensor>;
+  readonly #uniforms: GPUBuffer;
+  readonly #uniformOffsets: readonly number[];
+  readonly #arena: Arena;
+  #bindGroups: GPUBindGroup[] = [];
+  #arenaVersion = -1;
+
+  private constructor(parts: ProgramParts) {
+    this.name = parts.name;
+    this.dispatches = parts.dispatches;
+    this.#engine = parts.engine;
+    this.#pipelines = parts.pipelines;
+    this.#places = parts.places;
+    this.#outputs = parts.outputs;
+    this.#arena = parts.engine.arena;
+    this.#inputs = allocateInputs(parts.engine, parts.name, parts.inputs);
+    const { buffer, offsets } = uploadUniforms(parts.engine, parts.name, parts.dispatches);
+    this.#uniforms = buffer;
+    this.#uniformOffsets = offsets;
+    this.memory = {
+      activations: parts.arenaBytes,
+      io: [...this.#inputs.values()].reduce((sum, { buffer: b }) => sum + b.size, this.#uniforms.size),
+      timeline: parts.timeline,
+    };
+    this.#arena.reserve(parts.arenaBytes);
+  }
+
+  /** Compiles the graph behind `outputs` and `updates`. */
+  static async build(
+    engine: Engine,
+    name: string,
+    inputs: Readonly<Record<string, InputSpec>>,
+    outputs: Readonly<Record<string, Tensor>>,
+    updates: Results['updates'],
+  ): Promise<Program> {
+    const graph = new TracedGraph({ outputs: Object.values(outputs), updates });
+    mergeProducts(graph);
+    const steps = schedule(graph, fuse(graph, engine.traits.maxStorageBuffers));
+    const plan = planMemory(graph, steps, ARENA_ALIGNMENT);
+    const dispatches = steps.map((step, i) => lower(graph, step, plan.inPlace[i] ?? new Map(), engine.traits));
+    const pipelines = await Promise.all(dispatches.map(({ kernel }) => engine.pipelines.get(kernel)));
+    const roots = new Map(Object.entries(outputs).map(([key, tensor]) => [key, graph.root(tensor)]));
+    const { places, arenaBytes, timeline } = plan;
+    return new Program({ engine, name, inputs, outputs: roots, dispatches, pipelines, places, arenaBytes, timeline });
+  }
+
+  /**
+   * Writes the inputs and enqueues one run. Returns at once; read results with `read`.
+   * @throws Error naming the program and input where one is missing or has the wrong length
+   */
+  run(inputs: Readonly<Record<string, HostArray>> = {}): void {
+    this.#engine.check();
+    const { device } = this.#engine;
+    for (const [name, { spec, buffer }] of this.#inputs) {
+      const data = inputs[name];
+      if (data?.length !== sizeOf(spec.shape)) {
+        throw new Error(`${this.name}: input ${name} needs ${sizeOf(spec.shape)} values, got ${data?.length ?? 'none'}`);
+      }
+      device.queue.writeBuffer(buffer, 0, data.buffer, data.byteOffset, data.byteLength);
+    }
+    if (this.#arenaVersion !== this.#arena.version) this.#bind();
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    this.dispatches.forEach(({ kernel }, i) => {
+      pass.setPipeline(this.#pipelines[i] as GPUComputePipeline);
+      pass.setBindGroup(0, this.#bindGroups[i] as GPUBindGroup);
+      pass.dispatchWorkgroups(...kernel.workgroups);
+    });
+    pass.end();
+    device.queue.submit([encoder.finish()]);
+  }
+
+  /** The named output of the latest run, as f32 (or the integers it holds). Waits for the device. */
+  async read(name: string): Promise<Float32Array<ArrayBuffer>> {
+    const tensor = this.#outputs.get(name);
+    if (!tensor) throw new Error(`${this.name}: no output ${name}`);
+    return this.#engine.readStorage(this.#storageOf(tensor), tensor.dtype);
+  }
+
+  /** Frees what the program owns; variables stay. */
+  dispose(): void {
+    for (const { buffer } of this.#inputs.values()) this.#engine.memory.free(buffer);
+    this.#engine.memory.free(this.#uniforms);
+  }
+
+  #storageOf(tensor: Tensor): Storage {
+    const bytes = tensor.size * BYTES[tensor.dtype];
+    const place = this.#places.get(tensor);
+    if (place?.kind === 'resident') return place.storage;
+    if (place?.kind === 'arena') return { buffer: this.#arena.buffer, offset: place.block.offset, bytes };
+    const input = place && this.#inputs.get(place.name);
+    if (!input) throw new Error(`${this.name}: ${tensor.toString()} has no place in memory`);
+    return { buffer: input.buffer, offset: 0, bytes };
+  }
+
+  #bind(): void {
+    const { device } = this.#engine;
+    this.#bindGroups = this.dispatches.map(({ kernel, bound }, i) => {
+      const entries: GPUBindGroupEntry[] = bound.map((tensor, binding) => {
+        const { buffer, offset, bytes } = this.#storageOf(tensor);
+        return { binding, resource: { buffer, offset, size: Math.max(4, Math.ceil(bytes / 4) * 4) } };
+      });
+      if (kernel.params.length > 0) {
+        const size = packParams(kernel.params).byteLength;
+        entries.push({ binding: bound.length, resource: { buffer: this.#uniforms, offset: this.#uniformOffsets[i]!, size } });
+      }
+      const layout = (this.#pipelines[i] as GPUComputePipeline).getBindGroupLayout(0);
+      return device.createBindGroup({ label: kernel.name, layout, entries });
+    });
+    this.#arenaVersion = this.#arena.version;
+  }
+}
+
+interface ProgramParts {
+  readonly engine: Engine;
+  readonly name: string;
+  readonly inputs: Readonly<Record<string, InputSpec>>;
+  readonly outputs: ReadonlyMap<string, Tensor>;
+  readonly dispatches: readonly Dispatch[];
+  readonly pipelines: readonly GPUComputePipeline[];
+  readonly places: ReadonlyMap<Tensor, Place>;
+  readonly arenaBytes: number;
+  readonly timeline: readonly number[];
+}
+
+function allocateInputs(
+  { memory }: Engine,
+  program: string,
+  specs: Readonly<Record<string, InputSpec>>,
+): Map<string, { spec: InputSpec; buffer: GPUBuffer }> {
+  return new Map(
+    Object.entries(specs).map(([name, spec]) => {
+      const buffer = memory.allocate(sizeOf(spec.shape) * BYTES[spec.dtype], 'io', `${program}.${name}`);
+      return [name, { spec, buffer }];
+    }),
+  );
+}
+
+/** All uniform blocks in one buffer. */
+function uploadUniforms(
+  engine: Engine,
+  program: string,
+  dispatches: readonly Dispatch[],
+): { buffer: GPUBuffer; offsets: number[] } {
+  const align = engine.device.limits.minUniformBufferOffsetAlignment;
+  const packed = dispatches.map(({ kernel }) => new Uint8Array(packParams(kernel.params)));
+  const offsets: number[] = [];
+  let end = 0;
+  for (const block of packed) {
+    offsets.push(end);
+    end = Math.ceil((end + block.byteLength) / align) * align;
+  }
+  const bytes = new Uint8Array(Math.max(end, align));
+  packed.forEach((block, i) => bytes.set(block, offsets[i]));
+  const buffer = engine.memory.allocateUniform(bytes.byteLength, `${program}.uniforms`);
+  engine.device.queue.writeBuffer(buffer, 0, bytes);
+  return { buffer, offsets };
+}

@@ -1,0 +1,64 @@
+/** Room: engine/compile. Orders steps so that each runs after what it reads, and writes to resident memory after its readers. */
+import type { Storage } from '../device/memory.ts';
+import { residentOf } from '../ops/leaf.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import { packOf, type TracedGraph } from './graph.ts';
+import { loadsOf, operandsOf, type Step } from './fuse.ts';
+
+/** Root tensors a step reads from memory, packed tensors resolved to their parts. */
+export function readsOf(graph: TracedGraph, step: Step): Tensor[] {
+  const direct = [...loadsOf(graph, step).map((load) => load.root), ...operandsOf(graph, step)];
+  return direct.flatMap((root) => [root, ...partsOf(graph, root)]);
+}
+
+function partsOf(graph: TracedGraph, root: Tensor): Tensor[] {
+  return packOf(root) ? root.node.inputs.map((part) => graph.root(part)) : [];
+}
+
+function overlap(a: Storage, b: Storage): boolean {
+  return a.buffer === b.buffer && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
+}
+
+/** Steps in execution order: as recorded, as far as dependencies allow. */
+export function schedule(graph: TracedGraph, steps: readonly Step[]): Step[] {
+  const before = dependencies(graph, steps);
+  const rank = new Map(steps.map((step) => [step, lastRank(graph, step)]));
+  const waiting = [...steps].sort((a, b) => rank.get(a)! - rank.get(b)!);
+  const done = new Set<Step>();
+  const order: Step[] = [];
+  while (waiting.length > 0) {
+    const next = waiting.findIndex((step) => [...(before.get(step) ?? [])].every((s) => done.has(s)));
+    if (next === -1) throw new Error('schedule: the steps wait for each other; fusion made a cycle');
+    const [step] = waiting.splice(next, 1) as [Step];
+    done.add(step);
+    order.push(step);
+  }
+  return order;
+}
+
+function lastRank(graph: TracedGraph, step: Step): number {
+  const nodes = step.anchor ? [step.anchor, ...step.body] : step.body;
+  return Math.max(...nodes.map((node) => graph.rank(node)));
+}
+
+function dependencies(graph: TracedGraph, steps: readonly Step[]): Map<Step, Set<Step>> {
+  const producer = new Map<Tensor, Step>();
+  for (const step of steps) for (const output of step.outputs) producer.set(output, step);
+  const reads = new Map(steps.map((step) => [step, readsOf(graph, step)]));
+  const before = new Map<Step, Set<Step>>();
+  for (const [step, roots] of reads) {
+    before.set(step, new Set(roots.flatMap((root) => producer.get(root) ?? []).filter((s) => s !== step)));
+  }
+  for (const { target, value } of graph.results.updates) {
+    const writer = producer.get(graph.root(value));
+    if (!writer) continue;
+    for (const [step, roots] of reads) {
+      const old = roots.some((root) => {
+        const resident = residentOf(root);
+        return resident !== undefined && overlap(resident.storage, target.storage);
+      });
+      if (old && step !== writer) before.get(writer)?.add(step);
+    }
+  }
+  return before;
+}

@@ -1,0 +1,161 @@
+/** Room: engine. The device with its memory, pipelines and arena: everything a model needs to live and run. */
+import { BYTES, type DeviceTraits, type DType } from '../kernels/kernel.ts';
+import { Arena } from './device/arena.ts';
+import { openDevice, type AdapterDescription, type OpenDevice } from './device/device.ts';
+import { Memory, type MemoryKind, type Storage } from './device/memory.ts';
+import { Pipelines } from './device/pipelines.ts';
+import { Program, type InputSpec } from './compile/program.ts';
+import type { Update } from './compile/graph.ts';
+import { sizeOf, type Shape } from './graph/shape.ts';
+import type { Tensor } from './graph/tensor.ts';
+import { inputLeaf } from './ops/leaf.ts';
+import { float16ToFloat32 } from './io/float16.ts';
+import { Variable } from './variable.ts';
+
+/** Data on the host: f16 as its raw bits. */
+export type HostArray = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>;
+
+/** What a traced function gives back. */
+export interface Traced {
+  readonly outputs?: Readonly<Record<string, Tensor>>;
+  /** New values of variables, all computed from their values at the start of the run. */
+  readonly updates?: readonly Update[];
+}
+
+export class Engine {
+  readonly device: GPUDevice;
+  readonly traits: DeviceTraits;
+  readonly adapter: AdapterDescription;
+  readonly memory: Memory;
+  readonly pipelines: Pipelines;
+  readonly arena: Arena;
+  readonly #open: OpenDevice;
+  #fault: Error | undefined;
+
+  private constructor(open: OpenDevice) {
+    this.#open = open;
+    this.device = open.device;
+    this.traits = open.traits;
+    this.adapter = open.adapter;
+    this.memory = new Memory(open.device);
+    this.pipelines = new Pipelines(open.device);
+    this.arena = new Arena(this.memory, open.device.limits.maxBufferSize);
+    open.device.onuncapturederror = (event) => {
+      this.#fault ??= new Error(`WebGPU: ${event.error.message}`);
+    };
+  }
+
+  /** @throws NoAdapterError where the machine has no usable adapter */
+  static async open(): Promise<Engine> {
+    return new Engine(await openDevice());
+  }
+
+  /** A zeroed variable, or one with the given content. */
+  variable(name: string, shape: Shape, { dtype = 'f32', kind, data }: VariableOptions): Variable {
+    const bytes = sizeOf(shape) * BYTES[dtype];
+    const buffer = this.memory.allocate(bytes, kind, name);
+    const variable = new Variable(name, shape, dtype, kind, { buffer, offset: 0, bytes });
+    if (data) this.write(variable, data);
+    return variable;
+  }
+
+  /** Replaces a variable's content; `data` is in the variable's own storage type. */
+  write(variable: Variable, data: HostArray): void {
+    if (data.length !== variable.size) throw new Error(`${variable.name} holds ${variable.size} values, got ${data.length}`);
+    const { buffer, offset } = variable.storage;
+    const even = data.byteLength % 4 === 0;
+    const bytes = even ? data : padded(data);
+    this.device.queue.writeBuffer(buffer, offset, bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  /** A variable's content as f32 values. */
+  read(variable: Variable): Promise<Float32Array<ArrayBuffer>> {
+    return this.readStorage(variable.storage, variable.dtype);
+  }
+
+  /** Frees a variable that owns its buffer; views of it die too. */
+  free(variable: Variable): void {
+    this.memory.free(variable.storage.buffer);
+  }
+
+  /**
+   * Traces `fn` once for inputs of the given shapes and compiles it.
+   * @param name shown in errors and profiles
+   */
+  compile<I extends Readonly<Record<string, InputSpec>>>(
+    name: string,
+    inputs: I,
+    fn: (inputs: { readonly [K in keyof I]: Tensor }) => Traced,
+  ): Promise<Program> {
+    const leaves = Object.fromEntries(Object.entries(inputs).map(([key, s]) => [key, inputLeaf(key, s.shape, s.dtype)]));
+    const { outputs = {}, updates = [] } = fn(leaves as { readonly [K in keyof I]: Tensor });
+    return Program.build(this, name, inputs, outputs, updates);
+  }
+
+  /** Computes one tensor of a graph without inputs: for exploring and tests. */
+  async evaluate(tensor: Tensor): Promise<Float32Array<ArrayBuffer>> {
+    const program = await this.compile('evaluate', {}, () => ({ outputs: { value: tensor } }));
+    program.run();
+    const value = await program.read('value');
+    program.dispose();
+    return value;
+  }
+
+  async readStorage({ buffer, offset, bytes }: Storage, dtype: DType): Promise<Float32Array<ArrayBuffer>> {
+    this.check();
+    const start = Math.floor(offset / 4) * 4;
+    const size = Math.max(4, Math.ceil((offset + bytes - start) / 4) * 4);
+    const staging = this.device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+    const encoder = this.device.createCommandEncoder();
+    encoder.copyBufferToBuffer(buffer, start, staging, 0, size);
+    this.device.queue.submit([encoder.finish()]);
+    try {
+      await staging.mapAsync(GPUMapMode.READ);
+    } catch (error) {
+      this.check();
+      throw error;
+    }
+    const copy = staging.getMappedRange().slice(offset - start, offset - start + bytes);
+    staging.destroy();
+    this.check();
+    return toFloat32(copy, dtype);
+  }
+
+  /** Waits until everything enqueued so far has run. */
+  async finish(): Promise<void> {
+    await this.device.queue.onSubmittedWorkDone();
+    this.check();
+  }
+
+  /** @throws DeviceLostError or the first validation error since the last check */
+  check(): void {
+    if (this.#open.lost.error) throw this.#open.lost.error;
+    if (!this.#fault) return;
+    const fault = this.#fault;
+    this.#fault = undefined;
+    throw fault;
+  }
+
+  close(): void {
+    this.#open.close();
+  }
+}
+
+export interface VariableOptions {
+  readonly dtype?: DType;
+  readonly kind: MemoryKind;
+  /** In the storage type; f16 as raw bits. */
+  readonly data?: HostArray;
+}
+
+function padded(data: HostArray): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(Math.ceil(data.byteLength / 4) * 4);
+  bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  return bytes;
+}
+
+function toFloat32(bytes: ArrayBuffer, dtype: DType): Float32Array<ArrayBuffer> {
+  if (dtype === 'f32') return new Float32Array(bytes);
+  if (dtype === 'f16') return float16ToFloat32(new Uint16Array(bytes));
+  return Float32Array.from(dtype === 'i32' ? new Int32Array(bytes) : new Uint32Array(bytes));
+}

@@ -1,0 +1,101 @@
+/**
+ * Room: engine/nn. Trainable tensors laid side by side: one buffer for values, and once they train one each for gradients
+ * and optimizer moments, so that a single kernel updates them all.
+ */
+import type { Engine } from '../engine.ts';
+import { sizeOf, type Shape } from '../graph/shape.ts';
+import type { Variable } from '../variable.ts';
+
+/** A tensor to be trained, with its initial values. */
+export interface ParameterSpec {
+  readonly name: string;
+  readonly shape: Shape;
+  readonly data: Float32Array<ArrayBuffer>;
+  /** Multiplies the learning rate; 1 unless set. */
+  readonly lrMultiplier?: number;
+  /** Whether weight decay applies; by convention not to biases, normalisation weights and masks. */
+  readonly decay: boolean;
+}
+
+/** Parameters that share their optimizer settings. */
+export interface ParameterGroup {
+  readonly lrMultiplier: number;
+  readonly decay: boolean;
+  /** All values, padding between tensors zero. */
+  readonly flat: Variable;
+  readonly parameters: readonly Variable[];
+  /** Element offsets of the parameters in `flat`. */
+  readonly offsets: readonly number[];
+}
+
+/** Elements to which each tensor's start is aligned: 256 bytes, the strictest offset alignment WebGPU allows. */
+const ALIGN = 64;
+
+export class Parameters {
+  readonly groups: readonly ParameterGroup[];
+  readonly #engine: Engine;
+  readonly #byName = new Map<string, Variable>();
+
+  /** @throws Error where two specs share a name or data does not fit its shape */
+  constructor(engine: Engine, specs: readonly ParameterSpec[]) {
+    this.#engine = engine;
+    const keyOf = (s: ParameterSpec): string => `${s.lrMultiplier ?? 1}/${s.decay}`;
+    const keys = [...new Set(specs.map(keyOf))];
+    this.groups = keys.map((key) => this.#group(specs.filter((s) => keyOf(s) === key)));
+  }
+
+  #group(specs: readonly ParameterSpec[]): ParameterGroup {
+    const offsets: number[] = [];
+    let end = 0;
+    for (const spec of specs) {
+      if (spec.data.length !== sizeOf(spec.shape)) throw new Error(`${spec.name}: ${spec.data.length} values for its shape`);
+      offsets.push(end);
+      end += Math.ceil(spec.data.length / ALIGN) * ALIGN;
+    }
+    const data = new Float32Array(end);
+    specs.forEach((spec, i) => data.set(spec.data, offsets[i]));
+    const { lrMultiplier = 1, decay } = specs[0] as ParameterSpec;
+    const flat = this.#engine.variable('trainables', [end], { kind: 'trainables', data });
+    const parameters = specs.map((spec, i) => {
+      const view = flat.view(spec.name, offsets[i] as number, spec.shape);
+      if (this.#byName.has(spec.name)) throw new Error(`parameter ${spec.name} is given twice`);
+      this.#byName.set(spec.name, view);
+      return view;
+    });
+    return { lrMultiplier, decay, flat, parameters, offsets };
+  }
+
+  /** The parameter of that name. */
+  get(name: string): Variable {
+    const parameter = this.#byName.get(name);
+    if (!parameter) throw new Error(`no parameter ${name}`);
+    return parameter;
+  }
+
+  has(name: string): boolean {
+    return this.#byName.has(name);
+  }
+
+  get all(): readonly Variable[] {
+    return [...this.#byName.values()];
+  }
+
+  /** Number of trainable values, padding left out. */
+  get count(): number {
+    return this.all.reduce((sum, p) => sum + p.size, 0);
+  }
+
+  /** Current values by name. */
+  async read(): Promise<Map<string, Float32Array<ArrayBuffer>>> {
+    const values = new Map<string, Float32Array<ArrayBuffer>>();
+    for (const { flat, parameters, offsets } of this.groups) {
+      const data = await this.#engine.read(flat);
+      parameters.forEach((p, i) => values.set(p.name, data.slice(offsets[i], (offsets[i] as number) + p.size)));
+    }
+    return values;
+  }
+
+  free(): void {
+    for (const { flat } of this.groups) this.#engine.free(flat);
+  }
+}

@@ -1,0 +1,115 @@
+/** Room: engine/optim. AdamW over packed parameters (Loshchilov & Hutter 2019; the update order is PyTorch's). */
+import type { Engine } from '../engine.ts';
+import type { Update } from '../compile/graph.ts';
+import { gradients } from '../graph/autograd.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import type { ParameterGroup, Parameters } from '../nn/parameters.ts';
+import { add, constant, div, minimum, mul, sqrt, square, sub } from '../ops/elementwise.ts';
+import { pack } from '../ops/pack.ts';
+import { sum } from '../ops/reduce.ts';
+import type { Variable } from '../variable.ts';
+
+export interface AdamWOptions {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly eps: number;
+  readonly weightDecay: number;
+  /** Largest global norm of the gradients; 0 = no clipping. */
+  readonly clip: number;
+}
+
+export const ADAMW_DEFAULTS: AdamWOptions = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, clip: 0 };
+
+/** Program inputs of an update, each f32 [1]; `adamWInputs` computes them. */
+export const ADAMW_INPUTS = {
+  lr: { shape: [1], dtype: 'f32' },
+  bias1: { shape: [1], dtype: 'f32' },
+  bias2: { shape: [1], dtype: 'f32' },
+} as const;
+
+interface GroupState {
+  readonly group: ParameterGroup;
+  readonly gradient: Variable;
+  readonly m: Variable;
+  readonly v: Variable;
+}
+
+export class AdamW {
+  readonly options: AdamWOptions;
+  readonly #engine: Engine;
+  readonly #states: readonly GroupState[];
+
+  constructor(engine: Engine, parameters: Parameters, options: AdamWOptions) {
+    this.#engine = engine;
+    this.options = options;
+    this.#states = parameters.groups.map((group) => ({
+      group,
+      gradient: engine.variable('gradients', group.flat.shape, { kind: 'gradients' }),
+      m: engine.variable('adamw.m', group.flat.shape, { kind: 'optimizer' }),
+      v: engine.variable('adamw.v', group.flat.shape, { kind: 'optimizer' }),
+    }));
+  }
+
+  /** Values of `ADAMW_INPUTS` for a step. @param step counts from 1 */
+  inputs(step: number, lr: number): Record<keyof typeof ADAMW_INPUTS, Float32Array<ArrayBuffer>> {
+    const { beta1, beta2 } = this.options;
+    return {
+      lr: Float32Array.of(lr),
+      bias1: Float32Array.of(1 - beta1 ** step),
+      bias2: Float32Array.of(1 - beta2 ** step),
+    };
+  }
+
+  /**
+   * Gradients of `loss` and the update of every parameter.
+   * @returns the updates, the gradients before clipping by parameter name, and their global norm (shape [])
+   */
+  step(loss: Tensor, inputs: Readonly<Record<keyof typeof ADAMW_INPUTS, Tensor>>): AdamWStep {
+    const all = this.#states.flatMap(({ group }) => group.parameters);
+    const grads = gradients(loss, all.map((p) => p.tensor));
+    const byName = new Map(all.map((p, i) => [p.name, grads[i] ?? constant(0, p.shape)]));
+    const packed = this.#states.map(({ group, gradient }) => {
+      const parts = group.parameters.map((p) => byName.get(p.name) as Tensor);
+      return pack(parts, group.offsets, gradient, gradient.size);
+    });
+    const norm = sqrt(packed.map((g) => sum(square(g))).reduce((a, b) => add(a, b)));
+    const { clip } = this.options;
+    const scale = clip > 0 ? minimum(1, div(clip, add(norm, 1e-6))) : undefined;
+    const updates = this.#states.flatMap((state, i) => {
+      const g = packed[i] as Tensor;
+      return this.#update(state, scale ? mul(g, scale) : g, inputs);
+    });
+    return { updates, gradients: byName, norm };
+  }
+
+  #update({ group, m, v }: GroupState, g: Tensor, inputs: Readonly<Record<keyof typeof ADAMW_INPUTS, Tensor>>): Update[] {
+    const { beta1, beta2, eps, weightDecay } = this.options;
+    const lr = mul(inputs.lr, group.lrMultiplier);
+    const m1 = add(mul(m.tensor, beta1), mul(g, 1 - beta1));
+    const v1 = add(mul(v.tensor, beta2), mul(square(g), 1 - beta2));
+    const p = group.flat.tensor;
+    const decayed = group.decay && weightDecay > 0 ? mul(p, sub(1, mul(lr, weightDecay))) : p;
+    const direction = div(m1, add(div(sqrt(v1), sqrt(inputs.bias2)), eps));
+    const p1 = sub(decayed, mul(direction, div(lr, inputs.bias1)));
+    return [
+      { target: m, value: m1 },
+      { target: v, value: v1 },
+      { target: group.flat, value: p1 },
+    ];
+  }
+
+  /** The moments, for checkpoints. */
+  get state(): readonly Variable[] {
+    return this.#states.flatMap(({ m, v }) => [m, v]);
+  }
+
+  free(): void {
+    for (const { gradient, m, v } of this.#states) for (const variable of [gradient, m, v]) this.#engine.free(variable);
+  }
+}
+
+export interface AdamWStep {
+  readonly updates: Update[];
+  readonly gradients: ReadonlyMap<string, Tensor>;
+  readonly norm: Tensor;
+}

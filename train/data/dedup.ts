@@ -7,15 +7,23 @@
 /** Jaccard similarity of trigram sets from which two texts count as the same. */
 export const NEAR_DUPLICATE = 0.5;
 
-/** A text counts as quoted inside a document that holds at least this share of its trigrams … */
-export const QUOTED = 0.5;
+/** A document repeats a text where it holds at least this share of the text's distinctive trigrams … */
+const REPEATED = 0.5;
 
-/** … if it has at least this many words: shorter phrases occur everywhere by chance. */
-const QUOTABLE_WORDS = 8;
+/** … if there are at least this many: shorter phrases occur everywhere by chance. */
+const MIN_DISTINCTIVE = 6;
+
+/** A trigram found in more of the texts than this is boilerplate (signatures, list footers), not distinctive. */
+const MAX_OWNERS = 5;
 
 /** Lower-case words (letters and digits, every digit as 0, so that prices, dates and counters do not tell copies apart). */
 export function words(text: string): string[] {
-  return text.toLowerCase().replace(/\p{N}/gu, '0').match(/[\p{L}\p{N}]+/gu) ?? [];
+  return (
+    text
+      .toLowerCase()
+      .replace(/\p{N}/gu, '0')
+      .match(/[\p{L}\p{N}]+/gu) ?? []
+  );
 }
 
 /** The set of word trigrams; of a shorter text its words as one shingle, so that it equals only itself. */
@@ -65,23 +73,25 @@ function rankByRarity(sets: readonly ReadonlySet<string>[]): number[][] {
   return sets.map((set) => [...set].map((item) => rank.get(item) ?? 0).sort((a, b) => a - b));
 }
 
-/** Finds documents that repeat one of `texts`: as a near-duplicate of the whole, or quoted inside (see `QUOTED`). */
+/** Finds documents that repeat one of `texts`, whole or quoted inside; a text of a few words counts only as a whole. */
 export class OverlapDetector {
-  readonly #sizes: number[] = [];
-  readonly #quotable: boolean[] = [];
+  /** Number of distinctive shingles of each text. */
+  readonly #sizes: number[];
   readonly #owners = new Map<string, number[]>();
 
   constructor(texts: readonly string[]) {
     texts.forEach((text, i) => {
-      const set = shingles(text);
-      this.#sizes.push(set.size);
-      this.#quotable.push(words(text).length >= QUOTABLE_WORDS);
-      for (const item of set) {
+      for (const item of shingles(text)) {
         const owners = this.#owners.get(item);
         if (owners) owners.push(i);
         else this.#owners.set(item, [i]);
       }
     });
+    this.#sizes = texts.map(() => 0);
+    for (const [item, owners] of this.#owners) {
+      if (owners.length > MAX_OWNERS) this.#owners.delete(item);
+      else for (const i of owners) this.#sizes[i] = (this.#sizes[i] ?? 0) + 1;
+    }
   }
 
   overlaps(document: string): boolean {
@@ -90,8 +100,8 @@ export class OverlapDetector {
     for (const item of set) for (const i of this.#owners.get(item) ?? []) common.set(i, (common.get(i) ?? 0) + 1);
     for (const [i, count] of common) {
       const size = this.#sizes[i] ?? 0;
-      if (count / (size + set.size - count) >= NEAR_DUPLICATE) return true;
-      if (this.#quotable[i] && count / size >= QUOTED) return true;
+      if (count >= REPEATED * size && size >= MIN_DISTINCTIVE) return true;
+      if (count >= NEAR_DUPLICATE * (size + set.size - count)) return true;
     }
     return false;
   }

@@ -8,9 +8,13 @@ export function mailBody(raw: Uint8Array): string {
   // Latin-1 maps bytes to code units one to one, so structure can be parsed before any character set is known.
   const message = Buffer.from(raw).toString('latin1').replaceAll('\r\n', '\n').replaceAll('\r', '\n');
   return entityText(message, 0)
+    .replace(ENCODED_LINE, '')
     .replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ')
     .trim();
 }
+
+/** Lines of base64 left in the text: signatures, keys, attachments of broken messages. */
+const ENCODED_LINE = /^[A-Za-z0-9+/=]{60,}\s*$/gm;
 
 /** Nested multiparts beyond this depth are hostile or broken. */
 const MAX_DEPTH = 8;
@@ -20,8 +24,8 @@ function entityText(entity: string, depth: number): string {
   const [headers, body] = splitEntity(entity);
   const type = headers.get('content-type') ?? 'text/plain';
   const media = /^\s*([\w-]+\/[\w.+-]+)/.exec(type)?.[1]?.toLowerCase() ?? 'text/plain';
-  const boundary = parameter(type, 'boundary');
-  if (depth < MAX_DEPTH && media.startsWith('multipart/') && boundary !== undefined) {
+  const boundary = headers.has('content-type') ? parameter(type, 'boundary') : undeclaredBoundary(body);
+  if (depth < MAX_DEPTH && boundary !== undefined) {
     return multipartText(body, boundary, media === 'multipart/alternative', depth);
   }
   if (depth < MAX_DEPTH && media === 'message/rfc822') return entityText(body, depth + 1);
@@ -41,6 +45,11 @@ function multipartText(body: string, boundary: string, alternative: boolean, dep
     texts.push(text);
   }
   return texts.join('\n\n');
+}
+
+/** The boundary of a multipart body whose message lacks the header that says so. */
+function undeclaredBoundary(body: string): string | undefined {
+  return /^--(.+)\nContent-Type:/im.exec(body)?.[1];
 }
 
 function splitParts(body: string, boundary: string): string[] {
@@ -129,10 +138,13 @@ const ENTITIES: Record<string, string> = {
 }; // prettier-ignore
 
 function decodeEntities(text: string): string {
-  return text.replace(/&(?:#(\d{1,7})|#x([0-9a-f]{1,6})|([a-z]+));?/gi, (whole, dec?: string, hex?: string, name?: string) => {
-    if (name !== undefined) return ENTITIES[name.toLowerCase()] ?? whole;
-    const code = dec !== undefined ? Number(dec) : parseInt(hex ?? '', 16);
-    if (code >= 0x80 && code < 0xa0) return new TextDecoder('windows-1252').decode(Uint8Array.of(code));
-    return code > 0 && code <= 0x10ffff && !(code >= 0xd800 && code < 0xe000) ? String.fromCodePoint(code) : ' ';
-  });
+  return text.replace(
+    /&(?:#(\d{1,7})|#x([0-9a-f]{1,6})|([a-z]+));?/gi,
+    (whole, dec?: string, hex?: string, name?: string) => {
+      if (name !== undefined) return ENTITIES[name.toLowerCase()] ?? whole;
+      const code = dec !== undefined ? Number(dec) : parseInt(hex ?? '', 16);
+      if (code >= 0x80 && code < 0xa0) return new TextDecoder('windows-1252').decode(Uint8Array.of(code));
+      return code > 0 && code <= 0x10ffff && !(code >= 0xd800 && code < 0xe000) ? String.fromCodePoint(code) : ' ';
+    },
+  );
 }

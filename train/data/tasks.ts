@@ -45,7 +45,8 @@ const TASKS: Record<string, TaskSource> = {
   },
   sentiment: {
     labels: ['negative', 'positive'],
-    source: 'Sentiment Labelled Sentences (Kotzias et al. 2015: Amazon, IMDb, Yelp), test fixtures of the package sentiment',
+    source:
+      'Sentiment Labelled Sentences (Kotzias et al. 2015: Amazon, IMDb, Yelp), test fixtures of the package sentiment',
     licence: 'CC BY 4.0 (data), MIT (package)',
     items: sentimentItems,
   },
@@ -82,7 +83,9 @@ export async function rawItems(name: string): Promise<RawItem[]> {
 function taskSource(name: string): TaskSource {
   const task = Object.hasOwn(TASKS, name) ? TASKS[name] : undefined;
   if (!task) {
-    throw new UserError(`task: found "${name}", expected one of ${TASK_NAMES.join(', ')}; for your own data give files`);
+    throw new UserError(
+      `task: found "${name}", expected one of ${TASK_NAMES.join(', ')}; for your own data give files`,
+    );
   }
   return task;
 }

@@ -1,0 +1,153 @@
+/**
+ * Room: models. Text to token ids and back, from the files of a Hugging Face model folder. Wraps `@huggingface/tokenizers`,
+ * adding truncation that keeps the special tokens, as the reference tokenizers do. Reads the folder; touches nothing else.
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Tokenizer } from '@huggingface/tokenizers';
+import { UserError } from '../engine/errors.ts';
+
+export interface EncodeOptions {
+  /** Longest result, special tokens included; no limit where absent. */
+  readonly maxLength?: number;
+  /** Adds the model's special tokens (`<s> … </s>`, `[CLS] … [SEP]`); true unless set. */
+  readonly addSpecial?: boolean;
+}
+
+export interface Encoded {
+  readonly ids: readonly number[];
+  /** Segment of each token: 1 for the second text where the model tells segments apart (BERT), else 0. */
+  readonly typeIds: readonly number[];
+}
+
+export interface TextTokenizer {
+  /** Largest id plus one, added tokens included. */
+  readonly vocabSize: number;
+  /** Ids by role; undefined where the tokenizer has no such token. */
+  readonly padId: number | undefined;
+  readonly maskId: number | undefined;
+  /** Ids that stand for no text. */
+  readonly specialIds: ReadonlySet<number>;
+  /** `model_max_length` of the tokenizer's configuration, where it gives a real limit. */
+  readonly maxLength: number | undefined;
+  encode(text: string, pair?: string, options?: EncodeOptions): Encoded;
+  /** The text of ids; special tokens are left out unless `keepSpecial`. */
+  decode(ids: readonly number[], keepSpecial?: boolean): string;
+}
+
+type Json = Record<string, unknown>;
+
+/** `model_max_length` is about 1e30 where a tokenizer has no limit. */
+const NO_LIMIT = 1e9;
+
+/**
+ * Reads `tokenizer.json` and, where they exist, `tokenizer_config.json` and `special_tokens_map.json`.
+ * @throws UserError where a file is missing or corrupt, or names a component that is not supported
+ */
+export async function loadTokenizer(folder: string): Promise<TextTokenizer> {
+  const path = join(folder, 'tokenizer.json');
+  const [json, config, roles] = await Promise.all([
+    readObject(path),
+    readObject(join(folder, 'tokenizer_config.json'), true),
+    readObject(join(folder, 'special_tokens_map.json'), true),
+  ]);
+  if (json === undefined) {
+    throw new UserError(`${path}: not found; expected a Hugging Face model folder with its tokenizer`);
+  }
+  if (typeof json.model !== 'object' || json.model === null) {
+    throw new UserError(`${path}: key "model" is missing, expected the vocabulary; is this a tokenizer.json?`);
+  }
+  let tokenizer: Tokenizer;
+  try {
+    tokenizer = new Tokenizer({ added_tokens: [], ...WITHOUT_COMPONENTS, ...json }, config ?? {});
+  } catch (error) {
+    throw new UserError(`${path}: cannot be read as a tokenizer: ${(error as Error).message}`);
+  }
+  return wrap(path, tokenizer, json, { ...roles, ...config });
+}
+
+/** The library wants every key, while files may leave out what they do not use. */
+const WITHOUT_COMPONENTS = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
+
+async function readObject(path: string, optional = false): Promise<Json | undefined> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw new UserError(`${path}: cannot be read (${code ?? String(error)})`);
+  }
+  if (optional && text.trim() === '') return undefined;
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json;
+  } catch {
+    // Falls through to the message below.
+  }
+  throw new UserError(`${path}: not a JSON object; the file is corrupt or truncated, fetch it again`);
+}
+
+function wrap(path: string, tokenizer: Tokenizer, json: Json, config: Json): TextTokenizer {
+  const vocabSize = 1 + Math.max(-1, ...tokenizer.get_vocab().values());
+  const role = (key: string): number | undefined => {
+    const token = config[key];
+    const content = typeof token === 'string' ? token : (token as { content?: string } | null | undefined)?.content;
+    return content === undefined ? undefined : tokenizer.token_to_id(content);
+  };
+  const added = [...tokenizer.get_added_tokens_decoder().entries()];
+  const limit = config.model_max_length;
+  // RoBERTa has one segment; its post-processor's segment numbers are for offsets only.
+  const oneSegment = (json.post_processor as { type?: string } | null | undefined)?.type === 'RobertaProcessing';
+
+  const toId = (token: string): number => {
+    const id = tokenizer.token_to_id(token) ?? role('unk_token');
+    if (id === undefined)
+      throw new UserError(`${path}: no id for the token "${token}" and no unk_token to stand for it`);
+    return id;
+  };
+  const assemble = (first: string[], second: string[] | null): { tokens: string[]; token_type_ids?: number[] } =>
+    tokenizer.post_processor?.post_process(first, second, true) ?? { tokens: [...first, ...(second ?? [])] };
+
+  const encode = (text: string, pair?: string, options: EncodeOptions = {}): Encoded => {
+    const { maxLength = Infinity, addSpecial = true } = options;
+    const first = tokenizer.tokenize(text);
+    const second = pair === undefined ? null : tokenizer.tokenize(pair);
+    const added = addSpecial ? assemble([], second && []).tokens.length : 0;
+    const [n1, n2] = longestFirst(first.length, second?.length ?? 0, Math.max(0, maxLength - added));
+    const [head, tail] = [first.slice(0, n1), second && second.slice(0, n2)];
+    const { tokens, token_type_ids: types = [] } = addSpecial
+      ? assemble(head, tail)
+      : { tokens: [...head, ...(tail ?? [])], token_type_ids: segments(head.length, tail?.length ?? 0) };
+    return { ids: tokens.map(toId), typeIds: tokens.map((_, i) => (oneSegment ? 0 : (types[i] ?? 0))) };
+  };
+  return {
+    vocabSize,
+    padId: role('pad_token'),
+    maskId: role('mask_token'),
+    specialIds: new Set(added.filter(([, token]) => token.special).map(([id]) => id)),
+    maxLength: typeof limit === 'number' && limit < NO_LIMIT ? limit : undefined,
+    encode,
+    decode: (ids, keepSpecial = false) =>
+      ids.length === 0 ? '' : tokenizer.decode([...ids], { skip_special_tokens: !keepSpecial }),
+  };
+}
+
+function segments(first: number, second: number): number[] {
+  return [...new Array<number>(first).fill(0), ...new Array<number>(second).fill(1)];
+}
+
+/**
+ * Lengths after truncation to `limit` in all, the longer text giving way first: the `longest_first` of the reference
+ * tokenizers, odd remainder to the longer text.
+ */
+export function longestFirst(first: number, second: number, limit: number): [number, number] {
+  if (first + second <= limit) return [first, second];
+  const shorter = Math.min(first, second);
+  let [low, high] = [shorter, Math.max(shorter, limit - shorter)];
+  if (low + high > limit) {
+    low = Math.floor(limit / 2);
+    high = limit - low;
+  }
+  return first > second ? [high, low] : [low, high];
+}

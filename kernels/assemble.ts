@@ -1,0 +1,30 @@
+/** Room: kernels. What every generator needs to turn its text into a `Kernel`. */
+import { declare, type Kernel, type Param } from './kernel.ts';
+import { prelude } from './wgsl-lib.ts';
+
+export interface KernelParts extends Omit<Kernel, 'wgsl'> {
+  /** Everything below the declarations and the prelude: functions and `main`. */
+  readonly body: string;
+  /** Whether V is `vec4<f32>`. */
+  readonly vector: boolean;
+  /** Bindings declared as arrays of vec4. */
+  readonly vectorBindings?: readonly string[];
+}
+
+/** Puts bindings, uniform block, prelude and body together. */
+export function assemble({ body, vector, vectorBindings, ...kernel }: KernelParts): Kernel {
+  const declared = declare(kernel.bindings, kernel.params, new Set(vectorBindings));
+  return { ...kernel, wgsl: [declared, prelude(body, vector), body].join('\n') };
+}
+
+/** u32 members of the uniform block, one per property. */
+export function u32Params(values: Readonly<Record<string, number>>): Param[] {
+  return Object.entries(values).map(([name, value]) => ({ name, type: 'u32', value }));
+}
+
+/** The start of `main`: `group` is the workgroup's number in a `spread` dispatch, `lane` the lane's in its workgroup. */
+export function mainHead(lanes: number): string {
+  return `@compute @workgroup_size(${lanes})
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let group = wid.y * groups.x + wid.x;`;
+}

@@ -25,7 +25,8 @@ export function mergeProducts(graph: TracedGraph): void {
     const merged = chunk(products, MAX_TERMS).map((group) => combine(graph, group));
     const others = leaves.filter((leaf) => !products.includes(leaf));
     const output = node.outputs[0] as Tensor;
-    const total = [...merged, ...others].map((t) => reshape(t, output.shape)).reduce((sum, t) => linkedAdd(graph, sum, t, node));
+    const addends = [...merged.map((t) => reshape(t, output.shape)), ...others];
+    const total = addends.reduce((sum, t) => linkedAdd(graph, sum, t, node));
     graph.replace(output, total);
   }
   graph.refresh();

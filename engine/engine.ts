@@ -9,11 +9,11 @@ import type { Update } from './compile/graph.ts';
 import { sizeOf, type Shape } from './graph/shape.ts';
 import type { Tensor } from './graph/tensor.ts';
 import { inputLeaf } from './ops/leaf.ts';
-import { float16ToFloat32 } from './io/float16.ts';
+import { f16ToF32 } from './io/float16.ts';
 import { Variable } from './variable.ts';
 
 /** Data on the host: f16 as its raw bits. */
-export type HostArray = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>;
+export type HostArray = Float32Array | Int32Array | Uint32Array | Uint16Array;
 
 /** What a traced function gives back. */
 export interface Traced {
@@ -69,7 +69,7 @@ export class Engine {
   }
 
   /** A variable's content as f32 values. */
-  read(variable: Variable): Promise<Float32Array<ArrayBuffer>> {
+  read(variable: Variable): Promise<Float32Array> {
     return this.readStorage(variable.storage, variable.dtype);
   }
 
@@ -93,7 +93,7 @@ export class Engine {
   }
 
   /** Computes one tensor of a graph without inputs: for exploring and tests. */
-  async evaluate(tensor: Tensor): Promise<Float32Array<ArrayBuffer>> {
+  async evaluate(tensor: Tensor): Promise<Float32Array> {
     const program = await this.compile('evaluate', {}, () => ({ outputs: { value: tensor } }));
     program.run();
     const value = await program.read('value');
@@ -101,7 +101,7 @@ export class Engine {
     return value;
   }
 
-  async readStorage({ buffer, offset, bytes }: Storage, dtype: DType): Promise<Float32Array<ArrayBuffer>> {
+  async readStorage({ buffer, offset, bytes }: Storage, dtype: DType): Promise<Float32Array> {
     this.check();
     const start = Math.floor(offset / 4) * 4;
     const size = Math.max(4, Math.ceil((offset + bytes - start) / 4) * 4);
@@ -148,14 +148,14 @@ export interface VariableOptions {
   readonly data?: HostArray;
 }
 
-function padded(data: HostArray): Uint8Array<ArrayBuffer> {
+function padded(data: HostArray): Uint8Array {
   const bytes = new Uint8Array(Math.ceil(data.byteLength / 4) * 4);
   bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   return bytes;
 }
 
-function toFloat32(bytes: ArrayBuffer, dtype: DType): Float32Array<ArrayBuffer> {
+function toFloat32(bytes: ArrayBuffer, dtype: DType): Float32Array {
   if (dtype === 'f32') return new Float32Array(bytes);
-  if (dtype === 'f16') return float16ToFloat32(new Uint16Array(bytes));
+  if (dtype === 'f16') return f16ToF32(new Uint16Array(bytes));
   return Float32Array.from(dtype === 'i32' ? new Int32Array(bytes) : new Uint32Array(bytes));
 }

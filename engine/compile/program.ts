@@ -114,7 +114,7 @@ export class Program {
   }
 
   /** The named output of the latest run, as f32 (or the integers it holds). Waits for the device. */
-  async read(name: string): Promise<Float32Array<ArrayBuffer>> {
+  async read(name: string): Promise<Float32Array> {
     const tensor = this.#outputs.get(name);
     if (!tensor) throw new Error(`${this.name}: no output ${name}`);
     return this.#engine.readStorage(this.#storageOf(tensor), tensor.dtype);

@@ -10,7 +10,7 @@ import type { Variable } from '../variable.ts';
 export interface ParameterSpec {
   readonly name: string;
   readonly shape: Shape;
-  readonly data: Float32Array<ArrayBuffer>;
+  readonly data: Float32Array;
   /** Multiplies the learning rate; 1 unless set. */
   readonly lrMultiplier?: number;
   /** Whether weight decay applies; by convention not to biases, normalisation weights and masks. */
@@ -86,8 +86,8 @@ export class Parameters {
   }
 
   /** Current values by name. */
-  async read(): Promise<Map<string, Float32Array<ArrayBuffer>>> {
-    const values = new Map<string, Float32Array<ArrayBuffer>>();
+  async read(): Promise<Map<string, Float32Array>> {
+    const values = new Map<string, Float32Array>();
     for (const { flat, parameters, offsets } of this.groups) {
       const data = await this.#engine.read(flat);
       parameters.forEach((p, i) => values.set(p.name, data.slice(offsets[i], (offsets[i] as number) + p.size)));

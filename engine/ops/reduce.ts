@@ -31,7 +31,8 @@ const sumRowsOp: Op<Matrix> = {
   lowering: {
     kind: 'anchor',
     takes: 'prologue',
-    kernel: (node, fused) => reduceRows({ ...node.attrs, op: 'sum', prologue: fused ?? identityFragment(node) }),
+    kernel: (node, fused, traits) =>
+      reduceRows({ ...node.attrs, op: 'sum', prologue: fused ?? identityFragment(node) }, traits),
   },
   vjp: ({ attrs: { rows, cols } }, [dy]) => [dy && expand(reshape(dy, [rows, 1]), [rows, cols])],
 };
@@ -41,7 +42,7 @@ const sumColsOp: Op<Matrix> = {
   lowering: {
     kind: 'anchor',
     takes: 'prologue',
-    kernel: (node, fused) => reduceCols({ ...node.attrs, prologue: fused ?? identityFragment(node) }),
+    kernel: (node, fused, traits) => reduceCols({ ...node.attrs, prologue: fused ?? identityFragment(node) }, traits),
   },
   vjp: ({ attrs: { rows, cols } }, [dy]) => [dy && expand(reshape(dy, [1, cols]), [rows, cols])],
 };
@@ -52,7 +53,8 @@ const sumColsPartialOp: Op<Matrix> = {
   lowering: {
     kind: 'anchor',
     takes: 'prologue',
-    kernel: (node, fused) => reduceColsPartial({ ...node.attrs, prologue: fused ?? identityFragment(node) }),
+    kernel: (node, fused, traits) =>
+      reduceColsPartial({ ...node.attrs, prologue: fused ?? identityFragment(node) }, traits),
   },
 };
 

@@ -51,7 +51,7 @@ export class AdamW {
   }
 
   /** Values of `ADAMW_INPUTS` for a step. @param step counts from 1 */
-  inputs(step: number, lr: number): Record<keyof typeof ADAMW_INPUTS, Float32Array<ArrayBuffer>> {
+  inputs(step: number, lr: number): Record<keyof typeof ADAMW_INPUTS, Float32Array> {
     const { beta1, beta2 } = this.options;
     return {
       lr: Float32Array.of(lr),

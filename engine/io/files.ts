@@ -1,0 +1,157 @@
+/**
+ * Room: engine/io. Files as every room reads and writes them: nothing is ever half-written, and whatever is wrong with
+ * a file is said in one line that names the file, the key, what was found and what was expected.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { z } from 'zod';
+import { UserError } from '../errors.ts';
+
+const REASONS: Record<string, string> = {
+  ENOENT: 'no such file or folder',
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EISDIR: 'is a folder, expected a file',
+  ENOTDIR: 'a part of the path is a file, expected a folder',
+  ENOSPC: 'no space left on the disk',
+  EROFS: 'the disk is read-only',
+  EMFILE: 'too many open files',
+};
+
+/** Turns a failed file-system call into a `UserError` that names the file; other errors pass through unchanged. */
+export function fileError(path: string, error: unknown): unknown {
+  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return error;
+  return 'syscall' in error ? new UserError(`${path}: ${REASONS[error.code] ?? error.code}`) : error;
+}
+
+/** The hidden name beside `path` under which it is written until it is whole. */
+export function temporaryName(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+}
+
+/**
+ * Writes a file through a handle: under a temporary name in the same folder, flushed to the disk, then renamed, so that
+ * `path` holds either its old content or all of the new. Missing folders are made; the temporary file never stays.
+ */
+export async function writeAtomically(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
+  const temporary = temporaryName(path);
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    const file = await open(temporary, 'wx');
+    try {
+      await write(file);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw fileError(path, error);
+  }
+}
+
+/** Writes `data` (text as UTF-8) to `path`, atomically. */
+export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
+  await writeAtomically(path, (file) => file.writeFile(data));
+}
+
+/** Writes `value` as JSON, indented by two, atomically. */
+export async function writeJson(path: string, value: unknown): Promise<void> {
+  await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
+}
+
+/**
+ * Reads a JSON file and checks it.
+ * @throws UserError where the file is missing, is no JSON, or does not fit `schema`
+ */
+export async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    throw fileError(path, error);
+  }
+  return validate(parseJson(text, path), schema, path);
+}
+
+/** Parses JSON text; `file` is named in the error. */
+export function parseJson(text: string, file: string): unknown {
+  if (text.trim() === '') throw new UserError(`${file}: the file is empty, expected JSON`);
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new UserError(`${file}: not valid JSON: ${oneLine((error as Error).message)}`);
+  }
+}
+
+/** Checks a parsed value against a schema; the first fault becomes a `UserError` starting with `file`. */
+export function validate<T>(value: unknown, schema: z.ZodType<T>, file: string): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw new UserError(`${file}: ${describeIssue(result.error.issues[0]!, value)}`);
+}
+
+type Issue = z.core.$ZodIssue;
+
+function describeIssue(issue: Issue, value: unknown): string {
+  const key = issue.path.length > 0 ? `key ${keyPath(issue.path)}: ` : '';
+  const found = `found ${preview(lookUp(value, issue.path))}`;
+  if (issue.code === 'unrecognized_keys') {
+    return `${key}unknown ${issue.keys.length > 1 ? 'keys' : 'key'} ${issue.keys.map((k) => `"${k}"`).join(', ')}`;
+  }
+  if (issue.code === 'custom') return `${key}${oneLine(issue.message)}`;
+  return `${key}${found}, expected ${expectation(issue)}`;
+}
+
+function expectation(issue: Issue): string {
+  if (issue.code === 'invalid_type') return issue.expected;
+  if (issue.code === 'invalid_value') return issue.values.map((v) => JSON.stringify(v)).join(' or ');
+  if (issue.code === 'too_small') {
+    return `${sizeOf(issue.origin)} ${issue.inclusive === false ? '>' : '≥'} ${issue.minimum}`;
+  }
+  if (issue.code === 'too_big') {
+    return `${sizeOf(issue.origin)} ${issue.inclusive === false ? '<' : '≤'} ${issue.maximum}`;
+  }
+  if (issue.code === 'invalid_union' && issue.errors.length > 0) {
+    const options = issue.errors.flatMap((issues) => issues.slice(0, 1).map(expectation));
+    return [...new Set(options)].join(' or ');
+  }
+  return oneLine(issue.message);
+}
+
+function sizeOf(origin: string): string {
+  return origin === 'array' || origin === 'set' ? 'a number of items' : origin === 'string' ? 'a length' : 'a number';
+}
+
+function keyPath(path: readonly PropertyKey[]): string {
+  const text = path.map((p) => (typeof p === 'number' ? `[${p}]` : `.${String(p)}`)).join('');
+  return `"${text.replace(/^\./, '')}"`;
+}
+
+function lookUp(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (at, key) => (typeof at === 'object' && at !== null ? (at as Record<PropertyKey, unknown>)[key] : undefined),
+    value,
+  );
+}
+
+/** A value as an error shows it: one line, at most 60 characters; `nothing` for a missing one. */
+export function preview(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  const text = typeof value === 'object' && value !== null ? summary(value) : JSON.stringify(value);
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}
+
+function summary(value: object): string {
+  const text = JSON.stringify(value);
+  if (text.length <= 60) return text;
+  return Array.isArray(value) ? `an array of ${value.length}` : 'an object';
+}
+
+function oneLine(text: string): string {
+  const line = text.replace(/\s+/g, ' ');
+  return line.length > 160 ? `${line.slice(0, 157)}…` : line;
+}

@@ -1,0 +1,329 @@
+/**
+ * Room: engine/io. Checkpoints in safetensors files. The reader checks the whole header when it opens a file, then
+ * reads one tensor at a time straight from the disk: host memory is the tensor asked for plus one chunk. The writer
+ * streams the same way. Data is little-endian, as is every host WebGPU runs on.
+ */
+import { open, stat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { z } from 'zod';
+import { UserError } from '../errors.ts';
+import { fileError, readJson, writeAtomically } from './files.ts';
+import { bf16ToF32, f16ToF32, f32ToF16 } from './float16.ts';
+import { encodeHeader, fileOrder, headerLength, parseHeader, PREFIX_BYTES, tensorBytes } from './safetensors-header.ts';
+import type { Header, SafetensorsDType, TensorInfo, TensorSpec } from './safetensors-header.ts';
+
+export type { SafetensorsDType, TensorInfo } from './safetensors-header.ts';
+
+/** A tensor's elements in memory. F16 and BF16 are their bits in a `Uint16Array`; a `Uint8Array` is raw bytes of any dtype. */
+export type TensorData =
+  | Float32Array
+  | Float64Array
+  | Uint8Array
+  | Int8Array
+  | Uint16Array
+  | Int16Array
+  | Uint32Array
+  | Int32Array
+  | BigInt64Array
+  | BigUint64Array;
+
+/** An open checkpoint: one file, or the shards of a folder seen as one. */
+export interface TensorFile {
+  /** The path it was opened from. */
+  readonly path: string;
+  /** In the order of the header. */
+  readonly names: readonly string[];
+  readonly metadata: Readonly<Record<string, string>>;
+  has(name: string): boolean;
+  /** @throws UserError for a name the checkpoint does not have */
+  info(name: string): TensorInfo;
+  /** Raw little-endian bytes, in order, in chunks that share one buffer: use a chunk before asking for the next. */
+  chunks(name: string): AsyncGenerator<Uint8Array>;
+  /** Raw little-endian bytes. */
+  read(name: string): Promise<Uint8Array>;
+  /**
+   * F32, F16, BF16 or F64 as f32 (F64 rounds).
+   * @param shape where given, the tensor must have it
+   */
+  readFloat32(name: string, shape?: readonly number[]): Promise<Float32Array>;
+  /** F16 bits as they are; F32, BF16 and F64 rounded to nearest even. A finite value out of f16's range is refused. */
+  readFloat16(name: string, shape?: readonly number[]): Promise<Uint16Array>;
+  /** I32, or I64 whose values fit. */
+  readInt32(name: string, shape?: readonly number[]): Promise<Int32Array>;
+  close(): Promise<void>;
+}
+
+/** A multiple of every element's size. */
+const CHUNK_BYTES = 1 << 22;
+
+interface Shard {
+  readonly path: string;
+  readonly handle: FileHandle;
+  readonly header: Header;
+}
+
+const INDEX = 'model.safetensors.index.json';
+const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string()) });
+
+/**
+ * Opens a safetensors file, or a folder with `model.safetensors` or with shards under `model.safetensors.index.json`.
+ * @throws UserError where a file is missing, truncated, or its header is wrong in any way
+ */
+export async function openSafetensors(path: string): Promise<TensorFile> {
+  const found = await locate(path);
+  if (!found.endsWith('.index.json')) {
+    const shard = await openShard(found);
+    return new Checkpoint(path, [shard], new Map([...shard.header.tensors.keys()].map((name) => [name, shard])));
+  }
+  return openSharded(path, found);
+}
+
+/** The file to open for `path`. */
+async function locate(path: string): Promise<string> {
+  const kind = await stat(path).catch((error: unknown) => {
+    throw fileError(path, error);
+  });
+  if (!kind.isDirectory()) return path;
+  for (const name of ['model.safetensors', INDEX]) {
+    if (await exists(join(path, name))) return join(path, name);
+  }
+  if ((await exists(join(path, 'pytorch_model.bin'))) || (await exists(join(path, 'pytorch_model.bin.index.json')))) {
+    throw new UserError(`${path}: only PyTorch weights (pytorch_model.bin), expected safetensors; ${conversion(path)}`);
+  }
+  throw new UserError(`${path}: no weights in this folder, expected model.safetensors or ${INDEX}`);
+}
+
+function conversion(dir: string): string {
+  const code =
+    `import sys; from transformers import AutoConfig as C; import transformers as t; d = sys.argv[1]; ` +
+    `getattr(t, C.from_pretrained(d).architectures[0]).from_pretrained(d).save_pretrained(d, safe_serialization=True)`;
+  return `convert with: python -c "${code}" ${dir}`;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function openShard(path: string): Promise<Shard> {
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(path, 'r');
+    const { size } = await handle.stat();
+    if (size < PREFIX_BYTES) throw new UserError(`${path}: ${size} bytes, too short for a safetensors file`);
+    const length = headerLength(await readRange(handle, 0, new Uint8Array(PREFIX_BYTES), path), size, path);
+    const json = await readRange(handle, PREFIX_BYTES, new Uint8Array(length), path);
+    return { path, handle, header: parseHeader(json, size, path) };
+  } catch (error) {
+    await handle?.close();
+    throw fileError(path, error);
+  }
+}
+
+async function openSharded(path: string, index: string): Promise<TensorFile> {
+  const { weight_map: map } = await readJson(index, indexSchema);
+  const opened = new Map<string, Shard>();
+  try {
+    const owners = new Map<string, Shard>();
+    for (const [name, file] of Object.entries(map)) {
+      if (file !== basename(file) || !file.endsWith('.safetensors')) {
+        throw new UserError(
+          `${index}: key "weight_map.${name}": found "${file}", expected a safetensors file beside it`,
+        );
+      }
+      const shard = opened.get(file) ?? (await openShard(join(dirname(index), file)));
+      opened.set(file, shard);
+      if (!shard.header.tensors.has(name)) {
+        throw new UserError(`${shard.path}: tensor "${name}" is missing, ${INDEX} says it is in this file`);
+      }
+      owners.set(name, shard);
+    }
+    return new Checkpoint(path, [...opened.values()], owners);
+  } catch (error) {
+    await Promise.all([...opened.values()].map((shard) => shard.handle.close()));
+    throw error;
+  }
+}
+
+/** Fills `into` from the file at `position`, in reads of at most one chunk. */
+async function readRange(handle: FileHandle, position: number, into: Uint8Array, path: string): Promise<Uint8Array> {
+  let done = 0;
+  while (done < into.byteLength) {
+    const want = Math.min(into.byteLength - done, CHUNK_BYTES);
+    const { bytesRead } = await handle.read(into, done, want, position + done);
+    if (bytesRead === 0) throw new UserError(`${path}: the file became shorter while it was read`);
+    done += bytesRead;
+  }
+  return into;
+}
+
+class Checkpoint implements TensorFile {
+  readonly path: string;
+  readonly names: readonly string[];
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly #shards: readonly Shard[];
+  readonly #owners: ReadonlyMap<string, Shard>;
+
+  constructor(path: string, shards: readonly Shard[], owners: ReadonlyMap<string, Shard>) {
+    this.path = path;
+    this.names = [...owners.keys()];
+    this.metadata = Object.assign({}, ...shards.map((shard) => shard.header.metadata)) as Record<string, string>;
+    this.#shards = shards;
+    this.#owners = owners;
+  }
+
+  has(name: string): boolean {
+    return this.#owners.has(name);
+  }
+
+  info(name: string): TensorInfo {
+    return this.#find(name).info;
+  }
+
+  async *chunks(name: string): AsyncGenerator<Uint8Array> {
+    const { shard, info } = this.#find(name);
+    const buffer = new Uint8Array(Math.min(CHUNK_BYTES, info.bytes));
+    for (let at = 0; at < info.bytes; at += CHUNK_BYTES) {
+      const chunk = buffer.subarray(0, Math.min(CHUNK_BYTES, info.bytes - at));
+      yield await readRange(shard.handle, info.begin + at, chunk, shard.path);
+    }
+  }
+
+  async read(name: string): Promise<Uint8Array> {
+    const { shard, info } = this.#find(name);
+    return readRange(shard.handle, info.begin, new Uint8Array(info.bytes), shard.path);
+  }
+
+  async readFloat32(name: string, shape?: readonly number[]): Promise<Float32Array> {
+    const { dtype, bytes } = this.#expect(name, ['F32', 'F16', 'BF16', 'F64'], shape);
+    const out = new Float32Array(bytes / (dtype === 'F64' ? 8 : dtype === 'F32' ? 4 : 2));
+    let at = 0;
+    for await (const chunk of this.chunks(name)) {
+      const part = toFloat32(dtype, chunk);
+      out.set(part, at);
+      at += part.length;
+    }
+    return out;
+  }
+
+  async readFloat16(name: string, shape?: readonly number[]): Promise<Uint16Array> {
+    const { dtype, bytes } = this.#expect(name, ['F16', 'F32', 'BF16', 'F64'], shape);
+    if (dtype === 'F16') return new Uint16Array((await this.read(name)).buffer as ArrayBuffer);
+    const out = new Uint16Array(bytes / (dtype === 'F64' ? 8 : dtype === 'F32' ? 4 : 2));
+    let at = 0;
+    for await (const chunk of this.chunks(name)) {
+      const floats = toFloat32(dtype, chunk);
+      const halves = f32ToF16(floats, out.subarray(at, at + floats.length));
+      const lost = halves.findIndex((bits, i) => (bits & 0x7fff) === 0x7c00 && Number.isFinite(floats[i]));
+      if (lost >= 0) {
+        const found = `found ${floats[lost]!} at element ${at + lost}`;
+        throw this.#fault(name, `${found}, expected at most 65504 to be stored as f16; use f32`);
+      }
+      at += floats.length;
+    }
+    return out;
+  }
+
+  async readInt32(name: string, shape?: readonly number[]): Promise<Int32Array> {
+    const { dtype } = this.#expect(name, ['I32', 'I64'], shape);
+    const { buffer } = await this.read(name);
+    if (dtype === 'I32') return new Int32Array(buffer as ArrayBuffer);
+    const wide = new BigInt64Array(buffer as ArrayBuffer);
+    const lost = wide.findIndex((value) => BigInt.asIntN(32, value) !== value);
+    if (lost >= 0) throw this.#fault(name, `found ${wide[lost]!} at element ${lost}, expected a 32-bit integer`);
+    return Int32Array.from(wide, Number);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#shards.map((shard) => shard.handle.close()));
+  }
+
+  #find(name: string): { shard: Shard; info: TensorInfo } {
+    const shard = this.#owners.get(name);
+    const info = shard?.header.tensors.get(name);
+    if (shard && info) return { shard, info };
+    const some = this.names.slice(0, 3).map((n) => `"${n}"`);
+    throw new UserError(`${this.path}: no tensor "${name}"; the ${this.names.length} it has begin ${some.join(', ')}`);
+  }
+
+  #expect(name: string, dtypes: readonly SafetensorsDType[], shape: readonly number[] | undefined): TensorInfo {
+    const { info } = this.#find(name);
+    if (!dtypes.includes(info.dtype)) throw this.#fault(name, `dtype ${info.dtype}, expected ${dtypes.join(' or ')}`);
+    if (shape && (shape.length !== info.shape.length || shape.some((n, i) => n !== info.shape[i]))) {
+      throw this.#fault(name, `shape [${info.shape.join(', ')}], expected [${shape.join(', ')}]`);
+    }
+    return info;
+  }
+
+  #fault(name: string, fault: string): UserError {
+    return new UserError(`${this.#find(name).shard.path}: tensor "${name}": ${fault}`);
+  }
+}
+
+/** A chunk's values as f32. */
+function toFloat32(dtype: SafetensorsDType, chunk: Uint8Array): Float32Array {
+  const { buffer, byteOffset, byteLength } = chunk;
+  if (dtype === 'F32') return new Float32Array(buffer, byteOffset, byteLength / 4);
+  if (dtype === 'F64') return Float32Array.from(new Float64Array(buffer, byteOffset, byteLength / 8));
+  const halves = new Uint16Array(buffer, byteOffset, byteLength / 2);
+  return dtype === 'F16' ? f16ToF32(halves) : bf16ToF32(halves);
+}
+
+/** A tensor to write: its elements, or a function that fetches them when their turn comes. */
+export interface TensorEntry extends TensorSpec {
+  readonly data: TensorData | (() => Promise<TensorData>);
+}
+
+/**
+ * Writes a safetensors file, byte for byte as the reference library would: one tensor in memory at a time, under a
+ * temporary name until it is whole.
+ * @throws Error where an entry's data does not fit its dtype and shape, or a name comes twice
+ */
+export async function writeSafetensors(
+  path: string,
+  entries: Iterable<TensorEntry>,
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const ordered = fileOrder(entries);
+  const header = encodeHeader(ordered, metadata);
+  await writeAtomically(path, async (file) => {
+    await file.writeFile(header);
+    for (const entry of ordered) await file.writeFile(entryBytes(entry, await fetchData(entry)));
+  });
+}
+
+async function fetchData({ data }: TensorEntry): Promise<TensorData> {
+  return typeof data === 'function' ? data() : data;
+}
+
+const ARRAY_OF: Record<SafetensorsDType, string> = {
+  BOOL: 'Uint8Array',
+  U8: 'Uint8Array',
+  I8: 'Int8Array',
+  F8_E5M2: 'Uint8Array',
+  F8_E4M3: 'Uint8Array',
+  I16: 'Int16Array',
+  U16: 'Uint16Array',
+  F16: 'Uint16Array',
+  BF16: 'Uint16Array',
+  I32: 'Int32Array',
+  U32: 'Uint32Array',
+  F32: 'Float32Array',
+  F64: 'Float64Array',
+  I64: 'BigInt64Array',
+  U64: 'BigUint64Array',
+};
+
+function entryBytes({ name, dtype, shape }: TensorEntry, data: TensorData): Uint8Array {
+  const kind = data.constructor.name;
+  const fits = data instanceof Uint8Array || kind === ARRAY_OF[dtype];
+  if (!fits || data.byteLength !== tensorBytes(dtype, shape)) {
+    throw new Error(
+      `safetensors: tensor "${name}": ${kind} of ${data.length}, expected ${dtype} [${shape.join(', ')}]`,
+    );
+  }
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}

@@ -41,7 +41,7 @@ ${rowMain(groups)}
     total = combine(total, partial);
   }
   total = row_${op}(total, lane);
-  if (owner && member == 0u) { out[row] = ${source.vector ? ACROSS[op] : 'total'}; }
+  if (owner && member == 0u) { out[row] = h${op}(total); }
 }`;
   return assemble({
     ...source.kernel,
@@ -52,12 +52,6 @@ ${rowMain(groups)}
     bytes: source.bytes + reduction.rows * 4,
   });
 }
-
-/** The four components of `total` as one number. */
-const ACROSS = {
-  sum: '(total.x + total.y) + (total.z + total.w)',
-  max: 'max(max(total.x, total.y), max(total.z, total.w))',
-};
 
 /** Sum over the rows: bindings the prologue's inputs, then `out` f32 [cols]. For few rows; see `colParts`. */
 export function reduceCols(reduction: MatrixReduction, traits: DeviceTraits): Kernel {

@@ -43,7 +43,15 @@ const FUNCTIONS: Readonly<Record<string, Source>> = {
   let s = V(1.0) / (V(1.0) + e);
   return s + c * (e * s * s) * V(1.59576912) * (V(1.0) + V(0.134145) * c * c);
 }`,
-  // High and low words of a * b for each pair: WGSL has no 64-bit integers.
+  hsum: {
+    scalar: 'fn hsum(v: V) -> f32 { return v; }',
+    vector: 'fn hsum(v: V) -> f32 { return (v.x + v.y) + (v.z + v.w); }',
+  },
+  hmax: {
+    scalar: 'fn hmax(v: V) -> f32 { return v; }',
+    vector: 'fn hmax(v: V) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }',
+  },
+  // High words of a * b for each pair: WGSL has no 64-bit integers.
   mul_high: `fn mul_high(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
   let a0 = a & vec2(0xffffu);
   let a1 = a >> vec2(16u);
@@ -98,6 +106,7 @@ function collect(text: string, vector: boolean, found: Set<string>): void {
  * The alias `V` and every library function that `text` calls, directly or through another.
  *
  * Over V, one element or four: `erf`, `gelu_erf`, `gelu_erf_grad`, `gelu_tanh`, `gelu_tanh_grad`, `tanh_safe`, `sigmoid`.
+ * - `hsum(v: V) -> f32`, `hmax(v: V) -> f32`: horizontal sum and maximum.
  * - `philox(counter: vec4<u32>, key: vec2<u32>) -> vec4<u32>`: Philox 4x32-10.
  * - `dropout_scale(index: u32, seed: u32, step: u32, stream: u32, rate: f32) -> V`: 0 with probability `rate`, else
  *   1/(1−rate). Element i is decided by word i%4 of philox((i/4, step, stream, 0), (seed, 0xD0D0)); a vector host's

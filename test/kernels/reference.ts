@@ -1,4 +1,5 @@
 /** Tests only: float64 references shared by the kernel tests, written independently of the WGSL. */
+import { expect } from 'vitest';
 
 /** erf by its Taylor series below 3 and its continued fraction above; accurate to about 1e-15. */
 export function erf(x: number): number {
@@ -48,4 +49,21 @@ export function randoms(length: number, seed = 1, scale = 1): Float32Array {
     return state / 2 ** 32;
   };
   return Float32Array.from({ length }, () => (uniform() + uniform() + uniform() + uniform() - 2) * 1.7320508 * scale);
+}
+
+/**
+ * Asserts that got and expected agree to `tolerance`, relative to the larger of 1 and the largest magnitude expected.
+ * Fails on NaN, on lengths that differ and on nothing to compare.
+ */
+export function expectClose(got: Float32Array, expected: ArrayLike<number>, tolerance: number): void {
+  expect(got.length).toBe(expected.length);
+  expect(got.length).toBeGreaterThan(0);
+  const scale = Math.max(1, ...Array.from(expected, Math.abs));
+  let [worst, at] = [0, 0];
+  for (let i = 0; i < got.length; i++) {
+    const error = Math.abs(got[i]! - expected[i]!);
+    if (!(error <= worst)) [worst, at] = [error, i];
+    if (Number.isNaN(error)) break;
+  }
+  expect(worst / scale, `element ${at}: got ${got[at]}, expected ${expected[at]}`).toBeLessThanOrEqual(tolerance);
 }

@@ -1,0 +1,190 @@
+/**
+ * Room: kernels. Layer normalisation over the last dimension (Ba et al. 2016), forward and backward. The backward kernels
+ * recompute mean and variance from x, so nothing but x is kept for them.
+ */
+import { assemble, mainHead, u32Params } from './assemble.ts';
+import { spread, type Binding, type DeviceTraits, type Kernel, type Param } from './kernel.ts';
+import { rowGroups, rowMain, rowReduction, type RowGroups } from './row-group.ts';
+
+export interface LayerNormSpec {
+  readonly rows: number;
+  readonly cols: number;
+  readonly eps: number;
+}
+
+/** Rows whose gradients of gamma and beta are summed by one workgroup. */
+const PART_ROWS = 32;
+
+/** y = (x − mean) / √(variance + eps) · gamma + beta. Bindings, all f32: x [rows, cols], gamma, beta [cols], then y. */
+export function layerNorm(spec: LayerNormSpec, traits: DeviceTraits): Kernel {
+  const { rows, cols } = spec;
+  const { vector, groups, params } = layout(spec, traits);
+  const body = `${rowReduction(groups, 'sum', 'f32', 'a + b')}
+${mean(groups)}
+${rowMain(groups)}
+  let mean = row_mean(row, member, lane);
+  var squares = V(0.0);
+  for (var unit = member; unit < p.units; unit += ${groups.perRow}u) {
+    let centred = x[row * p.units + unit] - V(mean);
+    squares += centred * centred;
+  }
+  let rstd = 1.0 / sqrt(row_sum(hsum(squares), lane) / f32(p.cols) + p.eps);
+  if (!owner) { return; }
+  for (var unit = member; unit < p.units; unit += ${groups.perRow}u) {
+    let at = row * p.units + unit;
+    y[at] = (x[at] - V(mean)) * rstd * gamma[unit] + beta[unit];
+  }
+}`;
+  const names = ['x', 'gamma', 'beta', 'y'];
+  return assemble({
+    name: 'layer_norm',
+    bindings: f32Bindings(names, 3),
+    params,
+    body,
+    vector,
+    vectorBindings: vector ? names : [],
+    workgroups: groups.workgroups,
+    flops: 8 * rows * cols,
+    bytes: 4 * (2 * rows * cols + 2 * cols),
+  });
+}
+
+/** The gradient of x. Bindings, all f32: x [rows, cols], gamma [cols], dy [rows, cols], then dx [rows, cols]. */
+export function layerNormBackward(spec: LayerNormSpec, traits: DeviceTraits): Kernel {
+  const { rows, cols } = spec;
+  const { vector, groups, params } = layout(spec, traits);
+  const body = `${backwardFunctions(groups)}
+${rowMain(groups)}
+  let s = statistics(row, member, lane);
+  if (owner) { write_dx(row, member, s); }
+}`;
+  const names = ['x', 'gamma', 'dy', 'dx'];
+  return assemble({
+    name: 'layer_norm_backward',
+    bindings: f32Bindings(names, 3),
+    params,
+    body,
+    vector,
+    vectorBindings: vector ? names : [],
+    workgroups: groups.workgroups,
+    flops: 16 * rows * cols,
+    bytes: 4 * (3 * rows * cols + cols),
+  });
+}
+
+/** First dimension of the partial gradients that `layerNormBackwardParams` writes. */
+export function layerNormParts(rows: number): number {
+  return Math.ceil(rows / PART_ROWS);
+}
+
+/**
+ * The gradients of x and, in parts, of gamma and beta. Bindings as of `layerNormBackward`, then dgamma and dbeta, f32
+ * [layerNormParts(rows), cols] each, to be summed over their first dimension.
+ */
+export function layerNormBackwardParams(spec: LayerNormSpec, traits: DeviceTraits): Kernel {
+  const { rows, cols } = spec;
+  const { vector, groups: rowwise, params } = layout(spec, traits);
+  const groups = traits.software ? { ...rowwise, lanes: PART_ROWS, perRow: 1 } : rowwise;
+  const parts = layerNormParts(rows);
+  const body = `${backwardFunctions(groups)}
+${partMain(groups)}`;
+  const names = ['x', 'gamma', 'dy', 'dx', 'dgamma', 'dbeta'];
+  return assemble({
+    name: 'layer_norm_backward_params',
+    bindings: f32Bindings(names, 3),
+    params,
+    body,
+    vector,
+    vectorBindings: vector ? names : [],
+    workgroups: spread(parts),
+    flops: 20 * rows * cols,
+    bytes: 4 * (3 * rows * cols + cols + 2 * parts * cols),
+  });
+}
+
+function layout({ rows, cols, eps }: LayerNormSpec, traits: DeviceTraits) {
+  const vector = cols % 4 === 0;
+  const units = vector ? cols / 4 : cols;
+  const params: Param[] = [...u32Params({ rows, cols, units }), { name: 'eps', type: 'f32', value: eps }];
+  return { vector, groups: rowGroups(rows, units, traits), params };
+}
+
+function f32Bindings(names: readonly string[], inputs: number): Binding[] {
+  return names.map((name, i) => ({ name, dtype: 'f32', role: i < inputs ? 'in' : 'out' }));
+}
+
+function mean({ perRow }: RowGroups): string {
+  return `fn row_mean(row: u32, member: u32, lane: u32) -> f32 {
+  var total = V(0.0);
+  for (var unit = member; unit < p.units; unit += ${perRow}u) { total += x[row * p.units + unit]; }
+  return row_sum(hsum(total), lane) / f32(p.cols);
+}`;
+}
+
+/**
+ * With g = dy·gamma and x̂ = (x − mean)·rstd: dx = rstd·(g − mean(g) − x̂·mean(g·x̂)).
+ * `statistics` gives (mean, rstd, mean(g), mean(g·x̂)) of a row, to be called in uniform control flow.
+ */
+function backwardFunctions(groups: RowGroups): string {
+  return `${rowReduction(groups, 'sum', 'f32', 'a + b')}
+${rowReduction(groups, 'sums', 'vec3<f32>', 'a + b')}
+${mean(groups)}
+fn statistics(row: u32, member: u32, lane: u32) -> vec4<f32> {
+  let mean = row_mean(row, member, lane);
+  var squares = V(0.0);
+  var g_sum = V(0.0);
+  var gx_sum = V(0.0);
+  for (var unit = member; unit < p.units; unit += ${groups.perRow}u) {
+    let at = row * p.units + unit;
+    let centred = x[at] - V(mean);
+    let g = dy[at] * gamma[unit];
+    squares += centred * centred;
+    g_sum += g;
+    gx_sum += g * centred;
+  }
+  let means = row_sums(vec3(hsum(squares), hsum(g_sum), hsum(gx_sum)), lane) / f32(p.cols);
+  let rstd = 1.0 / sqrt(means.x + p.eps);
+  return vec4(mean, rstd, means.y, means.z * rstd);
+}
+fn write_dx(row: u32, member: u32, s: vec4<f32>) {
+  for (var unit = member; unit < p.units; unit += ${groups.perRow}u) {
+    let at = row * p.units + unit;
+    let normed = (x[at] - V(s.x)) * s.y;
+    dx[at] = (dy[at] * gamma[unit] - V(s.z) - normed * s.w) * s.y;
+  }
+}`;
+}
+
+/** One workgroup per part: first its rows in turn, whose mean and rstd are kept, then its columns. */
+function partMain({ lanes, perRow }: RowGroups): string {
+  const rowsAtOnce = lanes / perRow;
+  return `var<workgroup> kept: array<vec2<f32>, ${PART_ROWS}>;
+${mainHead(lanes)}
+  let first = group * ${PART_ROWS}u;
+  if (first >= p.rows) { return; }
+  let count = min(${PART_ROWS}u, p.rows - first);
+  let member = lane % ${perRow}u;
+  for (var start = 0u; start < ${PART_ROWS}u; start += ${rowsAtOnce}u) {
+    let slot = start + lane / ${perRow}u;
+    let row = first + min(slot, count - 1u);
+    let s = statistics(row, member, lane);
+    if (slot < count) {
+      write_dx(row, member, s);
+      if (member == 0u) { kept[slot] = s.xy; }
+    }
+  }
+  workgroupBarrier();
+  for (var unit = lane; unit < p.units; unit += ${lanes}u) {
+    var dgamma_sum = V(0.0);
+    var dbeta_sum = V(0.0);
+    for (var slot = 0u; slot < count; slot++) {
+      let at = (first + slot) * p.units + unit;
+      let d = dy[at];
+      dgamma_sum += d * ((x[at] - V(kept[slot].x)) * kept[slot].y);
+      dbeta_sum += d;
+    }
+    dgamma[group * p.units + unit] = dgamma_sum;
+    dbeta[group * p.units + unit] = dbeta_sum;
+  }
+}`;
+}

@@ -174,9 +174,23 @@ export const identity = unary(
 /** x as a constant for gradients: nothing flows back. */
 export const stopGradient = unary('stop_gradient', (x) => x, undefined);
 
-/** Two-way choice by a 0/1 condition: condition ? a : b. No gradient flows to the condition. */
+const selectOp: Op<undefined> = {
+  name: 'select',
+  lowering: { kind: 'elementwise', expression: ([c, a, b]) => ({ text: `select(${b}, ${a}, ${c} != V(0.0))` }) },
+  vjp: ({ inputs }, [dy], needs) => {
+    if (!dy) return [];
+    const [c, a, b] = inputs as [Tensor, Tensor, Tensor];
+    const da = needs[1] ? sumTo(where(c, dy, 0), a.shape) : undefined;
+    return [undefined, da, needs[2] ? sumTo(where(c, 0, dy), b.shape) : undefined];
+  },
+};
+
+/** a where the condition is not 0, else b; what is not chosen may be NaN. No gradient flows to the condition. */
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
-  return add(mul(condition, a), mul(sub(1, condition), b));
+  const [x, y] = [a, b].map((v) => (typeof v === 'number' ? constant(v) : v)) as [Tensor, Tensor];
+  const shape = broadcastShapes(condition.shape, broadcastShapes(x.shape, y.shape));
+  for (const operand of [condition, x, y]) broadcastPattern(operand.shape, shape);
+  return emit(selectOp, [condition, x, y], undefined, shape);
 }
 
 /** The four-lane random state of a step: `seed` and `step` are u32 tensors of one element. */

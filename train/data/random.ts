@@ -45,7 +45,7 @@ export function philox(
 }
 
 /** What a stream is drawn for: the first number of its name, so that no two uses share numbers. */
-export const STREAM = { shuffle: 1, mask: 2, blockOrder: 3 } as const;
+export const STREAM = { shuffle: 1, mask: 2, blockOrder: 3, weights: 4, pruning: 5 } as const;
 
 /** A sequence of random numbers that depends only on its seed and name. */
 export interface HostRandom {
@@ -55,6 +55,8 @@ export interface HostRandom {
   uniform(): number;
   /** Uniform integer in [0, n), 1 ≤ n ≤ 2³²; unbiased. */
   below(n: number): number;
+  /** Standard normal, by the Box–Muller transform. */
+  normal(): number;
   /** Permutes `items` in place (Fisher–Yates) and returns them. */
   shuffle<T extends { [index: number]: number; length: number }>(items: T): T;
 }
@@ -82,10 +84,12 @@ export function hostRandom(seed: number, purpose: number, a = 0, b = 0): HostRan
     while (value >= limit) value = uint32();
     return value % n;
   };
+  const uniform = (): number => uint32() / 2 ** 32;
   return {
     uint32,
-    uniform: () => uint32() / 2 ** 32,
+    uniform,
     below,
+    normal: () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform()),
     shuffle(items) {
       for (let i = items.length - 1; i > 0; i--) {
         const j = below(i + 1);

@@ -1,0 +1,134 @@
+/**
+ * Room: pruning. Importance of PEFT modules and of their ranks (light-peft.md §2), accumulated on the device over the counted
+ * steps of the estimation and read back once.
+ */
+import type { Update } from '../engine/compile/graph.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { Tensor } from '../engine/graph/tensor.ts';
+import { abs, add, constant, div, finiteOrZero, isNonFinite, maximum, mul, sqrt, square } from '../engine/ops/elementwise.ts';
+import { reshape } from '../engine/ops/leaf.ts';
+import { pack } from '../engine/ops/pack.ts';
+import { sum, sumCols, sumLast } from '../engine/ops/reduce.ts';
+import type { Variable } from '../engine/variable.ts';
+import type { PeftMethod, PeftModule } from '../peft/module.ts';
+
+/** 1 in counted steps, else 0: f32 [1]. */
+export const COUNTED_INPUT = { shape: [1], dtype: 'f32' } as const;
+
+/** Elements to which each module's scores are aligned in the accumulators. */
+const ALIGN = 64;
+
+/** What the estimation found, per module name. */
+export interface Importance {
+  readonly modules: Record<string, number>;
+  readonly ranks: Record<string, number[]>;
+  /** NaN or infinite samples, counted as 0. */
+  readonly nonFinite: number;
+}
+
+/** ‖Δ_t‖₂ / ‖h_t‖₂ of one module, shape [tokens]. */
+export interface ModuleRatio {
+  readonly module: PeftModule;
+  readonly ratio: Tensor;
+}
+
+/** ‖Δ_t‖₂ / ‖h_t‖₂ per token. @param delta and @param base f32 [tokens, features] */
+export function normRatio(delta: Tensor, base: Tensor): Tensor {
+  return div(sqrt(sumLast(square(delta))), sqrt(sumLast(square(base))));
+}
+
+export class ImportanceAccumulators {
+  readonly #engine: Engine;
+  readonly #method: PeftMethod;
+  readonly #offsets: readonly number[];
+  readonly #scores: Variable;
+  readonly #step: Variable;
+  readonly #ratios: Variable;
+  readonly #stepRatios: Variable;
+  readonly #nonFinite: Variable;
+
+  constructor(engine: Engine, method: PeftMethod) {
+    this.#engine = engine;
+    this.#method = method;
+    const offsets: number[] = [];
+    let end = 0;
+    for (const module of method.modules) {
+      offsets.push(end);
+      end += Math.ceil(module.ranks / ALIGN) * ALIGN;
+    }
+    this.#offsets = offsets;
+    const state = (name: string, size: number): Variable => engine.variable(name, [size], { kind: 'state' });
+    this.#scores = state('importance.ranks', end);
+    this.#step = state('importance.ranks.step', end);
+    this.#ratios = state('importance.modules', method.modules.length * ALIGN);
+    this.#stepRatios = state('importance.modules.step', method.modules.length * ALIGN);
+    this.#nonFinite = state('importance.non_finite', 1);
+  }
+
+  /**
+   * Adds one step's samples.
+   * @param ratios from the forward pass, one per module in the method's order
+   * @param parameter factors by name
+   * @param gradients by parameter name, before clipping
+   * @param mask i32 [batch, seq], 1 for tokens of S_pad
+   * @param counted f32 [1]
+   */
+  accumulate(
+    ratios: readonly ModuleRatio[],
+    parameter: (name: string) => Tensor,
+    gradients: ReadonlyMap<string, Tensor>,
+    mask: Tensor,
+    counted: Tensor,
+  ): Update[] {
+    const weights = reshape(mask, [mask.size]);
+    const tokens = maximum(sum(weights), constant(1));
+    const ratioOf = new Map(ratios.map(({ module, ratio }) => [module.name, ratio]));
+    const means = this.#method.modules.map(({ name }) => {
+      const ratio = ratioOf.get(name);
+      if (!ratio) throw new Error(`importance: the forward pass did not reach module ${name}`);
+      return { mean: div(sum(mul(finiteOrZero(ratio), weights)), tokens), bad: sum(mul(isNonFinite(ratio), weights)) };
+    });
+    const scores = this.#method.modules.map((module) => this.#rankScores(module, parameter, gradients));
+    const bad = [...means.map((m) => m.bad), ...scores.map((s) => sum(isNonFinite(s)))].reduce((a, b) => add(a, b));
+    const stepScores = pack(scores.map(finiteOrZero), this.#offsets, this.#step, this.#step.size);
+    const moduleOffsets = means.map((_, i) => i * ALIGN);
+    const stepRatios = pack(means.map((m) => m.mean), moduleOffsets, this.#stepRatios, this.#stepRatios.size);
+    const grow = (total: Variable, sample: Tensor): Update => ({
+      target: total,
+      value: add(total.tensor, mul(sample, counted)),
+    });
+    return [grow(this.#scores, stepScores), grow(this.#ratios, stepRatios), grow(this.#nonFinite, bad)];
+  }
+
+  /** |mean_j A[i,j]·∂L/∂A[i,j]| + |mean_j B[j,i]·∂L/∂B[j,i]| per rank i, shape [ranks]. */
+  #rankScores(
+    module: PeftModule,
+    parameter: (name: string) => Tensor,
+    gradients: ReadonlyMap<string, Tensor>,
+  ): Tensor {
+    const { down, up } = this.#method.factors(module);
+    const taylor = (name: string): Tensor => mul(parameter(name), gradients.get(name) as Tensor);
+    const ofDown = div(sumLast(taylor(down)), module.inFeatures);
+    const ofUp = div(sumCols(taylor(up), module.outFeatures, module.ranks), module.outFeatures);
+    return add(abs(ofDown), abs(ofUp));
+  }
+
+  /** Means over the counted steps. */
+  async read(countedSteps: number): Promise<Importance> {
+    const [scores, ratios, nonFinite] = await Promise.all(
+      [this.#scores, this.#ratios, this.#nonFinite].map((variable) => this.#engine.read(variable)),
+    );
+    const ranks: Record<string, number[]> = {};
+    const modules: Record<string, number> = {};
+    this.#method.modules.forEach((module, i) => {
+      const start = this.#offsets[i] as number;
+      ranks[module.name] = [...(scores as Float32Array).subarray(start, start + module.ranks)].map((s) => s / countedSteps);
+      modules[module.name] = ((ratios as Float32Array)[i * ALIGN] as number) / countedSteps;
+    });
+    return { modules, ranks, nonFinite: (nonFinite as Float32Array)[0] as number };
+  }
+
+  free(): void {
+    for (const v of [this.#scores, this.#step, this.#ratios, this.#stepRatios, this.#nonFinite]) this.#engine.free(v);
+  }
+}

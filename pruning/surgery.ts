@@ -116,10 +116,10 @@ export function pruneFactors(
   attached: boolean,
 ): PrunedModule {
   const slice = attached ? (moduleSlices(config, keep).get(module.name) ?? {}) : {};
-  const { rows, cols } = slice;
+  const { rows, cols, scale } = slice;
   const down = sliceMatrix(
     { data: values.down, shape: [module.ranks, module.inFeatures] },
-    { rows: ranks, ...(cols && { cols }) },
+    { rows: ranks, ...(cols && { cols }), ...(scale && { scale }) },
   );
   const up = sliceMatrix(
     { data: values.up, shape: [module.outFeatures, module.ranks] },

@@ -101,6 +101,7 @@ export class Program {
       }
       device.queue.writeBuffer(buffer, 0, data.buffer, data.byteOffset, data.byteLength);
     }
+    this.#arena.reserve(this.memory.activations);
     if (this.#arenaVersion !== this.#arena.version) this.#bind();
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();

@@ -1,0 +1,90 @@
+/** Protects: every vjp rule, against finite differences, over odd shapes and broadcasts. */
+import { afterAll, beforeAll, describe, it } from 'vitest';
+import { Engine } from '../../engine/engine.ts';
+import type { Tensor } from '../../engine/graph/tensor.ts';
+import * as e from '../../engine/ops/elementwise.ts';
+import { reshape } from '../../engine/ops/leaf.ts';
+import { matmul } from '../../engine/ops/matmul.ts';
+import { sum, sumLast } from '../../engine/ops/reduce.ts';
+import { checkGradients } from './gradcheck.ts';
+
+let engine: Engine;
+beforeAll(async () => {
+  engine = await Engine.open();
+});
+afterAll(() => engine.close());
+
+type Fn = (...x: Tensor[]) => Tensor;
+const check = (shapes: number[][], fn: Fn, options = {}): Promise<void> =>
+  checkGradients(engine, shapes, (inputs) => fn(...inputs), options);
+
+describe('elementwise', () => {
+  const unary: Record<string, Fn> = {
+    neg: (x) => e.neg(x as Tensor),
+    exp: (x) => e.exp(x as Tensor),
+    square: (x) => e.square(x as Tensor),
+    tanh: (x) => e.tanh(x as Tensor),
+    gelu: (x) => e.gelu(x as Tensor),
+    geluTanh: (x) => e.geluTanh(x as Tensor),
+    identity: (x) => e.identity(x as Tensor),
+  };
+  it.each(Object.keys(unary))('%s', (name) => check([[3, 7]], unary[name] as Fn));
+  it.each(['log', 'sqrt', 'abs', 'relu'] as const)('%s away from its kink', (name) =>
+    check([[3, 7]], (x) => e[name](x as Tensor), { offset: 2 }),
+  );
+  const pairs: [string, number[], number[]][] = [
+    ['same shape', [3, 5], [3, 5]],
+    ['bias', [3, 5], [5]],
+    ['per row', [3, 5], [3, 1]],
+    ['scalar', [3, 4], []],
+    ['group in the middle', [2, 3, 4], [3, 1]],
+  ];
+  it.each(pairs)('add, sub, mul with a broadcast operand: %s', async (_, a, b) => {
+    await check([a, b], (x, y) => e.add(x as Tensor, y as Tensor));
+    await check([a, b], (x, y) => e.sub(y as Tensor, x as Tensor));
+    await check([a, b], (x, y) => e.mul(x as Tensor, y as Tensor));
+  });
+  it('div, where, maximum, minimum', async () => {
+    await check([[3, 5], [5]], (x, y) => e.div(x as Tensor, y as Tensor), { offset: 3 });
+    await check([[3, 5], [5]], (x, y) => e.where(e.greaterEqual(y as Tensor, 0), x as Tensor, e.mul(y as Tensor, 2)));
+    await check([[4, 5]], (x) => e.maximum(x as Tensor, -10));
+    await check([[4, 5]], (x) => e.minimum(x as Tensor, -10));
+  });
+  it('dropout redraws the same pattern backwards', async () => {
+    const seed = engine.variable('seed', [1], { dtype: 'u32', kind: 'state', data: Uint32Array.of(5) }).tensor;
+    const step = engine.variable('step', [1], { dtype: 'u32', kind: 'state', data: Uint32Array.of(9) }).tensor;
+    await check([[5, 7]], (x) => e.dropout(x as Tensor, 0.4, 3, { seed, step }));
+  });
+});
+
+describe('reductions and views', () => {
+  it.each([[[1]], [[7]], [[3, 5]], [[2, 3, 4]], [[97, 83]]])('sum of %j', (shape) => check([shape], (x) => sum(x as Tensor)));
+  it('sumLast, reshape', async () => {
+    await check([[3, 5]], (x) => sumLast(x as Tensor));
+    await check([[3, 4]], (x) => e.square(reshape(x as Tensor, [2, -1])));
+  });
+});
+
+describe('matmul', () => {
+  it.each([
+    [1, 1, 1],
+    [3, 5, 7],
+    [17, 4, 9],
+  ])('all layouts at m=%i k=%i n=%i', async (m, k, n) => {
+    for (const transposeA of [false, true]) {
+      for (const transposeB of [false, true]) {
+        const shapes = [transposeA ? [k, m] : [m, k], transposeB ? [n, k] : [k, n]];
+        await check(shapes, (a, b) => matmul(a as Tensor, b as Tensor, { transposeA, transposeB }));
+      }
+    }
+  });
+  it('a linear layer with LoRA, whose products share kernels', () =>
+    check(
+      [[6, 5], [7, 5], [3, 5], [7, 3], [7]],
+      (x, w, a, b, bias) => {
+        const t = e.mul(matmul(x as Tensor, a as Tensor, { transposeB: true }), 2);
+        const base = e.add(matmul(x as Tensor, w as Tensor, { transposeB: true }), bias as Tensor);
+        return e.gelu(e.add(base, matmul(t, b as Tensor, { transposeB: true })));
+      },
+    ));
+});

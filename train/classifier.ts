@@ -1,0 +1,86 @@
+/** Room: train. A sequence classifier: frozen base, PEFT modules and a task head, with one compiled program per batch shape. */
+import type { InputSpec } from '../engine/compile/program.ts';
+import type { Engine, HostArray } from '../engine/engine.ts';
+import type { Tensor } from '../engine/graph/tensor.ts';
+import type { Parameters } from '../engine/nn/parameters.ts';
+import type { RandomState } from '../engine/ops/elementwise.ts';
+import type { BaseModel } from '../models/base-model.ts';
+import { encode, type ForwardContext } from '../models/encoder.ts';
+import { classify } from '../models/heads.ts';
+import type { Intervention } from '../models/intervention.ts';
+import { positionIds } from '../models/positions.ts';
+import type { PeftMethod, PeftRun } from '../peft/module.ts';
+import type { Batch } from './data/batches.ts';
+
+/** Program inputs of a forward pass; i32. */
+export type BatchInputs = Readonly<Record<'inputIds' | 'positionIds' | 'tokenTypeIds' | 'attentionMask' | 'firstTokens', Tensor>>;
+
+/** What a forward pass may be given beyond the weights. */
+export interface ForwardOptions {
+  /** Present while training with dropout. */
+  readonly random?: RandomState;
+  readonly rankMask?: PeftRun['rankMask'];
+  readonly probe?: PeftRun['probe'];
+  /** Masks and the like, applied after the PEFT modules. */
+  readonly interventions?: readonly Intervention[];
+}
+
+export class Classifier {
+  readonly engine: Engine;
+  readonly base: BaseModel;
+  /** Absent: the head alone on the frozen base. */
+  readonly method: PeftMethod | undefined;
+  /** PEFT factors and head (and masks while estimating), by name; they go before the base's weights. */
+  readonly parameters: Parameters;
+  readonly labels: number;
+
+  constructor(engine: Engine, base: BaseModel, method: PeftMethod | undefined, parameters: Parameters, labels: number) {
+    this.engine = engine;
+    this.base = base;
+    this.method = method;
+    this.parameters = parameters;
+    this.labels = labels;
+  }
+
+  /** Class scores, f32 [batch, labels]. */
+  logits(inputs: BatchInputs, options: ForwardOptions = {}): Tensor {
+    const parameter = (name: string): Tensor => this.parameters.get(name).tensor;
+    const { random, rankMask, probe, interventions = [] } = options;
+    const run: PeftRun = {
+      parameter,
+      ...(random && { random }),
+      ...(rankMask && { rankMask }),
+      ...(probe && { probe }),
+    };
+    const context: ForwardContext = {
+      config: this.base.config,
+      layers: this.base.layers,
+      weight: (name) => {
+        if (this.parameters.has(name)) return parameter(name);
+        const weight = this.base.weights.get(name);
+        if (!weight) throw new Error(`the model has no weight ${name}`);
+        return weight.tensor;
+      },
+      interventions: [...(this.method ? [this.method.intervention(run)] : []), ...interventions],
+    };
+    return classify(context, encode(context, inputs), inputs.firstTokens);
+  }
+
+  /** Input specs of a batch shape. */
+  inputSpecs(batch: number, seq: number): Record<keyof BatchInputs, InputSpec> {
+    const grid: InputSpec = { shape: [batch, seq], dtype: 'i32' };
+    const firstTokens: InputSpec = { shape: [batch], dtype: 'i32' };
+    return { inputIds: grid, positionIds: grid, tokenTypeIds: grid, attentionMask: grid, firstTokens };
+  }
+
+  /** Input values of a batch. */
+  inputValues({ batch, seq, inputIds, attentionMask, tokenTypeIds }: Batch): Record<keyof BatchInputs, HostArray> {
+    return {
+      inputIds,
+      attentionMask,
+      tokenTypeIds,
+      positionIds: positionIds(this.base.config, inputIds, batch, seq),
+      firstTokens: Int32Array.from({ length: batch }, (_, row) => row * seq),
+    };
+  }
+}

@@ -1,0 +1,186 @@
+/**
+ * Room: train. Trains a classifier's parameters: one program per batch shape holds forward, backward, clipping and update.
+ * Pruning attaches through a `StepExtension` and never edits the loop.
+ */
+import { median } from 'simple-statistics';
+import type { InputSpec, Program } from '../engine/compile/program.ts';
+import type { Update } from '../engine/compile/graph.ts';
+import type { HostArray } from '../engine/engine.ts';
+import type { Tensor } from '../engine/graph/tensor.ts';
+import { AdamW, ADAMW_DEFAULTS, ADAMW_INPUTS } from '../engine/optim/adamw.ts';
+import { scheduleAt, type ScheduleName } from '../engine/optim/schedule.ts';
+import { add } from '../engine/ops/elementwise.ts';
+import { crossEntropy } from '../engine/ops/cross-entropy.ts';
+import { checkpointExists, loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.ts';
+import type { BatchInputs, Classifier, ForwardOptions } from './classifier.ts';
+import type { Batch, Batches } from './data/batches.ts';
+import { LossHistory, SLOT_INPUT } from './history.ts';
+import { runSteps, type StepReport } from './loop.ts';
+import { ProgramCache } from './programs.ts';
+
+export interface TrainOptions {
+  readonly steps: number;
+  readonly lr: number;
+  readonly schedule: ScheduleName;
+  readonly warmupRatio: number;
+  readonly weightDecay: number;
+  /** Largest global gradient norm; 0 = off. */
+  readonly clip: number;
+  /** Of the dropout. */
+  readonly seed: number;
+  /** Whether PEFT modules drop out; their rate is their own. */
+  readonly dropout: boolean;
+  /** Checkpoint file and steps between checkpoints (0 = only when interrupted); absent: none is written. */
+  readonly checkpoint?: { readonly path: string; readonly every: number; readonly resume: boolean; readonly identity: RunIdentity };
+  readonly signal?: AbortSignal;
+  readonly onReport?: (report: StepReport) => void;
+}
+
+/** What an extension sees of a step's graph. */
+export interface StepGraph {
+  readonly inputs: Readonly<Record<string, Tensor>>;
+  readonly gradients: ReadonlyMap<string, Tensor>;
+  parameter(name: string): Tensor;
+}
+
+/** Adds to every training step: masks, a penalty, accumulators. One instance serves all batch shapes. */
+export interface StepExtension {
+  /** Called once per trace, before the forward pass. */
+  forward(): ForwardOptions;
+  /** Added to the task's loss. */
+  penalty(parameter: (name: string) => Tensor): Tensor;
+  readonly inputs: Readonly<Record<string, InputSpec>>;
+  values(step: number): Readonly<Record<string, HostArray>>;
+  /** Called after the backward pass of the same trace. */
+  updates(graph: StepGraph): Update[];
+}
+
+export interface TrainResult {
+  /** Per step: the whole objective, and the task's loss alone. */
+  readonly loss: readonly number[];
+  readonly taskLoss: readonly number[];
+  readonly seconds: number;
+  /** Real tokens, padding left out. */
+  readonly tokens: number;
+  /** Median over windows between read-backs, so that compilation and pauses do not count. */
+  readonly tokensPerSecond: number;
+  /** Most bytes allocated at any time of the run, and those of the largest step by kind. */
+  readonly peakBytes: number;
+  readonly memoryByKind: Readonly<Record<string, number>>;
+  /** Arena bytes in use at each dispatch of the largest step. */
+  readonly timeline: readonly number[];
+}
+
+/** Losses kept on the device between two read-backs; more would delay the report, fewer would wait more often. */
+const READ_EVERY = 16;
+
+const RANDOM_INPUTS = { seed: { shape: [1], dtype: 'u32' }, step: { shape: [1], dtype: 'u32' } } as const;
+
+/** @throws what `runSteps` throws; the checkpoint's own errors when resuming */
+export async function train(
+  classifier: Classifier,
+  batches: Batches,
+  options: TrainOptions,
+  extension?: StepExtension,
+): Promise<TrainResult> {
+  const { engine, parameters } = classifier;
+  engine.arena.release();
+  engine.memory.resetPeak();
+  const optimizer = new AdamW(engine, parameters, { ...ADAMW_DEFAULTS, weightDecay: options.weightDecay, clip: options.clip });
+  const history = new LossHistory(engine, ['loss', 'task_loss'], READ_EVERY);
+  const programs = new ProgramCache((batch, seq) =>
+    compileStep(classifier, optimizer, history, options, extension, batch, seq),
+  );
+  const state = [...parameters.groups.map((g) => g.flat), ...optimizer.state];
+  const { checkpoint } = options;
+  const losses: number[] = [];
+  const taskLosses: number[] = [];
+  try {
+    const resuming = checkpoint?.resume === true && (await checkpointExists(checkpoint.path));
+    const from = resuming ? await loadCheckpoint(engine, checkpoint.path, checkpoint.identity, state) : 0;
+    const enqueue = async (step: number): Promise<number> => {
+      const batch = batches.at(Math.floor(step / batches.perEpoch), step % batches.perEpoch);
+      const program = await programs.get(batch.batch, batch.seq);
+      program.run({
+        ...classifier.inputValues(batch),
+        labels: batch.labels,
+        ...optimizer.inputs(step + 1, options.lr * scheduleAt(options.schedule, step, options.steps, options.warmupRatio)),
+        seed: Uint32Array.of(options.seed),
+        step: Uint32Array.of(step),
+        slot: history.slot(step),
+        ...extension?.values(step),
+      });
+      return realTokens(batch);
+    };
+    const readLosses = async (first: number, to: number): Promise<number[]> => {
+      const values = await history.read('loss', first, to);
+      losses.push(...values);
+      taskLosses.push(...(await history.read('task_loss', first, to)));
+      return values;
+    };
+    const save = (next: number): Promise<void> =>
+      saveCheckpoint(engine, checkpoint!.path, next, checkpoint!.identity, state);
+    const rates: number[] = [];
+    const onReport = (report: StepReport): void => {
+      rates.push(report.tokensPerSecond);
+      options.onReport?.(report);
+    };
+    const watch = { onReport, ...(options.signal && { signal: options.signal }) };
+    const loop = { from, total: options.steps, readEvery: READ_EVERY, saveEvery: checkpoint?.every ?? 0, ...watch };
+    const timing = await runSteps(loop, { enqueue, losses: readLosses, ...(checkpoint && { save }) });
+    const largest = largestOf(programs.all);
+    return {
+      loss: losses,
+      taskLoss: taskLosses,
+      ...timing,
+      tokensPerSecond: rates.length > 0 ? median(rates) : 0,
+      peakBytes: engine.memory.peak,
+      memoryByKind: engine.memory.byKind() as Record<string, number>,
+      timeline: largest?.memory.timeline ?? [],
+    };
+  } finally {
+    programs.dispose();
+    optimizer.free();
+    history.free();
+  }
+}
+
+function realTokens({ attentionMask, count, seq }: Batch): number {
+  let tokens = 0;
+  for (let i = 0; i < count * seq; i++) tokens += attentionMask[i] as number;
+  return tokens;
+}
+
+function largestOf(programs: readonly Program[]): Program | undefined {
+  return [...programs].sort((a, b) => b.memory.activations - a.memory.activations)[0];
+}
+
+function compileStep(
+  classifier: Classifier,
+  optimizer: AdamW,
+  history: LossHistory,
+  options: TrainOptions,
+  extension: StepExtension | undefined,
+  batch: number,
+  seq: number,
+): Promise<Program> {
+  const inputs = {
+    ...classifier.inputSpecs(batch, seq),
+    labels: { shape: [batch], dtype: 'i32' },
+    ...ADAMW_INPUTS,
+    ...RANDOM_INPUTS,
+    slot: SLOT_INPUT,
+    ...extension?.inputs,
+  } as const satisfies Record<string, InputSpec>;
+  const parameter = (name: string): Tensor => classifier.parameters.get(name).tensor;
+  return classifier.engine.compile(`train ${batch}x${seq}`, inputs, (given) => {
+    const i = given as Readonly<Record<keyof typeof inputs, Tensor>>;
+    const random = options.dropout ? { random: { seed: i.seed, step: i.step } } : {};
+    const logits = classifier.logits(i as BatchInputs, { ...random, ...extension?.forward() });
+    const taskLoss = crossEntropy(logits, i.labels);
+    const loss = extension ? add(taskLoss, extension.penalty(parameter)) : taskLoss;
+    const step = optimizer.step(loss, i);
+    const more = extension?.updates({ inputs: i, gradients: step.gradients, parameter }) ?? [];
+    return { updates: [...step.updates, ...history.record(i.slot, { loss, task_loss: taskLoss }), ...more] };
+  });
+}

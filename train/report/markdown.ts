@@ -1,0 +1,68 @@
+/** Room: train/report. The comparison as Markdown, for `RESULTS.md`. */
+import { summarise, type MethodSummary, type TaskSummary } from './aggregate.ts';
+import { COLUMNS, notes, taskLine, type Cell } from './columns.ts';
+import { duration } from './numbers.ts';
+import type { Comparison } from './schema.ts';
+
+/** A whole document: date, adapter and command, then one table per task and what the figures mean. */
+export function markdownTable(comparison: Comparison): string {
+  const { meta } = comparison;
+  const summaries = summarise(comparison);
+  const versions = Object.entries(meta.versions).map(([name, version]) => `${name} ${version}`);
+  return (
+    [
+      '# Results',
+      list([
+        `Date: ${meta.date.slice(0, 10)}`,
+        `Adapter: ${escape(meta.adapter)}${meta.software ? ' (software)' : ''}`,
+        `Model: ${escape(meta.model)}, fingerprint ${code(meta.fingerprint)}`,
+        `Versions: ${escape(versions.join(', '))}`,
+        `Command: ${code(meta.command)}`,
+      ]),
+      ...summaries.flatMap((summary) => [`## ${escape(taskLine(summary))}`, taskTable(summary)]),
+      list(notes(summaries, comparison)),
+      '',
+    ]
+      .join('\n\n')
+      .trimEnd() + '\n'
+  );
+}
+
+function taskTable(summary: TaskSummary): string {
+  const head = ['method', ...COLUMNS.map((c) => c.title.join(' ')), 'wall time'];
+  const rows = summary.methods.map((m) => [m.label, ...COLUMNS.map((c) => inline(c.cell(m))), wallTime(m)]);
+  const baseline = summary.task.baseline;
+  if (baseline) rows.push([baseline.name, ...COLUMNS.map((c) => c.baseline?.(baseline) ?? ''), '']);
+  return [row(head), row([':--', ...head.slice(1).map(() => '--:')]), ...rows.map((r) => row(r.map(escape)))].join(
+    '\n',
+  );
+}
+
+function inline(cell: Cell): string {
+  return cell.note === undefined ? cell.value : `${cell.value} (${cell.note})`;
+}
+
+function wallTime({ seconds }: MethodSummary): string {
+  return duration(seconds.estimate + seconds.prune + seconds.train);
+}
+
+function row(cells: readonly string[]): string {
+  return `| ${cells.join(' | ')} |`;
+}
+
+function list(items: readonly string[]): string {
+  return items.map((item) => `- ${item}`).join('\n');
+}
+
+/** Text that Markdown shows as it stands, on one line. */
+function escape(text: string): string {
+  return text
+    .replace(/\s+/g, ' ')
+    .replace(/[\\`*_[\]<>|&#]/g, (c) => (c === '<' ? '&lt;' : c === '&' ? '&amp;' : `\\${c}`));
+}
+
+/** A code span around any text: its fence is longer than every run of backticks inside. */
+function code(text: string): string {
+  const fence = '`'.repeat(Math.max(0, ...(text.match(/`+/g) ?? []).map((run) => run.length)) + 1);
+  return fence.length > 1 ? `${fence} ${text} ${fence}` : `${fence}${text}${fence}`;
+}

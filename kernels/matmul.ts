@@ -1,0 +1,102 @@
+/**
+ * Room: kernels. Matrix products: one skeleton per kind of device, operands read by load functions, everything that is
+ * done to the result spliced in as an epilogue.
+ */
+import { fragmentBytes, fragmentFlops, hostFragment } from './fragment-host.ts';
+import type { Fragment } from './fragment.ts';
+import { BYTES, declare, spread, type Binding, type DeviceTraits, type Kernel, type Param } from './kernel.ts';
+import { broadcastSkeleton, type BroadcastTile } from './matmul/broadcast.ts';
+import type { MatmulSpec, MatmulTerm, Skeleton } from './matmul/spec.ts';
+import { tiledSkeleton, workgroupBytes, type WorkgroupTile } from './matmul/tiled.ts';
+import { prelude } from './wgsl-lib.ts';
+
+export type { MatmulSpec, MatmulTerm } from './matmul/spec.ts';
+
+const STORE: Fragment = { inputs: [], body: [], outputs: [{ name: 'c', dtype: 'f32', value: 'acc' }] };
+
+/**
+ * C[m,n] = epilogue( Σ_t A_t · B_t ), accumulated in f32.
+ *
+ * Bindings in order: a0, b0, a1, b1, … then the epilogue's inputs and outputs (see `HostedFragment.bindings`); without
+ * an epilogue one f32 output `c`. The epilogue's own names must not begin like a0, b0 or load_.
+ */
+export function matmul(spec: MatmulSpec, traits: DeviceTraits): Kernel {
+  const { m, n, terms } = spec;
+  const epilogue = spec.epilogue ?? STORE;
+  const vector = n % 4 === 0;
+  const hosted = hostFragment(epilogue, {
+    name: 'epilogue',
+    size: m * n,
+    cols: n,
+    vector,
+    acc: true,
+    result: 'store',
+  });
+  const skeleton = chooseSkeleton(spec, traits, vector);
+  const tiles = [Math.ceil(m / skeleton.tile[0]), Math.ceil(n / skeleton.tile[1])] as const;
+  const bindings = [...terms.flatMap(operandBindings), ...hosted.bindings];
+  const params: Param[] = [
+    { name: 'm', type: 'u32', value: m },
+    { name: 'n', type: 'u32', value: n },
+    ...terms.map(({ k }, t): Param => ({ name: `k${t}`, type: 'u32', value: k })),
+    { name: 'tiles_m', type: 'u32', value: tiles[0] },
+    { name: 'tiles_n', type: 'u32', value: tiles[1] },
+    ...hosted.params,
+  ];
+  const body = `${hosted.wgsl}\n${skeleton.wgsl}`;
+  const vectors = new Set([...skeleton.vectorBindings, ...hosted.vectorBindings]);
+  const depth = terms.reduce((sum, { k }) => sum + k, 0);
+  return {
+    name: `matmul.${terms.map(({ a, b }) => `${a === 'mk' ? 'n' : 't'}${b === 'kn' ? 'n' : 't'}`).join('+')}`,
+    wgsl: [
+      ...skeleton.enables.map((name) => `enable ${name};`),
+      declare(bindings, params, vectors),
+      prelude(body, vector),
+      body,
+    ].join('\n'),
+    bindings,
+    params,
+    workgroups: spread(tiles[0] * tiles[1]),
+    flops: 2 * m * n * depth + fragmentFlops(epilogue, m * n),
+    bytes: operandBytes(spec) + fragmentBytes(epilogue, m * n, 'store'),
+  };
+}
+
+function operandBindings({ aType, bType }: MatmulTerm, t: number): Binding[] {
+  return [
+    { name: `a${t}`, dtype: aType, role: 'in' },
+    { name: `b${t}`, dtype: bType, role: 'in' },
+  ];
+}
+
+function operandBytes({ m, n, terms }: MatmulSpec): number {
+  return terms.reduce((sum, { k, aType, bType }) => sum + m * k * BYTES[aType] + k * n * BYTES[bType], 0);
+}
+
+function chooseSkeleton(spec: MatmulSpec, traits: DeviceTraits, vector: boolean): Skeleton {
+  const size = traits.subgroupSize;
+  if (traits.software && size >= 4) return broadcastSkeleton(spec, broadcastTile(spec, size), size, vector);
+  return tiledSkeleton(spec, workgroupTile(spec, traits), vector);
+}
+
+/** Workgroups that keep the cores of a CPU busy to the end. */
+const ENOUGH_WORKGROUPS = 16;
+
+function broadcastTile({ m, n }: MatmulSpec, size: number): BroadcastTile {
+  if (n <= 16 && m > n) {
+    const quads = Math.ceil(n / 4);
+    const rows = [4, 2].find((r) => m >= r * size * ENOUGH_WORKGROUPS) ?? 1;
+    return { lanes: 'm', rows, quads };
+  }
+  const rows = m <= 8 ? 8 : 16;
+  const fits = (quads: number) => n > 2 * size * quads && (m / rows) * (n / (4 * size * quads)) >= ENOUGH_WORKGROUPS;
+  return { lanes: 'n', rows, quads: [4, 2].find(fits) ?? 1 };
+}
+
+function workgroupTile({ m, n }: MatmulSpec, { workgroupMemory }: DeviceTraits): WorkgroupTile {
+  if (n <= 16) return { rows: 128, cols: 16, rowsEach: 2 };
+  if (m <= 16) return { rows: 16, cols: 128, rowsEach: 2 };
+  const large: WorkgroupTile = { rows: 128, cols: 64, rowsEach: 8 };
+  const many = (m / large.rows) * (n / large.cols) >= 128;
+  return many && workgroupBytes(large) <= workgroupMemory ? large : { rows: 64, cols: 64, rowsEach: 4 };
+}

@@ -1,0 +1,91 @@
+/**
+ * Room: kernels/matmul. The portable skeleton, for GPUs: a workgroup stages tiles of A and B in workgroup memory, 16 deep,
+ * and each invocation multiplies its rows by its four columns from there.
+ */
+import { operandA, operandB, type Operand } from './operand.ts';
+import { callEpilogue, TILE_GUARD, type MatmulSpec, type Skeleton } from './spec.ts';
+
+export interface WorkgroupTile {
+  /** Rows and columns of C per workgroup, multiples of 4. */
+  readonly rows: number;
+  readonly cols: number;
+  /** Rows per invocation; its columns are four. Invocations number at least rows + cols: staging is one pass. */
+  readonly rowsEach: number;
+}
+
+const DEPTH = 16;
+
+/** Bytes of workgroup memory that a tile needs. */
+export function workgroupBytes({ rows, cols }: WorkgroupTile): number {
+  return (rows + cols) * DEPTH * 4;
+}
+
+export function tiledSkeleton(spec: MatmulSpec, { rows, cols, rowsEach }: WorkgroupTile, vector: boolean): Skeleton {
+  const options = { four: true, guardK: true };
+  const pairs = spec.terms.map((_, t) => [operandA(spec, t, options), operandB(spec, t, options)] as const);
+  const operands = pairs.flat();
+  const lanesPerRow = cols / 4;
+  const rowStep = rows / rowsEach;
+  const wgsl = `// Four neighbours along k, [row][k / 4], and four along n, [k][col / 4].
+var<workgroup> a_tile: array<vec4<f32>, ${(rows * DEPTH) / 4}>;
+var<workgroup> b_tile: array<vec4<f32>, ${(cols * DEPTH) / 4}>;
+
+${operands.map((o) => o.load).join('\n')}
+
+@compute @workgroup_size(${rowStep * lanesPerRow})
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) id: u32,
+) {
+${TILE_GUARD}
+  let tile_row = tile % p.tiles_m * ${rows}u;
+  let tile_col = tile / p.tiles_m * ${cols}u;
+  let x = id % ${lanesPerRow}u;
+  let y = id / ${lanesPerRow}u;
+  var sums = array<vec4<f32>, ${rowsEach}>();
+${pairs.map(([a, b], t) => productLoop(a, b, t, { rows, cols, rowsEach })).join('\n')}
+  let col = tile_col + x * 4u;
+  for (var i = 0u; i < ${rowsEach}u; i++) {
+    let row = tile_row + y + i * ${rowStep}u;
+    ${callEpilogue('sums[i]', vector)}
+  }
+}`;
+  return { enables: [], wgsl, vectorBindings: operands.filter((o) => o.vector).map((o) => o.name), tile: [rows, cols] };
+}
+
+function productLoop(a: Operand, b: Operand, t: number, { rows, cols, rowsEach }: WorkgroupTile): string {
+  const quads = DEPTH / 4;
+  return `  for (var k = 0u; k < p.k${t}; k += ${DEPTH}u) {
+    if (id < ${rows}u) {
+      ${block('id', rows, a.kContiguous)}
+      ${stage(a, 'k + 4u * depth', 'tile_row + 4u * at', (d) => `a_tile[(4u * at + ${d}) * ${quads}u + depth]`, a.kContiguous)}
+    } else if (id < ${rows + cols}u) {
+      ${block(`(id - ${rows}u)`, cols, b.kContiguous)}
+      ${stage(b, 'k + 4u * depth', 'tile_col + 4u * at', (d) => `b_tile[(4u * depth + ${d}) * ${cols / 4}u + at]`, !b.kContiguous)}
+    }
+    workgroupBarrier();
+    for (var depth = 0u; depth < ${quads}u; depth++) {
+      let b = mat4x4<f32>(${[0, 1, 2, 3].map((d) => `b_tile[(4u * depth + ${d}u) * ${cols / 4}u + x]`).join(', ')});
+      for (var i = 0u; i < ${rowsEach}u; i++) { sums[i] += b * a_tile[(y + i * ${rows / rowsEach}u) * ${quads}u + depth]; }
+    }
+    workgroupBarrier();
+  }`;
+}
+
+/** Which 4×4 block of the tile an invocation stages; neighbours in memory go to neighbours. */
+function block(id: string, extent: number, kContiguous: boolean): string {
+  const quads = DEPTH / 4;
+  return kContiguous
+    ? `let depth = ${id} % ${quads}u; let at = ${id} / ${quads}u;`
+    : `let depth = ${id} / ${extent / 4}u; let at = ${id} % ${extent / 4}u;`;
+}
+
+/** Copies a 4×4 block into workgroup memory, transposed where it lies the other way there. */
+function stage(operand: Operand, k: string, at: string, slot: (d: string) => string, asIs: boolean): string {
+  const load = (d: string) =>
+    operand.kContiguous ? `load_${operand.name}(${k}, ${at} + ${d})` : `load_${operand.name}(${k} + ${d}, ${at})`;
+  if (asIs) return `for (var d = 0u; d < 4u; d++) { ${slot('d')} = ${load('d')}; }`;
+  return `let turned = transpose(mat4x4<f32>(${['0u', '1u', '2u', '3u'].map(load).join(', ')}));
+      for (var d = 0u; d < 4u; d++) { ${slot('d')} = turned[d]; }`;
+}

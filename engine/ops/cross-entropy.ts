@@ -7,7 +7,7 @@ import { sum } from './reduce.ts';
 
 const crossEntropyOp: Op<{ readonly rows: number; readonly classes: number }> = {
   name: 'cross_entropy',
-  lowering: { kind: 'kernel', kernel: ({ attrs }) => crossEntropyKernel(attrs) },
+  lowering: { kind: 'kernel', kernel: ({ attrs }, traits) => crossEntropyKernel(attrs, traits) },
   vjp: ({ attrs, outputs }, [dLoss]) => [dLoss && mul(outputs[1] as Tensor, reshape(dLoss, [attrs.rows, 1]))],
 };
 

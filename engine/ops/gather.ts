@@ -13,8 +13,8 @@ const gatherOp: Op<GatherAttrs> = {
   name: 'gather_rows',
   lowering: {
     kind: 'kernel',
-    kernel: ({ attrs, inputs }) =>
-      kernels.gatherRows({ ...attrs, tableType: inputs[0]?.dtype === 'f16' ? 'f16' : 'f32' }),
+    kernel: ({ attrs, inputs }, traits) =>
+      kernels.gatherRows({ ...attrs, tableType: inputs[0]?.dtype === 'f16' ? 'f16' : 'f32' }, traits),
   },
   vjp: ({ attrs, inputs }, [dy]) => [
     dy && emit(scatterOp, [inputs[1] as Tensor, dy], attrs, [attrs.rows, attrs.cols]),

@@ -12,7 +12,7 @@ interface NormAttrs {
 
 const layerNormOp: Op<NormAttrs> = {
   name: 'layer_norm',
-  lowering: { kind: 'kernel', kernel: ({ attrs }) => kernels.layerNorm(attrs) },
+  lowering: { kind: 'kernel', kernel: ({ attrs }, traits) => kernels.layerNorm(attrs, traits) },
   vjp: ({ attrs, inputs }, [dy], needs) => {
     if (!dy) return [];
     const [x, gamma] = inputs as [Tensor, Tensor, Tensor];
@@ -29,12 +29,12 @@ const layerNormOp: Op<NormAttrs> = {
 
 const backwardOp: Op<NormAttrs> = {
   name: 'layer_norm_backward',
-  lowering: { kind: 'kernel', kernel: ({ attrs }) => kernels.layerNormBackward(attrs) },
+  lowering: { kind: 'kernel', kernel: ({ attrs }, traits) => kernels.layerNormBackward(attrs, traits) },
 };
 
 const backwardParamsOp: Op<NormAttrs & { readonly parts: number }> = {
   name: 'layer_norm_backward_params',
-  lowering: { kind: 'kernel', kernel: ({ attrs }) => kernels.layerNormBackwardParams(attrs) },
+  lowering: { kind: 'kernel', kernel: ({ attrs }, traits) => kernels.layerNormBackwardParams(attrs, traits) },
 };
 
 /**

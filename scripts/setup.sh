@@ -13,8 +13,11 @@ backports_file=$root/etc/apt/sources.list.d/light-peft-backports.sources
 
 say() { printf 'setup: %s\n' "$*"; }
 
+# Says why nothing more can be done; what follows the first argument is printed as it stands, to be copied.
 stop() {
-  printf 'setup: %s\n' "$@" >&2
+  say "$1" >&2
+  shift
+  [ $# -eq 0 ] || printf '%s\n' "$@" >&2
   exit 2
 }
 

@@ -1,0 +1,122 @@
+/** Room: kernels. The masked-gradient kernel (light-peft: head, neuron and rank masks). */
+import { assemble, mainHead, u32Params } from './assemble.ts';
+import { spread, type Binding, type DeviceTraits, type Kernel } from './kernel.ts';
+import { colParts } from './reduce.ts';
+
+export interface MaskGradSpec {
+  readonly rows: number;
+  readonly cols: number;
+  /** Neighbouring columns that share a mask entry: the head width for heads, 1 for neurons and ranks. */
+  readonly inner: number;
+}
+
+/** First dimension of the partial mask gradients that `maskGrad` writes. */
+export const maskParts = colParts;
+
+/** Terms a lane adds up before that partial sum is added to the rest. */
+const BLOCK = 16;
+
+/**
+ * For y = x ∘ m, both gradients in one pass over dy and x. Bindings, all f32: dy, x [rows, cols], m [cols/inner]; then
+ * dx = dy ∘ m [rows, cols] and dm [maskParts(rows, cols), cols/inner] = Σ dy·x over a run of rows and the columns of an
+ * entry, to be summed over its first dimension.
+ */
+export function maskGrad(spec: MaskGradSpec, traits: DeviceTraits): Kernel {
+  const { rows, cols, inner } = spec;
+  const parts = maskParts(rows, cols);
+  const { body, vectorBindings, params, workgroupsPerPart } =
+    inner === 1 ? perColumn(spec, traits) : perGroup(spec, traits);
+  const inputs = ['dy', 'x', 'm'].map((name): Binding => ({ name, dtype: 'f32', role: 'in' }));
+  const outputs = ['dx', 'dm'].map((name): Binding => ({ name, dtype: 'f32', role: 'out' }));
+  return assemble({
+    name: inner === 1 ? 'mask_grad.columns' : 'mask_grad.groups',
+    bindings: [...inputs, ...outputs],
+    params: u32Params({ rows, parts, part_rows: Math.ceil(rows / parts), per_part: workgroupsPerPart, ...params }),
+    body,
+    vector: vectorBindings.length > 0,
+    vectorBindings,
+    workgroups: spread(workgroupsPerPart * parts),
+    flops: 3 * rows * cols,
+    bytes: 4 * (3 * rows * cols + (1 + parts) * (cols / inner)),
+  });
+}
+
+interface Body {
+  readonly body: string;
+  readonly vectorBindings: readonly string[];
+  readonly params: Readonly<Record<string, number>>;
+  readonly workgroupsPerPart: number;
+}
+
+/** Walks one unit (a column, or four) down the rows of a part: writes dx, gives Σ dy·x. */
+const COLUMN_WALK = `fn walk(part: u32, unit: u32, mask: V) -> V {
+  let last = min((part + 1u) * p.part_rows, p.rows);
+  var total = V(0.0);
+  for (var block = part * p.part_rows; block < last; block += ${BLOCK}u) {
+    var partial = V(0.0);
+    for (var row = block; row < min(block + ${BLOCK}u, last); row++) {
+      let at = row * p.units + unit;
+      let d = dy[at];
+      dx[at] = d * mask;
+      partial += d * x[at];
+    }
+    total += partial;
+  }
+  return total;
+}`;
+
+/** A lane per column, or per four of them. */
+function perColumn({ cols }: MaskGradSpec, { software }: DeviceTraits): Body {
+  const vector = cols % 4 === 0;
+  const units = vector ? cols / 4 : cols;
+  const lanes = software ? 16 : 64;
+  const body = `${COLUMN_WALK}
+${mainHead(lanes)}
+  let part = group / p.per_part;
+  let unit = group % p.per_part * ${lanes}u + lane;
+  if (part >= p.parts || unit >= p.units) { return; }
+  dm[part * p.units + unit] = walk(part, unit, m[unit]);
+}`;
+  const vectorBindings = vector ? ['dy', 'x', 'm', 'dx', 'dm'] : [];
+  return { body, vectorBindings, params: { units }, workgroupsPerPart: Math.ceil(units / lanes) };
+}
+
+/** Several columns per entry: on a CPU one lane takes them all, on a GPU neighbouring lanes share them. */
+function perGroup({ cols, inner }: MaskGradSpec, { software }: DeviceTraits): Body {
+  const vector = inner % 4 === 0;
+  const groupUnits = vector ? inner / 4 : inner;
+  const lanes = software ? 16 : 64;
+  const sharers = software ? 1 : Math.min(groupUnits, lanes);
+  const groupsPerWorkgroup = Math.floor(lanes / sharers);
+  const body = `${COLUMN_WALK}
+${sharers > 1 ? `var<workgroup> shares: array<f32, ${lanes}>;` : ''}
+${mainHead(lanes)}
+  let part = group / p.per_part;
+  let slot = lane / ${sharers}u;
+  let entry = group % p.per_part * ${groupsPerWorkgroup}u + slot;
+  let owned = part < p.parts && slot < ${groupsPerWorkgroup}u && entry < p.entries;
+  var total = 0.0;
+  if (owned) {
+    for (var i = lane % ${sharers}u; i < p.group_units; i += ${sharers}u) {
+      total += hsum(walk(part, entry * p.group_units + i, V(m[entry])));
+    }
+  }
+${sharers > 1 ? collectShares(sharers) : ''}
+  if (owned && lane % ${sharers}u == 0u) { dm[part * p.entries + entry] = total; }
+}`;
+  const entries = cols / inner;
+  return {
+    body,
+    vectorBindings: vector ? ['dy', 'x', 'dx'] : [],
+    params: { units: entries * groupUnits, group_units: groupUnits, entries },
+    workgroupsPerPart: Math.ceil(entries / groupsPerWorkgroup),
+  };
+}
+
+function collectShares(sharers: number): string {
+  return `  shares[lane] = total;
+  workgroupBarrier();
+  if (owned && lane % ${sharers}u == 0u) {
+    for (var i = 1u; i < ${sharers}u; i++) { total += shares[lane + i]; }
+  }`;
+}

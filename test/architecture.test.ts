@@ -1,0 +1,154 @@
+/** Protects: imports point one way, files say where they belong and stay short, nothing of one machine gets in. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join, posix } from 'node:path';
+import ts from 'typescript';
+import { describe, expect, it } from 'vitest';
+
+const ROOT = join(import.meta.dirname, '..');
+
+/** Left to right: a file imports from its own room or one of a higher level. Rooms of one level don't see each other. */
+const LEVELS = [['cli', 'bench'], ['train'], ['pruning'], ['peft'], ['models'], ['engine'], ['kernels']];
+const LEVEL_OF = new Map(LEVELS.flatMap((rooms, level) => rooms.map((room) => [room, level] as const)));
+
+const MAX_LINES = 500;
+
+/** What belongs to a machine, or is unfinished. */
+const FORBIDDEN: readonly (readonly [what: string, pattern: RegExp])[] = [
+  ['an absolute path of one machine', /(?<![\w.~}/*-])\/(?:root|home|Users|work|workspace|mnt)\/\w/],
+  ['a private host', /https?:\/\/(?:[\w.-]+\.(?:internal|local|lan|corp)\b|(?!127\.)\d+\.\d+\.\d+\.\d+)/],
+  ['a note of unfinished work', /\b(?:TO[D]O|FIX[M]E|XX[X])\b/],
+  ['a merge conflict', /^(?:<{7}|>{7}) /m],
+];
+const FORBIDDEN_IN_TESTS = ['a test left out or singled out', /\b(?:it|test|describe)\.(?:skip|only|todo)\b/] as const;
+const FORBIDDEN_IN_LOCK = ['a registry’s address', /"resolved"/] as const;
+
+const tracked = execFileSync('git', ['ls-files', '-z'], { cwd: ROOT, encoding: 'utf8' })
+  .split('\0')
+  .filter((path) => path !== '' && existsSync(join(ROOT, path)));
+// JSON in folders is data.
+const texts = tracked.filter((path) => /(\.(ts|js|sh|md|ya?ml|wgsl|html)|^[^/]+\.json|(^|\/)[^.]+)$/.test(path));
+const sources = tracked.filter((path) => path.endsWith('.ts') && LEVEL_OF.has(roomOf(path)));
+
+function read(path: string): string {
+  return readFileSync(join(ROOT, path), 'utf8');
+}
+
+/** The top-level folder of a path relative to the root. */
+function roomOf(path: string): string {
+  return path.split('/')[0]!;
+}
+
+/** Module specifiers of static and dynamic imports and re-exports, types' too. */
+function importsOf(source: string): string[] {
+  return ts.preProcessFile(source, true, true).importedFiles.map((file) => file.fileName);
+}
+
+/** Says what is wrong with a file's import, or nothing. */
+function judgeImport(path: string, specifier: string): string | undefined {
+  const room = roomOf(path);
+  if (!specifier.startsWith('.')) {
+    return room === 'kernels' ? `${path} imports ${specifier}; kernels are pure and import nothing` : undefined;
+  }
+  const target = roomOf(posix.join(posix.dirname(path), specifier));
+  if (target === room) return undefined;
+  const level = LEVEL_OF.get(target);
+  if (level === undefined) return `${path} imports ${specifier}, which is in no room (${target})`;
+  return level > LEVEL_OF.get(room)! ? undefined : `${path} imports ${specifier}; ${room} may not import ${target}`;
+}
+
+const judgeImports = (path: string, source: string) => importsOf(source).flatMap((s) => judgeImport(path, s) ?? []);
+
+/** Says what is wrong with the `Room: …` of a file's first comment, or nothing. */
+function judgeHeader(path: string, source: string): string | undefined {
+  const stated = /^(?:#!.*\n)?\/\*\*(?:\n \*)? Room: ([\w/-]+)/.exec(source)?.[1];
+  if (stated === undefined) return `${path} does not begin with a comment "Room: ${dirname(path)}. …"`;
+  const contains = `${dirname(path)}/`.startsWith(`${stated}/`);
+  return contains ? undefined : `${path} says it is in room ${stated}`;
+}
+
+describe('the rules themselves', () => {
+  it.each([
+    ['train/trainer.ts', "import { x } from '../engine/tensor.ts';", 0],
+    ['train/trainer.ts', "import type { X } from '../cli/main.ts';", 1],
+    ['engine/ops/add.ts', "export * from '../../models/roberta.ts';", 1],
+    ['engine/ops/add.ts', "const m = await import('../../peft/lora.ts');", 1],
+    ['engine/ops/add.ts', "import { y } from '../graph/tensor.ts'; import 'node:fs';", 0],
+    ['cli/main.ts', "import { y } from '../bench/main.ts';", 1],
+    ['cli/main.ts', "import { y } from '../test/harness.ts';", 1],
+    ['kernels/add.ts', "import fs from 'node:fs';", 1],
+  ])('%s with %s: %i wrong', (path, source, wrong) => {
+    expect(judgeImports(path, source)).toHaveLength(wrong);
+  });
+
+  it.each([
+    ['engine/ops/add.ts', '/** Room: engine/ops. Adds. */', true],
+    ['engine/ops/add.ts', '/**\n * Room: engine; uses kernels.\n */', true],
+    ['engine/ops/add.ts', '/** Room: engine/nn. */', false],
+    ['engine/ops/add.ts', 'export {};', false],
+  ])('%s beginning with %j: %s', (path, source, right) => {
+    expect(judgeHeader(path, source) === undefined).toBe(right);
+  });
+
+  it.each([
+    'see /home/ann/data',
+    "'/root/x'",
+    'http://10.0.0.1/x',
+    'https://npm.corp.local/a',
+    ['// TO', 'DO later'].join(''),
+  ])('refuses %j', (text) => {
+    expect(FORBIDDEN.some(([, pattern]) => pattern.test(text))).toBe(true);
+  });
+
+  it.each(['../work/x', 'http://127.0.0.1:80', 'https://a.example/home/x', 'path/root/x', '${folder}/work/x'])(
+    'lets %j pass',
+    (text) => {
+      expect(FORBIDDEN.some(([, pattern]) => pattern.test(text))).toBe(false);
+    },
+  );
+});
+
+describe('the project', () => {
+  it('has its sources in view', () => {
+    for (const room of ['engine', 'kernels', 'models', 'peft', 'pruning', 'train']) {
+      expect(
+        sources.filter((path) => roomOf(path) === room),
+        room,
+      ).not.toHaveLength(0);
+    }
+  });
+
+  it('imports one way', () => {
+    expect(sources.flatMap((path) => judgeImports(path, read(path)))).toEqual([]);
+  });
+
+  it('names the room in each file’s first comment', () => {
+    expect(sources.flatMap((path) => judgeHeader(path, read(path)) ?? [])).toEqual([]);
+  });
+
+  it(`has no source file over ${MAX_LINES} lines`, () => {
+    const long = tracked
+      .filter((path) => /\.(ts|js|sh|wgsl)$/.test(path))
+      .map((path) => [path, read(path).split('\n').length - 1] as const)
+      .filter(([, lines]) => lines > MAX_LINES);
+    expect(long).toEqual([]);
+  });
+
+  it('holds nothing of one machine and nothing unfinished', () => {
+    const rules = (path: string) => [
+      ...FORBIDDEN,
+      ...(path.startsWith('test/') ? [FORBIDDEN_IN_TESTS] : []),
+      ...(path === 'package-lock.json' ? [FORBIDDEN_IN_LOCK] : []),
+    ];
+    const found = texts
+      .filter((path) => path !== 'test/architecture.test.ts')
+      .flatMap((path) => {
+        const text = read(path);
+        return rules(path).flatMap(([what, pattern]) => {
+          const hit = pattern.exec(text)?.[0];
+          return hit === undefined ? [] : `${path}: ${what}: ${hit}`;
+        });
+      });
+    expect(found).toEqual([]);
+  });
+});

@@ -101,7 +101,12 @@ export class Engine {
     return value;
   }
 
-  async readStorage({ buffer, offset, bytes }: Storage, dtype: DType): Promise<Float32Array> {
+  async readStorage(storage: Storage, dtype: DType): Promise<Float32Array> {
+    return toFloat32(await this.readBytes(storage), dtype);
+  }
+
+  /** The raw content of a range of a buffer. */
+  async readBytes({ buffer, offset, bytes }: Storage): Promise<ArrayBuffer> {
     this.check();
     const start = Math.floor(offset / 4) * 4;
     const size = Math.max(4, Math.ceil((offset + bytes - start) / 4) * 4);
@@ -118,7 +123,7 @@ export class Engine {
     const copy = staging.getMappedRange().slice(offset - start, offset - start + bytes);
     staging.destroy();
     this.check();
-    return toFloat32(copy, dtype);
+    return copy;
   }
 
   /** Waits until everything enqueued so far has run. */

@@ -9,12 +9,15 @@ export interface KernelParts extends Omit<Kernel, 'wgsl'> {
   readonly vector: boolean;
   /** Bindings declared as arrays of vec4. */
   readonly vectorBindings?: readonly string[];
+  /** WGSL extensions the body needs. */
+  readonly enables?: readonly string[];
 }
 
 /** Puts bindings, uniform block, prelude and body together. */
-export function assemble({ body, vector, vectorBindings, ...kernel }: KernelParts): Kernel {
+export function assemble({ body, vector, vectorBindings, enables = [], ...kernel }: KernelParts): Kernel {
   const declared = declare(kernel.bindings, kernel.params, new Set(vectorBindings));
-  return { ...kernel, wgsl: [declared, prelude(body, vector), body].join('\n') };
+  const enabled = enables.map((name) => `enable ${name};`);
+  return { ...kernel, wgsl: [...enabled, declared, prelude(body, vector), body].join('\n') };
 }
 
 /** u32 members of the uniform block, one per property. */

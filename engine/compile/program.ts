@@ -92,26 +92,60 @@ export class Program {
    * @throws Error naming the program and input where one is missing or has the wrong length
    */
   run(inputs: Readonly<Record<string, HostArray>> = {}): void {
-    this.#engine.check();
     const { device } = this.#engine;
+    this.#prepare(inputs);
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    for (let i = 0; i < this.dispatches.length; i++) this.#encode(pass, i);
+    pass.end();
+    device.queue.submit([encoder.finish()]);
+  }
+
+  /**
+   * One run, timed dispatch by dispatch with the device's own clock.
+   * @returns nanoseconds per dispatch, in order
+   * @throws Error where the device has no `timestamp-query`
+   */
+  async profile(inputs: Readonly<Record<string, HostArray>> = {}): Promise<number[]> {
+    const { device } = this.#engine;
+    if (!device.features.has('timestamp-query')) throw new Error('profile: the device has no timestamp-query');
+    this.#prepare(inputs);
+    const count = 2 * this.dispatches.length;
+    const querySet = device.createQuerySet({ type: 'timestamp', count });
+    const usage = GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC;
+    const buffer = device.createBuffer({ size: count * 8, usage });
+    const encoder = device.createCommandEncoder();
+    this.dispatches.forEach((_, i) => {
+      const timestampWrites = { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 };
+      const pass = encoder.beginComputePass({ timestampWrites });
+      this.#encode(pass, i);
+      pass.end();
+    });
+    encoder.resolveQuerySet(querySet, 0, count, buffer, 0);
+    device.queue.submit([encoder.finish()]);
+    const times = new BigInt64Array(await this.#engine.readBytes({ buffer, offset: 0, bytes: count * 8 }));
+    buffer.destroy();
+    querySet.destroy();
+    return this.dispatches.map((_, i) => Number((times[2 * i + 1] as bigint) - (times[2 * i] as bigint)));
+  }
+
+  #prepare(inputs: Readonly<Record<string, HostArray>>): void {
+    this.#engine.check();
     for (const [name, { spec, buffer }] of this.#inputs) {
       const data = inputs[name];
       if (data?.length !== sizeOf(spec.shape)) {
         throw new Error(`${this.name}: input ${name} needs ${sizeOf(spec.shape)} values, got ${data?.length ?? 'none'}`);
       }
-      device.queue.writeBuffer(buffer, 0, data.buffer, data.byteOffset, data.byteLength);
+      this.#engine.device.queue.writeBuffer(buffer, 0, data.buffer, data.byteOffset, data.byteLength);
     }
     this.#arena.reserve(this.memory.activations);
     if (this.#arenaVersion !== this.#arena.version) this.#bind();
-    const encoder = device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    this.dispatches.forEach(({ kernel }, i) => {
-      pass.setPipeline(this.#pipelines[i] as GPUComputePipeline);
-      pass.setBindGroup(0, this.#bindGroups[i] as GPUBindGroup);
-      pass.dispatchWorkgroups(...kernel.workgroups);
-    });
-    pass.end();
-    device.queue.submit([encoder.finish()]);
+  }
+
+  #encode(pass: GPUComputePassEncoder, i: number): void {
+    pass.setPipeline(this.#pipelines[i] as GPUComputePipeline);
+    pass.setBindGroup(0, this.#bindGroups[i] as GPUBindGroup);
+    pass.dispatchWorkgroups(...(this.dispatches[i] as Dispatch).kernel.workgroups);
   }
 
   /** The named output of the latest run, as f32 (or the integers it holds). Waits for the device. */

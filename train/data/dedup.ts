@@ -34,15 +34,6 @@ export function shingles(text: string): Set<string> {
   return new Set(list.slice(2).map((word, i) => `${list[i]} ${list[i + 1]} ${word}`));
 }
 
-/** |a ∩ b| / |a ∪ b|; 0 where both are empty. */
-export function jaccard<T>(a: ReadonlySet<T>, b: ReadonlySet<T>): number {
-  const [small, large] = a.size < b.size ? [a, b] : [b, a];
-  let common = 0;
-  for (const item of small) if (large.has(item)) common++;
-  const union = a.size + b.size - common;
-  return union === 0 ? 0 : common / union;
-}
-
 /**
  * Indices of the texts that stay when, in order, each text that is a near-duplicate of one already kept is dropped.
  * Texts without a word are dropped too. No two texts that stay are near-duplicates.
@@ -51,26 +42,52 @@ export function withoutNearDuplicates(texts: readonly string[], threshold: numbe
   const sets = rankByRarity(texts.map(shingles));
   const index = new Map<number, number[]>();
   const kept: number[] = [];
-  sets.forEach((ranks, i) => {
-    if (ranks.length === 0) return;
+  sets.forEach((set, i) => {
+    if (set.length === 0) return;
     // Two sets with Jaccard ≥ t share one of the (1 − t)·n + 1 rarest elements of each.
-    const prefix = ranks.slice(0, ranks.length - Math.ceil(threshold * ranks.length) + 1);
-    const candidates = new Set(prefix.flatMap((rank) => index.get(rank) ?? []));
-    const own = new Set(ranks);
-    for (const j of candidates) if (jaccard(own, new Set(sets[j])) >= threshold) return;
+    const prefix = set.subarray(0, set.length - Math.ceil(threshold * set.length) + 1);
+    const candidates = new Set<number>();
+    for (const rank of prefix) for (const j of index.get(rank) ?? []) candidates.add(j);
+    for (const j of candidates) if (jaccard(set, sets[j] as Int32Array) >= threshold) return;
     kept.push(i);
-    for (const rank of prefix) index.set(rank, [...(index.get(rank) ?? []), i]);
+    for (const rank of prefix) {
+      const owners = index.get(rank);
+      if (owners) owners.push(i);
+      else index.set(rank, [i]);
+    }
   });
   return kept;
 }
 
+/** |a ∩ b| / |a ∪ b| of two sets as ascending integers; 0 where both are empty. */
+function jaccard(a: Int32Array, b: Int32Array): number {
+  let common = 0;
+  for (let i = 0, j = 0; i < a.length && j < b.length;) {
+    const difference = (a[i] as number) - (b[j] as number);
+    if (difference === 0) common++;
+    if (difference <= 0) i++;
+    if (difference >= 0) j++;
+  }
+  const union = a.length + b.length - common;
+  return union === 0 ? 0 : common / union;
+}
+
 /** Each set as ascending integers that number all shingles from the rarest to the most frequent. */
-function rankByRarity(sets: readonly ReadonlySet<string>[]): number[][] {
-  const frequency = new Map<string, number>();
-  for (const set of sets) for (const item of set) frequency.set(item, (frequency.get(item) ?? 0) + 1);
-  const order = [...frequency].sort((a, b) => a[1] - b[1] || (a[0] < b[0] ? -1 : 1));
-  const rank = new Map(order.map(([item], i) => [item, i]));
-  return sets.map((set) => [...set].map((item) => rank.get(item) ?? 0).sort((a, b) => a - b));
+function rankByRarity(sets: readonly ReadonlySet<string>[]): Int32Array[] {
+  const ids = new Map<string, number>();
+  const frequency: number[] = [];
+  const numbered = sets.map((set) =>
+    Int32Array.from(set, (item) => {
+      const id = ids.get(item) ?? ids.size;
+      if (id === ids.size) ids.set(item, id);
+      frequency[id] = (frequency[id] ?? 0) + 1;
+      return id;
+    }),
+  );
+  const order = Int32Array.from(frequency.keys()).sort((a, b) => (frequency[a] ?? 0) - (frequency[b] ?? 0) || a - b);
+  const rank = new Int32Array(order.length);
+  order.forEach((id, i) => (rank[id] = i));
+  return numbered.map((set) => set.map((id) => rank[id] as number).sort());
 }
 
 /** Finds documents that repeat one of `texts`, whole or quoted inside; a text of a few words counts only as a whole. */

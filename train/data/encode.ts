@@ -1,0 +1,96 @@
+/**
+ * Room: train. From examples to what batches are made of: token ids, mask, segments and class index. Pure functions.
+ */
+import { UserError } from '../../engine/errors.ts';
+import type { TextTokenizer } from '../../models/tokenizer.ts';
+import type { ExampleFile, TokenRow } from './examples.ts';
+import { labelIndex } from './labels.ts';
+import type { Example } from './tasks.ts';
+
+/** Label of an example without one; the loss ignores it. */
+export const NO_LABEL = -100;
+
+/** One example, unpadded. The three arrays are equally long. */
+export interface EncodedExample {
+  readonly ids: Int32Array;
+  /** 1 for tokens, 0 for padding inside the sequence (already tokenised data only). */
+  readonly mask: Int32Array;
+  /** Segment: 1 for the second text of a BERT pair. */
+  readonly typeIds: Int32Array;
+  /** Class index, or `NO_LABEL`. */
+  readonly label: number;
+}
+
+/** Texts cut to `maxLength` tokens, special tokens kept. */
+export function encodeTexts(
+  examples: readonly Example[],
+  tokenizer: TextTokenizer,
+  maxLength: number,
+): EncodedExample[] {
+  return examples.map(({ text, textPair, label }) => encodeText(tokenizer, text, textPair, maxLength, label));
+}
+
+export interface EncodeFileOptions {
+  /** Class names by index; labels of the file are looked up in it. */
+  readonly labels: readonly string[];
+  readonly maxLength: number;
+  /** Token ids the model has embeddings for. */
+  readonly vocabSize: number;
+  /** Not needed for files that are tokenised already. */
+  readonly tokenizer: TextTokenizer | undefined;
+}
+
+/**
+ * The rows of a data file. Texts are cut to `maxLength`; tokenised rows must fit, their trailing padding aside.
+ * @throws UserError with file and line
+ */
+export function encodeFile({ path, rows }: ExampleFile, options: EncodeFileOptions): EncodedExample[] {
+  const { tokenizer, labels, maxLength } = options;
+  return rows.map((row) => {
+    const at = `${path}:${row.line}`;
+    const label = row.label === undefined ? NO_LABEL : labelIndex(row.label, labels, at);
+    if ('inputIds' in row) return encodeTokens(row, label, options, at);
+    if (!tokenizer) {
+      throw new UserError(`${at}: found text, but the model folder has no tokenizer.json; expected "input_ids"`);
+    }
+    return encodeText(tokenizer, row.text, row.textPair, maxLength, label);
+  });
+}
+
+function encodeText(
+  tokenizer: TextTokenizer,
+  text: string,
+  pair: string | undefined,
+  maxLength: number,
+  label: number,
+): EncodedExample {
+  const { ids, typeIds } = tokenizer.encode(text, pair, { maxLength });
+  return {
+    ids: Int32Array.from(ids),
+    mask: new Int32Array(ids.length).fill(1),
+    typeIds: Int32Array.from(typeIds),
+    label,
+  };
+}
+
+function encodeTokens(
+  row: TokenRow,
+  label: number,
+  { maxLength, vocabSize }: EncodeFileOptions,
+  at: string,
+): EncodedExample {
+  const length = row.attentionMask.lastIndexOf(1) + 1;
+  if (length > maxLength) {
+    throw new UserError(
+      `${at}: "input_ids" has ${length} tokens, expected at most ${maxLength}; raise --max-length or cut them`,
+    );
+  }
+  const ids = Int32Array.from(row.inputIds.slice(0, length));
+  const outside = ids.find((id) => id >= vocabSize);
+  if (outside !== undefined) {
+    throw new UserError(
+      `${at}: "input_ids" holds ${outside}, expected ids below the model's vocabulary size ${vocabSize}`,
+    );
+  }
+  return { ids, mask: Int32Array.from(row.attentionMask.slice(0, length)), typeIds: new Int32Array(length), label };
+}

@@ -1,0 +1,218 @@
+/**
+ * Room: train. Local data files: JSON lines, CSV and TSV with a text or a pair of texts and a label, and JSON lines that
+ * are tokenised already. Every row is checked; errors name file and line. Reads the files it is given.
+ */
+import { readFile } from 'node:fs/promises';
+import { extname } from 'node:path';
+import { CsvError } from 'csv-parse';
+import { parse } from 'csv-parse/sync';
+import { UserError } from '../../engine/errors.ts';
+
+/** As found in the file: an integer class index or a class name. */
+export type Label = number | string;
+
+interface Row {
+  /** Line of the file, from 1. */
+  readonly line: number;
+  readonly label?: Label;
+}
+
+export interface TextRow extends Row {
+  readonly text: string;
+  readonly textPair?: string;
+}
+
+export interface TokenRow extends Row {
+  /** Token ids, special tokens included. */
+  readonly inputIds: readonly number[];
+  /** 1 for tokens, 0 for padding; as long as `inputIds`. */
+  readonly attentionMask: readonly number[];
+}
+
+export type RawExample = TextRow | TokenRow;
+
+/** The rows of one file, in order. All rows are of one kind, and all or none are pairs. */
+export interface ExampleFile {
+  readonly path: string;
+  readonly rows: readonly RawExample[];
+}
+
+interface Fields {
+  readonly line: number;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+const READERS: Record<string, (path: string, text: string) => Fields[]> = {
+  '.jsonl': readJsonLines,
+  '.ndjson': readJsonLines,
+  '.json': readJsonLines,
+  '.csv': (path, text) => readTable(path, text, ','),
+  '.tsv': (path, text) => readTable(path, text, '\t'),
+};
+
+/**
+ * Reads a data file; its ending tells the format (.jsonl, .ndjson, .json, .csv, .tsv). Columns: `text`, or `text_a` and
+ * `text_b`, or (JSON lines only) `input_ids` and `attention_mask`; and `label`. Other columns are ignored.
+ * @param needLabel whether every row must have a label; otherwise labels are optional
+ * @throws UserError with file and line
+ */
+export async function readExamples(path: string, options: { readonly needLabel: boolean }): Promise<ExampleFile> {
+  const reader = READERS[extname(path).toLowerCase()];
+  if (!reader) throw new UserError(`${path}: unknown ending, expected one of ${Object.keys(READERS).join(', ')}`);
+  const records = reader(path, await readText(path));
+  const first = records[0];
+  if (!first) throw new UserError(`${path}: empty, expected at least one example`);
+  const parseRow = rowParser(path, first);
+  const rows = records.map((record) => ({
+    line: record.line,
+    ...parseRow(record),
+    ...parseLabel(path, record, options.needLabel),
+  }));
+  return { path, rows };
+}
+
+async function readText(path: string): Promise<string> {
+  let bytes: Buffer;
+  try {
+    bytes = await readFile(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new UserError(
+      code === 'ENOENT' ? `${path}: not found, expected a data file` : `${path}: cannot be read (${code})`,
+    );
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new UserError(`${path}: not UTF-8; save the file as UTF-8`);
+  }
+}
+
+function readJsonLines(path: string, text: string): Fields[] {
+  return text.split('\n').flatMap((content, i) => {
+    if (content.trim() === '') return [];
+    const at = `${path}:${i + 1}`;
+    let value: unknown;
+    try {
+      value = JSON.parse(content);
+    } catch {
+      throw new UserError(`${at}: not JSON, expected one object per line such as {"text": "…", "label": 0}`);
+    }
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw new UserError(
+        `${at}: found ${describe(value)}, expected one object per line such as {"text": "…", "label": 0}`,
+      );
+    }
+    return [{ line: i + 1, fields: value as Record<string, unknown> }];
+  });
+}
+
+/** A table with a header line. CSV quotes fields as RFC 4180; a TSV record is always one line. */
+function readTable(path: string, text: string, delimiter: ',' | '\t'): Fields[] {
+  let records: { record: string[]; info: { lines: number } }[];
+  try {
+    records = parse(text, {
+      delimiter,
+      quote: delimiter === ',' ? '"' : null,
+      bom: true,
+      info: true,
+      relax_column_count: true,
+      skip_empty_lines: true,
+    }) as unknown as typeof records;
+  } catch (error) {
+    if (!(error instanceof CsvError)) throw error;
+    throw new UserError(`${path}: not valid CSV: ${error.message}`);
+  }
+  const [header, ...body] = records.map(({ record, info }) => ({
+    values: delimiter === '\t' ? record.map(unquote) : record,
+    // The parser counts lines at the record's end.
+    line: info.lines - record.join('').split('\n').length + 1,
+  }));
+  const names = (header?.values ?? []).map((name) => name.trim());
+  return body.map(({ values, line }) => {
+    if (values.length !== names.length) {
+      throw new UserError(
+        `${path}:${line}: found ${values.length} fields, expected ${names.length} (${names.join(', ')})`,
+      );
+    }
+    return { line, fields: Object.fromEntries(names.map((name, i) => [name, values[i]])) };
+  });
+}
+
+/** Many writers of TSV quote a field; a lone quotation mark is text. */
+function unquote(field: string): string {
+  return /^".*"$/.test(field) && field.length > 1 ? field.slice(1, -1).replaceAll('""', '"') : field;
+}
+
+type Content = Pick<TextRow, 'text' | 'textPair'> | Pick<TokenRow, 'inputIds' | 'attentionMask'>;
+
+/** The kind of a file's rows is that of its first row. */
+function rowParser(path: string, first: Fields): (record: Fields) => Content {
+  const has = (name: string): boolean => first.fields[name] !== undefined;
+  if (has('input_ids')) return (record) => parseTokens(path, record);
+  if (has('text')) return (record) => ({ text: parseText(path, record, 'text') });
+  if (has('text_a') || has('text_b')) {
+    return (record) => ({ text: parseText(path, record, 'text_a'), textPair: parseText(path, record, 'text_b') });
+  }
+  const found = Object.keys(first.fields).join(', ') || 'nothing';
+  throw new UserError(
+    `${path}:${first.line}: found ${found}, expected "text", or "text_a" and "text_b", or "input_ids"`,
+  );
+}
+
+function parseText(path: string, { line, fields }: Fields, name: string): string {
+  const value = fields[name];
+  if (typeof value !== 'string')
+    throw new UserError(`${path}:${line}: "${name}" is ${describe(value)}, expected a string`);
+  return value;
+}
+
+function parseTokens(path: string, { line, fields }: Fields): Pick<TokenRow, 'inputIds' | 'attentionMask'> {
+  const at = `${path}:${line}`;
+  const { input_ids: ids, attention_mask: mask } = fields;
+  if (!isIntegers(ids, 0, 2 ** 31 - 1) || ids.length === 0) {
+    throw new UserError(`${at}: "input_ids" is ${describe(ids)}, expected a list of token ids (integers from 0)`);
+  }
+  if (mask === undefined) return { inputIds: ids, attentionMask: ids.map(() => 1) };
+  if (!isIntegers(mask, 0, 1)) {
+    throw new UserError(`${at}: "attention_mask" is ${describe(mask)}, expected a list of 0 and 1`);
+  }
+  if (mask.length !== ids.length) {
+    throw new UserError(
+      `${at}: "attention_mask" has ${mask.length} entries, "input_ids" ${ids.length}; expected equally many`,
+    );
+  }
+  if (!mask.includes(1)) throw new UserError(`${at}: "attention_mask" is 0 everywhere, expected at least one 1`);
+  return { inputIds: ids, attentionMask: mask };
+}
+
+function isIntegers(value: unknown, low: number, high: number): value is number[] {
+  return Array.isArray(value) && value.every((item) => Number.isInteger(item) && item >= low && item <= high);
+}
+
+/** Absent, null and (in tables) empty labels are missing. `"3"` and `"3.0"` are the integer 3, true and false 1 and 0. */
+function parseLabel(path: string, { line, fields }: Fields, needed: boolean): { label?: Label } {
+  const value = fields.label;
+  if (value === undefined || value === null || value === '') {
+    if (!needed) return {};
+    throw new UserError(`${path}:${line}: "label" is missing, expected a class index or a class name`);
+  }
+  if (typeof value === 'boolean') return { label: Number(value) };
+  if (typeof value === 'number' && Number.isInteger(value)) return { label: value };
+  if (typeof value === 'string' && !isFraction(value)) {
+    return { label: /^\s*\d+(\.0+)?\s*$/.test(value) ? Number(value) : value.trim() };
+  }
+  throw new UserError(
+    `${path}:${line}: "label" is ${describe(value)}, expected a class index or a class name (regression is not supported)`,
+  );
+}
+
+function isFraction(text: string): boolean {
+  return text.trim() !== '' && Number.isFinite(Number(text)) && !Number.isInteger(Number(text));
+}
+
+function describe(value: unknown): string {
+  if (value === undefined) return 'missing';
+  const json = JSON.stringify(value);
+  return json.length > 60 ? `${json.slice(0, 57)}…` : json;
+}

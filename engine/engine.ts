@@ -61,7 +61,8 @@ export class Engine {
 
   /** Replaces a variable's content; `data` is in the variable's own storage type. */
   write(variable: Variable, data: HostArray): void {
-    if (data.length !== variable.size) throw new Error(`${variable.name} holds ${variable.size} values, got ${data.length}`);
+    if (data.length !== variable.size)
+      throw new Error(`${variable.name} holds ${variable.size} values, got ${data.length}`);
     const { buffer, offset } = variable.storage;
     const even = data.byteLength % 4 === 0;
     const bytes = even ? data : padded(data);
@@ -87,7 +88,9 @@ export class Engine {
     inputs: I,
     fn: (inputs: { readonly [K in keyof I]: Tensor }) => Traced,
   ): Promise<Program> {
-    const leaves = Object.fromEntries(Object.entries(inputs).map(([key, s]) => [key, inputLeaf(key, s.shape, s.dtype)]));
+    const leaves = Object.fromEntries(
+      Object.entries(inputs).map(([key, s]) => [key, inputLeaf(key, s.shape, s.dtype)]),
+    );
     const { outputs = {}, updates = [] } = fn(leaves as { readonly [K in keyof I]: Tensor });
     return Program.build(this, name, inputs, outputs, updates);
   }

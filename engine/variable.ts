@@ -36,7 +36,9 @@ export class Variable implements Resident {
     const bytes = sizeOf(shape) * BYTES[this.dtype];
     const start = offset * BYTES[this.dtype];
     if (start + bytes > this.storage.bytes) {
-      throw new Error(`view ${name} ${showShape(shape)} at ${offset} does not fit ${this.name} ${showShape(this.shape)}`);
+      throw new Error(
+        `view ${name} ${showShape(shape)} at ${offset} does not fit ${this.name} ${showShape(this.shape)}`,
+      );
     }
     const storage = { buffer: this.storage.buffer, offset: this.storage.offset + start, bytes };
     return new Variable(name, shape, this.dtype, this.kind, storage);

@@ -20,7 +20,12 @@ export function fragmentOf(graph: TracedGraph, step: Step, inPlace: ReadonlyMap<
   const loads = loadsOf(graph, step);
   const names = new Map<Tensor, string>();
   if (step.anchor && takes(step.anchor) === 'epilogue') names.set(step.anchor.outputs[0] as Tensor, 'acc');
-  const inputs = loads.map(({ root, inner, count }, i): FragmentInput => ({ name: `x${i}`, dtype: root.dtype, inner, count }));
+  const inputs = loads.map(({ root, inner, count }, i): FragmentInput => ({
+    name: `x${i}`,
+    dtype: root.dtype,
+    inner,
+    count,
+  }));
   const nameOf = (input: Tensor, target: Tensor): string => {
     const root = graph.root(input);
     const known = names.get(root);

@@ -147,8 +147,12 @@ class Fusion {
     const space = spaceOf(step);
     const full = loadsOf(this.#graph, step).filter((load) => load.inner === 1 && load.count === space);
     const producers = full.flatMap((load) => [...(this.#stepsOf.get(load.root.node) ?? [])]);
-    const fitting = producers.filter((p) => p !== step && (p.anchor ? takes(p.anchor) === 'epilogue' : spaceOf(p) === space));
-    return fitting.sort((a, b) => Number(b.anchor !== undefined) - Number(a.anchor !== undefined) || this.#last(b) - this.#last(a));
+    const fitting = producers.filter(
+      (p) => p !== step && (p.anchor ? takes(p.anchor) === 'epilogue' : spaceOf(p) === space),
+    );
+    return fitting.sort(
+      (a, b) => Number(b.anchor !== undefined) - Number(a.anchor !== undefined) || this.#last(b) - this.#last(a),
+    );
   }
 
   #last(step: Step): number {
@@ -157,7 +161,9 @@ class Fusion {
 
   #tryJoin(producer: Step, step: Step): boolean {
     if (this.#reaches(producer, step)) return false;
-    const body = [...new Set([...producer.body, ...step.body])].sort((a, b) => this.#graph.rank(a) - this.#graph.rank(b));
+    const body = [...new Set([...producer.body, ...step.body])].sort(
+      (a, b) => this.#graph.rank(a) - this.#graph.rank(b),
+    );
     const merged: Step = { ...producer, body, outputs: [] };
     const members = new Set<Node>([...body, ...(producer.anchor ? [producer.anchor] : [])]);
     merged.outputs = [...producer.outputs, ...step.outputs].filter((output) => this.#isReadOutside(output, members));

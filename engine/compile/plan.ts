@@ -108,7 +108,8 @@ function reusable(graph: TracedGraph, step: Step, output: Tensor, time: number, 
   const claimed = new Set(state.taken.values());
   return loadsOf(graph, step).find(({ root, inner, count }) => {
     const place = state.places.get(root);
-    if (inner !== 1 || count !== output.size || root.dtype !== output.dtype || claimed.has(root) || !place) return false;
+    if (inner !== 1 || count !== output.size || root.dtype !== output.dtype || claimed.has(root) || !place)
+      return false;
     if (destination?.kind === 'resident') {
       const { buffer, offset } = destination.storage;
       return place.kind === 'resident' && place.storage.buffer === buffer && place.storage.offset === offset;
@@ -121,7 +122,9 @@ function reusable(graph: TracedGraph, step: Step, output: Tensor, time: number, 
 function assignOffsets(blocks: readonly Block[]): number {
   const placed: Block[] = [];
   for (const block of [...blocks].sort((a, b) => b.bytes - a.bytes || a.start - b.start)) {
-    const rivals = placed.filter((p) => p.start <= block.end && block.start <= p.end).sort((a, b) => a.offset - b.offset);
+    const rivals = placed
+      .filter((p) => p.start <= block.end && block.start <= p.end)
+      .sort((a, b) => a.offset - b.offset);
     let offset = 0;
     for (const rival of rivals) {
       if (offset + block.bytes <= rival.offset) break;

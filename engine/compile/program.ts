@@ -12,6 +12,7 @@ import type { Engine, HostArray } from '../engine.ts';
 import { fuse } from './fuse.ts';
 import { TracedGraph, type Results } from './graph.ts';
 import { lower, type Dispatch } from './lower.ts';
+import { separateOperands } from './operands.ts';
 import { planMemory, type Place } from './plan.ts';
 import { mergeProducts } from './products.ts';
 import { schedule } from './schedule.ts';
@@ -78,6 +79,7 @@ export class Program {
   ): Promise<Program> {
     const graph = new TracedGraph({ outputs: Object.values(outputs), updates });
     mergeProducts(graph);
+    separateOperands(graph);
     const steps = schedule(graph, fuse(graph, engine.traits.maxStorageBuffers));
     const plan = planMemory(graph, steps, ARENA_ALIGNMENT);
     const dispatches = steps.map((step, i) => lower(graph, step, plan.inPlace[i] ?? new Map(), engine.traits));
@@ -134,7 +136,9 @@ export class Program {
     for (const [name, { spec, buffer }] of this.#inputs) {
       const data = inputs[name];
       if (data?.length !== sizeOf(spec.shape)) {
-        throw new Error(`${this.name}: input ${name} needs ${sizeOf(spec.shape)} values, got ${data?.length ?? 'none'}`);
+        throw new Error(
+          `${this.name}: input ${name} needs ${sizeOf(spec.shape)} values, got ${data?.length ?? 'none'}`,
+        );
       }
       this.#engine.device.queue.writeBuffer(buffer, 0, data.buffer, data.byteOffset, data.byteLength);
     }
@@ -180,7 +184,10 @@ export class Program {
       });
       if (kernel.params.length > 0) {
         const size = packParams(kernel.params).byteLength;
-        entries.push({ binding: bound.length, resource: { buffer: this.#uniforms, offset: this.#uniformOffsets[i]!, size } });
+        entries.push({
+          binding: bound.length,
+          resource: { buffer: this.#uniforms, offset: this.#uniformOffsets[i]!, size },
+        });
       }
       const layout = (this.#pipelines[i] as GPUComputePipeline).getBindGroupLayout(0);
       return device.createBindGroup({ label: kernel.name, layout, entries });

@@ -33,7 +33,9 @@ export class Pipelines {
     const fault = info.messages.find((m) => m.type === 'error');
     if (fault) {
       const line = kernel.wgsl.split('\n')[fault.lineNum - 1] ?? '';
-      throw new Error(`Kernel ${kernel.name} does not compile: ${fault.message} (line ${fault.lineNum}: ${line.trim()})`);
+      throw new Error(
+        `Kernel ${kernel.name} does not compile: ${fault.message} (line ${fault.lineNum}: ${line.trim()})`,
+      );
     }
     return this.#device.createComputePipelineAsync({
       label: kernel.name,

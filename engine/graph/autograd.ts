@@ -26,7 +26,9 @@ export function gradients(loss: Tensor, wrt: readonly Tensor[]): (Tensor | undef
       const cotangent = outgoing[i];
       if (!cotangent || !asked[i]) return;
       if (!sameShape(cotangent.shape, input.shape)) {
-        throw new Error(`vjp of ${node.op.name} gave ${showShape(cotangent.shape)} for input ${i} of ${showShape(input.shape)}`);
+        throw new Error(
+          `vjp of ${node.op.name} gave ${showShape(cotangent.shape)} for input ${i} of ${showShape(input.shape)}`,
+        );
       }
       const sofar = cotangents.get(input);
       cotangents.set(input, sofar ? add(sofar, cotangent) : cotangent);

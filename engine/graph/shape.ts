@@ -47,7 +47,8 @@ export function broadcastPattern(from: Shape, to: Shape): BroadcastPattern {
   let last = from.length - 1;
   while (from[last] === 1) last--;
   for (let i = first; i <= last; i++) {
-    if (from[i] !== to[i + offset]) throw new Error(`${showShape(from)} is no single run of dimensions of ${showShape(to)}`);
+    if (from[i] !== to[i + offset])
+      throw new Error(`${showShape(from)} is no single run of dimensions of ${showShape(to)}`);
   }
   return { inner: sizeOf(to.slice(last + offset + 1)), count };
 }

@@ -59,7 +59,11 @@ export type Lowering<A> =
   | { readonly kind: 'leaf' }
   | { readonly kind: 'view' }
   | { readonly kind: 'elementwise'; expression(args: readonly string[], node: Node<A>, uid: string): ElementExpression }
-  | { readonly kind: 'anchor'; readonly takes: 'epilogue' | 'prologue'; kernel(node: Node<A>, fused: Fragment | undefined, traits: DeviceTraits): Kernel }
+  | {
+      readonly kind: 'anchor';
+      readonly takes: 'epilogue' | 'prologue';
+      kernel(node: Node<A>, fused: Fragment | undefined, traits: DeviceTraits): Kernel;
+    }
   | { readonly kind: 'kernel'; kernel(node: Node<A>, traits: DeviceTraits): Kernel };
 
 /** Cotangents of a node's outputs; undefined where nothing flows back. */

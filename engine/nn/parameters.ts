@@ -48,7 +48,8 @@ export class Parameters {
     const offsets: number[] = [];
     let end = 0;
     for (const spec of specs) {
-      if (spec.data.length !== sizeOf(spec.shape)) throw new Error(`${spec.name}: ${spec.data.length} values for its shape`);
+      if (spec.data.length !== sizeOf(spec.shape))
+        throw new Error(`${spec.name}: ${spec.data.length} values for its shape`);
       offsets.push(end);
       end += Math.ceil(spec.data.length / ALIGN) * ALIGN;
     }

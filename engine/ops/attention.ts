@@ -30,7 +30,10 @@ const attentionOp: Op<AttentionAttrs> = {
       { shape },
       { shape: lse.shape },
     ]) as [Tensor, Tensor];
-    const [dk, dv] = emitMany(backwardKVOp, [q, k, v, lse, dOut, delta, mask, ...headMask], attrs, [{ shape }, { shape }]);
+    const [dk, dv] = emitMany(backwardKVOp, [q, k, v, lse, dOut, delta, mask, ...headMask], attrs, [
+      { shape },
+      { shape },
+    ]);
     return [dq, dk, dv];
   },
 };
@@ -62,7 +65,8 @@ export function attention(
 ): Tensor {
   const shape = [spec.batch * spec.seq, spec.heads * spec.headDim];
   for (const t of [q, k, v]) {
-    if (t.size !== shape[0]! * shape[1]!) throw new Error(`attention: expected ${showShape(shape)}, got ${showShape(t.shape)}`);
+    if (t.size !== shape[0]! * shape[1]!)
+      throw new Error(`attention: expected ${showShape(shape)}, got ${showShape(t.shape)}`);
   }
   const inputs = headMask ? [q, k, v, mask, headMask] : [q, k, v, mask];
   const attrs = { ...spec, headMask: headMask !== undefined };

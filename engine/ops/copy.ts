@@ -16,7 +16,7 @@ interface CopyAttrs {
 
 const copyOp: Op<CopyAttrs> = {
   name: 'strided_copy',
-  lowering: { kind: 'kernel', kernel: ({ attrs }) => stridedCopy(attrs) },
+  lowering: { kind: 'kernel', kernel: ({ attrs }, traits) => stridedCopy(attrs, traits) },
   vjp: ({ attrs }, [dy]) => {
     if (!dy) return [undefined];
     if (!attrs.back) throw new Error('this copy is not differentiable');

@@ -44,7 +44,11 @@ function unary(name: string, text: (x: string) => string, vjp: UnaryVjp | undefi
 
 type BinaryVjp = (dy: Tensor, a: Tensor, b: Tensor, y: Tensor) => readonly [() => Tensor, () => Tensor];
 
-function binary(name: string, text: (a: string, b: string) => string, vjp?: BinaryVjp): (a: Operand, b: Operand) => Tensor {
+function binary(
+  name: string,
+  text: (a: string, b: string) => string,
+  vjp?: BinaryVjp,
+): (a: Operand, b: Operand) => Tensor {
   const op: Op<undefined> = {
     name,
     lowering: { kind: 'elementwise', expression: ([a, b]) => ({ text: text(a as string, b as string) }) },

@@ -16,14 +16,12 @@ const gatherOp: Op<GatherAttrs> = {
     kernel: ({ attrs, inputs }, traits) =>
       kernels.gatherRows({ ...attrs, tableType: inputs[0]?.dtype === 'f16' ? 'f16' : 'f32' }, traits),
   },
-  vjp: ({ attrs, inputs }, [dy]) => [
-    dy && emit(scatterOp, [inputs[1] as Tensor, dy], attrs, [attrs.rows, attrs.cols]),
-  ],
+  vjp: ({ attrs, inputs }, [dy]) => [dy && emit(scatterOp, [inputs[1] as Tensor, dy], attrs, [attrs.rows, attrs.cols])],
 };
 
 const scatterOp: Op<GatherAttrs> = {
   name: 'scatter_rows',
-  lowering: { kind: 'kernel', kernel: ({ attrs }) => kernels.scatterRows(attrs) },
+  lowering: { kind: 'kernel', kernel: ({ attrs }, traits) => kernels.scatterRows(attrs, traits) },
   vjp: ({ attrs, inputs }, [dTable]) => [
     undefined,
     dTable && emit(gatherOp, [dTable, inputs[0] as Tensor], attrs, [attrs.count, attrs.cols]),

@@ -46,7 +46,9 @@ const backwardParamsOp: Op<NormAttrs & { readonly parts: number }> = {
 export function layerNorm(x: Tensor, gamma: Tensor, beta: Tensor, eps: number): Tensor {
   const cols = x.shape[x.shape.length - 1] ?? 1;
   if (gamma.size !== cols || beta.size !== cols) {
-    throw new Error(`layerNorm: weights ${showShape(gamma.shape)}, ${showShape(beta.shape)} do not fit ${showShape(x.shape)}`);
+    throw new Error(
+      `layerNorm: weights ${showShape(gamma.shape)}, ${showShape(beta.shape)} do not fit ${showShape(x.shape)}`,
+    );
   }
   return emit(layerNormOp, [x, gamma, beta], { rows: x.size / cols, cols, eps }, x.shape);
 }

@@ -46,7 +46,8 @@ const reshapeOp: Op<undefined> = {
 export function reshape(x: Tensor, shape: Shape): Tensor {
   const known = shape.filter((n) => n !== -1).reduce((a, b) => a * b, 1);
   const full = shape.map((n) => (n === -1 ? x.size / known : n));
-  if (sizeOf(full) !== x.size) throw new Error(`reshape: ${showShape(x.shape)} has not the size of ${showShape(shape)}`);
+  if (sizeOf(full) !== x.size)
+    throw new Error(`reshape: ${showShape(x.shape)} has not the size of ${showShape(shape)}`);
   if (x.shape.length === full.length && x.shape.every((n, i) => n === full[i])) return x;
   return emit(reshapeOp, [x], undefined, full, x.dtype);
 }

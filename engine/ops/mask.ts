@@ -28,7 +28,7 @@ const maskOp: Op<MaskAttrs> = {
 
 const maskGradOp: Op<MaskAttrs> = {
   name: 'mask_columns_backward',
-  lowering: { kind: 'kernel', kernel: ({ attrs }) => kernels.maskGrad(attrs) },
+  lowering: { kind: 'kernel', kernel: ({ attrs }, traits) => kernels.maskGrad(attrs, traits) },
 };
 
 /**
@@ -39,7 +39,8 @@ const maskGradOp: Op<MaskAttrs> = {
 export function maskColumns(x: Tensor, m: Tensor): Tensor {
   const cols = x.shape[x.shape.length - 1] ?? 1;
   const inner = cols / m.size;
-  if (!Number.isInteger(inner)) throw new Error(`maskColumns: ${m.size} entries do not divide the columns of ${showShape(x.shape)}`);
+  if (!Number.isInteger(inner))
+    throw new Error(`maskColumns: ${m.size} entries do not divide the columns of ${showShape(x.shape)}`);
   const rows = x.size / cols;
   const grouped = reshape(x, [rows, m.size, inner]);
   const attrs = { rows, cols, inner, parts: kernels.maskParts(rows, cols) };

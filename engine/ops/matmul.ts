@@ -87,5 +87,7 @@ export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = 
 }
 
 function mismatch(a: Tensor, b: Tensor): Error {
-  return new Error(`matmul: ${showShape(a.shape)} and ${showShape(b.shape)} do not fit (sizes ${sizeOf(a.shape)}, ${sizeOf(b.shape)})`);
+  return new Error(
+    `matmul: ${showShape(a.shape)} and ${showShape(b.shape)} do not fit (sizes ${sizeOf(a.shape)}, ${sizeOf(b.shape)})`,
+  );
 }

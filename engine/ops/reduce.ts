@@ -88,7 +88,8 @@ export function sum(x: Tensor): Tensor {
 /** The divisor of `size` that splits a long sum into at most 1,024 rows of comparable work. */
 function chunk(size: number): number {
   if (size <= 4096) return size;
-  for (let rows = Math.min(1024, Math.floor(Math.sqrt(size))); rows > 1; rows--) if (size % rows === 0) return size / rows;
+  for (let rows = Math.min(1024, Math.floor(Math.sqrt(size))); rows > 1; rows--)
+    if (size % rows === 0) return size / rows;
   return size;
 }
 
@@ -110,7 +111,8 @@ export function sumTo(x: Tensor, shape: Shape): Tensor {
   const outer = sizeOf(x.shape.slice(0, start));
   const kept = sizeOf(padded.slice(start, end));
   const inner = sizeOf(x.shape.slice(end));
-  if (outer * kept * inner !== x.size || kept !== sizeOf(shape)) throw new Error('sumTo: more than one run of dimensions');
+  if (outer * kept * inner !== x.size || kept !== sizeOf(shape))
+    throw new Error('sumTo: more than one run of dimensions');
   const trailing = inner === 1 ? x : sumRows(x, outer * kept, inner);
   return reshape(outer === 1 ? trailing : sumCols(trailing, outer, kept), shape);
 }

@@ -66,7 +66,10 @@ export class AdamW {
    */
   step(loss: Tensor, inputs: Readonly<Record<keyof typeof ADAMW_INPUTS, Tensor>>): AdamWStep {
     const all = this.#states.flatMap(({ group }) => group.parameters);
-    const grads = gradients(loss, all.map((p) => p.tensor));
+    const grads = gradients(
+      loss,
+      all.map((p) => p.tensor),
+    );
     const byName = new Map(all.map((p, i) => [p.name, grads[i] ?? constant(0, p.shape)]));
     const packed = this.#states.map(({ group, gradient }) => {
       const parts = group.parameters.map((p) => byName.get(p.name) as Tensor);
@@ -82,7 +85,11 @@ export class AdamW {
     return { updates, gradients: byName, norm };
   }
 
-  #update({ group, m, v }: GroupState, g: Tensor, inputs: Readonly<Record<keyof typeof ADAMW_INPUTS, Tensor>>): Update[] {
+  #update(
+    { group, m, v }: GroupState,
+    g: Tensor,
+    inputs: Readonly<Record<keyof typeof ADAMW_INPUTS, Tensor>>,
+  ): Update[] {
     const { beta1, beta2, eps, weightDecay } = this.options;
     const lr = mul(inputs.lr, group.lrMultiplier);
     const m1 = add(mul(m.tensor, beta1), mul(g, 1 - beta1));

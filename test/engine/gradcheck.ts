@@ -50,7 +50,9 @@ export async function checkGradients(
     const numeric = ((await run(along(1))) - (await run(along(-1)))) / (2 * eps);
     const analytic = grad.reduce((total, g, k) => total + g * (direction[k] as number), 0);
     const scale = Math.max(1, Math.sqrt(grad.reduce((total, g) => total + g * g, 0)));
-    expect(Math.abs(numeric - analytic) / scale, `input ${i}: numeric ${numeric}, vjp ${analytic}`).toBeLessThan(tolerance);
+    expect(Math.abs(numeric - analytic) / scale, `input ${i}: numeric ${numeric}, vjp ${analytic}`).toBeLessThan(
+      tolerance,
+    );
   }
   program.dispose();
 }

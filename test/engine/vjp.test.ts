@@ -4,6 +4,12 @@ import { Engine } from '../../engine/engine.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import * as e from '../../engine/ops/elementwise.ts';
 import { reshape } from '../../engine/ops/leaf.ts';
+import { attention } from '../../engine/ops/attention.ts';
+import { permute } from '../../engine/ops/copy.ts';
+import { crossEntropy } from '../../engine/ops/cross-entropy.ts';
+import { gatherRows } from '../../engine/ops/gather.ts';
+import { layerNorm } from '../../engine/ops/layernorm.ts';
+import { maskColumns } from '../../engine/ops/mask.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
 import { sum, sumLast } from '../../engine/ops/reduce.ts';
 import { checkGradients } from './gradcheck.ts';
@@ -58,7 +64,9 @@ describe('elementwise', () => {
 });
 
 describe('reductions and views', () => {
-  it.each([[[1]], [[7]], [[3, 5]], [[2, 3, 4]], [[97, 83]]])('sum of %j', (shape) => check([shape], (x) => sum(x as Tensor)));
+  it.each([[[1]], [[7]], [[3, 5]], [[2, 3, 4]], [[97, 83]]])('sum of %j', (shape) =>
+    check([shape], (x) => sum(x as Tensor)),
+  );
   it('sumLast, reshape', async () => {
     await check([[3, 5]], (x) => sumLast(x as Tensor));
     await check([[3, 4]], (x) => e.square(reshape(x as Tensor, [2, -1])));
@@ -79,12 +87,41 @@ describe('matmul', () => {
     }
   });
   it('a linear layer with LoRA, whose products share kernels', () =>
-    check(
-      [[6, 5], [7, 5], [3, 5], [7, 3], [7]],
-      (x, w, a, b, bias) => {
-        const t = e.mul(matmul(x as Tensor, a as Tensor, { transposeB: true }), 2);
-        const base = e.add(matmul(x as Tensor, w as Tensor, { transposeB: true }), bias as Tensor);
-        return e.gelu(e.add(base, matmul(t, b as Tensor, { transposeB: true })));
-      },
-    ));
+    check([[6, 5], [7, 5], [3, 5], [7, 3], [7]], (x, w, a, b, bias) => {
+      const t = e.mul(matmul(x as Tensor, a as Tensor, { transposeB: true }), 2);
+      const base = e.add(matmul(x as Tensor, w as Tensor, { transposeB: true }), bias as Tensor);
+      return e.gelu(e.add(base, matmul(t, b as Tensor, { transposeB: true })));
+    }));
+});
+
+describe('ops with kernels of their own', () => {
+  const integers = (name: string, values: readonly number[], shape: number[]): Tensor =>
+    engine.variable(name, shape, { dtype: 'i32', kind: 'state', data: Int32Array.from(values) }).tensor;
+
+  it('layerNorm, with and without its own weights training', async () => {
+    await check([[5, 12], [12], [12]], (x, g, b) => layerNorm(x as Tensor, g as Tensor, b as Tensor, 1e-5));
+    const gamma = engine.variable('gamma', [7], { kind: 'state', data: new Float32Array(7).fill(1.5) }).tensor;
+    await check([[3, 7]], (x) => layerNorm(x as Tensor, gamma, gamma, 1e-5));
+  });
+  it.each([false, true])('attention with padding, causal = %s', (causal) => {
+    const mask = integers('mask', [1, 1, 1, 1, 1, 1, 1, 1, 0, 0], [2, 5]);
+    const spec = { batch: 2, seq: 5, heads: 2, headDim: 4, causal, scale: 0.5 };
+    const shape = [10, 8];
+    return check([shape, shape, shape], (q, k, v) => attention(q as Tensor, k as Tensor, v as Tensor, mask, spec));
+  });
+  it('crossEntropy leaves rows without a label out', () =>
+    check([[4, 3]], (x) => crossEntropy(x as Tensor, integers('labels', [2, -100, 0, 1], [4]))));
+  it('gatherRows with repeated ids and ids out of range', () =>
+    check([[6, 5]], (x) => gatherRows(x as Tensor, integers('ids', [3, 3, 0, -1, 5, 9], [6]))));
+  it.each([
+    ['heads', 12, 3],
+    ['neurons', 12, 12],
+    ['ranks of an odd count', 7, 7],
+  ])('maskColumns over %s', (_, cols, n) => check([[9, cols], [n]], (x, m) => maskColumns(x as Tensor, m as Tensor)));
+  it('operands that are the same tensor', async () => {
+    await check([[5, 5]], (x) => matmul(x as Tensor, x as Tensor));
+    await check([[5]], (x) => e.mul(reshape(x as Tensor, [5, 1]), reshape(x as Tensor, [1, 5])));
+    await check([[5, 5]], (x) => e.add(matmul(e.tanh(x as Tensor), x as Tensor), x as Tensor));
+  });
+  it('permute', () => check([[3, 4, 5]], (x) => e.square(permute(x as Tensor, [2, 0, 1]))));
 });

@@ -23,7 +23,7 @@ const FORBIDDEN: readonly (readonly [what: string, pattern: RegExp])[] = [
 const FORBIDDEN_IN_TESTS = ['a test left out or singled out', /\b(?:it|test|describe)\.(?:skip|only|todo)\b/] as const;
 const FORBIDDEN_IN_LOCK = ['a registry’s address', /"resolved"/] as const;
 
-const tracked = execFileSync('git', ['ls-files', '-z'], { cwd: ROOT, encoding: 'utf8' })
+const tracked = execFileSync('git', ['-c', 'safe.directory=*', 'ls-files', '-z'], { cwd: ROOT, encoding: 'utf8' })
   .split('\0')
   .filter((path) => path !== '' && existsSync(join(ROOT, path)));
 // JSON in folders is data.

@@ -8,39 +8,53 @@ export interface CrossEntropySpec {
   readonly classes: number;
 }
 
+/** Terms a lane adds up before that partial sum is added to the rest. */
+const BLOCK = 16;
+
 /**
- * Bindings: logits f32 [rows, classes], labels i32 [rows] (negative = left out), then loss f32 [rows] = −log softmax(logits)[label]
- * and grad f32 [rows, classes] = softmax(logits) − onehot(label), both 0 in rows left out.
+ * Bindings: logits f32 [rows, classes], labels i32 [rows] below `classes` (negative = left out); then loss f32 [rows] =
+ * −log softmax(logits)[label] and grad f32 [rows, classes] = softmax(logits) − onehot(label), both 0 in rows left out.
  */
 export function crossEntropy({ rows, classes }: CrossEntropySpec, traits: DeviceTraits): Kernel {
   const vector = classes % 4 === 0;
-  const units = classes / (vector ? 4 : 1);
-  const groups = rowGroups(rows, units, traits);
   const width = vector ? 4 : 1;
-  const highest = vector ? 'max(max(m.x, m.y), max(m.z, m.w))' : 'm';
+  const units = classes / width;
+  const groups = rowGroups(rows, units, traits);
+  const { perRow } = groups;
   const body = `${rowReduction(groups, 'max', 'f32', 'max(a, b)')}
 ${rowReduction(groups, 'sum', 'f32', 'a + b')}
 ${rowMain(groups)}
   let label = labels[row];
-  var m = V(-3.4e38);
-  for (var unit = member; unit < p.units; unit += ${groups.perRow}u) { m = max(m, logits[row * p.units + unit]); }
-  let top = row_max(${highest}, lane);
-  var s = V(0.0);
-  for (var unit = member; unit < p.units; unit += ${groups.perRow}u) { s += exp(logits[row * p.units + unit] - V(top)); }
-  let total = row_sum(hsum(s), lane);
-  if (!owner) { return; }
-  let used = select(0.0, 1.0, label >= 0);
-  for (var unit = member; unit < p.units; unit += ${groups.perRow}u) {
-    let at = row * p.units + unit;
-    grad[at] = exp(logits[at] - V(top)) * (used / total);
-    let lane_of_label = label - i32(unit * ${width}u);
-    if (label >= 0 && lane_of_label >= 0 && lane_of_label < ${width}) {
-      let score = logits[at]${vector ? '[lane_of_label]' : ''};
-      grad[at]${vector ? '[lane_of_label]' : ''} -= 1.0;
-      loss[row] = log(total) + top - score;
+  let first = row * p.units;
+  let end = select(0u, p.units, label >= 0);
+  var most = V(-3.4e38);
+  for (var unit = member; unit < end; unit += ${perRow}u) { most = max(most, logits[first + unit]); }
+  let peak = row_max(hmax(most), lane);
+  var total = V(0.0);
+  for (var block = member; block < end; block += ${perRow * BLOCK}u) {
+    var partial = V(0.0);
+    for (var unit = block; unit < min(block + ${perRow * BLOCK}u, end); unit += ${perRow}u) {
+      partial += exp(logits[first + unit] - V(peak));
     }
+    total += partial;
   }
-  if (label < 0 && member == 0u) { loss[row] = 0.0; }
+  let sum = row_sum(hsum(total), lane);
+  if (!owner) { return; }
+  if (label < 0) {
+    for (var unit = member; unit < p.units; unit += ${perRow}u) { grad[first + unit] = V(0.0); }
+    if (member == 0u) { loss[row] = 0.0; }
+    return;
+  }
+  for (var unit = member; unit < p.units; unit += ${perRow}u) {
+    let x = logits[first + unit];
+    var probability = exp(x - V(peak)) / sum;
+    if (unit == u32(label) / ${width}u) {
+      let component = u32(label) % ${width}u;
+      loss[row] = log(sum) + peak - x${vector ? '[component]' : ''};
+      probability${vector ? '[component]' : ''} -= 1.0;
+    }
+    grad[first + unit] = probability;
+  }
 }`;
   return assemble({
     name: 'cross_entropy',

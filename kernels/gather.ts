@@ -19,17 +19,17 @@ export function gatherRows(spec: GatherSpec & { readonly tableType: 'f32' | 'f16
   const { rows, cols, count, tableType } = spec;
   const vector = cols % 4 === 0;
   const units = cols / (vector ? 4 : 1);
-  const perLane = traits.software ? 16 : 1;
+  const total = count * units;
+  const run = LANES * (traits.software ? 16 : 1);
   const body = `${mainHead(LANES)}
-  let start = group * ${LANES * perLane}u + lane;
-  for (var i = start; i < min(start + ${LANES * perLane}u, p.total); i += ${LANES}u) {
+  let end = min((group + 1u) * p.run, p.total);
+  for (var i = group * p.run + lane; i < end; i += ${LANES}u) {
     let id = ids[i / p.units];
     var value = V(0.0);
     if (id >= 0 && id < i32(p.rows)) { value = V(table[u32(id) * p.units + i % p.units]); }
     out[i] = value;
   }
 }`;
-  const total = count * units;
   return assemble({
     name: 'gather_rows',
     bindings: [
@@ -37,48 +37,39 @@ export function gatherRows(spec: GatherSpec & { readonly tableType: 'f32' | 'f16
       { name: 'ids', dtype: 'i32', role: 'in' },
       { name: 'out', dtype: 'f32', role: 'out' },
     ],
-    params: u32Params({ rows, units, total }),
+    params: u32Params({ rows, units, total, run }),
     body,
     vector,
     vectorBindings: vector ? ['table', 'out'] : [],
-    workgroups: spread(Math.ceil(total / (LANES * perLane))),
+    workgroups: spread(Math.ceil(total / run)),
     flops: 0,
     bytes: count * (4 + cols * (BYTES[tableType] + 4)),
   });
 }
 
-/** Table rows whose ids one workgroup looks for. */
-const SCATTER_ROWS = 64;
-
 /**
- * Bindings: ids i32 [count], dy f32 [count, cols], then dtable f32 [rows, cols] = the sum of the rows of dy with that id, in the
- * order of the ids; zeros where there are none. Every table row scans the ids, so no atomics are needed and the sum is
- * the same in every run.
+ * Bindings: ids i32 [count], dy f32 [count, cols], then dtable f32 [rows, cols] = the sum of the rows of dy with that id,
+ * in the order of the ids; zeros where there are none. A workgroup owns some columns of a run of table rows and scans
+ * all ids for them: no atomics, and the same sum in every run.
  */
-export function scatterRows({ rows, cols, count }: GatherSpec): Kernel {
+export function scatterRows({ rows, cols, count }: GatherSpec, { software }: DeviceTraits): Kernel {
   const vector = cols % 4 === 0;
   const units = cols / (vector ? 4 : 1);
-  const body = `var<workgroup> found: array<u32, ${SCATTER_ROWS}>;
-
-/** Clears the rows of this workgroup, then adds every matching row of dy. Lane = column unit. */
-${mainHead(LANES)}
-  let first = group * ${SCATTER_ROWS}u;
-  let last = min(first + ${SCATTER_ROWS}u, p.rows);
-  for (var i = first * p.units + lane; i < last * p.units; i += ${LANES}u) { dtable[i] = V(0.0); }
-  storageBarrier();
-  for (var base = 0u; base < p.count; base += ${SCATTER_ROWS}u) {
-    let mine = base + lane;
-    found[lane] = 0xffffffffu;
-    if (mine < p.count) { found[lane] = u32(ids[mine]); }
-    workgroupBarrier();
-    for (var k = 0u; k < ${SCATTER_ROWS}u; k++) {
-      let row = found[k];
-      if (row >= first && row < last) {
-        for (var unit = lane; unit < p.units; unit += ${LANES}u) { dtable[row * p.units + unit] += dy[(base + k) * p.units + unit]; }
-      }
-    }
-    workgroupBarrier();
-  }
+  const lanes = software ? 16 : 64;
+  const blocks = Math.ceil(units / lanes);
+  // Every run of rows costs a scan of all ids: as few as occupy the device.
+  const runs = Math.min(rows, Math.ceil((software ? 32 : 512) / blocks));
+  const fours = count % 4 === 0;
+  const body = `fn add_row(id: i32, row: u32, unit: u32) {
+  dtable[u32(id) * p.units + unit] += dy[row * p.units + unit];
+}
+${mainHead(lanes)}
+  let first = group / p.blocks * p.run;
+  let last = min(first + p.run, p.rows);
+  let unit = group % p.blocks * ${lanes}u + lane;
+  if (unit >= p.units) { return; }
+  for (var row = first; row < last; row++) { dtable[row * p.units + unit] = V(0.0); }
+${fours ? SCAN_FOURS : SCAN}
 }`;
   return assemble({
     name: 'scatter_rows',
@@ -87,12 +78,26 @@ ${mainHead(LANES)}
       { name: 'dy', dtype: 'f32', role: 'in' },
       { name: 'dtable', dtype: 'f32', role: 'out' },
     ],
-    params: u32Params({ rows, units, count }),
+    params: u32Params({ rows, units, count, blocks, run: Math.ceil(rows / runs) }),
     body,
     vector,
-    vectorBindings: vector ? ['dy', 'dtable'] : [],
-    workgroups: spread(Math.ceil(rows / SCATTER_ROWS)),
+    vectorBindings: [...(vector ? ['dy', 'dtable'] : []), ...(fours ? ['ids'] : [])],
+    workgroups: spread(blocks * runs),
     flops: count * cols,
     bytes: 4 * (count + count * cols + rows * cols),
   });
 }
+
+const SCAN = `  for (var i = 0u; i < p.count; i++) {
+    let id = ids[i];
+    if (id >= i32(first) && id < i32(last)) { add_row(id, i, unit); }
+  }`;
+
+const SCAN_FOURS = `  for (var i = 0u; i < p.count / 4u; i++) {
+    let four = ids[i];
+    let mine = (four >= vec4(i32(first))) & (four < vec4(i32(last)));
+    if (!any(mine)) { continue; }
+    for (var j = 0u; j < 4u; j++) {
+      if (mine[j]) { add_row(four[j], i * 4u + j, unit); }
+    }
+  }`;

@@ -58,7 +58,8 @@ export function randoms(length: number, seed = 1, scale = 1): Float32Array {
 export function expectClose(got: Float32Array, expected: ArrayLike<number>, tolerance: number): void {
   expect(got.length).toBe(expected.length);
   expect(got.length).toBeGreaterThan(0);
-  const scale = Math.max(1, ...Array.from(expected, Math.abs));
+  let scale = 1;
+  for (let i = 0; i < expected.length; i++) scale = Math.max(scale, Math.abs(expected[i]!));
   let [worst, at] = [0, 0];
   for (let i = 0; i < got.length; i++) {
     const error = Math.abs(got[i]! - expected[i]!);

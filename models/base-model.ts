@@ -17,7 +17,12 @@ export class BaseModel {
   readonly weights: ReadonlyMap<string, Variable>;
   readonly #engine: Engine;
 
-  constructor(engine: Engine, config: EncoderConfig, weights: ReadonlyMap<string, Variable>, layers: readonly LayerShape[]) {
+  constructor(
+    engine: Engine,
+    config: EncoderConfig,
+    weights: ReadonlyMap<string, Variable>,
+    layers: readonly LayerShape[],
+  ) {
     this.#engine = engine;
     this.config = config;
     this.weights = weights;
@@ -45,9 +50,29 @@ export function fullLayers(config: EncoderConfig): LayerShape[] {
   return Array.from({ length: config.numLayers }, () => ({ heads: config.numHeads, neurons: config.intermediateSize }));
 }
 
+/** A linear layer of the encoder: weight [outFeatures, inFeatures]. */
+export interface LinearLayer {
+  /** Hugging Face module name. */
+  readonly name: string;
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+}
+
+/** The linear layers of the unpruned encoder, in the order of the forward pass. */
+export function linearLayers(config: EncoderConfig): LinearLayer[] {
+  const { hiddenSize: d, intermediateSize: f } = config;
+  return Array.from({ length: config.numLayers }, (_, layer) =>
+    LAYER_LINEARS.map((linear) => ({
+      name: `${layerPrefix(config, layer)}.${linear}`,
+      inFeatures: linear === 'output.dense' ? f : d,
+      outFeatures: linear === 'intermediate.dense' ? f : d,
+    })),
+  ).flat();
+}
+
 /** Names and shapes of the weights that every encoder checkpoint of this configuration holds. */
 export function encoderWeightShapes(config: EncoderConfig): Map<string, Shape> {
-  const { family, hiddenSize: d, intermediateSize: f } = config;
+  const { family, hiddenSize: d } = config;
   const shapes = new Map<string, Shape>();
   const addNorm = (name: string): void => {
     shapes.set(`${name}.weight`, [d]);
@@ -60,13 +85,12 @@ export function encoderWeightShapes(config: EncoderConfig): Map<string, Shape> {
   addNorm(`${embeddings}.LayerNorm`);
   for (let layer = 0; layer < config.numLayers; layer++) {
     const prefix = layerPrefix(config, layer);
-    for (const linear of LAYER_LINEARS) {
-      const [out, into] = linear === 'intermediate.dense' ? [f, d] : linear === 'output.dense' ? [d, f] : [d, d];
-      shapes.set(`${prefix}.${linear}.weight`, [out, into]);
-      shapes.set(`${prefix}.${linear}.bias`, [out]);
-    }
     addNorm(`${prefix}.attention.output.LayerNorm`);
     addNorm(`${prefix}.output.LayerNorm`);
+  }
+  for (const { name, inFeatures, outFeatures } of linearLayers(config)) {
+    shapes.set(`${name}.weight`, [outFeatures, inFeatures]);
+    shapes.set(`${name}.bias`, [outFeatures]);
   }
   return shapes;
 }
@@ -99,7 +123,8 @@ export async function loadBaseModel(
 /** The name under which a checkpoint stores a weight: bare encoders leave the family's prefix out. */
 export function storedName(file: TensorFile, name: string, { family }: EncoderConfig): string | undefined {
   const bare = name.startsWith(`${family}.`) ? name.slice(family.length + 1) : name;
-  const old = (n: string): string => n.replace(/LayerNorm\.weight$/, 'LayerNorm.gamma').replace(/LayerNorm\.bias$/, 'LayerNorm.beta');
+  const old = (n: string): string =>
+    n.replace(/LayerNorm\.weight$/, 'LayerNorm.gamma').replace(/LayerNorm\.bias$/, 'LayerNorm.beta');
   return [name, bare, old(name), old(bare)].find((candidate) => file.names.includes(candidate));
 }
 
@@ -113,7 +138,9 @@ async function loadWeight(
 ): Promise<Variable> {
   const info = file.info(key);
   if (info.shape.length !== shape.length || info.shape.some((n, i) => n !== shape[i])) {
-    throw new UserError(`${file.path}: ${key} has shape [${info.shape.join(', ')}], config.json asks for [${shape.join(', ')}]`);
+    throw new UserError(
+      `${file.path}: ${key} has shape [${info.shape.join(', ')}], config.json asks for [${shape.join(', ')}]`,
+    );
   }
   const half = weightType === 'f16' && shape.length === 2;
   return half

@@ -5,7 +5,18 @@
 import type { Update } from '../engine/compile/graph.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
-import { abs, add, constant, div, finiteOrZero, isNonFinite, maximum, mul, sqrt, square } from '../engine/ops/elementwise.ts';
+import {
+  abs,
+  add,
+  constant,
+  div,
+  finiteOrZero,
+  isNonFinite,
+  maximum,
+  mul,
+  sqrt,
+  square,
+} from '../engine/ops/elementwise.ts';
 import { reshape } from '../engine/ops/leaf.ts';
 import { pack } from '../engine/ops/pack.ts';
 import { sum, sumCols, sumLast } from '../engine/ops/reduce.ts';
@@ -92,7 +103,12 @@ export class ImportanceAccumulators {
     const bad = [...means.map((m) => m.bad), ...scores.map((s) => sum(isNonFinite(s)))].reduce((a, b) => add(a, b));
     const stepScores = pack(scores.map(finiteOrZero), this.#offsets, this.#step, this.#step.size);
     const moduleOffsets = means.map((_, i) => i * ALIGN);
-    const stepRatios = pack(means.map((m) => m.mean), moduleOffsets, this.#stepRatios, this.#stepRatios.size);
+    const stepRatios = pack(
+      means.map((m) => m.mean),
+      moduleOffsets,
+      this.#stepRatios,
+      this.#stepRatios.size,
+    );
     const grow = (total: Variable, sample: Tensor): Update => ({
       target: total,
       value: add(total.tensor, mul(sample, counted)),
@@ -101,11 +117,7 @@ export class ImportanceAccumulators {
   }
 
   /** |mean_j A[i,j]·∂L/∂A[i,j]| + |mean_j B[j,i]·∂L/∂B[j,i]| per rank i, shape [ranks]. */
-  #rankScores(
-    module: PeftModule,
-    parameter: (name: string) => Tensor,
-    gradients: ReadonlyMap<string, Tensor>,
-  ): Tensor {
+  #rankScores(module: PeftModule, parameter: (name: string) => Tensor, gradients: ReadonlyMap<string, Tensor>): Tensor {
     const { down, up } = this.#method.factors(module);
     const taylor = (name: string): Tensor => mul(parameter(name), gradients.get(name) as Tensor);
     const ofDown = div(sumLast(taylor(down)), module.inFeatures);
@@ -122,10 +134,17 @@ export class ImportanceAccumulators {
     const modules: Record<string, number> = {};
     this.#method.modules.forEach((module, i) => {
       const start = this.#offsets[i] as number;
-      ranks[module.name] = [...(scores as Float32Array).subarray(start, start + module.ranks)].map((s) => s / countedSteps);
+      ranks[module.name] = [...(scores as Float32Array).subarray(start, start + module.ranks)].map(
+        (s) => s / countedSteps,
+      );
       modules[module.name] = ((ratios as Float32Array)[i * ALIGN] as number) / countedSteps;
     });
     return { modules, ranks, nonFinite: (nonFinite as Float32Array)[0] as number };
+  }
+
+  /** What a checkpoint of the estimation must hold. */
+  get state(): readonly Variable[] {
+    return [this.#scores, this.#ratios, this.#nonFinite];
   }
 
   free(): void {

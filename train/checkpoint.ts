@@ -48,7 +48,9 @@ export async function loadCheckpoint(
     const written = JSON.parse(file.metadata.identity ?? '{}') as RunIdentity;
     for (const key of new Set([...Object.keys(written), ...Object.keys(identity)])) {
       if (written[key] !== identity[key]) {
-        throw new UserError(`${path}: ${key} was ${written[key]}, now it is ${identity[key]}: resume with the same options`);
+        throw new UserError(
+          `${path}: ${key} was ${written[key]}, now it is ${identity[key]}: resume with the same options`,
+        );
       }
     }
     for (const [i, variable] of variables.entries()) {

@@ -13,7 +13,9 @@ import type { PeftMethod, PeftRun } from '../peft/module.ts';
 import type { Batch } from './data/batches.ts';
 
 /** Program inputs of a forward pass; i32. */
-export type BatchInputs = Readonly<Record<'inputIds' | 'positionIds' | 'tokenTypeIds' | 'attentionMask' | 'firstTokens', Tensor>>;
+export type BatchInputs = Readonly<
+  Record<'inputIds' | 'positionIds' | 'tokenTypeIds' | 'attentionMask' | 'firstTokens', Tensor>
+>;
 
 /** What a forward pass may be given beyond the weights. */
 export interface ForwardOptions {

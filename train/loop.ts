@@ -62,7 +62,8 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<{ 
     if (read === next) return;
     const losses = await body.losses(read, next);
     const bad = losses.findIndex((loss) => !Number.isFinite(loss));
-    if (bad !== -1) throw new NonFiniteLossError(`Loss is ${losses[bad]} at step ${read + bad + 1}: lower --lr. ${kept(saved)}`);
+    if (bad !== -1)
+      throw new NonFiniteLossError(`Loss is ${losses[bad]} at step ${read + bad + 1}: lower --lr. ${kept(saved)}`);
     read = next;
     pause();
     const rate = (tokens - reportedTokens) / Math.max(1e-9, seconds - reportedSeconds);
@@ -97,5 +98,7 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<{ 
 }
 
 function kept(saved: number | undefined): string {
-  return saved === undefined ? 'No checkpoint was written.' : `The checkpoint of step ${saved} is kept; go on with --resume.`;
+  return saved === undefined
+    ? 'No checkpoint was written.'
+    : `The checkpoint of step ${saved} is kept; go on with --resume.`;
 }

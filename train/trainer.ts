@@ -13,7 +13,8 @@ import { add } from '../engine/ops/elementwise.ts';
 import { crossEntropy } from '../engine/ops/cross-entropy.ts';
 import { checkpointExists, loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.ts';
 import type { BatchInputs, Classifier, ForwardOptions } from './classifier.ts';
-import type { Batch, Batches } from './data/batches.ts';
+import type { Variable } from '../engine/variable.ts';
+import type { Batch } from './data/batches.ts';
 import { LossHistory, SLOT_INPUT } from './history.ts';
 import { runSteps, type StepReport } from './loop.ts';
 import { ProgramCache } from './programs.ts';
@@ -31,9 +32,20 @@ export interface TrainOptions {
   /** Whether PEFT modules drop out; their rate is their own. */
   readonly dropout: boolean;
   /** Checkpoint file and steps between checkpoints (0 = only when interrupted); absent: none is written. */
-  readonly checkpoint?: { readonly path: string; readonly every: number; readonly resume: boolean; readonly identity: RunIdentity };
+  readonly checkpoint?: {
+    readonly path: string;
+    readonly every: number;
+    readonly resume: boolean;
+    readonly identity: RunIdentity;
+  };
   readonly signal?: AbortSignal;
   readonly onReport?: (report: StepReport) => void;
+}
+
+/** Batches by place; `Batches` is one. */
+export interface BatchSource {
+  readonly perEpoch: number;
+  at(epoch: number, index: number): Batch;
 }
 
 /** What an extension sees of a step's graph. */
@@ -53,6 +65,8 @@ export interface StepExtension {
   values(step: number): Readonly<Record<string, HostArray>>;
   /** Called after the backward pass of the same trace. */
   updates(graph: StepGraph): Update[];
+  /** Saved with checkpoints. */
+  readonly state: readonly Variable[];
 }
 
 export interface TrainResult {
@@ -79,19 +93,23 @@ const RANDOM_INPUTS = { seed: { shape: [1], dtype: 'u32' }, step: { shape: [1], 
 /** @throws what `runSteps` throws; the checkpoint's own errors when resuming */
 export async function train(
   classifier: Classifier,
-  batches: Batches,
+  batches: BatchSource,
   options: TrainOptions,
   extension?: StepExtension,
 ): Promise<TrainResult> {
   const { engine, parameters } = classifier;
   engine.arena.release();
   engine.memory.resetPeak();
-  const optimizer = new AdamW(engine, parameters, { ...ADAMW_DEFAULTS, weightDecay: options.weightDecay, clip: options.clip });
+  const optimizer = new AdamW(engine, parameters, {
+    ...ADAMW_DEFAULTS,
+    weightDecay: options.weightDecay,
+    clip: options.clip,
+  });
   const history = new LossHistory(engine, ['loss', 'task_loss'], READ_EVERY);
   const programs = new ProgramCache((batch, seq) =>
     compileStep(classifier, optimizer, history, options, extension, batch, seq),
   );
-  const state = [...parameters.groups.map((g) => g.flat), ...optimizer.state];
+  const state = [...parameters.groups.map((g) => g.flat), ...optimizer.state, ...(extension?.state ?? [])];
   const { checkpoint } = options;
   const losses: number[] = [];
   const taskLosses: number[] = [];
@@ -104,7 +122,10 @@ export async function train(
       program.run({
         ...classifier.inputValues(batch),
         labels: batch.labels,
-        ...optimizer.inputs(step + 1, options.lr * scheduleAt(options.schedule, step, options.steps, options.warmupRatio)),
+        ...optimizer.inputs(
+          step + 1,
+          options.lr * scheduleAt(options.schedule, step, options.steps, options.warmupRatio),
+        ),
         seed: Uint32Array.of(options.seed),
         step: Uint32Array.of(step),
         slot: history.slot(step),

@@ -7,6 +7,7 @@ import { extname } from 'node:path';
 import { CsvError } from 'csv-parse';
 import { parse } from 'csv-parse/sync';
 import { UserError } from '../../engine/errors.ts';
+import { fileError, preview } from '../../engine/io/files.ts';
 
 /** As found in the file: an integer class index or a class name. */
 export type Label = number | string;
@@ -76,10 +77,7 @@ async function readText(path: string): Promise<string> {
   try {
     bytes = await readFile(path);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new UserError(
-      code === 'ENOENT' ? `${path}: not found, expected a data file` : `${path}: cannot be read (${code})`,
-    );
+    throw fileError(path, error);
   }
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
@@ -100,7 +98,7 @@ function readJsonLines(path: string, text: string): Fields[] {
     }
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
       throw new UserError(
-        `${at}: found ${describe(value)}, expected one object per line such as {"text": "…", "label": 0}`,
+        `${at}: found ${preview(value)}, expected one object per line such as {"text": "…", "label": 0}`,
       );
     }
     return [{ line: i + 1, fields: value as Record<string, unknown> }];
@@ -163,31 +161,34 @@ function rowParser(path: string, first: Fields): (record: Fields) => Content {
 function parseText(path: string, { line, fields }: Fields, name: string): string {
   const value = fields[name];
   if (typeof value !== 'string')
-    throw new UserError(`${path}:${line}: "${name}" is ${describe(value)}, expected a string`);
+    throw new UserError(`${path}:${line}: "${name}" is ${preview(value)}, expected a string`);
   return value;
 }
 
 function parseTokens(path: string, { line, fields }: Fields): Pick<TokenRow, 'inputIds' | 'attentionMask'> {
   const at = `${path}:${line}`;
-  const { input_ids: ids, attention_mask: mask } = fields;
-  if (!isIntegers(ids, 0, 2 ** 31 - 1) || ids.length === 0) {
-    throw new UserError(`${at}: "input_ids" is ${describe(ids)}, expected a list of token ids (integers from 0)`);
-  }
-  if (mask === undefined) return { inputIds: ids, attentionMask: ids.map(() => 1) };
-  if (!isIntegers(mask, 0, 1)) {
-    throw new UserError(`${at}: "attention_mask" is ${describe(mask)}, expected a list of 0 and 1`);
-  }
-  if (mask.length !== ids.length) {
+  const inputIds = integers(at, 'input_ids', fields.input_ids, 2 ** 31 - 1, 'a token id (an integer from 0)');
+  if (fields.attention_mask === undefined) return { inputIds, attentionMask: inputIds.map(() => 1) };
+  const attentionMask = integers(at, 'attention_mask', fields.attention_mask, 1, '0 or 1');
+  if (attentionMask.length !== inputIds.length) {
     throw new UserError(
-      `${at}: "attention_mask" has ${mask.length} entries, "input_ids" ${ids.length}; expected equally many`,
+      `${at}: "attention_mask" has ${attentionMask.length} entries, "input_ids" ${inputIds.length}; expected equally many`,
     );
   }
-  if (!mask.includes(1)) throw new UserError(`${at}: "attention_mask" is 0 everywhere, expected at least one 1`);
-  return { inputIds: ids, attentionMask: mask };
+  if (!attentionMask.includes(1)) {
+    throw new UserError(`${at}: "attention_mask" is 0 everywhere, expected at least one 1`);
+  }
+  return { inputIds, attentionMask };
 }
 
-function isIntegers(value: unknown, low: number, high: number): value is number[] {
-  return Array.isArray(value) && value.every((item) => Number.isInteger(item) && item >= low && item <= high);
+/** A list of integers from 0 to `high`, at least one. */
+function integers(at: string, name: string, value: unknown, high: number, expected: string): number[] {
+  if (!Array.isArray(value) || value.length === 0) {
+    throw new UserError(`${at}: "${name}" is ${preview(value)}, expected a list, each entry ${expected}`);
+  }
+  const bad = value.findIndex((item) => !Number.isInteger(item) || item < 0 || item > high);
+  if (bad >= 0) throw new UserError(`${at}: "${name}" entry ${bad} is ${preview(value[bad])}, expected ${expected}`);
+  return value as number[];
 }
 
 /** Absent, null and (in tables) empty labels are missing. `"3"` and `"3.0"` are the integer 3, true and false 1 and 0. */
@@ -203,16 +204,10 @@ function parseLabel(path: string, { line, fields }: Fields, needed: boolean): { 
     return { label: /^\s*\d+(\.0+)?\s*$/.test(value) ? Number(value) : value.trim() };
   }
   throw new UserError(
-    `${path}:${line}: "label" is ${describe(value)}, expected a class index or a class name (regression is not supported)`,
+    `${path}:${line}: "label" is ${preview(value)}, expected a class index or a class name (regression is not supported)`,
   );
 }
 
 function isFraction(text: string): boolean {
   return text.trim() !== '' && Number.isFinite(Number(text)) && !Number.isInteger(Number(text));
-}
-
-function describe(value: unknown): string {
-  if (value === undefined) return 'missing';
-  const json = JSON.stringify(value);
-  return json.length > 60 ? `${json.slice(0, 57)}…` : json;
 }

@@ -2,6 +2,7 @@
  * Room: train. The readable body of an internet mail message (RFC 5322 and MIME): headers stripped, transfer encodings and
  * character sets decoded, HTML reduced to its text. Pure functions of bytes; touches nothing else.
  */
+import { fromWindows1252 } from './windows-1252.ts';
 
 /** The body text of a raw message, every run of white space one space; empty where no part holds text. */
 export function mailBody(raw: Uint8Array): string {
@@ -111,12 +112,15 @@ function decodeCharset(latin1: string, charset: string | undefined): string {
   const bytes = Buffer.from(latin1, 'latin1');
   for (const label of [charset ?? 'utf-8', 'utf-8']) {
     try {
-      return new TextDecoder(label, { fatal: true }).decode(bytes);
+      const decoder = new TextDecoder(label, { fatal: true });
+      // The label's canonical name: Latin-1 and ASCII are windows-1252 in practice.
+      if (decoder.encoding === 'windows-1252') break;
+      return decoder.decode(bytes);
     } catch {
       // An unknown label or bytes that are not in this set: try the next.
     }
   }
-  return new TextDecoder('windows-1252').decode(bytes);
+  return fromWindows1252(latin1);
 }
 
 /** Tags that do not separate words, so that `V<b>i</b>agra` stays one word. */
@@ -143,8 +147,8 @@ function decodeEntities(text: string): string {
     (whole, dec?: string, hex?: string, name?: string) => {
       if (name !== undefined) return ENTITIES[name.toLowerCase()] ?? whole;
       const code = dec !== undefined ? Number(dec) : parseInt(hex ?? '', 16);
-      if (code >= 0x80 && code < 0xa0) return new TextDecoder('windows-1252').decode(Uint8Array.of(code));
-      return code > 0 && code <= 0x10ffff && !(code >= 0xd800 && code < 0xe000) ? String.fromCodePoint(code) : ' ';
+      if (code < 0x100) return fromWindows1252(String.fromCharCode(code));
+      return code <= 0x10ffff && !(code >= 0xd800 && code < 0xe000) ? String.fromCodePoint(code) : ' ';
     },
   );
 }

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { UserError } from '../../engine/errors.ts';
 import { withoutNearDuplicates } from './dedup.ts';
+import { withoutMarks } from './windows-1252.ts';
 
 /** An example before it is assigned to a split; `stratum` names the part of the source whose share every split keeps. */
 export interface RawItem {
@@ -26,9 +27,13 @@ export interface Splits {
 const TEST_SHARE = 0.2;
 const VALIDATION_SHARE = 0.08;
 
-/** First 40 bits of SHA-256 of the UTF-8 text, in hex. */
+/**
+ * First 40 bits of SHA-256 of the text, in hex. Typographic marks count as spaces: they are what decoders of old character
+ * sets disagree on.
+ */
 export function contentHash(text: string): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, 10);
+  const plain = withoutMarks(text).replace(/\s+/g, ' ').trim();
+  return createHash('sha256').update(plain).digest('hex').slice(0, 10);
 }
 
 /** Drops near-duplicates, then splits every stratum by rank of content hash. */

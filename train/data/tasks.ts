@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { UserError } from '../../engine/errors.ts';
 import { mailBody } from './mail.ts';
 import { pick, readSplits, type RawItem } from './splits.ts';
+import { fromWindows1252 } from './windows-1252.ts';
 
 /** One labelled text; `textPair` is the second text of a pair task. `label` indexes the task's `labels`. */
 export interface Example {
@@ -123,7 +124,13 @@ async function sentimentItems(): Promise<RawItem[]> {
       return rows.flatMap((row) =>
         row.class === null
           ? []
-          : [{ text: row.text.replace(/\s+/g, ' ').trim(), label: row.class, stratum: `${site}-${row.class}` }],
+          : [
+              {
+                text: fromWindows1252(row.text).replace(/\s+/g, ' ').trim(),
+                label: row.class,
+                stratum: `${site}-${row.class}`,
+              },
+            ],
       );
     }),
   );

@@ -3,9 +3,9 @@
  * Hugging Face's layout. Uncased: text is NFKC-normalised, typographic quotes made plain and letters lower-cased, by
  * normalizers that the tokenizer file itself names, so every reader of the file does the same.
  */
-import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
+import { writeFileAtomic, writeJson } from '../../engine/io/files.ts';
 
 export interface BpeOptions {
   /** Size of the whole vocabulary: special tokens, 256 bytes, merges. Fewer where the text has no more pairs. */
@@ -262,15 +262,8 @@ export async function writeTokenizer(folder: string, vocabulary: BpeVocabulary, 
     model_max_length: maxLength,
     clean_up_tokenization_spaces: false,
   };
-  await mkdir(folder, { recursive: true });
-  const files = {
-    'tokenizer.json': JSON.stringify(tokenizerJson(vocabulary)),
-    'tokenizer_config.json': JSON.stringify(config, null, 2),
-    'special_tokens_map.json': JSON.stringify(SPECIAL_ROLES, null, 2),
-  };
-  for (const [name, text] of Object.entries(files)) {
-    const path = join(folder, name);
-    await writeFile(`${path}.tmp`, `${text}\n`);
-    await rename(`${path}.tmp`, path);
-  }
+  // Tens of thousands of lines would help nobody: the vocabulary goes on one.
+  await writeFileAtomic(join(folder, 'tokenizer.json'), `${JSON.stringify(tokenizerJson(vocabulary))}\n`);
+  await writeJson(join(folder, 'tokenizer_config.json'), config);
+  await writeJson(join(folder, 'special_tokens_map.json'), SPECIAL_ROLES);
 }

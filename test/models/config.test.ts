@@ -1,0 +1,103 @@
+/** Protects: config.json is normalised as transformers reads it; anything the engine cannot run is refused by key. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { UserError } from '../../engine/errors.ts';
+import { loadConfig, parseConfig } from '../../models/config.ts';
+
+const GOLDENS = join(import.meta.dirname, '../goldens');
+const minimal = {
+  model_type: 'roberta',
+  vocab_size: 50,
+  hidden_size: 12,
+  num_hidden_layers: 2,
+  num_attention_heads: 3,
+  intermediate_size: 20,
+  max_position_embeddings: 34,
+};
+
+test.each([
+  ['roberta', { padTokenId: 1, typeVocabSize: 1, maxTokens: 30 }],
+  ['bert', { padTokenId: 0, typeVocabSize: 2, maxTokens: 32 }],
+])('a config.json written by transformers: %s', async (family, own) => {
+  const config = await loadConfig(join(GOLDENS, family, 'model'));
+  expect(config).toMatchObject({
+    family,
+    vocabSize: 200,
+    hiddenSize: 32,
+    numLayers: 2,
+    numHeads: 4,
+    intermediateSize: 64,
+    hiddenAct: 'gelu',
+    layerNormEps: 1e-12,
+    maxPositions: 32,
+    hiddenDropout: 0,
+    classifierDropout: 0,
+    initializerRange: 0.15,
+    labels: ['LABEL_0', 'LABEL_1', 'LABEL_2'],
+    ...own,
+  });
+  expect(config.raw.transformers_version).toBe('5.18.0');
+});
+
+test('what transformers leaves out has its defaults', () => {
+  expect(parseConfig(minimal, 'f')).toMatchObject({
+    hiddenAct: 'gelu',
+    layerNormEps: 1e-12,
+    typeVocabSize: 2,
+    padTokenId: 1,
+    hiddenDropout: 0.1,
+    attentionDropout: 0.1,
+    classifierDropout: 0.1,
+    initializerRange: 0.02,
+    labels: ['LABEL_0', 'LABEL_1'],
+    problemType: undefined,
+    maxTokens: 32,
+  });
+  expect(parseConfig({ ...minimal, model_type: 'bert' }, 'f')).toMatchObject({ padTokenId: 0, maxTokens: 34 });
+});
+
+test('names of transformers are translated; null stands for absent', () => {
+  const config = parseConfig(
+    {
+      ...minimal,
+      hidden_act: 'gelu_new',
+      classifier_dropout: 0.3,
+      problem_type: null,
+      num_labels: 5,
+      id2label: { 1: 'spam', 0: 'ham' },
+    },
+    'f',
+  );
+  expect(config).toMatchObject({ hiddenAct: 'gelu_tanh', classifierDropout: 0.3, labels: ['ham', 'spam'] });
+  expect(config.problemType).toBeUndefined();
+  expect(parseConfig({ ...minimal, num_labels: 1, id2label: null }, 'f').labels).toEqual(['LABEL_0']);
+});
+
+test.each([
+  [{ model_type: 't5' }, 'key "model_type": found "t5", expected one of the supported bert, roberta'],
+  [{ model_type: 'toString' }, 'key "model_type": found "toString", expected one of'],
+  [{ model_type: undefined }, 'key "model_type": found nothing'],
+  [{ hidden_size: undefined }, 'key "hidden_size": found nothing, expected'],
+  [{ hidden_size: 13 }, 'key "hidden_size": found 13, expected a multiple of num_attention_heads (3)'],
+  [{ num_hidden_layers: 0 }, 'key "num_hidden_layers": found 0, expected a number > 0'],
+  [{ hidden_act: 'silu' }, 'key "hidden_act": found "silu", expected "gelu" or "gelu_new"'],
+  [{ position_embedding_type: 'relative_key' }, 'found "relative_key", expected "absolute"'],
+  [{ is_decoder: true }, 'key "is_decoder": found true, expected false'],
+  [{ hidden_dropout_prob: 1 }, 'key "hidden_dropout_prob": found 1, expected a number < 1'],
+  [{ pad_token_id: 50 }, 'key "pad_token_id": found 50, expected less than vocab_size (50)'],
+  [{ max_position_embeddings: 2 }, 'key "max_position_embeddings": found 2, expected more than'],
+  [{ id2label: { 0: 'a', 2: 'b' } }, 'key "id2label": no label 1, expected the keys "0" to "1"'],
+])('%j is refused', (change, message) => {
+  const parse = (): unknown => parseConfig({ ...minimal, ...change }, 'config.json');
+  expect(parse).toThrow(UserError);
+  expect(parse).toThrow(`config.json: ${message.startsWith('key') ? message : ''}`);
+  expect(parse).toThrow(message);
+});
+
+test('a folder without config.json is named', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'config-'));
+  await expect(loadConfig(dir)).rejects.toThrow(/config\.json: no such file/);
+  await rm(dir, { recursive: true });
+});

@@ -1,0 +1,66 @@
+/** Room: pruning. `records.json`: what the estimation measured, as the decision reads it. */
+import { z } from 'zod';
+import { readJson, writeJson } from '../engine/io/files.ts';
+import { UserError } from '../engine/errors.ts';
+import type { Scores } from './decide.ts';
+
+const RECORDS_FORMAT = 'light-peft/records';
+const RECORDS_VERSION = 1;
+
+const series = z.array(z.number());
+
+const schema = z.strictObject({
+  format: z.literal(RECORDS_FORMAT),
+  version: z.literal(RECORDS_VERSION),
+  /** sha256 of the base checkpoint. */
+  base: z.string(),
+  steps: z.int().positive(),
+  counted_steps: z.int().positive(),
+  seed: z.int(),
+  /** NaN or infinite samples, which count as 0. */
+  non_finite_samples: z.number(),
+  /** Per step: the whole objective, and the task's loss alone. */
+  loss: series,
+  task_loss: series,
+  /** Values after the last step, a row per layer. */
+  head_masks: z.array(series),
+  ffn_masks: z.array(series),
+  /** By Hugging Face module name, in the order of the model. */
+  module_importance: z.record(z.string(), z.number()),
+  rank_importance: z.record(z.string(), series),
+});
+
+export type Records = z.infer<typeof schema>;
+
+/** Writes records atomically. */
+export function writeRecords(path: string, records: Omit<Records, 'format' | 'version'>): Promise<void> {
+  return writeJson(path, { format: RECORDS_FORMAT, version: RECORDS_VERSION, ...records });
+}
+
+/** @throws UserError for a file that is missing, of another version, or incomplete */
+export async function readRecords(path: string): Promise<Records> {
+  return readVersioned(path, RECORDS_FORMAT, RECORDS_VERSION, schema);
+}
+
+/** Reads a versioned file; the version is told before anything else is complained about. */
+export async function readVersioned<T>(
+  path: string,
+  format: string,
+  version: number,
+  content: z.ZodType<T>,
+): Promise<T> {
+  const head = await readJson(path, z.looseObject({ format: z.literal(format), version: z.number() }));
+  if (head.version !== version) {
+    throw new UserError(`${path}: key "version": found ${head.version}, this program reads version ${version}`);
+  }
+  return readJson(path, content);
+}
+
+export function scoresOf(records: Records): Scores {
+  return {
+    heads: records.head_masks,
+    neurons: records.ffn_masks,
+    modules: records.module_importance,
+    ranks: records.rank_importance,
+  };
+}

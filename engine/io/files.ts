@@ -27,40 +27,63 @@ export function fileError(path: string, error: unknown): unknown {
 }
 
 /** The hidden name beside `path` under which it is written until it is whole. */
-export function temporaryName(path: string): string {
+function temporaryName(path: string): string {
   return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
 }
 
+/** A file to be written: its path, and what writes its content. */
+export interface PendingFile {
+  readonly path: string;
+  readonly write: (file: FileHandle) => Promise<void>;
+}
+
 /**
- * Writes a file through a handle: under a temporary name in the same folder, flushed to the disk, then renamed, so that
- * `path` holds either its old content or all of the new. Missing folders are made; the temporary file never stays.
+ * Writes files that belong together: each under a temporary name in its folder and flushed to the disk; only when all are
+ * whole are they renamed, so that every path holds either its old content or all of the new. Missing folders are made;
+ * temporary files never stay.
  */
-export async function writeAtomically(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
-  const temporary = temporaryName(path);
+export async function writeAtomically(files: readonly PendingFile[]): Promise<void> {
+  const pending = files.map((file) => ({ ...file, temporary: temporaryName(file.path) }));
+  let path = '';
   try {
-    await mkdir(dirname(path), { recursive: true });
-    const file = await open(temporary, 'wx');
-    try {
-      await write(file);
-      await file.sync();
-    } finally {
-      await file.close();
+    for (const file of pending) {
+      path = file.path;
+      await mkdir(dirname(path), { recursive: true });
+      await writeDurably(file.temporary, file.write);
     }
-    await rename(temporary, path);
+    for (const file of pending) {
+      path = file.path;
+      await rename(file.temporary, path);
+    }
   } catch (error) {
-    await rm(temporary, { force: true }).catch(() => undefined);
+    await Promise.allSettled(pending.map(({ temporary }) => rm(temporary, { force: true })));
     throw fileError(path, error);
+  }
+}
+
+async function writeDurably(path: string, write: PendingFile['write']): Promise<void> {
+  const file = await open(path, 'wx');
+  try {
+    await write(file);
+    await file.sync();
+  } finally {
+    await file.close();
   }
 }
 
 /** Writes `data` (text as UTF-8) to `path`, atomically. */
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
-  await writeAtomically(path, (file) => file.writeFile(data));
+  await writeAtomically([{ path, write: (file) => file.writeFile(data) }]);
+}
+
+/** `value` as JSON, indented by two, ending with a line break. */
+export function jsonText(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
 }
 
 /** Writes `value` as JSON, indented by two, atomically. */
 export async function writeJson(path: string, value: unknown): Promise<void> {
-  await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
+  await writeFileAtomic(path, jsonText(value));
 }
 
 /**

@@ -8,7 +8,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../errors.ts';
-import { fileError, readJson, writeAtomically } from './files.ts';
+import { fileError, readJson, writeAtomically, type PendingFile } from './files.ts';
 import { bf16ToF32, f16ToF32, f32ToF16 } from './float16.ts';
 import { encodeHeader, fileOrder, headerLength, parseHeader, PREFIX_BYTES, tensorBytes } from './safetensors-header.ts';
 import type { Header, SafetensorsDType, TensorInfo, TensorSpec } from './safetensors-header.ts';
@@ -278,21 +278,28 @@ export interface TensorEntry extends TensorSpec {
 }
 
 /**
- * Writes a safetensors file, byte for byte as the reference library would: one tensor in memory at a time, under a
- * temporary name until it is whole.
+ * What writes a safetensors file, byte for byte as the reference library would: one tensor in memory at a time.
  * @throws Error where an entry's data does not fit its dtype and shape, or a name comes twice
  */
+export function safetensorsWriter(
+  entries: Iterable<TensorEntry>,
+  metadata: Readonly<Record<string, string>> = {},
+): PendingFile['write'] {
+  const ordered = fileOrder(entries);
+  const header = encodeHeader(ordered, metadata);
+  return async (file) => {
+    await file.writeFile(header);
+    for (const entry of ordered) await file.writeFile(entryBytes(entry, await fetchData(entry)));
+  };
+}
+
+/** Writes one safetensors file, atomically. @throws as `safetensorsWriter`; UserError where the disk refuses */
 export async function writeSafetensors(
   path: string,
   entries: Iterable<TensorEntry>,
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  const ordered = fileOrder(entries);
-  const header = encodeHeader(ordered, metadata);
-  await writeAtomically(path, async (file) => {
-    await file.writeFile(header);
-    for (const entry of ordered) await file.writeFile(entryBytes(entry, await fetchData(entry)));
-  });
+  await writeAtomically([{ path, write: safetensorsWriter(entries, metadata) }]);
 }
 
 async function fetchData({ data }: TensorEntry): Promise<TensorData> {

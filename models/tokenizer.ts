@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { UserError } from '../engine/errors.ts';
+import { fileError, parseJson, preview } from '../engine/io/files.ts';
 
 export interface EncodeOptions {
   /** Longest result, special tokens included; no limit where absent. */
@@ -48,8 +49,8 @@ export async function loadTokenizer(folder: string): Promise<TextTokenizer> {
   const path = join(folder, 'tokenizer.json');
   const [json, config, roles] = await Promise.all([
     readObject(path),
-    readObject(join(folder, 'tokenizer_config.json'), true),
-    readObject(join(folder, 'special_tokens_map.json'), true),
+    readObject(join(folder, 'tokenizer_config.json')),
+    readObject(join(folder, 'special_tokens_map.json')),
   ]);
   if (json === undefined) {
     throw new UserError(`${path}: not found; expected a Hugging Face model folder with its tokenizer`);
@@ -69,23 +70,18 @@ export async function loadTokenizer(folder: string): Promise<TextTokenizer> {
 /** The library wants every key, while files may leave out what they do not use. */
 const WITHOUT_COMPONENTS = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
 
-async function readObject(path: string, optional = false): Promise<Json | undefined> {
+/** The object a JSON file holds, or undefined where there is no such file. */
+async function readObject(path: string): Promise<Json | undefined> {
   let text: string;
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-    throw new UserError(`${path}: cannot be read (${code ?? String(error)})`);
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw fileError(path, error);
   }
-  if (optional && text.trim() === '') return undefined;
-  try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json;
-  } catch {
-    // Falls through to the message below.
-  }
-  throw new UserError(`${path}: not a JSON object; the file is corrupt or truncated, fetch it again`);
+  const value = parseJson(text, path);
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json;
+  throw new UserError(`${path}: found ${preview(value)}, expected a JSON object`);
 }
 
 function wrap(path: string, tokenizer: Tokenizer, json: Json, config: Json): TextTokenizer {

@@ -2,8 +2,8 @@
  * Writes the published splits `train/data/splits/<task>.json` from the installed packages:
  * `npx tsx scripts/make-splits.ts`. Deterministic; run it again only when a task's text or its cleaning changes.
  */
-import { rename, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { writeFileAtomic } from '../engine/io/files.ts';
 import { formatSplits, makeSplits } from '../train/data/splits.ts';
 import { rawItems, TASK_NAMES } from '../train/data/tasks.ts';
 
@@ -11,8 +11,7 @@ for (const task of TASK_NAMES) {
   const items = await rawItems(task);
   const splits = makeSplits(items);
   const path = fileURLToPath(new URL(`../train/data/splits/${task}.json`, import.meta.url));
-  await writeFile(`${path}.tmp`, formatSplits(splits));
-  await rename(`${path}.tmp`, path);
+  await writeFileAtomic(path, formatSplits(splits));
   const { train, validation, test } = splits;
   const kept = train.length + validation.length + test.length;
   console.log(

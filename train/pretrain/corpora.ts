@@ -2,10 +2,10 @@
  * Room: train. English text for pretraining, read from npm packages (development dependencies) and from the training splits
  * of the built-in tasks. No document that repeats a validation or test text, whole or quoted, is let through.
  */
+import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OverlapDetector } from '../data/dedup.ts';
-import { contentHash } from '../data/splits.ts';
 import { loadTask, packageFolder, type TaskData } from '../data/tasks.ts';
 
 export interface CorpusDocument {
@@ -63,7 +63,7 @@ export async function loadCorpus(): Promise<Corpus> {
 }
 
 function isHeldOut(text: string): boolean {
-  return Number.parseInt(contentHash(text), 16) % HELD_OUT_EVERY === 0;
+  return createHash('sha256').update(text).digest().readUIntBE(0, 5) % HELD_OUT_EVERY === 0;
 }
 
 const STDLIB_LICENCE = 'Open Data Commons PDDL 1.0 (database), CC0 1.0 (contents)';

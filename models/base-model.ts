@@ -6,6 +6,7 @@ import type { Shape } from '../engine/graph/shape.ts';
 import type { Variable } from '../engine/variable.ts';
 import { loadConfig, type EncoderConfig } from './config.ts';
 import { LAYER_LINEARS, layerPrefix, type LayerShape } from './encoder.ts';
+import { initialSpec, poolerShapes } from './heads.ts';
 
 /** Storage of frozen matrices; biases and normalisation weights are always f32. */
 export type WeightType = 'f32' | 'f16';
@@ -58,16 +59,24 @@ export interface LinearLayer {
   readonly outFeatures: number;
 }
 
-/** The linear layers of the unpruned encoder, in the order of the forward pass. */
-export function linearLayers(config: EncoderConfig): LinearLayer[] {
-  const { hiddenSize: d, intermediateSize: f } = config;
-  return Array.from({ length: config.numLayers }, (_, layer) =>
-    LAYER_LINEARS.map((linear) => ({
-      name: `${layerPrefix(config, layer)}.${linear}`,
-      inFeatures: linear === 'output.dense' ? f : d,
-      outFeatures: linear === 'intermediate.dense' ? f : d,
-    })),
-  ).flat();
+/** The linear layers of an encoder, in the order of the forward pass. @param layers sizes left by pruning */
+export function linearLayers(config: EncoderConfig, layers: readonly LayerShape[] = fullLayers(config)): LinearLayer[] {
+  const d = config.hiddenSize;
+  return layers.flatMap(({ heads, neurons }, layer) => {
+    const features = heads * (d / config.numHeads);
+    const sizes: Record<(typeof LAYER_LINEARS)[number], readonly [number, number]> = {
+      'attention.self.query': [d, features],
+      'attention.self.key': [d, features],
+      'attention.self.value': [d, features],
+      'attention.output.dense': [features, d],
+      'intermediate.dense': [d, neurons],
+      'output.dense': [neurons, d],
+    };
+    return LAYER_LINEARS.map((linear) => {
+      const [inFeatures, outFeatures] = sizes[linear];
+      return { name: `${layerPrefix(config, layer)}.${linear}`, inFeatures, outFeatures };
+    });
+  });
 }
 
 /** Names and shapes of the weights that every encoder checkpoint of this configuration holds. */
@@ -118,6 +127,16 @@ export async function loadBaseModel(
   } finally {
     await file.close();
   }
+}
+
+/** A base of fresh random weights: what a checkpoint is to be compared with. @param normal draws standard normal numbers */
+export function randomBaseModel(engine: Engine, config: EncoderConfig, normal: () => number): BaseModel {
+  const weights = new Map<string, Variable>();
+  for (const [name, shape] of [...encoderWeightShapes(config), ...poolerShapes(config)]) {
+    const { data } = initialSpec(name, shape, config.initializerRange, normal);
+    weights.set(name, engine.variable(name, shape, { kind: 'weights', data }));
+  }
+  return new BaseModel(engine, config, weights, fullLayers(config));
 }
 
 /** The name under which a checkpoint stores a weight: bare encoders leave the family's prefix out. */

@@ -11,7 +11,11 @@ import { activation, linear, norm, type ForwardContext } from './encoder.ts';
 /** Weights of the classification head that train with the task, by name; `modules_to_save` of PEFT. */
 export function classifierShapes(config: EncoderConfig, labels: number): Map<string, Shape> {
   const d = config.hiddenSize;
-  if (config.family === 'bert') return new Map([['classifier.weight', [labels, d]], ['classifier.bias', [labels]]]);
+  if (config.family === 'bert')
+    return new Map([
+      ['classifier.weight', [labels, d]],
+      ['classifier.bias', [labels]],
+    ]);
   return new Map<string, Shape>([
     ['classifier.dense.weight', [d, d]],
     ['classifier.dense.bias', [d]],
@@ -23,7 +27,12 @@ export function classifierShapes(config: EncoderConfig, labels: number): Map<str
 /** Frozen weights a classifier needs beyond the encoder: BERT's pooler. */
 export function poolerShapes({ family, hiddenSize: d }: EncoderConfig): Map<string, Shape> {
   return new Map<string, Shape>(
-    family === 'bert' ? [['bert.pooler.dense.weight', [d, d]], ['bert.pooler.dense.bias', [d]]] : [],
+    family === 'bert'
+      ? [
+          ['bert.pooler.dense.weight', [d, d]],
+          ['bert.pooler.dense.bias', [d]],
+        ]
+      : [],
   );
 }
 

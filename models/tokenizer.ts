@@ -53,7 +53,7 @@ export async function loadTokenizer(folder: string): Promise<TextTokenizer> {
     readObject(join(folder, 'special_tokens_map.json')),
   ]);
   if (json === undefined) {
-    throw new UserError(`${path}: not found; expected a Hugging Face model folder with its tokenizer`);
+    throw new UserError(`${path}: not found, expected a Hugging Face model folder with its tokenizer`);
   }
   if (typeof json.model !== 'object' || json.model === null) {
     throw new UserError(`${path}: key "model" is missing, expected the vocabulary; is this a tokenizer.json?`);

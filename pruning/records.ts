@@ -56,7 +56,7 @@ export async function readVersioned<T>(
   return readJson(path, content);
 }
 
-export function scoresOf(records: Records): Scores {
+export function scoresOf(records: Omit<Records, 'format' | 'version'>): Scores {
   return {
     heads: records.head_masks,
     neurons: records.ffn_masks,

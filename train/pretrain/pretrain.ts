@@ -115,7 +115,13 @@ export class Pretraining {
     await this.#writeModel(dir);
     const heldOutLoss = await this.#evaluate(heldOut);
     program.dispose();
-    return { ...timing, steps, tokens: steps * batchSize * maxLength, heldOutLoss, heldOutPerplexity: Math.exp(heldOutLoss) };
+    return {
+      ...timing,
+      steps,
+      tokens: steps * batchSize * maxLength,
+      heldOutLoss,
+      heldOutPerplexity: Math.exp(heldOutLoss),
+    };
   }
 
   #batches(blocks: readonly Block[], seed: number): MlmBatches {

@@ -63,7 +63,7 @@ const timeline = z
     path: ['points'],
   });
 
-const run = z.object({
+export const runSchema = z.object({
   task: z.string().min(1),
   /** Identifier of the method: `lora`, `light-peft`, `random`, `foundation-only`, `peft-only`, `lora-random-init` … */
   method: z.string().min(1),
@@ -134,7 +134,7 @@ const comparison = z
       reference: z.string().min(1),
     }),
     tasks: z.array(task).min(1),
-    runs: z.array(run).min(1),
+    runs: z.array(runSchema).min(1),
   })
   .superRefine((c, context) => {
     const tasks = new Set(c.tasks.map((t) => t.name));
@@ -160,7 +160,7 @@ const comparison = z
   });
 
 export type Comparison = z.infer<typeof comparison>;
-export type Run = z.infer<typeof run>;
+export type Run = z.infer<typeof runSchema>;
 export type Task = z.infer<typeof task>;
 export type Plan = NonNullable<Run['plan']>;
 export type Timeline = z.infer<typeof timeline>;

@@ -1,0 +1,175 @@
+/**
+ * Room: train. What a task leaves on disk, and putting a model together from it: the original base checkpoint, plus a PEFT
+ * folder with the surviving factors and the task head, plus `plan.json` where something was pruned, plus `labels.json`.
+ */
+import { mkdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { Engine } from '../engine/engine.ts';
+import { UserError } from '../engine/errors.ts';
+import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
+import { readJson, writeJson } from '../engine/io/files.ts';
+import { openSafetensors } from '../engine/io/safetensors.ts';
+import { sameShape, showShape } from '../engine/graph/shape.ts';
+import { linearLayers, loadBaseModel, storedName, type BaseModel } from '../models/base-model.ts';
+import { loadConfig, type EncoderConfig } from '../models/config.ts';
+import { classifierShapes, poolerShapes } from '../models/heads.ts';
+import { Bottleneck } from '../peft/bottleneck/bottleneck.ts';
+import type { PeftConfig } from '../peft/config.ts';
+import { readAdapter, writeAdapter, type Adapter, type AdapterTensor } from '../peft/files.ts';
+import { Lora } from '../peft/lora/lora.ts';
+import type { PeftMethod, PeftModule } from '../peft/module.ts';
+import { assertPlanFits, readPlan, writePlan, type Plan } from '../pruning/plan.ts';
+import { pruneModel } from '../pruning/surgery.ts';
+import { freshConfig, type Assembly, type Values } from './assembly.ts';
+import { settingsSchema, type Settings } from './settings.ts';
+import { keptLayers } from './stages.ts';
+
+const labelsSchema = z.array(z.string()).min(1);
+
+/** Writes the folder of a task. The plan's base must be the one the assembly stands on. */
+export async function saveArtefact(
+  dir: string,
+  assembly: Pick<Assembly, 'method' | 'peft' | 'values' | 'labels'> & {
+    readonly base: { readonly config: EncoderConfig };
+  },
+  { plan }: { readonly plan?: Plan } = {},
+): Promise<void> {
+  await mkdir(dir, { recursive: true });
+  const tensors = new Map<string, AdapterTensor>();
+  const put = (name: string, shape: readonly number[]): void => {
+    tensors.set(name, { shape, data: assembly.values.get(name) as Float32Array });
+  };
+  const modules = assembly.method?.modules ?? [];
+  for (const module of modules) {
+    const { down, up } = (assembly.method as PeftMethod).factors(module);
+    put(down, [module.ranks, module.inFeatures]);
+    put(up, [module.outFeatures, module.ranks]);
+  }
+  for (const [name, shape] of classifierShapes(assembly.base.config, assembly.labels.length)) put(name, shape);
+  await writeAdapter(dir, { config: assembly.peft, modules, tensors });
+  await writeJson(join(dir, 'labels.json'), assembly.labels);
+  if (plan) await writePlan(join(dir, 'plan.json'), plan);
+  else await rm(join(dir, 'plan.json'), { force: true });
+}
+
+export interface LoadedArtefact extends Assembly {
+  readonly fingerprint: string;
+  readonly plan?: Plan;
+}
+
+/**
+ * Puts base and adapter together; a plan in the adapter's folder prunes the base on the way.
+ * @param adapterDir absent: the checkpoint's own classification head, without PEFT
+ * @throws UserError where base, plan and adapter do not belong together
+ */
+export async function loadArtefact(
+  engine: Engine,
+  modelDir: string,
+  adapterDir: string | undefined,
+  { weights }: Pick<Settings, 'weights'>,
+): Promise<LoadedArtefact> {
+  const config = await loadConfig(modelDir);
+  const fingerprint = await fingerprintCheckpoint(modelDir);
+  const adapter = adapterDir === undefined ? undefined : await readAdapter(adapterDir);
+  const plan = adapterDir === undefined ? undefined : await planOf(adapterDir, fingerprint, config);
+  const head = await readHead(modelDir, config, adapter, adapterDir);
+  const extra = poolerShapes(config);
+  const whole = await loadBaseModel(engine, modelDir, { weightType: weights, extra });
+  for (const name of extra.keys()) {
+    if (!whole.weights.has(name))
+      throw new UserError(`${modelDir}: tensor "${name}" is missing, which the classifier needs`);
+  }
+  const base = plan ? await pruneModel(engine, whole, keptLayers(plan)) : whole;
+  if (!adapter) return { base, method: undefined, peft: headOnly(config), fingerprint, ...head };
+  checkModules(adapter.modules, base, adapterDir as string, adapter.config.method === 'lora');
+  const method = methodOf(adapter);
+  const factors = [...adapter.tensors].map(([name, { data }]) => [name, data] as const);
+  const values = new Map([...factors, ...head.values]);
+  return { base, method, peft: adapter.config, values, labels: head.labels, fingerprint, ...(plan && { plan }) };
+}
+
+async function planOf(dir: string, fingerprint: string, config: EncoderConfig): Promise<Plan | undefined> {
+  const path = join(dir, 'plan.json');
+  const found = await stat(path).catch(() => undefined);
+  if (!found) return undefined;
+  const plan = await readPlan(path);
+  assertPlanFits(plan, path, fingerprint, config);
+  return plan;
+}
+
+/** The method of an adapter read from disk, its modules as their tensors are. */
+export function methodOf({ config, modules }: Pick<Adapter, 'config' | 'modules'>): PeftMethod {
+  if (config.method === 'lora') return new Lora(modules, config.dropout);
+  const { nonLinearity, parallel, dropout } = config;
+  return new Bottleneck(modules, { nonLinearity, parallel, dropout });
+}
+
+/** Class names and head weights: of the adapter, else of the checkpoint. */
+async function readHead(
+  modelDir: string,
+  config: EncoderConfig,
+  adapter: Adapter | undefined,
+  adapterDir: string | undefined,
+): Promise<{ values: Values; labels: readonly string[] }> {
+  const names = [...classifierShapes(config, 1).keys()];
+  const tensors = new Map<string, AdapterTensor>();
+  const file = await openSafetensors(modelDir);
+  try {
+    for (const name of names) {
+      const saved = adapter?.tensors.get(name);
+      const key = storedName(file, name, config);
+      if (saved) tensors.set(name, saved);
+      else if (key !== undefined) tensors.set(name, { shape: file.info(key).shape, data: await file.readFloat32(key) });
+      else
+        throw new UserError(
+          `${adapterDir ?? modelDir}: tensor "${name}" is missing; the model has no classification head yet`,
+        );
+    }
+  } finally {
+    await file.close();
+  }
+  const outputs = tensors.get(names[names.length - 1] as string)?.shape[0] ?? 0;
+  for (const [name, shape] of classifierShapes(config, outputs)) {
+    const found = tensors.get(name)?.shape ?? [];
+    if (!sameShape(found, shape)) {
+      throw new UserError(
+        `${adapterDir ?? modelDir}: tensor "${name}": shape ${showShape(found)}, expected ${showShape(shape)}`,
+      );
+    }
+  }
+  const labels = await readLabels(adapterDir, config, outputs);
+  return { values: new Map([...tensors].map(([name, { data }]) => [name, data])), labels };
+}
+
+async function readLabels(dir: string | undefined, config: EncoderConfig, outputs: number): Promise<readonly string[]> {
+  const path = dir === undefined ? undefined : join(dir, 'labels.json');
+  const written =
+    path !== undefined && (await stat(path).catch(() => undefined)) ? await readJson(path, labelsSchema) : undefined;
+  if (written && written.length !== outputs) {
+    throw new UserError(`${path}: ${written.length} labels, but the head has ${outputs} outputs`);
+  }
+  if (written) return written;
+  // transformers' placeholder names say nothing: a data file's labels are then the class indices themselves.
+  const named = config.labels.length === outputs && !config.labels.every((label, i) => label === `LABEL_${i}`);
+  return named ? config.labels : Array.from({ length: outputs }, (_, i) => String(i));
+}
+
+/** @param attached whether modules work on the linear layer itself (LoRA) or on hidden states (adapters) */
+function checkModules(modules: readonly PeftModule[], base: BaseModel, dir: string, attached: boolean): void {
+  const linears = new Map(linearLayers(base.config, base.layers).map((linear) => [linear.name, linear]));
+  for (const { name, inFeatures, outFeatures } of modules) {
+    const linear = linears.get(name);
+    if (!linear) throw new UserError(`${dir}: module "${name}" is not in the base model`);
+    const hidden = base.config.hiddenSize;
+    const [into, out] = attached ? [linear.inFeatures, linear.outFeatures] : [hidden, hidden];
+    if (inFeatures !== into || outFeatures !== out) {
+      const found = `factors are for [${outFeatures}, ${inFeatures}]`;
+      throw new UserError(`${dir}: module "${name}": ${found}, the base has [${out}, ${into}]`);
+    }
+  }
+}
+
+function headOnly(config: EncoderConfig): PeftConfig {
+  return freshConfig(settingsSchema.parse({}), config);
+}

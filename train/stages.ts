@@ -1,0 +1,221 @@
+/** Room: train. The three stages of Light-PEFT: estimate → (decide) → prune → fine-tune. Each takes what the one before left. */
+import type { Engine } from '../engine/engine.ts';
+import { configFor } from '../peft/config.ts';
+import type { PeftMethod, PeftModule } from '../peft/module.ts';
+import { Lora } from '../peft/lora/lora.ts';
+import { decide, randomScores, type DecideOptions, type Scores } from '../pruning/decide.ts';
+import { maskSpecs, type MaskOptions } from '../pruning/masks.ts';
+import type { Plan } from '../pruning/plan.ts';
+import { pruneFactors, pruneModel, type LayerKeep } from '../pruning/surgery.ts';
+import type { BaseModel } from '../models/base-model.ts';
+import type { EncoderConfig } from '../models/config.ts';
+import { freshValues, toClassifier, type Assembly, type Values } from './assembly.ts';
+import { Batches, type Order } from './data/batches.ts';
+import type { EncodedExample } from './data/encode.ts';
+import { hostRandom, STREAM } from './data/random.ts';
+import { Estimation, type Estimates } from './estimate.ts';
+import { infer, type Inference } from './evaluate.ts';
+import { logitMetrics, type LossMetrics } from './data/metrics.ts';
+import type { Settings } from './settings.ts';
+import { train, type TrainOptions, type TrainResult } from './trainer.ts';
+
+/** Batches larger than this gain nothing at inference on any adapter measured, and cost memory. */
+const INFER_BATCH = 32;
+
+/** What a watcher may pass along. */
+export type Watch = Pick<TrainOptions, 'signal' | 'onReport' | 'checkpoint'>;
+
+export interface EstimateOutcome {
+  readonly estimates: Estimates;
+  /** Trained factors and head. */
+  readonly values: Values;
+  readonly result: TrainResult;
+}
+
+export function maskOptions(settings: Settings): MaskOptions {
+  const { l1, headsL1 = l1, ffnL1 = l1, headsMaskLr: headsLr, ffnMaskLr: ffnLr } = settings;
+  return { headsL1, ffnL1, headsLr, ffnLr };
+}
+
+function trainingBatches(examples: readonly EncodedExample[], config: EncoderConfig, settings: Settings): Batches {
+  const order: Order = !settings.shuffle ? 'file' : settings.bucket ? 'bucket' : 'shuffle';
+  const { batchSize, seed, maxLength } = settings;
+  return new Batches(examples, { batchSize, order, seed, padId: config.padTokenId, maxLength });
+}
+
+/** Steps of fine-tuning: `--steps`, or as many as `--epochs` take. */
+export function stepsOf(examples: number, { steps, epochs, batchSize }: Settings): number {
+  return steps > 0 ? steps : Math.max(1, Math.round(epochs * Math.ceil(examples / batchSize)));
+}
+
+function trainOptions(settings: Settings, steps: number, watch: Watch): TrainOptions {
+  const { lr, schedule, warmupRatio, weightDecay, clip, seed, dropout } = settings;
+  return { steps, lr, schedule, warmupRatio, weightDecay, clip, seed, dropout: dropout > 0, ...watch };
+}
+
+/** Stage one. The assembly's base stays whole; masks are trained beside factors and head. */
+export async function estimate(
+  engine: Engine,
+  assembly: Assembly,
+  examples: readonly EncodedExample[],
+  settings: Settings,
+  watch: Watch = {},
+): Promise<EstimateOutcome> {
+  const { base, method } = assembly;
+  if (!method) throw new Error('estimate: there are no PEFT modules to estimate');
+  const masks = maskOptions(settings);
+  const classifier = toClassifier(engine, assembly, maskSpecs(base.layers, masks));
+  const estimation = new Estimation(classifier, method, masks, settings.estimateSteps);
+  try {
+    const batches = trainingBatches(examples, base.config, settings);
+    const options = trainOptions(settings, settings.estimateSteps, watch);
+    const result = await train(classifier, batches, options, estimation);
+    return { estimates: await estimation.read(), values: await classifier.parameters.read(), result };
+  } finally {
+    estimation.free();
+    classifier.parameters.free();
+  }
+}
+
+/** Which algorithms a plan applies; a part that is not applied keeps everything. */
+export type Method = 'light-peft' | 'random' | 'foundation-only' | 'peft-only';
+
+export function decideOptions(settings: Settings, method: Method = 'light-peft'): DecideOptions {
+  const foundation = method === 'peft-only' ? { headsRatio: 0, ffnRatio: 0 } : {};
+  const peft = method === 'foundation-only' ? { moduleRatio: 0, rankRatio: 0 } : {};
+  return { ...settings, ...foundation, ...peft };
+}
+
+/** Between stages one and two: the plan. */
+export function makePlan(
+  config: EncoderConfig,
+  fingerprint: string,
+  scores: Scores,
+  settings: Settings,
+  method: Method = 'light-peft',
+): Plan {
+  const options = decideOptions(settings, method);
+  const random = hostRandom(settings.seed, STREAM.pruning);
+  const decision = decide(method === 'random' ? randomScores(scores, () => random.uniform()) : scores, options);
+  return {
+    base: {
+      fingerprint,
+      model_type: config.family,
+      num_hidden_layers: config.numLayers,
+      num_attention_heads: config.numHeads,
+      intermediate_size: config.intermediateSize,
+    },
+    layers: decision.layers.map(({ heads, neurons }, layer) => ({
+      heads,
+      neurons,
+      ...(settings.foldMasks && {
+        fold: {
+          heads: heads.map((h) => scores.heads[layer]?.[h] ?? 1),
+          neurons: neurons.map((n) => scores.neurons[layer]?.[n] ?? 1),
+        },
+      }),
+    })),
+    modules: Object.fromEntries(
+      Object.entries(decision.modules).map(([name, kept]) => [name, { ranks: scores.ranks[name]?.length ?? 0, kept }]),
+    ),
+    origin: {
+      method: method === 'random' ? 'random' : 'light-peft',
+      seed: settings.seed,
+      steps: settings.estimateSteps,
+      heads_ratio: options.headsRatio,
+      heads_scope: options.headsScope,
+      ffn_ratio: options.ffnRatio,
+      ffn_scope: options.ffnScope,
+      mask_score: options.maskScore,
+      module_ratio: options.moduleRatio,
+      rank_ratio: options.rankRatio,
+      rank_scope: options.rankScope,
+    },
+  };
+}
+
+/** The plan's layers in the form surgery takes. */
+export function keptLayers(plan: Plan): LayerKeep[] {
+  return plan.layers.map(({ heads, neurons, fold }) => ({ heads, neurons, ...(fold && { fold }) }));
+}
+
+/** Stage two on the host: the PEFT modules that stay and the values of their factors, sliced as the base will be. */
+export function prunePeft(
+  config: EncoderConfig,
+  method: PeftMethod,
+  values: Values,
+  plan: Plan,
+): { method: PeftMethod; values: Map<string, Float32Array> } {
+  const keep = keptLayers(plan);
+  const factorNames = new Set(method.modules.flatMap((m) => Object.values(method.factors(m))));
+  const pruned = new Map([...values].filter(([name]) => !factorNames.has(name) && !name.startsWith('masks.')));
+  const modules: PeftModule[] = [];
+  for (const module of method.modules) {
+    const kept = plan.modules[module.name]?.kept;
+    if (!kept) continue;
+    const { down, up } = method.factors(module);
+    const factors = { down: values.get(down) as Float32Array, up: values.get(up) as Float32Array };
+    const result = pruneFactors(config, keep, module, factors, kept, method instanceof Lora);
+    modules.push(result.module);
+    pruned.set(down, result.values.down).set(up, result.values.up);
+  }
+  return { method: method.withModules(modules), values: pruned };
+}
+
+/** Stage two: cuts base and factors. The given base must not be used again. */
+export async function prune(engine: Engine, assembly: Assembly, plan: Plan, settings: Settings): Promise<Assembly> {
+  const { base, method, labels } = assembly;
+  if (!method) throw new Error('prune: there are no PEFT modules to prune');
+  const peft = prunePeft(base.config, method, assembly.values, plan);
+  const cut: BaseModel = await pruneModel(engine, base, keptLayers(plan));
+  const modules = peft.method.modules;
+  const values =
+    settings.carry === 'inherit' ? peft.values : freshValues(base.config, peft.method, labels.length, settings.seed);
+  return { base: cut, method: peft.method, peft: configFor(modules, assembly.peft), values, labels };
+}
+
+export interface FineTuneOutcome {
+  readonly assembly: Assembly;
+  readonly result: TrainResult;
+}
+
+/** Stage three. @returns the assembly with trained values; its base is the given one */
+export async function fineTune(
+  engine: Engine,
+  assembly: Assembly,
+  examples: readonly EncodedExample[],
+  settings: Settings,
+  watch: Watch = {},
+): Promise<FineTuneOutcome> {
+  const classifier = toClassifier(engine, assembly);
+  try {
+    const batches = trainingBatches(examples, assembly.base.config, settings);
+    const result = await train(classifier, batches, trainOptions(settings, stepsOf(examples.length, settings), watch));
+    return { assembly: { ...assembly, values: await classifier.parameters.read() }, result };
+  } finally {
+    classifier.parameters.free();
+  }
+}
+
+export interface Evaluation {
+  readonly inference: Inference;
+  readonly metrics: LossMetrics;
+}
+
+/** Logits and metrics of every example, in order. */
+export async function evaluate(
+  engine: Engine,
+  assembly: Assembly,
+  examples: readonly EncodedExample[],
+  { maxLength }: { readonly maxLength: number },
+): Promise<Evaluation> {
+  const classifier = toClassifier(engine, assembly);
+  try {
+    const padId = assembly.base.config.padTokenId;
+    const batches = new Batches(examples, { batchSize: INFER_BATCH, order: 'length', seed: 0, padId, maxLength });
+    const inference = await infer(classifier, batches, examples.length);
+    return { inference, metrics: logitMetrics(inference.logits, inference.labels, assembly.labels.length) };
+  } finally {
+    classifier.parameters.free();
+  }
+}

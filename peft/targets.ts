@@ -1,0 +1,101 @@
+/**
+ * Room: peft. Which modules a configuration means, by the rules of Hugging Face PEFT 0.21 (`check_target_module_exists`,
+ * `get_pattern_key`). Pure functions of module names.
+ */
+import { UserError } from '../engine/errors.ts';
+
+/** The part of a configuration that chooses modules. */
+export interface TargetRule {
+  /** Names (a module matches by its whole name or by its last parts), `all-linear`, or a regular expression on whole names. */
+  readonly targetModules: readonly string[] | string;
+  /** The same two forms; wins over `targetModules`. */
+  readonly excludeModules?: readonly string[] | string | undefined;
+  /** Only layers of these numbers; where absent, all. Has no effect on a module targeted by its whole name. */
+  readonly layersToTransform?: readonly number[] | undefined;
+  /** Names of the list of layers, e.g. `layer`; where empty, the first number in the module's name counts. */
+  readonly layersPattern?: readonly string[];
+  /** Modules trained whole; nothing inside them is ever targeted. */
+  readonly modulesToSave?: readonly string[];
+}
+
+const ALL_LINEAR = 'all-linear';
+
+/**
+ * Whether a configuration targets the linear module `name`.
+ * @param head the output head (`classifier`, `lm_head.decoder`), which `all-linear` leaves out with all it contains
+ */
+export function matchesTarget(name: string, rule: TargetRule, head?: string): boolean {
+  const { targetModules, excludeModules, modulesToSave = [] } = rule;
+  if (excludeModules !== undefined && matchesNames(name, excludeModules, 'exclude_modules')) return false;
+  if (isSaved(name, modulesToSave)) return false;
+  if (typeof targetModules !== 'string') {
+    return targetModules.includes(name) || (hasSuffix(name, targetModules) && isInLayers(name, rule));
+  }
+  if (targetModules.toLowerCase() !== ALL_LINEAR) return fullMatch(targetModules, 'target_modules').test(name);
+  return head === undefined || (name !== head && !name.startsWith(`${head}.`));
+}
+
+/**
+ * The targeted ones of a model's linear modules, in the order given.
+ * @throws UserError where a configuration targets none
+ */
+export function targetedModules(linears: readonly string[], rule: TargetRule, head?: string): string[] {
+  const targeted = linears.filter((name) => matchesTarget(name, rule, head));
+  if (targeted.length > 0) return targeted;
+  const found = JSON.stringify(rule.targetModules);
+  throw new UserError(
+    `target_modules: ${found} matches no linear module; the model has such as ${linears[0] ?? 'none'}`,
+  );
+}
+
+/** Whether a module, or the module a tensor belongs to, is one of `modulesToSave` or lies inside one. */
+export function isSaved(name: string, modulesToSave: readonly string[]): boolean {
+  return modulesToSave.some((saved) => pattern(`(^|.*\\.)${saved}($|\\..*)`, 'modules_to_save').test(name));
+}
+
+/**
+ * The value of the first pattern that matches the end of a module's name, or `fallback`: `(.*\.)?(pattern)$`.
+ * @param key names the patterns in errors: `rank_pattern`, `alpha_pattern`
+ */
+export function patternValue(
+  name: string,
+  patterns: Readonly<Record<string, number>>,
+  fallback: number,
+  key: string,
+): number {
+  const found = Object.entries(patterns).find(([source]) => pattern(`^(.*\\.)?(${source})$`, key).test(name));
+  return found ? found[1] : fallback;
+}
+
+function matchesNames(name: string, names: readonly string[] | string, key: string): boolean {
+  return typeof names === 'string' ? fullMatch(names, key).test(name) : names.includes(name) || hasSuffix(name, names);
+}
+
+function hasSuffix(name: string, suffixes: readonly string[]): boolean {
+  return suffixes.some((suffix) => name.endsWith(`.${suffix}`));
+}
+
+function isInLayers(name: string, { layersToTransform, layersPattern = [] }: TargetRule): boolean {
+  if (layersToTransform === undefined || layersToTransform.length === 0) return true;
+  const sources =
+    layersPattern.length === 0
+      ? ['^.*?\\.[^.]*\\.(\\d+)\\.']
+      : layersPattern.map((list) => `^(?:|.*?\\.)${list}\\.(\\d+)\\.`);
+  const digits = sources
+    .map((source) => pattern(source, 'layers_pattern').exec(name)?.at(-1))
+    .find((d) => d !== undefined);
+  return digits !== undefined && layersToTransform.includes(Number(digits));
+}
+
+function fullMatch(source: string, key: string): RegExp {
+  return pattern(`^(?:${source})$`, key);
+}
+
+/** A regular expression written for Python's `re`, whose named groups JavaScript spells differently. */
+function pattern(source: string, key: string): RegExp {
+  try {
+    return new RegExp(source.replaceAll('(?P<', '(?<').replace(/\(\?P=(\w+)\)/g, '\\k<$1>'));
+  } catch (error) {
+    throw new UserError(`${key}: ${(error as Error).message}`);
+  }
+}

@@ -32,6 +32,21 @@ const schema = z.strictObject({
 
 export type Records = z.infer<typeof schema>;
 
+/** What types cannot say: lists that belong together are of one length, and both importances are of the same modules. */
+const consistent = schema.check(({ value, issues }) => {
+  const refuse = (key: keyof Records, found: string | number, expected: string): void => {
+    issues.push({ code: 'custom', path: [key], message: `found ${found}, expected ${expected}`, input: value });
+  };
+  const { loss, task_loss: taskLoss, head_masks: heads, ffn_masks: ffn } = value;
+  if (taskLoss.length !== loss.length) refuse('task_loss', taskLoss.length, `${loss.length} steps, as in "loss"`);
+  if (ffn.length !== heads.length) refuse('ffn_masks', ffn.length, `${heads.length} layers, as in "head_masks"`);
+  const { module_importance: modules, rank_importance: ranks } = value;
+  const unranked = Object.keys(modules).find((name) => !Object.hasOwn(ranks, name));
+  const unknown = Object.keys(ranks).find((name) => !Object.hasOwn(modules, name));
+  if (unranked !== undefined) refuse('rank_importance', 'nothing', `ranks of "${unranked}", as in "module_importance"`);
+  if (unknown !== undefined) refuse('module_importance', 'nothing', `"${unknown}", as in "rank_importance"`);
+});
+
 /** Writes records atomically. */
 export function writeRecords(path: string, records: Omit<Records, 'format' | 'version'>): Promise<void> {
   return writeJson(path, { format: RECORDS_FORMAT, version: RECORDS_VERSION, ...records });
@@ -39,7 +54,7 @@ export function writeRecords(path: string, records: Omit<Records, 'format' | 've
 
 /** @throws UserError for a file that is missing, of another version, or incomplete */
 export async function readRecords(path: string): Promise<Records> {
-  return readVersioned(path, RECORDS_FORMAT, RECORDS_VERSION, schema);
+  return readVersioned(path, RECORDS_FORMAT, RECORDS_VERSION, consistent);
 }
 
 /** Reads a versioned file; the version is told before anything else is complained about. */

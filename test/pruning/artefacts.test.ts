@@ -1,0 +1,163 @@
+/** Protects: records.json and plan.json. What is written is read; a file for another base, another version, or a damaged one is refused. */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { UserError } from '../../engine/errors.ts';
+import { fingerprintCheckpoint } from '../../engine/io/fingerprint.ts';
+import { loadConfig } from '../../models/config.ts';
+import { assertPlanFits, readPlan, writePlan, type Plan } from '../../pruning/plan.ts';
+import { readRecords, scoresOf, writeRecords, type Records } from '../../pruning/records.ts';
+
+const MODEL = join(import.meta.dirname, '../goldens/roberta/model');
+let dir: string;
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'artefacts-'));
+});
+afterAll(() => rm(dir, { recursive: true }));
+
+type Json = Record<string, unknown>;
+
+async function rewritten(path: string, edit: (json: Json) => Json): Promise<void> {
+  const json = JSON.parse(await readFile(path, 'utf8')) as Json;
+  await writeFile(path, JSON.stringify(edit(json)));
+}
+
+const query = 'roberta.encoder.layer.0.attention.self.query';
+
+describe('records.json', () => {
+  const records: Omit<Records, 'format' | 'version'> = {
+    base: 'sha256:00',
+    steps: 2,
+    counted_steps: 1,
+    seed: 3,
+    non_finite_samples: 0,
+    loss: [1.5, 1.25],
+    task_loss: [1.4, 1.2],
+    head_masks: [[1, 0.5]],
+    ffn_masks: [[1, 1, 0.25]],
+    module_importance: { [query]: 0.5 },
+    rank_importance: { [query]: [0.1, 0.2] },
+  };
+
+  test('written and read, with the scores for the decision', async () => {
+    const path = join(dir, 'records.json');
+    await writeRecords(path, records);
+    const back = await readRecords(path);
+    expect(back).toEqual({ format: 'light-peft/records', version: 1, ...records });
+    expect(scoresOf(back)).toEqual({
+      heads: records.head_masks,
+      neurons: records.ffn_masks,
+      modules: records.module_importance,
+      ranks: records.rank_importance,
+    });
+  });
+
+  test.each<[Json, string]>([
+    [{ version: 2 }, 'key "version": found 2, this program reads version 1'],
+    [{ format: 'light-peft/plan' }, 'key "format": found "light-peft/plan", expected "light-peft/records"'],
+    [{ loss: undefined }, 'key "loss": found nothing, expected array'],
+    [{ loss: [1, null] }, 'key "loss[1]": found null, expected number'],
+    [{ task_loss: [1] }, 'key "task_loss": found 1, expected 2 steps, as in "loss"'],
+    [{ ffn_masks: [] }, 'key "ffn_masks": found 0, expected 1 layers, as in "head_masks"'],
+    [{ rank_importance: {} }, `key "rank_importance": found nothing, expected ranks of "${query}"`],
+    [{ module_importance: {} }, `key "module_importance": found nothing, expected "${query}"`],
+  ])('%j is refused', async (change, message) => {
+    const path = join(dir, 'records.json');
+    await writeRecords(path, records);
+    await rewritten(path, (json) => ({ ...json, ...change }));
+    const error: unknown = await readRecords(path).catch((e: unknown) => e);
+    expect(error).toBeInstanceOf(UserError);
+    expect((error as UserError).message).toContain(`${path}: ${message}`);
+  });
+});
+
+describe('plan.json', () => {
+  const plan: Plan = {
+    base: {
+      fingerprint: 'sha256:00',
+      model_type: 'roberta',
+      num_hidden_layers: 2,
+      num_attention_heads: 4,
+      intermediate_size: 64,
+    },
+    layers: [
+      { heads: [0, 3], neurons: [0, 1, 63] },
+      { heads: [2], neurons: [5], fold: { heads: [0.5], neurons: [0.9] } },
+    ],
+    modules: { [query]: { ranks: 4, kept: [1, 3] } },
+    origin: {
+      method: 'light-peft',
+      seed: 1,
+      steps: 64,
+      heads_ratio: 1 / 3,
+      heads_scope: 'layerwise',
+      ffn_ratio: 1 / 3,
+      ffn_scope: 'global',
+      mask_score: 'abs',
+      module_ratio: 0.75,
+      rank_ratio: 0.5,
+      rank_scope: 'global',
+    },
+  };
+
+  test('written and read, and fits the base it was made for', async () => {
+    const path = join(dir, 'plan.json');
+    const fingerprint = await fingerprintCheckpoint(MODEL);
+    const made = { ...plan, base: { ...plan.base, fingerprint } };
+    await writePlan(path, made);
+    const back = await readPlan(path);
+    expect(back).toEqual(made);
+    expect(JSON.parse(await readFile(path, 'utf8'))).toMatchObject({ format: 'light-peft/plan', version: 1 });
+    assertPlanFits(back, path, fingerprint, await loadConfig(MODEL));
+  });
+
+  test.each<[Json, string]>([
+    [{ version: 7 }, 'key "version": found 7, this program reads version 1'],
+    [{ format: 'x' }, 'key "format": found "x", expected "light-peft/plan"'],
+    [{ layers: [{ heads: [1, 0], neurons: [] }] }, 'key "layers[0].heads": expected ascending indices, each once'],
+    [{ layers: [{ heads: [0], neurons: [4, 4] }] }, 'key "layers[0].neurons": expected ascending indices'],
+    [{ layers: [{ heads: [-1], neurons: [] }] }, 'key "layers[0].heads[0]": found -1, expected a number ≥ 0'],
+    [{ layers: [{ heads: [0.5], neurons: [] }] }, 'key "layers[0].heads[0]": found 0.5, expected int'],
+    [{ extra: 1 }, 'unknown key "extra"'],
+    [{ origin: { ...plan.origin, ffn_ratio: 1 } }, 'key "origin.ffn_ratio": found 1, expected a number < 1'],
+  ])('%j is refused', async (change, message) => {
+    const path = join(dir, 'plan.json');
+    await writePlan(path, plan);
+    await rewritten(path, (json) => ({ ...json, ...change }));
+    const error: unknown = await readPlan(path).catch((e: unknown) => e);
+    expect(error).toBeInstanceOf(UserError);
+    expect((error as UserError).message).toContain(`${path}: ${message}`);
+  });
+
+  test.each<[string, Partial<Plan>, RegExp]>([
+    [
+      'another base',
+      { base: { ...plan.base, fingerprint: 'sha256:11' } },
+      /made for base sha256:11, this base is sha256:00/,
+    ],
+    ['layers', { layers: plan.layers.slice(1) }, /key "layers": found 1, expected 2/],
+    [
+      'head',
+      { layers: [{ heads: [4], neurons: [0] }, plan.layers[1]!] },
+      /"layers\[0\]\.heads": found 4, expected indices below 4/,
+    ],
+    [
+      'neuron',
+      { layers: [{ heads: [0], neurons: [64] }, plan.layers[1]!] },
+      /neurons": found 64, expected indices below 64/,
+    ],
+    [
+      'fold',
+      { layers: [plan.layers[0]!, { heads: [0], neurons: [0], fold: { heads: [], neurons: [1] } }] },
+      /layers\[1\]\.fold/,
+    ],
+    ['rank', { modules: { [query]: { ranks: 4, kept: [4] } } }, /query\.kept": found 4, expected indices below 4/],
+    ['no rank', { modules: { [query]: { ranks: 4, kept: [] } } }, /query\.kept": found undefined, expected/],
+  ])('a plan that does not fit is refused: %s', async (_, change, message) => {
+    const config = await loadConfig(MODEL);
+    const check = (): void => assertPlanFits({ ...plan, ...change }, 'plan.json', 'sha256:00', config);
+    expect(check).toThrow(UserError);
+    expect(check).toThrow(message);
+  });
+});

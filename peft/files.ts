@@ -31,18 +31,13 @@ const CONFIG = 'adapter_config.json';
 const WEIGHTS = 'adapter_model.safetensors';
 const PREFIX = 'base_model.model.';
 
-/** Reads `adapter_config.json` alone. @throws UserError for what is missing, malformed or not supported */
-export async function readAdapterConfig(dir: string): Promise<PeftConfig> {
-  const path = join(dir, CONFIG);
-  return parsePeftConfig(await readJson(path, z.unknown()), path);
-}
-
 /**
  * Reads an adapter folder.
  * @throws UserError where a file is missing or damaged, a feature is not supported, or tensors and configuration disagree
  */
 export async function readAdapter(dir: string): Promise<Adapter> {
-  const config = await readAdapterConfig(dir);
+  const configPath = join(dir, CONFIG);
+  const config = parsePeftConfig(await readJson(configPath, z.unknown()), configPath);
   const file = await openWeights(dir);
   try {
     const tensors = new Map<string, AdapterTensor>();

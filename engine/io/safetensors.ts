@@ -13,8 +13,6 @@ import { bf16ToF32, f16ToF32, f32ToF16 } from './float16.ts';
 import { encodeHeader, fileOrder, headerLength, parseHeader, PREFIX_BYTES, tensorBytes } from './safetensors-header.ts';
 import type { Header, SafetensorsDType, TensorInfo, TensorSpec } from './safetensors-header.ts';
 
-export type { SafetensorsDType, TensorInfo } from './safetensors-header.ts';
-
 /** A tensor's elements in memory. F16 and BF16 are their bits in a `Uint16Array`; a `Uint8Array` is raw bytes of any dtype. */
 export type TensorData =
   | Float32Array

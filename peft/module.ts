@@ -43,8 +43,8 @@ export interface PeftMethod {
 
 /** Values of a module's factors, row-major. */
 export interface FactorValues {
-  readonly down: Float32Array<ArrayBuffer>;
-  readonly up: Float32Array<ArrayBuffer>;
+  readonly down: Float32Array;
+  readonly up: Float32Array;
 }
 
 /** Parameter specs of all factors. */

@@ -34,7 +34,7 @@ interface Matrix {
 }
 
 /** What is cut from each weight, by Hugging Face module name. */
-function moduleSlices(config: EncoderConfig, keep: readonly LayerKeep[]): Map<string, Slice> {
+export function moduleSlices(config: EncoderConfig, keep: readonly LayerKeep[]): Map<string, Slice> {
   const headDim = config.hiddenSize / config.numHeads;
   const slices = new Map<string, Slice>();
   keep.forEach(({ heads, neurons, fold }, layer) => {

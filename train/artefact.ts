@@ -72,7 +72,7 @@ export async function loadArtefact(
   const config = await loadConfig(modelDir);
   const fingerprint = await fingerprintCheckpoint(modelDir);
   const adapter = adapterDir === undefined ? undefined : await readAdapter(adapterDir);
-  const plan = adapterDir === undefined ? undefined : await planOf(adapterDir, fingerprint, config);
+  const plan = adapterDir === undefined ? undefined : await readPlanFor(adapterDir, fingerprint, config);
   const head = await readHead(modelDir, config, adapter, adapterDir);
   const extra = poolerShapes(config);
   const whole = await loadBaseModel(engine, modelDir, { weightType: weights, extra });
@@ -89,7 +89,8 @@ export async function loadArtefact(
   return { base, method, peft: adapter.config, values, labels: head.labels, fingerprint, ...(plan && { plan }) };
 }
 
-async function planOf(dir: string, fingerprint: string, config: EncoderConfig): Promise<Plan | undefined> {
+/** The plan in an adapter's folder, checked against the base; undefined where nothing was pruned. */
+export async function readPlanFor(dir: string, fingerprint: string, config: EncoderConfig): Promise<Plan | undefined> {
   const path = join(dir, 'plan.json');
   const found = await stat(path).catch(() => undefined);
   if (!found) return undefined;
@@ -103,6 +104,16 @@ export function methodOf({ config, modules }: Pick<Adapter, 'config' | 'modules'
   if (config.method === 'lora') return new Lora(modules, config.dropout);
   const { nonLinearity, parallel, dropout } = config;
   return new Bottleneck(modules, { nonLinearity, parallel, dropout });
+}
+
+/** Everything an adapter's folder holds, on the host: what stage two cuts. @throws UserError as `readAdapter` */
+export async function readAdapterValues(
+  dir: string,
+): Promise<Omit<Assembly, 'base' | 'method'> & { method: PeftMethod }> {
+  const adapter = await readAdapter(dir);
+  const values = new Map([...adapter.tensors].map(([name, { data }]) => [name, data]));
+  const labels = await readJson(join(dir, 'labels.json'), labelsSchema);
+  return { method: methodOf(adapter), peft: adapter.config, values, labels };
 }
 
 /** Class names and head weights: of the adapter, else of the checkpoint. */

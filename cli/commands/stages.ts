@@ -1,0 +1,220 @@
+/** Room: cli. Each stage alone, reading the files of the one before: `estimate`, `prune`, `train`. */
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { UserError } from '../../engine/errors.ts';
+import { fingerprintCheckpoint } from '../../engine/io/fingerprint.ts';
+import { writeJson } from '../../engine/io/files.ts';
+import { linearLayers, loadBaseModel } from '../../models/base-model.ts';
+import { loadConfig } from '../../models/config.ts';
+import { poolerShapes } from '../../models/heads.ts';
+import { configFor } from '../../peft/config.ts';
+import { readRecords, scoresOf, writeRecords } from '../../pruning/records.ts';
+import { loadArtefact, methodOf, readAdapterValues, saveArtefact } from '../../train/artefact.ts';
+import { factorCount, freshConfig, freshValues, methodFor, type Assembly } from '../../train/assembly.ts';
+import { recordsOf } from '../../train/compare.ts';
+import type { RunIdentity } from '../../train/checkpoint.ts';
+import { loadData } from '../../train/data/source.ts';
+import { estimate, evaluate, fineTune, makePlan, prunePeft, stepsOf, type Watch } from '../../train/stages.ts';
+import type { Settings } from '../../train/settings.ts';
+import { print, withEngine, type CommandContext } from '../context.ts';
+import { addDataFlags, requestOf, type DataFlags } from '../data-flags.ts';
+import { addSettings, readSettings } from '../options.ts';
+
+interface StageFlags extends DataFlags {
+  readonly out: string;
+  readonly initAdapter?: string;
+  readonly resume?: boolean;
+}
+
+function addStageFlags(command: Command): Command {
+  return addDataFlags(command)
+    .option('--init-adapter <dir>', 'PEFT folder to start from, in place of fresh modules')
+    .requiredOption('--out <dir>', 'folder for the results')
+    .option('--resume', 'go on from the checkpoint of an interrupted run');
+}
+
+export function addEstimate(program: Command): void {
+  const command = program
+    .command('estimate')
+    .description(
+      'stage one: train masks and modules for a few steps (--steps, or --estimate-steps) and record importance',
+    );
+  addSettings(addStageFlags(command)).action(runEstimate);
+}
+
+async function runEstimate(flags: StageFlags): Promise<void> {
+  const given = await readSettings(flags);
+  const settings = { ...given, estimateSteps: given.steps > 0 ? given.steps : given.estimateSteps };
+  const records = await withEngine(async (context) => {
+    const { assembly, examples, fingerprint } = await prepare(context, flags, settings);
+    if (assembly.planned)
+      throw new UserError(`${flags.initAdapter}: already pruned, the estimation needs a whole adapter`);
+    context.progress.stage('estimation');
+    const checkpoint = checkpointOf(flags, settings, examples.length, fingerprint);
+    const outcome = await estimate(context.engine, assembly, examples, settings, { ...context.watch, checkpoint });
+    const content = recordsOf(outcome, fingerprint, settings);
+    await saveArtefact(join(flags.out, 'adapter'), { ...assembly, values: outcome.values });
+    await writeRecords(join(flags.out, 'records.json'), content);
+    await rm(checkpoint.path, { force: true });
+    return content;
+  });
+  const last = records.task_loss[records.task_loss.length - 1] ?? NaN;
+  print(
+    flags.json,
+    records,
+    `Task loss ${last.toFixed(4)} after ${records.steps} steps\nRecords: ${join(flags.out, 'records.json')}`,
+  );
+}
+
+interface Prepared {
+  readonly assembly: Assembly & { readonly planned: boolean };
+  readonly examples: Awaited<ReturnType<typeof loadData>>['train'];
+  readonly evaluation: Awaited<ReturnType<typeof loadData>>['eval'];
+  readonly fingerprint: string;
+  readonly plan?: Parameters<typeof saveArtefact>[2];
+}
+
+/** Base, modules and data: fresh, or from `--init-adapter`. */
+async function prepare({ engine, progress }: CommandContext, flags: StageFlags, settings: Settings): Promise<Prepared> {
+  progress.stage('loading');
+  const config = await loadConfig(flags.model);
+  if (flags.initAdapter !== undefined) {
+    const { fingerprint, plan, ...loaded } = await loadArtefact(engine, flags.model, flags.initAdapter, settings);
+    const data = await loadData(requestOf(flags), flags.model, config, settings, loaded.labels);
+    const assembly = { ...withDropout(loaded, settings), planned: plan !== undefined };
+    return {
+      assembly,
+      examples: trainingData(data.train),
+      evaluation: data.eval,
+      fingerprint,
+      ...(plan && { plan: { plan } }),
+    };
+  }
+  const data = await loadData(requestOf(flags), flags.model, config, settings);
+  const examples = trainingData(data.train);
+  const fingerprint = await fingerprintCheckpoint(flags.model);
+  const base = await loadBaseModel(engine, flags.model, { weightType: settings.weights, extra: poolerShapes(config) });
+  const peft = freshConfig(settings, config);
+  const method = methodFor(config, base.layers, peft);
+  const values = freshValues(config, method, data.labels.length, settings.seed);
+  const assembly = { base, peft, method, values, labels: data.labels, planned: false };
+  return { assembly, examples, evaluation: data.eval, fingerprint };
+}
+
+function trainingData<T>(examples: readonly T[]): readonly T[] {
+  if (examples.length === 0) throw new UserError('--train: missing, training needs data');
+  return examples;
+}
+
+/** The run's dropout goes before the one an adapter was written with. */
+function withDropout(assembly: Assembly, { dropout }: Settings): Assembly {
+  const { method } = assembly;
+  if (!method) return assembly;
+  const peft = { ...assembly.peft, dropout };
+  return { ...assembly, peft, method: methodOf({ config: peft, modules: method.modules }) };
+}
+
+function checkpointOf(
+  flags: StageFlags,
+  settings: Settings,
+  examples: number,
+  base: string,
+): NonNullable<Watch['checkpoint']> {
+  const { saveEvery, ...computed } = settings;
+  const identity: RunIdentity = { ...computed, examples, base, initAdapter: flags.initAdapter ?? '' } as RunIdentity;
+  return { path: join(flags.out, 'checkpoint.safetensors'), every: saveEvery, resume: flags.resume === true, identity };
+}
+
+export function addPrune(program: Command): void {
+  const command = program
+    .command('prune')
+    .description(
+      'stage two: decide what stays by the records of an estimation, and cut the PEFT modules; writes plan.json',
+    )
+    .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')
+    .requiredOption('--estimate <dir>', 'folder that `estimate` wrote')
+    .requiredOption('--out <dir>', 'folder for the pruned adapter and its plan')
+    .option('--random', 'prune as much at random: the baseline')
+    .option('--json', 'print a summary as JSON');
+  addSettings(command).action(runPrune);
+}
+
+interface PruneFlags extends Record<string, unknown> {
+  readonly model: string;
+  readonly estimate: string;
+  readonly out: string;
+  readonly random?: boolean;
+  readonly json?: boolean;
+}
+
+async function runPrune(flags: PruneFlags): Promise<void> {
+  const settings = await readSettings(flags);
+  const config = await loadConfig(flags.model);
+  const path = join(flags.estimate, 'records.json');
+  const records = await readRecords(path);
+  const fingerprint = await fingerprintCheckpoint(flags.model);
+  if (records.base !== fingerprint) {
+    throw new UserError(
+      `${path}: made with base ${records.base}, this base is ${fingerprint}: use the base it was made with`,
+    );
+  }
+  const adapter = await readAdapterValues(join(flags.estimate, 'adapter'));
+  const run = { ...settings, estimateSteps: records.steps };
+  const plan = makePlan(config, fingerprint, scoresOf(records), run, flags.random ? 'random' : 'light-peft');
+  const pruned = prunePeft(config, adapter.method, adapter.values, plan);
+  const labels = adapter.labels;
+  const values =
+    settings.carry === 'inherit' ? pruned.values : freshValues(config, pruned.method, labels.length, settings.seed);
+  const peft = configFor(pruned.method.modules, adapter.peft);
+  await saveArtefact(flags.out, { base: { config }, method: pruned.method, peft, values, labels }, { plan });
+  const total = factorCount(adapter.method);
+  const summary = {
+    heads_left: plan.layers.map((l) => l.heads.length),
+    neurons_left: plan.layers.map((l) => l.neurons.length),
+    modules_left: Object.keys(plan.modules).length,
+    modules_total: linearLayers(config).length,
+    peft_parameters_left: factorCount(pruned.method),
+    peft_parameters_total: total,
+  };
+  const text = [
+    `Heads left by layer: ${summary.heads_left.join(' ')} of ${config.numHeads}`,
+    `Neurons left by layer: ${summary.neurons_left.join(' ')} of ${config.intermediateSize}`,
+    `PEFT modules left: ${summary.modules_left}, parameters ${summary.peft_parameters_left} of ${total}`,
+    `Plan: ${join(flags.out, 'plan.json')}`,
+  ].join('\n');
+  print(flags.json, summary, text);
+}
+
+export function addTrain(program: Command): void {
+  const command = program
+    .command('train')
+    .description('stage three, or plain PEFT: fine-tune; with --init-adapter of `prune` on what is left');
+  addSettings(addStageFlags(command)).action(runTrain);
+}
+
+async function runTrain(flags: StageFlags): Promise<void> {
+  const settings = await readSettings(flags);
+  const result = await withEngine(async (context) => {
+    const { assembly, examples, evaluation, fingerprint, plan } = await prepare(context, flags, settings);
+    context.progress.stage('training');
+    const checkpoint = checkpointOf(flags, settings, examples.length, fingerprint);
+    const tuned = await fineTune(context.engine, assembly, examples, settings, { ...context.watch, checkpoint });
+    await saveArtefact(flags.out, tuned.assembly, plan);
+    await rm(checkpoint.path, { force: true });
+    const { loss, seconds, tokens, tokensPerSecond, peakBytes } = tuned.result;
+    const metrics =
+      evaluation.length > 0
+        ? (await evaluate(context.engine, tuned.assembly, evaluation, settings)).metrics
+        : undefined;
+    const steps = stepsOf(examples.length, settings);
+    return { steps, loss, seconds, tokens, tokensPerSecond, peakBytes, ...(metrics && { metrics }) };
+  });
+  await writeJson(join(flags.out, 'train.json'), result);
+  const { metrics } = result;
+  const scores = metrics
+    ? `Accuracy ${(100 * metrics.accuracy).toFixed(2)} %, F1 ${(100 * metrics.f1).toFixed(2)} %\n`
+    : '';
+  const last = result.loss[result.loss.length - 1] ?? NaN;
+  print(flags.json, result, `${scores}Loss ${last.toFixed(4)} after ${result.steps} steps\nAdapter: ${flags.out}`);
+}

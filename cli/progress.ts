@@ -1,0 +1,70 @@
+/** Room: cli. Shows long work: a bar with loss, tokens/s, memory and time left on a terminal, plain lines in a pipe. */
+import cliProgress from 'cli-progress';
+import type { Engine } from '../engine/engine.ts';
+import type { StepReport } from '../train/loop.ts';
+
+/** Seconds between two lines in a pipe. */
+const LINE_EVERY = 5;
+
+export class Progress {
+  readonly #engine: Engine;
+  readonly #stream = process.stderr;
+  #title = '';
+  #bar: cliProgress.SingleBar | undefined;
+  #started = 0;
+  #lastLine = 0;
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  /** Announces the next piece of work. */
+  stage(title: string): void {
+    this.finish();
+    this.#title = title;
+    this.#started = performance.now();
+    this.#lastLine = 0;
+    if (!this.#stream.isTTY) this.#stream.write(`${title}\n`);
+  }
+
+  report(report: StepReport): void {
+    if (this.#stream.isTTY) this.#draw(report);
+    else this.#print(report);
+  }
+
+  /** Leaves the cursor below the bar. */
+  finish(): void {
+    this.#bar?.stop();
+    this.#bar = undefined;
+  }
+
+  #draw({ step, total, loss, tokensPerSecond }: StepReport): void {
+    this.#bar ??= this.#newBar(total);
+    this.#bar.update(step, { loss: loss.toFixed(4), rate: Math.round(tokensPerSecond), memory: this.#memory() });
+  }
+
+  #newBar(total: number): cliProgress.SingleBar {
+    const format = `${this.#title} {bar} {value}/{total} · loss {loss} · {rate} tokens/s · {memory} · {eta_formatted} left`;
+    const bar = new cliProgress.SingleBar(
+      { format, barsize: 20, stream: this.#stream },
+      cliProgress.Presets.shades_classic,
+    );
+    bar.start(total, 0, { loss: '-', rate: '-', memory: this.#memory() });
+    return bar;
+  }
+
+  #print({ step, total, loss, tokensPerSecond }: StepReport): void {
+    const seconds = (performance.now() - this.#started) / 1000;
+    if (step < total && seconds - this.#lastLine < LINE_EVERY) return;
+    this.#lastLine = seconds;
+    const left = Math.round((seconds / step) * (total - step));
+    const rate = `${Math.round(tokensPerSecond)} tokens/s`;
+    this.#stream.write(
+      `  step ${step}/${total}  loss ${loss.toFixed(4)}  ${rate}  ${this.#memory()}  ${left} s left\n`,
+    );
+  }
+
+  #memory(): string {
+    return `${(this.#engine.memory.current / 1e6).toFixed(0)} MB`;
+  }
+}

@@ -1,0 +1,184 @@
+/** Room: train. Results as plain Hugging Face folders: `merge` adapters into the base, `export` a pruned result at full size. */
+import { copyFile, mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { UserError } from '../engine/errors.ts';
+import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
+import { writeJson } from '../engine/io/files.ts';
+import {
+  openSafetensors,
+  writeSafetensors,
+  type TensorData,
+  type TensorEntry,
+  type TensorFile,
+} from '../engine/io/safetensors.ts';
+import { linearLayers, storedName } from '../models/base-model.ts';
+import { loadConfig, type EncoderConfig } from '../models/config.ts';
+import { classifierShapes } from '../models/heads.ts';
+import { configFor } from '../peft/config.ts';
+import { writeAdapter, type AdapterTensor } from '../peft/files.ts';
+import { mergeFactors } from '../peft/lora/merge.ts';
+import type { FactorValues, PeftMethod, PeftModule } from '../peft/module.ts';
+import { expandFactors, zeroCutColumns } from '../pruning/densify.ts';
+import { keepAll } from '../pruning/plan.ts';
+import type { LayerKeep } from '../pruning/surgery.ts';
+import { readAdapterValues, readPlanFor } from './artefact.ts';
+import { keptLayers } from './stages.ts';
+
+/** New values of some of a checkpoint's weights, by their Hugging Face names; f32. */
+type Rewrite = (
+  name: string,
+  weight: () => Promise<Float32Array>,
+  shape: readonly number[],
+) => Promise<Float32Array | undefined>;
+
+/** A PEFT folder at full size. */
+interface Dense {
+  readonly config: EncoderConfig;
+  readonly keep: readonly LayerKeep[];
+  readonly method: PeftMethod;
+  readonly modules: readonly { readonly module: PeftModule; readonly values: FactorValues }[];
+  readonly adapter: Awaited<ReturnType<typeof readAdapterValues>>;
+}
+
+async function loadDense(modelDir: string, adapterDir: string): Promise<Dense> {
+  const config = await loadConfig(modelDir);
+  const plan = await readPlanFor(adapterDir, await fingerprintCheckpoint(modelDir), config);
+  const adapter = await readAdapterValues(adapterDir);
+  const keep = plan ? keptLayers(plan) : keepAll(config);
+  const full = new Map(linearLayers(config).map((linear) => [linear.name, linear]));
+  const attached = adapter.peft.method === 'lora';
+  const modules = adapter.method.modules.map((module) => {
+    const { down, up } = adapter.method.factors(module);
+    const values = { down: adapter.values.get(down) as Float32Array, up: adapter.values.get(up) as Float32Array };
+    const linear = full.get(module.name);
+    if (!linear) throw new UserError(`${adapterDir}: module "${module.name}" is not in the base model`);
+    return attached ? expandFactors(config, keep, module, values, linear) : { module, values };
+  });
+  return { config, keep, method: adapter.method, modules, adapter };
+}
+
+/**
+ * Writes base + LoRA as one checkpoint with its classification head; a pruned result at full size with zeroed columns.
+ * @param unmerge takes the adapter out of a merged checkpoint instead
+ * @throws UserError for adapters, whose non-linearity has no place in a linear layer
+ */
+export async function mergeAdapter(modelDir: string, adapterDir: string, out: string, unmerge = false): Promise<void> {
+  const dense = await loadDense(modelDir, adapterDir);
+  if (dense.adapter.peft.method !== 'lora') {
+    throw new UserError(`${adapterDir}: bottleneck adapters cannot be merged: they are not linear; use export`);
+  }
+  const byName = new Map(dense.modules.map((m) => [m.module.name, m]));
+  const head = classifierShapes(dense.config, dense.adapter.labels.length);
+  const rewrite: Rewrite = async (name, weight, shape) => {
+    if (!unmerge && head.has(name)) return dense.adapter.values.get(name);
+    const module = name.replace(/\.weight$/, '');
+    const found = name.endsWith('.weight') ? byName.get(module) : undefined;
+    const zeroed = name.endsWith('.weight')
+      ? zeroCutColumns(dense.config, dense.keep, module, await weight(), shape[1] ?? 1)
+      : undefined;
+    if (!found) return zeroed;
+    return mergeFactors(zeroed ?? (await weight()), found.module, found.values, unmerge ? -1 : 1);
+  };
+  const added = unmerge ? [] : [...head].filter(([name]) => dense.adapter.values.has(name));
+  const extra = added.map(([name, shape]): TensorEntry => ({
+    name,
+    dtype: 'F32',
+    shape,
+    data: dense.adapter.values.get(name) as Float32Array,
+  }));
+  await rewriteCheckpoint(modelDir, out, dense.config, rewrite, extra);
+  if (!unmerge) await writeJson(join(out, 'config.json'), classifierConfig(dense.config, dense.adapter.labels));
+}
+
+/** Writes `base/`, a full-size checkpoint with zeroed columns, and `adapter/`, a PEFT folder with rank and alpha patterns. */
+export async function exportDense(modelDir: string, adapterDir: string, out: string): Promise<void> {
+  const { config, keep, method, modules, adapter } = await loadDense(modelDir, adapterDir);
+  const rewrite: Rewrite = async (name, weight, shape) =>
+    name.endsWith('.weight') && shape.length === 2
+      ? zeroCutColumns(config, keep, name.replace(/\.weight$/, ''), await weight(), shape[1] ?? 1)
+      : undefined;
+  await rewriteCheckpoint(modelDir, join(out, 'base'), config, rewrite, []);
+  const tensors = new Map<string, AdapterTensor>();
+  for (const { module, values } of modules) {
+    const { down, up } = method.factors(module);
+    tensors.set(down, { shape: [module.ranks, module.inFeatures], data: values.down });
+    tensors.set(up, { shape: [module.outFeatures, module.ranks], data: values.up });
+  }
+  for (const [name, shape] of classifierShapes(config, adapter.labels.length)) {
+    tensors.set(name, { shape, data: adapter.values.get(name) as Float32Array });
+  }
+  const plain = modules.map(({ module }) => module);
+  await mkdir(join(out, 'adapter'), { recursive: true });
+  await writeAdapter(join(out, 'adapter'), { config: configFor(plain, adapter.peft), modules: plain, tensors });
+  await writeJson(join(out, 'adapter', 'labels.json'), adapter.labels);
+}
+
+/** Copies a model folder with some weights rewritten, one tensor in memory at a time. */
+async function rewriteCheckpoint(
+  modelDir: string,
+  out: string,
+  config: EncoderConfig,
+  rewrite: Rewrite,
+  extra: readonly TensorEntry[],
+): Promise<void> {
+  await mkdir(out, { recursive: true });
+  const file = await openSafetensors(modelDir);
+  try {
+    const canonical = new Map<string, string>();
+    for (const name of weightNames(config)) {
+      const stored = storedName(file, name, config);
+      if (stored !== undefined) canonical.set(stored, name);
+    }
+    const replaced = new Set(extra.map(({ name }) => name));
+    const entries: TensorEntry[] = [...extra];
+    for (const stored of file.names) {
+      const name = canonical.get(stored) ?? stored;
+      if (replaced.has(name)) continue;
+      const { shape, dtype } = file.info(stored);
+      const isFloat = dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
+      const changed = isFloat ? await rewrite(name, () => file.readFloat32(stored), shape) : undefined;
+      entries.push(
+        changed
+          ? {
+              name: stored,
+              shape,
+              dtype: 'F32',
+              data: async () => (await rewrite(name, () => file.readFloat32(stored), shape)) as Float32Array,
+            }
+          : { name: stored, shape, dtype, data: () => readTyped(file, stored) },
+      );
+    }
+    await writeSafetensors(join(out, 'model.safetensors'), entries, { format: 'pt' });
+  } finally {
+    await file.close();
+  }
+  for (const name of await readdir(modelDir)) {
+    const isText = /\.(json|txt)$/.test(name) && name !== 'model.safetensors.index.json';
+    if (isText) await copyFile(join(modelDir, name), join(out, name));
+  }
+}
+
+function weightNames(config: EncoderConfig): string[] {
+  return linearLayers(config).flatMap(({ name }) => [`${name}.weight`, `${name}.bias`]);
+}
+
+/** A tensor as the file has it. */
+async function readTyped(file: TensorFile, name: string): Promise<TensorData> {
+  const { dtype } = file.info(name);
+  if (dtype === 'F32') return file.readFloat32(name);
+  if (dtype === 'F16') return file.readFloat16(name);
+  const { buffer, byteOffset, byteLength } = await file.read(name);
+  if (dtype === 'BF16') return new Uint16Array(buffer, byteOffset, byteLength / 2);
+  if (dtype === 'I64') return new BigInt64Array(buffer, byteOffset, byteLength / 8);
+  if (dtype === 'I32') return new Int32Array(buffer, byteOffset, byteLength / 4);
+  throw new UserError(`${file.path}: tensor "${name}": dtype ${dtype} is not supported`);
+}
+
+function classifierConfig({ raw, family }: EncoderConfig, labels: readonly string[]): Record<string, unknown> {
+  return {
+    ...raw,
+    architectures: [family === 'bert' ? 'BertForSequenceClassification' : 'RobertaForSequenceClassification'],
+    id2label: Object.fromEntries(labels.map((label, i) => [String(i), label])),
+    label2id: Object.fromEntries(labels.map((label, i) => [label, i])),
+  };
+}

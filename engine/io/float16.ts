@@ -49,20 +49,20 @@ function decodeTable(): Float32Array {
 }
 
 /** Converts binary16 to f32, exactly. Writes into `out` where it is given (same length). */
-export function f16ToF32(source: Uint16Array, out = new Float32Array(source.length)): Float32Array {
+export function f16ToF32(source: Uint16Array, out: Float32Array = new Float32Array(source.length)): Float32Array {
   const table = decodeTable();
   for (let i = 0; i < source.length; i++) out[i] = table[source[i]!]!;
   return out;
 }
 
 /** Converts f32 to binary16, rounding to nearest even; out-of-range values become ±Inf. */
-export function f32ToF16(source: Float32Array, out = new Uint16Array(source.length)): Uint16Array {
+export function f32ToF16(source: Float32Array, out: Uint16Array = new Uint16Array(source.length)): Uint16Array {
   for (let i = 0; i < source.length; i++) out[i] = encodeF16(source[i]!);
   return out;
 }
 
 /** Converts bfloat16 (the upper half of an f32) to f32, exactly. */
-export function bf16ToF32(source: Uint16Array, out = new Float32Array(source.length)): Float32Array {
+export function bf16ToF32(source: Uint16Array, out: Float32Array = new Float32Array(source.length)): Float32Array {
   const words = new Uint32Array(out.buffer, out.byteOffset, out.length);
   for (let i = 0; i < source.length; i++) words[i] = source[i]! << 16;
   return out;

@@ -10,7 +10,7 @@ import { UserError } from '../errors.ts';
 import { parseJson, validate } from './files.ts';
 
 /** Bytes of one element; in the order in which the reference writer sorts dtypes, the last first in the file. */
-const DTYPE_BYTES = {
+export const DTYPE_BYTES = {
   BOOL: 1,
   U8: 1,
   I8: 1,

@@ -10,7 +10,15 @@ import { z } from 'zod';
 import { UserError } from '../errors.ts';
 import { fileError, readJson, writeAtomically, type PendingFile } from './files.ts';
 import { bf16ToF32, f16ToF32, f32ToF16 } from './float16.ts';
-import { encodeHeader, fileOrder, headerLength, parseHeader, PREFIX_BYTES, tensorBytes } from './safetensors-header.ts';
+import {
+  DTYPE_BYTES,
+  encodeHeader,
+  fileOrder,
+  headerLength,
+  parseHeader,
+  PREFIX_BYTES,
+  tensorBytes,
+} from './safetensors-header.ts';
 import type { Header, SafetensorsDType, TensorInfo, TensorSpec } from './safetensors-header.ts';
 
 /** A tensor's elements in memory. F16 and BF16 are their bits in a `Uint16Array`; a `Uint8Array` is raw bytes of any dtype. */
@@ -197,12 +205,10 @@ class Checkpoint implements TensorFile {
 
   async readFloat32(name: string, shape?: readonly number[]): Promise<Float32Array> {
     const { dtype, bytes } = this.#expect(name, ['F32', 'F16', 'BF16', 'F64'], shape);
-    const out = new Float32Array(bytes / (dtype === 'F64' ? 8 : dtype === 'F32' ? 4 : 2));
+    const out = new Float32Array(bytes / DTYPE_BYTES[dtype]);
     let at = 0;
     for await (const chunk of this.chunks(name)) {
-      const part = toFloat32(dtype, chunk);
-      out.set(part, at);
-      at += part.length;
+      at += toFloat32(dtype, chunk, out.subarray(at)).length;
     }
     return out;
   }
@@ -210,10 +216,11 @@ class Checkpoint implements TensorFile {
   async readFloat16(name: string, shape?: readonly number[]): Promise<Uint16Array> {
     const { dtype, bytes } = this.#expect(name, ['F16', 'F32', 'BF16', 'F64'], shape);
     if (dtype === 'F16') return new Uint16Array((await this.read(name)).buffer as ArrayBuffer);
-    const out = new Uint16Array(bytes / (dtype === 'F64' ? 8 : dtype === 'F32' ? 4 : 2));
+    const out = new Uint16Array(bytes / DTYPE_BYTES[dtype]);
+    const buffer = new Float32Array(Math.min(out.length, CHUNK_BYTES / DTYPE_BYTES[dtype]));
     let at = 0;
     for await (const chunk of this.chunks(name)) {
-      const floats = toFloat32(dtype, chunk);
+      const floats = toFloat32(dtype, chunk, buffer);
       const halves = f32ToF16(floats, out.subarray(at, at + floats.length));
       const lost = halves.findIndex((bits, i) => (bits & 0x7fff) === 0x7c00 && Number.isFinite(floats[i]));
       if (lost >= 0) {
@@ -261,13 +268,16 @@ class Checkpoint implements TensorFile {
   }
 }
 
-/** A chunk's values as f32. */
-function toFloat32(dtype: SafetensorsDType, chunk: Uint8Array): Float32Array {
+/** A chunk's values as f32, in the first elements of `out`. */
+function toFloat32(dtype: SafetensorsDType, chunk: Uint8Array, out: Float32Array): Float32Array {
   const { buffer, byteOffset, byteLength } = chunk;
-  if (dtype === 'F32') return new Float32Array(buffer, byteOffset, byteLength / 4);
-  if (dtype === 'F64') return Float32Array.from(new Float64Array(buffer, byteOffset, byteLength / 8));
-  const halves = new Uint16Array(buffer, byteOffset, byteLength / 2);
-  return dtype === 'F16' ? f16ToF32(halves) : bf16ToF32(halves);
+  const target = out.subarray(0, byteLength / DTYPE_BYTES[dtype]);
+  const halves = (): Uint16Array => new Uint16Array(buffer, byteOffset, target.length);
+  if (dtype === 'F16') f16ToF32(halves(), target);
+  else if (dtype === 'BF16') bf16ToF32(halves(), target);
+  else if (dtype === 'F64') target.set(new Float64Array(buffer, byteOffset, target.length));
+  else target.set(new Float32Array(buffer, byteOffset, target.length));
+  return target;
 }
 
 /** A tensor to write: its elements, or a function that fetches them when their turn comes. */

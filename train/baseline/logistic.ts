@@ -61,27 +61,25 @@ function mergeSingletons(rows: readonly SparseRow[], features: number) {
   const shared = Int32Array.from(uses.keys()).filter((column) => (uses[column] ?? 0) > 1);
   const position = new Int32Array(features).fill(-1);
   shared.forEach((column, i) => (position[column] = i));
-  // 1 where a row has no column of its own.
-  const norms = rows.map(
-    ({ columns, values }) =>
-      Math.sqrt(values.reduce((sum, x, k) => (uses[columns[k] as number] === 1 ? sum + x * x : sum), 0)) || 1,
+  const norms = rows.map(({ columns, values }) =>
+    Math.sqrt(values.reduce((sum, x, k) => (uses[columns[k] as number] === 1 ? sum + x * x : sum), 0)),
   );
   const merged = rows.map(({ columns, values }, i) => {
-    const kept = values.map((_, k) => k).filter((k) => uses[columns[k] as number] !== 1);
+    const kept = [...columns.keys()].filter((k) => uses[columns[k] as number] !== 1);
     return {
-      columns: Int32Array.from(
-        [...kept].map((k) => position[columns[k] as number] as number).concat(shared.length + i),
-      ),
-      values: Float64Array.from([...kept].map((k) => values[k] as number).concat(norms[i] as number)),
+      columns: Int32Array.from(kept.map((k) => position[columns[k] as number] as number).concat(shared.length + i)),
+      values: Float64Array.from(kept.map((k) => values[k] as number).concat(norms[i] as number)),
     };
   });
   const expand = (model: LogisticModel): LogisticModel => {
     const expanded = new Float64Array(features + 1);
     shared.forEach((column, i) => (expanded[column] = model[i] as number));
     rows.forEach(({ columns, values }, i) => {
+      const norm = norms[i] as number;
+      if (norm === 0) return;
       columns.forEach((column, k) => {
-        if (uses[column] !== 1) return;
-        expanded[column] = ((model[shared.length + i] as number) * (values[k] as number)) / (norms[i] as number);
+        if (uses[column] === 1)
+          expanded[column] = ((model[shared.length + i] as number) * (values[k] as number)) / norm;
       });
     });
     expanded[features] = model[model.length - 1] as number;

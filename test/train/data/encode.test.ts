@@ -1,0 +1,73 @@
+/** Protects: examples become what the model reads: cut, checked against the vocabulary, labelled by the training classes. */
+import { describe, expect, it } from 'vitest';
+import { loadTokenizer } from '../../../models/tokenizer.ts';
+import { encodeFile, encodeTexts, NO_LABEL } from '../../../train/data/encode.ts';
+import type { ExampleFile, RawExample } from '../../../train/data/examples.ts';
+
+const tokenizer = await loadTokenizer(new URL('../../../checkpoints/light-roberta', import.meta.url).pathname);
+const OPTIONS = { labels: ['neg', 'pos'], maxLength: 6, vocabSize: 100, tokenizer: undefined };
+
+function file(...rows: RawExample[]): ExampleFile {
+  return { path: 'f.jsonl', rows };
+}
+
+function tokens(inputIds: number[], attentionMask: number[] = inputIds.map(() => 1)): RawExample {
+  return { line: 4, inputIds, attentionMask };
+}
+
+describe('encodeTexts', () => {
+  it('cuts texts and pairs to the limit and keeps labels', () => {
+    const [single, pair] = encodeTexts(
+      [
+        { text: 'a long sentence about nothing in particular', label: 1 },
+        { text: 'a question', textPair: 'and a very long answer to it', label: 0 },
+      ],
+      tokenizer,
+      8,
+    );
+    expect(single!.ids).toHaveLength(8);
+    expect([single!.ids[0], single!.ids[7], single!.label]).toEqual([0, 2, 1]);
+    expect(pair!.ids).toEqual(
+      Int32Array.from(tokenizer.encode('a question', 'and a very long answer to it', { maxLength: 8 }).ids),
+    );
+    expect(pair!.mask).toEqual(new Int32Array(8).fill(1));
+  });
+});
+
+describe('encodeFile', () => {
+  it('drops trailing padding of tokenised rows, and only that', () => {
+    const [row] = encodeFile(file(tokens([1, 0, 5, 2, 1, 1, 1, 1], [0, 1, 1, 1, 0, 0, 0, 0])), OPTIONS);
+    expect(row).toEqual({
+      ids: Int32Array.of(1, 0, 5, 2),
+      mask: Int32Array.of(0, 1, 1, 1),
+      typeIds: new Int32Array(4),
+      label: NO_LABEL,
+    });
+  });
+
+  it('looks labels up among the training classes', () => {
+    const rows = [
+      { ...tokens([0, 2]), label: 'pos' },
+      { ...tokens([0, 2]), label: 0 },
+    ];
+    expect(encodeFile(file(...rows), OPTIONS).map(({ label }) => label)).toEqual([1, 0]);
+    expect(() => encodeFile(file({ ...tokens([0, 2]), label: 2 }), OPTIONS)).toThrow(
+      'f.jsonl:4: "label" is 2, expected one of neg, pos',
+    );
+  });
+
+  it('refuses rows the model cannot take', () => {
+    expect(() => encodeFile(file(tokens([0, 1, 1, 1, 1, 1, 2])), OPTIONS)).toThrow(
+      'f.jsonl:4: "input_ids" has 7 tokens, expected at most 6',
+    );
+    expect(() => encodeFile(file(tokens([0, 100, 2])), OPTIONS)).toThrow(
+      'f.jsonl:4: "input_ids" holds 100, expected ids below the model\'s vocabulary size 100',
+    );
+    expect(() => encodeFile(file({ line: 4, text: 'words' }), OPTIONS)).toThrow('f.jsonl:4: found text, but the model');
+  });
+
+  it('encodes texts as encodeTexts does', () => {
+    const [row] = encodeFile(file({ line: 1, text: 'fine', label: 'pos' }), { ...OPTIONS, vocabSize: 8000, tokenizer });
+    expect(row).toEqual(encodeTexts([{ text: 'fine', label: 1 }], tokenizer, 6)[0]);
+  });
+});

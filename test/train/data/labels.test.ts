@@ -1,0 +1,68 @@
+/** Protects: the same label means the same class in training, evaluation and prediction files. */
+import { describe, expect, it } from 'vitest';
+import type { ExampleFile, Label } from '../../../train/data/examples.ts';
+import { labelIndex, labelNames } from '../../../train/data/labels.ts';
+
+function file(...labels: (Label | undefined)[]): ExampleFile {
+  const rows = labels.map((label, i) => ({ line: i + 1, text: '', ...(label === undefined ? {} : { label }) }));
+  return { path: 'train.csv', rows };
+}
+
+describe('labelNames', () => {
+  it.each([
+    [
+      [1, 0, 1],
+      ['0', '1'],
+    ],
+    [
+      [3, 0],
+      ['0', '1', '2', '3'],
+    ],
+    [
+      ['pos', 'neg', 'pos'],
+      ['neg', 'pos'],
+    ],
+    [
+      ['-1', 1],
+      ['-1', '1'],
+    ],
+    [
+      ['-1', -2, 10, 9],
+      ['-2', '-1', '9', '10'],
+    ],
+    [
+      [1, 'other'],
+      ['1', 'other'],
+    ],
+  ])('%j → %j', (labels, names) => {
+    expect(labelNames(file(...labels))).toEqual(names);
+  });
+
+  it.each([
+    [[], 'no row has a label'],
+    [[undefined], 'no row has a label'],
+    [['a', 'a'], 'all labels are a, expected at least two classes'],
+    [[0, 0], 'all labels are 0, expected at least two classes'],
+    [[0, 5_000_000_000], 'expected at most 1000'],
+  ])('refuses %j', (labels, message) => {
+    expect(() => labelNames(file(...labels))).toThrow(message);
+  });
+});
+
+describe('labelIndex', () => {
+  it('finds names, and integers as indices where names are words', () => {
+    expect(labelIndex('pos', ['neg', 'pos'], 'f:1')).toBe(1);
+    expect(labelIndex(1, ['neg', 'pos'], 'f:1')).toBe(1);
+    expect(labelIndex(2, ['0', '1', '2'], 'f:1')).toBe(2);
+    expect(labelIndex(1, ['-1', '1'], 'f:1')).toBe(1);
+  });
+
+  it('names file, line and what was expected', () => {
+    expect(() => labelIndex(3, ['0', '1', '2'], 'f.csv:9')).toThrow(
+      'f.csv:9: "label" is 3, expected an integer from 0 to 2',
+    );
+    expect(() => labelIndex(0, ['-1', '1'], 'f:1')).toThrow('f:1: "label" is 0, expected one of -1, 1');
+    expect(() => labelIndex('x', ['neg', 'pos'], 'f:1')).toThrow('f:1: "label" is "x", expected one of neg, pos');
+    expect(() => labelIndex(-1, ['neg', 'pos'], 'f:1')).toThrow('expected one of neg, pos');
+  });
+});

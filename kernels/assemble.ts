@@ -17,6 +17,8 @@ export interface KernelParts extends Omit<Kernel, 'wgsl'> {
 export function assemble({ body, vector, vectorBindings, enables = [], ...kernel }: KernelParts): Kernel {
   const declared = declare(kernel.bindings, kernel.params, new Set(vectorBindings));
   const enabled = enables.map((name) => `enable ${name};`);
+  // A branch on a value from storage may be the same for a whole workgroup, which the compiler's analysis cannot see.
+  if (enables.includes('subgroups')) enabled.push('diagnostic(off, subgroup_uniformity);');
   return { ...kernel, wgsl: [...enabled, declared, prelude(body, vector), body].join('\n') };
 }
 

@@ -30,6 +30,9 @@ const NUMBERS = {
   saveEvery: [200, 'steps between checkpoints'],
 } as const satisfies Record<string, readonly [number, string]>;
 
+/** Pairs that occur once say nothing; longer tokens would be separator lines and addresses. */
+const TOKENIZER = { minFrequency: 2, maxTokenLength: 24 };
+
 type PretrainFlags = { readonly [K in keyof typeof NUMBERS]: number } & {
   readonly out: string;
   readonly json?: boolean;
@@ -56,7 +59,7 @@ async function runPretrain({ out, json, vocabSize, ...options }: PretrainFlags):
       out,
       trainBpe(
         training.map((d) => d.text),
-        { vocabSize },
+        { vocabSize, ...TOKENIZER },
       ),
       options.maxLength,
     );

@@ -1,0 +1,218 @@
+/** Protects: the equalities of the method — masks at 1 change nothing, surgery equals masks at 0, saving loses nothing. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Engine } from '../../engine/engine.ts';
+import { gradients } from '../../engine/graph/autograd.ts';
+import { crossEntropy } from '../../engine/ops/cross-entropy.ts';
+import { fingerprintCheckpoint } from '../../engine/io/fingerprint.ts';
+import { maskIntervention, maskSpecs } from '../../pruning/masks.ts';
+import { scoresOf } from '../../pruning/records.ts';
+import { SoftPlan } from '../../pruning/soft.ts';
+import { loadArtefact, saveArtefact } from '../../train/artefact.ts';
+import { factorCount, headCount, toClassifier, type Assembly } from '../../train/assembly.ts';
+import type { BatchInputs, Classifier, ForwardOptions } from '../../train/classifier.ts';
+import { recordsOf } from '../../train/compare.ts';
+import { Batches } from '../../train/data/batches.ts';
+import { infer } from '../../train/evaluate.ts';
+import { estimate, keptLayers, makePlan, maskOptions, prune, type Method } from '../../train/stages.ts';
+import type { Plan } from '../../pruning/plan.ts';
+import type { Settings } from '../../train/settings.ts';
+import { MODEL, tinyAssembly, tinyExamples, tinySettings } from './tiny.ts';
+
+let engine: Engine;
+let fingerprint: string;
+beforeAll(async () => {
+  engine = await Engine.open();
+  fingerprint = await fingerprintCheckpoint(MODEL);
+});
+afterAll(() => engine.close());
+
+async function batches(batchSize = 8): Promise<Batches> {
+  return new Batches(await tinyExamples(), {
+    batchSize,
+    order: 'file',
+    seed: 0,
+    padId: 1,
+    maxLength: 24,
+    fixedLength: true,
+  });
+}
+
+async function logits(assembly: Assembly, soft?: ForwardOptions): Promise<Float32Array> {
+  const classifier = toClassifier(engine, assembly);
+  const result = await infer(classifier, await batches(), 32, soft);
+  classifier.parameters.free();
+  return result.logits;
+}
+
+function expectClose(actual: Float32Array, expected: Float32Array, relative: number): void {
+  const scale = Math.max(...expected.map(Math.abs));
+  expect(scale).toBeGreaterThan(0);
+  const difference = Math.max(...actual.map((a, i) => Math.abs(a - (expected[i] as number))));
+  expect(difference / scale).toBeLessThan(relative);
+}
+
+/** Scores with no ties, so that every plan is a proper choice. */
+function planFor(assembly: Assembly, settings: Settings, method: Method = 'light-peft'): Plan {
+  const spread = (n: number, seed: number): number[] =>
+    Array.from({ length: n }, (_, i) => ((i * 37 + seed * 11) % 101) / 101);
+  const modules = assembly.method!.modules;
+  return makePlan(
+    assembly.base.config,
+    fingerprint,
+    {
+      heads: assembly.base.layers.map((l, i) => spread(l.heads, i)),
+      neurons: assembly.base.layers.map((l, i) => spread(l.neurons, i + 5)),
+      modules: Object.fromEntries(modules.map((m, i) => [m.name, (i * 7) % 12])),
+      ranks: Object.fromEntries(modules.map((m, i) => [m.name, spread(m.ranks, i)])),
+    },
+    settings,
+    method,
+  );
+}
+
+const KINDS: readonly [string, Partial<Settings>][] = [
+  ['LoRA', {}],
+  ['LoRA on f16 weights', { weights: 'f16' }],
+  ['sequential adapters', { peft: 'adapter' }],
+  ['parallel adapters', { peft: 'adapter', adapterParallel: true, adapterActivation: 'gelu' }],
+];
+
+describe.each(KINDS)('%s', (_, changes) => {
+  const settings = tinySettings({ ...changes, headsRatio: 0.5, ffnRatio: 0.4, moduleRatio: 0.5, rankRatio: 0.4 });
+
+  it('masks of ones change neither logits nor gradients', async () => {
+    const assembly = await tinyAssembly(engine, settings);
+    const classifier = toClassifier(engine, assembly, maskSpecs(assembly.base.layers, maskOptions(settings)));
+    const masks = maskIntervention((name) => classifier.parameters.get(name).tensor);
+    const plain = await logitsAndGradients(classifier, {});
+    const masked = await logitsAndGradients(classifier, { interventions: [masks] });
+    for (const [name, values] of plain) expectClose(masked.get(name)!, values, 1e-5);
+    classifier.parameters.free();
+    assembly.base.free();
+  });
+
+  it('the pruned model equals the whole one with masks at 0, PEFT modules included', async () => {
+    const assembly = await tinyAssembly(engine, settings);
+    const plan = planFor(assembly, settings);
+    const keep = keptLayers(plan);
+    const kept = new Map(Object.entries(plan.modules).map(([name, m]) => [name, m.kept]));
+    const soft = new SoftPlan(engine, assembly.base.layers, keep, assembly.method!.modules, kept);
+    const expected = await logits(assembly, { rankMask: soft.rankMask, interventions: [soft.intervention()] });
+    soft.free();
+    const pruned = await prune(engine, assembly, plan, settings);
+    expect(pruned.base.layers).toEqual(
+      keep.map(({ heads, neurons }) => ({ heads: heads.length, neurons: neurons.length })),
+    );
+    expectClose(await logits(pruned), expected, settings.weights === 'f16' ? 1e-4 : 1e-5);
+    pruned.base.free();
+  });
+
+  it('saved and loaded, the pruned model gives the same logits bit for bit', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
+    const assembly = await tinyAssembly(engine, settings);
+    const plan = planFor(assembly, settings);
+    const pruned = await prune(engine, assembly, plan, settings);
+    const expected = await logits(pruned);
+    await saveArtefact(dir, pruned, { plan });
+    pruned.base.free();
+    const loaded = await loadArtefact(engine, MODEL, dir, settings);
+    expect(await logits(loaded)).toEqual(expected);
+    loaded.base.free();
+    await rm(dir, { recursive: true });
+  });
+});
+
+async function logitsAndGradients(classifier: Classifier, options: ForwardOptions): Promise<Map<string, Float32Array>> {
+  const batch = (await batches()).at(0, 0);
+  const names = classifier.parameters.all.map((p) => p.name).filter((name) => !name.startsWith('masks.'));
+  const specs = {
+    ...classifier.inputSpecs(batch.batch, batch.seq),
+    labels: { shape: [batch.batch], dtype: 'i32' },
+  } as const;
+  const program = await engine.compile('gradients', specs, (inputs) => {
+    const scores = classifier.logits(inputs as BatchInputs, options);
+    const grads = gradients(
+      crossEntropy(scores, inputs.labels),
+      names.map((n) => classifier.parameters.get(n).tensor),
+    );
+    return { outputs: { scores, ...Object.fromEntries(names.map((n, i) => [n, grads[i]!])) } };
+  });
+  program.run({ ...classifier.inputValues(batch), labels: batch.labels });
+  const values = new Map<string, Float32Array>();
+  for (const name of ['scores', ...names]) values.set(name, await program.read(name));
+  program.dispose();
+  return values;
+}
+
+describe('plans and counts', () => {
+  const settings = tinySettings({ headsRatio: 0.5, ffnRatio: 0.4, moduleRatio: 0.5, rankRatio: 0.4 });
+
+  it('folded masks: surgery equals masks at their learned values', async () => {
+    const folding = { ...settings, foldMasks: true };
+    const assembly = await tinyAssembly(engine, folding);
+    const plan = planFor(assembly, folding);
+    const keep = keptLayers(plan);
+    const kept = new Map(Object.entries(plan.modules).map(([name, m]) => [name, m.kept]));
+    const soft = new SoftPlan(engine, assembly.base.layers, keep, assembly.method!.modules, kept);
+    const expected = await logits(assembly, { rankMask: soft.rankMask, interventions: [soft.intervention()] });
+    soft.free();
+    const pruned = await prune(engine, assembly, plan, folding);
+    expectClose(await logits(pruned), expected, 1e-5);
+    pruned.base.free();
+  });
+
+  it('bytes fall as the counts say: surgery frees what it cuts', async () => {
+    const before = engine.memory.byKind().weights ?? 0;
+    const assembly = await tinyAssembly(engine, settings);
+    expect((engine.memory.byKind().weights ?? 0) - before).toBe(4 * assembly.base.parameterCount);
+    const pruned = await prune(engine, assembly, planFor(assembly, settings), settings);
+    expect(pruned.base.blockParameterCount).toBeLessThan(0.7 * assembly.base.blockParameterCount);
+    expect((engine.memory.byKind().weights ?? 0) - before).toBe(4 * pruned.base.parameterCount);
+    const classifier = toClassifier(engine, pruned);
+    const head = headCount(pruned.base.config, 3);
+    expect(classifier.parameters.count).toBe(factorCount(pruned.method) + head);
+    classifier.parameters.free();
+    pruned.base.free();
+    expect(engine.memory.byKind().weights ?? 0).toBe(before);
+  });
+
+  it('the same seed gives the same plan twice, and the baselines prune as much as they should', async () => {
+    const examples = await tinyExamples();
+    const plans: Plan[] = [];
+    for (let i = 0; i < 2; i++) {
+      const assembly = await tinyAssembly(engine, settings);
+      const outcome = await estimate(engine, assembly, examples, settings);
+      const scores = scoresOf(recordsOf(outcome, fingerprint, settings));
+      plans.push(makePlan(assembly.base.config, fingerprint, scores, settings));
+      if (i === 1) {
+        const counts = (plan: Plan): number[] => [
+          plan.layers.reduce((n, l) => n + l.heads.length, 0),
+          plan.layers.reduce((n, l) => n + l.neurons.length, 0),
+          Object.keys(plan.modules).length,
+        ];
+        const of = (method: Method): Plan => makePlan(assembly.base.config, fingerprint, scores, settings, method);
+        expect(counts(of('random')).slice(0, 2)).toEqual(counts(plans[0]!).slice(0, 2));
+        expect(of('random').layers).not.toEqual(plans[0]!.layers);
+        expect(counts(of('foundation-only'))[2]).toBe(assembly.method!.modules.length);
+        expect(counts(of('peft-only')).slice(0, 2)).toEqual([8, 128]);
+      }
+      assembly.base.free();
+    }
+    expect(plans[1]).toEqual(plans[0]);
+  });
+
+  it('a plan for another base is refused with both fingerprints', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
+    const assembly = await tinyAssembly(engine, settings);
+    const other = 'f'.repeat(64);
+    const plan = { ...planFor(assembly, settings), base: { ...planFor(assembly, settings).base, fingerprint: other } };
+    const pruned = await prune(engine, assembly, plan, settings);
+    await saveArtefact(dir, pruned, { plan });
+    pruned.base.free();
+    await expect(loadArtefact(engine, MODEL, dir, settings)).rejects.toThrow(new RegExp(`${other}.*${fingerprint}`));
+    await rm(dir, { recursive: true });
+  });
+});

@@ -1,0 +1,54 @@
+/** Tests only: the small RoBERTa of the goldens with random PEFT modules on it, and batches of its data. */
+import { join } from 'node:path';
+import type { Engine } from '../../engine/engine.ts';
+import { openSafetensors } from '../../engine/io/safetensors.ts';
+import { loadBaseModel } from '../../models/base-model.ts';
+import { loadConfig } from '../../models/config.ts';
+import { freshConfig, freshValues, methodFor, type Assembly } from '../../train/assembly.ts';
+import { hostRandom } from '../../train/data/random.ts';
+import type { EncodedExample } from '../../train/data/encode.ts';
+import { settingsSchema, type Settings } from '../../train/settings.ts';
+
+export const MODEL = join(import.meta.dirname, '..', 'goldens', 'roberta', 'model');
+
+export function tinySettings(changes: Partial<Settings> = {}): Settings {
+  const small = { loraR: 4, loraAlpha: 8, adapterSize: 4, batchSize: 4, maxLength: 24, estimateSteps: 4, lr: 3e-3 };
+  return settingsSchema.parse({ ...small, dropout: 0, ...changes });
+}
+
+/** PEFT modules whose up factors are not zero, so that they matter. */
+export async function tinyAssembly(engine: Engine, settings: Settings): Promise<Assembly> {
+  const config = await loadConfig(MODEL);
+  const base = await loadBaseModel(engine, MODEL, { weightType: settings.weights });
+  const peft = freshConfig(settings, config);
+  const method = methodFor(config, base.layers, peft);
+  const values = freshValues(config, method, 3, settings.seed);
+  const random = hostRandom(7, 99);
+  for (const module of method.modules) {
+    const { up } = method.factors(module);
+    values.set(
+      up,
+      Float32Array.from(values.get(up) as Float32Array, () => random.normal() * 0.2),
+    );
+  }
+  return { base, method, peft, values, labels: ['0', '1', '2'] };
+}
+
+/** The goldens' 32 sequences. */
+export async function tinyExamples(): Promise<EncodedExample[]> {
+  const file = await openSafetensors(join(MODEL, '..', 'batches.safetensors'));
+  const [ids, mask, labels] = await Promise.all(
+    ['input_ids', 'attention_mask', 'labels'].map((n) => file.readInt32(n)),
+  );
+  await file.close();
+  return Array.from({ length: 32 }, (_, i) => {
+    const row = (values: Int32Array | undefined): Int32Array => (values as Int32Array).slice(i * 24, (i + 1) * 24);
+    const length = row(mask).lastIndexOf(1) + 1;
+    return {
+      ids: row(ids).slice(0, length),
+      mask: row(mask).slice(0, length),
+      typeIds: new Int32Array(length),
+      label: (labels as Int32Array)[i] as number,
+    };
+  });
+}

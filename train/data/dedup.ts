@@ -5,7 +5,7 @@
  */
 
 /** Jaccard similarity of trigram sets from which two texts count as the same. */
-export const NEAR_DUPLICATE = 0.5;
+const NEAR_DUPLICATE = 0.5;
 
 /** A document repeats a text where it holds at least this share of the text's distinctive trigrams … */
 const REPEATED = 0.5;
@@ -90,36 +90,63 @@ function rankByRarity(sets: readonly ReadonlySet<string>[]): Int32Array[] {
   return numbered.map((set) => set.map((id) => rank[id] as number).sort());
 }
 
+/** Word numbers stay below 2¹⁷, so that a trigram of them is one exact number. */
+const MAX_WORDS = 2 ** 17;
+
 /** Finds documents that repeat one of `texts`, whole or quoted inside; a text of a few words counts only as a whole. */
 export class OverlapDetector {
-  /** Number of distinctive shingles of each text. */
+  /** Texts too short for a trigram. */
+  readonly #short = new Set<string>();
+  /** The words of all longer texts, numbered from 1. */
+  readonly #numbers = new Map<string, number>();
+  /** Distinctive trigrams and the texts that hold them. */
+  readonly #owners = new Map<number, number[]>();
+  /** Number of distinctive trigrams of each text. */
   readonly #sizes: number[];
-  readonly #owners = new Map<string, number[]>();
 
   constructor(texts: readonly string[]) {
+    this.#sizes = texts.map(() => 0);
     texts.forEach((text, i) => {
-      for (const item of shingles(text)) {
-        const owners = this.#owners.get(item);
+      const list = words(text);
+      if (list.length < 3) this.#short.add(list.join(' '));
+      for (const word of list) if (!this.#numbers.has(word)) this.#numbers.set(word, this.#numbers.size + 1);
+      for (const trigram of this.#trigrams(list)) {
+        const owners = this.#owners.get(trigram);
         if (owners) owners.push(i);
-        else this.#owners.set(item, [i]);
+        else this.#owners.set(trigram, [i]);
       }
     });
-    this.#sizes = texts.map(() => 0);
-    for (const [item, owners] of this.#owners) {
-      if (owners.length > MAX_OWNERS) this.#owners.delete(item);
+    if (this.#numbers.size >= MAX_WORDS) throw new RangeError(`more than ${MAX_WORDS} different words`);
+    for (const [trigram, owners] of this.#owners) {
+      if (owners.length > MAX_OWNERS) this.#owners.delete(trigram);
       else for (const i of owners) this.#sizes[i] = (this.#sizes[i] ?? 0) + 1;
     }
   }
 
   overlaps(document: string): boolean {
-    const set = shingles(document);
+    const list = words(document);
+    if (list.length < 3) return this.#short.has(list.join(' '));
     const common = new Map<number, number>();
-    for (const item of set) for (const i of this.#owners.get(item) ?? []) common.set(i, (common.get(i) ?? 0) + 1);
+    for (const trigram of this.#trigrams(list)) {
+      for (const i of this.#owners.get(trigram) ?? []) common.set(i, (common.get(i) ?? 0) + 1);
+    }
     for (const [i, count] of common) {
       const size = this.#sizes[i] ?? 0;
-      if (count >= REPEATED * size && size >= MIN_DISTINCTIVE) return true;
-      if (count >= NEAR_DUPLICATE * (size + set.size - count)) return true;
+      if (count < REPEATED * size) continue;
+      if (size >= MIN_DISTINCTIVE || count >= NEAR_DUPLICATE * (size + shingles(document).size - count)) return true;
     }
     return false;
+  }
+
+  /** The trigrams made of known words, each once. */
+  #trigrams(list: readonly string[]): Set<number> {
+    const trigrams = new Set<number>();
+    let [before, last] = [0, 0];
+    for (const word of list) {
+      const number = this.#numbers.get(word) ?? 0;
+      if (before > 0 && last > 0 && number > 0) trigrams.add((before * MAX_WORDS + last) * MAX_WORDS + number);
+      [before, last] = [last, number];
+    }
+    return trigrams;
   }
 }

@@ -73,7 +73,8 @@ export async function readSplits(task: string): Promise<Splits> {
 
 /** The text of a split file: each split one string of hashes separated by spaces. */
 export function formatSplits(splits: Splits): string {
-  const joined = Object.fromEntries(Object.entries(splits).map(([name, hashes]) => [name, hashes.join(' ')]));
+  const { train, validation, test } = splits;
+  const joined = { train: train.join(' '), validation: validation.join(' '), test: test.join(' ') };
   return `${JSON.stringify(joined, null, 2)}\n`;
 }
 

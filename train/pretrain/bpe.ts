@@ -202,7 +202,7 @@ function mergeSymbols(symbols: readonly number[], left: number, right: number, i
 }
 
 /** The object a `tokenizer.json` holds. */
-export function tokenizerJson({ tokens, merges }: BpeVocabulary): object {
+function tokenizerJson({ tokens, merges }: BpeVocabulary): object {
   return {
     version: '1.0',
     truncation: null,

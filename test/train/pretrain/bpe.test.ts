@@ -19,7 +19,7 @@ const BASE = SPECIAL_TOKENS.length + 256;
 /** Byte-pair encoding as written down by Sennrich et al.: count every pair anew for each merge. Words of a–c only. */
 function textbook(texts: readonly string[], { vocabSize, minFrequency, maxTokenLength }: BpeOptions): string[] {
   const ids = [...SPECIAL_TOKENS, ...byteCharacters().sort()];
-  const words = texts.flatMap((text) => text.split(' ').filter(Boolean)).map((word) => ['Ġ', ...word]);
+  const words = texts.flatMap((text) => text.split(' ').filter(Boolean)).map((word) => ['Ġ', ...word.split('')]);
   const refused = new Set<string>();
   const merges: string[] = [];
   while (ids.length < vocabSize) {

@@ -39,15 +39,16 @@ describe('loadCorpus', () => {
       const key = list.slice(0, OPENING).join(' ');
       byOpening.set(key, [...(byOpening.get(key) ?? []), list.join(' ')]);
     }
+    const firstWords = new Set([...byOpening.keys()].map((key) => key.split(' ')[0]!));
     const repeated = documents.filter(({ text }) => {
       const list = words(text);
-      const whole = list.join(' ');
-      if (byOpening.get(list.slice(0, OPENING).join(' '))?.includes(whole)) return true;
-      return list.some((_, i) => {
+      return list.some((word, i) => {
+        if (!firstWords.has(word)) return false;
         const candidates = byOpening.get(list.slice(i, i + OPENING).join(' ')) ?? [];
-        return candidates.some((text) => {
-          const length = text.split(' ').length;
-          return length >= 2 * OPENING && list.slice(i, i + length).join(' ') === text;
+        return candidates.some((candidate) => {
+          const length = candidate.split(' ').length;
+          const whole = i === 0 && length === list.length;
+          return (whole || length >= 2 * OPENING) && list.slice(i, i + length).join(' ') === candidate;
         });
       });
     });

@@ -2,13 +2,13 @@
  * Room: kernels. Matrix products: one skeleton per kind of device, operands read by load functions, everything that is
  * done to the result spliced in as an epilogue.
  */
+import { assemble, u32Params } from './assemble.ts';
 import { fragmentBytes, fragmentFlops, hostFragment } from './fragment-host.ts';
 import type { Fragment } from './fragment.ts';
-import { BYTES, declare, spread, type Binding, type DeviceTraits, type Kernel, type Param } from './kernel.ts';
+import { BYTES, spread, type Binding, type DeviceTraits, type Kernel } from './kernel.ts';
 import { broadcastSkeleton, type BroadcastTile } from './matmul/broadcast.ts';
 import type { MatmulSpec, MatmulTerm, Skeleton } from './matmul/spec.ts';
 import { tiledSkeleton, workgroupBytes, type WorkgroupTile } from './matmul/tiled.ts';
-import { prelude } from './wgsl-lib.ts';
 
 export type { MatmulSpec, MatmulTerm } from './matmul/spec.ts';
 
@@ -34,32 +34,20 @@ export function matmul(spec: MatmulSpec, traits: DeviceTraits): Kernel {
   });
   const skeleton = chooseSkeleton(spec, traits, vector);
   const tiles = [Math.ceil(m / skeleton.tile[0]), Math.ceil(n / skeleton.tile[1])] as const;
-  const bindings = [...terms.flatMap(operandBindings), ...hosted.bindings];
-  const params: Param[] = [
-    { name: 'm', type: 'u32', value: m },
-    { name: 'n', type: 'u32', value: n },
-    ...terms.map(({ k }, t): Param => ({ name: `k${t}`, type: 'u32', value: k })),
-    { name: 'tiles_m', type: 'u32', value: tiles[0] },
-    { name: 'tiles_n', type: 'u32', value: tiles[1] },
-    ...hosted.params,
-  ];
-  const body = `${hosted.wgsl}\n${skeleton.wgsl}`;
-  const vectors = new Set([...skeleton.vectorBindings, ...hosted.vectorBindings]);
+  const depths = Object.fromEntries(terms.map(({ k }, t) => [`k${t}`, k]));
   const depth = terms.reduce((sum, { k }) => sum + k, 0);
-  return {
+  return assemble({
     name: `matmul.${terms.map(({ a, b }) => `${a === 'mk' ? 'n' : 't'}${b === 'kn' ? 'n' : 't'}`).join('+')}`,
-    wgsl: [
-      ...skeleton.enables.map((name) => `enable ${name};`),
-      declare(bindings, params, vectors),
-      prelude(body, vector),
-      body,
-    ].join('\n'),
-    bindings,
-    params,
+    enables: skeleton.enables,
+    vector,
+    vectorBindings: [...skeleton.vectorBindings, ...hosted.vectorBindings],
+    body: `${hosted.wgsl}\n${skeleton.wgsl}`,
+    bindings: [...terms.flatMap(operandBindings), ...hosted.bindings],
+    params: [...u32Params({ m, n, ...depths, tiles_m: tiles[0], tiles_n: tiles[1] }), ...hosted.params],
     workgroups: spread(tiles[0] * tiles[1]),
     flops: 2 * m * n * depth + fragmentFlops(epilogue, m * n),
     bytes: operandBytes(spec) + fragmentBytes(epilogue, m * n, 'store'),
-  };
+  });
 }
 
 function operandBindings({ aType, bType }: MatmulTerm, t: number): Binding[] {
@@ -80,17 +68,15 @@ function chooseSkeleton(spec: MatmulSpec, traits: DeviceTraits, vector: boolean)
 }
 
 /** Workgroups that keep the cores of a CPU busy to the end. */
-const ENOUGH_WORKGROUPS = 16;
+const ENOUGH_WORKGROUPS = 8;
 
 function broadcastTile({ m, n }: MatmulSpec, size: number): BroadcastTile {
   if (n <= 16 && m > n) {
-    const quads = Math.ceil(n / 4);
     const rows = [4, 2].find((r) => m >= r * size * ENOUGH_WORKGROUPS) ?? 1;
-    return { lanes: 'm', rows, quads };
+    return { lanes: 'm', rows, quads: Math.ceil(n / 4) };
   }
-  const rows = m <= 8 ? 8 : 16;
-  const fits = (quads: number) => n > 2 * size * quads && (m / rows) * (n / (4 * size * quads)) >= ENOUGH_WORKGROUPS;
-  return { lanes: 'n', rows, quads: [4, 2].find(fits) ?? 1 };
+  const fits = (rows: number) => m > rows / 2 && (m / rows) * (n / (4 * size)) >= ENOUGH_WORKGROUPS;
+  return { lanes: 'n', rows: [32, 16].find(fits) ?? 8 };
 }
 
 function workgroupTile({ m, n }: MatmulSpec, { workgroupMemory }: DeviceTraits): WorkgroupTile {

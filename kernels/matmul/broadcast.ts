@@ -7,15 +7,12 @@
 import { operandA, operandB, type Operand } from './operand.ts';
 import { callEpilogue, TILE_GUARD, type MatmulSpec, type MatmulTerm, type Skeleton } from './spec.ts';
 
-/** Which part of C a workgroup computes. */
-export interface BroadcastTile {
-  /** The dimension along which lanes lie: `n`, four columns each, or, for a C of few columns, `m`, one row each. */
-  readonly lanes: 'm' | 'n';
-  /** Rows of C per lane. With lanes along n all lanes have the same rows; along m, they are a subgroup apart. */
-  readonly rows: number;
-  /** Four-column groups of C per lane. With lanes along n they are four subgroups apart; along m, the same for all. */
-  readonly quads: number;
-}
+/** Which part of C a workgroup computes: `rows` rows for each of its lanes. */
+export type BroadcastTile =
+  /** Lanes have four columns each, side by side, and all the same rows. */
+  | { readonly lanes: 'n'; readonly rows: number }
+  /** For a C of few columns: lanes have rows of their own, a subgroup apart, and all the same `quads` · 4 columns. */
+  | { readonly lanes: 'm'; readonly rows: number; readonly quads: number };
 
 const range = (count: number) => Array.from({ length: count }, (_, i) => i);
 
@@ -23,10 +20,16 @@ export function broadcastSkeleton(spec: MatmulSpec, tile: BroadcastTile, size: n
   const products = spec.terms.map((_, t) => product(spec, t, tile, size));
   const operands = products.flatMap(({ a, b }) => [a, b]);
   const alongN = tile.lanes === 'n';
-  const rowStep = alongN ? 1 : size;
-  const colStep = alongN ? 4 * size : 4;
-  const shape = [tile.rows * rowStep, tile.quads * colStep] as const;
-  const sums = range(tile.rows).map((i) => range(tile.quads).map((j) => `c${i}_${j}`));
+  const quads = alongN ? 1 : tile.quads;
+  const shape = alongN ? ([tile.rows, 4 * size] as const) : ([tile.rows * size, 4 * quads] as const);
+  const sums = range(tile.rows).map((i) => range(quads).map((j) => sum(i, j)));
+  const place = alongN
+    ? { rows: 'p.m - tile_row', row: 'tile_row + slot', col: 'tile_col + lane * 4u' }
+    : {
+        rows: `(p.m - tile_row + ${size - 1}u) / ${size}u`,
+        row: `tile_row + lane + slot / ${quads}u * ${size}u`,
+        col: `tile_col + slot % ${quads}u * 4u`,
+      };
   const wgsl = `${operands.map((o) => o.load).join('\n')}
 
 @compute @workgroup_size(${size})
@@ -38,19 +41,21 @@ fn main(
 ${TILE_GUARD}
   let tile_row = tile % p.tiles_m * ${shape[0]}u;
   let tile_col = tile / p.tiles_m * ${shape[1]}u;
-  let first_row = tile_row${alongN ? '' : ' + lane'};
-  let first_col = tile_col${alongN ? ' + lane * 4u' : ''};
 ${sums.map((row) => `  ${row.map((c) => `var ${c} = vec4<f32>();`).join(' ')}`).join('\n')}
 ${products.map(({ loop }) => loop).join('\n')}
-  // Through an array and a loop of unknown length, so that compilers do not unroll the epilogue.
-  var sums = array<vec4<f32>, ${tile.rows * tile.quads}>(
-${sums.map((row) => `    ${row.join(', ')},`).join('\n')}
-  );
-  let rows = min(${tile.rows}u, (p.m - tile_row + ${rowStep - 1}u) / ${rowStep}u);
-  for (var i = 0u; i < rows * ${tile.quads}u; i++) {
-    let row = first_row + i / ${tile.quads}u * ${rowStep}u;
-    let col = first_col + i % ${tile.quads}u * ${colStep}u;
-    ${callEpilogue('sums[i]', vector)}
+  // One loop of unknown length around one call, which compilers do not unroll: the epilogue may be long.
+  let slots = min(${tile.rows}u, ${place.rows})${quads === 1 ? '' : ` * ${quads}u`};
+  for (var slot = 0u; slot < slots; slot++) {
+    var acc: vec4<f32>;
+    switch slot {
+${sums
+  .flat()
+  .map((c, i, all) => `      ${i < all.length - 1 ? `case ${i}u` : 'default'}: { acc = ${c}; }`)
+  .join('\n')}
+    }
+    let row = ${place.row};
+    let col = ${place.col};
+    ${callEpilogue('acc', vector)}
   }
 }`;
   return {
@@ -61,84 +66,82 @@ ${sums.map((row) => `    ${row.join(', ')},`).join('\n')}
   };
 }
 
-/** One term's operands and its loop over k. */
+/** One term's operands and its loop over k, in steps of four. */
 function product(
   spec: MatmulSpec,
   t: number,
   tile: BroadcastTile,
   size: number,
 ): { a: Operand; b: Operand; loop: string } {
-  const term = spec.terms[t] as MatmulTerm;
-  const alongN = tile.lanes === 'n';
-  const step = term.k % 4 === 0 && (!alongN || term.b === 'nk') ? 4 : 1;
-  const a = operandA(spec, t, { four: step === 4 && term.a === 'mk', guardK: false });
-  const b = operandB(spec, t, { four: step === 4 || term.b === 'kn', guardK: false });
-  const lines = alongN ? lanesAlongN(a, b, step, tile, size) : lanesAlongM(a, b, step, tile, size);
-  const loop = [`  for (var k = 0u; k < p.k${t}; k += ${step}u) {`, ...lines.map((line) => `    ${line}`), '  }'].join(
-    '\n',
-  );
+  const { k, a: layout } = spec.terms[t] as MatmulTerm;
+  const guardK = k % 4 !== 0;
+  const a = operandA(spec, t, { four: layout === 'mk', guardK });
+  const b = operandB(spec, t, { four: true, guardK });
+  const lines =
+    tile.lanes === 'n' ? lanesAlongN(a, b, tile.rows, size) : lanesAlongM(a, b, tile.rows, tile.quads, size);
+  const loop = [`  for (var k = 0u; k < p.k${t}; k += 4u) {`, ...lines.map((line) => `    ${line}`), '  }'].join('\n');
   return { a, b, loop };
 }
 
-function lanesAlongN(a: Operand, b: Operand, step: number, { rows, quads }: BroadcastTile, size: number): string[] {
-  return [
-    ...range(Math.ceil(rows / size)).map((q) => `let a_${q} = ${loadA(a, step, `tile_row + ${q * size}u + lane`)};`),
-    ...range(quads).map((j) => `let b_${j} = ${loadB(b, step, `first_col + ${j * size * 4}u`)};`),
-    ...range(rows).map((i) => {
-      const sums = range(quads).map((j) => `c${i}_${j} += ${times('a', `b_${j}`, b, step)};`);
-      return `{ let a = subgroupBroadcast(a_${Math.floor(i / size)}, ${i % size}u); ${sums.join(' ')} }`;
-    }),
-  ];
-}
-
-function lanesAlongM(a: Operand, b: Operand, step: number, { rows, quads }: BroadcastTile, size: number): string[] {
-  // The part of B for one step, in pieces of one load each: piece `lane + q · size` is loaded into part q.
-  const pieces = b.kContiguous ? 4 * quads : step * quads;
-  const piece = (q: number) => `(lane + ${q * size}u)`;
-  const load = (q: number) =>
+function lanesAlongN(a: Operand, b: Operand, rows: number, size: number): string[] {
+  const column = (d: number) =>
     b.kContiguous
-      ? `load_${b.name}(k, tile_col + ${piece(q)})`
-      : `load_${b.name}(k + ${piece(q)} / ${quads}u % ${step}u, tile_col + ${piece(q)} % ${quads}u * 4u)`;
-  const spread = (i: number) => `subgroupBroadcast(part_${Math.floor(i / size)}, ${i % size}u)`;
-  const quad = (j: number) => {
-    if (b.kContiguous)
-      return `${step === 4 ? 'mat4x4' : 'vec4'}<f32>(${range(4)
-        .map((d) => spread(4 * j + d))
-        .join(', ')})`;
-    return step === 4
-      ? `mat4x4<f32>(${range(4)
-          .map((d) => spread(d * quads + j))
-          .join(', ')})`
-      : spread(j);
-  };
+      ? `load_${b.name}(k, ${plus('tile_col + lane * 4u', d)})`
+      : `load_${b.name}(${plus('k', d)}, tile_col + lane * 4u)`;
   return [
-    ...range(rows).map((i) => `let a_${i} = ${loadA(a, step, `first_row + ${i * size}u`)};`),
-    ...range(Math.ceil(pieces / size)).map((q) => `let part_${q} = ${load(q)};`),
+    ...range(Math.ceil(rows / size)).map((q) => `let part_${q} = ${loadA(a, plus('tile_row + lane', q * size))};`),
+    `let b = ${block(column)};`,
+    ...range(rows).map((i) => `${sum(i, 0)} += ${times(spread(i, size), 'b', b)};`),
+  ];
+}
+
+function lanesAlongM(a: Operand, b: Operand, rows: number, quads: number, size: number): string[] {
+  // B's 4 × 4·quads elements of one step are 4·quads vectors in memory: vector `lane + q · size` is loaded into part q.
+  const load = (q: number) => {
+    const vector = q === 0 ? 'lane' : `(lane + ${q * size}u)`;
+    return b.kContiguous
+      ? `load_${b.name}(k, tile_col + ${vector})`
+      : `load_${b.name}(k + ${vector} / ${quads}u % 4u, tile_col + ${vector} % ${quads}u * 4u)`;
+  };
+  const column = (j: number) => (d: number) => spread(b.kContiguous ? 4 * j + d : d * quads + j, size);
+  return [
+    ...range(rows).map((i) => `let a_${i} = ${loadA(a, plus('tile_row + lane', i * size))};`),
+    ...range(Math.ceil((4 * quads) / size)).map((q) => `let part_${q} = ${load(q)};`),
     ...range(quads).map((j) => {
-      const sums = range(rows).map((i) => `c${i}_${j} += ${times(`a_${i}`, 'b', b, step)};`);
-      return `{ let b = ${quad(j)}; ${sums.join(' ')} }`;
+      const sums = range(rows).map((i) => `${sum(i, j)} += ${times(`a_${i}`, 'b', b)};`);
+      return `{ let b = ${block(column(j))}; ${sums.join(' ')} }`;
     }),
   ];
 }
 
-/** A's elements of one row for one step over k: an f32 or, for four, a vec4 along k. */
-function loadA(a: Operand, step: number, row: string): string {
-  if (step === 1 || a.kContiguous) return `load_${a.name}(k, ${row})`;
+/** The accumulator of a lane's row i and columns 4j … 4j + 3. */
+function sum(i: number, j: number): string {
+  return `c${i}_${j}`;
+}
+
+/** What lane i % size has loaded into part i / size. */
+function spread(i: number, size: number): string {
+  return `subgroupBroadcast(part_${Math.floor(i / size)}, ${i % size}u)`;
+}
+
+/** Four neighbours along k of one row of A. */
+function loadA(a: Operand, row: string): string {
+  if (a.kContiguous) return `load_${a.name}(k, ${row})`;
   return `vec4<f32>(${range(4)
-    .map((d) => `load_${a.name}(k + ${d}u, ${row})`)
+    .map((d) => `load_${a.name}(${plus('k', d)}, ${row})`)
     .join(', ')})`;
 }
 
-/** B's elements of four columns for one step: a vec4 along n or, for four, a matrix whose columns are as B's in memory. */
-function loadB(b: Operand, step: number, col: string): string {
-  if (!b.kContiguous && step === 1) return `load_${b.name}(k, ${col})`;
-  const at = (d: number) => (b.kContiguous ? `k, ${col} + ${d}u` : `k + ${d}u, ${col}`);
-  return `${step === 4 ? 'mat4x4' : 'vec4'}<f32>(${range(4)
-    .map((d) => `load_${b.name}(${at(d)})`)
-    .join(', ')})`;
+/** Four steps by four columns of B as a matrix, whose columns are the vectors that lie in memory. */
+function block(column: (d: number) => string): string {
+  return `mat4x4<f32>(${range(4).map(column).join(', ')})`;
 }
 
-/** The product of `loadA` and `loadB`: four neighbours of C. */
-function times(a: string, b: string, { kContiguous }: Operand, step: number): string {
-  return step === 4 && !kContiguous ? `${b} * ${a}` : `${a} * ${b}`;
+/** The product of `loadA` and `block`: four neighbours of C. */
+function times(a: string, b: string, { kContiguous }: Operand): string {
+  return kContiguous ? `${a} * ${b}` : `${b} * ${a}`;
+}
+
+function plus(expression: string, offset: number): string {
+  return offset === 0 ? expression : `${expression} + ${offset}u`;
 }

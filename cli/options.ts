@@ -9,20 +9,20 @@ import { settingsSchema, type Settings } from '../train/settings.ts';
 type Key = keyof Settings;
 
 /** Every setting. */
-export const ALL_SETTINGS = Object.keys(settingsSchema.shape) as Key[];
+const ALL_SETTINGS = Object.keys(settingsSchema.shape) as Key[];
 
 /** What of a setting's schema a flag needs to know. */
 interface Field {
   readonly kind: 'number' | 'boolean' | 'string';
   readonly choices?: readonly string[];
-  readonly fallback: unknown;
+  readonly fallback: number | string | boolean | undefined;
   readonly description: string;
 }
 
 function fieldOf(key: Key): Field {
   const outer: z.ZodType = settingsSchema.shape[key];
   const inner = outer instanceof z.ZodDefault || outer instanceof z.ZodOptional ? (outer.unwrap() as z.ZodType) : outer;
-  const fallback: unknown = outer.safeParse(undefined).data;
+  const fallback = outer.safeParse(undefined).data as Field['fallback'];
   const description = outer.description ?? '';
   if (inner instanceof z.ZodBoolean) return { kind: 'boolean', fallback, description };
   if (inner instanceof z.ZodEnum) return { kind: 'string', choices: inner.options.map(String), fallback, description };
@@ -49,7 +49,7 @@ function optionOf(key: Key): Option {
       : new Option(`--${name}`, description);
   }
   const shown =
-    fallback === undefined ? '' : ` (default: ${typeof fallback === 'number' ? round(fallback) : String(fallback)})`;
+    fallback === undefined ? '' : ` (default: ${typeof fallback === 'number' ? round(fallback) : fallback})`;
   const option = new Option(
     `--${name} <${choices ? choices.join('|') : kind === 'number' ? 'n' : 'value'}>`,
     description + shown,

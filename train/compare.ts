@@ -51,7 +51,7 @@ export interface CompareWatch {
 }
 
 /** What a method is called in tables. */
-export function methodLabel(method: MethodName, peft: Settings['peft']): string {
+function methodLabel(method: MethodName, peft: Settings['peft']): string {
   const plain = peft === 'lora' ? 'LoRA' : 'Adapters';
   const labels: Record<MethodName, string> = {
     reference: `${plain}, no pruning`,

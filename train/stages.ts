@@ -80,7 +80,7 @@ export async function estimate(
 /** Which algorithms a plan applies; a part that is not applied keeps everything. */
 export type Method = 'light-peft' | 'random' | 'foundation-only' | 'peft-only';
 
-export function decideOptions(settings: Settings, method: Method = 'light-peft'): DecideOptions {
+function decideOptions(settings: Settings, method: Method = 'light-peft'): DecideOptions {
   const foundation = method === 'peft-only' ? { headsRatio: 0, ffnRatio: 0 } : {};
   const peft = method === 'foundation-only' ? { moduleRatio: 0, rankRatio: 0 } : {};
   return { ...settings, ...foundation, ...peft };

@@ -12,7 +12,7 @@ import { scheduleAt, type ScheduleName } from '../engine/optim/schedule.ts';
 import { add } from '../engine/ops/elementwise.ts';
 import { crossEntropy } from '../engine/ops/cross-entropy.ts';
 import { checkpointExists, loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.ts';
-import type { BatchInputs, Classifier, ForwardOptions } from './classifier.ts';
+import type { Classifier, ForwardOptions } from './classifier.ts';
 import type { Variable } from '../engine/variable.ts';
 import type { Batch } from './data/batches.ts';
 import { LossHistory, SLOT_INPUT } from './history.ts';
@@ -52,7 +52,7 @@ export interface BatchSource {
 export interface StepGraph {
   readonly inputs: Readonly<Record<string, Tensor>>;
   readonly gradients: ReadonlyMap<string, Tensor>;
-  parameter(name: string): Tensor;
+  readonly parameter: (name: string) => Tensor;
 }
 
 /** Adds to every training step: masks, a penalty, accumulators. One instance serves all batch shapes. */
@@ -156,7 +156,7 @@ export async function train(
       ...timing,
       tokensPerSecond: rates.length > 0 ? median(rates) : 0,
       peakBytes: engine.memory.peak,
-      memoryByKind: engine.memory.byKind() as Record<string, number>,
+      memoryByKind: engine.memory.byKind(),
       timeline: largest?.memory.timeline ?? [],
     };
   } finally {
@@ -197,7 +197,7 @@ function compileStep(
   return classifier.engine.compile(`train ${batch}x${seq}`, inputs, (given) => {
     const i = given as Readonly<Record<keyof typeof inputs, Tensor>>;
     const random = options.dropout ? { random: { seed: i.seed, step: i.step } } : {};
-    const logits = classifier.logits(i as BatchInputs, { ...random, ...extension?.forward() });
+    const logits = classifier.logits(i, { ...random, ...extension?.forward() });
     const taskLoss = crossEntropy(logits, i.labels);
     const loss = extension ? add(taskLoss, extension.penalty(parameter)) : taskLoss;
     const step = optimizer.step(loss, i);

@@ -122,7 +122,7 @@ function checkpointOf(
   base: string,
 ): NonNullable<Watch['checkpoint']> {
   const { saveEvery, ...computed } = settings;
-  const identity: RunIdentity = { ...computed, examples, base, initAdapter: flags.initAdapter ?? '' } as RunIdentity;
+  const identity: RunIdentity = { ...computed, examples, base, initAdapter: flags.initAdapter ?? '' };
   return { path: join(flags.out, 'checkpoint.safetensors'), every: saveEvery, resume: flags.resume === true, identity };
 }
 

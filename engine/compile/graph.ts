@@ -4,7 +4,7 @@
  */
 import { packOp, type PackAttrs } from '../ops/pack.ts';
 import type { Resident } from '../ops/leaf.ts';
-import type { Node, Op, Tensor } from '../graph/tensor.ts';
+import type { Node, Tensor } from '../graph/tensor.ts';
 
 /** New data for resident memory, stored when the program runs. */
 export interface Update {
@@ -125,5 +125,5 @@ export class TracedGraph {
 
 /** Where a packed tensor lies, if `tensor` is one. */
 export function packOf(tensor: Tensor): PackAttrs | undefined {
-  return (tensor.node.op as Op) === packOp ? (tensor.node.attrs as PackAttrs) : undefined;
+  return tensor.node.op === packOp ? (tensor.node.attrs as PackAttrs) : undefined;
 }

@@ -51,7 +51,7 @@ function flatten(graph: TracedGraph, node: Node, kept: Set<Tensor>, inner: Set<N
 
 function isSingleUseProduct(graph: TracedGraph, leaf: Tensor, sum: Node, kept: Set<Tensor>): boolean {
   const root = graph.root(leaf);
-  if ((root.node.op as Op) !== (matmulOp as Op) || root.size !== sum.outputs[0]?.size) return false;
+  if (root.node.op !== (matmulOp as Op) || root.size !== sum.outputs[0]?.size) return false;
   const attrs = root.node.attrs as MatmulAttrs;
   return attrs.terms.length === 1 && graph.users(root).length === 1 && !kept.has(root);
 }

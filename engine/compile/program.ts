@@ -148,7 +148,7 @@ export class Program {
 
   #encode(pass: GPUComputePassEncoder, i: number): void {
     pass.setPipeline(this.#pipelines[i] as GPUComputePipeline);
-    pass.setBindGroup(0, this.#bindGroups[i] as GPUBindGroup);
+    pass.setBindGroup(0, this.#bindGroups[i]);
     pass.dispatchWorkgroups(...(this.dispatches[i] as Dispatch).kernel.workgroups);
   }
 

@@ -20,7 +20,7 @@ export function constant(value: number, shape: Shape = []): Tensor {
 
 /** The number of a constant tensor, if it is one. */
 export function constantValue(tensor: Tensor): number | undefined {
-  return (tensor.node.op as Op) === constantOp ? (tensor.node.attrs as number) : undefined;
+  return tensor.node.op === constantOp ? (tensor.node.attrs as number) : undefined;
 }
 
 function literal(value: number): string {

@@ -25,12 +25,12 @@ export function inputLeaf(name: string, shape: Shape, dtype: DType): Tensor {
 
 /** The resident data behind a leaf, if it is one. */
 export function residentOf(tensor: Tensor): Resident | undefined {
-  return (tensor.node.op as Op) === variableOp ? (tensor.node.attrs as Resident) : undefined;
+  return tensor.node.op === variableOp ? (tensor.node.attrs as Resident) : undefined;
 }
 
 /** The input's name behind a leaf, if it is one. */
 export function inputNameOf(tensor: Tensor): string | undefined {
-  return (tensor.node.op as Op) === inputOp ? (tensor.node.attrs as { name: string }).name : undefined;
+  return tensor.node.op === inputOp ? (tensor.node.attrs as { name: string }).name : undefined;
 }
 
 const reshapeOp: Op<undefined> = {

@@ -9,7 +9,7 @@ import { mul } from '../../engine/ops/elementwise.ts';
 import { sum } from '../../engine/ops/reduce.ts';
 
 /** Deterministic numbers in [-1, 1). */
-export function numbers(size: number, seed = 1): Float32Array {
+function numbers(size: number, seed = 1): Float32Array {
   let state = seed * 2654435761;
   return Float32Array.from({ length: size }, () => {
     state = (Math.imul(state, 1664525) + 1013904223) | 0;

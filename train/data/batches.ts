@@ -27,8 +27,7 @@ export interface BatchOptions {
 
 /**
  * B = batch rows, S = seq. B is the same for every batch, so that programs differ by S alone. The rows from `count` on, in
- * an epoch's last batch, are filling: one attended padding token and the label −100. They take no part in the loss; who
- * averages over tokens must leave them out.
+ * an epoch's last batch, are filling: padding that nothing attends to, and the label −100, so that they count nowhere.
  */
 export interface Batch {
   readonly batch: number;
@@ -121,7 +120,6 @@ export class Batches {
       tokenTypeIds.set(row.typeIds, i * seq);
       labels[i] = row.label;
     });
-    for (let i = rows.length; i < batch; i++) attentionMask[i * seq] = 1;
     return { batch, seq, count: rows.length, indices, inputIds, attentionMask, tokenTypeIds, labels };
   }
 

@@ -109,7 +109,7 @@ describe('Batches', () => {
 /** A row beyond the last example. */
 const FILLING: EncodedExample = {
   ids: Int32Array.of(PAD),
-  mask: Int32Array.of(1),
+  mask: Int32Array.of(0),
   typeIds: Int32Array.of(0),
   label: NO_LABEL,
 };

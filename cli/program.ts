@@ -1,0 +1,54 @@
+/** Room: cli. The `light-peft` command as a function of its arguments: parses, calls, and turns errors into one line. */
+import { Command, CommanderError } from 'commander';
+import { UserError } from '../engine/errors.ts';
+import { addExport, addMerge } from './commands/convert.ts';
+import { addDoctor } from './commands/doctor.ts';
+import { addEval, addPredict } from './commands/infer.ts';
+import { addPretrain } from './commands/pretrain.ts';
+import { addReport, addRun } from './commands/run.ts';
+import { addEstimate, addPrune, addTrain } from './commands/stages.ts';
+
+const COMMANDS = [
+  addDoctor,
+  addRun,
+  addEstimate,
+  addPrune,
+  addTrain,
+  addEval,
+  addPredict,
+  addPretrain,
+  addMerge,
+  addExport,
+  addReport,
+];
+
+/**
+ * Runs one command.
+ * @param argv arguments after the program's name
+ * @returns the exit code: 0, 2 for bad input, 130 when interrupted, 1 for anything unforeseen
+ */
+export async function runCommand(argv: readonly string[]): Promise<number> {
+  const program = new Command('light-peft')
+    .description('Early pruning for parameter-efficient fine-tuning, on WebGPU')
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(`light-peft: ${text.replace(/^error: /, '')}`) });
+  for (const add of COMMANDS) add(program);
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return 0;
+  } catch (error) {
+    return exitCodeOf(error);
+  }
+}
+
+/** Says what was wrong in one line; anything unforeseen keeps its stack, for a bug report. */
+function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (error instanceof UserError) {
+    process.stderr.write(`light-peft: ${error.message}\n`);
+    return error.exitCode;
+  }
+  const stack = error instanceof Error ? error.stack : String(error);
+  process.stderr.write(`light-peft: unexpected error, please report it\n${stack}\n`);
+  return 1;
+}

@@ -1,127 +1,161 @@
 /**
- * Room: kernels. Attention for devices where loads are dear: a workgroup is one subgroup, a lane holds one query row (one key
- * row for dk and dv), and the other side's rows are loaded once per subgroup, one row by each lane, and spread with
- * subgroupBroadcast.
+ * Room: kernels/attention. Attention for CPU rasterisers, where a load costs ten multiply-adds and workgroup memory more: a
+ * workgroup is one subgroup, a row is loaded once for all its lanes, and every sum stays in registers (see tile.ts).
  */
-import type { DeviceTraits, Kernel } from '../kernel.ts';
-import { each, finish, head, layoutOf, LEAST, LN2, LOG2E, maxOf, range, sizes, type AttentionSpec } from './spec.ts';
+import type { Kernel } from '../kernel.ts';
+import { each, finish, LEAST, LN2, LOG2E, range, type AttentionSpec } from './spec.ts';
+import { clear, fromOwners, head, mix, OTHER, scores, store, tileFor, type Tile } from './tile.ts';
 
 /** See `attentionForward`. */
-export function forwardByBroadcast(spec: AttentionSpec, traits: DeviceTraits): Kernel {
-  const layout = layoutOf(spec, traits, traits.subgroupSize);
-  const { chunks, lanes } = layout;
-  const keys = range(lanes);
-  const body = `${head(spec, layout, 'o', ['lse[(b * p.heads + h) * p.seq + lane_row] = 0.0;'])}
-${each(chunks, (c) => `  let q${c} = q[at + ${c}u] * (p.scale * ${LOG2E});\n  var o${c} = V(0.0);`)}
-  var most = ${LEAST};
-  var total = 0.0;
-  let end = ${spec.causal ? `min(p.seq, (tile + 1u) * ${lanes}u)` : 'p.seq'};
-  for (var first = 0u; first < end; first += ${lanes}u) {
-    let mine = min(first + lane, p.seq - 1u);
-    let other = (b * p.seq + mine) * p.row_units + h * ${chunks}u;
-    let visible = select(0u, 1u, first + lane < p.seq && mask[b * p.seq + mine] != 0);
-${each(lanes, (j) => `    var d${j} = V(0.0);`)}
-${each(chunks, (c) => `    { let part = k[other + ${c}u]; ${keys.map((j) => `d${j} += q${c} * subgroupBroadcast(part, ${j}u);`).join(' ')} }`)}
-${keys
-  .map(
-    (
-      j,
-    ) => `    let seen${j} = subgroupBroadcast(visible, ${j}u) != 0u${spec.causal ? ` && first + ${j}u <= lane_row` : ''};
-    let s${j} = select(${LEAST}, hsum(d${j}), seen${j});`,
-  )
-  .join('\n')}
-    let peak = max(most, ${maxOf(keys.map((j) => `s${j}`))});
-    let shrink = exp2(most - peak);
-${each(lanes, (j) => `    let w${j} = select(0.0, exp2(s${j} - peak), seen${j});`)}
-    total = total * shrink + (${keys.map((j) => `w${j}`).join(' + ')});
-${each(chunks, (c) => `    { let part = v[other + ${c}u]; o${c} = o${c} * shrink; ${keys.map((j) => `o${c} += subgroupBroadcast(part, ${j}u) * w${j};`).join(' ')} }`)}
-    most = peak;
-  }
-  if (!owner) { return; }
-  let inverse = select(0.0, 1.0 / total, total > 0.0);
-${each(chunks, (c) => `  o[at + ${c}u] = o${c} * inverse;`)}
-  lse[(b * p.heads + h) * p.seq + lane_row] = select(0.0, (most + log2(total)) * ${LN2}, total > 0.0);
+export function forwardByBroadcast(spec: AttentionSpec, subgroupSize: number): Kernel {
+  const tile = tileFor(spec, 1, subgroupSize);
+  const { lanes, rows, chunks } = tile;
+  const softmax = (i: number) => `{
+let score = select(${LEAST}, s_${i} * (p.scale * ${LOG2E}), ${seesKey(spec, i)});
+let peak = max(most_${i}, subgroupMax(score));
+let shrink = exp2(most_${i} - peak);
+most_${i} = peak;
+s_${i} = select(0.0, exp2(score - peak), score > ${LEAST});
+total_${i} = total_${i} * shrink + s_${i};
+${range(chunks)
+  .map((c) => `o_${i}_${c} *= shrink;`)
+  .join(' ')}
 }`;
-  const { elements, pairs } = sizes(spec);
-  return finish('attention_forward', spec, layout, ['q', 'k', 'v'], ['o', 'lse'], body, {
-    flops: pairs * (4 * spec.headDim + 5),
-    bytes: 4 * (4 * elements + spec.batch * spec.seq * (1 + spec.heads)),
+  const lse = `let total = subgroupAdd(totals[i]);
+if (lane == 0u) { lse[entry + first + i] = select(0.0, (mosts[i] + log2(total)) * ${LN2}, total > 0.0); }`;
+  const body = `${head(tile)}
+${endOfKeys(spec, tile)}
+${clear(tile, 'o')}
+${each(rows, (i) => `var most_${i} = ${LEAST}; var total_${i} = 0.0;`)}
+for (var start = 0u; start < end; start += ${lanes}u) {
+${OTHER}
+let seen = other < end && mask[b * p.seq + near] != 0;
+${scores(tile, [{ name: 's', left: 'q', right: 'k' }])}
+${each(rows, softmax)}
+${mix(tile, [{ name: 'o', weights: 's', other: 'v' }])}
+}
+var totals = array<f32, ${rows}>(${named('total', rows)});
+var mosts = array<f32, ${rows}>(${named('most', rows)});
+${store(tile, { o: 'sum * select(0.0, 1.0 / total, total > 0.0)' }, lse)}
+}`;
+  return finish(spec, {
+    name: 'attention_forward',
+    inputs: ['q', 'k', 'v'],
+    outputs: ['o', 'lse'],
+    body,
+    enables: ['subgroups'],
+    rows,
+    flopsPerPair: 4 * spec.headDim + 5,
   });
 }
 
 /** See `attentionBackwardQ`. */
-export function backwardQByBroadcast(spec: AttentionSpec, traits: DeviceTraits): Kernel {
-  const layout = layoutOf(spec, traits, traits.subgroupSize);
-  const { chunks, lanes } = layout;
-  const keys = range(lanes);
-  const body = `${head(spec, layout, 'dq', ['delta[(b * p.heads + h) * p.seq + lane_row] = 0.0;'])}
-${each(chunks, (c) => `  let q${c} = q[at + ${c}u] * (p.scale * ${LOG2E});\n  let do${c} = do_[at + ${c}u];\n  var dq${c} = V(0.0);`)}
-  let own_delta = hsum(${range(chunks)
-    .map((c) => `do${c} * o[at + ${c}u]`)
-    .join(' + ')});
-  let own_lse = lse[(b * p.heads + h) * p.seq + lane_row] * ${LOG2E};
-  let end = ${spec.causal ? `min(p.seq, (tile + 1u) * ${lanes}u)` : 'p.seq'};
-  for (var first = 0u; first < end; first += ${lanes}u) {
-    let mine = min(first + lane, p.seq - 1u);
-    let other = (b * p.seq + mine) * p.row_units + h * ${chunks}u;
-    let visible = select(0u, 1u, first + lane < p.seq && mask[b * p.seq + mine] != 0);
-${each(lanes, (j) => `    var d${j} = V(0.0);\n    var e${j} = V(0.0);`)}
-${each(chunks, (c) => `    { let part = k[other + ${c}u]; ${keys.map((j) => `d${j} += q${c} * subgroupBroadcast(part, ${j}u);`).join(' ')} }`)}
-${each(chunks, (c) => `    { let part = v[other + ${c}u]; ${keys.map((j) => `e${j} += do${c} * subgroupBroadcast(part, ${j}u);`).join(' ')} }`)}
-${keys
-  .map(
-    (
-      j,
-    ) => `    let seen${j} = subgroupBroadcast(visible, ${j}u) != 0u${spec.causal ? ` && first + ${j}u <= lane_row` : ''};
-    let ds${j} = select(0.0, exp2(hsum(d${j}) - own_lse) * (hsum(e${j}) - own_delta), seen${j});`,
-  )
-  .join('\n')}
-${each(chunks, (c) => `    { let part = k[other + ${c}u]; ${keys.map((j) => `dq${c} += subgroupBroadcast(part, ${j}u) * ds${j};`).join(' ')} }`)}
-  }
-  if (!owner) { return; }
-${each(chunks, (c) => `  dq[at + ${c}u] = dq${c} * p.scale;`)}
-  delta[(b * p.heads + h) * p.seq + lane_row] = own_delta;
+export function backwardQByBroadcast(spec: AttentionSpec, subgroupSize: number): Kernel {
+  const tile = tileFor(spec, 1, subgroupSize);
+  const { lanes, rows } = tile;
+  const lse = fromOwners(tile, 'lse', (row) => `lse[entry + ${row}]`);
+  const delta = fromOwners(tile, 'delta', (row) => `delta[entry + ${row}]`);
+  const gradient = (i: number) =>
+    `g_${i} = select(0.0, exp2(s_${i} * (p.scale * ${LOG2E}) - lse_${i}) * (g_${i} - delta_${i}), ${seesKey(spec, i)});`;
+  const body = `${head(tile)}
+${endOfKeys(spec, tile)}
+for (var i = lane; i < min(p.rows, p.seq - first); i += ${lanes}u) {
+  let at = base + (first + i) * p.row_units;
+  var product = V(0.0);
+  for (var d = 0u; d < p.units; d++) { product += dout[at + d] * o[at + d]; }
+  delta[entry + first + i] = hsum(product);
+}
+${lse.load}
+${delta.load}
+${each(rows, (i) => `let lse_${i} = ${lse.at(i)} * ${LOG2E}; let delta_${i} = ${delta.at(i)};`)}
+${clear(tile, 'dq')}
+for (var start = 0u; start < end; start += ${lanes}u) {
+${OTHER}
+let seen = other < end && mask[b * p.seq + near] != 0;
+${scores(tile, [
+  { name: 's', left: 'q', right: 'k' },
+  { name: 'g', left: 'dout', right: 'v' },
+])}
+${each(rows, gradient)}
+${mix(tile, [{ name: 'dq', weights: 'g', other: 'k' }])}
+}
+${store(tile, { dq: 'sum * p.scale' })}
 }`;
-  const { elements, pairs } = sizes(spec);
-  return finish('attention_backward_q', spec, layout, ['q', 'k', 'v', 'o', 'lse', 'do_'], ['dq', 'delta'], body, {
-    flops: pairs * (6 * spec.headDim + 4),
-    bytes: 4 * (6 * elements + spec.batch * spec.seq * (1 + 2 * spec.heads)),
+  return finish(spec, {
+    name: 'attention_backward_q',
+    inputs: ['q', 'k', 'v', 'o', 'lse', 'dout'],
+    outputs: ['dq', 'delta'],
+    body,
+    enables: ['subgroups'],
+    rows,
+    flopsPerPair: 6 * spec.headDim + 5,
   });
 }
 
 /** See `attentionBackwardKV`. */
-export function backwardKVByBroadcast(spec: AttentionSpec, traits: DeviceTraits): Kernel {
-  const layout = layoutOf(spec, traits, traits.subgroupSize);
-  const { chunks, lanes } = layout;
-  const queries = range(lanes);
-  const body = `${head(spec, layout, 'dk', each(chunks, (c) => `dv[at + ${c}u] = V(0.0);`).split('\n'))}
-${each(chunks, (c) => `  let k${c} = k[at + ${c}u] * (p.scale * ${LOG2E});\n  let v${c} = v[at + ${c}u];\n  var dk${c} = V(0.0);\n  var dv${c} = V(0.0);`)}
-  let seen = mask[b * p.seq + lane_row] != 0;
-  for (var first = ${spec.causal ? `tile * ${lanes}u` : '0u'}; first < p.seq; first += ${lanes}u) {
-    let mine = min(first + lane, p.seq - 1u);
-    let other = (b * p.seq + mine) * p.row_units + h * ${chunks}u;
-    let entry = (b * p.heads + h) * p.seq + mine;
-    let mine_lse = lse[entry] * ${LOG2E};
-    let mine_delta = delta[entry];
-${each(lanes, (j) => `    var d${j} = V(0.0);\n    var e${j} = V(0.0);`)}
-${each(chunks, (c) => `    { let part = q[other + ${c}u]; ${queries.map((j) => `d${j} += k${c} * subgroupBroadcast(part, ${j}u);`).join(' ')} }`)}
-${each(chunks, (c) => `    { let part = do_[other + ${c}u]; ${queries.map((j) => `e${j} += v${c} * subgroupBroadcast(part, ${j}u);`).join(' ')} }`)}
-${queries
-  .map(
-    (j) => `    let on${j} = seen && first + ${j}u < p.seq${spec.causal ? ` && lane_row <= first + ${j}u` : ''};
-    let w${j} = select(0.0, exp2(hsum(d${j}) - subgroupBroadcast(mine_lse, ${j}u)), on${j});
-    let ds${j} = w${j} * (hsum(e${j}) - subgroupBroadcast(mine_delta, ${j}u));`,
-  )
-  .join('\n')}
-${each(chunks, (c) => `    { let part = q[other + ${c}u]; ${queries.map((j) => `dk${c} += subgroupBroadcast(part, ${j}u) * ds${j};`).join(' ')} }`)}
-${each(chunks, (c) => `    { let part = do_[other + ${c}u]; ${queries.map((j) => `dv${c} += subgroupBroadcast(part, ${j}u) * w${j};`).join(' ')} }`)}
-  }
-  if (!owner) { return; }
-${each(chunks, (c) => `  dk[at + ${c}u] = dk${c} * p.scale;\n  dv[at + ${c}u] = dv${c};`)}
+export function backwardKVByBroadcast(spec: AttentionSpec, subgroupSize: number): Kernel {
+  const tile = tileFor(spec, 2, subgroupSize);
+  const { lanes, rows } = tile;
+  const seen = (i: number) => `other < p.seq${spec.causal ? ` && first + ${i}u <= other` : ''}`;
+  const gradient = (i: number) =>
+    `s_${i} = select(0.0, exp2(s_${i} * (p.scale * ${LOG2E}) - own_lse), ${seen(i)}); g_${i} = s_${i} * (g_${i} - own_delta);`;
+  // The sums of a key that is not seen may be anything.
+  const ifSeen = (value: string) => `select(V(0.0), ${value}, mask[b * p.seq + first + i] != 0)`;
+  const body = `${head(tile)}
+var own_end = 0u;
+for (var i = lane; i < min(p.rows, p.seq - first); i += ${lanes}u) {
+  if (mask[b * p.seq + first + i] != 0${headSeen(spec)}) { own_end = p.seq; }
+}
+let end = subgroupMax(own_end);
+${clear(tile, 'dk')}
+${clear(tile, 'dv')}
+for (var start = ${spec.causal ? 'first' : '0u'}; start < end; start += ${lanes}u) {
+${OTHER}
+let own_lse = lse[entry + near] * ${LOG2E};
+let own_delta = delta[entry + near];
+${scores(tile, [
+  { name: 's', left: 'k', right: 'q' },
+  { name: 'g', left: 'v', right: 'dout' },
+])}
+${each(rows, gradient)}
+${mix(tile, [
+  { name: 'dv', weights: 's', other: 'dout' },
+  { name: 'dk', weights: 'g', other: 'q' },
+])}
+}
+${store(tile, { dk: ifSeen('sum * p.scale'), dv: ifSeen('sum') })}
 }`;
-  const { elements, pairs } = sizes(spec);
-  return finish('attention_backward_kv', spec, layout, ['q', 'k', 'v', 'lse', 'do_', 'delta'], ['dk', 'dv'], body, {
-    flops: pairs * (8 * spec.headDim + 4),
-    bytes: 4 * (6 * elements + spec.batch * spec.seq * (1 + 2 * spec.heads)),
+  return finish(spec, {
+    name: 'attention_backward_kv',
+    inputs: ['q', 'k', 'v', 'lse', 'dout', 'delta'],
+    outputs: ['dk', 'dv'],
+    body,
+    enables: ['subgroups'],
+    rows,
+    flopsPerPair: 8 * spec.headDim + 5,
   });
+}
+
+/** `end`: past the last key any query of the tile sees; 0 for a skipped head. */
+function endOfKeys(spec: AttentionSpec, { lanes, rows }: Tile): string {
+  return `var own_end = 0u;
+for (var key = lane; key < p.seq; key += ${lanes}u) {
+  if (mask[b * p.seq + key] != 0${headSeen(spec)}) { own_end = key + 1u; }
+}
+let end = min(subgroupMax(own_end), ${spec.causal ? `first + ${rows}u` : 'p.seq'});`;
+}
+
+function headSeen({ headMask }: AttentionSpec): string {
+  return headMask ? ' && head_mask[h] != 0.0' : '';
+}
+
+/** Whether query i of the tile sees the lane's key. */
+function seesKey({ causal }: AttentionSpec, i: number): string {
+  return `seen${causal ? ` && other <= first + ${i}u` : ''}`;
+}
+
+function named(name: string, count: number): string {
+  return range(count)
+    .map((i) => `${name}_${i}`)
+    .join(', ');
 }

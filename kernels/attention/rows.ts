@@ -1,135 +1,138 @@
 /**
- * Room: kernels. Attention where a lane holds one query row (one key row for dk and dv) in registers and walks the other side;
- * its addresses are then the same for all lanes, which GPUs load once. Portable: no subgroup operations.
+ * Room: kernels/attention. Portable attention: a lane holds one query row (one key row for dk and dv) in registers and walks
+ * the other side, whose addresses are then the same for all lanes, which GPUs load once.
  */
-import type { DeviceTraits, Kernel } from '../kernel.ts';
-import {
-  dot,
-  each,
-  finish,
-  head,
-  layoutOf,
-  LEAST,
-  LN2,
-  LOG2E,
-  maxOf,
-  range,
-  sizes,
-  type AttentionSpec,
-} from './spec.ts';
+import { mainHead } from '../assemble.ts';
+import type { Kernel } from '../kernel.ts';
+import { each, finish, LEAST, LN2, LOG2E, range, unitsOf, WHERE, type AttentionSpec } from './spec.ts';
 
-export function forwardByRows(spec: AttentionSpec, traits: DeviceTraits): Kernel {
-  const layout = layoutOf(spec, traits);
-  const { chunks } = layout;
-  const block = chunks <= 8 ? 4 : 2;
-  const keys = range(block);
-  const body = `${head(spec, layout, 'o', ['lse[(b * p.heads + h) * p.seq + lane_row] = 0.0;'])}
-${each(chunks, (c) => `  let q${c} = q[at + ${c}u] * (p.scale * ${LOG2E});\n  var o${c} = V(0.0);`)}
-  var most = ${LEAST};
-  var total = 0.0;
-  let end = ${spec.causal ? `min(p.seq, (tile + 1u) * ${layout.lanes}u)` : 'p.seq'};
-  for (var key = 0u; key < end; key += ${block}u) {
-${keys.map((j) => `    let key${j} = ${j === 0 ? 'key' : `min(key + ${j}u, p.seq - 1u)`};`).join('\n')}
-${keys.map((j) => `    let in${j} = mask[b * p.seq + key${j}] != 0${j === 0 ? '' : ` && key + ${j}u < end`};`).join('\n')}
-    if (!(${keys.map((j) => `in${j}`).join(' || ')})) { continue; }
-${keys
-  .map(
-    (j) => `    let at${j} = (b * p.seq + key${j}) * p.row_units + h * ${chunks}u;
-    let seen${j} = in${j}${spec.causal ? ` && key${j} <= lane_row` : ''};
-    let s${j} = select(${LEAST}, ${dot(
-      chunks,
-      (c) => `q${c}`,
-      (c) => `k[at${j} + ${c}u]`,
-    )}, seen${j});`,
-  )
-  .join('\n')}
-    let peak = max(most, ${maxOf(keys.map((j) => `s${j}`))});
-    let shrink = exp2(most - peak);
-${keys.map((j) => `    let w${j} = select(0.0, exp2(s${j} - peak), seen${j});`).join('\n')}
-    total = total * shrink + (${keys.map((j) => `w${j}`).join(' + ')});
-${each(chunks, (c) => `    o${c} = o${c} * shrink + (${keys.map((j) => `v[at${j} + ${c}u] * w${j}`).join(' + ')});`)}
-    most = peak;
-  }
-  if (!owner) { return; }
-  let inverse = select(0.0, 1.0 / total, total > 0.0);
-${each(chunks, (c) => `  o[at + ${c}u] = o${c} * inverse;`)}
-  lse[(b * p.heads + h) * p.seq + lane_row] = select(0.0, (most + log2(total)) * ${LN2}, total > 0.0);
+/** Lanes of a workgroup, each with a row of its own. */
+const LANES = 64;
+/** Keys per step of the forward kernel: the sums are rescaled once per step. */
+const KEYS = 4;
+
+/** See `attentionForward`. */
+export function forwardByRows(spec: AttentionSpec): Kernel {
+  const units = unitsOf(spec);
+  const keys = range(KEYS);
+  const score = (j: number) => `let near_${j} = min(key + ${j}u, p.seq - 1u);
+let at_${j} = base + near_${j} * p.row_units;
+let seen_${j} = key + ${j}u < end && mask[b * p.seq + near_${j}] != 0${spec.causal ? ` && key + ${j}u <= row` : ''};
+let s_${j} = select(${LEAST}, ${dot(units, 'q', (c) => `k[at_${j} + ${c}u]`)}, seen_${j});`;
+  const body = `${head(spec, ['o'], 'lse[entry + row] = 0.0;')}
+${each(units, (c) => `let q_${c} = q[at + ${c}u] * (p.scale * ${LOG2E}); var o_${c} = V(0.0);`)}
+var most = ${LEAST};
+var total = 0.0;
+let end = ${endOfKeys(spec)};
+for (var key = 0u; key < end; key += ${KEYS}u) {
+${keys.map(score).join('\n')}
+let peak = max(most, ${keys.map((j) => `s_${j}`).reduce((a, b) => `max(${a}, ${b})`)});
+let shrink = exp2(most - peak);
+most = peak;
+${keys.map((j) => `let w_${j} = select(0.0, exp2(s_${j} - peak), seen_${j});`).join('\n')}
+total = total * shrink + (${keys.map((j) => `w_${j}`).join(' + ')});
+${each(units, (c) => `o_${c} = o_${c} * shrink + (${keys.map((j) => `v[at_${j} + ${c}u] * w_${j}`).join(' + ')});`)}
+}
+if (!owner) { return; }
+let inverse = select(0.0, 1.0 / total, total > 0.0);
+${each(units, (c) => `o[at + ${c}u] = o_${c} * inverse;`)}
+lse[entry + row] = select(0.0, (most + log2(total)) * ${LN2}, total > 0.0);
 }`;
-  const { elements, pairs } = sizes(spec);
-  return finish('attention_forward', spec, layout, ['q', 'k', 'v'], ['o', 'lse'], body, {
-    flops: pairs * (4 * spec.headDim + 5),
-    bytes: 4 * (4 * elements + spec.batch * spec.seq * (1 + spec.heads)),
+  return finish(spec, {
+    name: 'attention_forward',
+    inputs: ['q', 'k', 'v'],
+    outputs: ['o', 'lse'],
+    body,
+    rows: LANES,
+    flopsPerPair: 4 * spec.headDim + 5,
   });
 }
 
-export function backwardQByRows(spec: AttentionSpec, traits: DeviceTraits): Kernel {
-  const layout = layoutOf(spec, traits);
-  const { chunks } = layout;
-  const body = `${head(spec, layout, 'dq', ['delta[(b * p.heads + h) * p.seq + lane_row] = 0.0;'])}
-${each(chunks, (c) => `  let q${c} = q[at + ${c}u] * (p.scale * ${LOG2E});\n  let do${c} = dout[at + ${c}u];\n  var dq${c} = V(0.0);`)}
-  let own_delta = ${dot(
-    chunks,
-    (c) => `do${c}`,
-    (c) => `o[at + ${c}u]`,
-  )};
-  let own_lse = lse[(b * p.heads + h) * p.seq + lane_row] * ${LOG2E};
-  let end = ${spec.causal ? `min(p.seq, (tile + 1u) * ${layout.lanes}u)` : 'p.seq'};
-  for (var key = 0u; key < end; key++) {
-    if (mask[b * p.seq + key] == 0) { continue; }
-    let other = (b * p.seq + key) * p.row_units + h * ${chunks}u;
-${each(chunks, (c) => `    let k${c} = k[other + ${c}u];`)}
-    let w = exp2(${dot(
-      chunks,
-      (c) => `q${c}`,
-      (c) => `k${c}`,
-    )} - own_lse);
-    let ds = ${spec.causal ? 'select(0.0, w, key <= lane_row)' : 'w'} * (${dot(
-      chunks,
-      (c) => `do${c}`,
-      (c) => `v[other + ${c}u]`,
-    )} - own_delta);
-${each(chunks, (c) => `    dq${c} += k${c} * ds;`)}
-  }
-  if (!owner) { return; }
-${each(chunks, (c) => `  dq[at + ${c}u] = dq${c} * p.scale;`)}
-  delta[(b * p.heads + h) * p.seq + lane_row] = own_delta;
+/** See `attentionBackwardQ`. */
+export function backwardQByRows(spec: AttentionSpec): Kernel {
+  const units = unitsOf(spec);
+  const body = `${head(spec, ['dq'], 'delta[entry + row] = 0.0;')}
+${each(units, (c) => `let q_${c} = q[at + ${c}u] * (p.scale * ${LOG2E}); let dout_${c} = dout[at + ${c}u]; var dq_${c} = V(0.0);`)}
+let own_delta = ${dot(units, 'dout', (c) => `o[at + ${c}u]`)};
+let own_lse = lse[entry + row] * ${LOG2E};
+let end = ${endOfKeys(spec)};
+for (var key = 0u; key < end; key++) {
+  if (mask[b * p.seq + key] == 0) { continue; }
+  let other = base + key * p.row_units;
+${each(units, (c) => `let k_${c} = k[other + ${c}u];`)}
+  let w = exp2(${dot(units, 'q', (c) => `k_${c}`)} - own_lse);
+  let g = w * (${dot(units, 'dout', (c) => `v[other + ${c}u]`)} - own_delta);
+  let ds = ${spec.causal ? 'select(0.0, g, key <= row)' : 'g'};
+${each(units, (c) => `dq_${c} += k_${c} * ds;`)}
+}
+if (!owner) { return; }
+${each(units, (c) => `dq[at + ${c}u] = dq_${c} * p.scale;`)}
+delta[entry + row] = own_delta;
 }`;
-  const { elements, pairs } = sizes(spec);
-  return finish('attention_backward_q', spec, layout, ['q', 'k', 'v', 'o', 'lse', 'dout'], ['dq', 'delta'], body, {
-    flops: pairs * (6 * spec.headDim + 4),
-    bytes: 4 * (6 * elements + spec.batch * spec.seq * (1 + 2 * spec.heads)),
+  return finish(spec, {
+    name: 'attention_backward_q',
+    inputs: ['q', 'k', 'v', 'o', 'lse', 'dout'],
+    outputs: ['dq', 'delta'],
+    body,
+    rows: LANES,
+    flopsPerPair: 6 * spec.headDim + 5,
   });
 }
 
-export function backwardKVByRows(spec: AttentionSpec, traits: DeviceTraits): Kernel {
-  const layout = layoutOf(spec, traits);
-  const { chunks } = layout;
-  const body = `${head(spec, layout, 'dk', each(chunks, (c) => `dv[at + ${c}u] = V(0.0);`).split('\n'))}
-${each(chunks, (c) => `  let k${c} = k[at + ${c}u] * (p.scale * ${LOG2E});\n  let v${c} = v[at + ${c}u];\n  var dk${c} = V(0.0);\n  var dv${c} = V(0.0);`)}
-  let end = select(0u, p.seq, mask[b * p.seq + lane_row] != 0);
-  for (var query = ${spec.causal ? `tile * ${layout.lanes}u` : '0u'}; query < end; query++) {
-    let other = (b * p.seq + query) * p.row_units + h * ${chunks}u;
-    let entry = (b * p.heads + h) * p.seq + query;
-${each(chunks, (c) => `    let q${c} = q[other + ${c}u];\n    let do${c} = dout[other + ${c}u];`)}
-    let every = exp2(${dot(
-      chunks,
-      (c) => `k${c}`,
-      (c) => `q${c}`,
-    )} - lse[entry] * ${LOG2E});
-    let w = ${spec.causal ? 'select(0.0, every, lane_row <= query)' : 'every'};
-    let ds = w * (${dot(
-      chunks,
-      (c) => `v${c}`,
-      (c) => `do${c}`,
-    )} - delta[entry]);
-${each(chunks, (c) => `    dk${c} += q${c} * ds;\n    dv${c} += do${c} * w;`)}
-  }
-  if (!owner) { return; }
-${each(chunks, (c) => `  dk[at + ${c}u] = dk${c} * p.scale;\n  dv[at + ${c}u] = dv${c};`)}
+/** See `attentionBackwardKV`. */
+export function backwardKVByRows(spec: AttentionSpec): Kernel {
+  const units = unitsOf(spec);
+  const body = `${head(spec, ['dk', 'dv'])}
+${each(units, (c) => `let k_${c} = k[at + ${c}u] * (p.scale * ${LOG2E}); let v_${c} = v[at + ${c}u]; var dk_${c} = V(0.0); var dv_${c} = V(0.0);`)}
+let end = select(0u, p.seq, mask[b * p.seq + row] != 0);
+for (var query = ${spec.causal ? `tile * ${LANES}u` : '0u'}; query < end; query++) {
+  let other = base + query * p.row_units;
+${each(units, (c) => `let q_${c} = q[other + ${c}u]; let dout_${c} = dout[other + ${c}u];`)}
+  let every = exp2(${dot(units, 'k', (c) => `q_${c}`)} - lse[entry + query] * ${LOG2E});
+  let w = ${spec.causal ? 'select(0.0, every, row <= query)' : 'every'};
+  let ds = w * (${dot(units, 'v', (c) => `dout_${c}`)} - delta[entry + query]);
+${each(units, (c) => `dk_${c} += q_${c} * ds; dv_${c} += dout_${c} * w;`)}
+}
+if (!owner) { return; }
+${each(units, (c) => `dk[at + ${c}u] = dk_${c} * p.scale; dv[at + ${c}u] = dv_${c};`)}
 }`;
-  const { elements, pairs } = sizes(spec);
-  return finish('attention_backward_kv', spec, layout, ['q', 'k', 'v', 'lse', 'dout', 'delta'], ['dk', 'dv'], body, {
-    flops: pairs * (8 * spec.headDim + 4),
-    bytes: 4 * (6 * elements + spec.batch * spec.seq * (1 + 2 * spec.heads)),
+  return finish(spec, {
+    name: 'attention_backward_kv',
+    inputs: ['q', 'k', 'v', 'lse', 'dout', 'delta'],
+    outputs: ['dk', 'dv'],
+    body,
+    rows: LANES,
+    flopsPerPair: 8 * spec.headDim + 5,
   });
+}
+
+/**
+ * The start of `main`: see WHERE; then the lane's `row`, where it starts (`at`), and whether the lane writes it (`owner`).
+ * Heads masked to 0 are left after writing zeros to the named outputs and what `zero` does.
+ */
+function head(spec: AttentionSpec, outputs: readonly string[], zero = ''): string {
+  const skip = `if (head_mask[h] == 0.0) {
+  if (owner) {
+${outputs.map((name) => each(unitsOf(spec), (c) => `${name}[at + ${c}u] = V(0.0);`)).join('\n')}
+${zero}
+  }
+  return;
+}`;
+  return `${mainHead(LANES)}
+${WHERE}
+let owner = tile * ${LANES}u + lane < p.seq;
+let row = min(tile * ${LANES}u + lane, p.seq - 1u);
+let at = base + row * p.row_units;
+${spec.headMask ? skip : ''}`;
+}
+
+function endOfKeys({ causal }: AttentionSpec): string {
+  return causal ? `min(p.seq, (tile + 1u) * ${LANES}u)` : 'p.seq';
+}
+
+/** Σ over a row's units of the registers NAME_c times `other(c)`. */
+function dot(units: number, name: string, other: (c: number) => string): string {
+  return `hsum(${range(units)
+    .map((c) => `${name}_${c} * ${other(c)}`)
+    .join(' + ')})`;
 }

@@ -1,6 +1,6 @@
-/** Room: kernels. What the attention kernels have in common: bindings, which rows a workgroup has, text snippets. */
-import { assemble, mainHead, u32Params } from '../assemble.ts';
-import { spread, type Binding, type DeviceTraits, type Kernel, type Param } from '../kernel.ts';
+/** Room: kernels/attention. What an attention is asked to be, and what its kernels have in common around their bodies. */
+import { assemble, u32Params } from '../assemble.ts';
+import { spread, type Binding, type Kernel, type Param } from '../kernel.ts';
 
 export interface AttentionSpec {
   readonly batch: number;
@@ -18,119 +18,83 @@ export interface AttentionSpec {
 
 /** A score no real one falls below; exp of differences with it is 0. */
 export const LEAST = '-1e30';
-
 export const LOG2E = '1.4426950408889634';
 export const LN2 = '0.6931471805599453';
 
-export interface Layout {
-  readonly vector: boolean;
-  /** Registers of type V that hold one row of a head. */
-  readonly chunks: number;
-  readonly lanes: number;
-  /** Workgroups along the sequence. */
-  readonly tiles: number;
-  /** Whether a workgroup is one subgroup and the kernel uses subgroup operations. */
-  readonly subgroup: boolean;
+export interface AttentionParts {
+  readonly name: string;
+  /** Bindings before the masks and after them. `lse` and `delta` are [batch, heads, seq], the others rows of heads. */
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly body: string;
+  /** WGSL extensions. */
+  readonly enables?: readonly string[];
+  /** Rows of the sequence that one workgroup computes. */
+  readonly rows: number;
+  /** Arithmetic of one query and key. */
+  readonly flopsPerPair: number;
 }
 
-/** @param subgroup lanes where a workgroup is to be one subgroup */
-export function layoutOf({ headDim, seq }: AttentionSpec, { software }: DeviceTraits, subgroup?: number): Layout {
-  const vector = headDim % 4 === 0;
-  const lanes = subgroup ?? (software ? 16 : 64);
-  return {
-    vector,
-    chunks: vector ? headDim / 4 : headDim,
-    lanes,
-    tiles: Math.ceil(seq / lanes),
-    subgroup: subgroup !== undefined,
-  };
-}
-
-/** Batch b, head h and the lane's own row of the sequence; heads masked to 0 are written as zeros and left. */
-export function head(
-  { headMask }: AttentionSpec,
-  { chunks, lanes }: Layout,
-  zeroed: string,
-  zeroLines: readonly string[],
-): string {
-  const skip = `  if (head_mask[h] == 0.0) {
-    if (owner) {
-${each(chunks, (c) => `      ${zeroed}[at + ${c}u] = V(0.0);`)}
-${zeroLines.map((line) => `      ${line}`).join('\n')}
-    }
-    return;
-  }`;
-  return `${mainHead(lanes)}
-  let tile = group % p.tiles;
-  let h = group / p.tiles % p.heads;
-  let b = group / p.tiles / p.heads;
-  if (b >= p.batch) { return; }
-  let owner = tile * ${lanes}u + lane < p.seq;
-  let lane_row = min(tile * ${lanes}u + lane, p.seq - 1u);
-  let at = (b * p.seq + lane_row) * p.row_units + h * ${chunks}u;
-${headMask ? skip : ''}`;
-}
-
-export function finish(
-  name: string,
-  spec: AttentionSpec,
-  { vector, chunks, tiles, subgroup }: Layout,
-  inputs: readonly string[],
-  outputs: readonly string[],
-  body: string,
-  cost: { readonly flops: number; readonly bytes: number },
-): Kernel {
-  const { batch, heads, seq, scale } = spec;
-  const perQuery = new Set(['lse', 'delta']);
+/**
+ * Bindings, uniforms and dispatch around a body. The uniforms: batch, heads, seq, scale, `units` of a head's row (four
+ * elements where headDim is a multiple of 4), `row_units` of all heads, `rows`, and `tiles`, the workgroups along seq.
+ */
+export function finish(spec: AttentionSpec, parts: AttentionParts): Kernel {
+  const { batch, heads, seq, headDim, causal, scale } = spec;
+  const { name, inputs, outputs, body, enables, rows, flopsPerPair } = parts;
+  const vector = isVector(spec);
+  const units = unitsOf(spec);
+  const tiles = Math.ceil(seq / rows);
+  const wide = [...inputs, ...outputs].filter((binding) => binding !== 'lse' && binding !== 'delta');
+  const perQuery = inputs.length + outputs.length - wide.length;
   const f32 =
     (role: 'in' | 'out') =>
     (binding: string): Binding => ({ name: binding, dtype: 'f32', role });
-  const bindings: Binding[] = [
-    ...inputs.map(f32('in')),
-    { name: 'mask', dtype: 'i32', role: 'in' },
-    ...(spec.headMask ? ['head_mask'] : []).map(f32('in')),
-    ...outputs.map(f32('out')),
-  ];
   const params: Param[] = [
-    ...u32Params({ batch, heads, seq, row_units: heads * chunks, tiles }),
+    ...u32Params({ batch, heads, seq, units, row_units: heads * units, tiles, rows }),
     { name: 'scale', type: 'f32', value: scale },
   ];
-  const vectorBindings = vector ? [...inputs, ...outputs].filter((binding) => !perQuery.has(binding)) : [];
-  const enables = subgroup ? ['subgroups'] : [];
   return assemble({
     name,
-    enables,
-    bindings,
+    ...(enables && { enables }),
+    bindings: [
+      ...inputs.map(f32('in')),
+      { name: 'mask', dtype: 'i32', role: 'in' },
+      ...(spec.headMask ? ['head_mask'] : []).map(f32('in')),
+      ...outputs.map(f32('out')),
+    ],
     params,
     body,
     vector,
-    vectorBindings,
+    vectorBindings: vector ? wide : [],
     workgroups: spread(batch * heads * tiles),
-    ...cost,
+    flops: flopsPerPair * batch * heads * (causal ? (seq * (seq + 1)) / 2 : seq * seq),
+    bytes: 4 * batch * seq * (wide.length * heads * headDim + perQuery * heads + 1),
   });
 }
 
-/** Elements of one [batch·seq, heads·headDim] tensor, and (query, key) pairs that may see each other. */
-export function sizes({ batch, seq, heads, headDim, causal }: AttentionSpec): { elements: number; pairs: number } {
-  const perHead = causal ? (seq * (seq + 1)) / 2 : seq * seq;
-  return { elements: batch * seq * heads * headDim, pairs: batch * heads * perHead };
+export function isVector({ headDim }: AttentionSpec): boolean {
+  return headDim % 4 === 0;
 }
+
+/** Registers of type V that hold one row of a head. */
+export function unitsOf(spec: AttentionSpec): number {
+  return isVector(spec) ? spec.headDim / 4 : spec.headDim;
+}
+
+/** Batch b and head h of a workgroup, its number `tile` along the sequence, and `base`, the unit where row 0 of b and h starts. */
+export const WHERE = `  let tile = group % p.tiles;
+  let h = group / p.tiles % p.heads;
+  let b = group / p.tiles / p.heads;
+  if (b >= p.batch) { return; }
+  let base = b * p.seq * p.row_units + h * p.units;
+  let entry = (b * p.heads + h) * p.seq;`;
 
 export function range(n: number): number[] {
   return Array.from({ length: n }, (_, i) => i);
 }
 
-export function each(n: number, line: (i: number) => string): string {
-  return range(n).map(line).join('\n');
-}
-
-/** Σ a_c·b_c over the components of `chunks` registers. */
-export function dot(chunks: number, a: (c: number) => string, b: (c: number) => string): string {
-  return `hsum(${range(chunks)
-    .map((c) => `${a(c)} * ${b(c)}`)
-    .join(' + ')})`;
-}
-
-export function maxOf(names: readonly string[]): string {
-  return names.reduce((a, b) => `max(${a}, ${b})`);
+/** One text per number below n, on lines of their own. */
+export function each(n: number, text: (i: number) => string): string {
+  return range(n).map(text).join('\n');
 }

@@ -9,7 +9,8 @@ import type { Shape } from '../graph/shape.ts';
 import { sizeOf } from '../graph/shape.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { Engine, HostArray } from '../engine.ts';
-import { fuse } from './fuse.ts';
+import { copy } from '../ops/copy.ts';
+import { fuse, type Step } from './fuse.ts';
 import { TracedGraph, type Results } from './graph.ts';
 import { lower, type Dispatch } from './lower.ts';
 import { separateOperands } from './operands.ts';
@@ -77,10 +78,7 @@ export class Program {
     outputs: Readonly<Record<string, Tensor>>,
     updates: Results['updates'],
   ): Promise<Program> {
-    const graph = new TracedGraph({ outputs: Object.values(outputs), updates });
-    mergeProducts(graph);
-    separateOperands(graph);
-    const steps = schedule(graph, fuse(graph, engine.traits.maxStorageBuffers));
+    const { graph, steps } = orderSteps({ outputs: Object.values(outputs), updates }, engine.traits.maxStorageBuffers);
     const plan = planMemory(graph, steps, ARENA_ALIGNMENT);
     const dispatches = steps.map((step, i) => lower(graph, step, plan.inPlace[i] ?? new Map(), engine.traits));
     const pipelines = await Promise.all(dispatches.map(({ kernel }) => engine.pipelines.get(kernel)));
@@ -194,6 +192,21 @@ export class Program {
     });
     this.#arenaVersion = this.#arena.version;
   }
+}
+
+/** Fused steps in order. Updates that need each other's old values are computed aside and copied in at the end. */
+function orderSteps(results: Results, maxBindings: number): { graph: TracedGraph; steps: Step[] } {
+  const attempt = (wanted: Results): { graph: TracedGraph; steps: Step[] | undefined } => {
+    const graph = new TracedGraph(wanted);
+    mergeProducts(graph);
+    separateOperands(graph);
+    return { graph, steps: schedule(graph, fuse(graph, maxBindings)) };
+  };
+  const direct = attempt(results);
+  if (direct.steps) return { ...direct, steps: direct.steps };
+  const aside = attempt({ ...results, updates: results.updates.map((u) => ({ ...u, value: copy(u.value) })) });
+  if (!aside.steps) throw new Error('the steps of a program wait for each other; fusion made a cycle');
+  return { ...aside, steps: aside.steps };
 }
 
 interface ProgramParts {

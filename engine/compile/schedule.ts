@@ -19,8 +19,11 @@ function overlap(a: Storage, b: Storage): boolean {
   return a.buffer === b.buffer && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
 }
 
-/** Steps in execution order: as recorded, as far as dependencies allow. */
-export function schedule(graph: TracedGraph, steps: readonly Step[]): Step[] {
+/**
+ * Steps in execution order: as recorded, as far as dependencies allow. Undefined where updates need each other's old values,
+ * so that none can be written in place first.
+ */
+export function schedule(graph: TracedGraph, steps: readonly Step[]): Step[] | undefined {
   const before = dependencies(graph, steps);
   const rank = new Map(steps.map((step) => [step, lastRank(graph, step)]));
   const waiting = [...steps].sort((a, b) => rank.get(a)! - rank.get(b)!);
@@ -28,7 +31,7 @@ export function schedule(graph: TracedGraph, steps: readonly Step[]): Step[] {
   const order: Step[] = [];
   while (waiting.length > 0) {
     const next = waiting.findIndex((step) => [...(before.get(step) ?? [])].every((s) => done.has(s)));
-    if (next === -1) throw new Error('schedule: the steps wait for each other; fusion made a cycle');
+    if (next === -1) return undefined;
     const [step] = waiting.splice(next, 1) as [Step];
     done.add(step);
     order.push(step);

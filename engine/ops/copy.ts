@@ -47,6 +47,12 @@ export function slice(x: Tensor, dimension: number, start: number, length: numbe
   return emit(copyOp, [x], attrs, shape, x.dtype);
 }
 
+/** The same values in memory of their own; unlike `identity`, never fused with anything. */
+export function copy(x: Tensor): Tensor {
+  const attrs = { shape: x.shape, inStrides: stridesOf(x.shape), inOffset: 0, from: x.dtype, to: x.dtype };
+  return emit(copyOp, [x], { ...attrs, back: (dy: Tensor) => dy }, x.shape, x.dtype);
+}
+
 /** The same values in another storage type. */
 export function cast(x: Tensor, dtype: DType): Tensor {
   if (x.dtype === dtype) return x;

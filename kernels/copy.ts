@@ -52,14 +52,7 @@ ${dimensions
       { name: 'x', dtype: from, role: 'in' },
       { name: 'out', dtype: to, role: 'out' },
     ],
-    params: u32Params({
-      units,
-      run,
-      offset: inOffset,
-      ...Object.fromEntries(
-        dimensions.flatMap((d, i) => [[`stride${i}`, d.stride], ...(i > 0 ? [[`size${i}`, d.size]] : [])]),
-      ),
-    }),
+    params: u32Params({ units, run, offset: inOffset, ...dimensionParams(dimensions) }),
     body,
     vector,
     vectorBindings: [...(contiguous ? ['x'] : []), ...(vector ? ['out'] : [])],
@@ -80,6 +73,16 @@ function merge({ shape, inStrides }: StridedCopySpec): Dimension[] {
     else merged.push({ size, stride });
   });
   return merged.length > 0 ? merged : [{ size: 1, stride: 1 }];
+}
+
+/** The stride of every dimension, and the size of every one but the first, which no index needs. */
+function dimensionParams(dimensions: readonly Dimension[]): Record<string, number> {
+  const params: Record<string, number> = {};
+  dimensions.forEach(({ size, stride }, d) => {
+    params[`stride${d}`] = stride;
+    if (d > 0) params[`size${d}`] = size;
+  });
+  return params;
 }
 
 /** Takes dimension d's coordinate off `rest`, which counts units, and adds its part of the input's index to `at`. */

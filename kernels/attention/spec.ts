@@ -73,7 +73,7 @@ export function finish(spec: AttentionSpec, parts: AttentionParts): Kernel {
   });
 }
 
-export function isVector({ headDim }: AttentionSpec): boolean {
+function isVector({ headDim }: AttentionSpec): boolean {
   return headDim % 4 === 0;
 }
 

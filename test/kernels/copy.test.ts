@@ -49,7 +49,7 @@ describe('stridedCopy', () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(dimension, { minLength: 1, maxLength: 5 }),
-        fc.infiniteStream(fc.nat(99)),
+        fc.array(fc.nat(99), { minLength: 5, maxLength: 5 }),
         dtype,
         dtype,
         async (dims, order, from, to) => {
@@ -59,10 +59,10 @@ describe('stridedCopy', () => {
           const view = dims.map((d, i) => ({
             size: d.size,
             stride: d.repeat && i % 2 ? 0 : strides[i]!,
-            key: order.next().value,
+            key: order[i]!,
           }));
           const inOffset = dims.reduce((sum, d, i) => sum + Math.min(d.start, d.extra) * strides[i]!, 0);
-          view.sort((a, b) => a.key! - b.key!);
+          view.sort((a, b) => a.key - b.key);
           await check({ shape: view.map((d) => d.size), inStrides: view.map((d) => d.stride), inOffset, from, to });
         },
       ),

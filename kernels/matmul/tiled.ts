@@ -65,7 +65,8 @@ function productLoop(a: Operand, b: Operand, t: number, { rows, cols, rowsEach }
       ${stage(b, 'k + 4u * depth', 'tile_col + 4u * at', (d) => `b_tile[(4u * depth + ${d}) * ${cols / 4}u + at]`, !b.kContiguous)}
     }
     workgroupBarrier();
-    for (var depth = 0u; depth < ${quads}u; depth++) {
+    let depths = min(${quads}u, (p.k${t} - k + 3u) / 4u);
+    for (var depth = 0u; depth < depths; depth++) {
       let b = mat4x4<f32>(${[0, 1, 2, 3].map((d) => `b_tile[(4u * depth + ${d}u) * ${cols / 4}u + x]`).join(', ')});
       for (var i = 0u; i < ${rowsEach}u; i++) { sums[i] += b * a_tile[(y + i * ${rows / rowsEach}u) * ${quads}u + depth]; }
     }

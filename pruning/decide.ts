@@ -68,18 +68,6 @@ export interface DecideOptions {
   readonly rankScope: Scope;
 }
 
-export const DECIDE_DEFAULTS: DecideOptions = {
-  headsRatio: 1 / 3,
-  headsScope: 'layerwise',
-  ffnRatio: 1 / 3,
-  ffnScope: 'global',
-  maskScore: 'abs',
-  allowEmptyLayers: false,
-  moduleRatio: 0.75,
-  rankRatio: 0.5,
-  rankScope: 'global',
-};
-
 /** Scores by layer and by module name, in the order of the model. */
 export interface Scores {
   readonly heads: readonly (readonly number[])[];

@@ -16,7 +16,7 @@ export interface AdapterDescription {
 }
 
 /** No adapter was found: nothing can run. */
-export class NoAdapterError extends UserError {
+class NoAdapterError extends UserError {
   constructor() {
     super(
       'No WebGPU adapter was found. Install a Vulkan driver: for a GPU its vendor driver, without one Mesa 25 or newer ' +

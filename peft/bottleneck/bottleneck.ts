@@ -8,6 +8,7 @@ import { matmul } from '../../engine/ops/matmul.ts';
 import type { Activation } from '../../models/config.ts';
 import { activation } from '../../models/encoder.ts';
 import type { Intervention } from '../../models/intervention.ts';
+import { factorNames } from '../config.ts';
 import type { PeftMethod, PeftModule, PeftRun } from '../module.ts';
 
 const DROPOUT_STREAM = 2000;
@@ -33,7 +34,7 @@ export class Bottleneck implements PeftMethod {
   }
 
   factors({ name }: PeftModule): { down: string; up: string } {
-    return { down: `${name}.adapter_down.weight`, up: `${name}.adapter_up.weight` };
+    return factorNames(name, 'bottleneck');
   }
 
   intervention(run: PeftRun): Intervention {

@@ -3,6 +3,7 @@ import { add, dropout, mul } from '../../engine/ops/elementwise.ts';
 import { maskColumns } from '../../engine/ops/mask.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
 import type { Intervention } from '../../models/intervention.ts';
+import { factorNames } from '../config.ts';
 import type { PeftMethod, PeftModule, PeftRun } from '../module.ts';
 
 /** Random streams of LoRA's dropouts start here; the model's own are below. */
@@ -22,7 +23,7 @@ export class Lora implements PeftMethod {
   }
 
   factors({ name }: PeftModule): { down: string; up: string } {
-    return { down: `${name}.lora_A.weight`, up: `${name}.lora_B.weight` };
+    return factorNames(name, 'lora');
   }
 
   intervention(run: PeftRun): Intervention {

@@ -4,7 +4,11 @@
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { DECIDE_DEFAULTS, decide, keepHighest, maskScores, randomScores, type Scores } from '../../pruning/decide.ts';
+import { decide, keepHighest, maskScores, randomScores, type Scores } from '../../pruning/decide.ts';
+import { settingsSchema } from '../../train/settings.ts';
+
+/** The settings a run starts from; they hold every option of a decision. */
+const DEFAULTS = settingsSchema.parse({});
 
 const scope = fc.constantFrom('layerwise' as const, 'global' as const);
 const ratio = fc.double({ min: 0, max: 0.999, noNaN: true });
@@ -140,7 +144,7 @@ describe('decide', () => {
     modules: { 'l.0.query': 0.1, 'l.0.value': 0.4, 'l.1.query': 0.3, 'l.1.value': 0.2 },
     ranks: { 'l.0.query': [9, 9], 'l.0.value': [3, 4], 'l.1.query': [1, 2], 'l.1.value': [9, 9] },
   };
-  const options = { ...DECIDE_DEFAULTS, ffnRatio: 0.5, moduleRatio: 0.5, rankRatio: 0.5 };
+  const options = { ...DEFAULTS, ffnRatio: 0.5, moduleRatio: 0.5, rankRatio: 0.5 };
 
   test('heads by layer, neurons, modules and ranks over the model; a module without ranks is gone', () => {
     expect(decide(scores, options)).toEqual({
@@ -175,14 +179,14 @@ describe('decide', () => {
       let state = 12345;
       return () => (state = (state * 16807) % 2147483647) / 2147483647;
     };
-    const random = (): ReturnType<typeof decide> => decide(randomScores(wide, uniform()), DECIDE_DEFAULTS);
+    const random = (): ReturnType<typeof decide> => decide(randomScores(wide, uniform()), DEFAULTS);
     const counts = ({ layers, modules }: ReturnType<typeof decide>): number[] => [
       ...layers.map((l) => l.heads.length),
       layers.reduce((sum, l) => sum + l.neurons.length, 0),
       Object.values(modules).flat().length,
     ];
     expect(random()).toEqual(random());
-    expect(counts(random())).toEqual(counts(decide(wide, DECIDE_DEFAULTS)));
-    expect(random()).not.toEqual(decide(wide, DECIDE_DEFAULTS));
+    expect(counts(random())).toEqual(counts(decide(wide, DEFAULTS)));
+    expect(random()).not.toEqual(decide(wide, DEFAULTS));
   });
 });

@@ -17,7 +17,7 @@ const ROOT = join(import.meta.dirname, '..');
 const OUT = join(ROOT, 'out', 'reproduce');
 
 /** The published setting: over 40 % of the blocks and over 75 % of the PEFT parameters go. */
-const PRUNING: Partial<Settings> = { headsRatio: 0.5, ffnRatio: 0.4, moduleRatio: 0.5, rankRatio: 0.5 };
+const PRUNING: Partial<Settings> = { headsRatio: 0.5, ffnRatio: 0.4 };
 
 const TASKS = ['sentiment', 'spam'] as const;
 

@@ -55,7 +55,10 @@ async function run(
   const entries: GPUBindGroupEntry[] = buffers.map((b, binding) => ({ binding, resource: { buffer: b.buffer } }));
   if (kernel.params.length > 0) {
     const packed = packParams(kernel.params);
-    const uniform = device.createBuffer({ size: packed.byteLength, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
+    const uniform = device.createBuffer({
+      size: packed.byteLength,
+      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+    });
     device.queue.writeBuffer(uniform, 0, packed);
     entries.push({ binding: buffers.length, resource: { buffer: uniform } });
   }
@@ -70,7 +73,10 @@ async function run(
   const reads = buffers
     .filter((b) => b.role !== 'in')
     .map((b) => {
-      const staging = device.createBuffer({ size: b.buffer.size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+      const staging = device.createBuffer({
+        size: b.buffer.size,
+        usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+      });
       encoder.copyBufferToBuffer(b.buffer, 0, staging, 0, b.buffer.size);
       return { ...b, staging };
     });

@@ -141,7 +141,7 @@ describe.each(['roberta', 'bert'])('%s', (family) => {
     const specs = { ...classifier.inputSpecs(BATCH, SEQ), labels: { shape: [BATCH], dtype: 'i32' } } as const;
     const masks = maskIntervention((name) => classifier.parameters.get(name).tensor);
     const program = await engine.compile('gradients', specs, (inputs) => {
-      const logits = classifier.logits(inputs as BatchInputs, { interventions: [masks] });
+      const logits = classifier.logits(inputs, { interventions: [masks] });
       const grads = gradients(
         crossEntropy(logits, inputs.labels),
         names.map((n) => classifier.parameters.get(n).tensor),

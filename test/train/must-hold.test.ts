@@ -133,7 +133,7 @@ async function logitsAndGradients(classifier: Classifier, options: ForwardOption
     labels: { shape: [batch.batch], dtype: 'i32' },
   } as const;
   const program = await engine.compile('gradients', specs, (inputs) => {
-    const scores = classifier.logits(inputs as BatchInputs, options);
+    const scores = classifier.logits(inputs, options);
     const grads = gradients(
       crossEntropy(scores, inputs.labels),
       names.map((n) => classifier.parameters.get(n).tensor),

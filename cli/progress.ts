@@ -38,26 +38,26 @@ export class Progress {
     this.#bar = undefined;
   }
 
-  #draw({ step, total, loss, tokensPerSecond }: StepReport): void {
-    this.#bar ??= this.#newBar(total);
+  #draw({ from, step, total, loss, tokensPerSecond }: StepReport): void {
+    this.#bar ??= this.#newBar(from, total);
     this.#bar.update(step, { loss: loss.toFixed(4), rate: Math.round(tokensPerSecond), memory: this.#memory() });
   }
 
-  #newBar(total: number): cliProgress.SingleBar {
+  #newBar(from: number, total: number): cliProgress.SingleBar {
     const format = `${this.#title} {bar} {value}/{total} · loss {loss} · {rate} tokens/s · {memory} · {eta_formatted} left`;
     const bar = new cliProgress.SingleBar(
       { format, barsize: 20, stream: this.#stream },
       cliProgress.Presets.shades_classic,
     );
-    bar.start(total, 0, { loss: '-', rate: '-', memory: this.#memory() });
+    bar.start(total, from, { loss: '-', rate: '-', memory: this.#memory() });
     return bar;
   }
 
-  #print({ step, total, loss, tokensPerSecond }: StepReport): void {
+  #print({ from, step, total, loss, tokensPerSecond }: StepReport): void {
     const seconds = (performance.now() - this.#started) / 1000;
     if (step < total && seconds - this.#lastLine < LINE_EVERY) return;
     this.#lastLine = seconds;
-    const left = Math.round((seconds / step) * (total - step));
+    const left = Math.round((seconds / (step - from)) * (total - step));
     const rate = `${Math.round(tokensPerSecond)} tokens/s`;
     this.#stream.write(
       `  step ${step}/${total}  loss ${loss.toFixed(4)}  ${rate}  ${this.#memory()}  ${left} s left\n`,

@@ -4,6 +4,8 @@ import { UserError } from '../engine/errors.ts';
 
 /** What a person watching wants to know, some times a second at most. */
 export interface StepReport {
+  /** Step the run began with; > 0 when it was resumed. */
+  readonly from: number;
   readonly step: number;
   readonly total: number;
   readonly loss: number;
@@ -69,7 +71,7 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<{ 
     const rate = (tokens - reportedTokens) / Math.max(1e-9, seconds - reportedSeconds);
     reportedTokens = tokens;
     reportedSeconds = seconds;
-    onReport?.({ step: next, total, loss: losses[losses.length - 1] as number, tokensPerSecond: rate });
+    onReport?.({ from, step: next, total, loss: losses[losses.length - 1] as number, tokensPerSecond: rate });
   };
   const save = async (next: number): Promise<void> => {
     await settle(next);

@@ -12,7 +12,7 @@ import { scoresOf } from '../../pruning/records.ts';
 import { SoftPlan } from '../../pruning/soft.ts';
 import { loadArtefact, saveArtefact } from '../../train/artefact.ts';
 import { factorCount, headCount, toClassifier, type Assembly } from '../../train/assembly.ts';
-import type { BatchInputs, Classifier, ForwardOptions } from '../../train/classifier.ts';
+import type { Classifier, ForwardOptions } from '../../train/classifier.ts';
 import { recordsOf } from '../../train/compare.ts';
 import { Batches } from '../../train/data/batches.ts';
 import { infer } from '../../train/evaluate.ts';

@@ -2,13 +2,13 @@
  * Room: train. What a task leaves on disk, and putting a model together from it: the original base checkpoint, plus a PEFT
  * folder with the surviving factors and the task head, plus `plan.json` where something was pruned, plus `labels.json`.
  */
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../engine/errors.ts';
 import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
-import { readJson, writeJson } from '../engine/io/files.ts';
+import { exists, readJson, writeJson } from '../engine/io/files.ts';
 import { openSafetensors } from '../engine/io/safetensors.ts';
 import { sameShape, showShape } from '../engine/graph/shape.ts';
 import { linearLayers, loadBaseModel, storedName, type BaseModel } from '../models/base-model.ts';
@@ -92,8 +92,7 @@ export async function loadArtefact(
 /** The plan in an adapter's folder, checked against the base; undefined where nothing was pruned. */
 export async function readPlanFor(dir: string, fingerprint: string, config: EncoderConfig): Promise<Plan | undefined> {
   const path = join(dir, 'plan.json');
-  const found = await stat(path).catch(() => undefined);
-  if (!found) return undefined;
+  if (!(await exists(path))) return undefined;
   const plan = await readPlan(path);
   assertPlanFits(plan, path, fingerprint, config);
   return plan;
@@ -155,8 +154,7 @@ async function readHead(
 
 async function readLabels(dir: string | undefined, config: EncoderConfig, outputs: number): Promise<readonly string[]> {
   const path = dir === undefined ? undefined : join(dir, 'labels.json');
-  const written =
-    path !== undefined && (await stat(path).catch(() => undefined)) ? await readJson(path, labelsSchema) : undefined;
+  const written = path !== undefined && (await exists(path)) ? await readJson(path, labelsSchema) : undefined;
   if (written && written.length !== outputs) {
     throw new UserError(`${path}: ${written.length} labels, but the head has ${outputs} outputs`);
   }

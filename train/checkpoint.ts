@@ -1,5 +1,4 @@
 /** Room: train. Training state on disk: variables and the step to go on with, in one safetensors file. */
-import { stat } from 'node:fs/promises';
 import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../engine/errors.ts';
 import { openSafetensors, writeSafetensors } from '../engine/io/safetensors.ts';
@@ -23,13 +22,6 @@ export async function saveCheckpoint(
     data: () => engine.read(variable),
   }));
   await writeSafetensors(path, entries, { step: String(step), identity: JSON.stringify(identity) });
-}
-
-export async function checkpointExists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 /**

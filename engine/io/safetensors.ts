@@ -8,7 +8,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../errors.ts';
-import { fileError, readJson, writeAtomically, type PendingFile } from './files.ts';
+import { exists, fileError, readJson, writeAtomically, type PendingFile } from './files.ts';
 import { bf16ToF32, f16ToF32, f32ToF16 } from './float16.ts';
 import {
   DTYPE_BYTES,
@@ -105,13 +105,6 @@ function conversion(dir: string): string {
     `import sys; from transformers import AutoConfig as C; import transformers as t; d = sys.argv[1]; ` +
     `getattr(t, C.from_pretrained(d).architectures[0]).from_pretrained(d).save_pretrained(d, safe_serialization=True)`;
   return `convert with: python -c "${code}" ${dir}`;
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 async function openShard(path: string): Promise<Shard> {

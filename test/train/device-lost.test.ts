@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { Engine } from '../../engine/engine.ts';
-import { checkpointExists } from '../../train/checkpoint.ts';
+import { exists } from '../../engine/io/files.ts';
 import { fineTune } from '../../train/stages.ts';
 import { tinyAssembly, tinyExamples, tinySettings } from './tiny.ts';
 
@@ -19,6 +19,6 @@ it('names the step and keeps the last checkpoint', async () => {
   };
   const lost = fineTune(engine, assembly, await tinyExamples(), settings, { checkpoint, onReport });
   await expect(lost).rejects.toThrow(/device was lost.* at step 2\d of 60\. The checkpoint of step \d+ is kept/);
-  expect(await checkpointExists(checkpoint.path)).toBe(true);
+  expect(await exists(checkpoint.path)).toBe(true);
   await rm(dir, { recursive: true });
 });

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Engine } from '../../engine/engine.ts';
-import { checkpointExists } from '../../train/checkpoint.ts';
+import { exists } from '../../engine/io/files.ts';
 import { InterruptedError, NonFiniteLossError } from '../../train/loop.ts';
 import { estimate, fineTune } from '../../train/stages.ts';
 import { tinyAssembly, tinyExamples, tinySettings } from './tiny.ts';
@@ -30,7 +30,7 @@ it('fine-tuning with dropout, interrupted and resumed, equals an uninterrupted r
   const checkpoint = { path: join(dir, 'a.safetensors'), every: 0, resume: true, identity: { run: 1 } };
   const stop = { signal: abort.signal, onReport: () => abort.abort(), checkpoint };
   await expect(fineTune(engine, assembly, examples, settings, stop)).rejects.toThrow(InterruptedError);
-  expect(await checkpointExists(checkpoint.path)).toBe(true);
+  expect(await exists(checkpoint.path)).toBe(true);
   const resumed = await fineTune(engine, assembly, examples, settings, { checkpoint });
   expect(resumed.result.loss).toEqual(whole.result.loss.slice(-resumed.result.loss.length));
   expect(resumed.result.loss.length).toBeLessThan(40);

@@ -6,7 +6,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Program } from '../../engine/compile/program.ts';
 import type { Engine } from '../../engine/engine.ts';
-import { writeJson } from '../../engine/io/files.ts';
+import { exists, writeJson } from '../../engine/io/files.ts';
 import { f32ToF16 } from '../../engine/io/float16.ts';
 import { writeSafetensors } from '../../engine/io/safetensors.ts';
 import { Parameters } from '../../engine/nn/parameters.ts';
@@ -18,7 +18,7 @@ import { parseConfig, type EncoderConfig } from '../../models/config.ts';
 import { encode, type ForwardContext } from '../../models/encoder.ts';
 import { initialSpec, maskedLanguageModel, mlmShapes } from '../../models/heads.ts';
 import { positionIds } from '../../models/positions.ts';
-import { checkpointExists, loadCheckpoint, saveCheckpoint, type RunIdentity } from '../checkpoint.ts';
+import { loadCheckpoint, saveCheckpoint, type RunIdentity } from '../checkpoint.ts';
 import { hostRandom, STREAM } from '../data/random.ts';
 import { LossHistory, SLOT_INPUT } from '../history.ts';
 import { runSteps, type StepReport } from '../loop.ts';
@@ -96,7 +96,7 @@ export class Pretraining {
     const path = join(dir, 'pretrain.checkpoint.safetensors');
     const identity: RunIdentity = { ...this.#options, blocks: blocks.length };
     const state = [...this.#parameters.groups.map((g) => g.flat), ...this.#optimizer.state];
-    const from = (await checkpointExists(path)) ? await loadCheckpoint(this.#engine, path, identity, state) : 0;
+    const from = (await exists(path)) ? await loadCheckpoint(this.#engine, path, identity, state) : 0;
     const batches = this.#batches(blocks, this.#options.seed);
     const program = await this.#compile(batches.capacity, true);
     const timing = await runSteps(

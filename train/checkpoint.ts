@@ -7,13 +7,20 @@ import type { Variable } from '../engine/variable.ts';
 /** Facts a checkpoint is only valid for; they must be equal on resuming. */
 export type RunIdentity = Readonly<Record<string, string | number | boolean>>;
 
-/** Writes variables under their position, with the step and the run's identity as metadata; atomic. */
+/** Losses of the steps a checkpoint has behind it, so that a resumed run's record is whole. */
+export interface PastLosses {
+  readonly loss: readonly number[];
+  readonly taskLoss: readonly number[];
+}
+
+/** Writes variables under their position, with the step, the run's identity and its losses as metadata; atomic. */
 export async function saveCheckpoint(
   engine: Engine,
   path: string,
   step: number,
   identity: RunIdentity,
   variables: readonly Variable[],
+  losses: PastLosses = { loss: [], taskLoss: [] },
 ): Promise<void> {
   const entries = variables.map((variable, i) => ({
     name: `${i}.${variable.name}`,
@@ -21,12 +28,16 @@ export async function saveCheckpoint(
     shape: variable.shape,
     data: () => engine.read(variable),
   }));
-  await writeSafetensors(path, entries, { step: String(step), identity: JSON.stringify(identity) });
+  await writeSafetensors(path, entries, {
+    step: String(step),
+    identity: JSON.stringify(identity),
+    losses: JSON.stringify(losses),
+  });
 }
 
 /**
  * Restores variables written by `saveCheckpoint`.
- * @returns the step to go on with
+ * @returns the step to go on with, and the losses up to there
  * @throws UserError naming the first option that differs from the run that wrote it, or a tensor that does not fit
  */
 export async function loadCheckpoint(
@@ -34,7 +45,7 @@ export async function loadCheckpoint(
   path: string,
   identity: RunIdentity,
   variables: readonly Variable[],
-): Promise<number> {
+): Promise<{ step: number; losses: PastLosses }> {
   const file = await openSafetensors(path);
   try {
     const written = JSON.parse(file.metadata.identity ?? '{}') as RunIdentity;
@@ -48,7 +59,7 @@ export async function loadCheckpoint(
     for (const [i, variable] of variables.entries()) {
       engine.write(variable, await file.readFloat32(`${i}.${variable.name}`, variable.shape));
     }
-    return Number(file.metadata.step);
+    return { step: Number(file.metadata.step), losses: JSON.parse(file.metadata.losses ?? '{}') as PastLosses };
   } finally {
     await file.close();
   }

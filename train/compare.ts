@@ -4,7 +4,9 @@
  */
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 import type { Engine } from '../engine/engine.ts';
+import { UserError } from '../engine/errors.ts';
 import { exists, readJson, writeJson } from '../engine/io/files.ts';
 import { fullLayers, loadBaseModel, randomBaseModel } from '../models/base-model.ts';
 import type { EncoderConfig } from '../models/config.ts';
@@ -92,7 +94,16 @@ export class Comparing {
     const settings = { ...this.#settings, seed };
     const folder = join(this.#out, methodId(method, settings.peft), `seed-${seed}`);
     const file = join(folder, 'run.json');
-    if (await exists(file)) return readJson(file, runSchema);
+    const identity = {
+      ...settings,
+      base: this.#foundation.fingerprint,
+      train: this.#data.train.length,
+      eval: this.#data.eval.length,
+    };
+    if (await exists(file)) {
+      await assertSameRun(join(folder, 'identity.json'), identity);
+      return readJson(file, runSchema);
+    }
     const title = `${this.#data.name} · ${methodLabel(method, settings.peft)} · seed ${seed}`;
     const prunes = method !== 'reference' && method !== 'random-init';
     const estimated = prunes ? await this.#estimate(settings, { ...(onStage && { onStage }), watch }) : undefined;
@@ -138,6 +149,7 @@ export class Comparing {
       ...(estimated && plan && { plan: planPicture(this.#foundation.config, estimated, plan) }),
     };
     base.free();
+    await writeJson(join(folder, 'identity.json'), identity);
     await writeJson(file, run);
     return run;
   }
@@ -232,6 +244,17 @@ function planPicture(config: EncoderConfig, { estimates }: EstimateOutcome, plan
       return { name, importance, kept: kept.size > 0, ranks };
     }),
   };
+}
+
+/** @throws UserError naming the first setting with which an earlier run in the same folder differs */
+async function assertSameRun(path: string, identity: Readonly<Record<string, unknown>>): Promise<void> {
+  const written = await readJson(path, z.record(z.string(), z.unknown()));
+  const differs = [...new Set([...Object.keys(written), ...Object.keys(identity)])].find(
+    (k) => written[k] !== identity[k],
+  );
+  if (differs === undefined) return;
+  const values = `${JSON.stringify(written[differs])}, now it is ${JSON.stringify(identity[differs])}`;
+  throw new UserError(`${path}: ${differs} was ${values}: use another --out, or the same settings`);
 }
 
 async function folderBytes(dir: string): Promise<number> {

@@ -3,7 +3,7 @@ import { copyFile, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
-import { writeJson } from '../engine/io/files.ts';
+import { exists, writeJson } from '../engine/io/files.ts';
 import {
   openSafetensors,
   writeSafetensors,
@@ -63,6 +63,11 @@ async function loadDense(modelDir: string, adapterDir: string): Promise<Dense> {
  * @throws UserError for adapters, whose non-linearity has no place in a linear layer
  */
 export async function mergeAdapter(modelDir: string, adapterDir: string, out: string, unmerge = false): Promise<void> {
+  if (unmerge && (await exists(join(adapterDir, 'plan.json')))) {
+    throw new UserError(
+      `${adapterDir}: a pruned result cannot be unmerged: what was cut is gone; use the original base`,
+    );
+  }
   const dense = await loadDense(modelDir, adapterDir);
   if (dense.adapter.peft.method !== 'lora') {
     throw new UserError(`${adapterDir}: bottleneck adapters cannot be merged: they are not linear; use export`);

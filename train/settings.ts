@@ -6,7 +6,8 @@ import { z } from 'zod';
 
 const count = z.int().positive();
 const whole = z.int().nonnegative();
-const ratio = z.number().min(0).lt(1);
+const IN_RATIO = 'expected a number in [0, 1)';
+const ratio = z.number().min(0, IN_RATIO).lt(1, IN_RATIO);
 const positive = z.number().positive();
 const amount = z.number().nonnegative();
 const scope = z.enum(['layerwise', 'global']);

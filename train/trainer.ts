@@ -116,7 +116,10 @@ export async function train(
   const taskLosses: number[] = [];
   try {
     const resuming = checkpoint?.resume === true && (await exists(checkpoint.path));
-    const from = resuming ? await loadCheckpoint(engine, checkpoint.path, checkpoint.identity, state) : 0;
+    const past = resuming ? await loadCheckpoint(engine, checkpoint.path, checkpoint.identity, state) : undefined;
+    const from = past?.step ?? 0;
+    losses.push(...(past?.losses.loss ?? []));
+    taskLosses.push(...(past?.losses.taskLoss ?? []));
     const enqueue = async (step: number): Promise<number> => {
       const batch = batches.at(Math.floor(step / batches.perEpoch), step % batches.perEpoch);
       const program = await programs.get(batch.batch, batch.seq);
@@ -141,7 +144,10 @@ export async function train(
       return values;
     };
     const save = (next: number): Promise<void> =>
-      saveCheckpoint(engine, checkpoint!.path, next, checkpoint!.identity, state);
+      saveCheckpoint(engine, checkpoint!.path, next, checkpoint!.identity, state, {
+        loss: losses,
+        taskLoss: taskLosses,
+      });
     const rates: number[] = [];
     const onReport = (report: StepReport): void => {
       rates.push(report.tokensPerSecond);

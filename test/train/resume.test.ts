@@ -32,8 +32,8 @@ it('fine-tuning with dropout, interrupted and resumed, equals an uninterrupted r
   await expect(fineTune(engine, assembly, examples, settings, stop)).rejects.toThrow(InterruptedError);
   expect(await exists(checkpoint.path)).toBe(true);
   const resumed = await fineTune(engine, assembly, examples, settings, { checkpoint });
-  expect(resumed.result.loss).toEqual(whole.result.loss.slice(-resumed.result.loss.length));
-  expect(resumed.result.loss.length).toBeLessThan(40);
+  expect(resumed.result.loss).toEqual(whole.result.loss);
+  expect(resumed.result.tokens).toBeLessThan(whole.result.tokens);
   for (const [name, values] of whole.assembly.values) expect(resumed.assembly.values.get(name), name).toEqual(values);
   const other = { ...checkpoint, identity: { run: 2 } };
   await expect(fineTune(engine, assembly, examples, settings, { checkpoint: other })).rejects.toThrow(

@@ -96,7 +96,7 @@ export class Pretraining {
     const path = join(dir, 'pretrain.checkpoint.safetensors');
     const identity: RunIdentity = { ...this.#options, blocks: blocks.length };
     const state = [...this.#parameters.groups.map((g) => g.flat), ...this.#optimizer.state];
-    const from = (await exists(path)) ? await loadCheckpoint(this.#engine, path, identity, state) : 0;
+    const from = (await exists(path)) ? (await loadCheckpoint(this.#engine, path, identity, state)).step : 0;
     const batches = this.#batches(blocks, this.#options.seed);
     const program = await this.#compile(batches.capacity, true);
     const timing = await runSteps(

@@ -106,7 +106,7 @@ export function encoderWeightShapes(config: EncoderConfig): Map<string, Shape> {
 
 /**
  * Loads the encoder of a Hugging Face folder, one tensor at a time.
- * @param extra further weights to keep on the device, e.g. a pooler, where the checkpoint has them
+ * @param extra further weights the task needs of the checkpoint, e.g. BERT's pooler
  * @throws UserError naming file and key for a missing weight or a wrong shape
  */
 export async function loadBaseModel(
@@ -120,7 +120,6 @@ export async function loadBaseModel(
     const weights = new Map<string, Variable>();
     for (const [name, shape] of [...encoderWeightShapes(config), ...extra]) {
       const key = storedName(file, name, config);
-      if (key === undefined && extra.has(name)) continue;
       weights.set(name, await loadWeight(engine, file, key ?? name, name, shape, weightType));
     }
     return new BaseModel(engine, config, weights, fullLayers(config));

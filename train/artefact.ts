@@ -74,12 +74,7 @@ export async function loadArtefact(
   const adapter = adapterDir === undefined ? undefined : await readAdapter(adapterDir);
   const plan = adapterDir === undefined ? undefined : await readPlanFor(adapterDir, fingerprint, config);
   const head = await readHead(modelDir, config, adapter, adapterDir);
-  const extra = poolerShapes(config);
-  const whole = await loadBaseModel(engine, modelDir, { weightType: weights, extra });
-  for (const name of extra.keys()) {
-    if (!whole.weights.has(name))
-      throw new UserError(`${modelDir}: tensor "${name}" is missing, which the classifier needs`);
-  }
+  const whole = await loadBaseModel(engine, modelDir, { weightType: weights, extra: poolerShapes(config) });
   const base = plan ? await pruneModel(engine, whole, keptLayers(plan)) : whole;
   if (!adapter) return { base, method: undefined, peft: headOnly(config), fingerprint, ...head };
   checkModules(adapter.modules, base, adapterDir as string, adapter.config.method === 'lora');

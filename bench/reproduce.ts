@@ -1,36 +1,31 @@
 /**
  * Room: bench. `npm run reproduce`: both tasks, every method, three seeds; writes RESULTS.md and its page. What is already there
- * from an interrupted run is kept. The settings were chosen on the validation splits.
+ * from an interrupted run is kept. Its settings are in `bench/*.yaml`.
  */
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { withEngine } from '../cli/context.ts';
+import { readSettings } from '../cli/options.ts';
 import { UserError } from '../engine/errors.ts';
 import { writeFileAtomic } from '../engine/io/files.ts';
 import { METHODS } from '../train/compare.ts';
 import { compareTasks } from '../train/comparison.ts';
 import { markdownTable } from '../train/report/markdown.ts';
 import { writeReport } from '../train/report/write.ts';
-import { settingsSchema, type Settings } from '../train/settings.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const OUT = join(ROOT, 'out', 'reproduce');
 
-/** The published setting: over 40 % of the blocks and over 75 % of the PEFT parameters go. */
-const PRUNING: Partial<Settings> = { headsRatio: 0.5, ffnRatio: 0.4 };
-
 const TASKS = ['sentiment', 'spam'] as const;
 
-const SETTINGS: Record<(typeof TASKS)[number], Partial<Settings>> = {
-  sentiment: { ...PRUNING, epochs: 5, batchSize: 32, lr: 2e-3, estimateSteps: 64 },
-  spam: { ...PRUNING, epochs: 2, batchSize: 32, lr: 2e-3, estimateSteps: 64 },
-};
-
 async function reproduce(): Promise<void> {
+  const tasks = await Promise.all(
+    TASKS.map(async (task) => ({ request: { task }, settings: await readSettings({ config: `bench/${task}.yaml` }) })),
+  );
   const comparison = await withEngine(({ engine, progress, watch }) =>
     compareTasks(engine, {
       modelDir: 'checkpoints/light-roberta',
-      tasks: TASKS.map((task) => ({ request: { task }, settings: settingsSchema.parse(SETTINGS[task]) })),
+      tasks,
       methods: METHODS,
       seeds: [0, 1, 2],
       out: OUT,

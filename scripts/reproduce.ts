@@ -1,5 +1,5 @@
 /**
- * Room: bench. `npm run reproduce`: both tasks, every method, three seeds; writes RESULTS.md and its page. What is already there
+ * Room: scripts. `npm run reproduce`: both tasks, every method, three seeds; writes RESULTS.md and its page. What is already there
  * from an interrupted run is kept. Its settings are in `bench/*.yaml`.
  */
 import { copyFile } from 'node:fs/promises';

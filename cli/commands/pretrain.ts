@@ -6,7 +6,7 @@ import { loadTokenizer } from '../../models/tokenizer.ts';
 import { trainBpe, writeTokenizer } from '../../train/pretrain/bpe.ts';
 import { modelCard } from '../../train/pretrain/card.ts';
 import { loadCorpus } from '../../train/pretrain/corpora.ts';
-import { mlmVocabulary, packBlocks } from '../../train/pretrain/mlm.ts';
+import { mlmVocabulary, packBlocks, repeatBlocks } from '../../train/pretrain/mlm.ts';
 import { Pretraining } from '../../train/pretrain/pretrain.ts';
 import { print, withEngine } from '../context.ts';
 import { parseNumber } from '../options.ts';
@@ -64,7 +64,8 @@ async function runPretrain({ out, json, vocabSize, ...options }: PretrainFlags):
     );
   }
   const tokenizer = await loadTokenizer(out);
-  const blocks = packBlocks(training, tokenizer, options.maxLength);
+  const repeats = new Map(corpus.sources.map((source) => [source.name, source.repeats]));
+  const blocks = repeatBlocks(packBlocks(training, tokenizer, options.maxLength), repeats);
   const heldOut = packBlocks(
     corpus.documents.filter((d) => d.heldOut),
     tokenizer,

@@ -12,7 +12,7 @@ export function modelCard(
   const flags = Object.entries(options).map(([key, value]) => `${flag(key)} ${value}`);
   const rows = sources.map(
     (s) =>
-      `| ${s.description} | ${s.licence} | ${s.documents.toLocaleString('en')} | ${s.words.toLocaleString('en')} |`,
+      `| ${s.description} | ${s.licence} | ${s.documents.toLocaleString('en')} | ${s.words.toLocaleString('en')} | ${s.repeats} |`,
   );
   return `---
 language: en
@@ -25,7 +25,8 @@ pipeline_tag: fill-mask
 
 A small RoBERTa (${options.layers} layers, hidden size ${options.hiddenSize}, ${options.heads} heads, ${options.neurons} FFN neurons, vocabulary ${options.vocabSize}, uncased
 byte-level BPE, at most ${options.maxLength} tokens), pretrained from nothing by masked language modelling with this repository's own WebGPU
-engine. Weights are f16. It is a foundation for experiments with PEFT and pruning, not a model for use.
+engine. Weights are f16. Its word embeddings began as vectors that factorise which tokens occur near which in the training text
+(positive pointwise mutual information), its output bias as the log of their frequency. It is a foundation for experiments with PEFT and pruning, not a model for use.
 
 | | |
 |---|---|
@@ -38,8 +39,8 @@ engine. Weights are f16. It is a foundation for experiments with PEFT and prunin
 No validation or test text of the built-in tasks, nor anything close to it, is among the training text; one document in fifty is
 held out.
 
-| source | licence | documents | words |
-|---|---|---|---|
+| source | licence | documents | words | visits per epoch |
+|---|---|---|---|---|
 ${rows.join('\n')}
 
 ## How to make it again

@@ -25,6 +25,8 @@ export interface CorpusSource {
   readonly words: number;
   /** Documents left out because they repeat a validation or test text. */
   readonly excluded: number;
+  /** How often an epoch visits its documents. */
+  readonly repeats: number;
 }
 
 export interface Corpus {
@@ -36,8 +38,13 @@ interface Source {
   readonly name: string;
   readonly description: string;
   readonly licence: string;
+  /** 1 where absent. */
+  readonly repeats?: number;
   readonly texts: () => Promise<string[]>;
 }
+
+/** The sentences of a task are few; an epoch visits them more often than the rest. */
+const TASK_REPEATS: Readonly<Record<string, number>> = { sentiment: 8 };
 
 /** One document in this many is held out. */
 const HELD_OUT_EVERY = 50;
@@ -52,12 +59,13 @@ export async function loadCorpus(): Promise<Corpus> {
   const detector = new OverlapDetector(evaluation.map((example) => example.text));
   const documents: CorpusDocument[] = [];
   const sources: CorpusSource[] = [];
-  for (const { name, description, licence, texts } of [...PACKAGES, ...tasks.map(taskSource)]) {
+  for (const { name, description, licence, repeats = 1, texts } of [...PACKAGES, ...tasks.map(taskSource)]) {
     const all = (await texts()).filter((text) => text !== '');
     const kept = all.filter((text) => !detector.overlaps(text));
     for (const text of kept) documents.push({ source: name, text, heldOut: isHeldOut(text) });
     const words = kept.reduce((sum, text) => sum + text.split(' ').length, 0);
-    sources.push({ name, description, licence, documents: kept.length, words, excluded: all.length - kept.length });
+    const excluded = all.length - kept.length;
+    sources.push({ name, description, licence, documents: kept.length, words, excluded, repeats });
   }
   return { documents, sources };
 }
@@ -100,6 +108,7 @@ function taskSource(task: TaskData): Source {
     name: task.name,
     description: `${task.source}: training split, without labels`,
     licence: task.licence,
+    repeats: TASK_REPEATS[task.name] ?? 1,
     texts: () => Promise.resolve(task.train.map((example) => example.text)),
   };
 }

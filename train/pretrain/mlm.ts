@@ -102,6 +102,11 @@ export function packBlocks(documents: Iterable<CorpusDocument>, tokenizer: TextT
   return blocks;
 }
 
+/** Lists every block as often as an epoch is to visit its source. @param repeats 1 for sources it does not name */
+export function repeatBlocks(blocks: readonly Block[], repeats: ReadonlyMap<string, number>): Block[] {
+  return blocks.flatMap((block) => Array<Block>(repeats.get(block.source) ?? 1).fill(block));
+}
+
 /** Splits after closing punctuation where a space and an upper-case letter, digit or opening mark follow. */
 export function sentences(text: string): string[] {
   return text.split(/(?<=[.?!]["')\]]*) (?=["'([]?[\p{Lu}\p{N}])/u);

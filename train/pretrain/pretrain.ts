@@ -23,6 +23,7 @@ import { hostRandom, STREAM } from '../data/random.ts';
 import { LossHistory, SLOT_INPUT } from '../history.ts';
 import { runSteps, type StepReport } from '../loop.ts';
 import { MlmBatches, type Block, type MlmBatch, type MlmVocabulary } from './mlm.ts';
+import { tokenLogits, wordVectors } from './word-vectors.ts';
 
 export interface PretrainOptions {
   readonly hiddenSize: number;
@@ -52,6 +53,9 @@ export interface PretrainResult {
 }
 
 const READ_EVERY = 20;
+
+/** Standard deviation of the word embeddings to begin with: more than that of the positions (0.02), so that words tell. */
+const WORD_SCALE = 0.05;
 
 /** Rows of the held-out text that are scored, at most. */
 const HELD_OUT_BATCHES = 40;
@@ -96,7 +100,9 @@ export class Pretraining {
     const path = join(dir, 'pretrain.checkpoint.safetensors');
     const identity: RunIdentity = { ...this.#options, blocks: blocks.length };
     const state = [...this.#parameters.groups.map((g) => g.flat), ...this.#optimizer.state];
-    const from = (await exists(path)) ? (await loadCheckpoint(this.#engine, path, identity, state)).step : 0;
+    let from = 0;
+    if (await exists(path)) from = (await loadCheckpoint(this.#engine, path, identity, state)).step;
+    else this.#startFrom(blocks);
     const batches = this.#batches(blocks, this.#options.seed);
     const program = await this.#compile(batches.capacity, true);
     const timing = await runSteps(
@@ -122,6 +128,20 @@ export class Pretraining {
       heldOutLoss,
       heldOutPerplexity: Math.exp(heldOutLoss),
     };
+  }
+
+  /** Words start from what occurs near them, and the output's bias from how often they occur; the rest stays random. */
+  #startFrom(blocks: readonly Block[]): void {
+    const { size: vocabSize, special: ignored } = this.#vocabulary;
+    const { hiddenSize: dimensions, seed } = this.#options;
+    const random = hostRandom(seed, STREAM.wordVectors);
+    const vectors = wordVectors(blocks, { vocabSize, dimensions, ignored }, random);
+    const words = this.#parameters.get('roberta.embeddings.word_embeddings.weight');
+    this.#engine.write(
+      words,
+      vectors.map((x) => x * WORD_SCALE),
+    );
+    this.#engine.write(this.#parameters.get('lm_head.bias'), tokenLogits(blocks, vocabSize));
   }
 
   #batches(blocks: readonly Block[], seed: number): MlmBatches {

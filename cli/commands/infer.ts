@@ -6,46 +6,59 @@ import { loadArtefact } from '../../train/artefact.ts';
 import { loadData, loadRows } from '../../train/data/source.ts';
 import { evaluate } from '../../train/stages.ts';
 import { print, withEngine } from '../context.ts';
-import { addDataFlags, requestOf, type DataFlags } from '../data-flags.ts';
 import { addSettings, readSettings } from '../options.ts';
 
-const SETTINGS = ['maxLength', 'weights', 'evalSplit'] as const;
-
-export function addEval(program: Command): void {
-  const command = addDataFlags(program.command('eval').description('accuracy, F1 and loss on labelled data'));
-  addSettings(command.option('--adapter <dir>', 'PEFT folder, pruned or not'), SETTINGS).action(runEval);
+interface InferFlags extends Record<string, unknown> {
+  readonly model: string;
+  readonly adapter?: string;
 }
 
-async function runEval(flags: DataFlags & { readonly adapter?: string }): Promise<void> {
+interface EvalFlags extends InferFlags {
+  readonly task?: string;
+  readonly data?: string;
+  readonly json?: boolean;
+}
+
+interface PredictFlags extends InferFlags {
+  readonly data: string;
+  readonly out: string;
+}
+
+function addModelFlags(command: Command): Command {
+  return command
+    .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')
+    .option('--adapter <dir>', 'PEFT folder, pruned or not');
+}
+
+export function addEval(program: Command): void {
+  const command = addModelFlags(program.command('eval').description('accuracy, F1 and loss on labelled data'))
+    .option('--task <name>', 'built-in task: sentiment or spam')
+    .option('--eval, --data <file>', 'labelled examples: JSONL, CSV or TSV')
+    .option('--json', 'print the result as JSON');
+  addSettings(command, ['maxLength', 'weights', 'evalSplit']).action(runEval);
+}
+
+async function runEval({ model: dir, adapter, task, data: file, json, ...flags }: EvalFlags): Promise<void> {
   const settings = await readSettings(flags);
+  const request = task === undefined ? { ...(file !== undefined && { eval: file }) } : { task };
+  if (task !== undefined && file !== undefined) throw new UserError('--task and --data: give one of them');
   const result = await withEngine(async ({ engine }) => {
-    const model = await loadArtefact(engine, flags.model, flags.adapter, settings);
-    const data = await loadData(requestOf(flags), flags.model, model.base.config, settings, model.labels);
-    if (data.eval.length === 0) throw new UserError('--eval: missing, there is no data to evaluate on');
+    const model = await loadArtefact(engine, dir, adapter, settings);
+    const data = await loadData(request, dir, model.base.config, settings, model.labels);
     const { metrics, inference } = await evaluate(engine, model, data.eval, settings);
     return { ...metrics, examplesPerSecond: inference.examples / inference.seconds, peakBytes: inference.peakBytes };
   });
   const percent = (value: number): string => `${(100 * value).toFixed(2)} %`;
   const scores = `Accuracy ${percent(result.accuracy)}, F1 ${percent(result.f1)}, loss ${result.loss.toFixed(4)}`;
-  print(flags.json, result, `${scores}\n${result.count} examples, ${Math.round(result.examplesPerSecond)} per second`);
-}
-
-interface PredictFlags extends Record<string, unknown> {
-  readonly model: string;
-  readonly adapter?: string;
-  readonly data: string;
-  readonly out: string;
+  print(json, result, `${scores}\n${result.count} examples, ${Math.round(result.examplesPerSecond)} per second`);
 }
 
 export function addPredict(program: Command): void {
-  const command = program
-    .command('predict')
-    .description('write one line {"logits":[…]} per example, in input order')
-    .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')
-    .option('--adapter <dir>', 'PEFT folder, pruned or not')
+  const described = program.command('predict').description('write one line {"logits":[…]} per example, in input order');
+  const command = addModelFlags(described)
     .requiredOption('--data <file>', 'examples: JSONL, CSV or TSV; labels are not needed')
     .requiredOption('--out <file>', 'JSONL file to write');
-  addSettings(command, SETTINGS).action(runPredict);
+  addSettings(command, ['maxLength', 'weights']).action(runPredict);
 }
 
 async function runPredict(flags: PredictFlags): Promise<void> {

@@ -58,5 +58,5 @@ it('runs the three stages on the sentiment task, compares, and predicts with wha
     .map((line) => JSON.parse(line) as { logits: number[] });
   expect(lines.map((line) => line.logits.length)).toEqual([2, 2]);
   expect(lines.flatMap((line) => line.logits).every(Number.isFinite)).toBe(true);
-  expect(await runCommand(['eval', '--model', MODEL, '--adapter', adapter, '--eval', data])).toBe(0);
+  expect(await runCommand(['eval', '--model', MODEL, '--adapter', adapter, '--data', data])).toBe(0);
 });

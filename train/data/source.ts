@@ -54,7 +54,7 @@ export async function loadData(
     };
   }
   if (request.train === undefined && request.eval === undefined) {
-    throw new UserError('No data: give --task NAME, or --train FILE (and --eval FILE)');
+    throw new UserError('No data: give --task NAME, or a file (--train and --eval; --data of `eval`)');
   }
   const train = request.train === undefined ? undefined : await readExamples(request.train, { needLabel: true });
   const test = request.eval === undefined ? undefined : await readExamples(request.eval, { needLabel: true });

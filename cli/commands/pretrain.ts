@@ -34,14 +34,16 @@ const TOKENIZER = { minFrequency: 2, maxTokenLength: 24 };
 
 type PretrainFlags = { readonly [K in keyof typeof NUMBERS]: number } & {
   readonly out: string;
+  readonly resume?: boolean;
   readonly json?: boolean;
 };
 
 export function addPretrain(program: Command): void {
   const command = program
     .command('pretrain')
-    .description('masked-language-model pretraining of a small RoBERTa; goes on from its checkpoint in --out')
+    .description('masked-language-model pretraining of a small RoBERTa')
     .requiredOption('--out <dir>', 'Hugging Face folder to write; a tokenizer already there is used')
+    .option('--resume', 'go on from the checkpoint in --out')
     .option('--json', 'print the result as JSON');
   for (const [key, [fallback, description]] of Object.entries(NUMBERS)) {
     const flag = `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
@@ -50,7 +52,7 @@ export function addPretrain(program: Command): void {
   command.action(runPretrain);
 }
 
-async function runPretrain({ out, json, vocabSize, ...options }: PretrainFlags): Promise<void> {
+async function runPretrain({ out, json, resume = false, vocabSize, ...options }: PretrainFlags): Promise<void> {
   const corpus = await loadCorpus();
   const training = corpus.documents.filter((d) => !d.heldOut);
   if (!(await exists(join(out, 'tokenizer.json')))) {
@@ -74,7 +76,7 @@ async function runPretrain({ out, json, vocabSize, ...options }: PretrainFlags):
   const result = await withEngine(async ({ engine, progress, watch: { signal, onReport } }) => {
     progress.stage(`pretraining on ${blocks.length} blocks`);
     const pretraining = new Pretraining(engine, mlmVocabulary(tokenizer), options);
-    const watch = { ...(signal && { signal }), ...(onReport && { onReport }) };
+    const watch = { resume, ...(signal && { signal }), ...(onReport && { onReport }) };
     return { ...(await pretraining.run(out, blocks, heldOut, watch)), adapter: engine.adapter.device };
   });
   await writeJson(join(out, 'pretrain.json'), { options: { vocabSize, ...options }, ...result });

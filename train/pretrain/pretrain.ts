@@ -86,14 +86,14 @@ export class Pretraining {
   }
 
   /**
-   * Trains, resuming from `dir`'s checkpoint where there is one, and writes the model into `dir`.
+   * Trains, with `resume` from `dir`'s checkpoint on where there is one, and writes the model into `dir`.
    * @throws UserError when the checkpoint is of other options; InterruptedError after saving, on abort
    */
   async run(
     dir: string,
     blocks: readonly Block[],
     heldOut: readonly Block[],
-    watch: { signal?: AbortSignal; onReport?: (report: StepReport) => void } = {},
+    { resume, ...watch }: { resume: boolean; signal?: AbortSignal; onReport?: (report: StepReport) => void },
   ): Promise<PretrainResult> {
     const { steps, batchSize, maxLength, saveEvery } = this.#options;
     await mkdir(dir, { recursive: true });
@@ -101,7 +101,7 @@ export class Pretraining {
     const identity: RunIdentity = { ...this.#options, blocks: blocks.length };
     const state = [...this.#parameters.groups.map((g) => g.flat), ...this.#optimizer.state];
     let from = 0;
-    if (await exists(path)) from = (await loadCheckpoint(this.#engine, path, identity, state)).step;
+    if (resume && (await exists(path))) from = (await loadCheckpoint(this.#engine, path, identity, state)).step;
     else this.#startFrom(blocks);
     const batches = this.#batches(blocks, this.#options.seed);
     const program = await this.#compile(batches.capacity, true);

@@ -23,7 +23,7 @@ export function panelBytes({ maxRows, groups }: PanelTile, size: number): number
 }
 
 /** Depths of a panel. Each is text of its own; a deeper one costs less per step and more to compile. */
-const DEPTHS = [64, 48, 32, 16];
+const DEPTHS = [128, 96, 64, 32, 8];
 
 /** What beginning a panel costs, in steps of k. */
 const OVERHEAD = 16;

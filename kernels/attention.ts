@@ -15,7 +15,7 @@ export type { AttentionSpec } from './attention/spec.ts';
  * o like q and lse f32 [batch, heads, seq]. A query that sees no key gives o = 0 and lse = 0.
  */
 export function attentionForward(spec: AttentionSpec, traits: DeviceTraits): Kernel {
-  return usesBroadcast(traits) ? forwardByBroadcast(spec, traits.subgroupSize) : forwardByRows(spec);
+  return usesBroadcast(traits) ? forwardByBroadcast(spec, traits) : forwardByRows(spec);
 }
 
 /**
@@ -24,7 +24,7 @@ export function attentionForward(spec: AttentionSpec, traits: DeviceTraits): Ker
  * like lse.
  */
 export function attentionBackwardQ(spec: AttentionSpec, traits: DeviceTraits): Kernel {
-  return usesBroadcast(traits) ? backwardQByBroadcast(spec, traits.subgroupSize) : backwardQByRows(spec);
+  return usesBroadcast(traits) ? backwardQByBroadcast(spec, traits) : backwardQByRows(spec);
 }
 
 /**
@@ -32,7 +32,7 @@ export function attentionBackwardQ(spec: AttentionSpec, traits: DeviceTraits): K
  * then dk and dv like k.
  */
 export function attentionBackwardKV(spec: AttentionSpec, traits: DeviceTraits): Kernel {
-  return usesBroadcast(traits) ? backwardKVByBroadcast(spec, traits.subgroupSize) : backwardKVByRows(spec);
+  return usesBroadcast(traits) ? backwardKVByBroadcast(spec, traits) : backwardKVByRows(spec);
 }
 
 function usesBroadcast({ software, subgroupSize }: DeviceTraits): boolean {

@@ -7,6 +7,7 @@ import { fragmentBytes, fragmentFlops, hostFragment } from './fragment-host.ts';
 import type { Fragment } from './fragment.ts';
 import { BYTES, spread, type Binding, type DeviceTraits, type Kernel } from './kernel.ts';
 import { broadcastSkeleton, type BroadcastTile } from './matmul/broadcast.ts';
+import { panelBytes, panelSkeleton, type PanelTile } from './matmul/panel.ts';
 import type { MatmulSpec, MatmulTerm, Skeleton } from './matmul/spec.ts';
 import { tiledSkeleton, workgroupBytes, type WorkgroupTile } from './matmul/tiled.ts';
 
@@ -43,7 +44,10 @@ export function matmul(spec: MatmulSpec, traits: DeviceTraits): Kernel {
     vectorBindings: [...skeleton.vectorBindings, ...hosted.vectorBindings],
     body: `${hosted.wgsl}\n${skeleton.wgsl}`,
     bindings: [...terms.flatMap(operandBindings), ...hosted.bindings],
-    params: [...u32Params({ m, n, ...depths, tiles_m: tiles[0], tiles_n: tiles[1] }), ...hosted.params],
+    params: [
+      ...u32Params({ m, n, ...depths, tiles_m: tiles[0], tiles_n: tiles[1], ...skeleton.params }),
+      ...hosted.params,
+    ],
     workgroups: spread(tiles[0] * tiles[1]),
     flops: 2 * m * n * depth + fragmentFlops(epilogue, m * n),
     bytes: operandBytes(spec) + fragmentBytes(epilogue, m * n, 'store'),
@@ -63,6 +67,10 @@ function operandBytes({ m, n, terms }: MatmulSpec): number {
 
 function chooseSkeleton(spec: MatmulSpec, traits: DeviceTraits, vector: boolean): Skeleton {
   const size = traits.subgroupSize;
+  if (traits.software && size >= 4 && spec.m >= PANEL_ROWS && spec.n > 16) {
+    const tile = panelTile(spec, traits);
+    return panelSkeleton(spec, tile, panelRows(spec, tile, size), size, vector);
+  }
   if (traits.software && size >= 4) return broadcastSkeleton(spec, broadcastTile(spec, size), size, vector);
   return tiledSkeleton(spec, workgroupTile(spec, traits), vector);
 }
@@ -77,6 +85,21 @@ function broadcastTile({ m, n }: MatmulSpec, size: number): BroadcastTile {
   }
   const fits = (rows: number) => m > rows / 2 && (m / rows) * (n / (4 * size)) >= ENOUGH_WORKGROUPS;
   return { lanes: 'n', rows: [32, 16].find(fits) ?? 8 };
+}
+
+/** From how many rows of C on a panel of B is used often enough. */
+const PANEL_ROWS = 64;
+
+function panelTile({ n }: MatmulSpec, { subgroupSize: size, workgroupMemory }: DeviceTraits): PanelTile {
+  const groups = size < 16 && n > 4 * size ? 2 : 1;
+  return { groups, maxRows: Math.min(128, Math.floor(workgroupMemory / panelBytes({ groups, maxRows: 1 }, size))) };
+}
+
+/** Rows of C per workgroup: as many as there may be, but alike, and for enough workgroups. */
+function panelRows({ m, n }: MatmulSpec, { groups, maxRows }: PanelTile, size: number): number {
+  const across = Math.ceil(n / (4 * size * groups));
+  const tiles = Math.max(Math.ceil(m / maxRows), Math.min(Math.ceil(ENOUGH_WORKGROUPS / across), Math.floor(m / 32)));
+  return Math.ceil(m / tiles);
 }
 
 function workgroupTile({ m, n }: MatmulSpec, { workgroupMemory }: DeviceTraits): WorkgroupTile {

@@ -1,42 +1,45 @@
 /**
- * Room: kernels/attention. Attention for CPU rasterisers, where a load costs ten multiply-adds and workgroup memory more: a
- * workgroup is one subgroup, a row is loaded once for all its lanes, and every sum stays in registers (see tile.ts).
+ * Room: kernels/attention. Attention for CPU rasterisers, where loads cost more than arithmetic: a workgroup is one subgroup,
+ * its lanes hold panels of keys and values (queries and gradients for dk and dv), and rows walk past them (see panel.ts).
  */
-import type { Kernel } from '../kernel.ts';
+import type { DeviceTraits, Kernel } from '../kernel.ts';
+import { across, along, head, mix, ownUnits, perGroup, rowSums, scores, walk, walkFor, type Walk } from './panel.ts';
 import { each, finish, LEAST, LN2, LOG2E, range, type AttentionSpec } from './spec.ts';
-import { clear, fromOwners, head, mix, OTHER, scores, store, tileFor, type Tile } from './tile.ts';
+
+/** Scores below are of keys not seen. */
+const UNSEEN = '-1e29';
 
 /** See `attentionForward`. */
-export function forwardByBroadcast(spec: AttentionSpec, subgroupSize: number): Kernel {
-  const tile = tileFor(spec, 1, subgroupSize);
-  const { lanes, rows, chunks } = tile;
-  const softmax = (i: number) => `{
-let score = select(${LEAST}, s_${i} * (p.scale * ${LOG2E}), ${seesKey(spec, i)});
-let peak = max(most_${i}, subgroupMax(score));
-let shrink = exp2(most_${i} - peak);
-most_${i} = peak;
-s_${i} = select(0.0, exp2(score - peak), score > ${LEAST});
-total_${i} = total_${i} * shrink + s_${i};
-${range(chunks)
-  .map((c) => `o_${i}_${c} *= shrink;`)
-  .join(' ')}
-}`;
-  const lse = `let total = subgroupAdd(totals[i]);
-if (lane == 0u) { lse[entry + first + i] = select(0.0, (mosts[i] + log2(total)) * ${LN2}, total > 0.0); }`;
-  const body = `${head(tile)}
+export function forwardByBroadcast(spec: AttentionSpec, { subgroupSize, workgroupMemory }: DeviceTraits): Kernel {
+  const tile = walkFor(spec, { panel: 4096, sums: 1, state: 8 }, subgroupSize, workgroupMemory);
+  const { lanes, groups, maxRows } = tile;
+  const o = rowSums(tile, 'o');
+  const body = `${o.declaration}
+// Per row and lane: the highest score, which all lanes share, and the lane's part of the sum.
+var<workgroup> states: array<vec2<f32>, ${maxRows * lanes}>;
+${head(tile)}
 ${endOfKeys(spec, tile)}
-${clear(tile, 'o')}
-${each(rows, (i) => `var most_${i} = ${LEAST}; var total_${i} = 0.0;`)}
-for (var start = 0u; start < end; start += ${lanes}u) {
-${OTHER}
-let seen = other < end && mask[b * p.seq + near] != 0;
-${scores(tile, [{ name: 's', left: 'q', right: 'k' }])}
-${each(rows, softmax)}
-${mix(tile, [{ name: 'o', weights: 's', other: 'v' }])}
+for (var start = 0u; start < end; start += ${tile.keys}u) {
+${across(tile, 'keys', 'k')}
+${along(tile, 'values', 'v')}
+${perGroup(tile, 'bias', `select(${LEAST}, 0.0, other < end && mask[b * p.seq + near] != 0)`)}
+${walk(`${ownUnits(tile, 'q')}
+${scores(tile, 's', 'q', 'keys')}
+${each(groups, (g) => `s_${g} = ${ifBefore(spec, tile, g, LEAST, `s_${g} * (p.scale * ${LOG2E}) + bias[${g}]`)};`)}
+let state = states[i * ${lanes}u + lane];
+let most = select(state.x, ${LEAST}, start == 0u);
+let peak = max(most, subgroupMax(${fold(groups, 's', (a, b) => `max(${a}, ${b})`)}));
+let shrink = exp2(most - peak);
+${each(groups, (g) => `s_${g} = select(0.0, exp2(s_${g} - peak), s_${g} > ${UNSEEN});`)}
+states[i * ${lanes}u + lane] = vec2(peak, state.y * shrink + ${fold(groups, 's', (a, b) => `(${a} + ${b})`)});
+${o.fetch(' * shrink')}
+${mix(tile, 'o', 's', 'values')}
+${o.keep}`)}
 }
-var totals = array<f32, ${rows}>(${named('total', rows)});
-var mosts = array<f32, ${rows}>(${named('most', rows)});
-${store(tile, { o: 'sum * select(0.0, 1.0 / total, total > 0.0)' }, lse)}
+${walk(`let state = states[i * ${lanes}u + lane];
+let total = subgroupAdd(state.y);
+${o.store('sum * select(0.0, 1.0 / total, total > 0.0)')}
+if (lane == 0u) { lse[entry + row] = select(0.0, (state.x + log2(total)) * ${LN2}, total > 0.0); }`)}
 }`;
   return finish(spec, {
     name: 'attention_forward',
@@ -44,42 +47,47 @@ ${store(tile, { o: 'sum * select(0.0, 1.0 / total, total > 0.0)' }, lse)}
     outputs: ['o', 'lse'],
     body,
     enables: ['subgroups'],
-    rows,
+    rows: tile.rows,
     flopsPerPair: 4 * spec.headDim + 5,
   });
 }
 
 /** See `attentionBackwardQ`. */
-export function backwardQByBroadcast(spec: AttentionSpec, subgroupSize: number): Kernel {
-  const tile = tileFor(spec, 1, subgroupSize);
-  const { lanes, rows } = tile;
-  const lse = fromOwners(tile, 'lse', (row) => `lse[entry + ${row}]`);
-  const delta = fromOwners(tile, 'delta', (row) => `delta[entry + ${row}]`);
-  const gradient = (i: number) =>
-    `g_${i} = select(0.0, exp2(s_${i} * (p.scale * ${LOG2E}) - lse_${i}) * (g_${i} - delta_${i}), ${seesKey(spec, i)});`;
-  const body = `${head(tile)}
+export function backwardQByBroadcast(spec: AttentionSpec, { subgroupSize, workgroupMemory }: DeviceTraits): Kernel {
+  const tile = walkFor(spec, { panel: 2048, sums: 1, state: 4 }, subgroupSize, workgroupMemory);
+  const { lanes, groups, chunks, maxRows } = tile;
+  const dq = rowSums(tile, 'dq');
+  const gradient = (g: number) => {
+    const value = `exp2(s_${g} * (p.scale * ${LOG2E}) - own_lse) * (g_${g} - own_delta)`;
+    return `g_${g} = select(0.0, ${ifBefore(spec, tile, g, '0.0', value)}, seen[${g}] != 0.0);`;
+  };
+  const product = (c: number) => `select(V(0.0), dout_${c} * o_${c}, lane + ${c * lanes}u < p.units)`;
+  const body = `${dq.declaration}
+var<workgroup> deltas: array<f32, ${maxRows * lanes}>;
+${head(tile)}
 ${endOfKeys(spec, tile)}
-for (var i = lane; i < min(p.rows, p.seq - first); i += ${lanes}u) {
-  let at = base + (first + i) * p.row_units;
-  var product = V(0.0);
-  for (var d = 0u; d < p.units; d++) { product += dout[at + d] * o[at + d]; }
-  delta[entry + first + i] = hsum(product);
+${walk(`${ownUnits(tile, 'dout')}
+${ownUnits(tile, 'o')}
+let own_delta = subgroupAdd(hsum(${range(chunks).map(product).join(' + ')}));
+deltas[i * ${lanes}u + lane] = own_delta;
+if (lane == 0u) { delta[entry + row] = own_delta; }`)}
+for (var start = 0u; start < end; start += ${tile.keys}u) {
+${across(tile, 'keys', 'k')}
+${across(tile, 'values', 'v')}
+${along(tile, 'keys_along', 'k')}
+${perGroup(tile, 'seen', 'select(0.0, 1.0, other < end && mask[b * p.seq + near] != 0)')}
+${walk(`${ownUnits(tile, 'q')}
+${ownUnits(tile, 'dout')}
+let own_lse = lse[entry + row] * ${LOG2E};
+let own_delta = deltas[i * ${lanes}u + lane];
+${scores(tile, 's', 'q', 'keys')}
+${scores(tile, 'g', 'dout', 'values')}
+${each(groups, gradient)}
+${dq.fetch()}
+${mix(tile, 'dq', 'g', 'keys_along')}
+${dq.keep}`)}
 }
-${lse.load}
-${delta.load}
-${each(rows, (i) => `let lse_${i} = ${lse.at(i)} * ${LOG2E}; let delta_${i} = ${delta.at(i)};`)}
-${clear(tile, 'dq')}
-for (var start = 0u; start < end; start += ${lanes}u) {
-${OTHER}
-let seen = other < end && mask[b * p.seq + near] != 0;
-${scores(tile, [
-  { name: 's', left: 'q', right: 'k' },
-  { name: 'g', left: 'dout', right: 'v' },
-])}
-${each(rows, gradient)}
-${mix(tile, [{ name: 'dq', weights: 'g', other: 'k' }])}
-}
-${store(tile, { dq: 'sum * p.scale' })}
+${walk(dq.store('sum * p.scale'))}
 }`;
   return finish(spec, {
     name: 'attention_backward_q',
@@ -87,43 +95,52 @@ ${store(tile, { dq: 'sum * p.scale' })}
     outputs: ['dq', 'delta'],
     body,
     enables: ['subgroups'],
-    rows,
+    rows: tile.rows,
     flopsPerPair: 6 * spec.headDim + 5,
   });
 }
 
 /** See `attentionBackwardKV`. */
-export function backwardKVByBroadcast(spec: AttentionSpec, subgroupSize: number): Kernel {
-  const tile = tileFor(spec, 2, subgroupSize);
-  const { lanes, rows } = tile;
-  const seen = (i: number) => `other < p.seq${spec.causal ? ` && first + ${i}u <= other` : ''}`;
-  const gradient = (i: number) =>
-    `s_${i} = select(0.0, exp2(s_${i} * (p.scale * ${LOG2E}) - own_lse), ${seen(i)}); g_${i} = s_${i} * (g_${i} - own_delta);`;
+export function backwardKVByBroadcast(spec: AttentionSpec, { subgroupSize, workgroupMemory }: DeviceTraits): Kernel {
+  const tile = walkFor(spec, { panel: 2048, sums: 2, state: 0 }, subgroupSize, workgroupMemory);
+  const { lanes, groups } = tile;
+  const dk = rowSums(tile, 'dk');
+  const dv = rowSums(tile, 'dv');
+  const gradient = (g: number) => {
+    const weight = `exp2(s_${g} * (p.scale * ${LOG2E}) - lses[${g}])`;
+    return `s_${g} = ${ifAfter(spec, tile, g, weight)}; g_${g} = s_${g} * (g_${g} - deltas[${g}]);`;
+  };
   // The sums of a key that is not seen may be anything.
-  const ifSeen = (value: string) => `select(V(0.0), ${value}, mask[b * p.seq + first + i] != 0)`;
-  const body = `${head(tile)}
+  const ifSeen = (value: string) => `select(V(0.0), ${value}, mask[b * p.seq + row] != 0)`;
+  const body = `${dk.declaration}
+${dv.declaration}
+${head(tile)}
 var own_end = 0u;
-for (var i = lane; i < min(p.rows, p.seq - first); i += ${lanes}u) {
+for (var i = lane; i < rows; i += ${lanes}u) {
   if (mask[b * p.seq + first + i] != 0${headSeen(spec)}) { own_end = p.seq; }
 }
 let end = subgroupMax(own_end);
-${clear(tile, 'dk')}
-${clear(tile, 'dv')}
-for (var start = ${spec.causal ? 'first' : '0u'}; start < end; start += ${lanes}u) {
-${OTHER}
-let own_lse = lse[entry + near] * ${LOG2E};
-let own_delta = delta[entry + near];
-${scores(tile, [
-  { name: 's', left: 'k', right: 'q' },
-  { name: 'g', left: 'v', right: 'dout' },
-])}
-${each(rows, gradient)}
-${mix(tile, [
-  { name: 'dv', weights: 's', other: 'dout' },
-  { name: 'dk', weights: 'g', other: 'q' },
-])}
+for (var start = ${spec.causal ? 'first' : '0u'}; start < end; start += ${tile.keys}u) {
+${across(tile, 'queries', 'q')}
+${across(tile, 'gradients', 'dout')}
+${along(tile, 'queries_along', 'q')}
+${along(tile, 'gradients_along', 'dout')}
+${perGroup(tile, 'lses', `select(1e30, lse[entry + near] * ${LOG2E}, other < p.seq)`)}
+${perGroup(tile, 'deltas', 'delta[entry + near]')}
+${walk(`${ownUnits(tile, 'k')}
+${ownUnits(tile, 'v')}
+${scores(tile, 's', 'k', 'queries')}
+${scores(tile, 'g', 'v', 'gradients')}
+${each(groups, gradient)}
+${dv.fetch()}
+${mix(tile, 'dv', 's', 'gradients_along')}
+${dv.keep}
+${dk.fetch()}
+${mix(tile, 'dk', 'g', 'queries_along')}
+${dk.keep}`)}
 }
-${store(tile, { dk: ifSeen('sum * p.scale'), dv: ifSeen('sum') })}
+${walk(`${dk.store(ifSeen('sum * p.scale'))}
+${dv.store(ifSeen('sum'))}`)}
 }`;
   return finish(spec, {
     name: 'attention_backward_kv',
@@ -131,31 +148,42 @@ ${store(tile, { dk: ifSeen('sum * p.scale'), dv: ifSeen('sum') })}
     outputs: ['dk', 'dv'],
     body,
     enables: ['subgroups'],
-    rows,
+    rows: tile.rows,
     flopsPerPair: 8 * spec.headDim + 5,
   });
 }
 
 /** `end`: past the last key any query of the tile sees; 0 for a skipped head. */
-function endOfKeys(spec: AttentionSpec, { lanes, rows }: Tile): string {
+function endOfKeys(spec: AttentionSpec, { lanes }: Walk): string {
   return `var own_end = 0u;
 for (var key = lane; key < p.seq; key += ${lanes}u) {
   if (mask[b * p.seq + key] != 0${headSeen(spec)}) { own_end = key + 1u; }
 }
-let end = min(subgroupMax(own_end), ${spec.causal ? `first + ${rows}u` : 'p.seq'});`;
+let end = min(subgroupMax(own_end), ${spec.causal ? 'first + rows' : 'p.seq'});`;
 }
 
 function headSeen({ headMask }: AttentionSpec): string {
   return headMask ? ' && head_mask[h] != 0.0' : '';
 }
 
-/** Whether query i of the tile sees the lane's key. */
-function seesKey({ causal }: AttentionSpec, i: number): string {
-  return `seen${causal ? ` && other <= first + ${i}u` : ''}`;
+/** `value` where the lane's key of group g is not after the row, else `other`. */
+function ifBefore({ causal }: AttentionSpec, { lanes }: Walk, g: number, other: string, value: string): string {
+  return causal ? `select(${other}, ${value}, start + ${g * lanes}u + lane <= row)` : value;
 }
 
-function named(name: string, count: number): string {
-  return range(count)
-    .map((i) => `${name}_${i}`)
-    .join(', ');
+/** `value` where the lane's query of group g is not before the row, else 0. */
+function ifAfter({ causal }: AttentionSpec, { lanes }: Walk, g: number, value: string): string {
+  return causal ? `select(0.0, ${value}, row <= start + ${g * lanes}u + lane)` : value;
+}
+
+/** NAME_0 … combined as a tree. */
+function fold(count: number, name: string, combine: (a: string, b: string) => string): string {
+  let terms = range(count).map((i) => `${name}_${i}`);
+  while (terms.length > 1) {
+    terms = range(Math.ceil(terms.length / 2)).map((i) => {
+      const [a, b] = [terms[2 * i] as string, terms[2 * i + 1]];
+      return b === undefined ? a : combine(a, b);
+    });
+  }
+  return terms[0] as string;
 }

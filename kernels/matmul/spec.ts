@@ -27,6 +27,8 @@ export interface Skeleton {
   readonly vectorBindings: readonly string[];
   /** Rows and columns of C that one workgroup computes. */
   readonly tile: readonly [rows: number, cols: number];
+  /** u32 uniforms of its own. */
+  readonly params?: Readonly<Record<string, number>>;
 }
 
 /** The start of every `main`: the tile's number in `tile`, tiles of one column following each other. */

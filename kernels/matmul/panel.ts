@@ -1,0 +1,139 @@
+/**
+ * Room: kernels/matmul. The skeleton for CPU rasterisers and a C of many rows. Measured there: a load from storage costs ten
+ * instructions an element, one from workgroup memory four, an operand that stays in the lane's own memory none; a sum carried
+ * round a loop is blended under the execution mask once per turn.
+ *
+ * So a workgroup, one subgroup, first loads a panel of B, some steps of k for its lanes' own columns. Then it walks its rows:
+ * the lanes load a row of A together, each another part, spread it with subgroupBroadcast, and run through the whole panel
+ * without a branch. Between panels the sums of a row wait in workgroup memory.
+ */
+import { operandA, operandB, type Operand } from './operand.ts';
+import { callEpilogue, TILE_GUARD, type MatmulSpec, type MatmulTerm, type Skeleton } from './spec.ts';
+
+export interface PanelTile {
+  /** Most rows of C per workgroup; how many it takes is the uniform `tile_rows`. */
+  readonly maxRows: number;
+  /** Vectors of four columns per lane, a subgroup apart. */
+  readonly groups: number;
+}
+
+/** Bytes of workgroup memory that a tile needs. */
+export function panelBytes({ maxRows, groups }: PanelTile, size: number): number {
+  return maxRows * groups * size * 16;
+}
+
+/** Depths of a panel. Each is text of its own; a deeper one costs less per step and more to compile. */
+const DEPTHS = [128, 96, 64, 32, 8];
+
+/** What beginning a panel costs, in steps of k. */
+const OVERHEAD = 16;
+
+/** The depth that multiplies the fewest zeros and begins the fewest panels. */
+function panelDepth(k: number): number {
+  const cost = (depth: number) => Math.ceil(k / depth) * (depth + OVERHEAD);
+  return DEPTHS.reduce((best, depth) => (cost(depth) < cost(best) ? depth : best));
+}
+
+const range = (count: number) => Array.from({ length: count }, (_, i) => i);
+
+/** @param rows rows of C per workgroup, at most `tile.maxRows` */
+export function panelSkeleton(
+  spec: MatmulSpec,
+  tile: PanelTile,
+  rows: number,
+  size: number,
+  vector: boolean,
+): Skeleton {
+  const { maxRows, groups } = tile;
+  const cols = 4 * size * groups;
+  const products = spec.terms.map((_, t) => product(spec, t, groups, size));
+  const operands = products.flatMap(({ a, b }) => [a, b]);
+  const wgsl = `var<workgroup> sums: array<vec4<f32>, ${maxRows * groups * size}>;
+${operands.map((o) => o.load).join('\n')}
+
+@compute @workgroup_size(${size})
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+${TILE_GUARD}
+  let tile_row = tile % p.tiles_m * p.tile_rows;
+  let tile_col = tile / p.tiles_m * ${cols}u;
+  let rows = min(p.tile_rows, p.m - tile_row);
+${products.map(({ loop }) => loop).join('\n')}
+  for (var slot = 0u; slot < rows * ${groups}u; slot++) {
+    let row = tile_row + slot / ${groups}u;
+    let col = tile_col + (slot % ${groups}u * ${size}u + lane) * 4u;
+    ${callEpilogue(`sums[slot * ${size}u + lane]`, vector)}
+  }
+}`;
+  return {
+    enables: ['subgroups'],
+    wgsl,
+    vectorBindings: operands.filter((o) => o.vector).map((o) => o.name),
+    tile: [rows, cols],
+    params: { tile_rows: rows },
+  };
+}
+
+/** One term's operands and its loop over panels. */
+function product(spec: MatmulSpec, t: number, groups: number, size: number): { a: Operand; b: Operand; loop: string } {
+  const { k, a: layout } = spec.terms[t] as MatmulTerm;
+  const depth = panelDepth(k);
+  const a = operandA(spec, t, { four: layout === 'mk', guardK: true });
+  const b = operandB(spec, t, { four: true, guardK: true });
+  const parts = range(Math.ceil(depth / (size * (a.kContiguous ? 4 : 1))));
+  const loop = `  for (var k = 0u; k < p.k${t}; k += ${depth}u) {
+    var panel: array<vec4<f32>, ${depth * groups}>;
+    for (var i = 0u; i < ${depth * groups}u; i++) { panel[i] = ${loadPanel(b, groups, size)}; }
+    for (var row = 0u; row < rows; row++) {
+      ${parts.map((q) => `let part_${q} = load_${a.name}(k + ${stepsOf(a, q, size)}, tile_row + row);`).join('\n      ')}
+${range(groups)
+  .map((j) => sumGroup(a, b, depth, j, groups, size))
+  .join('\n')}
+    }
+  }`;
+  return { a, b, loop };
+}
+
+/** Which step of k a lane loads of A into part q. */
+function stepsOf({ kContiguous }: Operand, q: number, size: number): string {
+  const lane = q === 0 ? 'lane' : `(lane + ${q * size}u)`;
+  return kContiguous ? `4u * ${lane}` : lane;
+}
+
+/** A's element of step d of the panel, in all lanes. */
+function elementOfA({ kContiguous }: Operand, d: number, size: number): string {
+  const load = kContiguous ? Math.floor(d / 4) : d;
+  const value = `subgroupBroadcast(part_${Math.floor(load / size)}, ${load % size}u)`;
+  return kContiguous ? `${value}[${d % 4}]` : value;
+}
+
+/** Vector i of the panel: four columns of one step of k, or four steps of one column where B lies that way. */
+function loadPanel(b: Operand, groups: number, size: number): string {
+  return b.kContiguous
+    ? `load_${b.name}(k + i / ${4 * groups}u * 4u, tile_col + (i / 4u % ${groups}u * ${size}u + lane) * 4u + i % 4u)`
+    : `load_${b.name}(k + i / ${groups}u, tile_col + (i % ${groups}u * ${size}u + lane) * 4u)`;
+}
+
+/** B's elements of step d of the panel in the lane's group j of columns. */
+function elementsOfB({ kContiguous }: Operand, d: number, j: number, groups: number): string {
+  if (!kContiguous) return `panel[${d * groups + j}]`;
+  const first = (Math.floor(d / 4) * groups + j) * 4;
+  return `vec4(${[0, 1, 2, 3].map((c) => `panel[${first + c}][${d % 4}]`).join(', ')})`;
+}
+
+/**
+ * Adds a panel's products to a row's sums of one group. The groups follow each other whole: products of several in turn are
+ * all kept until the first group's sums are stored.
+ */
+function sumGroup(a: Operand, b: Operand, depth: number, j: number, groups: number, size: number): string {
+  const lines = range(depth).map((d) => `sum += ${elementOfA(a, d, size)} * ${elementsOfB(b, d, j, groups)};`);
+  return `      {
+        let at = (row * ${groups}u + ${j}u) * ${size}u + lane;
+        var sum = sums[at];
+        ${lines.join('\n        ')}
+        sums[at] = sum;
+      }`;
+}

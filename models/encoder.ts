@@ -9,6 +9,7 @@ import { gatherRows } from '../engine/ops/gather.ts';
 import { layerNorm } from '../engine/ops/layernorm.ts';
 import { expand } from '../engine/ops/reduce.ts';
 import { matmul } from '../engine/ops/matmul.ts';
+import { checkpoint } from '../engine/ops/recall.ts';
 import type { Activation, EncoderConfig } from './config.ts';
 import type { Intervention } from './intervention.ts';
 
@@ -76,7 +77,8 @@ export function norm(context: ForwardContext, name: string, x: Tensor): Tensor {
 export function encode(context: ForwardContext, inputs: EncoderInputs): Tensor {
   let hidden = embed(context, inputs);
   context.layers.forEach((shape, layer) => {
-    hidden = feedForward(context, layer, selfAttention(context, layer, shape, hidden, inputs.attentionMask));
+    const input = checkpoint(hidden);
+    hidden = feedForward(context, layer, selfAttention(context, layer, shape, input, inputs.attentionMask));
   });
   return hidden;
 }

@@ -121,6 +121,19 @@ export class TracedGraph {
   standIn(node: Node, original: Node): void {
     this.#standsFor.set(node, this.#position(original));
   }
+
+  readonly #repeats = new Set<Node>();
+
+  /** Notes that `node` computes again what the graph has computed before, to be run no earlier than `reader` needs it. */
+  repeat(node: Node, reader: Node): void {
+    this.standIn(node, reader);
+    this.#repeats.add(node);
+  }
+
+  /** Whether a node computes again what an earlier one has computed. */
+  isRepeat(node: Node): boolean {
+    return this.#repeats.has(node);
+  }
 }
 
 /** Where a packed tensor lies, if `tensor` is one. */

@@ -18,6 +18,8 @@ export type Place =
 
 /** A range of the arena, held from the step `start` to the step `end` inclusive. */
 export interface Block {
+  /** The tensor it was made for; others may take it over in place. */
+  readonly name: string;
   readonly bytes: number;
   readonly start: number;
   end: number;
@@ -28,6 +30,7 @@ export interface MemoryPlan {
   readonly places: ReadonlyMap<Tensor, Place>;
   /** Per step: output → load whose memory it takes over. */
   readonly inPlace: readonly ReadonlyMap<Tensor, Tensor>[];
+  readonly blocks: readonly Block[];
   readonly arenaBytes: number;
   /** Bytes in use while each step runs. */
   readonly timeline: readonly number[];
@@ -50,14 +53,14 @@ export function planMemory(graph: TracedGraph, steps: readonly Step[], alignment
         places.set(output, held);
       } else {
         const bytes = Math.ceil((output.size * BYTES[output.dtype]) / alignment) * alignment;
-        const block: Block = { bytes, start: time, end, offset: 0 };
+        const block: Block = { name: output.toString(), bytes, start: time, end, offset: 0 };
         blocks.push(block);
         places.set(output, { kind: 'arena', block });
       }
     }
     return taken;
   });
-  return { places, inPlace, arenaBytes: assignOffsets(blocks), timeline: timelineOf(blocks, steps.length) };
+  return { places, inPlace, blocks, arenaBytes: assignOffsets(blocks), timeline: timelineOf(blocks, steps.length) };
 }
 
 /** Step index of the last reader of each root; kept tensors outlive all steps. */

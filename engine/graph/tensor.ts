@@ -73,6 +73,8 @@ export type Cotangents = readonly (Tensor | undefined)[];
 export interface Op<A = unknown> {
   readonly name: string;
   readonly lowering: Lowering<A>;
+  /** Costs about what reading its result costs, as all elementwise ops do: rather computed again than kept. */
+  readonly cheap?: true;
   /**
    * Vector-Jacobian product: cotangents of the outputs → cotangents of the inputs, as new graph.
    * `needs[i]` is false where input i's cotangent is not asked for; it may then be left undefined.

@@ -12,6 +12,7 @@ interface NormAttrs {
 
 const layerNormOp: Op<NormAttrs> = {
   name: 'layer_norm',
+  cheap: true,
   lowering: { kind: 'kernel', kernel: ({ attrs }, traits) => kernels.layerNorm(attrs, traits) },
   vjp: ({ attrs, inputs }, [dy], needs) => {
     if (!dy) return [];

@@ -64,7 +64,12 @@ export type Lowering<A> =
       readonly takes: 'epilogue' | 'prologue';
       kernel(node: Node<A>, fused: Fragment | undefined, traits: DeviceTraits): Kernel;
     }
-  | { readonly kind: 'kernel'; kernel(node: Node<A>, traits: DeviceTraits): Kernel };
+  | {
+      readonly kind: 'kernel';
+      /** The input, by index, whose memory output 0 can take over: `kernel` is then asked to bind it for both. */
+      readonly overwrites?: number;
+      kernel(node: Node<A>, traits: DeviceTraits, inPlace: boolean): Kernel;
+    };
 
 /** Cotangents of a node's outputs; undefined where nothing flows back. */
 export type Cotangents = readonly (Tensor | undefined)[];

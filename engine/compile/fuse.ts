@@ -72,7 +72,7 @@ class Fusion {
   constructor(graph: TracedGraph, maxBindings: number) {
     this.#graph = graph;
     this.#maxBindings = maxBindings;
-    this.#kept = graph.kept();
+    this.#kept = new Set([...graph.kept(), ...graph.saved()]);
   }
 
   run(): Step[] {

@@ -123,6 +123,17 @@ export class TracedGraph {
   }
 
   readonly #repeats = new Set<Node>();
+  readonly #saved: Tensor[] = [];
+
+  /** Notes that `tensor` is saved for the backward pass: it is to be written by the forward pass. */
+  save(tensor: Tensor): void {
+    this.#saved.push(tensor);
+  }
+
+  /** Root tensors saved for the backward pass. */
+  saved(): Set<Tensor> {
+    return new Set(this.#saved.map((tensor) => this.root(tensor)));
+  }
 
   /** Notes that `node` computes again what the graph has computed before, to be run no earlier than `reader` needs it. */
   repeat(node: Node, reader: Node): void {

@@ -16,7 +16,7 @@ import { lower, type Dispatch } from './lower.ts';
 import { separateOperands } from './operands.ts';
 import { planMemory, type Block, type Place } from './plan.ts';
 import { mergeProducts } from './products.ts';
-import { recompute, type Recompute } from './recompute.ts';
+import { recompute, type ActivationType, type Recompute } from './recompute.ts';
 import { schedule } from './schedule.ts';
 
 export interface InputSpec {
@@ -27,6 +27,8 @@ export interface InputSpec {
 export interface CompileOptions {
   /** What the backward pass computes again in place of keeping it; `cheap` unless given. */
   readonly recompute?: Recompute;
+  /** Storage of what it keeps; f32 unless given. f16 needs a device with shader-f16. */
+  readonly activations?: ActivationType;
 }
 
 /** What a program needs besides the variables it reads. */
@@ -92,12 +94,13 @@ export class Program {
     options: CompileOptions = {},
   ): Promise<Program> {
     const results = { outputs: Object.values(outputs), updates };
-    const { graph, steps, saved } = orderSteps(results, engine.traits.maxStorageBuffers, options);
+    const { graph, steps } = orderSteps(results, engine.traits.maxStorageBuffers, options);
     const plan = planMemory(graph, steps, ARENA_ALIGNMENT);
     const dispatches = steps.map((step, i) => lower(graph, step, plan.inPlace[i] ?? new Map(), engine.traits));
     const pipelines = await Promise.all(dispatches.map(({ kernel }) => engine.pipelines.get(kernel)));
     const roots = new Map(Object.entries(outputs).map(([key, tensor]) => [key, graph.root(tensor)]));
     const { places, arenaBytes, timeline, blocks } = plan;
+    const saved = [...graph.saved()].reduce((sum, tensor) => sum + tensor.size * BYTES[tensor.dtype], 0);
     return new Program({ engine, name, inputs, outputs: roots, dispatches, pipelines, places, arenaBytes, timeline, blocks, saved });
   }
 
@@ -211,18 +214,17 @@ export class Program {
 interface Ordered {
   readonly graph: TracedGraph;
   readonly steps: Step[];
-  readonly saved: number;
 }
 
 /** Fused steps in order. Updates that need each other's old values are computed aside and copied in at the end. */
-function orderSteps(results: Results, maxBindings: number, { recompute: mode = 'cheap' }: CompileOptions): Ordered {
+function orderSteps(results: Results, maxBindings: number, options: CompileOptions): Ordered {
+  const { recompute: mode = 'cheap', activations = 'f32' } = options;
   const attempt = (wanted: Results): Omit<Ordered, 'steps'> & { steps: Step[] | undefined } => {
     const graph = new TracedGraph(wanted);
-    const kept = recompute(graph, mode);
-    const saved = kept.reduce((sum, tensor) => sum + tensor.size * BYTES[tensor.dtype], 0);
+    recompute(graph, mode, activations);
     mergeProducts(graph);
     separateOperands(graph);
-    return { graph, saved, steps: schedule(graph, fuse(graph, maxBindings)) };
+    return { graph, steps: schedule(graph, fuse(graph, maxBindings)) };
   };
   const direct = attempt(results);
   if (direct.steps) return { ...direct, steps: direct.steps };

@@ -5,7 +5,7 @@
 import { BYTES } from '../../kernels/kernel.ts';
 import { emitMany, type Node, type Tensor } from '../graph/tensor.ts';
 import { reshape } from '../ops/leaf.ts';
-import { isCheckpoint, isRecall } from '../ops/recall.ts';
+import { isCheckpoint, isRecall, narrow, widen } from '../ops/recall.ts';
 import type { TracedGraph } from './graph.ts';
 import { minCut } from './min-cut.ts';
 
@@ -15,6 +15,9 @@ import { minCut } from './min-cut.ts';
  * follows at once, so there only cheap ops are.
  */
 export type Recompute = 'nothing' | 'cheap' | 'layers';
+
+/** How large values are kept: f16 halves them, and rounds what the backward pass sees. */
+export type ActivationType = 'f32' | 'f16';
 
 /** Tensors smaller than this part of the largest one read are always kept: a dispatch more would free nothing that shows. */
 const SMALL = 1 / 64;
@@ -26,18 +29,27 @@ interface Reading {
   readonly reader: Node;
 }
 
-/**
- * Decides for every recalled value, in place.
- * @returns root tensors kept for the backward pass
- */
-export function recompute(graph: TracedGraph, mode: Recompute): Tensor[] {
+/** Decides for every recalled value, in place. */
+export function recompute(graph: TracedGraph, mode: Recompute, type: ActivationType): void {
   const readings = readingsOf(graph);
   const needed = new Set(readings.map(({ value }) => graph.root(value)));
-  const kept = mode === 'nothing' ? needed : keptValues(graph, needed, mode);
-  const again = new Recomputation(graph, kept);
+  const least = SMALL * Math.max(0, ...[...needed].map(bytesOf));
+  const small = [...needed].filter((root) => bytesOf(root) < least);
+  const large = [...needed].filter((root) => bytesOf(root) >= least);
+  const kept = [...small, ...(mode === 'nothing' ? large : keptValues(graph, large, mode))];
+  const stored = new Map(kept.map((root) => [root, type === 'f16' && bytesOf(root) >= least ? halve(graph, root) : root]));
+  const again = new Recomputation(graph, stored);
   for (const { mark, value, reader } of readings) graph.replace(mark, again.value(value, reader));
+  for (const tensor of stored.values()) graph.save(tensor);
   graph.refresh();
-  return [...kept];
+}
+
+/** A value in f16, made as soon as there is the value itself. */
+function halve(graph: TracedGraph, root: Tensor): Tensor {
+  if (root.dtype !== 'f32') return root;
+  const half = narrow(root);
+  graph.standIn(half.node, root.node);
+  return half;
 }
 
 function bytesOf(tensor: Tensor): number {
@@ -63,8 +75,8 @@ function viewsOf(tensor: Tensor): Tensor[] {
   return op.lowering.kind === 'view' && inputs.length === 1 ? [tensor, ...viewsOf(inputs[0] as Tensor)] : [tensor];
 }
 
-function keptValues(graph: TracedGraph, needed: ReadonlySet<Tensor>, mode: Recompute): Set<Tensor> {
-  const least = SMALL * Math.max(0, ...[...needed].map(bytesOf));
+/** The least from which all of `needed` can be computed. */
+function keptValues(graph: TracedGraph, needed: readonly Tensor[], mode: Recompute): Tensor[] {
   const borders = mode === 'layers' ? checkpointsOf(graph) : new Set<Tensor>();
   const lastLayer = Math.max(-1, ...[...borders].map((border) => graph.rank(border.node)));
   const mayRepeat = (root: Tensor): boolean => {
@@ -72,8 +84,7 @@ function keptValues(graph: TracedGraph, needed: ReadonlySet<Tensor>, mode: Recom
     const cheap = op.cheap === true || op.lowering.kind === 'elementwise';
     return !borders.has(root) && (cheap || graph.rank(root.node) < lastLayer);
   };
-  const large = [...needed].filter((root) => bytesOf(root) >= least);
-  const vertices: Tensor[] = [...large];
+  const vertices: Tensor[] = [...needed];
   const numbers = new Map(vertices.map((root, v) => [root, v]));
   const edges: [number, number][] = [];
   const sources: number[] = [];
@@ -90,9 +101,7 @@ function keptValues(graph: TracedGraph, needed: ReadonlySet<Tensor>, mode: Recom
     }
   }
   const costs = vertices.map(bytesOf);
-  const cut = minCut({ costs, edges, sources, sinks: large.map((_, v) => v) });
-  const small = [...needed].filter((root) => bytesOf(root) < least);
-  return new Set([...small, ...cut.map((v) => vertices[v] as Tensor)]);
+  return minCut({ costs, edges, sources, sinks: needed.map((_, v) => v) }).map((v) => vertices[v] as Tensor);
 }
 
 /** Root tensors that a layer begins with. */
@@ -104,28 +113,45 @@ function checkpointsOf(graph: TracedGraph): Set<Tensor> {
 /** Second copies of forward nodes, each made where it is first read. */
 class Recomputation {
   readonly #graph: TracedGraph;
-  readonly #kept: ReadonlySet<Tensor>;
+  /** Root tensors that are kept, and what they are kept as. */
+  readonly #stored: ReadonlyMap<Tensor, Tensor>;
   readonly #copies = new Map<Node, readonly Tensor[]>();
+  readonly #widened = new Map<Tensor, Tensor>();
 
-  constructor(graph: TracedGraph, kept: ReadonlySet<Tensor>) {
+  constructor(graph: TracedGraph, stored: ReadonlyMap<Tensor, Tensor>) {
     this.#graph = graph;
-    this.#kept = kept;
+    this.#stored = stored;
   }
 
-  /** `tensor` as `reader` is to read it. */
-  value(tensor: Tensor, reader: Node): Tensor {
-    const root = this.#graph.root(tensor);
-    const isLeaf = root.node.inputs.length === 0;
-    const found = isLeaf || this.#kept.has(root) ? root : (this.#copyOf(root.node, reader)[root.index] as Tensor);
-    return reshape(found, tensor.shape);
+  /** `tensor` as `reader` is to read it, computed no earlier than `when`. */
+  value(tensor: Tensor, reader: Node, when: Node = reader): Tensor {
+    return reshape(this.#find(this.#graph.root(tensor), reader, when), tensor.shape);
   }
 
-  #copyOf(node: Node, reader: Node): readonly Tensor[] {
+  #find(root: Tensor, reader: Node, when: Node): Tensor {
+    if (root.node.inputs.length === 0) return root;
+    const stored = this.#stored.get(root);
+    if (!stored) return this.#copyOf(root.node, when)[root.index] as Tensor;
+    return stored === root ? root : this.#widen(stored, reader, when);
+  }
+
+  /** Elementwise readers take f16 in themselves; the others share one copy in f32. */
+  #widen(half: Tensor, reader: Node, when: Node): Tensor {
+    const inside = reader.op.lowering.kind === 'elementwise';
+    const known = inside ? undefined : this.#widened.get(half);
+    if (known) return known;
+    const wide = widen(half);
+    this.#graph.repeat(wide.node, when);
+    if (!inside) this.#widened.set(half, wide);
+    return wide;
+  }
+
+  #copyOf(node: Node, when: Node): readonly Tensor[] {
     const known = this.#copies.get(node);
     if (known) return known;
-    const inputs = node.inputs.map((input) => this.value(input, reader));
+    const inputs = node.inputs.map((input) => this.value(input, node, when));
     const copies = emitMany(node.op, inputs, node.attrs, node.outputs);
-    this.#graph.repeat((copies[0] as Tensor).node, reader);
+    this.#graph.repeat((copies[0] as Tensor).node, when);
     this.#copies.set(node, copies);
     return copies;
   }

@@ -28,3 +28,23 @@ export function checkpoint(x: Tensor): Tensor {
 export function isCheckpoint({ node }: Tensor): boolean {
   return node.op === checkpointOp;
 }
+
+const narrowOp: Op<undefined> = {
+  name: 'narrow',
+  lowering: { kind: 'elementwise', expression: ([x]) => ({ text: `clamp(${x}, V(-65504.0), V(65504.0))` }) },
+};
+
+/** x in f16, out-of-range values at the largest. Not differentiable. @param x f32 */
+export function narrow(x: Tensor): Tensor {
+  return emit(narrowOp, [x], undefined, x.shape, 'f16');
+}
+
+const widenOp: Op<undefined> = {
+  name: 'widen',
+  lowering: { kind: 'elementwise', expression: ([x]) => ({ text: x as string }) },
+};
+
+/** x in f32. Not differentiable. @param x f16 */
+export function widen(x: Tensor): Tensor {
+  return emit(widenOp, [x], undefined, x.shape);
+}

@@ -4,6 +4,7 @@ import { Arena } from './device/arena.ts';
 import { openDevice, type AdapterDescription, type OpenDevice } from './device/device.ts';
 import { Memory, type MemoryKind, type Storage } from './device/memory.ts';
 import { Pipelines } from './device/pipelines.ts';
+import { UserError } from './errors.ts';
 import { Program, type CompileOptions, type InputSpec } from './compile/program.ts';
 import type { Update } from './compile/graph.ts';
 import { sizeOf, type Shape } from './graph/shape.ts';
@@ -89,6 +90,7 @@ export class Engine {
     fn: (inputs: { readonly [K in keyof I]: Tensor }) => Traced,
     options: CompileOptions = {},
   ): Promise<Program> {
+    if (options.activations === 'f16') this.needF16('--activations f16');
     const leaves = Object.fromEntries(
       Object.entries(inputs).map(([key, s]) => [key, inputLeaf(key, s.shape, s.dtype)]),
     );
@@ -128,6 +130,11 @@ export class Engine {
     staging.destroy();
     this.check();
     return copy;
+  }
+
+  /** @throws UserError naming what asked for it where the device has no shader-f16 */
+  needF16(asker: string): void {
+    if (!this.traits.f16) throw new UserError(`${asker}: the adapter has no shader-f16; use f32`);
   }
 
   /** Waits until everything enqueued so far has run. */

@@ -25,6 +25,8 @@ export interface EncoderInputs {
   readonly positionIds: Tensor;
   readonly tokenTypeIds: Tensor;
   readonly attentionMask: Tensor;
+  /** f32 [batch·seq, hiddenSize]: the rows of `inputIds`, where the word embedding stays on the host. */
+  readonly words?: Tensor;
 }
 
 /** Everything a forward pass reads besides its inputs. */
@@ -86,7 +88,7 @@ export function encode(context: ForwardContext, inputs: EncoderInputs): Tensor {
 function embed(context: ForwardContext, inputs: EncoderInputs): Tensor {
   const { family, typeVocabSize } = context.config;
   const table = (name: string): Tensor => context.weight(`${family}.embeddings.${name}.weight`);
-  const words = gatherRows(table('word_embeddings'), inputs.inputIds);
+  const words = inputs.words ?? gatherRows(table('word_embeddings'), inputs.inputIds);
   const positions = gatherRows(table('position_embeddings'), inputs.positionIds);
   const types = table('token_type_embeddings');
   const typed = typeVocabSize === 1 ? add(words, types) : add(words, gatherRows(types, inputs.tokenTypeIds));

@@ -3,9 +3,9 @@
  * Pruning attaches through a `StepExtension` and never edits the loop.
  */
 import { median } from 'simple-statistics';
-import type { InputSpec, Program } from '../engine/compile/program.ts';
+import type { CompileOptions, InputSpec, Program } from '../engine/compile/program.ts';
 import type { Update } from '../engine/compile/graph.ts';
-import type { HostArray } from '../engine/engine.ts';
+import type { HostArray, Traced } from '../engine/engine.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import { exists } from '../engine/io/files.ts';
 import { AdamW, ADAMW_DEFAULTS, ADAMW_INPUTS } from '../engine/optim/adamw.ts';
@@ -32,6 +32,8 @@ export interface TrainOptions {
   readonly seed: number;
   /** Whether PEFT modules drop out; their rate is their own. */
   readonly dropout: boolean;
+  /** How the backward pass gets at what the forward pass computed. */
+  readonly compile?: CompileOptions;
   /** Checkpoint file and steps between checkpoints (0 = only when interrupted); absent: none is written. */
   readonly checkpoint?: {
     readonly path: string;
@@ -201,7 +203,7 @@ function compileStep(
     ...extension?.inputs,
   } as const satisfies Record<string, InputSpec>;
   const parameter = (name: string): Tensor => classifier.parameters.get(name).tensor;
-  return classifier.engine.compile(`train ${batch}x${seq}`, inputs, (given) => {
+  const trace = (given: Readonly<Record<string, Tensor>>): Traced => {
     const i = given as Readonly<Record<keyof typeof inputs, Tensor>>;
     const random = options.dropout ? { random: { seed: i.seed, step: i.step } } : {};
     const logits = classifier.logits(i, { ...random, ...extension?.forward() });
@@ -210,5 +212,6 @@ function compileStep(
     const step = optimizer.step(loss, i);
     const more = extension?.updates({ inputs: i, gradients: step.gradients, parameter }) ?? [];
     return { updates: [...step.updates, ...history.record(i.slot, { loss, task_loss: taskLoss }), ...more] };
-  });
+  };
+  return classifier.engine.compile(`train ${batch}x${seq}`, inputs, trace, options.compile);
 }

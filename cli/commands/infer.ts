@@ -9,7 +9,7 @@ import { print, withEngine } from '../context.ts';
 import { addDataFlags, requestOf, type DataFlags } from '../data-flags.ts';
 import { addSettings, readSettings } from '../options.ts';
 
-const SETTINGS = ['maxLength', 'weights', 'evalSplit'] as const;
+const SETTINGS = ['maxLength', 'weights', 'embeddings', 'evalSplit'] as const;
 
 export function addEval(program: Command): void {
   const command = addDataFlags(program.command('eval').description('accuracy, F1 and loss on labelled data'));

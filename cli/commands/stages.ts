@@ -94,7 +94,8 @@ async function prepare({ engine, progress }: CommandContext, flags: StageFlags, 
   const data = await loadData(requestOf(flags), flags.model, config, settings);
   const examples = trainingData(data.train);
   const fingerprint = await fingerprintCheckpoint(flags.model);
-  const base = await loadBaseModel(engine, flags.model, { weightType: settings.weights, extra: poolerShapes(config) });
+  const { weights: weightType, embeddings } = settings;
+  const base = await loadBaseModel(engine, flags.model, { weightType, embeddings, extra: poolerShapes(config) });
   const peft = freshConfig(settings, config);
   const method = methodFor(config, base.layers, peft);
   const values = freshValues(config, method, data.labels.length, settings.seed);

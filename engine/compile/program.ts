@@ -101,7 +101,19 @@ export class Program {
     const roots = new Map(Object.entries(outputs).map(([key, tensor]) => [key, graph.root(tensor)]));
     const { places, arenaBytes, timeline, blocks } = plan;
     const saved = [...graph.saved()].reduce((sum, tensor) => sum + tensor.size * BYTES[tensor.dtype], 0);
-    return new Program({ engine, name, inputs, outputs: roots, dispatches, pipelines, places, arenaBytes, timeline, blocks, saved });
+    return new Program({
+      engine,
+      name,
+      inputs,
+      outputs: roots,
+      dispatches,
+      pipelines,
+      places,
+      arenaBytes,
+      timeline,
+      blocks,
+      saved,
+    });
   }
 
   /**

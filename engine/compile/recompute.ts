@@ -37,7 +37,9 @@ export function recompute(graph: TracedGraph, mode: Recompute, type: ActivationT
   const small = [...needed].filter((root) => bytesOf(root) < least);
   const large = [...needed].filter((root) => bytesOf(root) >= least);
   const kept = [...small, ...(mode === 'nothing' ? large : keptValues(graph, large, mode))];
-  const stored = new Map(kept.map((root) => [root, type === 'f16' && bytesOf(root) >= least ? halve(graph, root) : root]));
+  const stored = new Map(
+    kept.map((root) => [root, type === 'f16' && bytesOf(root) >= least ? halve(graph, root) : root]),
+  );
   const again = new Recomputation(graph, stored);
   for (const { mark, value, reader } of readings) graph.replace(mark, again.value(value, reader));
   for (const tensor of stored.values()) graph.save(tensor);

@@ -139,6 +139,7 @@ export class Comparing {
         trainPeakBytes: tuned.result.peakBytes,
         inferPeakBytes: evaluated.inference.peakBytes,
         byKind: { ...tuned.result.memoryByKind },
+        trainBoundBytes: tuned.result.boundBytes,
       },
       artefactBytes: await folderBytes(join(folder, 'adapter')),
       curves: [

@@ -3,6 +3,7 @@
  * Pruning attaches through a `StepExtension` and never edits the loop.
  */
 import { median } from 'simple-statistics';
+import { lowerBound } from '../engine/compile/bound.ts';
 import type { CompileOptions, InputSpec, Program } from '../engine/compile/program.ts';
 import type { Update } from '../engine/compile/graph.ts';
 import type { HostArray, Traced } from '../engine/engine.ts';
@@ -88,6 +89,8 @@ export interface TrainResult {
   /** Most bytes allocated at any time of the run, and those of the largest step by kind. */
   readonly peakBytes: number;
   readonly memoryByKind: Readonly<Record<string, number>>;
+  /** Bytes that the largest step cannot do without; see `lowerBound`. */
+  readonly boundBytes: number;
   /** Arena bytes in use at each dispatch of the largest step. */
   readonly timeline: readonly number[];
 }
@@ -152,6 +155,7 @@ export async function train(
       tokensPerSecond: rates.length > 0 ? median(rates) : 0,
       peakBytes: engine.memory.peak,
       memoryByKind: engine.memory.byKind(),
+      boundBytes: largest ? lowerBound(engine.memory.byKind(), largest) : 0,
       timeline: largest?.memory.timeline ?? [],
     };
   } finally {

@@ -10,6 +10,7 @@ import { loadBaseModel, randomBaseModel } from '../../models/base-model.ts';
 import { parseConfig } from '../../models/config.ts';
 import { freshConfig, freshValues, methodFor, toClassifier } from '../../train/assembly.ts';
 import type { BatchInputs } from '../../train/classifier.ts';
+import { pruneModel } from '../../pruning/surgery.ts';
 import { hostRandom } from '../../train/data/random.ts';
 import type { Settings } from '../../train/settings.ts';
 import type { Estimates } from '../../train/estimate.ts';
@@ -116,15 +117,24 @@ it('a table over the binding limit stays on the host by itself', async () => {
 describe('a LoRA step of four layers, 256 wide, on 16 × 128 tokens', () => {
   const [batch, seq] = [16, 128];
 
-  /** Compiles it, without running it. @returns the program and the most bytes allocated */
-  async function compiled(compile: CompileOptions): Promise<{ program: Program; peak: number; bound: number }> {
+  /**
+   * Compiles it, without running it.
+   * @param kept part of the heads and neurons
+   * @returns the program, the most bytes allocated, and the least there can be
+   */
+  async function compiled(
+    compile: CompileOptions,
+    kept = 1,
+  ): Promise<{ program: Program; peak: number; bound: number }> {
     const sizes = { vocab_size: 1000, hidden_size: 256, num_hidden_layers: 4, num_attention_heads: 4 };
     const raw = { model_type: 'roberta', ...sizes, intermediate_size: 1024, max_position_embeddings: 130 };
     const config = parseConfig(raw, 'config.json');
     engine.arena.release();
     const before = engine.memory.current;
+    const keep = { heads: [0, 1, 2, 3].slice(0, 4 * kept), neurons: Array.from({ length: 1024 * kept }, (_, i) => i) };
+    const whole = randomBaseModel(engine, config, () => 0.01);
+    const base = await pruneModel(engine, whole, [keep, keep, keep, keep]);
     engine.memory.resetPeak();
-    const base = randomBaseModel(engine, config, () => 0.01);
     const settings = tinySettings({ loraR: 8 });
     const peft = freshConfig(settings, config);
     const method = methodFor(config, base.layers, peft);
@@ -138,7 +148,7 @@ describe('a LoRA step of four layers, 256 wide, on 16 × 128 tokens', () => {
     } as const;
     const trace = (inputs: Readonly<Record<string, Tensor>>) => {
       const loss = crossEntropy(classifier.logits(inputs as unknown as BatchInputs), inputs.labels as Tensor);
-      return { updates: optimizer.step(loss, inputs as never).updates };
+      return { updates: optimizer.step(loss, inputs).updates };
     };
     const program = await engine.compile('step', specs, trace, compile);
     const kinds = engine.memory.byKind();
@@ -161,6 +171,13 @@ describe('a LoRA step of four layers, 256 wide, on 16 × 128 tokens', () => {
     const units = program.memory.saved / (batch * seq * 256 * 4);
     expect(units).toBeGreaterThan(4 * 10);
     expect(units).toBeLessThan(4 * 10 + 1);
+  });
+
+  it('needs less by pruning, at least as fast as the lower bound falls', async () => {
+    const whole = await compiled({});
+    const half = await compiled({}, 0.5);
+    expect(half.bound / whole.bound).toBeLessThan(0.65);
+    expect(half.peak / whole.peak).toBeLessThanOrEqual(half.bound / whole.bound);
   });
 
   it('takes less than half of the arena with gradient checkpointing, and less than 0.6 of it in f16', async () => {

@@ -36,7 +36,10 @@ export const settingsSchema = z.strictObject({
   bucket: z.boolean().default(true).describe('batch examples of like length together'),
   seed: whole.default(0).describe('seed of weights, data order and dropout'),
   weights: z.enum(['f32', 'f16']).default('f32').describe('storage of frozen weights'),
-  embeddings: z.enum(['device', 'host']).default('device').describe('where the frozen word embedding lives'),
+  embeddings: z
+    .enum(['device', 'host'])
+    .default('device')
+    .describe('where the frozen word embedding lives; one over the binding limit is on the host'),
   activations: z.enum(['f32', 'f16']).default('f32').describe('storage of what is saved for the backward pass'),
   gradientCheckpointing: z
     .boolean()

@@ -3,18 +3,15 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lowerBound } from '../../engine/compile/bound.ts';
 import type { CompileOptions, Program } from '../../engine/compile/program.ts';
 import { Engine } from '../../engine/engine.ts';
-import type { Tensor } from '../../engine/graph/tensor.ts';
-import { AdamW, ADAMW_DEFAULTS, ADAMW_INPUTS } from '../../engine/optim/adamw.ts';
-import { crossEntropy } from '../../engine/ops/cross-entropy.ts';
 import { loadBaseModel, randomBaseModel } from '../../models/base-model.ts';
 import { parseConfig } from '../../models/config.ts';
 import { freshConfig, freshValues, methodFor, toClassifier } from '../../train/assembly.ts';
-import type { BatchInputs } from '../../train/classifier.ts';
 import { pruneModel } from '../../pruning/surgery.ts';
 import { hostRandom } from '../../train/data/random.ts';
 import type { Settings } from '../../train/settings.ts';
 import type { Estimates } from '../../train/estimate.ts';
 import { estimate, evaluate, fineTune } from '../../train/stages.ts';
+import { TrainingSteps } from '../../train/trainer.ts';
 import { MODEL, tinyAssembly, tinyExamples, tinySettings } from './tiny.ts';
 
 let engine: Engine;
@@ -140,24 +137,23 @@ describe('a LoRA step of four layers, 256 wide, on 16 × 128 tokens', () => {
     const method = methodFor(config, base.layers, peft);
     const values = freshValues(config, method, 2, 0);
     const classifier = toClassifier(engine, { base, method, peft, values, labels: ['0', '1'] });
-    const optimizer = new AdamW(engine, classifier.parameters, { ...ADAMW_DEFAULTS, clip: 1 });
-    const specs = {
-      ...classifier.inputSpecs(batch, seq),
-      labels: { shape: [batch], dtype: 'i32' },
-      ...ADAMW_INPUTS,
+    const options = {
+      steps: 1,
+      lr: 1e-3,
+      schedule: 'constant',
+      warmupRatio: 0,
+      weightDecay: 0,
+      clip: 1,
+      seed: 0,
     } as const;
-    const trace = (inputs: Readonly<Record<string, Tensor>>) => {
-      const loss = crossEntropy(classifier.logits(inputs as unknown as BatchInputs), inputs.labels as Tensor);
-      return { updates: optimizer.step(loss, inputs).updates };
-    };
-    const program = await engine.compile('step', specs, trace, compile);
+    const steps = new TrainingSteps(classifier, { ...options, dropout: false, compile });
+    const program = await steps.program({ batch, seq });
     const kinds = engine.memory.byKind();
     const sum = Object.values(kinds).reduce((a, b) => a + b, 0);
     expect(sum).toBe(engine.memory.current);
     expect(engine.arena.bytes).toBe(program.memory.activations);
     const outcome = { program, peak: engine.memory.peak - before, bound: lowerBound(kinds, program) };
-    program.dispose();
-    optimizer.free();
+    steps.dispose();
     classifier.parameters.free();
     base.free();
     return outcome;

@@ -117,9 +117,10 @@ export class TracedGraph {
     return this.#standsFor.get(node) ?? node.id;
   }
 
-  /** Orders a replacement node as if it had been recorded where `original` was. */
+  /** Orders a replacement node as if it had been recorded where `original` was; of a repeat it is one too. */
   standIn(node: Node, original: Node): void {
     this.#standsFor.set(node, this.#position(original));
+    if (this.#repeats.has(original)) this.#repeats.add(node);
   }
 
   readonly #repeats = new Set<Node>();

@@ -4,7 +4,8 @@ import { Arena } from './device/arena.ts';
 import { openDevice, type AdapterDescription, type OpenDevice } from './device/device.ts';
 import { Memory, type MemoryKind, type Storage } from './device/memory.ts';
 import { Pipelines } from './device/pipelines.ts';
-import { Program, type InputSpec } from './compile/program.ts';
+import { UserError } from './errors.ts';
+import { Program, type CompileOptions, type InputSpec } from './compile/program.ts';
 import type { Update } from './compile/graph.ts';
 import { sizeOf, type Shape } from './graph/shape.ts';
 import type { Tensor } from './graph/tensor.ts';
@@ -87,12 +88,14 @@ export class Engine {
     name: string,
     inputs: I,
     fn: (inputs: { readonly [K in keyof I]: Tensor }) => Traced,
+    options: CompileOptions = {},
   ): Promise<Program> {
+    if (options.activations === 'f16') this.needF16('--activations f16');
     const leaves = Object.fromEntries(
       Object.entries(inputs).map(([key, s]) => [key, inputLeaf(key, s.shape, s.dtype)]),
     );
     const { outputs = {}, updates = [] } = fn(leaves as { readonly [K in keyof I]: Tensor });
-    return Program.build(this, name, inputs, outputs, updates);
+    return Program.build(this, name, inputs, outputs, updates, options);
   }
 
   /** Computes one tensor of a graph without inputs: for exploring and tests. */
@@ -127,6 +130,11 @@ export class Engine {
     staging.destroy();
     this.check();
     return copy;
+  }
+
+  /** @throws UserError naming what asked for it where the device has no shader-f16 */
+  needF16(asker: string): void {
+    if (!this.traits.f16) throw new UserError(`${asker}: the adapter has no shader-f16; use f32`);
   }
 
   /** Waits until everything enqueued so far has run. */

@@ -49,19 +49,23 @@ ${rowMain(groups)}
   });
 }
 
-/** The gradient of x. Bindings, all f32: x [rows, cols], gamma [cols], dy [rows, cols], then dx [rows, cols]. */
-export function layerNormBackward(spec: LayerNormSpec, traits: DeviceTraits): Kernel {
+/**
+ * The gradient of x. Bindings, all f32: x [rows, cols], gamma [cols], dy [rows, cols], then dx [rows, cols].
+ * @param inPlace dx overwrites x, whose binding it then is
+ */
+export function layerNormBackward(spec: LayerNormSpec, traits: DeviceTraits, inPlace = false): Kernel {
   const { rows, cols } = spec;
   const { vector, groups, params } = layout(spec, traits);
-  const body = `${backwardFunctions(groups)}
+  const body = `${backwardFunctions(groups, inPlace ? 'x' : 'dx')}
 ${rowMain(groups)}
   let s = statistics(row, member, lane);
   if (owner) { write_dx(row, member, s); }
 }`;
-  const names = ['x', 'gamma', 'dy', 'dx'];
+  const names = inPlace ? ['x', 'gamma', 'dy'] : ['x', 'gamma', 'dy', 'dx'];
+  const bindings = f32Bindings(names, 3);
   return assemble({
     name: 'layer_norm_backward',
-    bindings: f32Bindings(names, 3),
+    bindings: inPlace ? [{ name: 'x', dtype: 'f32', role: 'inout' }, ...bindings.slice(1)] : bindings,
     params,
     body,
     vector,
@@ -86,7 +90,7 @@ export function layerNormBackwardParams(spec: LayerNormSpec, traits: DeviceTrait
   const { vector, groups: rowwise, params } = layout(spec, traits);
   const groups = traits.software ? { ...rowwise, lanes: PART_ROWS, perRow: 1 } : rowwise;
   const parts = layerNormParts(rows);
-  const body = `${backwardFunctions(groups)}
+  const body = `${backwardFunctions(groups, 'dx')}
 ${partMain(groups)}`;
   const names = ['x', 'gamma', 'dy', 'dx', 'dgamma', 'dbeta'];
   return assemble({
@@ -124,8 +128,9 @@ function mean({ perRow }: RowGroups): string {
 /**
  * With g = dy·gamma and x̂ = (x − mean)·rstd: dx = rstd·(g − mean(g) − x̂·mean(g·x̂)).
  * `statistics` gives (mean, rstd, mean(g), mean(g·x̂)) of a row, to be called in uniform control flow.
+ * @param out where dx is written
  */
-function backwardFunctions(groups: RowGroups): string {
+function backwardFunctions(groups: RowGroups, out: 'dx' | 'x'): string {
   return `${rowReduction(groups, 'sum', 'f32', 'a + b')}
 ${rowReduction(groups, 'sums', 'vec3<f32>', 'a + b')}
 ${mean(groups)}
@@ -150,7 +155,7 @@ fn write_dx(row: u32, member: u32, s: vec4<f32>) {
   for (var unit = member; unit < p.units; unit += ${groups.perRow}u) {
     let at = row * p.units + unit;
     let normed = (x[at] - V(s.x)) * s.y;
-    dx[at] = (dy[at] * gamma[unit] - V(s.z) - normed * s.w) * s.y;
+    ${out}[at] = (dy[at] * gamma[unit] - V(s.z) - normed * s.w) * s.y;
   }
 }`;
 }

@@ -20,19 +20,23 @@ const BLOCK = 16;
  * For y = x ∘ m, both gradients in one pass over dy and x. Bindings, all f32: dy, x [rows, cols], m [cols/inner]; then
  * dx = dy ∘ m [rows, cols] and dm [maskParts(rows, cols), cols/inner] = Σ dy·x over a run of rows and the columns of an
  * entry, to be summed over its first dimension.
+ * @param inPlace dx overwrites dy, whose binding it then is
  */
-export function maskGrad(spec: MaskGradSpec, traits: DeviceTraits): Kernel {
+export function maskGrad(spec: MaskGradSpec, traits: DeviceTraits, inPlace = false): Kernel {
   const { rows, cols, inner } = spec;
   const parts = maskParts(rows, cols);
   const { body, vectorBindings, params, workgroupsPerPart } =
     inner === 1 ? perColumn(spec, traits) : perGroup(spec, traits);
-  const inputs = ['dy', 'x', 'm'].map((name): Binding => ({ name, dtype: 'f32', role: 'in' }));
-  const outputs = ['dx', 'dm'].map((name): Binding => ({ name, dtype: 'f32', role: 'out' }));
+  const bind = (role: Binding['role'], ...names: string[]): Binding[] =>
+    names.map((name) => ({ name, dtype: 'f32', role }));
+  const bindings = inPlace
+    ? [...bind('inout', 'dy'), ...bind('in', 'x', 'm'), ...bind('out', 'dm')]
+    : [...bind('in', 'dy', 'x', 'm'), ...bind('out', 'dx', 'dm')];
   return assemble({
     name: inner === 1 ? 'mask_grad.columns' : 'mask_grad.groups',
-    bindings: [...inputs, ...outputs],
+    bindings,
     params: u32Params({ rows, parts, part_rows: Math.ceil(rows / parts), per_part: workgroupsPerPart, ...params }),
-    body,
+    body: `${columnWalk(inPlace ? 'dy' : 'dx')}\n${body}`,
     vector: vectorBindings.length > 0,
     vectorBindings,
     workgroups: spread(workgroupsPerPart * parts),
@@ -48,8 +52,8 @@ interface Body {
   readonly workgroupsPerPart: number;
 }
 
-/** Walks one unit (a column, or four) down the rows of a part: writes dx, gives Σ dy·x. */
-const COLUMN_WALK = `fn walk(part: u32, unit: u32, mask: V) -> V {
+/** Walks one unit (a column, or four) down the rows of a part: writes dx into `out`, gives Σ dy·x. */
+const columnWalk = (out: 'dx' | 'dy'): string => `fn walk(part: u32, unit: u32, mask: V) -> V {
   let last = min((part + 1u) * p.part_rows, p.rows);
   var total = V(0.0);
   for (var block = part * p.part_rows; block < last; block += ${BLOCK}u) {
@@ -57,7 +61,7 @@ const COLUMN_WALK = `fn walk(part: u32, unit: u32, mask: V) -> V {
     for (var row = block; row < min(block + ${BLOCK}u, last); row++) {
       let at = row * p.units + unit;
       let d = dy[at];
-      dx[at] = d * mask;
+      ${out}[at] = d * mask;
       partial += d * x[at];
     }
     total += partial;
@@ -70,8 +74,7 @@ function perColumn({ cols }: MaskGradSpec, { software }: DeviceTraits): Body {
   const vector = cols % 4 === 0;
   const units = vector ? cols / 4 : cols;
   const lanes = software ? 16 : 64;
-  const body = `${COLUMN_WALK}
-${mainHead(lanes)}
+  const body = `${mainHead(lanes)}
   let part = group / p.per_part;
   let unit = group % p.per_part * ${lanes}u + lane;
   if (part >= p.parts || unit >= p.units) { return; }
@@ -88,8 +91,7 @@ function perGroup({ cols, inner }: MaskGradSpec, { software }: DeviceTraits): Bo
   const lanes = software ? 16 : 64;
   const sharers = software ? 1 : Math.min(groupUnits, lanes);
   const groupsPerWorkgroup = Math.floor(lanes / sharers);
-  const body = `${COLUMN_WALK}
-${sharers > 1 ? `var<workgroup> shares: array<f32, ${lanes}>;` : ''}
+  const body = `${sharers > 1 ? `var<workgroup> shares: array<f32, ${lanes}>;` : ''}
 ${mainHead(lanes)}
   let part = group / p.per_part;
   let slot = lane / ${sharers}u;

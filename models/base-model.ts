@@ -7,15 +7,29 @@ import type { Variable } from '../engine/variable.ts';
 import { loadConfig, type EncoderConfig } from './config.ts';
 import { LAYER_LINEARS, layerPrefix, type LayerShape } from './encoder.ts';
 import { initialSpec, poolerShapes } from './heads.ts';
+import { HostTable } from './host-table.ts';
 
 /** Storage of frozen matrices; biases and normalisation weights are always f32. */
 export type WeightType = 'f32' | 'f16';
+
+/** Where the word embedding lives: on the device, or on the host, from where each batch takes its rows along. */
+export type EmbeddingPlace = 'device' | 'host';
+
+export interface LoadOptions {
+  readonly weightType?: WeightType;
+  /** A table over the device's binding limit stays on the host in any case. */
+  readonly embeddings?: EmbeddingPlace;
+  /** Further weights the task needs of the checkpoint, e.g. BERT's pooler. */
+  readonly extra?: ReadonlyMap<string, Shape>;
+}
 
 export class BaseModel {
   readonly config: EncoderConfig;
   /** Heads and neurons left per layer. */
   readonly layers: readonly LayerShape[];
   readonly weights: ReadonlyMap<string, Variable>;
+  /** The word embedding, where it is not among the weights. */
+  readonly words: HostTable | undefined;
   readonly #engine: Engine;
 
   constructor(
@@ -23,16 +37,18 @@ export class BaseModel {
     config: EncoderConfig,
     weights: ReadonlyMap<string, Variable>,
     layers: readonly LayerShape[],
+    words?: HostTable,
   ) {
     this.#engine = engine;
     this.config = config;
     this.weights = weights;
     this.layers = layers;
+    this.words = words;
   }
 
-  /** Number of values in all weights. */
+  /** Number of values in all weights, those on the host too. */
   get parameterCount(): number {
-    return [...this.weights.values()].reduce((sum, w) => sum + w.size, 0);
+    return [...this.weights.values()].reduce((sum, w) => sum + w.size, this.words?.size ?? 0);
   }
 
   /** Number of values in the transformer layers alone: the part that is pruned. */
@@ -106,36 +122,61 @@ export function encoderWeightShapes(config: EncoderConfig): Map<string, Shape> {
 
 /**
  * Loads the encoder of a Hugging Face folder, one tensor at a time.
- * @param extra further weights the task needs of the checkpoint, e.g. BERT's pooler
- * @throws UserError naming file and key for a missing weight or a wrong shape
+ * @throws UserError naming file and key for a missing weight or a wrong shape; where f16 is asked of a device without it
  */
 export async function loadBaseModel(
   engine: Engine,
   dir: string,
-  { weightType = 'f32', extra = new Map() }: { weightType?: WeightType; extra?: ReadonlyMap<string, Shape> } = {},
+  { weightType = 'f32', embeddings = 'device', extra = new Map() }: LoadOptions = {},
 ): Promise<BaseModel> {
   const config = await loadConfig(dir);
+  if (weightType === 'f16') engine.needF16('--weights f16');
   const file = await openSafetensors(dir);
   try {
     const weights = new Map<string, Variable>();
+    let words: HostTable | undefined;
     for (const [name, shape] of [...encoderWeightShapes(config), ...extra]) {
-      const key = storedName(file, name, config);
-      weights.set(name, await loadWeight(engine, file, key ?? name, name, shape, weightType));
+      const key = storedName(file, name, config) ?? name;
+      const { dtype, data } = await readWeight(file, key, shape, weightType);
+      if (isHostTable(engine, config, name, data.byteLength, embeddings)) words = hostTable(name, shape, data);
+      else weights.set(name, engine.variable(name, shape, { kind: 'weights', dtype, data }));
     }
-    return new BaseModel(engine, config, weights, fullLayers(config));
+    return new BaseModel(engine, config, weights, fullLayers(config), words);
   } finally {
     await file.close();
   }
 }
 
 /** A base of fresh random weights: what a checkpoint is to be compared with. @param normal draws standard normal numbers */
-export function randomBaseModel(engine: Engine, config: EncoderConfig, normal: () => number): BaseModel {
+export function randomBaseModel(
+  engine: Engine,
+  config: EncoderConfig,
+  normal: () => number,
+  embeddings: EmbeddingPlace = 'device',
+): BaseModel {
   const weights = new Map<string, Variable>();
+  let words: HostTable | undefined;
   for (const [name, shape] of [...encoderWeightShapes(config), ...poolerShapes(config)]) {
     const { data } = initialSpec(name, shape, config.initializerRange, normal);
-    weights.set(name, engine.variable(name, shape, { kind: 'weights', data }));
+    if (isHostTable(engine, config, name, data.byteLength, embeddings)) words = hostTable(name, shape, data);
+    else weights.set(name, engine.variable(name, shape, { kind: 'weights', data }));
   }
-  return new BaseModel(engine, config, weights, fullLayers(config));
+  return new BaseModel(engine, config, weights, fullLayers(config), words);
+}
+
+function isHostTable(
+  { device }: Engine,
+  { family }: EncoderConfig,
+  name: string,
+  bytes: number,
+  place: EmbeddingPlace,
+): boolean {
+  const isWords = name === `${family}.embeddings.word_embeddings.weight`;
+  return isWords && (place === 'host' || bytes > device.limits.maxStorageBufferBindingSize);
+}
+
+function hostTable(name: string, shape: Shape, data: Float32Array | Uint16Array): HostTable {
+  return new HostTable(name, shape as [number, number], data);
 }
 
 /** The name under which a checkpoint stores a weight: bare encoders leave the family's prefix out. */
@@ -146,14 +187,12 @@ export function storedName(file: TensorFile, name: string, { family }: EncoderCo
   return [name, bare, old(name), old(bare)].find((candidate) => file.names.includes(candidate));
 }
 
-async function loadWeight(
-  engine: Engine,
+async function readWeight(
   file: TensorFile,
   key: string,
-  name: string,
   shape: Shape,
   weightType: WeightType,
-): Promise<Variable> {
+): Promise<{ dtype: WeightType; data: Float32Array | Uint16Array }> {
   const info = file.info(key);
   if (info.shape.length !== shape.length || info.shape.some((n, i) => n !== shape[i])) {
     throw new UserError(
@@ -162,6 +201,6 @@ async function loadWeight(
   }
   const half = weightType === 'f16' && shape.length === 2;
   return half
-    ? engine.variable(name, shape, { kind: 'weights', dtype: 'f16', data: await file.readFloat16(key) })
-    : engine.variable(name, shape, { kind: 'weights', data: await file.readFloat32(key) });
+    ? { dtype: 'f16', data: await file.readFloat16(key) }
+    : { dtype: 'f32', data: await file.readFloat32(key) };
 }

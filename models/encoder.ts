@@ -9,6 +9,7 @@ import { gatherRows } from '../engine/ops/gather.ts';
 import { layerNorm } from '../engine/ops/layernorm.ts';
 import { expand } from '../engine/ops/reduce.ts';
 import { matmul } from '../engine/ops/matmul.ts';
+import { checkpoint } from '../engine/ops/recall.ts';
 import type { Activation, EncoderConfig } from './config.ts';
 import type { Intervention } from './intervention.ts';
 
@@ -24,6 +25,8 @@ export interface EncoderInputs {
   readonly positionIds: Tensor;
   readonly tokenTypeIds: Tensor;
   readonly attentionMask: Tensor;
+  /** f32 [batch·seq, hiddenSize]: the rows of `inputIds`, where the word embedding stays on the host. */
+  readonly words?: Tensor;
 }
 
 /** Everything a forward pass reads besides its inputs. */
@@ -76,7 +79,8 @@ export function norm(context: ForwardContext, name: string, x: Tensor): Tensor {
 export function encode(context: ForwardContext, inputs: EncoderInputs): Tensor {
   let hidden = embed(context, inputs);
   context.layers.forEach((shape, layer) => {
-    hidden = feedForward(context, layer, selfAttention(context, layer, shape, hidden, inputs.attentionMask));
+    const input = checkpoint(hidden);
+    hidden = feedForward(context, layer, selfAttention(context, layer, shape, input, inputs.attentionMask));
   });
   return hidden;
 }
@@ -84,7 +88,7 @@ export function encode(context: ForwardContext, inputs: EncoderInputs): Tensor {
 function embed(context: ForwardContext, inputs: EncoderInputs): Tensor {
   const { family, typeVocabSize } = context.config;
   const table = (name: string): Tensor => context.weight(`${family}.embeddings.${name}.weight`);
-  const words = gatherRows(table('word_embeddings'), inputs.inputIds);
+  const words = inputs.words ?? gatherRows(table('word_embeddings'), inputs.inputIds);
   const positions = gatherRows(table('position_embeddings'), inputs.positionIds);
   const types = table('token_type_embeddings');
   const typed = typeVocabSize === 1 ? add(words, types) : add(words, gatherRows(types, inputs.tokenTypeIds));

@@ -83,7 +83,7 @@ export async function pruneModel(engine: Engine, base: BaseModel, keep: readonly
     weights.set(name, slice ? await cut(engine, weight, slice) : weight);
   }
   const layers = keep.map(({ heads, neurons }) => ({ heads: heads.length, neurons: neurons.length }));
-  return new BaseModel(engine, base.config, weights, layers);
+  return new BaseModel(engine, base.config, weights, layers, base.words);
 }
 
 async function cut(engine: Engine, weight: Variable, slice: Slice): Promise<Variable> {

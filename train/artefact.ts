@@ -67,14 +67,14 @@ export async function loadArtefact(
   engine: Engine,
   modelDir: string,
   adapterDir: string | undefined,
-  { weights }: Pick<Settings, 'weights'>,
+  { weights, embeddings }: Pick<Settings, 'weights' | 'embeddings'>,
 ): Promise<LoadedArtefact> {
   const config = await loadConfig(modelDir);
   const fingerprint = await fingerprintCheckpoint(modelDir);
   const adapter = adapterDir === undefined ? undefined : await readAdapter(adapterDir);
   const plan = adapterDir === undefined ? undefined : await readPlanFor(adapterDir, fingerprint, config);
   const head = await readHead(modelDir, config, adapter, adapterDir);
-  const whole = await loadBaseModel(engine, modelDir, { weightType: weights, extra: poolerShapes(config) });
+  const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, extra: poolerShapes(config) });
   const base = plan ? await pruneModel(engine, whole, keptLayers(plan)) : whole;
   if (!adapter) return { base, method: undefined, peft: headOnly(config), fingerprint, ...head };
   checkModules(adapter.modules, base, adapterDir as string, adapter.config.method === 'lora');

@@ -12,10 +12,15 @@ import { positionIds } from '../models/positions.ts';
 import type { PeftMethod, PeftRun } from '../peft/module.ts';
 import type { Batch } from './data/batches.ts';
 
-/** Program inputs of a forward pass; i32. */
-export type BatchInputs = Readonly<
-  Record<'inputIds' | 'positionIds' | 'tokenTypeIds' | 'attentionMask' | 'firstTokens', Tensor>
->;
+/** Something for every program input of a forward pass; `words` only where the word embedding stays on the host. */
+type PerInput<T> = Readonly<
+  Record<'inputIds' | 'positionIds' | 'tokenTypeIds' | 'attentionMask' | 'firstTokens', T>
+> & {
+  readonly words?: T;
+};
+
+/** i32, but `words`. */
+export type BatchInputs = PerInput<Tensor>;
 
 /** What a forward pass may be given beyond the weights. */
 export interface ForwardOptions {
@@ -69,20 +74,23 @@ export class Classifier {
   }
 
   /** Input specs of a batch shape. */
-  inputSpecs(batch: number, seq: number): Record<keyof BatchInputs, InputSpec> {
+  inputSpecs(batch: number, seq: number): PerInput<InputSpec> {
     const grid: InputSpec = { shape: [batch, seq], dtype: 'i32' };
     const firstTokens: InputSpec = { shape: [batch], dtype: 'i32' };
-    return { inputIds: grid, positionIds: grid, tokenTypeIds: grid, attentionMask: grid, firstTokens };
+    const words: InputSpec = { shape: [batch * seq, this.base.config.hiddenSize], dtype: 'f32' };
+    const grids = { inputIds: grid, positionIds: grid, tokenTypeIds: grid, attentionMask: grid };
+    return { ...grids, firstTokens, ...(this.base.words && { words }) };
   }
 
   /** Input values of a batch. */
-  inputValues({ batch, seq, inputIds, attentionMask, tokenTypeIds }: Batch): Record<keyof BatchInputs, HostArray> {
+  inputValues({ batch, seq, inputIds, attentionMask, tokenTypeIds }: Batch): PerInput<HostArray> {
     return {
       inputIds,
       attentionMask,
       tokenTypeIds,
       positionIds: positionIds(this.base.config, inputIds, batch, seq),
       firstTokens: Int32Array.from({ length: batch }, (_, row) => row * seq),
+      ...(this.base.words && { words: this.base.words.rows(inputIds) }),
     };
   }
 }

@@ -139,6 +139,7 @@ export class Comparing {
         trainPeakBytes: tuned.result.peakBytes,
         inferPeakBytes: evaluated.inference.peakBytes,
         byKind: { ...tuned.result.memoryByKind },
+        trainBoundBytes: tuned.result.boundBytes,
       },
       artefactBytes: await folderBytes(join(folder, 'adapter')),
       curves: [
@@ -162,9 +163,10 @@ export class Comparing {
 
   async #wholeAssembly(settings: Settings, random: boolean): Promise<Assembly> {
     const { dir, config } = this.#foundation;
-    const options = { weightType: settings.weights, extra: poolerShapes(config) };
+    const { weights: weightType, embeddings } = settings;
+    const options = { weightType, embeddings, extra: poolerShapes(config) };
     const base = random
-      ? randomBaseModel(this.#engine, config, normals(settings.seed))
+      ? randomBaseModel(this.#engine, config, normals(settings.seed), embeddings)
       : await loadBaseModel(this.#engine, dir, options);
     const peft = freshConfig(settings, config);
     const method = methodFor(config, base.layers, peft);

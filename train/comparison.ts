@@ -33,7 +33,7 @@ export async function compareTasks(engine: Engine, plan: ComparisonPlan): Promis
   const runs: Run[] = [];
   for (const { request, settings } of plan.tasks) {
     const data = await loadData(request, modelDir, config, settings);
-    tasks.push(describe(data));
+    tasks.push(describe(data, settings));
     const comparing = new Comparing(
       engine,
       foundation,
@@ -68,12 +68,14 @@ export async function compareTasks(engine: Engine, plan: ComparisonPlan): Promis
   return comparison;
 }
 
-function describe({ name, train, eval: test, baseline }: DataSet): Task {
+function describe({ name, train, eval: test, baseline }: DataSet, settings: Settings): Task {
   const plain = baseline?.();
+  const { bucket, weights, embeddings, activations, gradientCheckpointing } = settings;
   return {
     name,
     trainExamples: train.length,
     evalExamples: test.length,
+    options: { bucket, weights, embeddings, activations, 'gradient-checkpointing': gradientCheckpointing },
     ...(plain && { baseline: { name: 'TF-IDF + logistic regression', accuracy: plain.accuracy, f1: plain.f1 } }),
   };
 }

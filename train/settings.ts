@@ -36,6 +36,15 @@ export const settingsSchema = z.strictObject({
   bucket: z.boolean().default(true).describe('batch examples of like length together'),
   seed: whole.default(0).describe('seed of weights, data order and dropout'),
   weights: z.enum(['f32', 'f16']).default('f32').describe('storage of frozen weights'),
+  embeddings: z
+    .enum(['device', 'host'])
+    .default('device')
+    .describe('where the frozen word embedding lives; one over the binding limit is on the host'),
+  activations: z.enum(['f32', 'f16']).default('f32').describe('storage of what is saved for the backward pass'),
+  gradientCheckpointing: z
+    .boolean()
+    .default(false)
+    .describe('compute each layer again in the backward pass: less memory, more time'),
   evalSplit: z.enum(['test', 'validation']).default('test').describe('split of a built-in task to evaluate on'),
   saveEvery: whole.default(0).describe('steps between checkpoints, 0 = only when interrupted'),
 

@@ -49,8 +49,9 @@ export function stepsOf(examples: number, { steps, epochs, batchSize }: Settings
 }
 
 function trainOptions(settings: Settings, steps: number, watch: Watch): TrainOptions {
-  const { lr, schedule, warmupRatio, weightDecay, clip, seed, dropout } = settings;
-  return { steps, lr, schedule, warmupRatio, weightDecay, clip, seed, dropout: dropout > 0, ...watch };
+  const { lr, schedule, warmupRatio, weightDecay, clip, seed, dropout, activations } = settings;
+  const compile = { activations, recompute: settings.gradientCheckpointing ? 'layers' : 'cheap' } as const;
+  return { steps, lr, schedule, warmupRatio, weightDecay, clip, seed, dropout: dropout > 0, compile, ...watch };
 }
 
 /** Stage one. The assembly's base stays whole; masks are trained beside factors and head. */

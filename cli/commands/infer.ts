@@ -8,6 +8,8 @@ import { evaluate } from '../../train/stages.ts';
 import { print, withEngine } from '../context.ts';
 import { addSettings, readSettings } from '../options.ts';
 
+const MODEL_SETTINGS = ['maxLength', 'weights', 'embeddings'] as const;
+
 interface InferFlags extends Record<string, unknown> {
   readonly model: string;
   readonly adapter?: string;
@@ -35,7 +37,7 @@ export function addEval(program: Command): void {
     .option('--task <name>', 'built-in task: sentiment or spam')
     .option('--eval, --data <file>', 'labelled examples: JSONL, CSV or TSV')
     .option('--json', 'print the result as JSON');
-  addSettings(command, ['maxLength', 'weights', 'evalSplit']).action(runEval);
+  addSettings(command, [...MODEL_SETTINGS, 'evalSplit']).action(runEval);
 }
 
 async function runEval({ model: dir, adapter, task, data: file, json, ...flags }: EvalFlags): Promise<void> {
@@ -58,7 +60,7 @@ export function addPredict(program: Command): void {
   const command = addModelFlags(described)
     .requiredOption('--data <file>', 'examples: JSONL, CSV or TSV; labels are not needed')
     .requiredOption('--out <file>', 'JSONL file to write');
-  addSettings(command, ['maxLength', 'weights']).action(runPredict);
+  addSettings(command, MODEL_SETTINGS).action(runPredict);
 }
 
 async function runPredict(flags: PredictFlags): Promise<void> {

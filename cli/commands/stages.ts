@@ -94,7 +94,8 @@ async function prepare({ engine, progress }: CommandContext, flags: StageFlags, 
   const data = await loadData(requestOf(flags), flags.model, config, settings);
   const examples = trainingData(data.train);
   const fingerprint = await fingerprintCheckpoint(flags.model);
-  const base = await loadBaseModel(engine, flags.model, { weightType: settings.weights, extra: poolerShapes(config) });
+  const { weights: weightType, embeddings } = settings;
+  const base = await loadBaseModel(engine, flags.model, { weightType, embeddings, extra: poolerShapes(config) });
   const peft = freshConfig(settings, config);
   const method = methodFor(config, base.layers, peft);
   const values = freshValues(config, method, data.labels.length, settings.seed);
@@ -202,13 +203,13 @@ async function runTrain(flags: StageFlags): Promise<void> {
     const tuned = await fineTune(context.engine, assembly, examples, settings, { ...context.watch, checkpoint });
     await saveArtefact(flags.out, tuned.assembly, plan);
     await rm(checkpoint.path, { force: true });
-    const { loss, seconds, tokens, tokensPerSecond, peakBytes } = tuned.result;
+    const { loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes } = tuned.result;
     const metrics =
       evaluation.length > 0
         ? (await evaluate(context.engine, tuned.assembly, evaluation, settings)).metrics
         : undefined;
     const steps = stepsOf(examples.length, settings);
-    return { steps, loss, seconds, tokens, tokensPerSecond, peakBytes, ...(metrics && { metrics }) };
+    return { steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes, ...(metrics && { metrics }) };
   });
   await writeJson(join(flags.out, 'train.json'), result);
   const { metrics } = result;

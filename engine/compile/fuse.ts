@@ -72,7 +72,7 @@ class Fusion {
   constructor(graph: TracedGraph, maxBindings: number) {
     this.#graph = graph;
     this.#maxBindings = maxBindings;
-    this.#kept = graph.kept();
+    this.#kept = new Set([...graph.kept(), ...graph.saved()]);
   }
 
   run(): Step[] {
@@ -147,12 +147,21 @@ class Fusion {
     const space = spaceOf(step);
     const full = loadsOf(this.#graph, step).filter((load) => load.inner === 1 && load.count === space);
     const producers = full.flatMap((load) => [...(this.#stepsOf.get(load.root.node) ?? [])]);
+    const repeats = this.#repeats(step);
     const fitting = producers.filter(
-      (p) => p !== step && (p.anchor ? takes(p.anchor) === 'epilogue' : spaceOf(p) === space),
+      (p) =>
+        p !== step &&
+        (p.anchor ? takes(p.anchor) === 'epilogue' : spaceOf(p) === space) &&
+        (!repeats || this.#repeats(p)),
     );
     return fitting.sort(
       (a, b) => Number(b.anchor !== undefined) - Number(a.anchor !== undefined) || this.#last(b) - this.#last(a),
     );
+  }
+
+  /** Whether a step computes something again: in a step that does not, it would be computed too early and kept. */
+  #repeats(step: Step): boolean {
+    return [...step.body, ...(step.anchor ? [step.anchor] : [])].some((node) => this.#graph.isRepeat(node));
   }
 
   #last(step: Step): number {

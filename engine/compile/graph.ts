@@ -117,9 +117,34 @@ export class TracedGraph {
     return this.#standsFor.get(node) ?? node.id;
   }
 
-  /** Orders a replacement node as if it had been recorded where `original` was. */
+  /** Orders a replacement node as if it had been recorded where `original` was; of a repeat it is one too. */
   standIn(node: Node, original: Node): void {
     this.#standsFor.set(node, this.#position(original));
+    if (this.#repeats.has(original)) this.#repeats.add(node);
+  }
+
+  readonly #repeats = new Set<Node>();
+  readonly #saved: Tensor[] = [];
+
+  /** Notes that `tensor` is saved for the backward pass: it is to be written by the forward pass. */
+  save(tensor: Tensor): void {
+    this.#saved.push(tensor);
+  }
+
+  /** Root tensors saved for the backward pass. */
+  saved(): Set<Tensor> {
+    return new Set(this.#saved.map((tensor) => this.root(tensor)));
+  }
+
+  /** Notes that `node` computes again what the graph has computed before, to be run no earlier than `reader` needs it. */
+  repeat(node: Node, reader: Node): void {
+    this.standIn(node, reader);
+    this.#repeats.add(node);
+  }
+
+  /** Whether a node computes again what an earlier one has computed. */
+  isRepeat(node: Node): boolean {
+    return this.#repeats.has(node);
   }
 }
 

@@ -35,7 +35,8 @@ function lowerStep(
   const { anchor } = step;
   const operands = operandsOf(graph, step);
   if (anchor?.op.lowering.kind === 'kernel') {
-    return { kernel: anchor.op.lowering.kernel(anchor, traits), bound: [...operands, ...step.outputs] };
+    const bound = [...operands, ...step.outputs.filter((output) => !inPlace.has(output))];
+    return { kernel: anchor.op.lowering.kernel(anchor, traits, inPlace.size > 0), bound };
   }
   const { fragment, loads, outputs } = fragmentOf(graph, step, inPlace);
   const read = loads.map((load) => load.root);

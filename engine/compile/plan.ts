@@ -5,7 +5,7 @@
 import { BYTES } from '../../kernels/kernel.ts';
 import type { Storage } from '../device/memory.ts';
 import { inputNameOf, residentOf } from '../ops/leaf.ts';
-import type { Tensor } from '../graph/tensor.ts';
+import type { Node, Tensor } from '../graph/tensor.ts';
 import { packOf, type TracedGraph } from './graph.ts';
 import { loadsOf, spaceOf, takes, type Step } from './fuse.ts';
 import { readsOf } from './schedule.ts';
@@ -18,6 +18,8 @@ export type Place =
 
 /** A range of the arena, held from the step `start` to the step `end` inclusive. */
 export interface Block {
+  /** The tensor it was made for; others may take it over in place. */
+  readonly name: string;
   readonly bytes: number;
   readonly start: number;
   end: number;
@@ -28,6 +30,7 @@ export interface MemoryPlan {
   readonly places: ReadonlyMap<Tensor, Place>;
   /** Per step: output → load whose memory it takes over. */
   readonly inPlace: readonly ReadonlyMap<Tensor, Tensor>[];
+  readonly blocks: readonly Block[];
   readonly arenaBytes: number;
   /** Bytes in use while each step runs. */
   readonly timeline: readonly number[];
@@ -50,14 +53,15 @@ export function planMemory(graph: TracedGraph, steps: readonly Step[], alignment
         places.set(output, held);
       } else {
         const bytes = Math.ceil((output.size * BYTES[output.dtype]) / alignment) * alignment;
-        const block: Block = { bytes, start: time, end, offset: 0 };
+        const block: Block = { name: output.toString(), bytes, start: time, end, offset: 0 };
         blocks.push(block);
         places.set(output, { kind: 'arena', block });
       }
     }
     return taken;
   });
-  return { places, inPlace, arenaBytes: assignOffsets(blocks), timeline: timelineOf(blocks, steps.length) };
+  const timeline = timelineOf(blocks, steps.length);
+  return { places, inPlace, blocks, arenaBytes: assignOffsets(blocks, Math.max(0, ...timeline)), timeline };
 }
 
 /** Step index of the last reader of each root; kept tensors outlive all steps. */
@@ -101,8 +105,14 @@ interface PlanState {
   readonly taken: ReadonlyMap<Tensor, Tensor>;
 }
 
-/** A load of `step` that `output` may overwrite element by element. */
+/** What `step` reads that `output` may overwrite element by element. */
 function reusable(graph: TracedGraph, step: Step, output: Tensor, time: number, state: PlanState): Tensor | undefined {
+  const lowering = step.anchor?.op.lowering;
+  if (lowering?.kind === 'kernel' && lowering.overwrites !== undefined && output === step.outputs[0]) {
+    const root = graph.root((step.anchor as Node).inputs[lowering.overwrites] as Tensor);
+    const free = state.places.get(root)?.kind === 'arena' && state.lastUse.get(root) === time;
+    return free && !state.places.has(output) ? root : undefined;
+  }
   if ((step.anchor && takes(step.anchor) !== 'epilogue') || output.size !== spaceOf(step)) return undefined;
   const destination = state.places.get(output);
   const claimed = new Set(state.taken.values());
@@ -118,10 +128,30 @@ function reusable(graph: TracedGraph, step: Step, output: Tensor, time: number, 
   })?.root;
 }
 
-/** Greedy by size: the largest block first, each at the lowest offset free for its whole life (Pisarchyk & Lee 2020). */
-function assignOffsets(blocks: readonly Block[]): number {
+/** Attempts at an arena without gaps; most programs need none of them. */
+const ATTEMPTS = 64;
+
+/**
+ * Greedy by size (Pisarchyk & Lee 2020): the largest block first. Where that leaves gaps at the peak, the block that ends highest goes
+ * first, and again, until nothing is wasted or nothing helps.
+ * @param least bytes below which no arena can be
+ */
+function assignOffsets(blocks: readonly Block[], least: number): number {
+  let order = [...blocks].sort((a, b) => b.bytes - a.bytes || a.start - b.start);
+  let best = { order, bytes: placeGreedily(order) };
+  for (let attempt = 0; attempt < ATTEMPTS && best.bytes > least; attempt++) {
+    const highest = order.reduce((a, b) => (b.offset + b.bytes > a.offset + a.bytes ? b : a));
+    order = [highest, ...order.filter((block) => block !== highest)];
+    const bytes = placeGreedily(order);
+    if (bytes < best.bytes) best = { order, bytes };
+  }
+  return placeGreedily(best.order);
+}
+
+/** Each block in turn at the lowest offset that is free for its whole life. @returns bytes needed */
+function placeGreedily(blocks: readonly Block[]): number {
   const placed: Block[] = [];
-  for (const block of [...blocks].sort((a, b) => b.bytes - a.bytes || a.start - b.start)) {
+  for (const block of blocks) {
     const rivals = placed
       .filter((p) => p.start <= block.end && block.start <= p.end)
       .sort((a, b) => a.offset - b.offset);

@@ -14,13 +14,21 @@ import { fuse, type Step } from './fuse.ts';
 import { TracedGraph, type Results } from './graph.ts';
 import { lower, type Dispatch } from './lower.ts';
 import { separateOperands } from './operands.ts';
-import { planMemory, type Place } from './plan.ts';
+import { planMemory, type Block, type Place } from './plan.ts';
 import { mergeProducts } from './products.ts';
+import { recompute, type ActivationType, type Recompute } from './recompute.ts';
 import { schedule } from './schedule.ts';
 
 export interface InputSpec {
   readonly shape: Shape;
   readonly dtype: DType;
+}
+
+export interface CompileOptions {
+  /** What the backward pass computes again in place of keeping it; `cheap` unless given. */
+  readonly recompute?: Recompute;
+  /** Storage of what it keeps; f32 unless given. f16 needs a device with shader-f16. */
+  readonly activations?: ActivationType;
 }
 
 /** What a program needs besides the variables it reads. */
@@ -29,8 +37,12 @@ export interface ProgramMemory {
   readonly activations: number;
   /** Bytes of its inputs and uniforms. */
   readonly io: number;
+  /** Bytes of what the backward pass finds of the forward pass: the least from which `CompileOptions.recompute` lets it go on. */
+  readonly saved: number;
   /** Arena bytes in use at each dispatch. */
   readonly timeline: readonly number[];
+  /** What lies in the arena, from which dispatch to which. */
+  readonly blocks: readonly Block[];
 }
 
 const ARENA_ALIGNMENT = 256;
@@ -65,7 +77,9 @@ export class Program {
     this.memory = {
       activations: parts.arenaBytes,
       io: [...this.#inputs.values()].reduce((sum, { buffer: b }) => sum + b.size, this.#uniforms.size),
+      saved: parts.saved,
       timeline: parts.timeline,
+      blocks: parts.blocks,
     };
     this.#arena.reserve(parts.arenaBytes);
   }
@@ -77,14 +91,29 @@ export class Program {
     inputs: Readonly<Record<string, InputSpec>>,
     outputs: Readonly<Record<string, Tensor>>,
     updates: Results['updates'],
+    options: CompileOptions = {},
   ): Promise<Program> {
-    const { graph, steps } = orderSteps({ outputs: Object.values(outputs), updates }, engine.traits.maxStorageBuffers);
+    const results = { outputs: Object.values(outputs), updates };
+    const { graph, steps } = orderSteps(results, engine.traits.maxStorageBuffers, options);
     const plan = planMemory(graph, steps, ARENA_ALIGNMENT);
     const dispatches = steps.map((step, i) => lower(graph, step, plan.inPlace[i] ?? new Map(), engine.traits));
     const pipelines = await Promise.all(dispatches.map(({ kernel }) => engine.pipelines.get(kernel)));
     const roots = new Map(Object.entries(outputs).map(([key, tensor]) => [key, graph.root(tensor)]));
-    const { places, arenaBytes, timeline } = plan;
-    return new Program({ engine, name, inputs, outputs: roots, dispatches, pipelines, places, arenaBytes, timeline });
+    const { places, arenaBytes, timeline, blocks } = plan;
+    const saved = [...graph.saved()].reduce((sum, tensor) => sum + tensor.size * BYTES[tensor.dtype], 0);
+    return new Program({
+      engine,
+      name,
+      inputs,
+      outputs: roots,
+      dispatches,
+      pipelines,
+      places,
+      arenaBytes,
+      timeline,
+      blocks,
+      saved,
+    });
   }
 
   /**
@@ -194,10 +223,17 @@ export class Program {
   }
 }
 
+interface Ordered {
+  readonly graph: TracedGraph;
+  readonly steps: Step[];
+}
+
 /** Fused steps in order. Updates that need each other's old values are computed aside and copied in at the end. */
-function orderSteps(results: Results, maxBindings: number): { graph: TracedGraph; steps: Step[] } {
-  const attempt = (wanted: Results): { graph: TracedGraph; steps: Step[] | undefined } => {
+function orderSteps(results: Results, maxBindings: number, options: CompileOptions): Ordered {
+  const { recompute: mode = 'cheap', activations = 'f32' } = options;
+  const attempt = (wanted: Results): Omit<Ordered, 'steps'> & { steps: Step[] | undefined } => {
     const graph = new TracedGraph(wanted);
+    recompute(graph, mode, activations);
     mergeProducts(graph);
     separateOperands(graph);
     return { graph, steps: schedule(graph, fuse(graph, maxBindings)) };
@@ -219,6 +255,8 @@ interface ProgramParts {
   readonly places: ReadonlyMap<Tensor, Place>;
   readonly arenaBytes: number;
   readonly timeline: readonly number[];
+  readonly blocks: readonly Block[];
+  readonly saved: number;
 }
 
 function allocateInputs(

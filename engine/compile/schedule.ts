@@ -1,4 +1,5 @@
 /** Room: engine/compile. Orders steps so that each runs after what it reads, and writes to resident memory after its readers. */
+import { BYTES } from '../../kernels/kernel.ts';
 import type { Storage } from '../device/memory.ts';
 import { residentOf } from '../ops/leaf.ts';
 import type { Tensor } from '../graph/tensor.ts';
@@ -20,8 +21,8 @@ function overlap(a: Storage, b: Storage): boolean {
 }
 
 /**
- * Steps in execution order: as recorded, as far as dependencies allow. Undefined where updates need each other's old values,
- * so that none can be written in place first.
+ * Steps in execution order: as recorded, as far as dependencies allow, but what only takes up memory until much later runs then.
+ * Undefined where updates need each other's old values, so that none can be written in place first.
  */
 export function schedule(graph: TracedGraph, steps: readonly Step[]): Step[] | undefined {
   const before = dependencies(graph, steps);
@@ -36,7 +37,37 @@ export function schedule(graph: TracedGraph, steps: readonly Step[]): Step[] | u
     done.add(step);
     order.push(step);
   }
-  return order;
+  return postpone(graph, order, before);
+}
+
+/**
+ * Moves each step to just before the first that waits for it, where that holds fewer bytes in between: its results come later,
+ * what it is the last to read stays longer.
+ */
+function postpone(graph: TracedGraph, order: readonly Step[], before: ReadonlyMap<Step, ReadonlySet<Step>>): Step[] {
+  const moved = [...order];
+  const reads = new Map(order.map((step) => [step, new Set(readsOf(graph, step))]));
+  const fixed = new Set([...graph.kept()].flatMap((root) => [root, ...partsOf(graph, root)]));
+  const packed = order.flatMap((step) => readsOf(graph, step).flatMap((root) => partsOf(graph, root)));
+  for (const part of packed) fixed.add(part);
+  const bytesOf = (root: Tensor): number =>
+    fixed.has(root) || root.node.inputs.length === 0 ? 0 : root.size * BYTES[root.dtype];
+  for (const step of [...order].reverse()) {
+    const at = moved.indexOf(step);
+    const wait = moved.findIndex((other) => before.get(other)?.has(step)) - 1 - at;
+    if (wait <= 0) continue;
+    const passed = moved.slice(at + 1, at + 1 + wait);
+    const later = moved.slice(at + 1 + wait);
+    const held = [...(reads.get(step) ?? [])].reduce((sum, root) => {
+      if (later.some((other) => reads.get(other)?.has(root))) return sum;
+      return sum + bytesOf(root) * (wait - 1 - passed.findLastIndex((other) => reads.get(other)?.has(root)));
+    }, 0);
+    const saved = step.outputs.reduce((sum, root) => sum + bytesOf(root), 0) * wait;
+    if (saved <= held) continue;
+    moved.splice(at, 1);
+    moved.splice(at + wait, 0, step);
+  }
+  return moved;
 }
 
 function lastRank(graph: TracedGraph, step: Step): number {

@@ -64,7 +64,12 @@ export type Lowering<A> =
       readonly takes: 'epilogue' | 'prologue';
       kernel(node: Node<A>, fused: Fragment | undefined, traits: DeviceTraits): Kernel;
     }
-  | { readonly kind: 'kernel'; kernel(node: Node<A>, traits: DeviceTraits): Kernel };
+  | {
+      readonly kind: 'kernel';
+      /** The input, by index, whose memory output 0 can take over: `kernel` is then asked to bind it for both. */
+      readonly overwrites?: number;
+      kernel(node: Node<A>, traits: DeviceTraits, inPlace: boolean): Kernel;
+    };
 
 /** Cotangents of a node's outputs; undefined where nothing flows back. */
 export type Cotangents = readonly (Tensor | undefined)[];
@@ -73,6 +78,8 @@ export type Cotangents = readonly (Tensor | undefined)[];
 export interface Op<A = unknown> {
   readonly name: string;
   readonly lowering: Lowering<A>;
+  /** Costs about what reading its result costs, as all elementwise ops do: rather computed again than kept. */
+  readonly cheap?: true;
   /**
    * Vector-Jacobian product: cotangents of the outputs → cotangents of the inputs, as new graph.
    * `needs[i]` is false where input i's cotangent is not asked for; it may then be left undefined.

@@ -11,6 +11,7 @@ interface GatherAttrs {
 
 const gatherOp: Op<GatherAttrs> = {
   name: 'gather_rows',
+  cheap: true,
   lowering: {
     kind: 'kernel',
     kernel: ({ attrs, inputs }, traits) =>

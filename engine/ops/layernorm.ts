@@ -12,6 +12,7 @@ interface NormAttrs {
 
 const layerNormOp: Op<NormAttrs> = {
   name: 'layer_norm',
+  cheap: true,
   lowering: { kind: 'kernel', kernel: ({ attrs }, traits) => kernels.layerNorm(attrs, traits) },
   vjp: ({ attrs, inputs }, [dy], needs) => {
     if (!dy) return [];
@@ -29,7 +30,11 @@ const layerNormOp: Op<NormAttrs> = {
 
 const backwardOp: Op<NormAttrs> = {
   name: 'layer_norm_backward',
-  lowering: { kind: 'kernel', kernel: ({ attrs }, traits) => kernels.layerNormBackward(attrs, traits) },
+  lowering: {
+    kind: 'kernel',
+    overwrites: 0,
+    kernel: ({ attrs }, traits, inPlace) => kernels.layerNormBackward(attrs, traits, inPlace),
+  },
 };
 
 const backwardParamsOp: Op<NormAttrs & { readonly parts: number }> = {

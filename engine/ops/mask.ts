@@ -28,7 +28,11 @@ const maskOp: Op<MaskAttrs> = {
 
 const maskGradOp: Op<MaskAttrs> = {
   name: 'mask_columns_backward',
-  lowering: { kind: 'kernel', kernel: ({ attrs }, traits) => kernels.maskGrad(attrs, traits) },
+  lowering: {
+    kind: 'kernel',
+    overwrites: 0,
+    kernel: ({ attrs }, traits, inPlace) => kernels.maskGrad(attrs, traits, inPlace),
+  },
 };
 
 /**

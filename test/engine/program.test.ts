@@ -177,6 +177,20 @@ describe('memory', () => {
     expect(program.memory.activations).toBeLessThan(3 * 64 * 64 * 4);
   });
 
+  it('what is needed late is computed late', async () => {
+    const spec = { shape: [64, 2], dtype: 'f32' } as const;
+    const square = { shape: [64, 64], dtype: 'f32' } as const;
+    const program = await engine.compile('late', { x: spec, y: spec, w: square }, ({ x, y, w }) => {
+      const early = matmul(x, y, { transposeB: true });
+      let z = matmul(y, x, { transposeB: true });
+      for (let i = 0; i < 4; i++) z = e.tanh(matmul(z, w));
+      return { outputs: { sums: sumLast(e.mul(early, z)) } };
+    });
+    // Two of the square matrices at a time, not the early one beside them.
+    expect(program.memory.activations).toBeLessThan(2.5 * 64 * 64 * 4);
+    expect(program.dispatches.at(-2)!.kernel.name).toBe('matmul.nt');
+  });
+
   it('names the input that is missing or too long', async () => {
     const program = await engine.compile('double', { x: { shape: [3], dtype: 'f32' } }, ({ x }) => ({
       outputs: { y: e.mul(x, 2) },

@@ -69,6 +69,8 @@ describe('layer norm', () => {
         expectClose(y!, expected.y, 1e-5);
         const { dx } = await gpu.run(layerNormBackward(spec, traits), { x, gamma, dy }, { dx: size });
         expectClose(dx!, expected.dx, 1e-5);
+        const { x: over } = await gpu.run(layerNormBackward(spec, traits, true), { x, gamma, dy }, {});
+        expectClose(over!, expected.dx, 1e-5);
         const parts = layerNormParts(rows);
         const outputs = { dx: size, dgamma: parts * cols, dbeta: parts * cols };
         const all = await gpu.run(layerNormBackwardParams(spec, traits), { x, gamma, dy }, outputs);

@@ -12,15 +12,21 @@ const layouts: DeviceTraits[] = [
   { ...gpu.traits, software: false },
 ];
 
-async function check(rows: number, inner: number, entries: number, traits: DeviceTraits): Promise<void> {
+async function check(
+  rows: number,
+  inner: number,
+  entries: number,
+  traits: DeviceTraits,
+  inPlace = false,
+): Promise<void> {
   const cols = inner * entries;
   const [dy, x] = [randoms(rows * cols, 1), randoms(rows * cols, 2)];
   const m = randoms(entries, 3).map((value, i) => (i % 3 === 1 ? 0 : value));
   const parts = maskParts(rows, cols);
-  const kernel = maskGrad({ rows, cols, inner }, traits);
+  const kernel = maskGrad({ rows, cols, inner }, traits, inPlace);
   const got = await gpu.run(kernel, { dy, x, m }, { dx: rows * cols, dm: parts * entries });
   const entryOf = (i: number) => Math.floor((i % cols) / inner);
-  expect(got.dx).toEqual(dy.map((d, i) => d * m[entryOf(i)]!));
+  expect(inPlace ? got.dy : got.dx).toEqual(dy.map((d, i) => d * m[entryOf(i)]!));
   const expected = new Float64Array(entries);
   dy.forEach((d, i) => (expected[entryOf(i)]! += d * x[i]!));
   const dm = new Float32Array(entries);
@@ -33,7 +39,7 @@ describe('maskGrad', () => {
     const rows = fc.constantFrom(1, 2, 17, 64, 65, 131);
     const inner = fc.constantFrom(1, 2, 3, 4, 8, 13, 32, 64, 80, 97, 300);
     const entries = fc.constantFrom(1, 2, 3, 4, 7, 12, 65);
-    await fc.assert(fc.asyncProperty(rows, inner, entries, fc.constantFrom(...layouts), check), {
+    await fc.assert(fc.asyncProperty(rows, inner, entries, fc.constantFrom(...layouts), fc.boolean(), check), {
       numRuns: 40,
       seed: 5,
     });

@@ -19,7 +19,8 @@ export function tinySettings(changes: Partial<Settings> = {}): Settings {
 /** PEFT modules whose up factors are not zero, so that they matter. */
 export async function tinyAssembly(engine: Engine, settings: Settings): Promise<Assembly> {
   const config = await loadConfig(MODEL);
-  const base = await loadBaseModel(engine, MODEL, { weightType: settings.weights });
+  const { weights: weightType, embeddings } = settings;
+  const base = await loadBaseModel(engine, MODEL, { weightType, embeddings });
   const peft = freshConfig(settings, config);
   const method = methodFor(config, base.layers, peft);
   const values = freshValues(config, method, 3, settings.seed);

@@ -93,6 +93,8 @@ export const runSchema = z.object({
     trainPeakBytes: measured,
     inferPeakBytes: measured,
     byKind: z.record(z.string(), amount),
+    /** Below which no training step of this model and batch can go. */
+    trainBoundBytes: amount.optional(),
   }),
   /** Bytes on disk of what a task adds to the base checkpoint. */
   artefactBytes: measured,
@@ -106,6 +108,8 @@ const task = z.object({
   name: z.string().min(1),
   trainExamples: count,
   evalExamples: count,
+  /** Settings that bear on speed and memory alone. */
+  options: z.record(z.string(), z.union([z.string(), z.boolean()])).optional(),
   /** A plain classifier on the same split, for scale. */
   baseline: z.object({ name: z.string().min(1), accuracy: share, f1: share }).optional(),
 });

@@ -107,6 +107,13 @@ describe('htmlPage', () => {
     expect(page).not.toContain('<b ');
   });
 
+  it('names the options that bear on speed and memory', async () => {
+    const sample = sampleComparison();
+    sample.tasks[0]!.options = { activations: 'f16', 'gradient-checkpointing': true };
+    const page = await htmlPage(parseComparison(sample, 'f'));
+    expect(page).toContain('sentiment: activations f16, gradient-checkpointing true');
+  });
+
   it.each<[string, (c: Comparison) => Comparison]>([
     ['one run without pruning', (c) => only(c, (r) => r.task === 'spam' && r.method === 'lora' && r.seed === 1)],
     ['Light-PEFT alone', (c) => only(c, (r) => r.task === 'spam' && r.method === 'light-peft')],

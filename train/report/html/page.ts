@@ -64,11 +64,19 @@ function reproduction(comparison: Comparison, summaries: readonly TaskSummary[])
   const { meta } = comparison;
   const versions = Object.entries(meta.versions).map(([name, version]) => `${name} ${version}`);
   const splits = comparison.tasks.map((t) => `${t.name} ${t.trainExamples} / ${t.evalExamples}`);
+  const options = comparison.tasks.flatMap(({ name, options: set }) =>
+    set
+      ? `${name}: ${Object.entries(set)
+          .map(([option, value]) => `${option} ${value}`)
+          .join(', ')}`
+      : [],
+  );
   const facts: [string, string][] = [
     ['Adapter', meta.adapter + (meta.software ? ' (software)' : '')],
     ['Model', meta.model],
     ['Fingerprint', meta.fingerprint],
     ['Examples, training / evaluation', splits.join(', ')],
+    ...(options.length > 0 ? [['Options', options.join('; ')] satisfies [string, string]] : []),
     ['Versions', versions.join(', ')],
     ['Date', meta.date.slice(0, 10)],
   ];

@@ -1,6 +1,9 @@
-/** Room: cli. What commands share: an engine that is always closed, progress, Ctrl-C, and printing. */
+/** Room: cli. What commands share: an engine that is always closed and its flags, progress, Ctrl-C, and printing. */
+import type { Command } from 'commander';
 import { Engine } from '../engine/engine.ts';
+import { Profiler } from '../engine/profile/profiler.ts';
 import type { Watch } from '../train/stages.ts';
+import { finishProfile } from './profile.ts';
 import { Progress } from './progress.ts';
 
 export interface CommandContext {
@@ -10,8 +13,23 @@ export interface CommandContext {
   readonly watch: Watch;
 }
 
+/** Flags of every command that runs programs. */
+export interface EngineFlags {
+  readonly profile?: string;
+}
+
+export function addEngineFlags(command: Command): Command {
+  return command.option(
+    '--profile <file>',
+    'time every kernel: a table on standard error, a trace for chrome://tracing or Perfetto in the file',
+  );
+}
+
 /** Runs `work` with an open engine; the first Ctrl-C asks it to stop and save, the second ends the process. */
-export async function withEngine<T>(work: (context: CommandContext) => Promise<T>): Promise<T> {
+export async function withEngine<T>(
+  { profile }: EngineFlags,
+  work: (context: CommandContext) => Promise<T>,
+): Promise<T> {
   const engine = await Engine.open();
   const progress = new Progress(engine);
   const abort = new AbortController();
@@ -22,11 +40,12 @@ export async function withEngine<T>(work: (context: CommandContext) => Promise<T
   };
   process.on('SIGINT', onInterrupt);
   try {
-    return await work({
-      engine,
-      progress,
-      watch: { signal: abort.signal, onReport: (report) => progress.report(report) },
-    });
+    if (profile !== undefined) engine.profiler = new Profiler(engine);
+    const watch = { signal: abort.signal, onReport: progress.report.bind(progress) };
+    const result = await work({ engine, progress, watch });
+    progress.finish();
+    if (profile !== undefined) process.stderr.write(`${await finishProfile(engine, engine.profiler!, profile)}\n`);
+    return result;
   } finally {
     progress.finish();
     process.off('SIGINT', onInterrupt);

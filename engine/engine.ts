@@ -10,6 +10,7 @@ import { sizeOf, type Shape } from './graph/shape.ts';
 import type { Tensor } from './graph/tensor.ts';
 import { inputLeaf } from './ops/leaf.ts';
 import { f16ToF32 } from './io/float16.ts';
+import type { Profiler } from './profile/profiler.ts';
 import { Variable } from './variable.ts';
 
 /** Data on the host: f16 as its raw bits. */
@@ -29,6 +30,8 @@ export class Engine {
   readonly memory: Memory;
   readonly pipelines: Pipelines;
   readonly arena: Arena;
+  /** While set, it times the first runs of every program. */
+  profiler: Profiler | undefined;
   readonly #open: OpenDevice;
   #fault: Error | undefined;
 

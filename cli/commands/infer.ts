@@ -5,20 +5,22 @@ import { writeFileAtomic } from '../../engine/io/files.ts';
 import { loadArtefact } from '../../train/artefact.ts';
 import { loadData, loadRows } from '../../train/data/source.ts';
 import { evaluate } from '../../train/stages.ts';
-import { print, withEngine } from '../context.ts';
+import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
 import { addDataFlags, requestOf, type DataFlags } from '../data-flags.ts';
 import { addSettings, readSettings } from '../options.ts';
 
 const SETTINGS = ['maxLength', 'weights', 'evalSplit'] as const;
 
 export function addEval(program: Command): void {
-  const command = addDataFlags(program.command('eval').description('accuracy, F1 and loss on labelled data'));
+  const command = addEngineFlags(
+    addDataFlags(program.command('eval').description('accuracy, F1 and loss on labelled data')),
+  );
   addSettings(command.option('--adapter <dir>', 'PEFT folder, pruned or not'), SETTINGS).action(runEval);
 }
 
-async function runEval(flags: DataFlags & { readonly adapter?: string }): Promise<void> {
+async function runEval(flags: DataFlags & EngineFlags & { readonly adapter?: string }): Promise<void> {
   const settings = await readSettings(flags);
-  const result = await withEngine(async ({ engine }) => {
+  const result = await withEngine(flags, async ({ engine }) => {
     const model = await loadArtefact(engine, flags.model, flags.adapter, settings);
     const data = await loadData(requestOf(flags), flags.model, model.base.config, settings, model.labels);
     if (data.eval.length === 0) throw new UserError('--eval: missing, there is no data to evaluate on');
@@ -30,7 +32,7 @@ async function runEval(flags: DataFlags & { readonly adapter?: string }): Promis
   print(flags.json, result, `${scores}\n${result.count} examples, ${Math.round(result.examplesPerSecond)} per second`);
 }
 
-interface PredictFlags extends Record<string, unknown> {
+interface PredictFlags extends Record<string, unknown>, EngineFlags {
   readonly model: string;
   readonly adapter?: string;
   readonly data: string;
@@ -45,12 +47,12 @@ export function addPredict(program: Command): void {
     .option('--adapter <dir>', 'PEFT folder, pruned or not')
     .requiredOption('--data <file>', 'examples: JSONL, CSV or TSV; labels are not needed')
     .requiredOption('--out <file>', 'JSONL file to write');
-  addSettings(command, SETTINGS).action(runPredict);
+  addSettings(addEngineFlags(command), SETTINGS).action(runPredict);
 }
 
 async function runPredict(flags: PredictFlags): Promise<void> {
   const settings = await readSettings(flags);
-  const count = await withEngine(async ({ engine }) => {
+  const count = await withEngine(flags, async ({ engine }) => {
     const model = await loadArtefact(engine, flags.model, flags.adapter, settings);
     const examples = await loadRows(flags.data, flags.model, model.base.config, settings.maxLength, model.labels);
     const { inference } = await evaluate(engine, model, examples, settings);

@@ -10,6 +10,7 @@ import { sizeOf } from '../graph/shape.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { Engine, HostArray } from '../engine.ts';
 import { copy } from '../ops/copy.ts';
+import { PassTimer } from '../profile/timer.ts';
 import { fuse, type Step } from './fuse.ts';
 import { TracedGraph, type Results } from './graph.ts';
 import { lower, type Dispatch } from './lower.ts';
@@ -92,7 +93,11 @@ export class Program {
    * @throws Error naming the program and input where one is missing or has the wrong length
    */
   run(inputs: Readonly<Record<string, HostArray>> = {}): void {
-    const { device } = this.#engine;
+    const { device, profiler } = this.#engine;
+    if (profiler?.starts(this)) {
+      profiler.add(this, this.profile(inputs));
+      return;
+    }
     this.#prepare(inputs);
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
@@ -104,29 +109,21 @@ export class Program {
   /**
    * One run, timed dispatch by dispatch with the device's own clock.
    * @returns nanoseconds per dispatch, in order
-   * @throws Error where the device has no `timestamp-query`
+   * @throws UserError where the device has no `timestamp-query`
    */
   async profile(inputs: Readonly<Record<string, HostArray>> = {}): Promise<number[]> {
     const { device } = this.#engine;
-    if (!device.features.has('timestamp-query')) throw new Error('profile: the device has no timestamp-query');
     this.#prepare(inputs);
-    const count = 2 * this.dispatches.length;
-    const querySet = device.createQuerySet({ type: 'timestamp', count });
-    const usage = GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC;
-    const buffer = device.createBuffer({ size: count * 8, usage });
+    const timer = new PassTimer(this.#engine, this.dispatches.length);
     const encoder = device.createCommandEncoder();
-    this.dispatches.forEach((_, i) => {
-      const timestampWrites = { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 };
-      const pass = encoder.beginComputePass({ timestampWrites });
+    for (let i = 0; i < this.dispatches.length; i++) {
+      const pass = encoder.beginComputePass({ timestampWrites: timer.writes(i) });
       this.#encode(pass, i);
       pass.end();
-    });
-    encoder.resolveQuerySet(querySet, 0, count, buffer, 0);
+    }
+    timer.resolve(encoder);
     device.queue.submit([encoder.finish()]);
-    const times = new BigInt64Array(await this.#engine.readBytes({ buffer, offset: 0, bytes: count * 8 }));
-    buffer.destroy();
-    querySet.destroy();
-    return this.dispatches.map((_, i) => Number((times[2 * i + 1] as bigint) - (times[2 * i] as bigint)));
+    return timer.read();
   }
 
   #prepare(inputs: Readonly<Record<string, HostArray>>): void {

@@ -8,7 +8,7 @@ import type { Comparison } from './schema.ts';
 const LABEL_WIDTH = 18;
 
 /** Horizontal rules alone, above, below and under the head. */
-const CHARS = {
+export const CHARS = {
   ...{ top: '─', 'top-mid': '', 'top-left': '', 'top-right': '' },
   ...{ mid: '─', 'mid-mid': '', 'left-mid': '', 'right-mid': '' },
   ...{ bottom: '─', 'bottom-mid': '', 'bottom-left': '', 'bottom-right': '' },

@@ -1,13 +1,12 @@
 /** Room: cli. What `--profile` leaves: a table per kernel of the program that took longest, and a trace of all programs. */
-import Table from 'cli-table3';
 import type { Engine } from '../engine/engine.ts';
 import { writeFileAtomic } from '../engine/io/files.ts';
 import { nanosecondsOf, type ProgramProfile, type Profiler } from '../engine/profile/profiler.ts';
 import { measureRates, type Rates } from '../engine/profile/rates.ts';
 import { summarise, type KernelRow } from '../engine/profile/summary.ts';
 import { traceOf } from '../engine/profile/trace.ts';
-import { CHARS } from '../train/report/terminal.ts';
 import { measure, percent, times } from '../train/report/numbers.ts';
+import { plainTable } from '../train/report/plain-table.ts';
 
 /** Programs named below the table. */
 const OTHERS = 5;
@@ -48,18 +47,18 @@ const COLUMNS: readonly (readonly [title: string, cell: (row: KernelRow) => stri
 
 /** At most 120 columns wide, without colours or a final line break. */
 export function profileTable(profile: ProgramProfile, rates: Rates): string {
-  const table = new Table({
-    chars: CHARS,
-    colAligns: ['left', 'left', ...COLUMNS.slice(1).map(() => 'right' as const)],
-    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 2, compact: true },
-    head: ['kernel', ...COLUMNS.map(([title]) => title)],
-  });
   const rows = summarise(profile, rates);
   const shown = rows.filter((row) => row.share >= LEAST_SHARE);
-  for (const row of shown) table.push([row.name, ...COLUMNS.map(([, cell]) => cell(row))]);
   const rest = rows.slice(shown.length).reduce((sum, row) => sum + row.seconds, 0);
-  if (shown.length < rows.length) table.push([`${rows.length - shown.length} others`, '', '', measure(rest * 1e3)]);
-  return `Program “${profile.name}”: ${summaryLine(profile)}\n${table.toString()}`;
+  const others = [`${rows.length - shown.length} others`, '', '', measure(rest * 1e3)];
+  const table = plainTable(
+    ['kernel', ...COLUMNS.map(([title]) => title)],
+    [
+      ...shown.map((row) => [row.name, ...COLUMNS.map(([, cell]) => cell(row))]),
+      ...(shown.length < rows.length ? [others] : []),
+    ],
+  );
+  return `Program “${profile.name}”: ${summaryLine(profile)}\n${table}`;
 }
 
 function gigas(perSecond: number): string {

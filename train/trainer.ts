@@ -20,7 +20,8 @@ import { LossHistory, SLOT_INPUT } from './history.ts';
 import { runSteps, type StepReport } from './loop.ts';
 import { ProgramCache } from './programs.ts';
 
-export interface TrainOptions {
+/** What a step is compiled for and fed with. */
+export interface StepOptions {
   readonly steps: number;
   readonly lr: number;
   readonly schedule: ScheduleName;
@@ -32,6 +33,9 @@ export interface TrainOptions {
   readonly seed: number;
   /** Whether PEFT modules drop out; their rate is their own. */
   readonly dropout: boolean;
+}
+
+export interface TrainOptions extends StepOptions {
   /** Checkpoint file and steps between checkpoints (0 = only when interrupted); absent: none is written. */
   readonly checkpoint?: {
     readonly path: string;
@@ -101,15 +105,8 @@ export async function train(
   const { engine, parameters } = classifier;
   engine.arena.release();
   engine.memory.resetPeak();
-  const optimizer = new AdamW(engine, parameters, {
-    ...ADAMW_DEFAULTS,
-    weightDecay: options.weightDecay,
-    clip: options.clip,
-  });
-  const history = new LossHistory(engine, ['loss', 'task_loss'], READ_EVERY);
-  const programs = new ProgramCache((batch, seq) =>
-    compileStep(classifier, optimizer, history, options, extension, batch, seq),
-  );
+  const steps = new TrainingSteps(classifier, options, extension);
+  const { history, optimizer } = steps;
   const state = [...parameters.groups.map((g) => g.flat), ...optimizer.state, ...(extension?.state ?? [])];
   const { checkpoint } = options;
   const losses: number[] = [];
@@ -122,19 +119,8 @@ export async function train(
     taskLosses.push(...(past?.losses.taskLoss ?? []));
     const enqueue = async (step: number): Promise<number> => {
       const batch = batches.at(Math.floor(step / batches.perEpoch), step % batches.perEpoch);
-      const program = await programs.get(batch.batch, batch.seq);
-      program.run({
-        ...classifier.inputValues(batch),
-        labels: batch.labels,
-        ...optimizer.inputs(
-          step + 1,
-          options.lr * scheduleAt(options.schedule, step, options.steps, options.warmupRatio),
-        ),
-        seed: Uint32Array.of(options.seed),
-        step: Uint32Array.of(step),
-        slot: history.slot(step),
-        ...extension?.values(step),
-      });
+      const program = await steps.program(batch);
+      program.run(steps.inputs(step, batch));
       return realTokens(batch);
     };
     const readLosses = async (first: number, to: number): Promise<number[]> => {
@@ -156,7 +142,7 @@ export async function train(
     const watch = { onReport, ...(options.signal && { signal: options.signal }) };
     const loop = { from, total: options.steps, readEvery: READ_EVERY, saveEvery: checkpoint?.every ?? 0, ...watch };
     const timing = await runSteps(loop, { enqueue, losses: readLosses, ...(checkpoint && { save }) });
-    const largest = largestOf(programs.all);
+    const largest = largestOf(steps.programs);
     return {
       loss: losses,
       taskLoss: taskLosses,
@@ -167,9 +153,59 @@ export async function train(
       timeline: largest?.memory.timeline ?? [],
     };
   } finally {
-    programs.dispose();
-    optimizer.free();
-    history.free();
+    steps.dispose();
+  }
+}
+
+/** The optimizer, the record of losses, and the programs by batch shape of one training run. */
+export class TrainingSteps {
+  readonly optimizer: AdamW;
+  readonly history: LossHistory;
+  readonly #classifier: Classifier;
+  readonly #options: StepOptions;
+  readonly #extension: StepExtension | undefined;
+  readonly #programs: ProgramCache;
+
+  constructor(classifier: Classifier, options: StepOptions, extension?: StepExtension) {
+    const { engine, parameters } = classifier;
+    const { weightDecay, clip } = options;
+    this.#classifier = classifier;
+    this.#options = options;
+    this.#extension = extension;
+    this.optimizer = new AdamW(engine, parameters, { ...ADAMW_DEFAULTS, weightDecay, clip });
+    this.history = new LossHistory(engine, ['loss', 'task_loss'], READ_EVERY);
+    this.#programs = new ProgramCache((batch, seq) =>
+      compileStep(classifier, this.optimizer, this.history, options, extension, batch, seq),
+    );
+  }
+
+  /** The step's program for batches of this shape, compiled when the shape is first met. */
+  program({ batch, seq }: Pick<Batch, 'batch' | 'seq'>): Promise<Program> {
+    return this.#programs.get(batch, seq);
+  }
+
+  /** Values of the program's inputs. @param step counts from 0 */
+  inputs(step: number, batch: Batch): Record<string, HostArray> {
+    const { lr, schedule, steps, warmupRatio, seed } = this.#options;
+    return {
+      ...this.#classifier.inputValues(batch),
+      labels: batch.labels,
+      ...this.optimizer.inputs(step + 1, lr * scheduleAt(schedule, step, steps, warmupRatio)),
+      seed: Uint32Array.of(seed),
+      step: Uint32Array.of(step),
+      slot: this.history.slot(step),
+      ...this.#extension?.values(step),
+    };
+  }
+
+  get programs(): readonly Program[] {
+    return this.#programs.all;
+  }
+
+  dispose(): void {
+    this.#programs.dispose();
+    this.optimizer.free();
+    this.history.free();
   }
 }
 
@@ -187,7 +223,7 @@ function compileStep(
   classifier: Classifier,
   optimizer: AdamW,
   history: LossHistory,
-  options: TrainOptions,
+  options: StepOptions,
   extension: StepExtension | undefined,
   batch: number,
   seq: number,

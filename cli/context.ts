@@ -2,6 +2,8 @@
 import type { Command } from 'commander';
 import { Engine } from '../engine/engine.ts';
 import { Profiler } from '../engine/profile/profiler.ts';
+import { cacheFile, Picks } from '../engine/tune/picks.ts';
+import { Tuner } from '../engine/tune/tuner.ts';
 import type { Watch } from '../train/stages.ts';
 import { finishProfile } from './profile.ts';
 import { Progress } from './progress.ts';
@@ -16,18 +18,27 @@ export interface CommandContext {
 /** Flags of every command that runs programs. */
 export interface EngineFlags {
   readonly profile?: string;
+  readonly tune?: boolean;
 }
 
-export function addEngineFlags(command: Command): Command {
+export function addProfileFlag(command: Command): Command {
   return command.option(
     '--profile <file>',
     'time every kernel: a table on standard error, a trace for chrome://tracing or Perfetto in the file',
   );
 }
 
+/** Of commands that train or evaluate a classifier. */
+export function addEngineFlags(command: Command): Command {
+  return addProfileFlag(command).option(
+    '--tune',
+    'choose kernel variants by timing them in the real programs; later runs use what was found',
+  );
+}
+
 /** Runs `work` with an open engine; the first Ctrl-C asks it to stop and save, the second ends the process. */
 export async function withEngine<T>(
-  { profile }: EngineFlags,
+  { profile, tune }: EngineFlags,
   work: (context: CommandContext) => Promise<T>,
 ): Promise<T> {
   const engine = await Engine.open();
@@ -40,17 +51,24 @@ export async function withEngine<T>(
   };
   process.on('SIGINT', onInterrupt);
   try {
+    const picks = await Picks.load(cacheFile(), engine.adapter, say);
+    engine.choose = picks.choose;
+    if (tune) engine.tuner = new Tuner(engine, picks, say);
     if (profile !== undefined) engine.profiler = new Profiler(engine);
     const watch = { signal: abort.signal, onReport: progress.report.bind(progress) };
     const result = await work({ engine, progress, watch });
     progress.finish();
-    if (profile !== undefined) process.stderr.write(`${await finishProfile(engine, engine.profiler!, profile)}\n`);
+    if (profile !== undefined) say(await finishProfile(engine, engine.profiler!, profile));
     return result;
   } finally {
     progress.finish();
     process.off('SIGINT', onInterrupt);
     engine.close();
   }
+}
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
 }
 
 /** Prints a result: JSON for programs, or lines of text for people. */

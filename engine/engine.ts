@@ -1,5 +1,6 @@
 /** Room: engine. The device with its memory, pipelines and arena: everything a model needs to live and run. */
 import { BYTES, type DeviceTraits, type DType } from '../kernels/kernel.ts';
+import { chooseDefault, type Choose } from '../kernels/variant.ts';
 import { Arena } from './device/arena.ts';
 import { openDevice, type AdapterDescription, type OpenDevice } from './device/device.ts';
 import { Memory, type MemoryKind, type Storage } from './device/memory.ts';
@@ -11,6 +12,7 @@ import type { Tensor } from './graph/tensor.ts';
 import { inputLeaf } from './ops/leaf.ts';
 import { f16ToF32 } from './io/float16.ts';
 import type { Profiler } from './profile/profiler.ts';
+import type { Tuner } from './tune/tuner.ts';
 import { Variable } from './variable.ts';
 
 /** Data on the host: f16 as its raw bits. */
@@ -32,6 +34,10 @@ export class Engine {
   readonly arena: Arena;
   /** While set, it times the first runs of every program. */
   profiler: Profiler | undefined;
+  /** Chooses the variants of kernels; by their own tables unless set otherwise. */
+  choose: Choose = chooseDefault;
+  /** While set, programs that can be tuned are, before their first run. */
+  tuner: Tuner | undefined;
   readonly #open: OpenDevice;
   #fault: Error | undefined;
 
@@ -85,17 +91,19 @@ export class Engine {
   /**
    * Traces `fn` once for inputs of the given shapes and compiles it.
    * @param name shown in errors and profiles
+   * @param choose in place of the engine's own choice
    */
   compile<I extends Readonly<Record<string, InputSpec>>>(
     name: string,
     inputs: I,
     fn: (inputs: { readonly [K in keyof I]: Tensor }) => Traced,
+    choose: Choose = this.choose,
   ): Promise<Program> {
     const leaves = Object.fromEntries(
       Object.entries(inputs).map(([key, s]) => [key, inputLeaf(key, s.shape, s.dtype)]),
     );
     const { outputs = {}, updates = [] } = fn(leaves as { readonly [K in keyof I]: Tensor });
-    return Program.build(this, name, inputs, outputs, updates);
+    return Program.build(this, name, inputs, outputs, updates, choose);
   }
 
   /** Computes one tensor of a graph without inputs: for exploring and tests. */

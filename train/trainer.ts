@@ -5,7 +5,7 @@
 import { median } from 'simple-statistics';
 import type { InputSpec, Program } from '../engine/compile/program.ts';
 import type { Update } from '../engine/compile/graph.ts';
-import type { HostArray } from '../engine/engine.ts';
+import type { HostArray, Traced } from '../engine/engine.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import { exists } from '../engine/io/files.ts';
 import { AdamW, ADAMW_DEFAULTS, ADAMW_INPUTS } from '../engine/optim/adamw.ts';
@@ -15,6 +15,7 @@ import { crossEntropy } from '../engine/ops/cross-entropy.ts';
 import { loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.ts';
 import type { Classifier, ForwardOptions } from './classifier.ts';
 import type { Variable } from '../engine/variable.ts';
+import type { Choose } from '../kernels/variant.ts';
 import type { Batch } from './data/batches.ts';
 import { LossHistory, SLOT_INPUT } from './history.ts';
 import { runSteps, type StepReport } from './loop.ts';
@@ -119,8 +120,8 @@ export async function train(
     taskLosses.push(...(past?.losses.taskLoss ?? []));
     const enqueue = async (step: number): Promise<number> => {
       const batch = batches.at(Math.floor(step / batches.perEpoch), step % batches.perEpoch);
-      const program = await steps.program(batch);
-      program.run(steps.inputs(step, batch));
+      const inputs = steps.inputs(step, batch);
+      (await steps.program(batch, inputs)).run(inputs);
       return realTokens(batch);
     };
     const readLosses = async (first: number, to: number): Promise<number[]> => {
@@ -174,14 +175,17 @@ export class TrainingSteps {
     this.#extension = extension;
     this.optimizer = new AdamW(engine, parameters, { ...ADAMW_DEFAULTS, weightDecay, clip });
     this.history = new LossHistory(engine, ['loss', 'task_loss'], READ_EVERY);
-    this.#programs = new ProgramCache((batch, seq) =>
-      compileStep(classifier, this.optimizer, this.history, options, extension, batch, seq),
+    this.#programs = new ProgramCache(engine, (batch, seq, choose) =>
+      compileStep(classifier, this.optimizer, this.history, options, extension, batch, seq, choose),
     );
   }
 
-  /** The step's program for batches of this shape, compiled when the shape is first met. */
-  program({ batch, seq }: Pick<Batch, 'batch' | 'seq'>): Promise<Program> {
-    return this.#programs.get(batch, seq);
+  /** The step's program for batches of this shape, compiled when the shape is first met. @param inputs values to tune with */
+  program(
+    { batch, seq }: Pick<Batch, 'batch' | 'seq'>,
+    inputs?: Readonly<Record<string, HostArray>>,
+  ): Promise<Program> {
+    return this.#programs.get(batch, seq, inputs);
   }
 
   /** Values of the program's inputs. @param step counts from 0 */
@@ -227,6 +231,7 @@ function compileStep(
   extension: StepExtension | undefined,
   batch: number,
   seq: number,
+  choose?: Choose,
 ): Promise<Program> {
   const inputs = {
     ...classifier.inputSpecs(batch, seq),
@@ -237,7 +242,7 @@ function compileStep(
     ...extension?.inputs,
   } as const satisfies Record<string, InputSpec>;
   const parameter = (name: string): Tensor => classifier.parameters.get(name).tensor;
-  return classifier.engine.compile(`train ${batch}x${seq}`, inputs, (given) => {
+  const trace = (given: Readonly<Record<string, Tensor>>): Traced => {
     const i = given as Readonly<Record<keyof typeof inputs, Tensor>>;
     const random = options.dropout ? { random: { seed: i.seed, step: i.step } } : {};
     const logits = classifier.logits(i, { ...random, ...extension?.forward() });
@@ -246,5 +251,6 @@ function compileStep(
     const step = optimizer.step(loss, i);
     const more = extension?.updates({ inputs: i, gradients: step.gradients, parameter }) ?? [];
     return { updates: [...step.updates, ...history.record(i.slot, { loss, task_loss: taskLoss }), ...more] };
-  });
+  };
+  return classifier.engine.compile(`train ${batch}x${seq}`, inputs, trace, choose);
 }

@@ -8,7 +8,7 @@ import { modelCard } from '../../train/pretrain/card.ts';
 import { loadCorpus } from '../../train/pretrain/corpora.ts';
 import { mlmVocabulary, packBlocks } from '../../train/pretrain/mlm.ts';
 import { Pretraining } from '../../train/pretrain/pretrain.ts';
-import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
+import { addProfileFlag, print, withEngine, type EngineFlags } from '../context.ts';
 import { parseNumber } from '../options.ts';
 
 const NUMBERS = {
@@ -32,7 +32,7 @@ const NUMBERS = {
 /** Pairs that occur once say nothing; longer tokens would be separator lines and addresses. */
 const TOKENIZER = { minFrequency: 2, maxTokenLength: 24 };
 
-type PretrainFlags = { readonly [K in keyof typeof NUMBERS]: number } & EngineFlags & {
+type PretrainFlags = { readonly [K in keyof typeof NUMBERS]: number } & Pick<EngineFlags, 'profile'> & {
     readonly out: string;
     readonly json?: boolean;
   };
@@ -47,7 +47,7 @@ export function addPretrain(program: Command): void {
     const flag = `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
     command.option(`${flag} <n>`, description, (text: string) => parseNumber(text, flag), fallback);
   }
-  addEngineFlags(command).action(runPretrain);
+  addProfileFlag(command).action(runPretrain);
 }
 
 async function runPretrain({ out, json, profile, vocabSize, ...options }: PretrainFlags): Promise<void> {

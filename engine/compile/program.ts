@@ -3,6 +3,7 @@
  * encodes the dispatches.
  */
 import { BYTES, packParams, type DType } from '../../kernels/kernel.ts';
+import type { Choose } from '../../kernels/variant.ts';
 import type { Arena } from '../device/arena.ts';
 import type { Storage } from '../device/memory.ts';
 import type { Shape } from '../graph/shape.ts';
@@ -71,17 +72,18 @@ export class Program {
     this.#arena.reserve(parts.arenaBytes);
   }
 
-  /** Compiles the graph behind `outputs` and `updates`. */
+  /** Compiles the graph behind `outputs` and `updates`. @param choose among the variants of each kernel */
   static async build(
     engine: Engine,
     name: string,
     inputs: Readonly<Record<string, InputSpec>>,
     outputs: Readonly<Record<string, Tensor>>,
     updates: Results['updates'],
+    choose: Choose,
   ): Promise<Program> {
     const { graph, steps } = orderSteps({ outputs: Object.values(outputs), updates }, engine.traits.maxStorageBuffers);
     const plan = planMemory(graph, steps, ARENA_ALIGNMENT);
-    const dispatches = steps.map((step, i) => lower(graph, step, plan.inPlace[i] ?? new Map(), engine.traits));
+    const dispatches = steps.map((step, i) => lower(graph, step, plan.inPlace[i] ?? new Map(), engine.traits, choose));
     const pipelines = await Promise.all(dispatches.map(({ kernel }) => engine.pipelines.get(kernel)));
     const roots = new Map(Object.entries(outputs).map(([key, tensor]) => [key, graph.root(tensor)]));
     const { places, arenaBytes, timeline } = plan;
@@ -98,10 +100,10 @@ export class Program {
       profiler.add(this, this.profile(inputs));
       return;
     }
-    this.#prepare(inputs);
+    this.prepare(inputs);
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    for (let i = 0; i < this.dispatches.length; i++) this.#encode(pass, i);
+    for (let i = 0; i < this.dispatches.length; i++) this.encode(pass, i);
     pass.end();
     device.queue.submit([encoder.finish()]);
   }
@@ -113,12 +115,12 @@ export class Program {
    */
   async profile(inputs: Readonly<Record<string, HostArray>> = {}): Promise<number[]> {
     const { device } = this.#engine;
-    this.#prepare(inputs);
+    this.prepare(inputs);
     const timer = new PassTimer(this.#engine, this.dispatches.length);
     const encoder = device.createCommandEncoder();
     for (let i = 0; i < this.dispatches.length; i++) {
       const pass = encoder.beginComputePass({ timestampWrites: timer.writes(i) });
-      this.#encode(pass, i);
+      this.encode(pass, i);
       pass.end();
     }
     timer.resolve(encoder);
@@ -126,7 +128,8 @@ export class Program {
     return timer.read();
   }
 
-  #prepare(inputs: Readonly<Record<string, HostArray>>): void {
+  /** Writes the inputs; then dispatches may be encoded one by one. */
+  prepare(inputs: Readonly<Record<string, HostArray>>): void {
     this.#engine.check();
     for (const [name, { spec, buffer }] of this.#inputs) {
       const data = inputs[name];
@@ -141,7 +144,8 @@ export class Program {
     if (this.#arenaVersion !== this.#arena.version) this.#bind();
   }
 
-  #encode(pass: GPUComputePassEncoder, i: number): void {
+  /** Encodes one dispatch of a prepared program. */
+  encode(pass: GPUComputePassEncoder, i: number): void {
     pass.setPipeline(this.#pipelines[i] as GPUComputePipeline);
     pass.setBindGroup(0, this.#bindGroups[i]);
     pass.dispatchWorkgroups(...(this.dispatches[i] as Dispatch).kernel.workgroups);
@@ -152,6 +156,11 @@ export class Program {
     const tensor = this.#outputs.get(name);
     if (!tensor) throw new Error(`${this.name}: no output ${name}`);
     return this.#engine.readStorage(this.#storageOf(tensor), tensor.dtype);
+  }
+
+  /** Where the bindings of dispatch `i` lie, in order; arena addresses change when the arena does. */
+  storages(i: number): Storage[] {
+    return this.dispatches[i]!.bound.map((tensor) => this.#storageOf(tensor));
   }
 
   /** Frees what the program owns; variables stay. */
@@ -173,8 +182,7 @@ export class Program {
   #bind(): void {
     const { device } = this.#engine;
     this.#bindGroups = this.dispatches.map(({ kernel, bound }, i) => {
-      const entries: GPUBindGroupEntry[] = bound.map((tensor, binding) => {
-        const { buffer, offset, bytes } = this.#storageOf(tensor);
+      const entries: GPUBindGroupEntry[] = this.storages(i).map(({ buffer, offset, bytes }, binding) => {
         return { binding, resource: { buffer, offset, size: Math.max(4, Math.ceil(bytes / 4) * 4) } };
       });
       if (kernel.params.length > 0) {

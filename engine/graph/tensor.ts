@@ -4,6 +4,7 @@
  */
 import type { DeviceTraits, DType, Kernel, Param } from '../../kernels/kernel.ts';
 import type { Fragment } from '../../kernels/fragment.ts';
+import type { Choose } from '../../kernels/variant.ts';
 import { showShape, sizeOf, type Shape } from './shape.ts';
 
 let nextId = 0;
@@ -62,9 +63,9 @@ export type Lowering<A> =
   | {
       readonly kind: 'anchor';
       readonly takes: 'epilogue' | 'prologue';
-      kernel(node: Node<A>, fused: Fragment | undefined, traits: DeviceTraits): Kernel;
+      kernel(node: Node<A>, fused: Fragment | undefined, traits: DeviceTraits, choose: Choose): Kernel;
     }
-  | { readonly kind: 'kernel'; kernel(node: Node<A>, traits: DeviceTraits): Kernel };
+  | { readonly kind: 'kernel'; kernel(node: Node<A>, traits: DeviceTraits, choose: Choose): Kernel };
 
 /** Cotangents of a node's outputs; undefined where nothing flows back. */
 export type Cotangents = readonly (Tensor | undefined)[];

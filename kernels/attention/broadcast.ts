@@ -7,8 +7,8 @@ import { each, finish, LEAST, LN2, LOG2E, range, type AttentionSpec } from './sp
 import { clear, fromOwners, head, mix, OTHER, scores, store, tileFor, type Tile } from './tile.ts';
 
 /** See `attentionForward`. */
-export function forwardByBroadcast(spec: AttentionSpec, subgroupSize: number): Kernel {
-  const tile = tileFor(spec, 1, subgroupSize);
+export function forwardByBroadcast(spec: AttentionSpec, subgroupSize: number, tileRows: number): Kernel {
+  const tile = tileFor(spec, subgroupSize, tileRows);
   const { lanes, rows, chunks } = tile;
   const softmax = (i: number) => `{
 let score = select(${LEAST}, s_${i} * (p.scale * ${LOG2E}), ${seesKey(spec, i)});
@@ -50,8 +50,8 @@ ${store(tile, { o: 'sum * select(0.0, 1.0 / total, total > 0.0)' }, lse)}
 }
 
 /** See `attentionBackwardQ`. */
-export function backwardQByBroadcast(spec: AttentionSpec, subgroupSize: number): Kernel {
-  const tile = tileFor(spec, 1, subgroupSize);
+export function backwardQByBroadcast(spec: AttentionSpec, subgroupSize: number, tileRows: number): Kernel {
+  const tile = tileFor(spec, subgroupSize, tileRows);
   const { lanes, rows } = tile;
   const lse = fromOwners(tile, 'lse', (row) => `lse[entry + ${row}]`);
   const delta = fromOwners(tile, 'delta', (row) => `delta[entry + ${row}]`);
@@ -93,8 +93,8 @@ ${store(tile, { dq: 'sum * p.scale' })}
 }
 
 /** See `attentionBackwardKV`. */
-export function backwardKVByBroadcast(spec: AttentionSpec, subgroupSize: number): Kernel {
-  const tile = tileFor(spec, 2, subgroupSize);
+export function backwardKVByBroadcast(spec: AttentionSpec, subgroupSize: number, tileRows: number): Kernel {
+  const tile = tileFor(spec, subgroupSize, tileRows);
   const { lanes, rows } = tile;
   const seen = (i: number) => `other < p.seq${spec.causal ? ` && first + ${i}u <= other` : ''}`;
   const gradient = (i: number) =>

@@ -19,13 +19,22 @@ export interface Tile {
 /** Floats of sums per lane; with more, spilling costs more than the loads saved. */
 const SUMS = 128;
 
-/** @param outputs rows summed per row of the tile: 1, or 2 for dk and dv */
-export function tileFor(spec: AttentionSpec, outputs: number, lanes: number): Tile {
+/** @param rows rows of the tile; see `tileRows` */
+export function tileFor(spec: AttentionSpec, lanes: number, rows: number): Tile {
   const units = unitsOf(spec);
   const width = spec.headDim / units;
   const chunks = Math.ceil(units / lanes);
-  const rows = [16, 8].find((n) => n * outputs * chunks * width <= SUMS) ?? 4;
   return { lanes, rows, vector: width === 4, chunks, sides: 2 ** Math.floor(Math.log2(Math.max(1, lanes / units))) };
+}
+
+/**
+ * Rows a tile may have, the best guess first.
+ * @param outputs rows summed per row of the tile: 1, or 2 for dk and dv
+ */
+export function tileRows(spec: AttentionSpec, outputs: number, lanes: number): number[] {
+  const perRow = outputs * Math.ceil(unitsOf(spec) / lanes) * (spec.headDim / unitsOf(spec));
+  const guess = [16, 8].find((rows) => rows * perRow <= SUMS) ?? 4;
+  return [guess, ...[16, 8, 4].filter((rows) => rows !== guess && rows * perRow <= 2 * SUMS)];
 }
 
 /** Loops end at the last seen key, the same in all lanes, which WGSL's uniformity analysis can't know. */

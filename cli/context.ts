@@ -4,6 +4,7 @@ import { Engine } from '../engine/engine.ts';
 import { Profiler } from '../engine/profile/profiler.ts';
 import { cacheFile, Picks } from '../engine/tune/picks.ts';
 import { Tuner } from '../engine/tune/tuner.ts';
+import type { Settings } from '../train/settings.ts';
 import type { Watch } from '../train/stages.ts';
 import { finishProfile } from './profile.ts';
 import { Progress } from './progress.ts';
@@ -20,6 +21,9 @@ export interface EngineFlags {
   readonly profile?: string;
   readonly tune?: boolean;
 }
+
+/** Settings that the engine is opened with. */
+type EngineSettings = Pick<Settings, 'compute'>;
 
 export function addProfileFlag(command: Command): Command {
   return command.option(
@@ -39,9 +43,10 @@ export function addEngineFlags(command: Command): Command {
 /** Runs `work` with an open engine; the first Ctrl-C asks it to stop and save, the second ends the process. */
 export async function withEngine<T>(
   { profile, tune }: EngineFlags,
+  { compute }: EngineSettings,
   work: (context: CommandContext) => Promise<T>,
 ): Promise<T> {
-  const engine = await Engine.open();
+  const engine = await Engine.open({ halfProducts: compute === 'f16' });
   const progress = new Progress(engine);
   const abort = new AbortController();
   const onInterrupt = (): void => {

@@ -8,6 +8,7 @@ import { Pipelines } from './device/pipelines.ts';
 import { Program, type InputSpec } from './compile/program.ts';
 import type { Update } from './compile/graph.ts';
 import { sizeOf, type Shape } from './graph/shape.ts';
+import { UserError } from './errors.ts';
 import type { Tensor } from './graph/tensor.ts';
 import { inputLeaf } from './ops/leaf.ts';
 import { f16ToF32 } from './io/float16.ts';
@@ -41,10 +42,10 @@ export class Engine {
   readonly #open: OpenDevice;
   #fault: Error | undefined;
 
-  private constructor(open: OpenDevice) {
+  private constructor(open: OpenDevice, halfProducts: boolean) {
     this.#open = open;
     this.device = open.device;
-    this.traits = open.traits;
+    this.traits = { ...open.traits, halfProducts };
     this.adapter = open.adapter;
     this.memory = new Memory(open.device);
     this.pipelines = new Pipelines(open.device);
@@ -54,9 +55,20 @@ export class Engine {
     };
   }
 
-  /** @throws NoAdapterError where the machine has no usable adapter */
-  static async open(): Promise<Engine> {
-    return new Engine(await openDevice());
+  /**
+   * @param halfProducts whether products may round f32 operands to f16 for the device's matrix units; sums stay f32
+   * @throws NoAdapterError where the machine has no usable adapter
+   * @throws UserError where `halfProducts` is asked for and there are no matrix units
+   */
+  static async open({ halfProducts = false } = {}): Promise<Engine> {
+    const open = await openDevice();
+    if (halfProducts && !open.traits.matrix) {
+      open.close();
+      throw new UserError(
+        `--compute f16: the adapter ${open.adapter.device} has no matrix units for f16 factors and f32 sums; leave it out.`,
+      );
+    }
+    return new Engine(open, halfProducts);
   }
 
   /** A zeroed variable, or one with the given content. */

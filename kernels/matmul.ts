@@ -7,6 +7,7 @@ import { fragmentBytes, fragmentFlops, hostFragment } from './fragment-host.ts';
 import type { Fragment } from './fragment.ts';
 import { BYTES, spread, type Binding, type DeviceTraits, type Kernel } from './kernel.ts';
 import { broadcastSkeleton, type BroadcastTile } from './matmul/broadcast.ts';
+import { matrixBytes, matrixFits, matrixSkeleton, type MatrixTile } from './matmul/matrix.ts';
 import type { MatmulSpec, MatmulTerm, Skeleton } from './matmul/spec.ts';
 import { tiledSkeleton, workgroupBytes, type WorkgroupTile } from './matmul/tiled.ts';
 import { pick, roundUp, type Variants } from './variant.ts';
@@ -41,6 +42,7 @@ export function matmul(spec: MatmulSpec, traits: DeviceTraits, variant?: string)
   return assemble({
     name: `matmul.${terms.map(({ a, b }) => `${a === 'mk' ? 'n' : 't'}${b === 'kn' ? 'n' : 't'}`).join('+')}`,
     enables: skeleton.enables,
+    ...(skeleton.directives && { directives: skeleton.directives }),
     vector,
     vectorBindings: [...skeleton.vectorBindings, ...hosted.vectorBindings],
     body: `${hosted.wgsl}\n${skeleton.wgsl}`,
@@ -78,11 +80,41 @@ export function matmulVariants(spec: MatmulSpec, traits: DeviceTraits): MatmulVa
       skeleton: (vector) => broadcastSkeleton(spec, tile, size, vector),
     }));
   }
-  return workgroupTiles(spec, traits).map((tile) => ({
+  const tiled = workgroupTiles(spec, traits).map((tile) => ({
     name: `${tile.rows}x${tile.cols}x${tile.rowsEach}`,
-    skeleton: (vector) => tiledSkeleton(spec, tile, vector),
+    skeleton: (vector: boolean) => tiledSkeleton(spec, tile, vector),
+  }));
+  return [...matrixVariants(spec, traits), ...tiled];
+}
+
+/** Subgroups of 32 or 64 lanes down and across; the first that is not wasted on a small C is the best guess. */
+const MATRIX_TILES: readonly MatrixTile[] = [
+  { rows: 128, cols: 128, down: 4, across: 2 },
+  { rows: 128, cols: 64, down: 4, across: 2 },
+  { rows: 64, cols: 64, down: 2, across: 2 },
+  { rows: 32, cols: 32, down: 2, across: 1 },
+];
+
+/** By matrix units, where operands are f16 or may be rounded to it. Thin products gain nothing from them. */
+function matrixVariants(spec: MatmulSpec, { matrix: unit, ...traits }: DeviceTraits): MatmulVariant[] {
+  const half = spec.terms.every(({ aType, bType }) => aType === 'f16' && bType === 'f16');
+  const lanes = traits.subgroupSize;
+  if (!unit || lanes === 0 || !(half || traits.halfProducts) || Math.min(spec.m, spec.n) < 32) return [];
+  const fitting = MATRIX_TILES.filter(
+    (tile) =>
+      matrixFits(tile, unit) &&
+      matrixBytes(tile, unit) <= traits.workgroupMemory &&
+      tile.down * tile.across * lanes <= MAX_INVOCATIONS,
+  );
+  const busy = fitting.find(({ rows, cols }) => (spec.m / rows) * (spec.n / cols) >= 64) ?? fitting.at(-1);
+  return (busy ? leading(busy, fitting, (a, b) => a === b) : []).map((tile) => ({
+    name: `matrix${tile.rows}x${tile.cols}`,
+    skeleton: (vector) => matrixSkeleton(spec, tile, unit, lanes, vector),
   }));
 }
+
+/** Of a workgroup, on every device. */
+const MAX_INVOCATIONS = 256;
 
 /** The same as a choice. The epilogue does not count: it runs once per element of C. */
 export function matmulChoice({ m, n, terms }: MatmulSpec, traits: DeviceTraits): Variants {

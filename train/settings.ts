@@ -36,6 +36,10 @@ export const settingsSchema = z.strictObject({
   bucket: z.boolean().default(true).describe('batch examples of like length together'),
   seed: whole.default(0).describe('seed of weights, data order and dropout'),
   weights: z.enum(['f32', 'f16']).default('f32').describe('storage of frozen weights'),
+  compute: z
+    .enum(['f32', 'f16'])
+    .default('f32')
+    .describe('products in f32, or with operands rounded to f16 for matrix units'),
   evalSplit: z.enum(['test', 'validation']).default('test').describe('split of a built-in task to evaluate on'),
   saveEvery: whole.default(0).describe('steps between checkpoints, 0 = only when interrupted'),
 

@@ -9,7 +9,7 @@ import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.
 import { addDataFlags, requestOf, type DataFlags } from '../data-flags.ts';
 import { addSettings, readSettings } from '../options.ts';
 
-const SETTINGS = ['maxLength', 'weights', 'evalSplit'] as const;
+const SETTINGS = ['maxLength', 'weights', 'compute', 'evalSplit'] as const;
 
 export function addEval(program: Command): void {
   const command = addEngineFlags(
@@ -20,7 +20,7 @@ export function addEval(program: Command): void {
 
 async function runEval(flags: DataFlags & EngineFlags & { readonly adapter?: string }): Promise<void> {
   const settings = await readSettings(flags);
-  const result = await withEngine(flags, async ({ engine }) => {
+  const result = await withEngine(flags, settings, async ({ engine }) => {
     const model = await loadArtefact(engine, flags.model, flags.adapter, settings);
     const data = await loadData(requestOf(flags), flags.model, model.base.config, settings, model.labels);
     if (data.eval.length === 0) throw new UserError('--eval: missing, there is no data to evaluate on');
@@ -52,7 +52,7 @@ export function addPredict(program: Command): void {
 
 async function runPredict(flags: PredictFlags): Promise<void> {
   const settings = await readSettings(flags);
-  const count = await withEngine(flags, async ({ engine }) => {
+  const count = await withEngine(flags, settings, async ({ engine }) => {
     const model = await loadArtefact(engine, flags.model, flags.adapter, settings);
     const examples = await loadRows(flags.data, flags.model, model.base.config, settings.maxLength, model.labels);
     const { inference } = await evaluate(engine, model, examples, settings);

@@ -72,6 +72,7 @@ async function runPretrain({ out, json, profile, vocabSize, ...options }: Pretra
   );
   const result = await withEngine(
     { ...(profile !== undefined && { profile }) },
+    { compute: 'f32' },
     async ({ engine, progress, watch: { signal, onReport } }) => {
       progress.stage(`pretraining on ${blocks.length} blocks`);
       const pretraining = new Pretraining(engine, mlmVocabulary(tokenizer), options);

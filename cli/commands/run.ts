@@ -47,7 +47,7 @@ async function run(flags: RunFlags): Promise<void> {
     ...(train !== undefined && { train }),
     ...(test !== undefined && { eval: test }),
   };
-  const comparison = await withEngine(flags, ({ engine, progress, watch }) =>
+  const comparison = await withEngine(flags, settings, ({ engine, progress, watch }) =>
     compareTasks(engine, {
       modelDir: model,
       tasks: [{ request, settings }],

@@ -46,7 +46,7 @@ export function addEstimate(program: Command): void {
 async function runEstimate(flags: StageFlags): Promise<void> {
   const given = await readSettings(flags);
   const settings = { ...given, estimateSteps: given.steps > 0 ? given.steps : given.estimateSteps };
-  const records = await withEngine(flags, async (context) => {
+  const records = await withEngine(flags, settings, async (context) => {
     const { assembly, examples, fingerprint } = await prepare(context, flags, settings);
     if (assembly.planned)
       throw new UserError(`${flags.initAdapter}: already pruned, the estimation needs a whole adapter`);
@@ -195,7 +195,7 @@ export function addTrain(program: Command): void {
 
 async function runTrain(flags: StageFlags): Promise<void> {
   const settings = await readSettings(flags);
-  const result = await withEngine(flags, async (context) => {
+  const result = await withEngine(flags, settings, async (context) => {
     const { assembly, examples, evaluation, fingerprint, plan } = await prepare(context, flags, settings);
     context.progress.stage('training');
     const checkpoint = checkpointOf(flags, settings, examples.length, fingerprint);

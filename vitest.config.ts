@@ -4,6 +4,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    // What was tuned on this machine must not decide what is tested.
+    env: { LIGHT_PEFT_CACHE: '.cache/test' },
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 60_000,

@@ -1,6 +1,12 @@
-/** Room: cli. What commands share: an engine that is always closed, progress, Ctrl-C, and printing. */
+/** Room: cli. What commands share: an engine that is always closed and its flags, progress, Ctrl-C, and printing. */
+import type { Command } from 'commander';
 import { Engine } from '../engine/engine.ts';
+import { Profiler } from '../engine/profile/profiler.ts';
+import { cacheFile, Picks } from '../engine/tune/picks.ts';
+import { Tuner } from '../engine/tune/tuner.ts';
+import type { Settings } from '../train/settings.ts';
 import type { Watch } from '../train/stages.ts';
+import { finishProfile } from './profile.ts';
 import { Progress } from './progress.ts';
 
 export interface CommandContext {
@@ -10,9 +16,37 @@ export interface CommandContext {
   readonly watch: Watch;
 }
 
+/** Flags of every command that runs programs. */
+export interface EngineFlags {
+  readonly profile?: string;
+  readonly tune?: boolean;
+}
+
+/** Settings that the engine is opened with. */
+type EngineSettings = Pick<Settings, 'compute'>;
+
+export function addProfileFlag(command: Command): Command {
+  return command.option(
+    '--profile <file>',
+    'time every kernel: a table on standard error, a trace for chrome://tracing or Perfetto in the file',
+  );
+}
+
+/** Of commands that train or evaluate a classifier. */
+export function addEngineFlags(command: Command): Command {
+  return addProfileFlag(command).option(
+    '--tune',
+    'choose kernel variants by timing them in the real programs; later runs use what was found',
+  );
+}
+
 /** Runs `work` with an open engine; the first Ctrl-C asks it to stop and save, the second ends the process. */
-export async function withEngine<T>(work: (context: CommandContext) => Promise<T>): Promise<T> {
-  const engine = await Engine.open();
+export async function withEngine<T>(
+  { profile, tune }: EngineFlags,
+  { compute }: EngineSettings,
+  work: (context: CommandContext) => Promise<T>,
+): Promise<T> {
+  const engine = await Engine.open({ halfProducts: compute === 'f16' });
   const progress = new Progress(engine);
   const abort = new AbortController();
   const onInterrupt = (): void => {
@@ -22,16 +56,24 @@ export async function withEngine<T>(work: (context: CommandContext) => Promise<T
   };
   process.on('SIGINT', onInterrupt);
   try {
-    return await work({
-      engine,
-      progress,
-      watch: { signal: abort.signal, onReport: (report) => progress.report(report) },
-    });
+    const picks = await Picks.load(cacheFile(), engine.adapter, say);
+    engine.choose = picks.choose;
+    if (tune) engine.tuner = new Tuner(engine, picks, say);
+    if (profile !== undefined) engine.profiler = new Profiler(engine);
+    const watch = { signal: abort.signal, onReport: progress.report.bind(progress) };
+    const result = await work({ engine, progress, watch });
+    progress.finish();
+    if (profile !== undefined) say(await finishProfile(engine, engine.profiler!, profile));
+    return result;
   } finally {
     progress.finish();
     process.off('SIGINT', onInterrupt);
     engine.close();
   }
+}
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
 }
 
 /** Prints a result: JSON for programs, or lines of text for people. */

@@ -1,5 +1,6 @@
 /** Room: engine. The device with its memory, pipelines and arena: everything a model needs to live and run. */
 import { BYTES, type DeviceTraits, type DType } from '../kernels/kernel.ts';
+import { chooseDefault, type Choose } from '../kernels/variant.ts';
 import { Arena } from './device/arena.ts';
 import { openDevice, type AdapterDescription, type OpenDevice } from './device/device.ts';
 import { Memory, type MemoryKind, type Storage } from './device/memory.ts';
@@ -11,6 +12,8 @@ import { sizeOf, type Shape } from './graph/shape.ts';
 import type { Tensor } from './graph/tensor.ts';
 import { inputLeaf } from './ops/leaf.ts';
 import { f16ToF32 } from './io/float16.ts';
+import type { Profiler } from './profile/profiler.ts';
+import type { Tuner } from './tune/tuner.ts';
 import { Variable } from './variable.ts';
 
 /** Data on the host: f16 as its raw bits. */
@@ -30,13 +33,19 @@ export class Engine {
   readonly memory: Memory;
   readonly pipelines: Pipelines;
   readonly arena: Arena;
+  /** While set, it times the first runs of every program. */
+  profiler: Profiler | undefined;
+  /** Chooses the variants of kernels; by their own tables unless set otherwise. */
+  choose: Choose = chooseDefault;
+  /** While set, programs that can be tuned are, before their first run. */
+  tuner: Tuner | undefined;
   readonly #open: OpenDevice;
   #fault: Error | undefined;
 
-  private constructor(open: OpenDevice) {
+  private constructor(open: OpenDevice, halfProducts: boolean) {
     this.#open = open;
     this.device = open.device;
-    this.traits = open.traits;
+    this.traits = { ...open.traits, halfProducts };
     this.adapter = open.adapter;
     this.memory = new Memory(open.device);
     this.pipelines = new Pipelines(open.device);
@@ -46,9 +55,20 @@ export class Engine {
     };
   }
 
-  /** @throws NoAdapterError where the machine has no usable adapter */
-  static async open(): Promise<Engine> {
-    return new Engine(await openDevice());
+  /**
+   * @param halfProducts whether products may round f32 operands to f16 for the device's matrix units; sums stay f32
+   * @throws NoAdapterError where the machine has no usable adapter
+   * @throws UserError where `halfProducts` is asked for and there are no matrix units
+   */
+  static async open({ halfProducts = false } = {}): Promise<Engine> {
+    const open = await openDevice();
+    if (halfProducts && !open.traits.matrix) {
+      open.close();
+      throw new UserError(
+        `--compute f16: the adapter ${open.adapter.device} has no matrix units for f16 factors and f32 sums; leave it out.`,
+      );
+    }
+    return new Engine(open, halfProducts);
   }
 
   /** A zeroed variable, or one with the given content. */
@@ -83,6 +103,7 @@ export class Engine {
   /**
    * Traces `fn` once for inputs of the given shapes and compiles it.
    * @param name shown in errors and profiles
+   * @param choose in place of the engine's own choice
    */
   compile<I extends Readonly<Record<string, InputSpec>>>(
     name: string,
@@ -95,7 +116,7 @@ export class Engine {
       Object.entries(inputs).map(([key, s]) => [key, inputLeaf(key, s.shape, s.dtype)]),
     );
     const { outputs = {}, updates = [] } = fn(leaves as { readonly [K in keyof I]: Tensor });
-    return Program.build(this, name, inputs, outputs, updates, options);
+    return Program.build(this, name, inputs, outputs, updates, { ...options, choose: options.choose ?? this.choose });
   }
 
   /** Computes one tensor of a graph without inputs: for exploring and tests. */

@@ -11,15 +11,24 @@ export interface KernelParts extends Omit<Kernel, 'wgsl'> {
   readonly vectorBindings?: readonly string[];
   /** WGSL extensions the body needs. */
   readonly enables?: readonly string[];
+  /** Further directives. */
+  readonly directives?: readonly string[];
 }
 
 /** Puts bindings, uniform block, prelude and body together. */
-export function assemble({ body, vector, vectorBindings, enables = [], ...kernel }: KernelParts): Kernel {
+export function assemble({
+  body,
+  vector,
+  vectorBindings,
+  enables = [],
+  directives = [],
+  ...kernel
+}: KernelParts): Kernel {
   const declared = declare(kernel.bindings, kernel.params, new Set(vectorBindings));
   const enabled = enables.map((name) => `enable ${name};`);
   // A branch on a value from storage may be the same for a whole workgroup, which the compiler's analysis cannot see.
   if (enables.includes('subgroups')) enabled.push('diagnostic(off, subgroup_uniformity);');
-  return { ...kernel, wgsl: [...enabled, declared, prelude(body, vector), body].join('\n') };
+  return { ...kernel, wgsl: [...enabled, ...directives, declared, prelude(body, vector), body].join('\n') };
 }
 
 /** u32 members of the uniform block, one per property. */

@@ -6,16 +6,27 @@ import { backwardKVByBroadcast, backwardQByBroadcast, forwardByBroadcast } from 
 import { backwardKVByRows, backwardQByRows, forwardByRows } from './attention/rows.ts';
 import type { AttentionSpec } from './attention/spec.ts';
 import type { DeviceTraits, Kernel } from './kernel.ts';
+import { roundUp, pick, type Variants } from './variant.ts';
 
 export type { AttentionSpec } from './attention/spec.ts';
+
+/** The kernels by direction. */
+const DIRECTIONS = {
+  forward: { broadcast: forwardByBroadcast, rows: forwardByRows },
+  backward_q: { broadcast: backwardQByBroadcast, rows: backwardQByRows },
+  backward_kv: { broadcast: backwardKVByBroadcast, rows: backwardKVByRows },
+} as const;
+
+export type AttentionDirection = keyof typeof DIRECTIONS;
 
 /**
  * o = softmax(scale·q·kᵀ over seen keys)·v, and lse, the log-sum-exp of each query's scores.
  * Bindings: q, k, v f32 [batch·seq, heads·headDim]; mask i32 [batch, seq], 0 = key not seen; [head_mask]; then
  * o like q and lse f32 [batch, heads, seq]. A query that sees no key gives o = 0 and lse = 0.
+ * @param variant a name of `attentionVariants`; absent: its first
  */
-export function attentionForward(spec: AttentionSpec, traits: DeviceTraits): Kernel {
-  return usesBroadcast(traits) ? forwardByBroadcast(spec, traits) : forwardByRows(spec);
+export function attentionForward(spec: AttentionSpec, traits: DeviceTraits, variant?: string): Kernel {
+  return attention('forward', spec, traits, variant);
 }
 
 /**
@@ -23,16 +34,45 @@ export function attentionForward(spec: AttentionSpec, traits: DeviceTraits): Ker
  * Bindings: q, k, v, o, lse, dout (the gradient of o), mask, [head_mask] as in the forward kernel; then dq like q and delta
  * like lse.
  */
-export function attentionBackwardQ(spec: AttentionSpec, traits: DeviceTraits): Kernel {
-  return usesBroadcast(traits) ? backwardQByBroadcast(spec, traits) : backwardQByRows(spec);
+export function attentionBackwardQ(spec: AttentionSpec, traits: DeviceTraits, variant?: string): Kernel {
+  return attention('backward_q', spec, traits, variant);
 }
 
 /**
  * The gradients of k and v. Bindings: q, k, v, lse, dout, delta (of `attentionBackwardQ`), mask, [head_mask];
  * then dk and dv like k.
  */
-export function attentionBackwardKV(spec: AttentionSpec, traits: DeviceTraits): Kernel {
-  return usesBroadcast(traits) ? backwardKVByBroadcast(spec, traits) : backwardKVByRows(spec);
+export function attentionBackwardKV(spec: AttentionSpec, traits: DeviceTraits, variant?: string): Kernel {
+  return attention('backward_kv', spec, traits, variant);
+}
+
+function attention(
+  direction: AttentionDirection,
+  spec: AttentionSpec,
+  traits: DeviceTraits,
+  variant: string | undefined,
+): Kernel {
+  const { broadcast, rows } = DIRECTIONS[direction];
+  const { size } = pick(attentionVariants(traits), variant);
+  return usesBroadcast(traits) ? broadcast(spec, traits, size) : rows(spec, size);
+}
+
+/** The tiles, the best guess first: their rows at most, which on GPUs are the lanes of a workgroup. */
+export function attentionVariants(traits: DeviceTraits): { readonly name: string; readonly size: number }[] {
+  const sizes = usesBroadcast(traits) ? [128, 64, 32] : [64, 32, 128];
+  return sizes.map((size) => ({ name: `rows${size}`, size }));
+}
+
+/** The same as a choice. */
+export function attentionChoice(direction: AttentionDirection, spec: AttentionSpec, traits: DeviceTraits): Variants {
+  const classed = { ...spec, batch: roundUp(spec.batch), seq: roundUp(spec.seq), heads: roundUp(spec.heads) };
+  const { batch, seq, heads, headDim, causal, headMask } = classed;
+  return {
+    family: `attention_${direction}`,
+    task: `batch${batch} seq${seq} heads${heads} d${headDim}${causal ? ' causal' : ''}${headMask ? ' masked' : ''}`,
+    names: attentionVariants(traits).map(({ name }) => name),
+    source: (name) => attention(direction, classed, traits, name).wgsl,
+  };
 }
 
 function usesBroadcast({ software, subgroupSize }: DeviceTraits): boolean {

@@ -3,6 +3,8 @@
  * of devices, tensors or models and touches nothing outside this folder.
  */
 
+import type { MatrixUnit } from './matmul/matrix-unit.ts';
+
 /** Storage types of tensors. Arithmetic is always in f32; f16 is a storage format. */
 export type DType = 'f32' | 'f16' | 'i32' | 'u32';
 
@@ -19,6 +21,10 @@ export interface DeviceTraits {
   readonly maxStorageBuffers: number;
   /** Bytes of workgroup memory. */
   readonly workgroupMemory: number;
+  /** What the device's matrix units multiply, where it has some that take f16 and sum in f32. */
+  readonly matrix?: MatrixUnit;
+  /** Whether products may round f32 operands to f16 for them. */
+  readonly halfProducts?: boolean;
 }
 
 /** One storage binding. `inout` is a buffer both read and overwritten. */

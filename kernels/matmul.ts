@@ -8,8 +8,10 @@ import type { Fragment } from './fragment.ts';
 import { BYTES, spread, type Binding, type DeviceTraits, type Kernel } from './kernel.ts';
 import { broadcastSkeleton, type BroadcastTile } from './matmul/broadcast.ts';
 import { panelBytes, panelSkeleton, type PanelTile } from './matmul/panel.ts';
+import { matrixBytes, matrixFits, matrixSkeleton, type MatrixTile } from './matmul/matrix.ts';
 import type { MatmulSpec, MatmulTerm, Skeleton } from './matmul/spec.ts';
 import { tiledSkeleton, workgroupBytes, type WorkgroupTile } from './matmul/tiled.ts';
+import { pick, roundUp, type Variants } from './variant.ts';
 
 export type { MatmulSpec, MatmulTerm } from './matmul/spec.ts';
 
@@ -20,8 +22,9 @@ const STORE: Fragment = { inputs: [], body: [], outputs: [{ name: 'c', dtype: 'f
  *
  * Bindings in order: a0, b0, a1, b1, … then the epilogue's inputs and outputs (see `HostedFragment.bindings`); without
  * an epilogue one f32 output `c`. The epilogue's own names must not begin like a0, b0 or load_.
+ * @param variant a name of `matmulVariants`; absent: its first
  */
-export function matmul(spec: MatmulSpec, traits: DeviceTraits): Kernel {
+export function matmul(spec: MatmulSpec, traits: DeviceTraits, variant?: string): Kernel {
   const { m, n, terms } = spec;
   const epilogue = spec.epilogue ?? STORE;
   const vector = n % 4 === 0;
@@ -33,13 +36,14 @@ export function matmul(spec: MatmulSpec, traits: DeviceTraits): Kernel {
     acc: true,
     result: 'store',
   });
-  const skeleton = chooseSkeleton(spec, traits, vector);
+  const skeleton = pick(matmulVariants(spec, traits), variant).skeleton(vector);
   const tiles = [Math.ceil(m / skeleton.tile[0]), Math.ceil(n / skeleton.tile[1])] as const;
   const depths = Object.fromEntries(terms.map(({ k }, t) => [`k${t}`, k]));
   const depth = terms.reduce((sum, { k }) => sum + k, 0);
   return assemble({
     name: `matmul.${terms.map(({ a, b }) => `${a === 'mk' ? 'n' : 't'}${b === 'kn' ? 'n' : 't'}`).join('+')}`,
     enables: skeleton.enables,
+    ...(skeleton.directives && { directives: skeleton.directives }),
     vector,
     vectorBindings: [...skeleton.vectorBindings, ...hosted.vectorBindings],
     body: `${hosted.wgsl}\n${skeleton.wgsl}`,
@@ -65,47 +69,142 @@ function operandBytes({ m, n, terms }: MatmulSpec): number {
   return terms.reduce((sum, { k, aType, bType }) => sum + m * k * BYTES[aType] + k * n * BYTES[bType], 0);
 }
 
-function chooseSkeleton(spec: MatmulSpec, traits: DeviceTraits, vector: boolean): Skeleton {
+/** One way to compute a product. */
+interface MatmulVariant {
+  readonly name: string;
+  skeleton(vector: boolean): Skeleton;
+}
+
+/** The ways to compute a product on a device, the best guess first. */
+export function matmulVariants(spec: MatmulSpec, traits: DeviceTraits): MatmulVariant[] {
   const size = traits.subgroupSize;
-  if (traits.software && size >= 4 && spec.m >= PANEL_ROWS && spec.n > 16) {
-    const tile = panelTile(spec, traits);
-    return panelSkeleton(spec, tile, panelRows(spec, tile, size), size, vector);
+  if (traits.software && size >= 4) {
+    const broadcast = broadcastTiles(spec, size).map((tile) => ({
+      name: `${tile.lanes}${tile.rows}`,
+      skeleton: (vector: boolean) => broadcastSkeleton(spec, tile, size, vector),
+    }));
+    const panel = panelVariants(spec, traits);
+    return panelIsBest(spec) ? [...panel, ...broadcast] : [...broadcast, ...panel];
   }
-  if (traits.software && size >= 4) return broadcastSkeleton(spec, broadcastTile(spec, size), size, vector);
-  return tiledSkeleton(spec, workgroupTile(spec, traits), vector);
+  const tiled = workgroupTiles(spec, traits).map((tile) => ({
+    name: `${tile.rows}x${tile.cols}x${tile.rowsEach}`,
+    skeleton: (vector: boolean) => tiledSkeleton(spec, tile, vector),
+  }));
+  return [...matrixVariants(spec, traits), ...tiled];
+}
+
+/** Subgroups of 32 or 64 lanes down and across; the first that is not wasted on a small C is the best guess. */
+const MATRIX_TILES: readonly MatrixTile[] = [
+  { rows: 128, cols: 128, down: 4, across: 2 },
+  { rows: 128, cols: 64, down: 4, across: 2 },
+  { rows: 64, cols: 64, down: 2, across: 2 },
+  { rows: 32, cols: 32, down: 2, across: 1 },
+];
+
+/** By matrix units, where operands are f16 or may be rounded to it. Thin products gain nothing from them. */
+function matrixVariants(spec: MatmulSpec, { matrix: unit, ...traits }: DeviceTraits): MatmulVariant[] {
+  const half = spec.terms.every(({ aType, bType }) => aType === 'f16' && bType === 'f16');
+  const lanes = traits.subgroupSize;
+  if (!unit || lanes === 0 || !(half || traits.halfProducts) || Math.min(spec.m, spec.n) < 32) return [];
+  const fitting = MATRIX_TILES.filter(
+    (tile) =>
+      matrixFits(tile, unit) &&
+      matrixBytes(tile, unit) <= traits.workgroupMemory &&
+      tile.down * tile.across * lanes <= MAX_INVOCATIONS,
+  );
+  const busy = fitting.find(({ rows, cols }) => (spec.m / rows) * (spec.n / cols) >= 64) ?? fitting.at(-1);
+  return (busy ? leading(busy, fitting, (a, b) => a === b) : []).map((tile) => ({
+    name: `matrix${tile.rows}x${tile.cols}`,
+    skeleton: (vector) => matrixSkeleton(spec, tile, unit, lanes, vector),
+  }));
+}
+
+/** Of a workgroup, on every device. */
+const MAX_INVOCATIONS = 256;
+
+/** The same as a choice. The epilogue does not count: it runs once per element of C. */
+export function matmulChoice({ m, n, terms }: MatmulSpec, traits: DeviceTraits): Variants {
+  const classed: MatmulSpec = {
+    m: classOf(m),
+    n: classOf(n),
+    terms: terms.map((term) => ({ ...term, k: classOf(term.k) })),
+  };
+  const products = classed.terms.map(({ k, a, b, aType, bType }) => `${a}·${b} k${k} ${aType}·${bType}`);
+  return {
+    family: 'matmul',
+    task: `m${classed.m} n${classed.n} ${products.join(' + ')}`,
+    names: matmulVariants({ m, n, terms }, traits).map(({ name }) => name),
+    source: (name) => {
+      const known = matmulVariants(classed, traits).some((variant) => variant.name === name);
+      return known ? matmul(classed, traits, name).wgsl : '';
+    },
+  };
+}
+
+/** Whether rows can be read four elements at a time shows in the source: sizes that are no multiple of four stay none. */
+function classOf(size: number): number {
+  return size % 4 === 0 ? roundUp(size) : Math.max(1, roundUp(size) - 1);
+}
+
+/** `first` before the others. */
+function leading<T>(first: T, all: readonly T[], same: (a: T, b: T) => boolean): T[] {
+  return [first, ...all.filter((other) => !same(first, other))];
 }
 
 /** Workgroups that keep the cores of a CPU busy to the end. */
 const ENOUGH_WORKGROUPS = 8;
 
-function broadcastTile({ m, n }: MatmulSpec, size: number): BroadcastTile {
+function broadcastTiles({ m, n }: MatmulSpec, size: number): BroadcastTile[] {
+  const quads = Math.ceil(n / 4);
+  const alongN = [32, 16, 8].map((rows): BroadcastTile => ({ lanes: 'n', rows }));
+  const alongM = [4, 2, 1].map((rows): BroadcastTile => ({ lanes: 'm', rows, quads }));
+  const same = (a: BroadcastTile, b: BroadcastTile): boolean => a.lanes === b.lanes && a.rows === b.rows;
   if (n <= 16 && m > n) {
     const rows = [4, 2].find((r) => m >= r * size * ENOUGH_WORKGROUPS) ?? 1;
-    return { lanes: 'm', rows, quads: Math.ceil(n / 4) };
+    return leading<BroadcastTile>({ lanes: 'm', rows, quads }, alongM, same);
   }
   const fits = (rows: number) => m > rows / 2 && (m / rows) * (n / (4 * size)) >= ENOUGH_WORKGROUPS;
-  return { lanes: 'n', rows: [32, 16].find(fits) ?? 8 };
+  return leading<BroadcastTile>({ lanes: 'n', rows: [32, 16].find(fits) ?? 8 }, alongN, same);
 }
 
-/** From how many rows of C on a panel of B is used often enough. */
-const PANEL_ROWS = 64;
+/** From how many rows of C on a panel of B is used often enough; more where A's rows must be gathered. */
+const PANEL_ROWS = { mk: 64, km: 256 };
 
-function panelTile({ n }: MatmulSpec, { subgroupSize: size, workgroupMemory }: DeviceTraits): PanelTile {
-  const groups = size < 16 && n > 4 * size ? 2 : 1;
-  return { groups, maxRows: Math.min(128, Math.floor(workgroupMemory / panelBytes({ groups, maxRows: 1 }, size))) };
+function panelIsBest({ m, n, terms }: MatmulSpec): boolean {
+  return n > 16 && terms.every(({ a }) => m >= PANEL_ROWS[a]);
+}
+
+function panelVariants(spec: MatmulSpec, { subgroupSize: size, workgroupMemory }: DeviceTraits): MatmulVariant[] {
+  if (spec.n <= 16) return [];
+  const groups = size < 16 && spec.n > 4 * size ? 2 : 1;
+  const maxRows = Math.min(128, Math.floor(workgroupMemory / panelBytes({ groups, maxRows: 1 }, size)));
+  const tile = { groups, maxRows };
+  const skeleton = (vector: boolean) => panelSkeleton(spec, tile, panelRows(spec, tile, size), size, vector);
+  return [{ name: 'panel', skeleton }];
 }
 
 /** Rows of C per workgroup: as many as there may be, but alike, and for enough workgroups. */
 function panelRows({ m, n }: MatmulSpec, { groups, maxRows }: PanelTile, size: number): number {
   const across = Math.ceil(n / (4 * size * groups));
-  const tiles = Math.max(Math.ceil(m / maxRows), Math.min(Math.ceil(ENOUGH_WORKGROUPS / across), Math.floor(m / 32)));
-  return Math.ceil(m / tiles);
+  const enough = Math.min(Math.ceil(ENOUGH_WORKGROUPS / across), Math.floor(m / 32));
+  return Math.ceil(m / Math.max(Math.ceil(m / maxRows), enough));
 }
 
-function workgroupTile({ m, n }: MatmulSpec, { workgroupMemory }: DeviceTraits): WorkgroupTile {
-  if (n <= 16) return { rows: 128, cols: 16, rowsEach: 2 };
-  if (m <= 16) return { rows: 16, cols: 128, rowsEach: 2 };
-  const large: WorkgroupTile = { rows: 128, cols: 64, rowsEach: 8 };
+/** Tiles of up to 256 invocations, what every device has. The first two are what public measurements favour. */
+const WORKGROUP_TILES: readonly WorkgroupTile[] = [
+  { rows: 128, cols: 64, rowsEach: 8 },
+  { rows: 64, cols: 64, rowsEach: 4 },
+  { rows: 128, cols: 128, rowsEach: 16 },
+  { rows: 64, cols: 64, rowsEach: 8 },
+  { rows: 64, cols: 128, rowsEach: 8 },
+  { rows: 32, cols: 64, rowsEach: 4 },
+];
+
+function workgroupTiles({ m, n }: MatmulSpec, { workgroupMemory }: DeviceTraits): WorkgroupTile[] {
+  if (n <= 16) return [2, 1].map((rowsEach) => ({ rows: 64 * rowsEach, cols: 16, rowsEach }));
+  if (m <= 16) return [2, 1].map((rowsEach) => ({ rows: 16, cols: 64 * rowsEach, rowsEach }));
+  const fitting = WORKGROUP_TILES.filter((tile) => workgroupBytes(tile) <= workgroupMemory);
+  const [large, small] = WORKGROUP_TILES as [WorkgroupTile, WorkgroupTile];
   const many = (m / large.rows) * (n / large.cols) >= 128;
-  return many && workgroupBytes(large) <= workgroupMemory ? large : { rows: 64, cols: 64, rowsEach: 4 };
+  return leading(many && fitting.includes(large) ? large : small, fitting, (a, b) => a === b);
 }

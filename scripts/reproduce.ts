@@ -22,7 +22,7 @@ async function reproduce(): Promise<void> {
   const tasks = await Promise.all(
     TASKS.map(async (task) => ({ request: { task }, settings: await readSettings({ config: `bench/${task}.yaml` }) })),
   );
-  const comparison = await withEngine(({ engine, progress, watch }) =>
+  const comparison = await withEngine({}, { compute: 'f32' }, ({ engine, progress, watch }) =>
     compareTasks(engine, {
       modelDir: 'checkpoints/light-roberta',
       tasks,

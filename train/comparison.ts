@@ -1,5 +1,5 @@
 /** Room: train. Runs a comparison over tasks, methods and seeds, and writes `comparison.json`. */
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Engine } from '../engine/engine.ts';
 import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
@@ -8,6 +8,7 @@ import { loadConfig } from '../models/config.ts';
 import { Comparing, methodId, type MethodName } from './compare.ts';
 import { loadData, type DataRequest, type DataSet } from './data/source.ts';
 import type { Comparison, Run, Task } from './report/schema.ts';
+import { adapterName, versions } from './provenance.ts';
 import type { Settings } from './settings.ts';
 import type { Watch } from './stages.ts';
 
@@ -54,7 +55,7 @@ export async function compareTasks(engine: Engine, plan: ComparisonPlan): Promis
     meta: {
       date: new Date().toISOString(),
       command: plan.command,
-      adapter: adapter.description === '' ? adapter.device : `${adapter.device} (${adapter.description})`,
+      adapter: adapterName(adapter),
       software: adapter.software,
       model: modelDir,
       fingerprint: foundation.fingerprint,
@@ -78,12 +79,4 @@ function describe({ name, train, eval: test, baseline }: DataSet, settings: Sett
     options: { bucket, weights, embeddings, activations, 'gradient-checkpointing': gradientCheckpointing },
     ...(plain && { baseline: { name: 'TF-IDF + logistic regression', accuracy: plain.accuracy, f1: plain.f1 } }),
   };
-}
-
-async function versions(): Promise<Record<string, string>> {
-  const read = async (url: URL): Promise<string> =>
-    (JSON.parse(await readFile(url, 'utf8')) as { version: string }).version;
-  const own = await read(new URL('../package.json', import.meta.url));
-  const dawn = await read(new URL('./package.json', import.meta.resolve('webgpu')));
-  return { 'light-peft': own, webgpu: dawn, node: process.versions.node };
 }

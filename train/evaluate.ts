@@ -1,4 +1,6 @@
 /** Room: train. Inference over a data set: logits in input order, and how fast they came. */
+import type { Traced } from '../engine/engine.ts';
+import type { Tensor } from '../engine/graph/tensor.ts';
 import { ProgramCache } from './programs.ts';
 import type { BatchInputs, Classifier, ForwardOptions } from './classifier.ts';
 import type { Batches } from './data/batches.ts';
@@ -25,14 +27,17 @@ export async function infer(
   const { engine, labels: classes } = classifier;
   engine.arena.release();
   engine.memory.resetPeak();
-  const programs = new ProgramCache((batch, seq) =>
-    engine.compile(`infer ${batch}x${seq}`, classifier.inputSpecs(batch, seq), (inputs) => ({
+  const programs = new ProgramCache(engine, (batch, seq, choose) => {
+    const trace = (inputs: Readonly<Record<string, Tensor>>): Traced => ({
       outputs: { logits: classifier.logits(inputs as BatchInputs, soft) },
-    })),
-  );
+    });
+    return engine.compile(`infer ${batch}x${seq}`, classifier.inputSpecs(batch, seq), trace, {
+      ...(choose && { choose }),
+    });
+  });
   const logits = new Float32Array(examples * classes);
   const labels = new Int32Array(examples);
-  for (const batch of batches.epoch(0)) await programs.get(batch.batch, batch.seq);
+  for (const batch of batches.epoch(0)) await programs.get(batch.batch, batch.seq, classifier.inputValues(batch));
   const started = performance.now();
   for (const batch of batches.epoch(0)) {
     const program = await programs.get(batch.batch, batch.seq);

@@ -1,19 +1,28 @@
-/** Room: train. Programs by batch shape, compiled when a shape is first met. */
+/** Room: train. Programs by batch shape, compiled (and tuned, where that is asked for) when a shape is first met. */
 import type { Program } from '../engine/compile/program.ts';
+import type { Engine, HostArray } from '../engine/engine.ts';
+import type { Choose } from '../kernels/variant.ts';
 
 export class ProgramCache {
-  readonly #compile: (batch: number, seq: number) => Promise<Program>;
+  readonly #engine: Engine;
+  readonly #compile: (batch: number, seq: number, choose?: Choose) => Promise<Program>;
   readonly #programs = new Map<string, Program>();
 
-  constructor(compile: (batch: number, seq: number) => Promise<Program>) {
+  constructor(engine: Engine, compile: (batch: number, seq: number, choose?: Choose) => Promise<Program>) {
+    this.#engine = engine;
     this.#compile = compile;
   }
 
-  async get(batch: number, seq: number): Promise<Program> {
+  /** @param inputs values to tune with; without them the program is not tuned */
+  async get(batch: number, seq: number, inputs?: Readonly<Record<string, HostArray>>): Promise<Program> {
     const key = `${batch}x${seq}`;
     const known = this.#programs.get(key);
     if (known) return known;
-    const program = await this.#compile(batch, seq);
+    const { tuner } = this.#engine;
+    const program =
+      tuner && inputs
+        ? await tuner.tune((choose) => this.#compile(batch, seq, choose), inputs)
+        : await this.#compile(batch, seq);
     this.#programs.set(key, program);
     return program;
   }

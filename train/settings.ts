@@ -45,6 +45,10 @@ export const settingsSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe('compute each layer again in the backward pass: less memory, more time'),
+  compute: z
+    .enum(['f32', 'f16'])
+    .default('f32')
+    .describe('products in f32, or with operands rounded to f16 for matrix units'),
   evalSplit: z.enum(['test', 'validation']).default('test').describe('split of a built-in task to evaluate on'),
   saveEvery: whole.default(0).describe('steps between checkpoints, 0 = only when interrupted'),
 

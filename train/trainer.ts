@@ -16,6 +16,7 @@ import { crossEntropy } from '../engine/ops/cross-entropy.ts';
 import { loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.ts';
 import type { Classifier, ForwardOptions } from './classifier.ts';
 import type { Variable } from '../engine/variable.ts';
+import type { Choose } from '../kernels/variant.ts';
 import type { Batch } from './data/batches.ts';
 import { LossHistory, SLOT_INPUT } from './history.ts';
 import { runSteps, type StepReport } from './loop.ts';
@@ -180,14 +181,17 @@ export class TrainingSteps {
     this.#extension = extension;
     this.optimizer = new AdamW(engine, parameters, { ...ADAMW_DEFAULTS, weightDecay, clip });
     this.history = new LossHistory(engine, ['loss', 'task_loss'], READ_EVERY);
-    this.#programs = new ProgramCache((batch, seq) =>
-      compileStep(classifier, this.optimizer, this.history, options, extension, batch, seq),
+    this.#programs = new ProgramCache(engine, (batch, seq, choose) =>
+      compileStep(classifier, this.optimizer, this.history, options, extension, batch, seq, choose),
     );
   }
 
-  /** The step's program for batches of this shape, compiled when the shape is first met. */
-  program({ batch, seq }: Pick<Batch, 'batch' | 'seq'>): Promise<Program> {
-    return this.#programs.get(batch, seq);
+  /** The step's program for batches of this shape, compiled when the shape is first met. @param inputs values to tune with */
+  program(
+    { batch, seq }: Pick<Batch, 'batch' | 'seq'>,
+    inputs?: Readonly<Record<string, HostArray>>,
+  ): Promise<Program> {
+    return this.#programs.get(batch, seq, inputs);
   }
 
   /** Values of the program's inputs. @param step counts from 0 */
@@ -233,6 +237,7 @@ function compileStep(
   extension: StepExtension | undefined,
   batch: number,
   seq: number,
+  choose?: Choose,
 ): Promise<Program> {
   const inputs = {
     ...classifier.inputSpecs(batch, seq),
@@ -253,5 +258,5 @@ function compileStep(
     const more = extension?.updates({ inputs: i, gradients: step.gradients, parameter }) ?? [];
     return { updates: [...step.updates, ...history.record(i.slot, { loss, task_loss: taskLoss }), ...more] };
   };
-  return classifier.engine.compile(`train ${batch}x${seq}`, inputs, trace, options.compile);
+  return classifier.engine.compile(`train ${batch}x${seq}`, inputs, trace, { ...options.compile, choose });
 }

@@ -23,6 +23,7 @@ async function runDoctor({ json }: { readonly json?: boolean }): Promise<void> {
     const error = await selfCheck(engine);
     const variants = {
       matmul: traits.software && traits.subgroupSize >= 4 ? 'subgroup broadcast' : 'workgroup tiles',
+      matrix: traits.matrix ? `f16, ${traits.matrix.m}×${traits.matrix.n}×${traits.matrix.k}` : 'none',
       storage: traits.f16 ? 'f32, f16' : 'f32',
     };
     const report = { adapter, traits, variants, selfCheck: { largestError: error, passed: error < 1e-5 } };
@@ -32,7 +33,7 @@ async function runDoctor({ json }: { readonly json?: boolean }): Promise<void> {
       `Driver      ${adapter.description || 'unknown'}`,
       `Features    subgroups ${traits.subgroupSize || 'no'}, shader-f16 ${traits.f16 ? 'yes' : 'no'}, timestamps ${adapter.features.includes('timestamp-query') ? 'yes' : 'no'}`,
       `Limits      binding ${megabytes(limits.maxStorageBufferBindingSize)}, buffer ${megabytes(limits.maxBufferSize)}, ${limits.maxStorageBuffersPerShaderStage} storage buffers, workgroup memory ${limits.maxComputeWorkgroupStorageSize} bytes`,
-      `Kernels     products by ${variants.matmul}; weights stored as ${variants.storage}`,
+      `Kernels     products by ${variants.matmul}; matrix units ${variants.matrix}; weights stored as ${variants.storage}`,
       `Self-check  ${report.selfCheck.passed ? 'passed' : 'FAILED'}: largest error ${error.toExponential(1)}`,
       report.selfCheck.passed
         ? 'All is well: `npm run demo` will work.'

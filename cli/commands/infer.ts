@@ -5,12 +5,12 @@ import { writeFileAtomic } from '../../engine/io/files.ts';
 import { loadArtefact } from '../../train/artefact.ts';
 import { loadData, loadRows } from '../../train/data/source.ts';
 import { evaluate } from '../../train/stages.ts';
-import { print, withEngine } from '../context.ts';
+import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
 import { addSettings, readSettings } from '../options.ts';
 
-const MODEL_SETTINGS = ['maxLength', 'weights', 'embeddings'] as const;
+const MODEL_SETTINGS = ['maxLength', 'weights', 'embeddings', 'compute'] as const;
 
-interface InferFlags extends Record<string, unknown> {
+interface InferFlags extends Record<string, unknown>, EngineFlags {
   readonly model: string;
   readonly adapter?: string;
 }
@@ -27,7 +27,7 @@ interface PredictFlags extends InferFlags {
 }
 
 function addModelFlags(command: Command): Command {
-  return command
+  return addEngineFlags(command)
     .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')
     .option('--adapter <dir>', 'PEFT folder, pruned or not');
 }
@@ -40,11 +40,12 @@ export function addEval(program: Command): void {
   addSettings(command, [...MODEL_SETTINGS, 'evalSplit']).action(runEval);
 }
 
-async function runEval({ model: dir, adapter, task, data: file, json, ...flags }: EvalFlags): Promise<void> {
+async function runEval(flags: EvalFlags): Promise<void> {
+  const { model: dir, adapter, task, data: file, json } = flags;
   const settings = await readSettings(flags);
   const request = task === undefined ? { ...(file !== undefined && { eval: file }) } : { task };
   if (task !== undefined && file !== undefined) throw new UserError('--task and --data: give one of them');
-  const result = await withEngine(async ({ engine }) => {
+  const result = await withEngine(flags, settings, async ({ engine }) => {
     const model = await loadArtefact(engine, dir, adapter, settings);
     const data = await loadData(request, dir, model.base.config, settings, model.labels);
     const { metrics, inference } = await evaluate(engine, model, data.eval, settings);
@@ -65,7 +66,7 @@ export function addPredict(program: Command): void {
 
 async function runPredict(flags: PredictFlags): Promise<void> {
   const settings = await readSettings(flags);
-  const count = await withEngine(async ({ engine }) => {
+  const count = await withEngine(flags, settings, async ({ engine }) => {
     const model = await loadArtefact(engine, flags.model, flags.adapter, settings);
     const examples = await loadRows(flags.data, flags.model, model.base.config, settings.maxLength, model.labels);
     const { inference } = await evaluate(engine, model, examples, settings);

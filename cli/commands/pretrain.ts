@@ -8,7 +8,7 @@ import { modelCard } from '../../train/pretrain/card.ts';
 import { loadCorpus } from '../../train/pretrain/corpora.ts';
 import { mlmVocabulary, packBlocks, repeatBlocks } from '../../train/pretrain/mlm.ts';
 import { Pretraining } from '../../train/pretrain/pretrain.ts';
-import { print, withEngine } from '../context.ts';
+import { addProfileFlag, print, withEngine, type EngineFlags } from '../context.ts';
 import { parseNumber } from '../options.ts';
 
 const NUMBERS = {
@@ -32,11 +32,11 @@ const NUMBERS = {
 /** Pairs that occur once say nothing; longer tokens would be separator lines and addresses. */
 const TOKENIZER = { minFrequency: 2, maxTokenLength: 24 };
 
-type PretrainFlags = { readonly [K in keyof typeof NUMBERS]: number } & {
-  readonly out: string;
-  readonly resume?: boolean;
-  readonly json?: boolean;
-};
+type PretrainFlags = { readonly [K in keyof typeof NUMBERS]: number } & Pick<EngineFlags, 'profile'> & {
+    readonly out: string;
+    readonly resume?: boolean;
+    readonly json?: boolean;
+  };
 
 export function addPretrain(program: Command): void {
   const command = program
@@ -49,10 +49,17 @@ export function addPretrain(program: Command): void {
     const flag = `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
     command.option(`${flag} <n>`, description, (text: string) => parseNumber(text, flag), fallback);
   }
-  command.action(runPretrain);
+  addProfileFlag(command).action(runPretrain);
 }
 
-async function runPretrain({ out, json, resume = false, vocabSize, ...options }: PretrainFlags): Promise<void> {
+async function runPretrain({
+  out,
+  json,
+  profile,
+  resume = false,
+  vocabSize,
+  ...options
+}: PretrainFlags): Promise<void> {
   const corpus = await loadCorpus();
   const training = corpus.documents.filter((d) => !d.heldOut);
   if (!(await exists(join(out, 'tokenizer.json')))) {
@@ -73,12 +80,16 @@ async function runPretrain({ out, json, resume = false, vocabSize, ...options }:
     tokenizer,
     options.maxLength,
   );
-  const result = await withEngine(async ({ engine, progress, watch: { signal, onReport } }) => {
-    progress.stage(`pretraining on ${blocks.length} blocks`);
-    const pretraining = new Pretraining(engine, mlmVocabulary(tokenizer), options);
-    const watch = { resume, ...(signal && { signal }), ...(onReport && { onReport }) };
-    return { ...(await pretraining.run(out, blocks, heldOut, watch)), adapter: engine.adapter.device };
-  });
+  const result = await withEngine(
+    { ...(profile !== undefined && { profile }) },
+    { compute: 'f32' },
+    async ({ engine, progress, watch: { signal, onReport } }) => {
+      progress.stage(`pretraining on ${blocks.length} blocks`);
+      const pretraining = new Pretraining(engine, mlmVocabulary(tokenizer), options);
+      const watch = { resume, ...(signal && { signal }), ...(onReport && { onReport }) };
+      return { ...(await pretraining.run(out, blocks, heldOut, watch)), adapter: engine.adapter.device };
+    },
+  );
   await writeJson(join(out, 'pretrain.json'), { options: { vocabSize, ...options }, ...result });
   await writeFileAtomic(join(out, 'README.md'), modelCard(corpus.sources, { vocabSize, ...options }, result));
   print(

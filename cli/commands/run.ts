@@ -6,10 +6,10 @@ import { METHODS, type MethodName } from '../../train/compare.ts';
 import { compareTasks } from '../../train/comparison.ts';
 import { terminalTable } from '../../train/report/terminal.ts';
 import { writeReport } from '../../train/report/write.ts';
-import { print, withEngine } from '../context.ts';
+import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
 import { addSettings, readSettings } from '../options.ts';
 
-interface RunFlags extends Record<string, unknown> {
+interface RunFlags extends Record<string, unknown>, EngineFlags {
   readonly model: string;
   readonly task?: string;
   readonly train?: string;
@@ -32,7 +32,7 @@ export function addRun(program: Command): void {
     .option('--methods <list>', `of ${METHODS.join(', ')}, or all`, 'reference,light-peft,random')
     .option('--seeds <list>', 'seeds, separated by commas (default: --seed)')
     .option('--json', 'print the comparison as JSON');
-  addSettings(command).action(run);
+  addSettings(addEngineFlags(command)).action(run);
 }
 
 async function run(flags: RunFlags): Promise<void> {
@@ -47,7 +47,7 @@ async function run(flags: RunFlags): Promise<void> {
     ...(train !== undefined && { train }),
     ...(test !== undefined && { eval: test }),
   };
-  const comparison = await withEngine(({ engine, progress, watch }) =>
+  const comparison = await withEngine(flags, settings, ({ engine, progress, watch }) =>
     compareTasks(engine, {
       modelDir: model,
       tasks: [{ request, settings }],

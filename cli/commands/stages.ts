@@ -17,18 +17,18 @@ import type { RunIdentity } from '../../train/checkpoint.ts';
 import { loadData } from '../../train/data/source.ts';
 import { estimate, evaluate, fineTune, makePlan, prunePeft, stepsOf, type Watch } from '../../train/stages.ts';
 import type { Settings } from '../../train/settings.ts';
-import { print, withEngine, type CommandContext } from '../context.ts';
+import { addEngineFlags, print, withEngine, type CommandContext, type EngineFlags } from '../context.ts';
 import { addDataFlags, requestOf, type DataFlags } from '../data-flags.ts';
 import { addSettings, readSettings } from '../options.ts';
 
-interface StageFlags extends DataFlags {
+interface StageFlags extends DataFlags, EngineFlags {
   readonly out: string;
   readonly initAdapter?: string;
   readonly resume?: boolean;
 }
 
 function addStageFlags(command: Command): Command {
-  return addDataFlags(command)
+  return addEngineFlags(addDataFlags(command))
     .option('--init-adapter <dir>', 'PEFT folder to start from, in place of fresh modules')
     .requiredOption('--out <dir>', 'folder for the results')
     .option('--resume', 'go on from the checkpoint of an interrupted run');
@@ -46,7 +46,7 @@ export function addEstimate(program: Command): void {
 async function runEstimate(flags: StageFlags): Promise<void> {
   const given = await readSettings(flags);
   const settings = { ...given, estimateSteps: given.steps > 0 ? given.steps : given.estimateSteps };
-  const records = await withEngine(async (context) => {
+  const records = await withEngine(flags, settings, async (context) => {
     const { assembly, examples, fingerprint } = await prepare(context, flags, settings);
     if (assembly.planned)
       throw new UserError(`${flags.initAdapter}: already pruned, the estimation needs a whole adapter`);
@@ -196,7 +196,7 @@ export function addTrain(program: Command): void {
 
 async function runTrain(flags: StageFlags): Promise<void> {
   const settings = await readSettings(flags);
-  const result = await withEngine(async (context) => {
+  const result = await withEngine(flags, settings, async (context) => {
     const { assembly, examples, evaluation, fingerprint, plan } = await prepare(context, flags, settings);
     context.progress.stage('training');
     const checkpoint = checkpointOf(flags, settings, examples.length, fingerprint);

@@ -1,6 +1,7 @@
 /** Room: engine/compile. Turns a planned step into its kernel and the places its bindings stand for. */
 import { elementwise } from '../../kernels/elementwise.ts';
 import type { DeviceTraits, Kernel } from '../../kernels/kernel.ts';
+import type { Choose, Variants } from '../../kernels/variant.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { fragmentOf } from './fragment.ts';
 import { operandsOf, spaceOf, takes, type Step } from './fuse.ts';
@@ -10,6 +11,9 @@ import type { TracedGraph } from './graph.ts';
 export interface Dispatch {
   readonly kernel: Kernel;
   readonly bound: readonly Tensor[];
+  /** Where there was a choice: what the kernel was chosen from, and what was chosen. */
+  readonly variants?: Variants;
+  readonly variant?: string;
 }
 
 export function lower(
@@ -17,13 +21,19 @@ export function lower(
   step: Step,
   inPlace: ReadonlyMap<Tensor, Tensor>,
   traits: DeviceTraits,
+  choose: Choose,
 ): Dispatch {
-  const dispatch = lowerStep(graph, step, inPlace, traits);
+  let choice: Pick<Dispatch, 'variants' | 'variant'> = {};
+  const dispatch = lowerStep(graph, step, inPlace, traits, (variants) => {
+    const variant = choose(variants);
+    choice = { variants, variant };
+    return variant;
+  });
   if (dispatch.kernel.bindings.length !== dispatch.bound.length) {
     const names = dispatch.kernel.bindings.map((b) => b.name).join(', ');
     throw new Error(`${dispatch.kernel.name} declares bindings ${names}, the step has ${dispatch.bound.length}`);
   }
-  return dispatch;
+  return { ...dispatch, ...choice };
 }
 
 function lowerStep(
@@ -31,18 +41,19 @@ function lowerStep(
   step: Step,
   inPlace: ReadonlyMap<Tensor, Tensor>,
   traits: DeviceTraits,
+  choose: Choose,
 ): Dispatch {
   const { anchor } = step;
   const operands = operandsOf(graph, step);
   if (anchor?.op.lowering.kind === 'kernel') {
     const bound = [...operands, ...step.outputs.filter((output) => !inPlace.has(output))];
-    return { kernel: anchor.op.lowering.kernel(anchor, traits, inPlace.size > 0), bound };
+    return { kernel: anchor.op.lowering.kernel(anchor, traits, { choose, inPlace: inPlace.size > 0 }), bound };
   }
   const { fragment, loads, outputs } = fragmentOf(graph, step, inPlace);
   const read = loads.map((load) => load.root);
   if (anchor?.op.lowering.kind === 'anchor') {
     const fused = step.body.length > 0 ? fragment : undefined;
-    const kernel = anchor.op.lowering.kernel(anchor, fused, traits);
+    const kernel = anchor.op.lowering.kernel(anchor, fused, traits, choose);
     if (takes(anchor) === 'prologue') return { kernel, bound: [...read, ...step.outputs] };
     return { kernel, bound: [...operands, ...read, ...outputs.filter((o) => !inPlace.has(o))] };
   }

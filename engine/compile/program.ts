@@ -3,6 +3,7 @@
  * encodes the dispatches.
  */
 import { BYTES, packParams, type DType } from '../../kernels/kernel.ts';
+import { chooseDefault, type Choose } from '../../kernels/variant.ts';
 import type { Arena } from '../device/arena.ts';
 import type { Storage } from '../device/memory.ts';
 import type { Shape } from '../graph/shape.ts';
@@ -10,6 +11,7 @@ import { sizeOf } from '../graph/shape.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { Engine, HostArray } from '../engine.ts';
 import { copy } from '../ops/copy.ts';
+import { PassTimer } from '../profile/timer.ts';
 import { fuse, type Step } from './fuse.ts';
 import { TracedGraph, type Results } from './graph.ts';
 import { lower, type Dispatch } from './lower.ts';
@@ -29,6 +31,8 @@ export interface CompileOptions {
   readonly recompute?: Recompute;
   /** Storage of what it keeps; f32 unless given. f16 needs a device with shader-f16. */
   readonly activations?: ActivationType;
+  /** Names a variant where a kernel has several; the generators' own defaults unless given. */
+  readonly choose?: Choose;
 }
 
 /** What a program needs besides the variables it reads. */
@@ -84,7 +88,7 @@ export class Program {
     this.#arena.reserve(parts.arenaBytes);
   }
 
-  /** Compiles the graph behind `outputs` and `updates`. */
+  /** Compiles the graph behind `outputs` and `updates`. @param choose among the variants of each kernel */
   static async build(
     engine: Engine,
     name: string,
@@ -96,7 +100,9 @@ export class Program {
     const results = { outputs: Object.values(outputs), updates };
     const { graph, steps } = orderSteps(results, engine.traits.maxStorageBuffers, options);
     const plan = planMemory(graph, steps, ARENA_ALIGNMENT);
-    const dispatches = steps.map((step, i) => lower(graph, step, plan.inPlace[i] ?? new Map(), engine.traits));
+    const dispatches = steps.map((step, i) =>
+      lower(graph, step, plan.inPlace[i] ?? new Map(), engine.traits, options.choose ?? chooseDefault),
+    );
     const pipelines = await Promise.all(dispatches.map(({ kernel }) => engine.pipelines.get(kernel)));
     const roots = new Map(Object.entries(outputs).map(([key, tensor]) => [key, graph.root(tensor)]));
     const { places, arenaBytes, timeline, blocks } = plan;
@@ -121,11 +127,15 @@ export class Program {
    * @throws Error naming the program and input where one is missing or has the wrong length
    */
   run(inputs: Readonly<Record<string, HostArray>> = {}): void {
-    const { device } = this.#engine;
-    this.#prepare(inputs);
+    const { device, profiler } = this.#engine;
+    if (profiler?.starts(this)) {
+      profiler.add(this, this.profile(inputs));
+      return;
+    }
+    this.prepare(inputs);
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    for (let i = 0; i < this.dispatches.length; i++) this.#encode(pass, i);
+    for (let i = 0; i < this.dispatches.length; i++) this.encode(pass, i);
     pass.end();
     device.queue.submit([encoder.finish()]);
   }
@@ -133,32 +143,25 @@ export class Program {
   /**
    * One run, timed dispatch by dispatch with the device's own clock.
    * @returns nanoseconds per dispatch, in order
-   * @throws Error where the device has no `timestamp-query`
+   * @throws UserError where the device has no `timestamp-query`
    */
   async profile(inputs: Readonly<Record<string, HostArray>> = {}): Promise<number[]> {
     const { device } = this.#engine;
-    if (!device.features.has('timestamp-query')) throw new Error('profile: the device has no timestamp-query');
-    this.#prepare(inputs);
-    const count = 2 * this.dispatches.length;
-    const querySet = device.createQuerySet({ type: 'timestamp', count });
-    const usage = GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC;
-    const buffer = device.createBuffer({ size: count * 8, usage });
+    this.prepare(inputs);
+    const timer = new PassTimer(this.#engine, this.dispatches.length);
     const encoder = device.createCommandEncoder();
-    this.dispatches.forEach((_, i) => {
-      const timestampWrites = { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 };
-      const pass = encoder.beginComputePass({ timestampWrites });
-      this.#encode(pass, i);
+    for (let i = 0; i < this.dispatches.length; i++) {
+      const pass = encoder.beginComputePass({ timestampWrites: timer.writes(i) });
+      this.encode(pass, i);
       pass.end();
-    });
-    encoder.resolveQuerySet(querySet, 0, count, buffer, 0);
+    }
+    timer.resolve(encoder);
     device.queue.submit([encoder.finish()]);
-    const times = new BigInt64Array(await this.#engine.readBytes({ buffer, offset: 0, bytes: count * 8 }));
-    buffer.destroy();
-    querySet.destroy();
-    return this.dispatches.map((_, i) => Number((times[2 * i + 1] as bigint) - (times[2 * i] as bigint)));
+    return timer.read();
   }
 
-  #prepare(inputs: Readonly<Record<string, HostArray>>): void {
+  /** Writes the inputs; then dispatches may be encoded one by one. */
+  prepare(inputs: Readonly<Record<string, HostArray>>): void {
     this.#engine.check();
     for (const [name, { spec, buffer }] of this.#inputs) {
       const data = inputs[name];
@@ -173,7 +176,8 @@ export class Program {
     if (this.#arenaVersion !== this.#arena.version) this.#bind();
   }
 
-  #encode(pass: GPUComputePassEncoder, i: number): void {
+  /** Encodes one dispatch of a prepared program. */
+  encode(pass: GPUComputePassEncoder, i: number): void {
     pass.setPipeline(this.#pipelines[i] as GPUComputePipeline);
     pass.setBindGroup(0, this.#bindGroups[i]);
     pass.dispatchWorkgroups(...(this.dispatches[i] as Dispatch).kernel.workgroups);
@@ -184,6 +188,11 @@ export class Program {
     const tensor = this.#outputs.get(name);
     if (!tensor) throw new Error(`${this.name}: no output ${name}`);
     return this.#engine.readStorage(this.#storageOf(tensor), tensor.dtype);
+  }
+
+  /** Where the bindings of dispatch `i` lie, in order; arena addresses change when the arena does. */
+  storages(i: number): Storage[] {
+    return this.dispatches[i]!.bound.map((tensor) => this.#storageOf(tensor));
   }
 
   /** Frees what the program owns; variables stay. */
@@ -205,8 +214,7 @@ export class Program {
   #bind(): void {
     const { device } = this.#engine;
     this.#bindGroups = this.dispatches.map(({ kernel, bound }, i) => {
-      const entries: GPUBindGroupEntry[] = bound.map((tensor, binding) => {
-        const { buffer, offset, bytes } = this.#storageOf(tensor);
+      const entries: GPUBindGroupEntry[] = this.storages(i).map(({ buffer, offset, bytes }, binding) => {
         return { binding, resource: { buffer, offset, size: Math.max(4, Math.ceil(bytes / 4) * 4) } };
       });
       if (kernel.params.length > 0) {

@@ -2,7 +2,9 @@
 import os from 'node:os';
 import { create, globals } from 'webgpu';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
+import { MATRIX_FEATURE } from '../../kernels/matmul/matrix-unit.ts';
 import { UserError } from '../errors.ts';
+import { findMatrixUnit } from './matrix.ts';
 
 /** The adapter as shown to people and written into reports. */
 export interface AdapterDescription {
@@ -47,7 +49,7 @@ const TOGGLES = [
   'disable-dawn-features=timestamp_quantization',
 ];
 
-const WANTED_FEATURES: readonly GPUFeatureName[] = ['subgroups', 'shader-f16', 'timestamp-query'];
+const WANTED_FEATURES: readonly string[] = ['subgroups', 'shader-f16', 'timestamp-query', MATRIX_FEATURE];
 
 const RAISED_LIMITS = [
   'maxBufferSize',
@@ -67,7 +69,7 @@ export async function openDevice(): Promise<OpenDevice> {
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   if (!adapter) throw new NoAdapterError();
   const device = await adapter.requestDevice({
-    requiredFeatures: WANTED_FEATURES.filter((f) => adapter.features.has(f)),
+    requiredFeatures: WANTED_FEATURES.filter((f) => adapter.features.has(f)) as GPUFeatureName[],
     requiredLimits: Object.fromEntries(RAISED_LIMITS.map((name) => [name, adapter.limits[name]])),
   });
   const description = describe(adapter);
@@ -80,7 +82,7 @@ export async function openDevice(): Promise<OpenDevice> {
   });
   return {
     device,
-    traits: readTraits(adapter, description.software),
+    traits: await readTraits(adapter, device, description.software),
     adapter: description,
     lost,
     close() {
@@ -102,14 +104,17 @@ function describe(adapter: GPUAdapter): AdapterDescription {
   return { vendor, architecture, device, description, software, features: [...adapter.features].sort(), limits };
 }
 
-function readTraits(adapter: GPUAdapter, software: boolean): DeviceTraits {
+async function readTraits(adapter: GPUAdapter, device: GPUDevice, software: boolean): Promise<DeviceTraits> {
   const { subgroupMinSize, subgroupMaxSize } = adapter.info;
   const fixed = adapter.features.has('subgroups') && subgroupMinSize === subgroupMaxSize;
+  const subgroupSize = fixed ? (subgroupMinSize ?? 0) : 0;
+  const matrix = subgroupSize > 0 ? await findMatrixUnit(adapter, device, subgroupSize) : undefined;
   return {
-    subgroupSize: fixed ? (subgroupMinSize ?? 0) : 0,
+    subgroupSize,
     f16: adapter.features.has('shader-f16'),
     software,
     maxStorageBuffers: adapter.limits.maxStorageBuffersPerShaderStage,
     workgroupMemory: adapter.limits.maxComputeWorkgroupStorageSize,
+    ...(matrix && { matrix }),
   };
 }

@@ -4,6 +4,7 @@
  */
 import type { DeviceTraits, DType, Kernel, Param } from '../../kernels/kernel.ts';
 import type { Fragment } from '../../kernels/fragment.ts';
+import type { Choose } from '../../kernels/variant.ts';
 import { showShape, sizeOf, type Shape } from './shape.ts';
 
 let nextId = 0;
@@ -62,13 +63,13 @@ export type Lowering<A> =
   | {
       readonly kind: 'anchor';
       readonly takes: 'epilogue' | 'prologue';
-      kernel(node: Node<A>, fused: Fragment | undefined, traits: DeviceTraits): Kernel;
+      kernel(node: Node<A>, fused: Fragment | undefined, traits: DeviceTraits, choose: Choose): Kernel;
     }
   | {
       readonly kind: 'kernel';
       /** The input, by index, whose memory output 0 can take over: `kernel` is then asked to bind it for both. */
       readonly overwrites?: number;
-      kernel(node: Node<A>, traits: DeviceTraits, inPlace: boolean): Kernel;
+      kernel(node: Node<A>, traits: DeviceTraits, how: { readonly choose: Choose; readonly inPlace: boolean }): Kernel;
     };
 
 /** Cotangents of a node's outputs; undefined where nothing flows back. */

@@ -20,7 +20,11 @@ interface AttentionAttrs extends AttentionSpec {
 
 const attentionOp: Op<AttentionAttrs> = {
   name: 'attention',
-  lowering: { kind: 'kernel', kernel: ({ attrs }, traits) => kernels.attentionForward(attrs, traits) },
+  lowering: {
+    kind: 'kernel',
+    kernel: ({ attrs }, traits, { choose }) =>
+      kernels.attentionForward(attrs, traits, choose(kernels.attentionChoice('forward', attrs, traits))),
+  },
   vjp: ({ attrs, inputs, outputs }, [dOut]) => {
     if (!dOut) return [];
     const [q, k, v, mask, ...headMask] = inputs as [Tensor, Tensor, Tensor, Tensor, ...Tensor[]];
@@ -40,12 +44,20 @@ const attentionOp: Op<AttentionAttrs> = {
 
 const backwardQOp: Op<AttentionAttrs> = {
   name: 'attention_backward_q',
-  lowering: { kind: 'kernel', kernel: ({ attrs }, traits) => kernels.attentionBackwardQ(attrs, traits) },
+  lowering: {
+    kind: 'kernel',
+    kernel: ({ attrs }, traits, { choose }) =>
+      kernels.attentionBackwardQ(attrs, traits, choose(kernels.attentionChoice('backward_q', attrs, traits))),
+  },
 };
 
 const backwardKVOp: Op<AttentionAttrs> = {
   name: 'attention_backward_kv',
-  lowering: { kind: 'kernel', kernel: ({ attrs }, traits) => kernels.attentionBackwardKV(attrs, traits) },
+  lowering: {
+    kind: 'kernel',
+    kernel: ({ attrs }, traits, { choose }) =>
+      kernels.attentionBackwardKV(attrs, traits, choose(kernels.attentionChoice('backward_kv', attrs, traits))),
+  },
 };
 
 /**

@@ -33,7 +33,7 @@ const backwardOp: Op<NormAttrs> = {
   lowering: {
     kind: 'kernel',
     overwrites: 0,
-    kernel: ({ attrs }, traits, inPlace) => kernels.layerNormBackward(attrs, traits, inPlace),
+    kernel: ({ attrs }, traits, { inPlace }) => kernels.layerNormBackward(attrs, traits, inPlace),
   },
 };
 

@@ -31,7 +31,7 @@ const maskGradOp: Op<MaskAttrs> = {
   lowering: {
     kind: 'kernel',
     overwrites: 0,
-    kernel: ({ attrs }, traits, inPlace) => kernels.maskGrad(attrs, traits, inPlace),
+    kernel: ({ attrs }, traits, { inPlace }) => kernels.maskGrad(attrs, traits, inPlace),
   },
 };
 

@@ -1,5 +1,5 @@
 /** Room: engine/ops. Matrix products, and sums of them in one kernel. */
-import { matmul as matmulKernel } from '../../kernels/matmul.ts';
+import { matmul as matmulKernel, matmulChoice } from '../../kernels/matmul.ts';
 import { showShape, sizeOf } from '../graph/shape.ts';
 import { emit, type Op, type Tensor } from '../graph/tensor.ts';
 import { reshape } from './leaf.ts';
@@ -23,13 +23,14 @@ export const matmulOp: Op<MatmulAttrs> = {
   lowering: {
     kind: 'anchor',
     takes: 'epilogue',
-    kernel: ({ attrs, inputs }, epilogue, traits) => {
+    kernel: ({ attrs, inputs }, epilogue, traits, choose) => {
       const terms = attrs.terms.map((term, t) => ({
         ...term,
         aType: storageType(inputs[2 * t] as Tensor),
         bType: storageType(inputs[2 * t + 1] as Tensor),
       }));
-      return matmulKernel({ m: attrs.m, n: attrs.n, terms, ...(epilogue && { epilogue }) }, traits);
+      const spec = { m: attrs.m, n: attrs.n, terms, ...(epilogue && { epilogue }) };
+      return matmulKernel(spec, traits, choose(matmulChoice(spec, traits)));
     },
   },
   vjp: ({ attrs, inputs }, [dy], needs) =>

@@ -27,6 +27,9 @@ export const ADAMW_INPUTS = {
   bias2: { shape: [1], dtype: 'f32' },
 } as const;
 
+/** Static loss scale (Micikevicius et al. 2018): a power of two, so scaling itself rounds nothing. */
+const LOSS_SCALE = 1024;
+
 interface GroupState {
   readonly group: ParameterGroup;
   readonly gradient: Variable;
@@ -66,7 +69,7 @@ export class AdamW {
    */
   step(loss: Tensor, inputs: Readonly<Record<keyof typeof ADAMW_INPUTS, Tensor>>): AdamWStep {
     const all = this.#states.flatMap(({ group }) => group.parameters);
-    const grads = gradients(
+    const grads = this.#gradients(
       loss,
       all.map((p) => p.tensor),
     );
@@ -83,6 +86,12 @@ export class AdamW {
       return this.#update(state, scale ? mul(g, scale) : g, inputs);
     });
     return { updates, gradients: byName, norm };
+  }
+
+  /** Where products round to f16, small cotangents would vanish: the whole backward pass is scaled up, its ends down again. */
+  #gradients(loss: Tensor, wrt: readonly Tensor[]): (Tensor | undefined)[] {
+    if (!this.#engine.traits.halfProducts) return gradients(loss, wrt);
+    return gradients(mul(loss, LOSS_SCALE), wrt).map((g) => g && mul(g, 1 / LOSS_SCALE));
   }
 
   #update(

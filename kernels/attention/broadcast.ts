@@ -10,8 +10,8 @@ import { each, finish, LEAST, LN2, LOG2E, range, type AttentionSpec } from './sp
 const UNSEEN = '-1e29';
 
 /** See `attentionForward`. */
-export function forwardByBroadcast(spec: AttentionSpec, { subgroupSize, workgroupMemory }: DeviceTraits): Kernel {
-  const tile = walkFor(spec, { panel: 4096, sums: 1, state: 8 }, subgroupSize, workgroupMemory);
+export function forwardByBroadcast(spec: AttentionSpec, traits: DeviceTraits, rows: number): Kernel {
+  const tile = walkFor(spec, { panel: 4096, sums: 1, state: 8, rows }, traits);
   const { lanes, groups, maxRows } = tile;
   const o = rowSums(tile, 'o');
   const body = `${o.declaration}
@@ -53,8 +53,8 @@ if (lane == 0u) { lse[entry + row] = select(0.0, (state.x + log2(total)) * ${LN2
 }
 
 /** See `attentionBackwardQ`. */
-export function backwardQByBroadcast(spec: AttentionSpec, { subgroupSize, workgroupMemory }: DeviceTraits): Kernel {
-  const tile = walkFor(spec, { panel: 2048, sums: 1, state: 4 }, subgroupSize, workgroupMemory);
+export function backwardQByBroadcast(spec: AttentionSpec, traits: DeviceTraits, rows: number): Kernel {
+  const tile = walkFor(spec, { panel: 2048, sums: 1, state: 4, rows }, traits);
   const { lanes, groups, chunks, maxRows } = tile;
   const dq = rowSums(tile, 'dq');
   const gradient = (g: number) => {
@@ -101,8 +101,8 @@ ${walk(dq.store('sum * p.scale'))}
 }
 
 /** See `attentionBackwardKV`. */
-export function backwardKVByBroadcast(spec: AttentionSpec, { subgroupSize, workgroupMemory }: DeviceTraits): Kernel {
-  const tile = walkFor(spec, { panel: 2048, sums: 2, state: 0 }, subgroupSize, workgroupMemory);
+export function backwardKVByBroadcast(spec: AttentionSpec, traits: DeviceTraits, rows: number): Kernel {
+  const tile = walkFor(spec, { panel: 2048, sums: 2, state: 0, rows }, traits);
   const { lanes, groups } = tile;
   const dk = rowSums(tile, 'dk');
   const dv = rowSums(tile, 'dv');

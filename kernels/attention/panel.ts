@@ -4,6 +4,7 @@
  * panels of the other side, some `keys` rows at a time, into the lanes' own memory, then walks its rows past them. What a row
  * has summed so far waits in workgroup memory.
  */
+import type { DeviceTraits } from '../kernel.ts';
 import { each, range, unitsOf, WHERE, type AttentionSpec } from './spec.ts';
 
 export interface Walk {
@@ -28,14 +29,20 @@ export interface WalkNeeds {
   readonly sums: number;
   /** Bytes of state per row and lane beside the sums. */
   readonly state: number;
+  /** Rows per workgroup, at most. */
+  readonly rows: number;
 }
 
-export function walkFor(spec: AttentionSpec, needs: WalkNeeds, lanes: number, workgroupMemory: number): Walk {
+export function walkFor(
+  spec: AttentionSpec,
+  needs: WalkNeeds,
+  { subgroupSize: lanes, workgroupMemory }: DeviceTraits,
+): Walk {
   const { seq, headDim } = spec;
   const units = unitsOf(spec);
   const chunks = Math.ceil(units / lanes);
   const bytes = lanes * (needs.sums * chunks * (headDim / units) * 4 + needs.state);
-  const maxRows = Math.max(1, Math.min(128, Math.floor(workgroupMemory / bytes)));
+  const maxRows = Math.max(1, Math.min(needs.rows, Math.floor(workgroupMemory / bytes)));
   const most = Math.max(1, Math.min(128, needs.panel / headDim) / lanes);
   const groups = 2 ** Math.floor(Math.log2(Math.min(most, 2 ** Math.ceil(Math.log2(seq / lanes)))));
   const rows = Math.ceil(seq / Math.ceil(seq / maxRows));

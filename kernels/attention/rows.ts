@@ -6,24 +6,22 @@ import { mainHead } from '../assemble.ts';
 import type { Kernel } from '../kernel.ts';
 import { each, finish, LEAST, LN2, LOG2E, range, unitsOf, WHERE, type AttentionSpec } from './spec.ts';
 
-/** Lanes of a workgroup, each with a row of its own. */
-const LANES = 64;
 /** Keys per step of the forward kernel: the sums are rescaled once per step. */
 const KEYS = 4;
 
-/** See `attentionForward`. */
-export function forwardByRows(spec: AttentionSpec): Kernel {
+/** See `attentionForward`. @param lanes of a workgroup, each with a row of its own */
+export function forwardByRows(spec: AttentionSpec, lanes: number): Kernel {
   const units = unitsOf(spec);
   const keys = range(KEYS);
   const score = (j: number) => `let near_${j} = min(key + ${j}u, p.seq - 1u);
 let at_${j} = base + near_${j} * p.row_units;
 let seen_${j} = key + ${j}u < end && mask[b * p.seq + near_${j}] != 0${spec.causal ? ` && key + ${j}u <= row` : ''};
 let s_${j} = select(${LEAST}, ${dot(units, 'q', (c) => `k[at_${j} + ${c}u]`)}, seen_${j});`;
-  const body = `${head(spec, ['o'], 'lse[entry + row] = 0.0;')}
+  const body = `${head(spec, lanes, ['o'], 'lse[entry + row] = 0.0;')}
 ${each(units, (c) => `let q_${c} = q[at + ${c}u] * (p.scale * ${LOG2E}); var o_${c} = V(0.0);`)}
 var most = ${LEAST};
 var total = 0.0;
-let end = ${endOfKeys(spec)};
+let end = ${endOfKeys(spec, lanes)};
 for (var key = 0u; key < end; key += ${KEYS}u) {
 ${keys.map(score).join('\n')}
 let peak = max(most, ${keys.map((j) => `s_${j}`).reduce((a, b) => `max(${a}, ${b})`)});
@@ -43,19 +41,19 @@ lse[entry + row] = select(0.0, (most + log2(total)) * ${LN2}, total > 0.0);
     inputs: ['q', 'k', 'v'],
     outputs: ['o', 'lse'],
     body,
-    rows: LANES,
+    rows: lanes,
     flopsPerPair: 4 * spec.headDim + 5,
   });
 }
 
 /** See `attentionBackwardQ`. */
-export function backwardQByRows(spec: AttentionSpec): Kernel {
+export function backwardQByRows(spec: AttentionSpec, lanes: number): Kernel {
   const units = unitsOf(spec);
-  const body = `${head(spec, ['dq'], 'delta[entry + row] = 0.0;')}
+  const body = `${head(spec, lanes, ['dq'], 'delta[entry + row] = 0.0;')}
 ${each(units, (c) => `let q_${c} = q[at + ${c}u] * (p.scale * ${LOG2E}); let dout_${c} = dout[at + ${c}u]; var dq_${c} = V(0.0);`)}
 let own_delta = ${dot(units, 'dout', (c) => `o[at + ${c}u]`)};
 let own_lse = lse[entry + row] * ${LOG2E};
-let end = ${endOfKeys(spec)};
+let end = ${endOfKeys(spec, lanes)};
 for (var key = 0u; key < end; key++) {
   if (mask[b * p.seq + key] == 0) { continue; }
   let other = base + key * p.row_units;
@@ -74,18 +72,18 @@ delta[entry + row] = own_delta;
     inputs: ['q', 'k', 'v', 'o', 'lse', 'dout'],
     outputs: ['dq', 'delta'],
     body,
-    rows: LANES,
+    rows: lanes,
     flopsPerPair: 6 * spec.headDim + 5,
   });
 }
 
 /** See `attentionBackwardKV`. */
-export function backwardKVByRows(spec: AttentionSpec): Kernel {
+export function backwardKVByRows(spec: AttentionSpec, lanes: number): Kernel {
   const units = unitsOf(spec);
-  const body = `${head(spec, ['dk', 'dv'])}
+  const body = `${head(spec, lanes, ['dk', 'dv'])}
 ${each(units, (c) => `let k_${c} = k[at + ${c}u] * (p.scale * ${LOG2E}); let v_${c} = v[at + ${c}u]; var dk_${c} = V(0.0); var dv_${c} = V(0.0);`)}
 let end = select(0u, p.seq, mask[b * p.seq + row] != 0);
-for (var query = ${spec.causal ? `tile * ${LANES}u` : '0u'}; query < end; query++) {
+for (var query = ${spec.causal ? `tile * ${lanes}u` : '0u'}; query < end; query++) {
   let other = base + query * p.row_units;
 ${each(units, (c) => `let q_${c} = q[other + ${c}u]; let dout_${c} = dout[other + ${c}u];`)}
   let every = exp2(${dot(units, 'k', (c) => `q_${c}`)} - lse[entry + query] * ${LOG2E});
@@ -101,7 +99,7 @@ ${each(units, (c) => `dk[at + ${c}u] = dk_${c} * p.scale; dv[at + ${c}u] = dv_${
     inputs: ['q', 'k', 'v', 'lse', 'dout', 'delta'],
     outputs: ['dk', 'dv'],
     body,
-    rows: LANES,
+    rows: lanes,
     flopsPerPair: 8 * spec.headDim + 5,
   });
 }
@@ -110,7 +108,7 @@ ${each(units, (c) => `dk[at + ${c}u] = dk_${c} * p.scale; dv[at + ${c}u] = dv_${
  * The start of `main`: see WHERE; then the lane's `row`, where it starts (`at`), and whether the lane writes it (`owner`).
  * Heads masked to 0 are left after writing zeros to the named outputs and what `zero` does.
  */
-function head(spec: AttentionSpec, outputs: readonly string[], zero = ''): string {
+function head(spec: AttentionSpec, lanes: number, outputs: readonly string[], zero = ''): string {
   const skip = `if (head_mask[h] == 0.0) {
   if (owner) {
 ${outputs.map((name) => each(unitsOf(spec), (c) => `${name}[at + ${c}u] = V(0.0);`)).join('\n')}
@@ -118,16 +116,16 @@ ${zero}
   }
   return;
 }`;
-  return `${mainHead(LANES)}
+  return `${mainHead(lanes)}
 ${WHERE}
-let owner = tile * ${LANES}u + lane < p.seq;
-let row = min(tile * ${LANES}u + lane, p.seq - 1u);
+let owner = tile * ${lanes}u + lane < p.seq;
+let row = min(tile * ${lanes}u + lane, p.seq - 1u);
 let at = base + row * p.row_units;
 ${spec.headMask ? skip : ''}`;
 }
 
-function endOfKeys({ causal }: AttentionSpec): string {
-  return causal ? `min(p.seq, (tile + 1u) * ${LANES}u)` : 'p.seq';
+function endOfKeys({ causal }: AttentionSpec, lanes: number): string {
+  return causal ? `min(p.seq, (tile + 1u) * ${lanes}u)` : 'p.seq';
 }
 
 /** Σ over a row's units of the registers NAME_c times `other(c)`. */

@@ -21,6 +21,8 @@ export interface MatmulSpec {
 export interface Skeleton {
   /** Language extensions, as `enable` directives. */
   readonly enables: readonly string[];
+  /** Further directives. */
+  readonly directives?: readonly string[];
   /** Load functions and `main`, which calls the epilogue. */
   readonly wgsl: string;
   /** Operands to be declared as arrays of vec4. */

@@ -32,6 +32,8 @@ it('runs the three stages on the sentiment task, compares, and predicts with wha
     'reference,light-peft',
     ...small,
     ...ratios,
+    '--profile',
+    join(dir, 'trace.json'),
   ];
   expect(await runCommand(run)).toBe(0);
   const path = join(out, 'comparison.json');
@@ -44,6 +46,9 @@ it('runs the three stages on the sentiment task, compares, and predicts with wha
   expect(pruned!.memory.inferPeakBytes).toBeLessThan(reference!.memory.inferPeakBytes);
   expect(pruned!.artefactBytes).toBeLessThan(reference!.artefactBytes);
   expect(await readFile(join(out, 'report.html'), 'utf8')).toContain('<svg');
+
+  const trace = JSON.parse(await readFile(join(dir, 'trace.json'), 'utf8')) as { traceEvents: { name: string }[] };
+  expect(trace.traceEvents.map((event) => event.name)).toContain('attention_backward_q');
 
   const data = join(dir, 'texts.csv');
   await writeFile(data, 'text,label\n"a wonderful, moving film",positive\nterrible service,negative\n');

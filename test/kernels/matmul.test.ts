@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Fragment, FragmentInput } from '../../kernels/fragment.ts';
 import { MAX_WORKGROUPS, type DeviceTraits } from '../../kernels/kernel.ts';
-import { matmul, type MatmulSpec, type MatmulTerm } from '../../kernels/matmul.ts';
+import { matmul, matmulChoice, matmulVariants, type MatmulSpec, type MatmulTerm } from '../../kernels/matmul.ts';
 import { openTestDevice, toF16, type HostArray } from './harness.ts';
 import { erf, randoms } from './reference.ts';
 
@@ -56,9 +56,9 @@ const plain = (k: number, a: 'mk' | 'km' = 'mk', b: 'kn' | 'nk' = 'kn'): MatmulT
   bType: 'f32',
 });
 
-async function expectProduct(spec: MatmulSpec, traits: DeviceTraits): Promise<void> {
+async function expectProduct(spec: MatmulSpec, traits: DeviceTraits, variant?: string): Promise<void> {
   const { inputs, product } = operands(spec, spec.m + spec.n);
-  const { c } = await gpu.run(matmul(spec, traits), inputs, { c: spec.m * spec.n });
+  const { c } = await gpu.run(matmul(spec, traits, variant), inputs, { c: spec.m * spec.n });
   expectExactly(c!, product);
 }
 
@@ -113,6 +113,17 @@ describe.each(SKELETONS)('matmul, $name skeleton', ({ traits, runs }) => {
     { what: 'a LoRA weight gradient', m: 8, n: 256, terms: [plain(1021, 'km', 'kn')] },
     { what: 'a transposed LoRA weight gradient', m: 256, n: 16, terms: [plain(1021, 'km', 'kn')] },
   ])('computes $what', ({ m, n, terms }) => expectProduct({ m, n, terms }, traits));
+
+  it.each([
+    { m: 150, n: 140 },
+    { m: 150, n: 9 },
+    { m: 9, n: 150 },
+  ])('computes the same in every variant that a tuner may choose, $m × $n', async ({ m, n }) => {
+    const spec: MatmulSpec = { m, n, terms: [plain(20, 'mk', 'nk')] };
+    const variants = matmulVariants(spec, traits);
+    expect(new Set(variants.map(({ name }) => name)).size).toBe(variants.length);
+    for (const { name } of variants) await expectProduct(spec, traits, name);
+  });
 
   const m = 37;
   const full = (name: string, n: number): FragmentInput => ({ name, dtype: 'f32', inner: 1, count: m * n });
@@ -190,6 +201,17 @@ describe('matmul', () => {
   it('shares its text, and so its pipeline, between shapes of one class', () => {
     const text = (m: number, n: number, k: number, t: DeviceTraits) => matmul({ m, n, terms: [plain(k)] }, t).wgsl;
     for (const { traits } of SKELETONS) expect(text(512, 512, 256, traits)).toBe(text(1000, 640, 1000, traits));
+  });
+
+  it('is a choice by class: sizes of one class share it, layouts and whole vectors do not', () => {
+    const task = (m: number, n: number, k: number, traits: DeviceTraits) =>
+      matmulChoice({ m, n, terms: [plain(k)] }, traits);
+    const large = task(512, 512, 64, tiled);
+    expect(task(420, 260, 40, tiled).task).toBe(large.task);
+    expect(task(420, 260, 41, tiled).task).not.toBe(large.task);
+    expect(large.names.length).toBeGreaterThan(1);
+    expect(new Set(large.names.map((name) => large.source(name))).size).toBe(large.names.length);
+    expect(() => matmul({ m: 8, n: 8, terms: [plain(8)] }, tiled, 'none such')).toThrow(/no variant none such/);
   });
 
   it('counts its arithmetic and the bytes it must move', () => {

@@ -1,6 +1,7 @@
 /** Room: train/report. The comparison as Markdown, for `RESULTS.md`. */
 import { summarise, type MethodSummary, type TaskSummary } from './aggregate.ts';
 import { COLUMNS, notes, taskLine, type Cell } from './columns.ts';
+import { code, escape, list, markdownRows } from './markdown-parts.ts';
 import { duration } from './numbers.ts';
 import type { Comparison } from './schema.ts';
 
@@ -33,9 +34,7 @@ function taskTable(summary: TaskSummary): string {
   const rows = summary.methods.map((m) => [m.label, ...COLUMNS.map((c) => inline(c.cell(m))), wallTime(m)]);
   const baseline = summary.task.baseline;
   if (baseline) rows.push([baseline.name, ...COLUMNS.map((c) => c.baseline?.(baseline) ?? ''), '']);
-  return [row(head), row([':--', ...head.slice(1).map(() => '--:')]), ...rows.map((r) => row(r.map(escape)))].join(
-    '\n',
-  );
+  return markdownRows(head, rows);
 }
 
 function inline(cell: Cell): string {
@@ -44,25 +43,4 @@ function inline(cell: Cell): string {
 
 function wallTime({ seconds }: MethodSummary): string {
   return duration(seconds.estimate + seconds.prune + seconds.train);
-}
-
-function row(cells: readonly string[]): string {
-  return `| ${cells.join(' | ')} |`;
-}
-
-function list(items: readonly string[]): string {
-  return items.map((item) => `- ${item}`).join('\n');
-}
-
-/** Text that Markdown shows as it stands, on one line. */
-function escape(text: string): string {
-  return text
-    .replace(/\s+/g, ' ')
-    .replace(/[\\`*_[\]<>|&#]/g, (c) => (c === '<' ? '&lt;' : c === '&' ? '&amp;' : `\\${c}`));
-}
-
-/** A code span around any text: its fence is longer than every run of backticks inside. */
-function code(text: string): string {
-  const fence = '`'.repeat(Math.max(0, ...(text.match(/`+/g) ?? []).map((run) => run.length)) + 1);
-  return fence.length > 1 ? `${fence} ${text} ${fence}` : `${fence}${text}${fence}`;
 }

@@ -1,19 +1,11 @@
 /** Room: train/report. The comparison as a plain-text table for a terminal. */
-import Table from 'cli-table3';
 import { summarise, type TaskSummary } from './aggregate.ts';
 import { COLUMNS, notes, taskLine, type Cell } from './columns.ts';
+import { plainTable } from './plain-table.ts';
 import type { Comparison } from './schema.ts';
 
 /** Characters of a label's line: what leaves room for nine columns. */
 const LABEL_WIDTH = 18;
-
-/** Horizontal rules alone, above, below and under the head. */
-const CHARS = {
-  ...{ top: '─', 'top-mid': '', 'top-left': '', 'top-right': '' },
-  ...{ mid: '─', 'mid-mid': '', 'left-mid': '', 'right-mid': '' },
-  ...{ bottom: '─', 'bottom-mid': '', 'bottom-left': '', 'bottom-right': '' },
-  ...{ left: '', right: '', middle: '' },
-};
 
 /** One table per task, at most 120 columns wide, without colours or a final line break. */
 export function terminalTable(comparison: Comparison): string {
@@ -22,27 +14,10 @@ export function terminalTable(comparison: Comparison): string {
   return [...tables, notes(summaries, comparison).join('\n')].join('\n\n');
 }
 
-function taskTable(summary: TaskSummary): string {
-  const table = new Table({
-    chars: CHARS,
-    colAligns: ['left', ...COLUMNS.map(() => 'right' as const)],
-    style: { head: [], border: [], 'padding-left': 2, 'padding-right': 0, compact: true },
-    head: ['', ...COLUMNS.map((c) => c.title.join('\n'))],
-  });
-  const add = (label: string, cells: readonly string[]): unknown =>
-    table.push([{ content: wrap(label), style: { 'padding-left': 0 } }, ...cells]);
-  for (const method of summary.methods)
-    add(
-      method.label,
-      COLUMNS.map((column) => twoLines(column.cell(method))),
-    );
-  const baseline = summary.task.baseline;
-  if (baseline)
-    add(
-      baseline.name,
-      COLUMNS.map((column) => column.baseline?.(baseline) ?? ''),
-    );
-  return table.toString();
+function taskTable({ methods, task: { baseline } }: TaskSummary): string {
+  const rows = methods.map((m) => [wrap(m.label), ...COLUMNS.map((column) => twoLines(column.cell(m)))]);
+  if (baseline) rows.push([wrap(baseline.name), ...COLUMNS.map((column) => column.baseline?.(baseline) ?? '')]);
+  return plainTable(['', ...COLUMNS.map((c) => c.title.join('\n'))], rows);
 }
 
 function twoLines(cell: Cell): string {

@@ -1,42 +1,23 @@
-/** Room: train/report/html. The whole page: one file, no scripts, nothing fetched from anywhere. */
+/** Room: train/report/html. The comparison's page. */
 import { summarise, type TaskSummary } from '../aggregate.ts';
 import { notes } from '../columns.ts';
 import type { Comparison } from '../schema.ts';
-import { html, Html } from './markup.ts';
+import { htmlDocument, reproduction } from './document.ts';
+import { html, type Html } from './markup.ts';
 import { taskSection } from './section.ts';
-import { STYLE } from './style.ts';
 
 /** The comparison as one self-contained HTML document. */
 export async function htmlPage(comparison: Comparison): Promise<string> {
   const summaries = summarise(comparison);
   const sections = await Promise.all(summaries.map((summary, i) => taskSection(summary, anchor(i))));
   const title = `Light-PEFT on ${summaries.map((s) => s.task.name).join(' and ')}`;
-  const page = html`<!doctype html>
-    <html lang="en">
-      <head>
-        <meta charset="utf-8" />
-        <meta name="viewport" content="width=device-width, initial-scale=1" />
-        <meta
-          http-equiv="Content-Security-Policy"
-          content="default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-        />
-        <link rel="icon" href="data:," />
-        <title>${title}</title>
-        <style>
-          ${new Html(STYLE)}
-        </style>
-      </head>
-      <body>
-        <header>
-          <p class="kicker">Early pruning for parameter-efficient fine-tuning</p>
-          <h1>${title}</h1>
-          ${introduction(comparison, summaries)} ${summaries.length > 1 ? contents(summaries) : undefined}
-        </header>
-        <main>${sections}</main>
-        <footer>${reproduction(comparison, summaries)}</footer>
-      </body>
-    </html> `;
-  return page.text;
+  return htmlDocument({
+    title,
+    kicker: 'Early pruning for parameter-efficient fine-tuning',
+    header: html`${introduction(comparison, summaries)} ${summaries.length > 1 ? contents(summaries) : undefined}`,
+    main: sections,
+    footer: footer(comparison, summaries),
+  });
 }
 
 const anchor = (i: number): string => `task-${i + 1}`;
@@ -60,7 +41,7 @@ function contents(summaries: readonly TaskSummary[]): Html {
   return html`<nav aria-label="Tasks">${links}<a href="#reproduce">Reproduce</a></nav>`;
 }
 
-function reproduction(comparison: Comparison, summaries: readonly TaskSummary[]): Html {
+function footer(comparison: Comparison, summaries: readonly TaskSummary[]): Html {
   const { meta } = comparison;
   const versions = Object.entries(meta.versions).map(([name, version]) => `${name} ${version}`);
   const splits = comparison.tasks.map((t) => `${t.name} ${t.trainExamples} / ${t.evalExamples}`);
@@ -80,18 +61,7 @@ function reproduction(comparison: Comparison, summaries: readonly TaskSummary[])
     ['Versions', versions.join(', ')],
     ['Date', meta.date.slice(0, 10)],
   ];
-  return html`<h2 id="reproduce">How to reproduce</h2>
-    <pre><code>${meta.command}</code></pre>
-    <dl class="about">
-      ${facts.map(
-        ([name, value]) =>
-          html`<dt>${name}</dt>
-            <dd>${value}</dd>`,
-      )}
-    </dl>
-    <ul class="note">
-      ${notes(summaries, comparison).map((note) => html`<li>${note}</li>`)}
-    </ul>`;
+  return reproduction(meta.command, facts, notes(summaries, comparison));
 }
 
 /** Lowers the first letter of a plain word; names such as LoRA stay. */

@@ -1,0 +1,153 @@
+/**
+ * Room: engine/tune. Chooses kernel variants by timing them where they will run: inside the whole program, on its own inputs,
+ * round after round. Timing a kernel alone can rank variants backwards. Nothing is timed before it was checked.
+ */
+import { median } from 'simple-statistics';
+import type { Choose, Variants } from '../../kernels/variant.ts';
+import type { Program } from '../compile/program.ts';
+import type { Engine, HostArray } from '../engine.ts';
+import { requireTimestamps } from '../profile/timer.ts';
+import { checkVariants, restore, save } from './check.ts';
+import { keyOf, type Picks } from './picks.ts';
+
+/** Timed runs of each candidate program; candidates take turns. */
+const ROUNDS = 7;
+/** Part of the default's time that a variant must save to be picked: less is noise. */
+const GAIN = 0.03;
+
+/** Compiles one graph with the variants that `choose` names. */
+export type CompileWith = (choose: Choose) => Promise<Program>;
+
+/** Give it to `Engine.tuner`. */
+export class Tuner {
+  readonly #engine: Engine;
+  readonly #picks: Picks;
+  readonly #log: (text: string) => void;
+
+  /** @throws UserError where the device has no `timestamp-query` */
+  constructor(engine: Engine, picks: Picks, log: (text: string) => void) {
+    requireTimestamps(engine, '--tune');
+    this.#engine = engine;
+    this.#picks = picks;
+    this.#log = log;
+  }
+
+  /**
+   * Tunes the tasks of a program that have no pick yet, and saves the picks. Variables are left as they were.
+   * @returns the program with the best variants known
+   */
+  async tune(compile: CompileWith, inputs: Readonly<Record<string, HostArray>>): Promise<Program> {
+    const base = await compile(this.#picks.choose);
+    const tasks = openTasks(base, this.#picks);
+    if (tasks.length === 0) return base;
+    this.#log(`tuning ${tasks.length} kinds of kernels of “${base.name}”`);
+    const saved = writtenBy(this.#engine, base).map((storage) => ({ storage, copy: save(this.#engine, storage) }));
+    const candidates = await this.#checkedCandidates(base, compile, tasks, inputs);
+    const times = await timesOf([base, ...candidates], tasks, inputs);
+    for (const { storage, copy } of saved) {
+      restore(this.#engine, copy, storage);
+      copy.destroy();
+    }
+    for (const program of [base, ...candidates]) program.dispose();
+    for (const [task, byName] of times) this.#decide(task, byName);
+    await this.#picks.save();
+    return compile(this.#picks.choose);
+  }
+
+  /** One program per rank of variant: the second variants of all tasks, then the third … Wrong ones are left out. */
+  async #checkedCandidates(
+    base: Program,
+    compile: CompileWith,
+    tasks: readonly Variants[],
+    inputs: Readonly<Record<string, HostArray>>,
+  ): Promise<Program[]> {
+    const compileRank = (rank: number, banned: ReadonlySet<string>): Promise<Program> =>
+      compile((variants) => {
+        const name = variants.names[rank];
+        const open = tasks.some((task) => isSame(task, variants));
+        return open && name !== undefined && !banned.has(idOf(variants, name)) ? name : this.#picks.choose(variants);
+      });
+    const programs: Program[] = [];
+    for (let rank = 1; rank < Math.max(...tasks.map((task) => task.names.length)); rank++) {
+      const program = await compileRank(rank, new Set());
+      const banned = new Set<string>();
+      for (const { dispatch, message } of await checkVariants(this.#engine, base, [program], inputs)) {
+        const { variants, variant } = program.dispatches[dispatch]!;
+        if (!variants || variant === undefined) continue;
+        banned.add(idOf(variants, variant));
+        this.#log(`${variants.family} ${variants.task}: variant ${variant} is wrong here and left out (${message})`);
+      }
+      if (banned.size > 0) program.dispose();
+      programs.push(banned.size > 0 ? await compileRank(rank, banned) : program);
+    }
+    return programs;
+  }
+
+  #decide(task: Variants, byName: ReadonlyMap<string, number>): void {
+    const [first] = task.names as [string, ...string[]];
+    const standard = byName.get(first)!;
+    const [best, time] = [...byName].reduce((a, b) => (b[1] < a[1] ? b : a));
+    const picked = time < standard * (1 - GAIN) ? best : first;
+    this.#picks.set(task, picked);
+    const list = [...byName].map(([name, t]) => `${name} ${(t / 1e6).toFixed(2)}`).join(', ');
+    this.#log(`  ${task.family} ${task.task}: ${picked} (ms: ${list})`);
+  }
+}
+
+function isSame(a: Variants, b: Variants): boolean {
+  return keyOf(a) === keyOf(b);
+}
+
+function idOf(variants: Variants, name: string): string {
+  return `${keyOf(variants)}: ${name}`;
+}
+
+/** Tasks with a choice that is still open, once each. */
+function openTasks({ dispatches }: Program, picks: Picks): Variants[] {
+  const tasks: Variants[] = [];
+  for (const { variants } of dispatches) {
+    if (!variants || variants.names.length < 2 || picks.find(variants) !== undefined) continue;
+    if (!tasks.some((task) => isSame(task, variants))) tasks.push(variants);
+  }
+  return tasks;
+}
+
+/** Variables that a run of the program changes. */
+function writtenBy({ arena }: Engine, program: Program): ReturnType<Program['storages']> {
+  return program.dispatches.flatMap(({ kernel }, i) =>
+    program
+      .storages(i)
+      .filter(({ buffer }, b) => kernel.bindings[b]!.role !== 'in' && buffer !== arena.buffer)
+      .filter(({ bytes }) => bytes > 0),
+  );
+}
+
+/** Per task and variant: the median over rounds of the nanoseconds that all its dispatches took. */
+async function timesOf(
+  programs: readonly Program[],
+  tasks: readonly Variants[],
+  inputs: Readonly<Record<string, HostArray>>,
+): Promise<Map<Variants, Map<string, number>>> {
+  const samples = new Map(tasks.map((task) => [task, new Map<string, number[]>()]));
+  for (let round = 0; round <= ROUNDS; round++) {
+    for (const program of programs) {
+      const times = await program.profile(inputs);
+      if (round === 0) continue; // warm-up
+      for (const task of tasks) addSample(samples.get(task)!, program, task, times);
+    }
+  }
+  return new Map(
+    [...samples].map(([task, byName]) => [task, new Map([...byName].map(([name, list]) => [name, median(list)]))]),
+  );
+}
+
+function addSample(byName: Map<string, number[]>, program: Program, task: Variants, times: readonly number[]): void {
+  let total = 0;
+  let name: string | undefined;
+  program.dispatches.forEach(({ variants, variant }, i) => {
+    if (!variants || variant === undefined || !isSame(variants, task)) return;
+    total += times[i]!;
+    name = variant;
+  });
+  if (name !== undefined) byName.set(name, [...(byName.get(name) ?? []), total]);
+}

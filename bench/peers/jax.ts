@@ -10,7 +10,7 @@ import {
   tree,
   valueAndGrad,
 } from '@jax-js/jax';
-import { createRequire } from 'node:module';
+import { readFile } from 'node:fs/promises';
 import type { HostTensor, Library, Prepared, Work } from './wire.ts';
 
 type Inputs = Readonly<Record<string, np.Array>>;
@@ -19,7 +19,8 @@ type Compute = (inputs: Inputs) => Record<string, np.Array>;
 export async function open(): Promise<Library> {
   if (!(await init('webgpu')).includes('webgpu')) throw new Error('jax-js finds no WebGPU');
   defaultDevice('webgpu');
-  const { version } = createRequire(import.meta.url)('@jax-js/jax/package.json') as { version: string };
+  const manifest = new URL('../package.json', import.meta.resolve('@jax-js/jax'));
+  const { version } = JSON.parse(await readFile(manifest, 'utf8')) as { version: string };
   return {
     version,
     adapter: (getWebGPUDevice() as unknown as { adapterInfo: GPUAdapterInfo }).adapterInfo.device,
@@ -37,13 +38,18 @@ function toArray({ data, shape }: HostTensor): np.Array {
   return np.array(data, { shape: [...shape], dtype: data instanceof Float32Array ? np.float32 : np.int32 });
 }
 
+async function read(array: np.Array): Promise<Float32Array> {
+  const values = (await (array.ref.data() as Promise<unknown>)) as ArrayLike<number>;
+  return Float32Array.from(values);
+}
+
 /** The arrays again, for a function that consumes them. */
 function refs(inputs: Inputs): Record<string, np.Array> {
   return Object.fromEntries(Object.entries(inputs).map(([key, array]) => [key, array.ref]));
 }
 
 function repeated(inputs: Inputs, compute: Compute): Prepared {
-  const compiled = jit(compute as (inputs: Record<string, np.Array>) => Record<string, np.Array>);
+  const compiled = jit(compute);
   let last: Record<string, np.Array> = {};
   return {
     run() {
@@ -54,7 +60,7 @@ function repeated(inputs: Inputs, compute: Compute): Prepared {
       await blockUntilReady(refs(last));
     },
     async outputs() {
-      const entries = Object.entries(last).map(async ([k, a]) => [k, (await a.ref.data()) as Float32Array] as const);
+      const entries = Object.entries(last).map(async ([key, array]) => [key, await read(array)] as const);
       return Object.fromEntries(await Promise.all(entries));
     },
   };
@@ -81,7 +87,7 @@ const WORKS: Readonly<Record<string, (settings: Work['settings']) => Compute>> =
       const classes = logits!.shape[1]!;
       const lossOf = (x: np.Array, targets: np.Array): np.Array =>
         np.mean(np.sum(nn.logSoftmax(x).mul(targets), 1)).neg();
-      const [loss, dlogits] = valueAndGrad(lossOf)(logits!, nn.oneHot(labels!, classes)) as [np.Array, np.Array];
+      const [loss, dlogits] = valueAndGrad(lossOf)(logits!, nn.oneHot(labels!, classes));
       return { loss, dlogits };
     },
   attention:
@@ -144,8 +150,8 @@ function mlpStep(inputs: Inputs, settings: Work['settings']): Prepared {
     },
     async outputs() {
       while (losses.length < checked!) run();
-      const values = await Promise.all(losses.map((loss) => loss.ref.data()));
-      return { losses: Float32Array.from(values, (v) => (v as Float32Array)[0]!) };
+      const values = await Promise.all(losses.map(read));
+      return { losses: Float32Array.from(values, (v) => v[0]!) };
     },
   };
 }

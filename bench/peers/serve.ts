@@ -55,7 +55,7 @@ async function main([name = '', priority]: readonly string[]): Promise<void> {
     const request = requestSchema.parse(JSON.parse(line));
     if (request.op === 'prepare') {
       prepared = library.prepare(request.work.name, await loadInputs(request.work), request.work.settings);
-      if (!prepared) return { unsupported: request.work.name };
+      if (!prepared) return { unsupported: `it cannot express ${request.work.name}` };
       prepared.run();
       await prepared.finish();
       return { outputs: await saveOutputs(prepared, request.folder) };

@@ -13,6 +13,8 @@ export async function open(): Promise<Library> {
   if (!(backend instanceof WebGPUBackend)) throw new Error(`the backend is ${tf.getBackend()}`);
   const adapter = backend.device as unknown as { adapterInfo: GPUAdapterInfo };
   const finish = async (): Promise<void> => {
+    backend.ensureCommandEncoderReady();
+    backend.endComputePassEncoder();
     backend.submitQueue();
     await backend.queue.onSubmittedWorkDone();
   };

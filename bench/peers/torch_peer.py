@@ -143,7 +143,7 @@ def main():
             if request["op"] == "prepare":
                 prepared = prepare(request["work"])
                 if prepared is None:
-                    say({"unsupported": request["work"]["name"]})
+                    say({"unsupported": "it cannot express " + request["work"]["name"]})
                     continue
                 prepared.run()
                 files = {}

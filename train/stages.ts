@@ -48,7 +48,7 @@ export function stepsOf(examples: number, { steps, epochs, batchSize }: Settings
   return steps > 0 ? steps : Math.max(1, Math.round(epochs * Math.ceil(examples / batchSize)));
 }
 
-function trainOptions(settings: Settings, steps: number, watch: Watch): TrainOptions {
+export function trainOptions(settings: Settings, steps: number, watch: Watch): TrainOptions {
   const { lr, schedule, warmupRatio, weightDecay, clip, seed, dropout, activations } = settings;
   const compile = { activations, recompute: settings.gradientCheckpointing ? 'layers' : 'cheap' } as const;
   return { steps, lr, schedule, warmupRatio, weightDecay, clip, seed, dropout: dropout > 0, compile, ...watch };

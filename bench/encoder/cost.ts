@@ -1,0 +1,82 @@
+/** Room: bench/encoder. What a step of an encoder costs at least, by its shapes: operations, and bytes that must be held. */
+import { LAYER_LINEARS, type LayerShape } from '../../models/encoder.ts';
+import type { EncoderConfig } from '../../models/config.ts';
+import type { PeftModule } from '../../peft/module.ts';
+
+/** Batch rows and tokens in each. */
+export interface BatchShape {
+  readonly batch: number;
+  readonly seq: number;
+}
+
+/** `lora`: forward and the gradients of inputs; `full`: those of weights too. */
+export type Pass = 'forward' | 'lora' | 'full';
+
+/** Products of the linear layers, and products within attention, relative to a forward pass. */
+const PASSES: Readonly<Record<Pass, readonly [linear: number, attention: number]>> = {
+  forward: [1, 1],
+  lora: [2, 3],
+  full: [3, 3],
+};
+
+/** Operations of the transformer layers; PEFT modules, embeddings and head left out. */
+export function blockFlops(
+  { hiddenSize, numHeads }: EncoderConfig,
+  layers: readonly LayerShape[],
+  { batch, seq }: BatchShape,
+  pass: Pass,
+): number {
+  const [linear, attention] = PASSES[pass];
+  const tokens = batch * seq;
+  return layers.reduce((sum, { heads, neurons }) => {
+    const features = (heads * hiddenSize) / numHeads;
+    const products = 2 * tokens * hiddenSize * (4 * features + 2 * neurons);
+    return sum + linear * products + attention * 4 * tokens * seq * features;
+  }, 0);
+}
+
+/** Operations that LoRA adds to a training step: two thin products forward, four backward. */
+export function peftFlops(modules: readonly PeftModule[], { batch, seq }: BatchShape): number {
+  return modules.reduce((sum, m) => sum + 6 * batch * seq * m.ranks * (m.inFeatures + m.outFeatures), 0);
+}
+
+/**
+ * Values that a training step must keep from forward to backward, whatever cheap is recomputed: the input of each normalisation,
+ * queries, keys, values, attention's output with its log-sum-exp, and the pre-activation of the FFN. Below the lowest trained module
+ * nothing is kept. Normalised values, activations and low-rank products are recomputed from those.
+ */
+export function savedValues(
+  { hiddenSize: d, numHeads }: EncoderConfig,
+  layers: readonly LayerShape[],
+  modules: readonly PeftModule[],
+  { batch, seq }: BatchShape,
+): number {
+  const places = modules.map(({ name }) => {
+    const layer = Number(/\.layer\.(\d+)\./.exec(name)?.[1]);
+    return layer * LAYER_LINEARS.length + LAYER_LINEARS.findIndex((linear) => name.endsWith(`.${layer}.${linear}`));
+  });
+  const lowest = Math.min(...places);
+  return layers.reduce((sum, { heads, neurons }, layer) => {
+    const first = lowest - layer * LAYER_LINEARS.length;
+    const features = (heads * d) / numHeads;
+    if (first >= LAYER_LINEARS.length) return sum;
+    // By the lowest module of the layer: projections, attention's output, intermediate, output.
+    const perToken = [4 * features + heads + 2 * d + neurons, features + 2 * d + neurons, 2 * d + neurons, d + neurons];
+    return sum + batch * seq * perToken[Math.max(0, first - 2)]!;
+  }, 0);
+}
+
+export interface MemoryParts {
+  /** Bytes of the frozen weights as stored. */
+  readonly weights: number;
+  /** Values that train. */
+  readonly trainables: number;
+  /** Values kept for the backward pass, and the bytes of each. */
+  readonly saved: number;
+  readonly savedBytes?: number;
+}
+
+/** Bytes that must be held at the peak of a training step: weights, value, gradient and two moments of trainables, what is saved. */
+export function memoryBound({ weights, trainables, saved, savedBytes = 4 }: MemoryParts): number {
+  return weights + 4 * 4 * trainables + savedBytes * saved;
+}

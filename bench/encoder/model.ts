@@ -1,0 +1,139 @@
+/** Room: bench/encoder. Encoders of any shape with random weights, as Hugging Face folders, and what trains on them. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Engine } from '../../engine/engine.ts';
+import { writeJson } from '../../engine/io/files.ts';
+import { writeSafetensors } from '../../engine/io/safetensors.ts';
+import { Parameters } from '../../engine/nn/parameters.ts';
+import { encoderWeightShapes, loadBaseModel } from '../../models/base-model.ts';
+import { parseConfig, type EncoderConfig } from '../../models/config.ts';
+import { classifierShapes, initialSpec } from '../../models/heads.ts';
+import { freshConfig, freshValues, methodFor, type Assembly } from '../../train/assembly.ts';
+import { Classifier } from '../../train/classifier.ts';
+import type { Batch } from '../../train/data/batches.ts';
+import { hostRandom, STREAM } from '../../train/data/random.ts';
+import { settingsSchema, type Settings } from '../../train/settings.ts';
+
+export interface EncoderShape {
+  readonly layers: number;
+  readonly hidden: number;
+  readonly heads: number;
+  readonly neurons: number;
+  readonly vocab: number;
+  /** Longest sequence. */
+  readonly positions: number;
+}
+
+const LABELS = 2;
+
+/** `config.json` of a RoBERTa of this shape. */
+function rawConfig({ layers, hidden, heads, neurons, vocab, positions }: EncoderShape): Record<string, unknown> {
+  return {
+    architectures: ['RobertaModel'],
+    model_type: 'roberta',
+    vocab_size: vocab,
+    hidden_size: hidden,
+    num_hidden_layers: layers,
+    num_attention_heads: heads,
+    intermediate_size: neurons,
+    max_position_embeddings: positions + 2,
+    type_vocab_size: 1,
+    hidden_act: 'gelu',
+    layer_norm_eps: 1e-5,
+    hidden_dropout_prob: 0,
+    attention_probs_dropout_prob: 0,
+    initializer_range: 0.02,
+    num_labels: LABELS,
+    pad_token_id: 1,
+  };
+}
+
+export function encoderConfig(shape: EncoderShape): EncoderConfig {
+  return parseConfig(rawConfig(shape), 'config.json');
+}
+
+/** Normal numbers from a table: large models need more than can be drawn in reasonable time. */
+function tabled(seed: number): () => number {
+  const random = hostRandom(seed, STREAM.weights);
+  const table = Float32Array.from({ length: 65_521 }, () => random.normal());
+  let at = 0;
+  return () => table[at++ % table.length]!;
+}
+
+/** Writes a folder with random weights. @returns its path */
+export async function writeRandomModel(parent: string, name: string, shape: EncoderShape): Promise<string> {
+  const dir = join(parent, name);
+  await mkdir(dir, { recursive: true });
+  const config = encoderConfig(shape);
+  const normal = tabled(1);
+  const entries = [...encoderWeightShapes(config)].map(([key, size]) => ({
+    name: key,
+    dtype: 'F32' as const,
+    shape: size,
+    data: () => Promise.resolve(initialSpec(key, size, config.initializerRange, normal).data),
+  }));
+  await writeJson(join(dir, 'config.json'), rawConfig(shape));
+  await writeSafetensors(join(dir, 'model.safetensors'), entries, { format: 'pt' });
+  return dir;
+}
+
+/** Settings of a benchmark: LoRA r = 8 on the six linear layers, no dropout, no clipping, and what is laid over them. */
+export function benchSettings(changes: Partial<Settings> = {}): Settings {
+  return settingsSchema.parse({
+    ...{ loraR: 8, loraAlpha: 16, targetModules: 'all-linear', dropout: 0 },
+    ...{ schedule: 'constant', lr: 1e-3, clip: 0 },
+    ...changes,
+  });
+}
+
+/** A base on the device with fresh PEFT modules. LoRA's second factors are not zero, so that every product matters. */
+export async function openPeft(engine: Engine, dir: string, settings: Settings): Promise<Assembly> {
+  const base = await loadBaseModel(engine, dir, { weightType: settings.weights, embeddings: settings.embeddings });
+  const peft = freshConfig(settings, base.config);
+  const method = methodFor(base.config, base.layers, peft);
+  const values = freshValues(base.config, method, LABELS, settings.seed);
+  const normal = tabled(2);
+  for (const module of method.modules) {
+    const { up } = method.factors(module);
+    values.set(
+      up,
+      values.get(up)!.map(() => 0.01 * normal()),
+    );
+  }
+  return { base, method, peft, values, labels: ['0', '1'] };
+}
+
+/** Everything trains: full fine-tuning. */
+export async function openFull(engine: Engine, dir: string, settings: Settings): Promise<Classifier> {
+  const base = await loadBaseModel(engine, dir, { weightType: 'f32' });
+  const weights = [...base.weights.values()];
+  const specs = await Promise.all(
+    weights.map(async (weight) => ({
+      name: weight.name,
+      shape: weight.shape,
+      data: await engine.read(weight),
+      decay: weight.shape.length === 2,
+    })),
+  );
+  base.free();
+  const head = freshValues(base.config, undefined, LABELS, settings.seed);
+  for (const [name, shape] of classifierShapes(base.config, LABELS))
+    specs.push({ name, shape, data: head.get(name)!, decay: shape.length === 2 });
+  return new Classifier(engine, base, undefined, new Parameters(engine, specs), LABELS);
+}
+
+/** Random tokens without padding. */
+export function randomBatch(config: EncoderConfig, batch: number, seq: number): Batch {
+  const random = hostRandom(3, STREAM.shuffle);
+  const first = config.padTokenId + 1;
+  return {
+    batch,
+    seq,
+    count: batch,
+    indices: Int32Array.from({ length: batch }, (_, i) => i),
+    inputIds: Int32Array.from({ length: batch * seq }, () => first + random.below(config.vocabSize - first)),
+    attentionMask: new Int32Array(batch * seq).fill(1),
+    tokenTypeIds: new Int32Array(batch * seq),
+    labels: Int32Array.from({ length: batch }, () => random.below(LABELS)),
+  };
+}

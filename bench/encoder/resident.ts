@@ -1,0 +1,92 @@
+/** Room: bench/encoder. A method with its training step and its inference ready to run, and the bytes that each needs. */
+import type { Engine } from '../../engine/engine.ts';
+import type { Program } from '../../engine/compile/program.ts';
+import { toClassifier, type Assembly } from '../../train/assembly.ts';
+import type { BatchInputs, Classifier } from '../../train/classifier.ts';
+import type { Settings } from '../../train/settings.ts';
+import { trainOptions } from '../../train/stages.ts';
+import { TrainingSteps } from '../../train/trainer.ts';
+import type { Contender } from '../measure/sample.ts';
+import { ownContender } from '../suite.ts';
+import type { BatchShape } from './cost.ts';
+import { randomBatch } from './model.ts';
+
+type Bytes = Readonly<Record<string, number>>;
+
+export interface Resident {
+  readonly name: string;
+  readonly classifier: Classifier;
+  readonly train: Program;
+  /** Bytes by kind while a step runs, and while inferring. */
+  readonly trainBytes: Bytes;
+  readonly inferBytes: Bytes;
+  readonly training: Contender;
+  readonly inference: Contender;
+  /** Runs inference once. */
+  logits(): Promise<Float32Array>;
+  free(): void;
+}
+
+/** Kinds that inference has no need of. */
+const TRAINING_ONLY = new Set(['gradients', 'optimizer', 'state', 'activations']);
+
+/**
+ * Compiles both programs of a classifier. Several may be resident at once: they share the arena, which is counted for each by its
+ * own need.
+ * @param open makes the classifier; what it allocates is counted
+ */
+export async function makeResident(
+  engine: Engine,
+  name: string,
+  { batch, seq }: BatchShape,
+  settings: Settings,
+  open: () => Promise<Classifier>,
+): Promise<Resident> {
+  const before = engine.memory.byKind();
+  const classifier = await open();
+  const steps = new TrainingSteps(classifier, trainOptions(settings, 1, {}));
+  const data = randomBatch(classifier.base.config, batch, seq);
+  const train = await steps.program(data);
+  const after = engine.memory.byKind();
+  const held = Object.fromEntries(
+    Object.entries(after).map(([kind, bytes]) => [kind, bytes - (before[kind as keyof typeof before] ?? 0)]),
+  );
+  const infer = await engine.compile(`${name} infer`, classifier.inputSpecs(batch, seq), (inputs) => ({
+    outputs: { logits: classifier.logits(inputs as BatchInputs) },
+  }));
+  const values = classifier.inputValues(data);
+  let t = 0;
+  const kept = Object.entries(held).filter(([kind]) => !TRAINING_ONLY.has(kind) && kind !== 'io');
+  return {
+    name,
+    classifier,
+    train,
+    trainBytes: nonzero({ ...held, activations: train.memory.activations }),
+    inferBytes: nonzero({ ...Object.fromEntries(kept), io: infer.memory.io, activations: infer.memory.activations }),
+    training: ownContender(engine, () => train.run(steps.inputs(t++, data)), name),
+    inference: ownContender(engine, () => infer.run(values), name),
+    logits() {
+      infer.run(values);
+      return infer.read('logits');
+    },
+    free() {
+      infer.dispose();
+      steps.dispose();
+      classifier.parameters.free();
+      classifier.base.free();
+    },
+  };
+}
+
+function nonzero(bytes: Bytes): Bytes {
+  return Object.fromEntries(Object.entries(bytes).filter(([, size]) => size > 0));
+}
+
+export function total(bytes: Bytes): number {
+  return Object.values(bytes).reduce((a, b) => a + b, 0);
+}
+
+/** A resident of an assembly. */
+export function assembled(engine: Engine, make: () => Promise<Assembly>): () => Promise<Classifier> {
+  return async () => toClassifier(engine, await make());
+}

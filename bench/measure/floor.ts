@@ -1,0 +1,20 @@
+/** Room: bench/measure. The least time that work can take on an adapter, by the best rates it showed in the same run. */
+
+/** The best this adapter does, measured. */
+export interface Rates {
+  /** Operations a second of the fastest matrix product. */
+  readonly flops: number;
+  /** Bytes a second of the fastest copy, read and written bytes added. */
+  readonly bytes: number;
+}
+
+/** What a kernel must do at least. */
+export interface Demand {
+  readonly flops: number;
+  readonly bytes: number;
+}
+
+/** Seconds: the larger of arithmetic at the product rate and traffic at the copy rate, kernel by kernel. */
+export function floorSeconds(kernels: readonly Demand[], rates: Rates): number {
+  return kernels.reduce((sum, { flops, bytes }) => sum + Math.max(flops / rates.flops, bytes / rates.bytes), 0);
+}

@@ -1,0 +1,215 @@
+/** Room: bench/peers. Starts peers as processes and talks to them. A peer that cannot be had is named with the reason, never guessed. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface, type Interface } from 'node:readline';
+import { UserError } from '../../engine/errors.ts';
+import type { Contender } from '../measure/sample.ts';
+import {
+  greetingSchema,
+  MARK,
+  replySchema,
+  type Greeting,
+  type HostTensor,
+  type Reply,
+  type Request,
+  type Work,
+} from './wire.ts';
+
+const SERVE = ['--import', 'tsx', join(import.meta.dirname, 'serve.ts')];
+
+/** How each peer is started. `webgpu` peers must run on the engine's adapter, the other on the processor. */
+export const PEERS = {
+  tfjs: { label: 'TensorFlow.js', command: [process.execPath, ...SERVE, 'tfjs', 'default'], webgpu: true },
+  'tfjs-nice': { label: 'TensorFlow.js, nice', command: [process.execPath, ...SERVE, 'tfjs', 'nice'], webgpu: true },
+  'jax-js': { label: 'jax-js', command: [process.execPath, ...SERVE, 'jax-js', 'default'], webgpu: true },
+  'jax-js-nice': { label: 'jax-js, nice', command: [process.execPath, ...SERVE, 'jax-js', 'nice'], webgpu: true },
+  torch: { label: 'PyTorch', command: ['python3', join(import.meta.dirname, 'torch_peer.py')], webgpu: false },
+} as const satisfies Record<string, { label: string; command: readonly string[]; webgpu: boolean }>;
+
+export type PeerName = keyof typeof PEERS;
+
+/** Seconds until a peer must have answered: the first run of a work compiles its shaders. */
+const PATIENCE = 240;
+
+export interface Missing {
+  readonly name: PeerName;
+  readonly reason: string;
+}
+
+export class Peer {
+  readonly name: PeerName;
+  readonly label: string;
+  readonly greeting: Greeting;
+  readonly #child: ChildProcess;
+  readonly #lines: Lines;
+  readonly #folder: string;
+
+  private constructor(name: PeerName, greeting: Greeting, child: ChildProcess, lines: Lines, folder: string) {
+    this.name = name;
+    this.label = PEERS[name].label;
+    this.greeting = greeting;
+    this.#child = child;
+    this.#lines = lines;
+    this.#folder = folder;
+  }
+
+  /** Starts a peer. @returns the reason where it cannot be had */
+  static async start(name: PeerName, folder: string): Promise<Peer | Missing> {
+    const [program, ...args] = PEERS[name].command;
+    const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    const lines = new Lines(child);
+    try {
+      const greeting = greetingSchema.parse(await lines.next());
+      return new Peer(name, greeting, child, lines, folder);
+    } catch (error) {
+      child.kill();
+      return { name, reason: (error as Error).message };
+    }
+  }
+
+  /**
+   * Loads a work and runs it once.
+   * @returns its outputs, or why the peer has none
+   */
+  async prepare(work: PeerWork): Promise<Map<string, Float32Array> | { readonly unsupported: string }> {
+    const folder = await mkdtemp(join(this.#folder, `${this.name}-`));
+    const inputs: Work['inputs'] = {};
+    for (const [key, { shape, data }] of Object.entries(work.inputs)) {
+      const file = join(folder, `${key}.in`);
+      await writeFile(file, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      inputs[key] = { file, shape: [...shape], dtype: data instanceof Float32Array ? 'f32' : 'i32' };
+    }
+    const outputs = join(folder, 'out');
+    await mkdir(outputs);
+    const { name, settings } = work;
+    const reply = await this.#ask({ op: 'prepare', work: { name, inputs, settings }, folder: outputs });
+    if ('unsupported' in reply) return reply;
+    if (!('outputs' in reply)) throw new Error(`${this.label}: ${JSON.stringify(reply)}`);
+    const results = new Map<string, Float32Array>();
+    for (const [key, file] of Object.entries(reply.outputs)) {
+      const bytes = await readFile(file);
+      results.set(key, new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)));
+    }
+    await rm(folder, { recursive: true });
+    return results;
+  }
+
+  /** The prepared work as a contender. */
+  get contender(): Contender {
+    return {
+      name: this.name,
+      time: async (runs) => {
+        const reply = await this.#ask({ op: 'time', runs });
+        if (!('seconds' in reply)) throw new Error(`${this.label}: ${JSON.stringify(reply)}`);
+        return reply.seconds;
+      },
+    };
+  }
+
+  async #ask(request: Request): Promise<Reply> {
+    this.#child.stdin?.write(`${JSON.stringify(request)}\n`);
+    const reply = replySchema.parse(await this.#lines.next());
+    if ('error' in reply) throw new UserError(`${this.label} failed: ${reply.error}`);
+    return reply;
+  }
+
+  close(): void {
+    this.#child.kill();
+  }
+}
+
+/** A work as the benchmark has it, its tensors in memory. */
+export interface PeerWork {
+  readonly name: string;
+  readonly inputs: Readonly<Record<string, HostTensor>>;
+  readonly settings: Work['settings'];
+}
+
+/** The protocol lines of a child, one by one. */
+class Lines {
+  readonly #child: ChildProcess;
+  readonly #reader: Interface;
+  readonly #iterator: AsyncIterator<string>;
+  #stderr = '';
+  #failure: Error | undefined;
+
+  constructor(child: ChildProcess) {
+    this.#child = child;
+    child.on('error', (error) => (this.#failure = error));
+    child.stdin?.on('error', () => undefined);
+    child.stderr?.on('data', (text: Buffer) => (this.#stderr = (this.#stderr + text.toString()).slice(-2000)));
+    this.#reader = createInterface({ input: child.stdout! });
+    this.#iterator = this.#reader[Symbol.asyncIterator]();
+  }
+
+  /** @throws Error with the last line the child wrote to stderr, where it ends or keeps silent */
+  async next(): Promise<unknown> {
+    for (;;) {
+      const timer = setTimeout(() => this.#child.kill(), PATIENCE * 1000);
+      const line = await this.#iterator.next();
+      clearTimeout(timer);
+      if (line.done === true) throw this.#failure ?? new Error(lastLine(this.#stderr));
+      if (line.value.startsWith(MARK)) return JSON.parse(line.value.slice(MARK.length));
+    }
+  }
+}
+
+function lastLine(text: string): string {
+  const lines = text.split('\n').map((line) => line.trim());
+  const telling = lines.filter((line) => /error/i.test(line)).at(-1);
+  return telling ?? lines.findLast((line) => line !== '') ?? 'it ended without a word';
+}
+
+/** The peers of one benchmark run. They are started before the engine lowers its thread's priority, which children inherit. */
+export class Peers {
+  readonly present: readonly Peer[];
+  readonly missing: readonly Missing[];
+  readonly #folder: string;
+
+  private constructor(present: readonly Peer[], missing: readonly Missing[], folder: string) {
+    this.present = present;
+    this.missing = missing;
+    this.#folder = folder;
+  }
+
+  static async start(names: readonly PeerName[]): Promise<Peers> {
+    const folder = await mkdtemp(join(tmpdir(), 'light-peft-peers-'));
+    const started = await Promise.all(names.map((name) => Peer.start(name, folder)));
+    const present = started.filter((peer) => peer instanceof Peer);
+    return new Peers(present, started.filter((peer) => !(peer instanceof Peer)) as Missing[], folder);
+  }
+
+  /** Those of the names given. */
+  only(names: readonly PeerName[]): Peers {
+    const has = ({ name }: { readonly name: PeerName }): boolean => names.includes(name);
+    return new Peers(this.present.filter(has), this.missing.filter(has), this.#folder);
+  }
+
+  /** Without those that compute on something else than the engine: figures of two adapters are not compared. */
+  on(adapter: { readonly device: string; readonly software: boolean }): Peers {
+    const faults = this.present.flatMap((peer) => {
+      const reason = foreign(peer, adapter);
+      return reason === undefined ? [] : [{ name: peer.name, reason }];
+    });
+    const kept = this.present.filter((peer) => !faults.some((f) => f.name === peer.name));
+    return new Peers(kept, [...this.missing, ...faults], this.#folder);
+  }
+
+  async close(): Promise<void> {
+    for (const peer of this.present) peer.close();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** Why a peer's figures must not stand beside the engine's. */
+function foreign(
+  { name, greeting }: Peer,
+  adapter: { readonly device: string; readonly software: boolean },
+): string | undefined {
+  const { webgpu } = PEERS[name];
+  if (webgpu && greeting.adapter !== adapter.device) return `it runs on ${greeting.adapter}, another adapter`;
+  if (!webgpu && !adapter.software) return 'it runs on the processor, the engine on a GPU';
+  return undefined;
+}

@@ -1,0 +1,9 @@
+/** Room: bench. Every suite, in the order in which `all` runs them. */
+import type { Suite } from './suite.ts';
+import { kernels } from './suites/kernels.ts';
+import { lightPeft } from './suites/light-peft.ts';
+import { overhead } from './suites/overhead.ts';
+import { scaling } from './suites/scaling.ts';
+import { step } from './suites/step.ts';
+
+export const SUITES: readonly Suite[] = [kernels, step, lightPeft, scaling, overhead];

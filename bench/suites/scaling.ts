@@ -1,0 +1,178 @@
+/** Room: bench/suites. How the cost of a LoRA step grows with each size, and how it should. */
+import { benchSettings, openPeft, writeRandomModel, type EncoderShape } from '../encoder/model.ts';
+import { blockFlops, peftFlops, type BatchShape } from '../encoder/cost.ts';
+import { assembled, makeResident, total, type Resident } from '../encoder/resident.ts';
+import { fitPower } from '../measure/fit.ts';
+import { alternate, type Sample } from '../measure/sample.ts';
+import type { Figure, Measured, Table } from '../report/document.ts';
+import type { BenchContext, Suite } from '../suite.ts';
+
+export const scaling: Suite = {
+  name: 'scaling',
+  summary: 'how a LoRA step grows with tokens, layers, rank, sequence length and model size',
+  peers: [],
+  measure,
+};
+
+interface Setup extends EncoderShape, BatchShape {
+  readonly rank: number;
+}
+
+const FULL: Setup = {
+  ...{ layers: 2, hidden: 128, heads: 2, neurons: 512, vocab: 2048, positions: 512 },
+  ...{ batch: 8, seq: 128, rank: 8 },
+};
+const QUICK: Setup = { ...FULL, hidden: 64, neurons: 128, heads: 1, batch: 2, seq: 16, vocab: 256 };
+
+interface Axis {
+  readonly name: string;
+  /** What is changed, on the horizontal axis. */
+  readonly x: string;
+  readonly sizes: readonly number[];
+  at(base: Setup, size: number): Setup;
+}
+
+const AXES: readonly Axis[] = [
+  { name: 'tokens (batch)', x: 'batch rows', sizes: [2, 4, 8, 16, 32], at: (s, batch) => ({ ...s, batch }) },
+  { name: 'layers', x: 'layers', sizes: [1, 2, 4, 8], at: (s, layers) => ({ ...s, layers }) },
+  { name: 'LoRA rank', x: 'rank', sizes: [4, 8, 16, 32, 64], at: (s, rank) => ({ ...s, rank }) },
+  {
+    name: 'sequence length, tokens the same',
+    x: 'tokens of a sequence',
+    sizes: [32, 64, 128, 256, 512],
+    at: (s, seq) => ({ ...s, seq, batch: Math.max(1, (s.batch * s.seq) / seq) }),
+  },
+  {
+    name: 'model size (width)',
+    x: 'width',
+    sizes: [64, 128, 256, 512],
+    at: (s, hidden) => ({ ...s, hidden, neurons: 4 * hidden, heads: hidden / 64 }),
+  },
+];
+
+interface Point {
+  readonly size: number;
+  readonly time: Sample;
+  readonly flops: number;
+  readonly bytes: number;
+}
+
+async function measure(context: BenchContext): Promise<Measured> {
+  const base = context.quick ? QUICK : FULL;
+  const curves: { axis: Axis; points: Point[] }[] = [];
+  for (const axis of AXES) {
+    context.stage(axis.name);
+    const sizes = context.quick ? axis.sizes.slice(0, 2) : axis.sizes;
+    curves.push({ axis, points: await measureAxis(context, axis, sizes, base) });
+  }
+  const { layers, hidden, neurons, heads, batch, seq, rank } = base;
+  return {
+    tables: [exponents(curves), pointsTable(curves)],
+    figures: curves.map(({ axis, points }) => curveFigure(axis, points)),
+    targets: [],
+    notes: [
+      `Around ${layers} layers of ${hidden} and ${neurons}, ${heads} heads, batch ${batch} × ${seq}, r = ${rank}; sizes of one axis took turns.`,
+      'Exponents are least squares on logarithms. Expected: the same fit through the operations that the step needs by its shapes (blocks and LoRA).',
+    ],
+  };
+}
+
+async function measureAxis(
+  { engine, folder, timing }: BenchContext,
+  axis: Axis,
+  sizes: readonly number[],
+  base: Setup,
+): Promise<Point[]> {
+  const residents: { size: number; flops: number; resident: Resident }[] = [];
+  for (const size of sizes) {
+    const setup = axis.at(base, size);
+    const settings = benchSettings({ loraR: setup.rank, loraAlpha: 2 * setup.rank });
+    const dir = await writeRandomModel(folder, `${axis.x}-${size}`.replaceAll(' ', '-'), setup);
+    const open = assembled(engine, () => openPeft(engine, dir, settings));
+    const resident = await makeResident(engine, String(size), setup, settings, open);
+    const { base: model, method } = resident.classifier;
+    const flops = blockFlops(model.config, model.layers, setup, 'lora') + peftFlops(method!.modules, setup);
+    residents.push({ size, flops, resident });
+  }
+  const samples = await alternate(
+    residents.map((r) => r.resident.training),
+    timing,
+  );
+  const points = residents.map(({ size, flops, resident }) => ({
+    size,
+    flops,
+    time: samples.get(resident.name)!,
+    bytes: total(resident.trainBytes),
+  }));
+  for (const { resident } of residents) resident.free();
+  engine.arena.release();
+  return points;
+}
+
+type Curves = readonly { readonly axis: Axis; readonly points: readonly Point[] }[];
+
+function exponents(curves: Curves): Table {
+  return {
+    title: 'Fitted exponents',
+    caption: 'e of cost = a · size^e, over the sizes of the table below.',
+    columns: [
+      { key: 'name', title: 'against', unit: 'text' },
+      { key: 'time', title: 'time', unit: 'exponent' },
+      { key: 'expected', title: 'expected', unit: 'exponent' },
+      { key: 'fit', title: 'r²', unit: 'exponent' },
+      { key: 'bytes', title: 'peak bytes', unit: 'exponent' },
+    ],
+    rows: curves.map(({ axis, points }) => {
+      const fit = (cost: (p: Point) => number) => fitPower(points.map((p) => [p.size, cost(p)] as const));
+      const time = fit((p) => p.time.median);
+      return {
+        name: axis.name,
+        time: time.exponent,
+        expected: fit((p) => p.flops).exponent,
+        fit: time.rSquared,
+        bytes: fit((p) => p.bytes).exponent,
+      };
+    }),
+  };
+}
+
+function pointsTable(curves: Curves): Table {
+  return {
+    title: 'Measured points',
+    caption: 'One LoRA step: forward, backward, AdamW.',
+    columns: [
+      { key: 'name', title: 'size', unit: 'text' },
+      { key: 'time', title: 'step', unit: 'time' },
+      { key: 'flops', title: 'operations', unit: 'rate' },
+      { key: 'speed', title: 'FLOP/s', unit: 'rate' },
+      { key: 'bytes', title: 'peak', unit: 'bytes' },
+    ],
+    rows: curves.flatMap(({ axis, points }) =>
+      points.map(({ size, time, flops, bytes }) => ({
+        name: `${axis.x} ${size}`,
+        time,
+        flops,
+        speed: flops / time.median,
+        bytes,
+      })),
+    ),
+  };
+}
+
+/** Measured times, and the operations' own growth through the largest size. */
+function curveFigure({ name, x }: Axis, points: readonly Point[]): Figure {
+  const last = points.at(-1)!;
+  const expected = points.map((p): [number, number] => [p.size, (last.time.median * p.flops) / last.flops]);
+  const measured = points.map((p): [number, number] => [p.size, p.time.median]);
+  return {
+    kind: 'lines',
+    title: `Time of a step against ${name}`,
+    x,
+    unit: 'time',
+    log: true,
+    series: [
+      { label: 'measured', points: measured, dashed: false },
+      { label: 'as the operations grow', points: expected, dashed: true },
+    ],
+  };
+}

@@ -1,0 +1,244 @@
+/** Room: bench/suites. Whole training steps beside the peers: a LoRA MLP, and LoRA on an encoder of four layers. */
+import { join } from 'node:path';
+import type { Engine } from '../../engine/engine.ts';
+import type { Program } from '../../engine/compile/program.ts';
+import type { Tensor } from '../../engine/graph/tensor.ts';
+import { Parameters } from '../../engine/nn/parameters.ts';
+import { add, geluTanh, mul, square, sub } from '../../engine/ops/elementwise.ts';
+import { matmul } from '../../engine/ops/matmul.ts';
+import { sum } from '../../engine/ops/reduce.ts';
+import { AdamW, ADAMW_DEFAULTS, ADAMW_INPUTS } from '../../engine/optim/adamw.ts';
+import { saveArtefact } from '../../train/artefact.ts';
+import { toClassifier } from '../../train/assembly.ts';
+import { trainOptions } from '../../train/stages.ts';
+import { TrainingSteps } from '../../train/trainer.ts';
+import { benchSettings, openPeft, randomBatch, writeRandomModel, type EncoderShape } from '../encoder/model.ts';
+import { blockFlops, peftFlops } from '../encoder/cost.ts';
+import { rate } from '../measure/sample.ts';
+import { PEERS } from '../peers/peer.ts';
+import type { HostTensor } from '../peers/wire.ts';
+import type { Measured, Table, Target } from '../report/document.ts';
+import { OWN, ownContender, race, ratioTo, type BenchContext, type Race, type Suite } from '../suite.ts';
+import { randomData } from './kernel-cases.ts';
+
+/** Steps whose losses must agree before anybody is timed. */
+const CHECKED = 5;
+
+/** f32 sums in another order, over five updates. */
+const TOLERANCE = 1e-3;
+
+export const step: Suite = {
+  name: 'step',
+  summary: 'whole training steps: a LoRA MLP and a LoRA encoder, beside the peers',
+  peers: ['tfjs', 'tfjs-nice', 'jax-js', 'jax-js-nice', 'torch'],
+  measure,
+};
+
+interface Raced {
+  readonly title: string;
+  readonly tokens: number;
+  readonly flops: number;
+  readonly race: Race;
+}
+
+async function measure(context: BenchContext): Promise<Measured> {
+  context.stage('LoRA MLP');
+  const mlp = await mlpStep(context);
+  context.stage('LoRA encoder, 4 heads');
+  const encoders = [await encoderStep(context, 4)];
+  if (!context.quick) {
+    context.stage('LoRA encoder, 8 heads');
+    encoders.push(await encoderStep(context, 8));
+  }
+  const all = [mlp, ...encoders];
+  return {
+    tables: all.map((raced) => raceTable(context, raced)),
+    figures: all.map((raced) => ({
+      kind: 'bars' as const,
+      title: raced.title,
+      unit: 'time' as const,
+      bars: [...raced.race.samples].map(([name, { median }]) => ({
+        label: labelOf(name),
+        parts: { time: median },
+        own: name === OWN,
+      })),
+    })),
+    targets: targets(context, mlp, encoders),
+    notes: [
+      `Contenders took turns. The losses of the first ${CHECKED} steps agreed to ${TOLERANCE} before they were timed.`,
+      ...new Set(all.flatMap((raced) => raced.race.absent)),
+    ],
+  };
+}
+
+function labelOf(name: string): string {
+  return name in PEERS ? PEERS[name as keyof typeof PEERS].label : 'this engine';
+}
+
+function raceTable(context: BenchContext, { title, tokens, flops, race: { samples } }: Raced): Table {
+  const own = samples.get(OWN)!;
+  return {
+    title,
+    caption: 'Forward, backward and Adam; the median of one step.',
+    columns: [
+      { key: 'name', title: 'library', unit: 'text' },
+      { key: 'version', title: 'version', unit: 'text' },
+      { key: 'time', title: 'step', unit: 'time' },
+      { key: 'tokens', title: 'tokens/s', unit: 'number' },
+      { key: 'flops', title: 'FLOP/s', unit: 'rate' },
+      { key: 'ratio', title: '× ours', unit: 'ratio' },
+    ],
+    rows: [...samples].map(([name, sample]) => ({
+      name: labelOf(name),
+      version: context.peers.present.find((p) => p.name === name)?.greeting.version ?? null,
+      time: sample,
+      tokens: rate(tokens, sample).median,
+      flops: rate(flops, sample).median,
+      ratio: sample.median / own.median,
+    })),
+  };
+}
+
+interface MlpSizes {
+  readonly rows: number;
+  readonly hidden: number;
+  readonly neurons: number;
+  readonly rank: number;
+}
+
+const SCALING = 2;
+const LR = 1e-3;
+
+/** x[2048,256] → 1024 → 256 with GELU, frozen, LoRA r = 8 on both layers; mean squared error, Adam. */
+async function mlpStep(context: BenchContext): Promise<Raced> {
+  const { engine, quick } = context;
+  const s: MlpSizes = quick
+    ? { rows: 64, hidden: 32, neurons: 64, rank: 8 }
+    : { rows: 2048, hidden: 256, neurons: 1024, rank: 8 };
+  const inputs = mlpInputs(s);
+  const built = await buildMlp(engine, inputs);
+  const losses: number[] = [];
+  for (let i = 0; i < CHECKED; i++) {
+    built.run();
+    losses.push((await built.program.read('loss'))[0]!);
+  }
+  const work = { name: 'mlp_step', inputs, settings: { scaling: SCALING, lr: LR, checked: CHECKED } };
+  const raced = await race(context, ownContender(engine, built.run), work, { losses }, TOLERANCE);
+  built.free();
+  const linear = 2 * s.rows * s.hidden * s.neurons;
+  const lora = 2 * 6 * s.rows * s.rank * (s.hidden + s.neurons);
+  const title = `LoRA MLP: x[${s.rows}, ${s.hidden}] → ${s.neurons} → ${s.hidden}, r = ${s.rank}`;
+  // The first layer's input needs no gradient.
+  return { title, tokens: s.rows, flops: 3 * linear + lora, race: raced };
+}
+
+function mlpInputs({ rows, hidden, neurons, rank }: MlpSizes): Record<string, HostTensor & { data: Float32Array }> {
+  let seed = 0;
+  const tensor = (shape: readonly number[], scale: number): HostTensor & { data: Float32Array } => {
+    const size = shape.reduce((a, b) => a * b, 1);
+    return { shape, data: randomData(size, ++seed).map((x) => x * scale) };
+  };
+  return {
+    x: tensor([rows, hidden], 1),
+    target: tensor([rows, hidden], 1),
+    w1: tensor([neurons, hidden], 0.1),
+    b1: tensor([neurons], 0.1),
+    a1: tensor([rank, hidden], 0.1),
+    u1: tensor([neurons, rank], 0.1),
+    w2: tensor([hidden, neurons], 0.05),
+    b2: tensor([hidden], 0.1),
+    a2: tensor([rank, neurons], 0.05),
+    u2: tensor([hidden, rank], 0.1),
+  };
+}
+
+const FACTORS = ['a1', 'u1', 'a2', 'u2'] as const;
+
+async function buildMlp(
+  engine: Engine,
+  inputs: Readonly<Record<string, HostTensor & { data: Float32Array }>>,
+): Promise<{ program: Program; run: () => void; free: () => void }> {
+  const specs = FACTORS.map((name) => ({ name, shape: inputs[name]!.shape, data: inputs[name]!.data, decay: false }));
+  const parameters = new Parameters(engine, specs);
+  const frozen = Object.entries(inputs)
+    .filter(([name]) => !parameters.has(name))
+    .map(([name, { shape, data }]) => [name, engine.variable(name, shape, { kind: 'weights', data })] as const);
+  const variables = new Map(frozen);
+  const optimizer = new AdamW(engine, parameters, ADAMW_DEFAULTS);
+  const value = (name: string): Tensor => (variables.get(name) ?? parameters.get(name)).tensor;
+  const linear = (x: Tensor, layer: 1 | 2): Tensor => {
+    const low = matmul(matmul(x, value(`a${layer}`), { transposeB: true }), value(`u${layer}`), { transposeB: true });
+    const y = add(matmul(x, value(`w${layer}`), { transposeB: true }), value(`b${layer}`));
+    return add(y, mul(low, SCALING));
+  };
+  const program = await engine.compile('mlp step', ADAMW_INPUTS, (given) => {
+    const difference = sub(linear(geluTanh(linear(value('x'), 1)), 2), value('target'));
+    const loss = mul(sum(square(difference)), 1 / difference.size);
+    return { outputs: { loss }, updates: optimizer.step(loss, given).updates };
+  });
+  let t = 0;
+  return {
+    program,
+    run: () => program.run(optimizer.inputs(++t, LR)),
+    free() {
+      program.dispose();
+      optimizer.free();
+      parameters.free();
+      for (const variable of variables.values()) engine.free(variable);
+    },
+  };
+}
+
+/** LoRA r = 8 on the six linear layers of an encoder, no dropout. */
+async function encoderStep(context: BenchContext, heads: number): Promise<Raced> {
+  const { engine, folder, quick } = context;
+  const [batch, seq] = quick ? [2, 16] : [16, 128];
+  const shape: EncoderShape = quick
+    ? { layers: 1, hidden: 64, heads, neurons: 128, vocab: 256, positions: seq }
+    : { layers: 4, hidden: 256, heads, neurons: 1024, vocab: 8192, positions: seq };
+  const model = await writeRandomModel(folder, `encoder-${heads}`, shape);
+  const settings = benchSettings();
+  const assembly = await openPeft(engine, model, settings);
+  const adapter = join(folder, `adapter-${heads}`);
+  await saveArtefact(adapter, assembly);
+  const classifier = toClassifier(engine, assembly);
+  const steps = new TrainingSteps(classifier, trainOptions(settings, 1, {}));
+  const data = randomBatch(assembly.base.config, batch, seq);
+  const program = await steps.program(data);
+  let t = 0;
+  const run = (): void => program.run(steps.inputs(t++, data));
+  for (let i = 0; i < CHECKED; i++) run();
+  const losses = await steps.history.read('loss', 0, CHECKED);
+  const grid = [batch, seq];
+  const inputs = {
+    input_ids: { shape: grid, data: data.inputIds },
+    attention_mask: { shape: grid, data: data.attentionMask },
+    labels: { shape: [batch], data: data.labels },
+  };
+  const work = { name: 'encoder_step', inputs, settings: { model, adapter, lr: settings.lr, checked: CHECKED } };
+  const raced = await race(context, ownContender(engine, run), work, { losses }, TOLERANCE);
+  steps.dispose();
+  classifier.parameters.free();
+  assembly.base.free();
+  const { config, layers } = assembly.base;
+  return {
+    title: `LoRA encoder: ${shape.layers} layers, d = ${shape.hidden}, FFN ${shape.neurons}, ${heads} heads, batch ${batch} × ${seq}`,
+    tokens: batch * seq,
+    flops: blockFlops(config, layers, { batch, seq }, 'lora') + peftFlops(assembly.method!.modules, { batch, seq }),
+    race: raced,
+  };
+}
+
+function targets({ engine, quick }: BenchContext, mlp: Raced, encoders: readonly Raced[]): Target[] {
+  if (!engine.adapter.software || quick) return [];
+  const times = (what: string, raced: Raced, peer: keyof typeof PEERS, goal: number): Target => {
+    const measured = ratioTo(raced.race, peer);
+    return { what, unit: 'ratio', relation: '≥', goal, measured };
+  };
+  return [
+    times('LoRA MLP step: × TensorFlow.js, its defaults', mlp, 'tfjs', 10),
+    times('LoRA MLP step: × jax-js, its defaults', mlp, 'jax-js', 6),
+    times('LoRA MLP step: × PyTorch on the processor', mlp, 'torch', 1),
+    ...encoders.map((e) => times(`${e.title}: × PyTorch + PEFT`, e, 'torch', 0.6)),
+  ];
+}

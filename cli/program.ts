@@ -1,7 +1,7 @@
 /** Room: cli. The `light-peft` command as a function of its arguments: parses, calls, and turns errors into one line. */
 import { Command, CommanderError } from 'commander';
-import ownPackage from '../package.json' with { type: 'json' };
 import { UserError } from '../engine/errors.ts';
+import { versions } from '../train/provenance.ts';
 import { addExport, addMerge } from './commands/convert.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addEval, addPredict } from './commands/infer.ts';
@@ -31,7 +31,7 @@ const COMMANDS = [
 export async function runCommand(argv: readonly string[]): Promise<number> {
   const program = new Command('light-peft')
     .description('Early pruning for parameter-efficient fine-tuning, on WebGPU')
-    .version(ownPackage.version)
+    .version((await versions())['light-peft'])
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(`light-peft: ${text.replace(/^error: /, '')}`) });
   for (const add of COMMANDS) add(program);

@@ -8,7 +8,7 @@ export function adapterName({ device, description }: AdapterDescription): string
 }
 
 /** Versions of this project, of Dawn's package and of Node.js. */
-export async function versions(): Promise<Record<string, string>> {
+export async function versions(): Promise<Record<'light-peft' | 'webgpu' | 'node', string>> {
   const read = async (url: URL): Promise<string> =>
     (JSON.parse(await readFile(url, 'utf8')) as { version: string }).version;
   const own = await read(new URL('../package.json', import.meta.url));

@@ -125,8 +125,8 @@ export async function train(
     taskLosses.push(...(past?.losses.taskLoss ?? []));
     const enqueue = async (step: number): Promise<number> => {
       const batch = batches.at(Math.floor(step / batches.perEpoch), step % batches.perEpoch);
-      const program = await steps.program(batch);
-      program.run(steps.inputs(step, batch));
+      const inputs = steps.inputs(step, batch);
+      (await steps.program(batch, inputs)).run(inputs);
       return realTokens(batch);
     };
     const readLosses = async (first: number, to: number): Promise<number[]> => {

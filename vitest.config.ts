@@ -8,7 +8,7 @@ export default defineConfig({
     env: { LIGHT_PEFT_CACHE: '.cache/test' },
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 60_000,
+    testTimeout: 120_000,
     slowTestThreshold: 10_000,
     hookTimeout: 60_000,
   },

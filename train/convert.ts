@@ -11,9 +11,10 @@ import {
   type TensorEntry,
   type TensorFile,
 } from '../engine/io/safetensors.ts';
-import { linearLayers, storedName } from '../models/base-model.ts';
-import { loadConfig, type EncoderConfig } from '../models/config.ts';
-import { classifierShapes } from '../models/heads.ts';
+import { linearLayers, type ModelConfig } from '../models/architecture.ts';
+import { loadConfig } from '../models/config.ts';
+import { headShapes } from '../models/heads.ts';
+import { isStoredInOut, storedName, transpose } from '../models/weights.ts';
 import { configFor } from '../peft/config.ts';
 import { writeAdapter, type AdapterTensor } from '../peft/files.ts';
 import { mergeFactors } from '../peft/lora/merge.ts';
@@ -24,7 +25,7 @@ import type { LayerKeep } from '../pruning/surgery.ts';
 import { readAdapterValues, readPlanFor } from './artefact.ts';
 import { keptLayers } from './stages.ts';
 
-/** New values of some of a checkpoint's weights, by their Hugging Face names; f32. */
+/** New values of some of a checkpoint's weights, by their Hugging Face names; f32, matrices [out, in] here whatever the file has. */
 type Rewrite = (
   name: string,
   weight: () => Promise<Float32Array>,
@@ -33,7 +34,7 @@ type Rewrite = (
 
 /** A PEFT folder at full size. */
 interface Dense {
-  readonly config: EncoderConfig;
+  readonly config: ModelConfig;
   readonly keep: readonly LayerKeep[];
   readonly method: PeftMethod;
   readonly modules: readonly { readonly module: PeftModule; readonly values: FactorValues }[];
@@ -73,7 +74,7 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
     throw new UserError(`${adapterDir}: bottleneck adapters cannot be merged: they are not linear; use export`);
   }
   const byName = new Map(dense.modules.map((m) => [m.module.name, m]));
-  const head = classifierShapes(dense.config, dense.adapter.labels.length);
+  const head = headShapes(dense.config, dense.adapter.head, dense.adapter.labels.length);
   const rewrite: Rewrite = async (name, weight, shape) => {
     if (!unmerge && head.has(name)) return dense.adapter.values.get(name);
     const module = name.replace(/\.weight$/, '');
@@ -109,7 +110,7 @@ export async function exportDense(modelDir: string, adapterDir: string, out: str
     tensors.set(down, { shape: [module.ranks, module.inFeatures], data: values.down });
     tensors.set(up, { shape: [module.outFeatures, module.ranks], data: values.up });
   }
-  for (const [name, shape] of classifierShapes(config, adapter.labels.length)) {
+  for (const [name, shape] of headShapes(config, adapter.head, adapter.labels.length)) {
     tensors.set(name, { shape, data: adapter.values.get(name) as Float32Array });
   }
   const plain = modules.map(({ module }) => module);
@@ -122,7 +123,7 @@ export async function exportDense(modelDir: string, adapterDir: string, out: str
 async function rewriteCheckpoint(
   modelDir: string,
   out: string,
-  config: EncoderConfig,
+  config: ModelConfig,
   rewrite: Rewrite,
   extra: readonly TensorEntry[],
 ): Promise<void> {
@@ -141,15 +142,11 @@ async function rewriteCheckpoint(
       if (replaced.has(name)) continue;
       const { shape, dtype } = file.info(stored);
       const isFloat = dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
-      const changed = isFloat ? await rewrite(name, () => file.readFloat32(stored), shape) : undefined;
+      const rewritten = (): Promise<Float32Array | undefined> =>
+        rewriteStored(file, stored, isStoredInOut(config, name), (weight, own) => rewrite(name, weight, own));
       entries.push(
-        changed
-          ? {
-              name: stored,
-              shape,
-              dtype: 'F32',
-              data: async () => (await rewrite(name, () => file.readFloat32(stored), shape)) as Float32Array,
-            }
+        isFloat && (await rewritten())
+          ? { name: stored, shape, dtype: 'F32', data: async () => (await rewritten()) as Float32Array }
           : { name: stored, shape, dtype, data: () => readTyped(file, stored) },
       );
     }
@@ -163,7 +160,21 @@ async function rewriteCheckpoint(
   }
 }
 
-function weightNames(config: EncoderConfig): string[] {
+/** A rewritten weight as its file holds it. @param storedInOut whether that is [in, out] */
+async function rewriteStored(
+  file: TensorFile,
+  name: string,
+  storedInOut: boolean,
+  rewrite: (weight: () => Promise<Float32Array>, shape: readonly number[]) => Promise<Float32Array | undefined>,
+): Promise<Float32Array | undefined> {
+  const { shape } = file.info(name);
+  const [rows = 1, cols = 1] = shape;
+  if (!storedInOut) return rewrite(() => file.readFloat32(name), shape);
+  const changed = await rewrite(async () => transpose(await file.readFloat32(name), rows, cols), [cols, rows]);
+  return changed && transpose(changed, cols, rows);
+}
+
+function weightNames(config: ModelConfig): string[] {
   return linearLayers(config).flatMap(({ name }) => [`${name}.weight`, `${name}.bias`]);
 }
 
@@ -179,10 +190,10 @@ async function readTyped(file: TensorFile, name: string): Promise<TensorData> {
   throw new UserError(`${file.path}: tensor "${name}": dtype ${dtype} is not supported`);
 }
 
-function classifierConfig({ raw, family }: EncoderConfig, labels: readonly string[]): Record<string, unknown> {
+function classifierConfig({ raw, architecture }: ModelConfig, labels: readonly string[]): Record<string, unknown> {
   return {
     ...raw,
-    architectures: [family === 'bert' ? 'BertForSequenceClassification' : 'RobertaForSequenceClassification'],
+    architectures: [`${architecture.className}ForSequenceClassification`],
     id2label: Object.fromEntries(labels.map((label, i) => [String(i), label])),
     label2id: Object.fromEntries(labels.map((label, i) => [label, i])),
   };

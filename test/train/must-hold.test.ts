@@ -11,6 +11,7 @@ import { maskIntervention, maskSpecs } from '../../pruning/masks.ts';
 import { scoresOf } from '../../pruning/records.ts';
 import { SoftPlan } from '../../pruning/soft.ts';
 import { loadArtefact, saveArtefact } from '../../train/artefact.ts';
+import { exportDense, mergeAdapter } from '../../train/convert.ts';
 import { factorCount, headCount, toClassifier, type Assembly } from '../../train/assembly.ts';
 import type { Classifier, ForwardOptions } from '../../train/classifier.ts';
 import { recordsOf } from '../../train/compare.ts';
@@ -119,7 +120,7 @@ describe.each(CASES)('%s, %s', (family, _, changes) => {
     pruned.base.free();
   });
 
-  it('saved and loaded, the pruned model gives the same logits bit for bit', async () => {
+  it('saved and loaded, the pruned model gives the same logits bit for bit; exported or merged, the same', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
     const assembly = await tinyAssembly(engine, settings, family);
     const plan = planFor(assembly, settings);
@@ -130,6 +131,16 @@ describe.each(CASES)('%s, %s', (family, _, changes) => {
     const loaded = await loadArtefact(engine, MODELS[family], dir, settings);
     expect(await logits(loaded)).toEqual(expected);
     loaded.base.free();
+    await exportDense(MODELS[family], dir, join(dir, 'dense'));
+    const dense = await loadArtefact(engine, join(dir, 'dense', 'base'), join(dir, 'dense', 'adapter'), settings);
+    expectClose(await logits(dense), expected, settings.weights === 'f16' ? 1e-4 : 1e-5);
+    dense.base.free();
+    if (settings.peft === 'lora' && settings.weights === 'f32') {
+      await mergeAdapter(MODELS[family], dir, join(dir, 'merged'));
+      const merged = await loadArtefact(engine, join(dir, 'merged'), undefined, settings);
+      expectClose(await logits(merged), expected, 1e-5);
+      merged.base.free();
+    }
     await rm(dir, { recursive: true });
   });
 });

@@ -5,7 +5,18 @@
 import type { Tensor } from '../engine/graph/tensor.ts';
 import { attention } from '../engine/ops/attention.ts';
 import { entry, permute } from '../engine/ops/copy.ts';
-import { add, constant, dropout, gelu, geluTanh, mul, relu, silu, tanh, type RandomState } from '../engine/ops/elementwise.ts';
+import {
+  add,
+  constant,
+  dropout,
+  gelu,
+  geluTanh,
+  mul,
+  relu,
+  silu,
+  tanh,
+  type RandomState,
+} from '../engine/ops/elementwise.ts';
 import { gatherRows } from '../engine/ops/gather.ts';
 import { layerNorm } from '../engine/ops/layernorm.ts';
 import { reshape } from '../engine/ops/leaf.ts';
@@ -58,7 +69,9 @@ export function linear(context: ForwardContext, name: string, x: Tensor, bias: b
 function norm({ config, weight }: ForwardContext, name: string, x: Tensor): Tensor {
   const { normEps, architecture } = config;
   const gamma = weight(`${name}.weight`);
-  return architecture.norm === 'rms' ? rmsNorm(x, gamma, normEps) : layerNorm(x, gamma, weight(`${name}.bias`), normEps);
+  return architecture.norm === 'rms'
+    ? rmsNorm(x, gamma, normEps)
+    : layerNorm(x, gamma, weight(`${name}.bias`), normEps);
 }
 
 /**
@@ -123,7 +136,8 @@ function selfAttention(context: ForwardContext, layer: number, hidden: Tensor, i
 
 function queriesKeysValues(context: ForwardContext, layer: number, x: Tensor): readonly [Tensor, Tensor, Tensor] {
   const project = (role: Role): Tensor => blockLinear(context, layer, role, x);
-  if (!context.config.architecture.block.linears.queryKeyValue) return [project('query'), project('key'), project('value')];
+  if (!context.config.architecture.block.linears.queryKeyValue)
+    return [project('query'), project('key'), project('value')];
   const fused = project('queryKeyValue');
   const [tokens, features] = fused.shape as [number, number];
   const parts = permute(reshape(fused, [tokens, 3, features / 3]), [1, 0, 2]);
@@ -165,10 +179,7 @@ function sublayer(context: ForwardContext, at: Sublayer, inside: (x: Tensor) => 
   const name = linearName(context.config, layer, output);
   const projected = features ? blockLinear(context, layer, output, features) : emptied(context, output, name, hidden);
   const added = (y: Tensor): Tensor => (block.normPlace === 'after' ? normalise(add(y, hidden)) : add(y, hidden));
-  const adapted = context.interventions.reduce(
-    (y, i) => i.sublayer?.(name, y, hidden, () => added(y)) ?? y,
-    projected,
-  );
+  const adapted = context.interventions.reduce((y, i) => i.sublayer?.(name, y, hidden, () => added(y)) ?? y, projected);
   const stream = 2 * layer + (output === 'attentionOutput' ? 1 : 2);
   return added(drop(context, stream, adapted));
 }

@@ -5,7 +5,13 @@
 import type { Engine } from '../engine/engine.ts';
 import { Parameters, type ParameterSpec } from '../engine/nn/parameters.ts';
 import { sizeOf } from '../engine/graph/shape.ts';
-import { linearLayers, type BlockLinear, type HeadKind, type LayerShape, type ModelConfig } from '../models/architecture.ts';
+import {
+  linearLayers,
+  type BlockLinear,
+  type HeadKind,
+  type LayerShape,
+  type ModelConfig,
+} from '../models/architecture.ts';
 import type { BaseModel } from '../models/base-model.ts';
 import { headShapes, initialSpec } from '../models/heads.ts';
 import { Bottleneck } from '../peft/bottleneck/bottleneck.ts';

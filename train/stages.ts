@@ -174,7 +174,9 @@ export async function prune(engine: Engine, assembly: Assembly, plan: Plan, sett
   const cut: BaseModel = await pruneModel(engine, base, keptLayers(plan));
   const modules = peft.method.modules;
   const values =
-    settings.carry === 'inherit' ? peft.values : freshValues(base.config, peft.method, head, labels.length, settings.seed);
+    settings.carry === 'inherit'
+      ? peft.values
+      : freshValues(base.config, peft.method, head, labels.length, settings.seed);
   return { base: cut, method: peft.method, peft: configFor(modules, assembly.peft), values, head, labels };
 }
 

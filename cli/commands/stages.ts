@@ -81,7 +81,13 @@ async function prepare({ engine, progress }: CommandContext, flags: StageFlags, 
   progress.stage('loading');
   const config = await loadConfig(flags.model);
   if (flags.initAdapter !== undefined) {
-    const { fingerprint, plan, ...loaded } = await loadArtefact(engine, flags.model, flags.initAdapter, settings, 'classification');
+    const { fingerprint, plan, ...loaded } = await loadArtefact(
+      engine,
+      flags.model,
+      flags.initAdapter,
+      settings,
+      'classification',
+    );
     const data = await loadData(requestOf(flags), flags.model, config, settings, loaded.labels);
     const assembly = { ...withDropout(loaded, settings), planned: plan !== undefined };
     return {
@@ -169,7 +175,9 @@ async function runPrune(flags: PruneFlags): Promise<void> {
   const pruned = prunePeft(config, adapter.method, adapter.values, plan);
   const { head, labels } = adapter;
   const values =
-    settings.carry === 'inherit' ? pruned.values : freshValues(config, pruned.method, head, labels.length, settings.seed);
+    settings.carry === 'inherit'
+      ? pruned.values
+      : freshValues(config, pruned.method, head, labels.length, settings.seed);
   const peft = configFor(pruned.method.modules, adapter.peft);
   await saveArtefact(flags.out, { base: { config }, method: pruned.method, peft, values, head, labels }, { plan });
   const total = factorCount(adapter.method);

@@ -59,7 +59,7 @@ async function readNested(file: string, name: string): Promise<Nested[]> {
 }
 
 function expectClose(actual: Nested[], expected: Nested[]): void {
-  const flat = (values: Nested[]): number[] => values.flat(Infinity) as number[];
+  const flat = (values: Nested[]): number[] => values.flatMap((v) => (Array.isArray(v) ? flat(v) : [v]));
   const [a, b] = [flat(actual), flat(expected)];
   expect(a.length).toBe(b.length);
   const scale = Math.max(...b.map(Math.abs));

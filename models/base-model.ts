@@ -1,8 +1,10 @@
 /** Room: models. A frozen base checkpoint on the device, under its Hugging Face weight names. */
+import { BYTES } from '../kernels/kernel.ts';
 import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../engine/errors.ts';
+import { loadWeight, type OnBytes } from '../engine/io/load.ts';
 import { openSafetensors, type TensorFile } from '../engine/io/safetensors.ts';
-import type { Shape } from '../engine/graph/shape.ts';
+import { sameShape, showShape, sizeOf, type Shape } from '../engine/graph/shape.ts';
 import type { Variable } from '../engine/variable.ts';
 import { loadConfig, type EncoderConfig } from './config.ts';
 import { LAYER_LINEARS, layerPrefix, type LayerShape } from './encoder.ts';
@@ -21,6 +23,8 @@ export interface LoadOptions {
   readonly embeddings?: EmbeddingPlace;
   /** Further weights the task needs of the checkpoint, e.g. BERT's pooler. */
   readonly extra?: ReadonlyMap<string, Shape>;
+  /** Called after each tensor. */
+  readonly onBytes?: OnBytes;
 }
 
 export class BaseModel {
@@ -121,27 +125,39 @@ export function encoderWeightShapes(config: EncoderConfig): Map<string, Shape> {
 }
 
 /**
- * Loads the encoder of a Hugging Face folder, one tensor at a time.
+ * Loads the encoder of a Hugging Face folder, one tensor at a time and large ones in pieces: the host holds little beside a word
+ * embedding that stays there.
  * @throws UserError naming file and key for a missing weight or a wrong shape; where f16 is asked of a device without it
  */
 export async function loadBaseModel(
   engine: Engine,
   dir: string,
-  { weightType = 'f32', embeddings = 'device', extra = new Map() }: LoadOptions = {},
+  { weightType = 'f32', embeddings = 'device', extra = new Map(), onBytes }: LoadOptions = {},
 ): Promise<BaseModel> {
   const config = await loadConfig(dir);
   if (weightType === 'f16') engine.needF16('--weights f16');
   const file = await openSafetensors(dir);
+  const weights = new Map<string, Variable>();
   try {
-    const weights = new Map<string, Variable>();
-    let words: HostTable | undefined;
-    for (const [name, shape] of [...encoderWeightShapes(config), ...extra]) {
+    const wanted = [...encoderWeightShapes(config), ...extra].map(([name, shape]) => {
       const key = storedName(file, name, config) ?? name;
-      const { dtype, data } = await readWeight(file, key, shape, weightType);
-      if (isHostTable(engine, config, name, data.byteLength, embeddings)) words = hostTable(name, shape, data);
-      else weights.set(name, engine.variable(name, shape, { kind: 'weights', dtype, data }));
+      checkShape(file, key, shape);
+      return { name, shape, key, dtype: shape.length === 2 ? weightType : 'f32', bytes: file.info(key).bytes } as const;
+    });
+    const total = wanted.reduce((sum, { bytes }) => sum + bytes, 0);
+    let words: HostTable | undefined;
+    let done = 0;
+    for (const { name, shape, key, dtype, bytes } of wanted) {
+      if (isHostTable(engine, config, name, sizeOf(shape) * BYTES[dtype], embeddings)) {
+        words = await HostTable.read(file, key, name, shape as [number, number], dtype === 'f16');
+      } else weights.set(name, await loadWeight(engine, file, key, { name, shape, dtype }));
+      done += bytes;
+      onBytes?.(done, total);
     }
     return new BaseModel(engine, config, weights, fullLayers(config), words);
+  } catch (error) {
+    for (const weight of weights.values()) engine.free(weight);
+    throw error;
   } finally {
     await file.close();
   }
@@ -187,20 +203,8 @@ export function storedName(file: TensorFile, name: string, { family }: EncoderCo
   return [name, bare, old(name), old(bare)].find((candidate) => file.names.includes(candidate));
 }
 
-async function readWeight(
-  file: TensorFile,
-  key: string,
-  shape: Shape,
-  weightType: WeightType,
-): Promise<{ dtype: WeightType; data: Float32Array | Uint16Array }> {
-  const info = file.info(key);
-  if (info.shape.length !== shape.length || info.shape.some((n, i) => n !== shape[i])) {
-    throw new UserError(
-      `${file.path}: ${key} has shape [${info.shape.join(', ')}], config.json asks for [${shape.join(', ')}]`,
-    );
-  }
-  const half = weightType === 'f16' && shape.length === 2;
-  return half
-    ? { dtype: 'f16', data: await file.readFloat16(key) }
-    : { dtype: 'f32', data: await file.readFloat32(key) };
+function checkShape(file: TensorFile, key: string, shape: Shape): void {
+  const found = file.info(key).shape;
+  if (sameShape(found, shape)) return;
+  throw new UserError(`${file.path}: ${key} has shape ${showShape(found)}, config.json asks for ${showShape(shape)}`);
 }

@@ -57,7 +57,7 @@ export async function loadCheckpoint(
       }
     }
     for (const [i, variable] of variables.entries()) {
-      engine.write(variable, await file.readFloat32(`${i}.${variable.name}`, variable.shape));
+      await engine.fill(variable, file.floats(`${i}.${variable.name}`, variable.shape));
     }
     return { step: Number(file.metadata.step), losses: JSON.parse(file.metadata.losses ?? '{}') as PastLosses };
   } finally {

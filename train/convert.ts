@@ -4,13 +4,7 @@ import { join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
 import { exists, writeJson } from '../engine/io/files.ts';
-import {
-  openSafetensors,
-  writeSafetensors,
-  type TensorData,
-  type TensorEntry,
-  type TensorFile,
-} from '../engine/io/safetensors.ts';
+import { openSafetensors, writeSafetensors, type TensorEntry } from '../engine/io/safetensors.ts';
 import { linearLayers, storedName } from '../models/base-model.ts';
 import { loadConfig, type EncoderConfig } from '../models/config.ts';
 import { classifierShapes } from '../models/heads.ts';
@@ -20,16 +14,12 @@ import { mergeFactors } from '../peft/lora/merge.ts';
 import type { FactorValues, PeftMethod, PeftModule } from '../peft/module.ts';
 import { expandFactors, zeroCutColumns } from '../pruning/densify.ts';
 import { keepAll } from '../pruning/plan.ts';
-import type { LayerKeep } from '../pruning/surgery.ts';
+import { moduleSlices, type LayerKeep } from '../pruning/surgery.ts';
 import { readAdapterValues, readPlanFor } from './artefact.ts';
 import { keptLayers } from './stages.ts';
 
-/** New values of some of a checkpoint's weights, by their Hugging Face names; f32. */
-type Rewrite = (
-  name: string,
-  weight: () => Promise<Float32Array>,
-  shape: readonly number[],
-) => Promise<Float32Array | undefined>;
+/** What makes new values of a weight out of the old ones; undefined where it stays as it is. Names are Hugging Face's. */
+type Rewrite = (name: string, shape: readonly number[]) => ((weight: Float32Array) => Float32Array) | undefined;
 
 /** A PEFT folder at full size. */
 interface Dense {
@@ -74,15 +64,16 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
   }
   const byName = new Map(dense.modules.map((m) => [m.module.name, m]));
   const head = classifierShapes(dense.config, dense.adapter.labels.length);
-  const rewrite: Rewrite = async (name, weight, shape) => {
-    if (!unmerge && head.has(name)) return dense.adapter.values.get(name);
-    const module = name.replace(/\.weight$/, '');
-    const found = name.endsWith('.weight') ? byName.get(module) : undefined;
-    const zeroed = name.endsWith('.weight')
-      ? zeroCutColumns(dense.config, dense.keep, module, await weight(), shape[1] ?? 1)
-      : undefined;
-    if (!found) return zeroed;
-    return mergeFactors(zeroed ?? (await weight()), found.module, found.values, unmerge ? -1 : 1);
+  const zeroing = zeroingOf(dense);
+  const rewrite: Rewrite = (name, shape) => {
+    if (!unmerge && head.has(name)) {
+      const value = dense.adapter.values.get(name);
+      return value && (() => value);
+    }
+    const found = name.endsWith('.weight') ? byName.get(name.replace(/\.weight$/, '')) : undefined;
+    const zero = zeroing(name, shape);
+    if (!found) return zero;
+    return (weight) => mergeFactors(zero?.(weight) ?? weight, found.module, found.values, unmerge ? -1 : 1);
   };
   const added = unmerge ? [] : [...head].filter(([name]) => dense.adapter.values.has(name));
   const extra = added.map(([name, shape]): TensorEntry => ({
@@ -97,12 +88,9 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
 
 /** Writes `base/`, a full-size checkpoint with zeroed columns, and `adapter/`, a PEFT folder with rank and alpha patterns. */
 export async function exportDense(modelDir: string, adapterDir: string, out: string): Promise<void> {
-  const { config, keep, method, modules, adapter } = await loadDense(modelDir, adapterDir);
-  const rewrite: Rewrite = async (name, weight, shape) =>
-    name.endsWith('.weight') && shape.length === 2
-      ? zeroCutColumns(config, keep, name.replace(/\.weight$/, ''), await weight(), shape[1] ?? 1)
-      : undefined;
-  await rewriteCheckpoint(modelDir, join(out, 'base'), config, rewrite, []);
+  const dense = await loadDense(modelDir, adapterDir);
+  const { config, method, modules, adapter } = dense;
+  await rewriteCheckpoint(modelDir, join(out, 'base'), config, zeroingOf(dense), []);
   const tensors = new Map<string, AdapterTensor>();
   for (const { module, values } of modules) {
     const { down, up } = method.factors(module);
@@ -118,7 +106,17 @@ export async function exportDense(modelDir: string, adapterDir: string, out: str
   await writeJson(join(out, 'adapter', 'labels.json'), adapter.labels);
 }
 
-/** Copies a model folder with some weights rewritten, one tensor in memory at a time. */
+/** Zeroes the columns that a plan cuts. */
+function zeroingOf({ config, keep }: Dense): Rewrite {
+  const slices = moduleSlices(config, keep);
+  return (name, [, cols = 1]) => {
+    const module = name.replace(/\.weight$/, '');
+    if (!name.endsWith('.weight') || !slices.get(module)?.cols) return undefined;
+    return (weight) => zeroCutColumns(config, keep, module, weight, cols) ?? weight;
+  };
+}
+
+/** Copies a model folder with some weights rewritten: in memory is one of those at a time, and pieces of the others. */
 async function rewriteCheckpoint(
   modelDir: string,
   out: string,
@@ -141,16 +139,11 @@ async function rewriteCheckpoint(
       if (replaced.has(name)) continue;
       const { shape, dtype } = file.info(stored);
       const isFloat = dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
-      const changed = isFloat ? await rewrite(name, () => file.readFloat32(stored), shape) : undefined;
+      const change = isFloat ? rewrite(name, shape) : undefined;
       entries.push(
-        changed
-          ? {
-              name: stored,
-              shape,
-              dtype: 'F32',
-              data: async () => (await rewrite(name, () => file.readFloat32(stored), shape)) as Float32Array,
-            }
-          : { name: stored, shape, dtype, data: () => readTyped(file, stored) },
+        change
+          ? { name: stored, shape, dtype: 'F32', data: async () => change(await file.readFloat32(stored)) }
+          : { name: stored, shape, dtype, data: () => file.chunks(stored) },
       );
     }
     await writeSafetensors(join(out, 'model.safetensors'), entries, { format: 'pt' });
@@ -165,18 +158,6 @@ async function rewriteCheckpoint(
 
 function weightNames(config: EncoderConfig): string[] {
   return linearLayers(config).flatMap(({ name }) => [`${name}.weight`, `${name}.bias`]);
-}
-
-/** A tensor as the file has it. */
-async function readTyped(file: TensorFile, name: string): Promise<TensorData> {
-  const { dtype } = file.info(name);
-  if (dtype === 'F32') return file.readFloat32(name);
-  if (dtype === 'F16') return file.readFloat16(name);
-  const { buffer, byteOffset, byteLength } = await file.read(name);
-  if (dtype === 'BF16') return new Uint16Array(buffer, byteOffset, byteLength / 2);
-  if (dtype === 'I64') return new BigInt64Array(buffer, byteOffset, byteLength / 8);
-  if (dtype === 'I32') return new Int32Array(buffer, byteOffset, byteLength / 4);
-  throw new UserError(`${file.path}: tensor "${name}": dtype ${dtype} is not supported`);
 }
 
 function classifierConfig({ raw, family }: EncoderConfig, labels: readonly string[]): Record<string, unknown> {

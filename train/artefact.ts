@@ -9,6 +9,7 @@ import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../engine/errors.ts';
 import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
 import { exists, readJson, writeJson } from '../engine/io/files.ts';
+import type { OnBytes } from '../engine/io/load.ts';
 import { openSafetensors } from '../engine/io/safetensors.ts';
 import { sameShape, showShape } from '../engine/graph/shape.ts';
 import { linearLayers, loadBaseModel, storedName, type BaseModel } from '../models/base-model.ts';
@@ -68,13 +69,19 @@ export async function loadArtefact(
   modelDir: string,
   adapterDir: string | undefined,
   { weights, embeddings }: Pick<Settings, 'weights' | 'embeddings'>,
+  onBytes: OnBytes = () => undefined,
 ): Promise<LoadedArtefact> {
   const config = await loadConfig(modelDir);
   const fingerprint = await fingerprintCheckpoint(modelDir);
   const adapter = adapterDir === undefined ? undefined : await readAdapter(adapterDir);
   const plan = adapterDir === undefined ? undefined : await readPlanFor(adapterDir, fingerprint, config);
   const head = await readHead(modelDir, config, adapter, adapterDir);
-  const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, extra: poolerShapes(config) });
+  const whole = await loadBaseModel(engine, modelDir, {
+    weightType: weights,
+    embeddings,
+    extra: poolerShapes(config),
+    onBytes,
+  });
   const base = plan ? await pruneModel(engine, whole, keptLayers(plan)) : whole;
   if (!adapter) return { base, method: undefined, peft: headOnly(config), fingerprint, ...head };
   checkModules(adapter.modules, base, adapterDir as string, adapter.config.method === 'lora');

@@ -76,11 +76,17 @@ interface Prepared {
 }
 
 /** Base, modules and data: fresh, or from `--init-adapter`. */
-async function prepare({ engine, progress }: CommandContext, flags: StageFlags, settings: Settings): Promise<Prepared> {
+async function prepare({ engine, progress, watch }: CommandContext, flags: StageFlags, settings: Settings): Promise<Prepared> {
   progress.stage('loading');
   const config = await loadConfig(flags.model);
   if (flags.initAdapter !== undefined) {
-    const { fingerprint, plan, ...loaded } = await loadArtefact(engine, flags.model, flags.initAdapter, settings);
+    const { fingerprint, plan, ...loaded } = await loadArtefact(
+      engine,
+      flags.model,
+      flags.initAdapter,
+      settings,
+      watch.onBytes,
+    );
     const data = await loadData(requestOf(flags), flags.model, config, settings, loaded.labels);
     const assembly = { ...withDropout(loaded, settings), planned: plan !== undefined };
     return {
@@ -95,7 +101,9 @@ async function prepare({ engine, progress }: CommandContext, flags: StageFlags, 
   const examples = trainingData(data.train);
   const fingerprint = await fingerprintCheckpoint(flags.model);
   const { weights: weightType, embeddings } = settings;
-  const base = await loadBaseModel(engine, flags.model, { weightType, embeddings, extra: poolerShapes(config) });
+  const { onBytes = () => undefined } = watch;
+  const options = { weightType, embeddings, extra: poolerShapes(config), onBytes };
+  const base = await loadBaseModel(engine, flags.model, options);
   const peft = freshConfig(settings, config);
   const method = methodFor(config, base.layers, peft);
   const values = freshValues(config, method, data.labels.length, settings.seed);

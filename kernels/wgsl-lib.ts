@@ -85,6 +85,15 @@ const FUNCTIONS: Readonly<Record<string, Source>> = {
   return select(V(0.0), V(1.0 / (1.0 - rate)), V(words >> vec4(8u)) * 5.9604645e-8 >= V(rate));
 }`,
   },
+  within: {
+    scalar: `fn within(index: u32, start: u32, end: u32) -> V {
+  return select(0.0, 1.0, index >= start && index < end);
+}`,
+    vector: `fn within(index: u32, start: u32, end: u32) -> V {
+  let at = vec4(index, index + 1u, index + 2u, index + 3u);
+  return select(V(0.0), V(1.0), (at >= vec4(start)) & (at < vec4(end)));
+}`,
+  },
 };
 
 function sourceOf(name: string, vector: boolean): string {
@@ -111,6 +120,7 @@ function collect(text: string, vector: boolean, found: Set<string>): void {
  * - `dropout_scale(index: u32, seed: u32, step: u32, stream: u32, rate: f32) -> V`: 0 with probability `rate`, else
  *   1/(1−rate). Element i is decided by word i%4 of philox((i/4, step, stream, 0), (seed, 0xD0D0)); a vector host's
  *   `index` is a multiple of 4.
+ * - `within(index: u32, start: u32, end: u32) -> V`: 1 for elements start … end − 1, else 0.
  * @param vector whether V is `vec4<f32>` (else `f32`)
  */
 export function prelude(text: string, vector: boolean): string {

@@ -15,9 +15,9 @@ export interface Intervention {
   linear?(name: string, x: Tensor, y: Tensor): Tensor;
   /**
    * After a sublayer's output projection, before the residual is added.
-   * @param name `….layer.0.attention.output` or `….layer.0.output`
+   * @param name of the output projection, e.g. `….layer.0.attention.output.dense`
    * @param y the projection's output
-   * @param input what entered the sublayer (and will be added as its residual)
+   * @param input what entered the sublayer, normalised where that comes first
    */
   sublayer?(name: string, y: Tensor, input: Tensor): Tensor;
   /** The heads' concatenated contexts of a layer [tokens, heads·headDim], before the output projection. */

@@ -11,7 +11,7 @@
 import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
 import { preview, validate } from '../engine/io/files.ts';
-import { ACTIVATION_NAMES, type Activation } from '../models/config.ts';
+import { ACTIVATION_NAMES, type Activation } from '../models/architecture.ts';
 import type { PeftModule } from './module.ts';
 import { patternValue, type TargetRule } from './targets.ts';
 

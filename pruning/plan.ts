@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
 import { writeJson } from '../engine/io/files.ts';
-import type { EncoderConfig } from '../models/config.ts';
+import type { ModelConfig } from '../models/architecture.ts';
 import { readVersioned } from './records.ts';
 import type { LayerKeep } from './surgery.ts';
 
@@ -69,7 +69,7 @@ export async function readPlan(path: string): Promise<Plan> {
 }
 
 /** The plan that keeps everything: what PEFT without pruning runs on. */
-export function keepAll(config: EncoderConfig): LayerKeep[] {
+export function keepAll(config: ModelConfig): LayerKeep[] {
   const all = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
   return Array.from({ length: config.numLayers }, () => ({
     heads: all(config.numHeads),
@@ -83,7 +83,7 @@ export function keepAll(config: EncoderConfig): LayerKeep[] {
  * @param fingerprint of the base at hand
  * @throws UserError naming both fingerprints, or the first index that is out of range
  */
-export function assertPlanFits(plan: Plan, path: string, fingerprint: string, config: EncoderConfig): void {
+export function assertPlanFits(plan: Plan, path: string, fingerprint: string, config: ModelConfig): void {
   if (plan.base.fingerprint !== fingerprint) {
     throw new UserError(
       `${path}: made for base ${plan.base.fingerprint}, this base is ${fingerprint}: use the base it was made for`,

@@ -12,9 +12,11 @@ import { exists, readJson, writeJson } from '../engine/io/files.ts';
 import type { OnBytes } from '../engine/io/load.ts';
 import { openSafetensors } from '../engine/io/safetensors.ts';
 import { sameShape, showShape } from '../engine/graph/shape.ts';
-import { linearLayers, loadBaseModel, storedName, type BaseModel } from '../models/base-model.ts';
-import { loadConfig, type EncoderConfig } from '../models/config.ts';
-import { classifierShapes, poolerShapes } from '../models/heads.ts';
+import { linearLayers, outerLinears, type HeadKind, type ModelConfig } from '../models/architecture.ts';
+import { loadBaseModel, type BaseModel } from '../models/base-model.ts';
+import { loadConfig, savedHead } from '../models/config.ts';
+import { frozenHeadLinears, frozenHeadShapes, headShapes } from '../models/heads.ts';
+import { storedName } from '../models/weights.ts';
 import { Bottleneck } from '../peft/bottleneck/bottleneck.ts';
 import type { PeftConfig } from '../peft/config.ts';
 import { readAdapter, writeAdapter, type Adapter, type AdapterTensor } from '../peft/files.ts';
@@ -31,8 +33,8 @@ const labelsSchema = z.array(z.string()).min(1);
 /** Writes the folder of a task. The plan's base must be the one the assembly stands on. */
 export async function saveArtefact(
   dir: string,
-  assembly: Pick<Assembly, 'method' | 'peft' | 'values' | 'labels'> & {
-    readonly base: { readonly config: EncoderConfig };
+  assembly: Pick<Assembly, 'method' | 'peft' | 'values' | 'head' | 'labels'> & {
+    readonly base: { readonly config: ModelConfig };
   },
   { plan }: { readonly plan?: Plan } = {},
 ): Promise<void> {
@@ -47,9 +49,9 @@ export async function saveArtefact(
     put(down, [module.ranks, module.inFeatures]);
     put(up, [module.outFeatures, module.ranks]);
   }
-  for (const [name, shape] of classifierShapes(assembly.base.config, assembly.labels.length)) put(name, shape);
+  for (const [name, shape] of headShapes(assembly.base.config, assembly.head, assembly.labels.length)) put(name, shape);
   await writeAdapter(dir, { config: assembly.peft, modules, tensors });
-  await writeJson(join(dir, 'labels.json'), assembly.labels);
+  if (assembly.labels.length > 0) await writeJson(join(dir, 'labels.json'), assembly.labels);
   if (plan) await writePlan(join(dir, 'plan.json'), plan);
   else await rm(join(dir, 'plan.json'), { force: true });
 }
@@ -61,7 +63,8 @@ export interface LoadedArtefact extends Assembly {
 
 /**
  * Puts base and adapter together; a plan in the adapter's folder prunes the base on the way.
- * @param adapterDir absent: the checkpoint's own classification head, without PEFT
+ * @param adapterDir absent: the checkpoint's own head, without PEFT
+ * @param kind of the head; absent: the one the adapter, else the checkpoint, was made with
  * @throws UserError where base, plan and adapter do not belong together
  */
 export async function loadArtefact(
@@ -69,30 +72,40 @@ export async function loadArtefact(
   modelDir: string,
   adapterDir: string | undefined,
   { weights, embeddings }: Pick<Settings, 'weights' | 'embeddings'>,
+  kind?: HeadKind,
   onBytes: OnBytes = () => undefined,
 ): Promise<LoadedArtefact> {
   const config = await loadConfig(modelDir);
   const fingerprint = await fingerprintCheckpoint(modelDir);
   const adapter = adapterDir === undefined ? undefined : await readAdapter(adapterDir);
   const plan = adapterDir === undefined ? undefined : await readPlanFor(adapterDir, fingerprint, config);
-  const head = await readHead(modelDir, config, adapter, adapterDir);
-  const whole = await loadBaseModel(engine, modelDir, {
-    weightType: weights,
-    embeddings,
-    extra: poolerShapes(config),
-    onBytes,
-  });
+  const head = kind ?? (adapter && taskHead(adapter.config)) ?? savedHead(config) ?? 'classification';
+  const trained = await readHead(modelDir, config, head, adapter, adapterDir);
+  const extra = frozenHeadShapes(config, head);
+  const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, extra, onBytes });
   const base = plan ? await pruneModel(engine, whole, keptLayers(plan)) : whole;
-  if (!adapter) return { base, method: undefined, peft: headOnly(config), fingerprint, ...head };
-  checkModules(adapter.modules, base, adapterDir as string, adapter.config.method === 'lora');
+  if (!adapter) return { base, method: undefined, peft: headOnly(config), fingerprint, head, ...trained };
+  checkModules(adapter.modules, base, head, adapterDir as string, adapter.config.method === 'lora');
   const method = methodOf(adapter);
   const factors = [...adapter.tensors].map(([name, { data }]) => [name, data] as const);
-  const values = new Map([...factors, ...head.values]);
-  return { base, method, peft: adapter.config, values, labels: head.labels, fingerprint, ...(plan && { plan }) };
+  const values = new Map([...factors, ...trained.values]);
+  const { labels } = trained;
+  return { base, method, peft: adapter.config, values, head, labels, fingerprint, ...(plan && { plan }) };
+}
+
+/** By PEFT's `task_type`; it has none for masked language models and multiple choice. */
+const TASK_HEADS: Readonly<Record<string, HeadKind>> = {
+  SEQ_CLS: 'classification',
+  CAUSAL_LM: 'causal-lm',
+  QUESTION_ANS: 'question-answering',
+};
+
+function taskHead({ taskType }: PeftConfig): HeadKind | undefined {
+  return taskType === null ? undefined : TASK_HEADS[taskType];
 }
 
 /** The plan in an adapter's folder, checked against the base; undefined where nothing was pruned. */
-export async function readPlanFor(dir: string, fingerprint: string, config: EncoderConfig): Promise<Plan | undefined> {
+export async function readPlanFor(dir: string, fingerprint: string, config: ModelConfig): Promise<Plan | undefined> {
   const path = join(dir, 'plan.json');
   if (!(await exists(path))) return undefined;
   const plan = await readPlan(path);
@@ -114,17 +127,19 @@ export async function readAdapterValues(
   const adapter = await readAdapter(dir);
   const values = new Map([...adapter.tensors].map(([name, { data }]) => [name, data]));
   const labels = await readJson(join(dir, 'labels.json'), labelsSchema);
-  return { method: methodOf(adapter), peft: adapter.config, values, labels };
+  const head = taskHead(adapter.config) ?? 'classification';
+  return { method: methodOf(adapter), peft: adapter.config, values, head, labels };
 }
 
 /** Class names and head weights: of the adapter, else of the checkpoint. */
 async function readHead(
   modelDir: string,
-  config: EncoderConfig,
+  config: ModelConfig,
+  kind: HeadKind,
   adapter: Adapter | undefined,
   adapterDir: string | undefined,
 ): Promise<{ values: Values; labels: readonly string[] }> {
-  const names = [...classifierShapes(config, 1).keys()];
+  const names = [...headShapes(config, kind, 1).keys()];
   const tensors = new Map<string, AdapterTensor>();
   const file = await openSafetensors(modelDir);
   try {
@@ -135,14 +150,14 @@ async function readHead(
       else if (key !== undefined) tensors.set(name, { shape: file.info(key).shape, data: await file.readFloat32(key) });
       else
         throw new UserError(
-          `${adapterDir ?? modelDir}: tensor "${name}" is missing; the model has no classification head yet`,
+          `${adapterDir ?? modelDir}: tensor "${name}" is missing; the model has no head for ${kind} yet`,
         );
     }
   } finally {
     await file.close();
   }
   const outputs = tensors.get(names[names.length - 1] as string)?.shape[0] ?? 0;
-  for (const [name, shape] of classifierShapes(config, outputs)) {
+  for (const [name, shape] of headShapes(config, kind, outputs)) {
     const found = tensors.get(name)?.shape ?? [];
     if (!sameShape(found, shape)) {
       throw new UserError(
@@ -150,11 +165,11 @@ async function readHead(
       );
     }
   }
-  const labels = await readLabels(adapterDir, config, outputs);
+  const labels = kind === 'classification' ? await readLabels(adapterDir, config, outputs) : [];
   return { values: new Map([...tensors].map(([name, { data }]) => [name, data])), labels };
 }
 
-async function readLabels(dir: string | undefined, config: EncoderConfig, outputs: number): Promise<readonly string[]> {
+async function readLabels(dir: string | undefined, config: ModelConfig, outputs: number): Promise<readonly string[]> {
   const path = dir === undefined ? undefined : join(dir, 'labels.json');
   const written = path !== undefined && (await exists(path)) ? await readJson(path, labelsSchema) : undefined;
   if (written && written.length !== outputs) {
@@ -167,12 +182,19 @@ async function readLabels(dir: string | undefined, config: EncoderConfig, output
 }
 
 /** @param attached whether modules work on the linear layer itself (LoRA) or on hidden states (adapters) */
-function checkModules(modules: readonly PeftModule[], base: BaseModel, dir: string, attached: boolean): void {
-  const linears = new Map(linearLayers(base.config, base.layers).map((linear) => [linear.name, linear]));
+function checkModules(
+  modules: readonly PeftModule[],
+  { config, layers }: BaseModel,
+  head: HeadKind,
+  dir: string,
+  attached: boolean,
+): void {
+  const all = [...linearLayers(config, layers), ...outerLinears(config), ...frozenHeadLinears(config, head)];
+  const linears = new Map(all.map((linear) => [linear.name, linear]));
   for (const { name, inFeatures, outFeatures } of modules) {
     const linear = linears.get(name);
     if (!linear) throw new UserError(`${dir}: module "${name}" is not in the base model`);
-    const hidden = base.config.hiddenSize;
+    const hidden = config.hiddenSize;
     const [into, out] = attached ? [linear.inFeatures, linear.outFeatures] : [hidden, hidden];
     if (inFeatures !== into || outFeatures !== out) {
       const found = `factors are for [${outFeatures}, ${inFeatures}]`;
@@ -181,6 +203,6 @@ function checkModules(modules: readonly PeftModule[], base: BaseModel, dir: stri
   }
 }
 
-function headOnly(config: EncoderConfig): PeftConfig {
+function headOnly(config: ModelConfig): PeftConfig {
   return freshConfig(settingsSchema.parse({}), config);
 }

@@ -5,10 +5,15 @@
 import type { Engine } from '../engine/engine.ts';
 import { Parameters, type ParameterSpec } from '../engine/nn/parameters.ts';
 import { sizeOf } from '../engine/graph/shape.ts';
-import { linearLayers, type BaseModel } from '../models/base-model.ts';
-import type { EncoderConfig } from '../models/config.ts';
-import { LAYER_LINEARS, type LayerShape } from '../models/encoder.ts';
-import { classifierShapes, initialSpec } from '../models/heads.ts';
+import {
+  linearLayers,
+  type BlockLinear,
+  type HeadKind,
+  type LayerShape,
+  type ModelConfig,
+} from '../models/architecture.ts';
+import type { BaseModel } from '../models/base-model.ts';
+import { headShapes, initialSpec } from '../models/heads.ts';
 import { Bottleneck } from '../peft/bottleneck/bottleneck.ts';
 import { rankFor, scalingFor, type PeftConfig } from '../peft/config.ts';
 import { Lora } from '../peft/lora/lora.ts';
@@ -28,24 +33,26 @@ export interface Assembly {
   /** What `method` was made from; `configFor` makes it exact again after pruning. */
   readonly peft: PeftConfig;
   readonly values: Values;
-  /** Class names by index. */
+  readonly head: HeadKind;
+  /** Class names by index; none where the head's outputs are no classes. */
   readonly labels: readonly string[];
 }
 
 /** The configuration that settings ask for, as a new PEFT folder would have it. */
-export function freshConfig(settings: Settings, config: EncoderConfig): PeftConfig {
+export function freshConfig(settings: Settings, config: ModelConfig): PeftConfig {
   const common = {
     dropout: settings.dropout,
     taskType: 'SEQ_CLS',
     baseModel: null,
     modulesToSave: ['classifier', 'score'],
-    extra: {},
+    // PEFT wants to be told of matrices stored as [in, out].
+    extra: config.architecture.storedInOut && settings.peft === 'lora' ? { fan_in_fan_out: true } : {},
   };
   if (settings.peft === 'adapter') {
     return {
       ...common,
       method: 'bottleneck',
-      targetModules: ADAPTED,
+      targetModules: (['attentionOutput', 'down'] as const).map((role) => blockName(config, role)),
       size: settings.adapterSize,
       sizePattern: {},
       nonLinearity: settings.adapterActivation,
@@ -60,9 +67,7 @@ export function freshConfig(settings: Settings, config: EncoderConfig): PeftConf
   return {
     ...common,
     method: 'lora',
-    targetModules: all
-      ? LAYER_LINEARS.map((linear) => linear.replace('attention.self.', ''))
-      : targetNames(named, linears),
+    targetModules: all ? blockNames(config) : targetNames(named, linears),
     r: settings.loraR,
     alpha: settings.loraAlpha,
     rankPattern: {},
@@ -72,8 +77,17 @@ export function freshConfig(settings: Settings, config: EncoderConfig): PeftConf
   };
 }
 
-/** Projections that adapters follow. */
-const ADAPTED = ['attention.output.dense', 'output.dense'];
+/** Name of a linear layer below its block. */
+function blockName({ architecture: { block } }: ModelConfig, role: 'attentionOutput' | 'down'): string {
+  return (block.linears[role] as BlockLinear).name;
+}
+
+/** Names of a block's linear layers, each as short as tells it from the others. */
+function blockNames({ architecture: { block } }: ModelConfig): string[] {
+  const names = Object.values(block.linears).map(({ name }) => name);
+  const last = (name: string): string => name.slice(name.lastIndexOf('.') + 1);
+  return names.map((name) => (names.filter((other) => last(other) === last(name)).length === 1 ? last(name) : name));
+}
 
 /** @throws UserError for a name that targets nothing */
 function targetNames(names: readonly string[], linears: readonly string[]): readonly string[] {
@@ -82,7 +96,7 @@ function targetNames(names: readonly string[], linears: readonly string[]): read
 }
 
 /** The PEFT method of a configuration on a model with layers of these sizes. */
-export function methodFor(config: EncoderConfig, layers: readonly LayerShape[], peft: PeftConfig): PeftMethod {
+export function methodFor(config: ModelConfig, layers: readonly LayerShape[], peft: PeftConfig): PeftMethod {
   const linears = linearLayers(config, layers);
   const targeted = new Set(
     targetedModules(
@@ -117,8 +131,9 @@ function freshFactors(module: PeftModule, seed: number, index: number): FactorVa
 
 /** Fresh values of all factors and of the head. */
 export function freshValues(
-  config: EncoderConfig,
+  config: ModelConfig,
   method: PeftMethod | undefined,
+  head: HeadKind,
   labels: number,
   seed: number,
 ): Map<string, Float32Array> {
@@ -129,7 +144,7 @@ export function freshValues(
     values.set(names.down, factors.down).set(names.up, factors.up);
   });
   const random = hostRandom(seed, STREAM.weights, 2);
-  for (const [name, shape] of classifierShapes(config, labels)) {
+  for (const [name, shape] of headShapes(config, head, labels)) {
     values.set(name, initialSpec(name, shape, config.initializerRange, () => random.normal()).data);
   }
   return values;
@@ -137,7 +152,7 @@ export function freshValues(
 
 /** Uploads an assembly. @param extra further parameters, e.g. masks */
 export function toClassifier(engine: Engine, assembly: Assembly, extra: readonly ParameterSpec[] = []): Classifier {
-  const { base, method, values, labels } = assembly;
+  const { base, method, values, head: kind, labels } = assembly;
   const valueOf = (name: string): Float32Array => {
     const value = values.get(name);
     if (!value) throw new Error(`no values for parameter ${name}`);
@@ -149,13 +164,13 @@ export function toClassifier(engine: Engine, assembly: Assembly, extra: readonly
         return { down: valueOf(down), up: valueOf(up) };
       })
     : [];
-  const head = [...classifierShapes(base.config, labels.length)].map(([name, shape]): ParameterSpec => ({
+  const head = [...headShapes(base.config, kind, labels.length)].map(([name, shape]): ParameterSpec => ({
     name,
     shape,
     data: valueOf(name),
     decay: shape.length === 2,
   }));
-  return new Classifier(engine, base, method, new Parameters(engine, [...factors, ...head, ...extra]), labels.length);
+  return new Classifier(engine, base, method, new Parameters(engine, [...factors, ...head, ...extra]), kind);
 }
 
 /** Values in PEFT modules; the task head is the same for every method and not counted, as in PEFT's own reports of rank. */
@@ -164,6 +179,6 @@ export function factorCount(method: PeftMethod | undefined): number {
 }
 
 /** Values in the task head. */
-export function headCount(config: EncoderConfig, labels: number): number {
-  return [...classifierShapes(config, labels).values()].reduce((sum, shape) => sum + sizeOf(shape), 0);
+export function headCount(config: ModelConfig, head: HeadKind, labels: number): number {
+  return [...headShapes(config, head, labels).values()].reduce((sum, shape) => sum + sizeOf(shape), 0);
 }

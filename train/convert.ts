@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
 import { exists, writeJson } from '../engine/io/files.ts';
-import { openSafetensors, writeSafetensors, type TensorEntry } from '../engine/io/safetensors.ts';
-import { linearLayers, storedName } from '../models/base-model.ts';
-import { loadConfig, type EncoderConfig } from '../models/config.ts';
-import { classifierShapes } from '../models/heads.ts';
+import { openSafetensors, writeSafetensors, type TensorEntry, type TensorFile } from '../engine/io/safetensors.ts';
+import { linearLayers, type ModelConfig } from '../models/architecture.ts';
+import { loadConfig } from '../models/config.ts';
+import { headShapes } from '../models/heads.ts';
+import { isStoredInOut, storedName, transpose } from '../models/weights.ts';
 import { configFor } from '../peft/config.ts';
 import { writeAdapter, type AdapterTensor } from '../peft/files.ts';
 import { mergeFactors } from '../peft/lora/merge.ts';
@@ -18,12 +19,15 @@ import { moduleSlices, type LayerKeep } from '../pruning/surgery.ts';
 import { readAdapterValues, readPlanFor } from './artefact.ts';
 import { keptLayers } from './stages.ts';
 
-/** What makes new values of a weight out of the old ones; undefined where it stays as it is. Names are Hugging Face's. */
+/**
+ * What makes new values of a weight out of the old ones; undefined where it stays as it is. Names are Hugging Face's, matrices
+ * [out, in] here whatever the file has.
+ */
 type Rewrite = (name: string, shape: readonly number[]) => ((weight: Float32Array) => Float32Array) | undefined;
 
 /** A PEFT folder at full size. */
 interface Dense {
-  readonly config: EncoderConfig;
+  readonly config: ModelConfig;
   readonly keep: readonly LayerKeep[];
   readonly method: PeftMethod;
   readonly modules: readonly { readonly module: PeftModule; readonly values: FactorValues }[];
@@ -63,7 +67,7 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
     throw new UserError(`${adapterDir}: bottleneck adapters cannot be merged: they are not linear; use export`);
   }
   const byName = new Map(dense.modules.map((m) => [m.module.name, m]));
-  const head = classifierShapes(dense.config, dense.adapter.labels.length);
+  const head = headShapes(dense.config, dense.adapter.head, dense.adapter.labels.length);
   const zeroing = zeroingOf(dense);
   const rewrite: Rewrite = (name, shape) => {
     if (!unmerge && head.has(name)) {
@@ -97,7 +101,7 @@ export async function exportDense(modelDir: string, adapterDir: string, out: str
     tensors.set(down, { shape: [module.ranks, module.inFeatures], data: values.down });
     tensors.set(up, { shape: [module.outFeatures, module.ranks], data: values.up });
   }
-  for (const [name, shape] of classifierShapes(config, adapter.labels.length)) {
+  for (const [name, shape] of headShapes(config, adapter.head, adapter.labels.length)) {
     tensors.set(name, { shape, data: adapter.values.get(name) as Float32Array });
   }
   const plain = modules.map(({ module }) => module);
@@ -120,7 +124,7 @@ function zeroingOf({ config, keep }: Dense): Rewrite {
 async function rewriteCheckpoint(
   modelDir: string,
   out: string,
-  config: EncoderConfig,
+  config: ModelConfig,
   rewrite: Rewrite,
   extra: readonly TensorEntry[],
 ): Promise<void> {
@@ -139,10 +143,11 @@ async function rewriteCheckpoint(
       if (replaced.has(name)) continue;
       const { shape, dtype } = file.info(stored);
       const isFloat = dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
-      const change = isFloat ? rewrite(name, shape) : undefined;
+      const turned = isStoredInOut(config, name);
+      const change = isFloat ? rewrite(name, turned ? [...shape].reverse() : shape) : undefined;
       entries.push(
         change
-          ? { name: stored, shape, dtype: 'F32', data: async () => change(await file.readFloat32(stored)) }
+          ? { name: stored, shape, dtype: 'F32', data: () => changed(file, stored, change, turned) }
           : { name: stored, shape, dtype, data: () => file.chunks(stored) },
       );
     }
@@ -156,14 +161,27 @@ async function rewriteCheckpoint(
   }
 }
 
-function weightNames(config: EncoderConfig): string[] {
+/** New values as the file has them. @param turned whether the file holds the matrix [in, out] */
+async function changed(
+  file: TensorFile,
+  name: string,
+  change: (weight: Float32Array) => Float32Array,
+  turned: boolean,
+): Promise<Float32Array> {
+  const stored = await file.readFloat32(name);
+  if (!turned) return change(stored);
+  const [rows = 1, cols = 1] = file.info(name).shape;
+  return transpose(change(transpose(stored, rows, cols)), cols, rows);
+}
+
+function weightNames(config: ModelConfig): string[] {
   return linearLayers(config).flatMap(({ name }) => [`${name}.weight`, `${name}.bias`]);
 }
 
-function classifierConfig({ raw, family }: EncoderConfig, labels: readonly string[]): Record<string, unknown> {
+function classifierConfig({ raw, architecture }: ModelConfig, labels: readonly string[]): Record<string, unknown> {
   return {
     ...raw,
-    architectures: [family === 'bert' ? 'BertForSequenceClassification' : 'RobertaForSequenceClassification'],
+    architectures: [`${architecture.className}ForSequenceClassification`],
     id2label: Object.fromEntries(labels.map((label, i) => [String(i), label])),
     label2id: Object.fromEntries(labels.map((label, i) => [label, i])),
   };

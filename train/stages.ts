@@ -9,7 +9,7 @@ import { maskSpecs, type MaskOptions } from '../pruning/masks.ts';
 import type { Plan } from '../pruning/plan.ts';
 import { pruneFactors, pruneModel, type LayerKeep } from '../pruning/surgery.ts';
 import type { BaseModel } from '../models/base-model.ts';
-import type { EncoderConfig } from '../models/config.ts';
+import type { ModelConfig } from '../models/architecture.ts';
 import { freshValues, toClassifier, type Assembly, type Values } from './assembly.ts';
 import { Batches, type Order } from './data/batches.ts';
 import type { EncodedExample } from './data/encode.ts';
@@ -41,7 +41,7 @@ export function maskOptions(settings: Settings): MaskOptions {
   return { headsL1, ffnL1, headsLr, ffnLr };
 }
 
-function trainingBatches(examples: readonly EncodedExample[], config: EncoderConfig, settings: Settings): Batches {
+function trainingBatches(examples: readonly EncodedExample[], config: ModelConfig, settings: Settings): Batches {
   const order: Order = !settings.shuffle ? 'file' : settings.bucket ? 'bucket' : 'shuffle';
   const { batchSize, seed, maxLength } = settings;
   return new Batches(examples, { batchSize, order, seed, padId: config.padTokenId, maxLength });
@@ -93,7 +93,7 @@ function decideOptions(settings: Settings, method: Method = 'light-peft'): Decid
 
 /** Between stages one and two: the plan. */
 export function makePlan(
-  config: EncoderConfig,
+  config: ModelConfig,
   fingerprint: string,
   scores: Scores,
   settings: Settings,
@@ -146,7 +146,7 @@ export function keptLayers(plan: Plan): LayerKeep[] {
 
 /** Stage two on the host: the PEFT modules that stay and the values of their factors, sliced as the base will be. */
 export function prunePeft(
-  config: EncoderConfig,
+  config: ModelConfig,
   method: PeftMethod,
   values: Values,
   plan: Plan,
@@ -169,14 +169,16 @@ export function prunePeft(
 
 /** Stage two: cuts base and factors. The given base must not be used again. */
 export async function prune(engine: Engine, assembly: Assembly, plan: Plan, settings: Settings): Promise<Assembly> {
-  const { base, method, labels } = assembly;
+  const { base, method, head, labels } = assembly;
   if (!method) throw new Error('prune: there are no PEFT modules to prune');
   const peft = prunePeft(base.config, method, assembly.values, plan);
   const cut: BaseModel = await pruneModel(engine, base, keptLayers(plan));
   const modules = peft.method.modules;
   const values =
-    settings.carry === 'inherit' ? peft.values : freshValues(base.config, peft.method, labels.length, settings.seed);
-  return { base: cut, method: peft.method, peft: configFor(modules, assembly.peft), values, labels };
+    settings.carry === 'inherit'
+      ? peft.values
+      : freshValues(base.config, peft.method, head, labels.length, settings.seed);
+  return { base: cut, method: peft.method, peft: configFor(modules, assembly.peft), values, head, labels };
 }
 
 export interface FineTuneOutcome {

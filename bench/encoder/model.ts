@@ -5,9 +5,10 @@ import type { Engine } from '../../engine/engine.ts';
 import { writeJson } from '../../engine/io/files.ts';
 import { writeSafetensors } from '../../engine/io/safetensors.ts';
 import { Parameters } from '../../engine/nn/parameters.ts';
-import { encoderWeightShapes, loadBaseModel } from '../../models/base-model.ts';
-import { parseConfig, type EncoderConfig } from '../../models/config.ts';
-import { classifierShapes, initialSpec } from '../../models/heads.ts';
+import type { ModelConfig } from '../../models/architecture.ts';
+import { baseWeightShapes, loadBaseModel } from '../../models/base-model.ts';
+import { parseConfig } from '../../models/config.ts';
+import { headShapes, initialSpec } from '../../models/heads.ts';
 import { freshConfig, freshValues, methodFor, type Assembly } from '../../train/assembly.ts';
 import { Classifier } from '../../train/classifier.ts';
 import type { Batch } from '../../train/data/batches.ts';
@@ -48,7 +49,7 @@ function rawConfig({ layers, hidden, heads, neurons, vocab, positions }: Encoder
   };
 }
 
-export function encoderConfig(shape: EncoderShape): EncoderConfig {
+export function encoderConfig(shape: EncoderShape): ModelConfig {
   return parseConfig(rawConfig(shape), 'config.json');
 }
 
@@ -66,7 +67,7 @@ export async function writeRandomModel(parent: string, name: string, shape: Enco
   await mkdir(dir, { recursive: true });
   const config = encoderConfig(shape);
   const normal = tabled(1);
-  const entries = [...encoderWeightShapes(config)].map(([key, size]) => ({
+  const entries = [...baseWeightShapes(config)].map(([key, size]) => ({
     name: key,
     dtype: 'F32' as const,
     shape: size,
@@ -91,7 +92,7 @@ export async function openPeft(engine: Engine, dir: string, settings: Settings):
   const base = await loadBaseModel(engine, dir, { weightType: settings.weights, embeddings: settings.embeddings });
   const peft = freshConfig(settings, base.config);
   const method = methodFor(base.config, base.layers, peft);
-  const values = freshValues(base.config, method, LABELS, settings.seed);
+  const values = freshValues(base.config, method, 'classification', LABELS, settings.seed);
   const normal = tabled(2);
   for (const module of method.modules) {
     const { up } = method.factors(module);
@@ -100,7 +101,7 @@ export async function openPeft(engine: Engine, dir: string, settings: Settings):
       values.get(up)!.map(() => 0.01 * normal()),
     );
   }
-  return { base, method, peft, values, labels: ['0', '1'] };
+  return { base, method, peft, values, head: 'classification', labels: ['0', '1'] };
 }
 
 /** Everything trains: full fine-tuning. */
@@ -116,14 +117,14 @@ export async function openFull(engine: Engine, dir: string, settings: Settings):
     })),
   );
   base.free();
-  const head = freshValues(base.config, undefined, LABELS, settings.seed);
-  for (const [name, shape] of classifierShapes(base.config, LABELS))
+  const head = freshValues(base.config, undefined, 'classification', LABELS, settings.seed);
+  for (const [name, shape] of headShapes(base.config, 'classification', LABELS))
     specs.push({ name, shape, data: head.get(name)!, decay: shape.length === 2 });
-  return new Classifier(engine, base, undefined, new Parameters(engine, specs), LABELS);
+  return new Classifier(engine, base, undefined, new Parameters(engine, specs));
 }
 
 /** Random tokens without padding. */
-export function randomBatch(config: EncoderConfig, batch: number, seq: number): Batch {
+export function randomBatch(config: ModelConfig, batch: number, seq: number): Batch {
   const random = hostRandom(3, STREAM.shuffle);
   const first = config.padTokenId + 1;
   return {

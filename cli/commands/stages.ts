@@ -5,9 +5,10 @@ import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
 import { fingerprintCheckpoint } from '../../engine/io/fingerprint.ts';
 import { writeJson } from '../../engine/io/files.ts';
-import { linearLayers, loadBaseModel } from '../../models/base-model.ts';
+import { linearLayers } from '../../models/architecture.ts';
+import { loadBaseModel } from '../../models/base-model.ts';
 import { loadConfig } from '../../models/config.ts';
-import { poolerShapes } from '../../models/heads.ts';
+import { frozenHeadShapes } from '../../models/heads.ts';
 import { configFor } from '../../peft/config.ts';
 import { readRecords, scoresOf, writeRecords } from '../../pruning/records.ts';
 import { loadArtefact, methodOf, readAdapterValues, saveArtefact } from '../../train/artefact.ts';
@@ -76,16 +77,23 @@ interface Prepared {
 }
 
 /** Base, modules and data: fresh, or from `--init-adapter`. */
-async function prepare({ engine, progress, watch }: CommandContext, flags: StageFlags, settings: Settings): Promise<Prepared> {
+async function prepare(
+  { engine, progress, watch }: CommandContext,
+  flags: StageFlags,
+  settings: Settings,
+): Promise<Prepared> {
   progress.stage('loading');
   const config = await loadConfig(flags.model);
   if (flags.initAdapter !== undefined) {
+    const { model, initAdapter } = flags;
+    const { onBytes } = watch;
     const { fingerprint, plan, ...loaded } = await loadArtefact(
       engine,
-      flags.model,
-      flags.initAdapter,
+      model,
+      initAdapter,
       settings,
-      watch.onBytes,
+      'classification',
+      onBytes,
     );
     const data = await loadData(requestOf(flags), flags.model, config, settings, loaded.labels);
     const assembly = { ...withDropout(loaded, settings), planned: plan !== undefined };
@@ -101,13 +109,14 @@ async function prepare({ engine, progress, watch }: CommandContext, flags: Stage
   const examples = trainingData(data.train);
   const fingerprint = await fingerprintCheckpoint(flags.model);
   const { weights: weightType, embeddings } = settings;
+  const extra = frozenHeadShapes(config, 'classification');
   const { onBytes = () => undefined } = watch;
-  const options = { weightType, embeddings, extra: poolerShapes(config), onBytes };
-  const base = await loadBaseModel(engine, flags.model, options);
+  const base = await loadBaseModel(engine, flags.model, { weightType, embeddings, extra, onBytes });
   const peft = freshConfig(settings, config);
   const method = methodFor(config, base.layers, peft);
-  const values = freshValues(config, method, data.labels.length, settings.seed);
-  const assembly = { base, peft, method, values, labels: data.labels, planned: false };
+  const values = freshValues(config, method, 'classification', data.labels.length, settings.seed);
+  const head = 'classification' as const;
+  const assembly = { base, peft, method, values, head, labels: data.labels, planned: false };
   return { assembly, examples, evaluation: data.eval, fingerprint };
 }
 
@@ -172,11 +181,13 @@ async function runPrune(flags: PruneFlags): Promise<void> {
   const run = { ...settings, estimateSteps: records.steps };
   const plan = makePlan(config, fingerprint, scoresOf(records), run, flags.random ? 'random' : 'light-peft');
   const pruned = prunePeft(config, adapter.method, adapter.values, plan);
-  const labels = adapter.labels;
+  const { head, labels } = adapter;
   const values =
-    settings.carry === 'inherit' ? pruned.values : freshValues(config, pruned.method, labels.length, settings.seed);
+    settings.carry === 'inherit'
+      ? pruned.values
+      : freshValues(config, pruned.method, head, labels.length, settings.seed);
   const peft = configFor(pruned.method.modules, adapter.peft);
-  await saveArtefact(flags.out, { base: { config }, method: pruned.method, peft, values, labels }, { plan });
+  await saveArtefact(flags.out, { base: { config }, method: pruned.method, peft, values, head, labels }, { plan });
   const total = factorCount(adapter.method);
   const summary = {
     heads_left: plan.layers.map((l) => l.heads.length),

@@ -5,8 +5,8 @@
 import { add, dropout, mul } from '../../engine/ops/elementwise.ts';
 import { maskColumns } from '../../engine/ops/mask.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
-import type { Activation } from '../../models/config.ts';
-import { activation } from '../../models/encoder.ts';
+import type { Activation } from '../../models/architecture.ts';
+import { activation } from '../../models/transformer.ts';
 import type { Intervention } from '../../models/intervention.ts';
 import { factorNames } from '../config.ts';
 import type { PeftMethod, PeftModule, PeftRun } from '../module.ts';
@@ -42,7 +42,7 @@ export class Bottleneck implements PeftMethod {
     const { parallel, nonLinearity, dropout: rate } = this.options;
     return {
       sublayer: (name, y, input) => {
-        const found = byName.get(`${name}.dense`);
+        const found = byName.get(name);
         if (!found) return y;
         const { module, stream } = found;
         const names = this.factors(module);

@@ -135,8 +135,8 @@ describe('a LoRA step of four layers, 256 wide, on 16 × 128 tokens', () => {
     const settings = tinySettings({ loraR: 8 });
     const peft = freshConfig(settings, config);
     const method = methodFor(config, base.layers, peft);
-    const values = freshValues(config, method, 2, 0);
-    const classifier = toClassifier(engine, { base, method, peft, values, labels: ['0', '1'] });
+    const values = freshValues(config, method, 'classification', 2, 0);
+    const classifier = toClassifier(engine, { base, method, peft, values, head: 'classification', labels: ['0', '1'] });
     const options = {
       steps: 1,
       lr: 1e-3,

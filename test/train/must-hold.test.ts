@@ -104,7 +104,7 @@ describe.each(KINDS)('%s', (_, changes) => {
     soft.free();
     const pruned = await prune(engine, assembly, plan, settings);
     expect(pruned.base.layers).toEqual(
-      keep.map(({ heads, neurons }) => ({ heads: heads.length, neurons: neurons.length })),
+      keep.map(({ heads, neurons }) => ({ heads: heads.length, kvHeads: heads.length, neurons: neurons.length })),
     );
     expectClose(await logits(pruned), expected, settings.weights === 'f16' ? 1e-4 : 1e-5);
     pruned.base.free();
@@ -172,7 +172,7 @@ describe('plans and counts', () => {
     expect(pruned.base.blockParameterCount).toBeLessThan(0.7 * assembly.base.blockParameterCount);
     expect((engine.memory.byKind().weights ?? 0) - before).toBe(4 * pruned.base.parameterCount);
     const classifier = toClassifier(engine, pruned);
-    const head = headCount(pruned.base.config, 3);
+    const head = headCount(pruned.base.config, 'classification', 3);
     expect(classifier.parameters.count).toBe(factorCount(pruned.method) + head);
     classifier.parameters.free();
     pruned.base.free();

@@ -23,7 +23,7 @@ export async function tinyAssembly(engine: Engine, settings: Settings): Promise<
   const base = await loadBaseModel(engine, MODEL, { weightType, embeddings });
   const peft = freshConfig(settings, config);
   const method = methodFor(config, base.layers, peft);
-  const values = freshValues(config, method, 3, settings.seed);
+  const values = freshValues(config, method, 'classification', 3, settings.seed);
   const random = hostRandom(7, 99);
   for (const module of method.modules) {
     const { up } = method.factors(module);
@@ -32,7 +32,7 @@ export async function tinyAssembly(engine: Engine, settings: Settings): Promise<
       Float32Array.from(values.get(up) as Float32Array, () => random.normal() * 0.2),
     );
   }
-  return { base, method, peft, values, labels: ['0', '1', '2'] };
+  return { base, method, peft, values, head: 'classification', labels: ['0', '1', '2'] };
 }
 
 /** The goldens' 32 sequences. */

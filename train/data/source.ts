@@ -1,6 +1,6 @@
 /** Room: train. Where a run's examples come from: a built-in task, or local files; encoded for the model at hand. */
 import { UserError } from '../../engine/errors.ts';
-import type { EncoderConfig } from '../../models/config.ts';
+import type { ModelConfig } from '../../models/architecture.ts';
 import { loadTokenizer, type TextTokenizer } from '../../models/tokenizer.ts';
 import { runBaseline, type BaselineResult } from '../baseline/tfidf.ts';
 import type { Settings } from '../settings.ts';
@@ -35,7 +35,7 @@ export interface DataSet {
 export async function loadData(
   request: DataRequest,
   modelDir: string,
-  config: EncoderConfig,
+  config: ModelConfig,
   settings: Pick<Settings, 'maxLength' | 'evalSplit'>,
   known?: readonly string[],
 ): Promise<DataSet> {
@@ -76,7 +76,7 @@ export async function loadData(
 export async function loadRows(
   path: string,
   modelDir: string,
-  config: EncoderConfig,
+  config: ModelConfig,
   maxLength: number,
   labels: readonly string[],
 ): Promise<EncodedExample[]> {

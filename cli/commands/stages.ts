@@ -14,7 +14,7 @@ import { readRecords, scoresOf, writeRecords } from '../../pruning/records.ts';
 import { loadArtefact, methodOf, readAdapterValues, saveArtefact } from '../../train/artefact.ts';
 import { factorCount, freshConfig, freshValues, methodFor, type Assembly } from '../../train/assembly.ts';
 import { recordsOf } from '../../train/compare.ts';
-import type { RunIdentity } from '../../train/checkpoint.ts';
+import { numericSettings, type RunIdentity } from '../../train/checkpoint.ts';
 import { loadData } from '../../train/data/source.ts';
 import { estimate, evaluate, fineTune, makePlan, prunePeft, stepsOf, type Watch } from '../../train/stages.ts';
 import type { Settings } from '../../train/settings.ts';
@@ -52,7 +52,13 @@ async function runEstimate(flags: StageFlags): Promise<void> {
     if (assembly.planned)
       throw new UserError(`${flags.initAdapter}: already pruned, the estimation needs a whole adapter`);
     context.progress.stage('estimation');
-    const checkpoint = checkpointOf(flags, settings, examples.length, fingerprint);
+    const checkpoint = checkpointOf(
+      flags,
+      numericSettings(settings, 'estimate'),
+      settings,
+      examples.length,
+      fingerprint,
+    );
     const outcome = await estimate(context.engine, assembly, examples, settings, { ...context.watch, checkpoint });
     const content = recordsOf(outcome, fingerprint, settings);
     await saveArtefact(join(flags.out, 'adapter'), { ...assembly, values: outcome.values });
@@ -135,11 +141,11 @@ function withDropout(assembly: Assembly, { dropout }: Settings): Assembly {
 
 function checkpointOf(
   flags: StageFlags,
-  settings: Settings,
+  computed: RunIdentity,
+  { saveEvery }: Settings,
   examples: number,
   base: string,
 ): NonNullable<Watch['checkpoint']> {
-  const { saveEvery, ...computed } = settings;
   const identity: RunIdentity = { ...computed, examples, base, initAdapter: flags.initAdapter ?? '' };
   return { path: join(flags.out, 'checkpoint.safetensors'), every: saveEvery, resume: flags.resume === true, identity };
 }
@@ -218,7 +224,7 @@ async function runTrain(flags: StageFlags): Promise<void> {
   const result = await withEngine(flags, settings, async (context) => {
     const { assembly, examples, evaluation, fingerprint, plan } = await prepare(context, flags, settings);
     context.progress.stage('training');
-    const checkpoint = checkpointOf(flags, settings, examples.length, fingerprint);
+    const checkpoint = checkpointOf(flags, numericSettings(settings, 'train'), settings, examples.length, fingerprint);
     const tuned = await fineTune(context.engine, assembly, examples, settings, { ...context.watch, checkpoint });
     await saveArtefact(flags.out, tuned.assembly, plan);
     await rm(checkpoint.path, { force: true });

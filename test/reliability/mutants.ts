@@ -14,7 +14,7 @@ export interface Mutants {
   readonly slowest: { readonly index: number; readonly milliseconds: number };
 }
 
-type Message = { started: number } | { result: CaseResult } | { heap: number };
+type Message = { started: number } | { result: CaseResult };
 
 /** Milliseconds of silence after which a case counts as hanging; most take some. */
 const HANGS_AFTER = 60_000;

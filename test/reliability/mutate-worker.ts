@@ -11,7 +11,7 @@ export interface CaseResult {
   readonly target: string;
   readonly file: string;
   readonly outcome: 'refused' | 'accepted';
-  /** Largest buffer asked for, over the bytes of the files used. */
+  /** Largest buffer asked for beyond what the sound files need, over the bytes of the damaged one. */
   readonly allocation: number;
   readonly milliseconds: number;
   readonly fault?: string;
@@ -21,6 +21,12 @@ export interface CaseResult {
 const LARGEST = 2;
 
 let largest = 0;
+
+/** The largest buffer that the sound files of a target need. */
+const needs = new Map<string, number>();
+
+/** What the case at hand wrote to the terminal. */
+let said = '';
 
 /** Notes the size of every buffer made from here on. */
 function watchBuffers(): void {
@@ -61,6 +67,7 @@ async function runCase(
   const damaged = damage(sound, file, random);
   await writeFile(path, damaged);
   largest = 0;
+  said = '';
   const started = performance.now();
   let outcome: CaseResult['outcome'] = 'accepted';
   let fault: string | undefined;
@@ -69,23 +76,20 @@ async function runCase(
   } catch (error) {
     outcome = 'refused';
     if (verbose) console.error(error);
-    if (!isRefusal(error)) fault = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    if (!isRefusal(error))
+      fault = `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n${said}`;
     else if (error instanceof Error && error.message.includes('\n')) fault = `more than one line: ${error.message}`;
   }
   const milliseconds = performance.now() - started;
   await writeFile(path, sound);
-  const allocation = largest / Math.max(damaged.length, sound.length);
+  const excess = largest > needs.get(target.name)! ? largest : 0;
+  const allocation = excess / damaged.length;
   const left = await inspect(out);
   if (left.unfinished.length > 0) fault ??= `left ${left.unfinished.join(', ')}`;
   if (outcome === 'refused' && left.files > 0) fault ??= `refused, but left ${left.files} files`;
-  if (largest > LARGEST * totalOf(damaged, sound))
-    fault ??= `a buffer of ${largest} bytes for a file of ${damaged.length}`;
+  if (excess > LARGEST * damaged.length) fault ??= `a buffer of ${largest} bytes for a file of ${damaged.length}`;
   await rm(out, { recursive: true, force: true });
   return { index, target: target.name, file, outcome, allocation, milliseconds, ...(fault !== undefined && { fault }) };
-}
-
-function totalOf(damaged: Buffer, sound: Buffer): number {
-  return Math.max(damaged.length, sound.length);
 }
 
 const [seed, first, end, verbose] = process.argv.slice(2).map(Number) as [number, number, number, number];
@@ -93,19 +97,27 @@ const scratch = await mkdtemp(join(tmpdir(), 'light-peft-mutants-'));
 const folder = join(scratch, 'sound');
 process.on('disconnect', () => process.exit(1));
 const quiet = verbose === 0;
-if (quiet) process.stderr.write = process.stdout.write = () => true;
+const keep = (text: string | Uint8Array): boolean => {
+  said += String(text);
+  return true;
+};
+if (quiet) process.stderr.write = process.stdout.write = keep;
 try {
   await makeFolder(folder);
-  for (const target of TARGETS) await target.use(folder, join(scratch, `probe-${target.name}`));
   watchBuffers();
+  for (const target of TARGETS) {
+    largest = 0;
+    await target.use(folder, join(scratch, 'out'));
+    needs.set(target.name, largest);
+    await rm(join(scratch, 'out'), { recursive: true, force: true });
+  }
   for (let index = first; index < end; index++) {
     process.send?.({ started: index });
     const result = await runCase(seed, index, folder, join(scratch, 'out'), !quiet);
     process.send?.({ result });
     if (!quiet) console.log(result);
   }
-  process.send?.({ heap: process.memoryUsage().heapUsed });
 } finally {
   await rm(scratch, { recursive: true, force: true });
 }
-process.disconnect?.();
+process.exit(0);

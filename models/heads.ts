@@ -6,8 +6,16 @@ import { UserError } from '../engine/errors.ts';
 import { add } from '../engine/ops/elementwise.ts';
 import { gatherRows } from '../engine/ops/gather.ts';
 import { layerNorm } from '../engine/ops/layernorm.ts';
-import { matmul } from '../engine/ops/matmul.ts';
-import type { Head, HeadKind, HeadLinear, LinearLayer, ModelConfig } from './architecture.ts';
+import {
+  linearLayers,
+  outerLinears,
+  type Head,
+  type HeadKind,
+  type HeadLinear,
+  type LayerShape,
+  type LinearLayer,
+  type ModelConfig,
+} from './architecture.ts';
 import { activation, linear, type ForwardContext } from './transformer.ts';
 
 /** The head of a kind. @throws UserError where the family has none */
@@ -45,14 +53,23 @@ export function frozenHeadShapes(config: ModelConfig, kind: HeadKind): Map<strin
   const { frozen, vocabulary } = headOf(config, kind);
   const shapes = shapesOf(config, frozen, 0);
   if (vocabulary?.bias !== undefined) shapes.set(vocabulary.bias, [config.vocabSize]);
-  const tied = vocabulary?.weight === config.architecture.embeddings.words;
-  if (vocabulary && !tied) shapes.set(`${vocabulary.weight}.weight`, [config.vocabSize, config.embeddingSize]);
+  if (vocabulary && !isTied(config, vocabulary)) shapes.set(`${vocabulary.weight}.weight`, [config.vocabSize, config.embeddingSize]);
   return shapes;
 }
 
-/** Linear layers of a head that stay frozen, and so may be adapted. */
-export function frozenHeadLinears(config: ModelConfig, kind: HeadKind): LinearLayer[] {
-  return headLinears(config, headOf(config, kind).frozen, 0);
+/** All linear layers that stay frozen, and so may be adapted: those of blocks, around them, and of the head. */
+export function frozenLinears(config: ModelConfig, layers: readonly LayerShape[], kind: HeadKind): LinearLayer[] {
+  const { frozen, vocabulary } = headOf(config, kind);
+  const scores: LinearLayer[] =
+    vocabulary && !isTied(config, vocabulary)
+      ? [{ name: vocabulary.weight, inFeatures: config.embeddingSize, outFeatures: config.vocabSize }]
+      : [];
+  return [...linearLayers(config, layers), ...outerLinears(config), ...headLinears(config, frozen, 0), ...scores];
+}
+
+/** Whether the vocabulary's scores are taken with the word embedding itself. */
+function isTied({ architecture }: ModelConfig, { weight }: NonNullable<Head['vocabulary']>): boolean {
+  return weight === architecture.embeddings.words;
 }
 
 /**
@@ -75,12 +92,8 @@ function headLayer(context: ForwardContext, { name, bias, activation: act, norm 
   return layerNorm(activated, context.weight(`${norm}.weight`), context.weight(`${norm}.bias`), context.config.normEps);
 }
 
-function vocabularyScores(
-  context: ForwardContext,
-  { weight, bias }: NonNullable<Head['vocabulary']>,
-  x: Tensor,
-): Tensor {
-  const scores = matmul(x, context.weight(`${weight}.weight`), { transposeB: true });
+function vocabularyScores(context: ForwardContext, { weight, bias }: NonNullable<Head['vocabulary']>, x: Tensor): Tensor {
+  const scores = linear(context, weight, x, false);
   return bias === undefined ? scores : add(scores, context.weight(bias));
 }
 

@@ -5,23 +5,15 @@
 import type { Tensor } from '../engine/graph/tensor.ts';
 import { attention } from '../engine/ops/attention.ts';
 import { entry, permute } from '../engine/ops/copy.ts';
-import {
-  add,
-  constant,
-  dropout,
-  gelu,
-  geluTanh,
-  mul,
-  relu,
-  tanh,
-  type RandomState,
-} from '../engine/ops/elementwise.ts';
+import { add, constant, dropout, gelu, geluTanh, mul, relu, silu, tanh, type RandomState } from '../engine/ops/elementwise.ts';
 import { gatherRows } from '../engine/ops/gather.ts';
 import { layerNorm } from '../engine/ops/layernorm.ts';
 import { reshape } from '../engine/ops/leaf.ts';
 import { matmul } from '../engine/ops/matmul.ts';
 import { checkpoint } from '../engine/ops/recall.ts';
 import { expand } from '../engine/ops/reduce.ts';
+import { rmsNorm } from '../engine/ops/rmsnorm.ts';
+import { rotary } from '../engine/ops/rotary.ts';
 import { linearName, type Activation, type LayerShape, type ModelConfig, type Role } from './architecture.ts';
 import type { Intervention } from './intervention.ts';
 
@@ -33,6 +25,8 @@ export interface TokenInputs {
   readonly attentionMask: Tensor;
   /** f32 [batch·seq, embeddingSize]: the rows of `inputIds`, where the word embedding stays on the host. */
   readonly words?: Tensor;
+  /** f32 [positions, headDim], from `rotaryTable`, for models with rotary positions. */
+  readonly rotary?: Tensor;
 }
 
 /** Everything a forward pass reads besides its inputs. */
@@ -40,30 +34,31 @@ export interface ForwardContext {
   readonly config: ModelConfig;
   readonly layers: readonly LayerShape[];
   /** The weight of that Hugging Face name; matrices are [out, in]. */
-  weight(name: string): Tensor;
+  readonly weight: (name: string) => Tensor;
   readonly interventions: readonly Intervention[];
   /** Dropout of hidden states while training; absent at inference. */
   readonly hiddenDropout?: { readonly rate: number; readonly random: RandomState };
 }
 
-const ACTIVATIONS: Record<Activation, (x: Tensor) => Tensor> = { gelu, gelu_tanh: geluTanh, relu, tanh };
+const ACTIVATIONS: Record<Activation, (x: Tensor) => Tensor> = { gelu, gelu_tanh: geluTanh, relu, tanh, silu };
 
 export function activation(name: Activation): (x: Tensor) => Tensor {
   return ACTIVATIONS[name];
 }
 
-/** x·Wᵀ + b, then the interventions. */
+/** x·Wᵀ + b, with the interventions before and after. */
 export function linear(context: ForwardContext, name: string, x: Tensor, bias: boolean): Tensor {
-  const product = matmul(x, context.weight(`${name}.weight`), { transposeB: true });
+  const input = context.interventions.reduce((v, i) => i.input?.(name, v) ?? v, x);
+  const product = matmul(input, context.weight(`${name}.weight`), { transposeB: true });
   const y = bias ? add(product, context.weight(`${name}.bias`)) : product;
-  return context.interventions.reduce((out, i) => i.linear?.(name, x, out) ?? out, y);
+  return context.interventions.reduce((out, i) => i.linear?.(name, input, out) ?? out, y);
 }
 
-/** Layer normalisation with the weights under `name`. */
-export function norm(context: ForwardContext, name: string, x: Tensor): Tensor {
-  const { config } = context;
-  const weight = context.weight(`${name}.weight`);
-  return layerNorm(x, weight, context.weight(`${name}.bias`), config.normEps);
+/** Normalisation with the weights under `name`. */
+function norm({ config, weight }: ForwardContext, name: string, x: Tensor): Tensor {
+  const { normEps, architecture } = config;
+  const gamma = weight(`${name}.weight`);
+  return architecture.norm === 'rms' ? rmsNorm(x, gamma, normEps) : layerNorm(x, gamma, weight(`${name}.bias`), normEps);
 }
 
 /**
@@ -112,7 +107,8 @@ function selfAttention(context: ForwardContext, layer: number, hidden: Tensor, i
   const { attentionNorm, causal } = config.architecture.block;
   return sublayer(context, { layer, norm: attentionNorm, output: 'attentionOutput', hidden }, (x) => {
     if (heads === 0) return undefined;
-    const [q, k, v] = queriesKeysValues(context, layer, x);
+    const [queries, keys, values] = queriesKeysValues(context, layer, x);
+    const turn = (t: Tensor): Tensor => (inputs.rotary ? rotary(t, inputs.rotary, inputs.positionIds) : t);
     const [batch, seq] = inputs.attentionMask.shape as [number, number];
     const { headDim } = config;
     const spec = {
@@ -120,7 +116,7 @@ function selfAttention(context: ForwardContext, layer: number, hidden: Tensor, i
       ...(kvHeadOf && { kvHeadOf }),
     };
     const running = interventions.map((i) => i.headsToRun?.(layer)).find((t) => t !== undefined);
-    const attended = attention(q, k, v, inputs.attentionMask, spec, running);
+    const attended = attention(turn(queries), turn(keys), values, inputs.attentionMask, spec, running);
     return interventions.reduce((y, i) => i.context?.(layer, y) ?? y, attended);
   });
 }
@@ -169,10 +165,13 @@ function sublayer(context: ForwardContext, at: Sublayer, inside: (x: Tensor) => 
   const features = inside(input);
   const name = linearName(context.config, layer, output);
   const projected = features ? blockLinear(context, layer, output, features) : emptied(context, output, name, hidden);
-  const adapted = context.interventions.reduce((y, i) => i.sublayer?.(name, y, input) ?? y, projected);
+  const added = (y: Tensor): Tensor => (block.normPlace === 'after' ? normalise(add(y, hidden)) : add(y, hidden));
+  const adapted = context.interventions.reduce(
+    (y, i) => i.sublayer?.(name, y, hidden, () => added(y)) ?? y,
+    projected,
+  );
   const stream = 2 * layer + (output === 'attentionOutput' ? 1 : 2);
-  const sum = add(drop(context, stream, adapted), hidden);
-  return block.normPlace === 'after' ? normalise(sum) : sum;
+  return added(drop(context, stream, adapted));
 }
 
 /** What a projection gives whose inputs were all pruned. */

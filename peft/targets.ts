@@ -48,9 +48,12 @@ export function targetedModules(linears: readonly string[], rule: TargetRule, he
   );
 }
 
-/** Whether a module, or the module a tensor belongs to, is one of `modulesToSave` or lies inside one. */
+/**
+ * Whether a module, or the module a tensor belongs to, is one of `modulesToSave` or lies inside one. As in PEFT, a module is one whose
+ * name ends so: `classifier` saves `pre_classifier` too.
+ */
 export function isSaved(name: string, modulesToSave: readonly string[]): boolean {
-  return modulesToSave.some((saved) => pattern(`(^|.*\\.)${saved}($|\\..*)`, 'modules_to_save').test(name));
+  return modulesToSave.some((saved) => pattern(`^.*${saved}($|\\..*)`, 'modules_to_save').test(name));
 }
 
 /**

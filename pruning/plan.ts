@@ -7,7 +7,7 @@ import { readVersioned } from './records.ts';
 import type { LayerKeep } from './surgery.ts';
 
 const PLAN_FORMAT = 'light-peft/plan';
-const PLAN_VERSION = 1;
+const PLAN_VERSION = 2;
 
 const count = z.int().nonnegative();
 const scope = z.enum(['layerwise', 'global']);
@@ -27,6 +27,7 @@ const schema = z.strictObject({
     model_type: z.string(),
     num_hidden_layers: count,
     num_attention_heads: count,
+    num_key_value_heads: count,
     intermediate_size: count,
   }),
   /** Kept heads and neurons per layer, and their mask values where they are to be folded into the weights. */
@@ -46,6 +47,7 @@ const schema = z.strictObject({
     steps: count,
     heads_ratio: ratio,
     heads_scope: scope,
+    head_unit: z.enum(['query', 'group']),
     ffn_ratio: ratio,
     ffn_scope: scope,
     mask_score: z.enum(['abs', 'signed']),

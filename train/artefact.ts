@@ -12,10 +12,10 @@ import { exists, readJson, writeJson } from '../engine/io/files.ts';
 import type { OnBytes } from '../engine/io/load.ts';
 import { openSafetensors } from '../engine/io/safetensors.ts';
 import { sameShape, showShape } from '../engine/graph/shape.ts';
-import { linearLayers, outerLinears, type HeadKind, type ModelConfig } from '../models/architecture.ts';
+import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import { loadBaseModel, type BaseModel } from '../models/base-model.ts';
 import { loadConfig, savedHead } from '../models/config.ts';
-import { frozenHeadLinears, frozenHeadShapes, headShapes } from '../models/heads.ts';
+import { frozenHeadShapes, frozenLinears, headShapes } from '../models/heads.ts';
 import { storedName } from '../models/weights.ts';
 import { Bottleneck } from '../peft/bottleneck/bottleneck.ts';
 import type { PeftConfig } from '../peft/config.ts';
@@ -123,12 +123,20 @@ export function methodOf({ config, modules }: Pick<Adapter, 'config' | 'modules'
 /** Everything an adapter's folder holds, on the host: what stage two cuts. @throws UserError as `readAdapter` */
 export async function readAdapterValues(
   dir: string,
+  config: ModelConfig,
 ): Promise<Omit<Assembly, 'base' | 'method'> & { method: PeftMethod }> {
   const adapter = await readAdapter(dir);
   const values = new Map([...adapter.tensors].map(([name, { data }]) => [name, data]));
-  const labels = await readJson(join(dir, 'labels.json'), labelsSchema);
-  const head = taskHead(adapter.config) ?? 'classification';
+  const head = taskHead(adapter.config) ?? savedHead(config) ?? 'classification';
+  const outputs = outputsOf(config, head, adapter.tensors);
+  const labels = head === 'classification' && outputs > 0 ? await readLabels(dir, config, outputs) : [];
   return { method: methodOf(adapter), peft: adapter.config, values, head, labels };
+}
+
+/** How many outputs a head has by its last weight; 0 where that is not among the tensors. */
+function outputsOf(config: ModelConfig, head: HeadKind, tensors: ReadonlyMap<string, AdapterTensor>): number {
+  const names = [...headShapes(config, head, 1).keys()];
+  return tensors.get(names[names.length - 1] ?? '')?.shape[0] ?? 0;
 }
 
 /** Class names and head weights: of the adapter, else of the checkpoint. */
@@ -156,7 +164,7 @@ async function readHead(
   } finally {
     await file.close();
   }
-  const outputs = tensors.get(names[names.length - 1] as string)?.shape[0] ?? 0;
+  const outputs = outputsOf(config, kind, tensors);
   for (const [name, shape] of headShapes(config, kind, outputs)) {
     const found = tensors.get(name)?.shape ?? [];
     if (!sameShape(found, shape)) {
@@ -189,8 +197,7 @@ function checkModules(
   dir: string,
   attached: boolean,
 ): void {
-  const all = [...linearLayers(config, layers), ...outerLinears(config), ...frozenHeadLinears(config, head)];
-  const linears = new Map(all.map((linear) => [linear.name, linear]));
+  const linears = new Map(frozenLinears(config, layers, head).map((linear) => [linear.name, linear]));
   for (const { name, inFeatures, outFeatures } of modules) {
     const linear = linears.get(name);
     if (!linear) throw new UserError(`${dir}: module "${name}" is not in the base model`);

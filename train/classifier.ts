@@ -10,19 +10,21 @@ import { hiddenStates, type ForwardContext } from '../models/transformer.ts';
 import { applyHead, headOf } from '../models/heads.ts';
 import type { Intervention } from '../models/intervention.ts';
 import { positionIds } from '../models/positions.ts';
+import { rotaryInput } from '../models/rotary.ts';
 import type { PeftMethod, PeftRun } from '../peft/module.ts';
 import type { Batch } from './data/batches.ts';
 
 /**
  * Something for every program input of a forward pass; `rows`, the tokens the head reads, where it reads one of each sequence;
- * `words` where the word embedding stays on the host.
+ * `words` where the word embedding stays on the host; `rotary` for models with such positions.
  */
 type PerInput<T> = Readonly<Record<'inputIds' | 'positionIds' | 'tokenTypeIds' | 'attentionMask', T>> & {
   readonly rows?: T;
   readonly words?: T;
+  readonly rotary?: T;
 };
 
-/** i32, but `words`. */
+/** i32, but `words` and `rotary`. */
 export type BatchInputs = PerInput<Tensor>;
 
 /** What a forward pass may be given beyond the weights. */
@@ -43,6 +45,8 @@ export class Classifier {
   /** PEFT factors and head (and masks while estimating), by name; they go before the base's weights. */
   readonly parameters: Parameters;
   readonly head: HeadKind;
+  /** Rotary tables by sequence length. */
+  readonly #tables = new Map<number, Float32Array | undefined>();
 
   constructor(
     engine: Engine,
@@ -86,15 +90,23 @@ export class Classifier {
   inputSpecs(batch: number, seq: number): PerInput<InputSpec> {
     const grid: InputSpec = { shape: [batch, seq], dtype: 'i32' };
     const rows: InputSpec = { shape: [batch], dtype: 'i32' };
-    const words: InputSpec = { shape: [batch * seq, this.base.config.embeddingSize], dtype: 'f32' };
+    const { config } = this.base;
+    const words: InputSpec = { shape: [batch * seq, config.embeddingSize], dtype: 'f32' };
+    const rotary: InputSpec = { shape: [seq, config.headDim], dtype: 'f32' };
     const grids = { inputIds: grid, positionIds: grid, tokenTypeIds: grid, attentionMask: grid };
-    return { ...grids, ...(!this.#readsEvery && { rows }), ...(this.base.words && { words }) };
+    return {
+      ...grids,
+      ...(!this.#readsEvery && { rows }),
+      ...(this.base.words && { words }),
+      ...(config.architecture.rotary && { rotary }),
+    };
   }
 
   /** Input values of a batch. */
   inputValues(batch: Batch): PerInput<HostArray> {
     const { inputIds, attentionMask, tokenTypeIds } = batch;
     const { config, words } = this.base;
+    const rotary = this.#rotary(batch.seq);
     return {
       inputIds,
       attentionMask,
@@ -102,7 +114,13 @@ export class Classifier {
       positionIds: positionIds(config, batch),
       ...(!this.#readsEvery && { rows: headRows(config, this.head, batch) }),
       ...(words && { words: words.rows(inputIds) }),
+      ...(rotary && { rotary }),
     };
+  }
+
+  #rotary(seq: number): Float32Array | undefined {
+    if (!this.#tables.has(seq)) this.#tables.set(seq, rotaryInput(this.base.config, seq));
+    return this.#tables.get(seq);
   }
 
   get #readsEvery(): boolean {

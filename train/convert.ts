@@ -5,9 +5,9 @@ import { UserError } from '../engine/errors.ts';
 import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
 import { exists, writeJson } from '../engine/io/files.ts';
 import { openSafetensors, writeSafetensors, type TensorEntry, type TensorFile } from '../engine/io/safetensors.ts';
-import { linearLayers, type ModelConfig } from '../models/architecture.ts';
+import { fullLayers, type HeadKind, type ModelConfig } from '../models/architecture.ts';
 import { loadConfig } from '../models/config.ts';
-import { headShapes } from '../models/heads.ts';
+import { frozenLinears, headShapes } from '../models/heads.ts';
 import { isStoredInOut, storedName, transpose } from '../models/weights.ts';
 import { configFor } from '../peft/config.ts';
 import { writeAdapter, type AdapterTensor } from '../peft/files.ts';
@@ -37,9 +37,9 @@ interface Dense {
 async function loadDense(modelDir: string, adapterDir: string): Promise<Dense> {
   const config = await loadConfig(modelDir);
   const plan = await readPlanFor(adapterDir, await fingerprintCheckpoint(modelDir), config);
-  const adapter = await readAdapterValues(adapterDir);
+  const adapter = await readAdapterValues(adapterDir, config);
   const keep = plan ? keptLayers(plan) : keepAll(config);
-  const full = new Map(linearLayers(config).map((linear) => [linear.name, linear]));
+  const full = new Map(frozenLinears(config, fullLayers(config), adapter.head).map((linear) => [linear.name, linear]));
   const attached = adapter.peft.method === 'lora';
   const modules = adapter.method.modules.map((module) => {
     const { down, up } = adapter.method.factors(module);
@@ -86,15 +86,16 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
     shape,
     data: dense.adapter.values.get(name) as Float32Array,
   }));
-  await rewriteCheckpoint(modelDir, out, dense.config, rewrite, extra);
-  if (!unmerge) await writeJson(join(out, 'config.json'), classifierConfig(dense.config, dense.adapter.labels));
+  await rewriteCheckpoint(modelDir, out, dense, rewrite, extra);
+  const { labels } = dense.adapter;
+  if (!unmerge && labels.length > 0) await writeJson(join(out, 'config.json'), classifierConfig(dense.config, labels));
 }
 
 /** Writes `base/`, a full-size checkpoint with zeroed columns, and `adapter/`, a PEFT folder with rank and alpha patterns. */
 export async function exportDense(modelDir: string, adapterDir: string, out: string): Promise<void> {
   const dense = await loadDense(modelDir, adapterDir);
   const { config, method, modules, adapter } = dense;
-  await rewriteCheckpoint(modelDir, join(out, 'base'), config, zeroingOf(dense), []);
+  await rewriteCheckpoint(modelDir, join(out, 'base'), dense, zeroingOf(dense), []);
   const tensors = new Map<string, AdapterTensor>();
   for (const { module, values } of modules) {
     const { down, up } = method.factors(module);
@@ -102,12 +103,13 @@ export async function exportDense(modelDir: string, adapterDir: string, out: str
     tensors.set(up, { shape: [module.outFeatures, module.ranks], data: values.up });
   }
   for (const [name, shape] of headShapes(config, adapter.head, adapter.labels.length)) {
-    tensors.set(name, { shape, data: adapter.values.get(name) as Float32Array });
+    const data = adapter.values.get(name);
+    if (data) tensors.set(name, { shape, data });
   }
   const plain = modules.map(({ module }) => module);
   await mkdir(join(out, 'adapter'), { recursive: true });
   await writeAdapter(join(out, 'adapter'), { config: configFor(plain, adapter.peft), modules: plain, tensors });
-  await writeJson(join(out, 'adapter', 'labels.json'), adapter.labels);
+  if (adapter.labels.length > 0) await writeJson(join(out, 'adapter', 'labels.json'), adapter.labels);
 }
 
 /** Zeroes the columns that a plan cuts. */
@@ -124,7 +126,7 @@ function zeroingOf({ config, keep }: Dense): Rewrite {
 async function rewriteCheckpoint(
   modelDir: string,
   out: string,
-  config: ModelConfig,
+  { config, adapter }: Pick<Dense, 'config' | 'adapter'>,
   rewrite: Rewrite,
   extra: readonly TensorEntry[],
 ): Promise<void> {
@@ -132,7 +134,7 @@ async function rewriteCheckpoint(
   const file = await openSafetensors(modelDir);
   try {
     const canonical = new Map<string, string>();
-    for (const name of weightNames(config)) {
+    for (const name of weightNames(config, adapter.head)) {
       const stored = storedName(file, name, config);
       if (stored !== undefined) canonical.set(stored, name);
     }
@@ -174,8 +176,9 @@ async function changed(
   return transpose(change(transpose(stored, rows, cols)), cols, rows);
 }
 
-function weightNames(config: ModelConfig): string[] {
-  return linearLayers(config).flatMap(({ name }) => [`${name}.weight`, `${name}.bias`]);
+function weightNames(config: ModelConfig, head: HeadKind): string[] {
+  const linears = frozenLinears(config, fullLayers(config), head);
+  return linears.flatMap(({ name }) => [`${name}.weight`, `${name}.bias`]);
 }
 
 function classifierConfig({ raw, architecture }: ModelConfig, labels: readonly string[]): Record<string, unknown> {

@@ -101,13 +101,15 @@ export function makePlan(
 ): Plan {
   const options = decideOptions(settings, method);
   const random = hostRandom(settings.seed, STREAM.pruning);
-  const decision = decide(method === 'random' ? randomScores(scores, () => random.uniform()) : scores, options);
+  const used = method === 'random' ? randomScores(scores, () => random.uniform()) : scores;
+  const decision = decide(used, options, config.numHeads / config.kvHeads);
   return {
     base: {
       fingerprint,
       model_type: config.family,
       num_hidden_layers: config.numLayers,
       num_attention_heads: config.numHeads,
+      num_key_value_heads: config.kvHeads,
       intermediate_size: config.intermediateSize,
     },
     layers: decision.layers.map(({ heads, neurons }, layer) => ({
@@ -129,6 +131,7 @@ export function makePlan(
       steps: settings.estimateSteps,
       heads_ratio: options.headsRatio,
       heads_scope: options.headsScope,
+      head_unit: options.headUnit,
       ffn_ratio: options.ffnRatio,
       ffn_scope: options.ffnScope,
       mask_score: options.maskScore,
@@ -214,14 +217,24 @@ export async function evaluate(
   engine: Engine,
   assembly: Assembly,
   examples: readonly EncodedExample[],
-  { maxLength }: { readonly maxLength: number },
+  options: { readonly maxLength: number },
 ): Promise<Evaluation> {
+  const inference = await inferAll(engine, assembly, examples, options);
+  return { inference, metrics: logitMetrics(inference.logits, inference.labels, assembly.labels.length) };
+}
+
+/** Scores of every example, for heads that read one token of each. */
+export async function inferAll(
+  engine: Engine,
+  assembly: Assembly,
+  examples: readonly EncodedExample[],
+  { maxLength }: { readonly maxLength: number },
+): Promise<Inference> {
   const classifier = toClassifier(engine, assembly);
   try {
     const padId = assembly.base.config.padTokenId;
     const batches = new Batches(examples, { batchSize: INFER_BATCH, order: 'length', seed: 0, padId, maxLength });
-    const inference = await infer(classifier, batches, examples.length);
-    return { inference, metrics: logitMetrics(inference.logits, inference.labels, assembly.labels.length) };
+    return await infer(classifier, batches, examples.length);
   } finally {
     classifier.parameters.free();
   }

@@ -183,7 +183,7 @@ async function runPrune(flags: PruneFlags): Promise<void> {
       `${path}: made with base ${records.base}, this base is ${fingerprint}: use the base it was made with`,
     );
   }
-  const adapter = await readAdapterValues(join(flags.estimate, 'adapter'));
+  const adapter = await readAdapterValues(join(flags.estimate, 'adapter'), config);
   const run = { ...settings, estimateSteps: records.steps };
   const plan = makePlan(config, fingerprint, scoresOf(records), run, flags.random ? 'random' : 'light-peft');
   const pruned = prunePeft(config, adapter.method, adapter.values, plan);

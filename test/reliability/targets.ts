@@ -161,7 +161,7 @@ export async function makeFolder(folder: string): Promise<void> {
   await writeRecords(join(folder, 'estimate', 'records.json'), records);
   const scores = { heads: records.head_masks, neurons: records.ffn_masks, modules: records.module_importance, ranks };
   const plan = makePlan(config, fingerprint, scores, settings);
-  const estimated = await readAdapterValues(join(folder, 'estimate', 'adapter'));
+  const estimated = await readAdapterValues(join(folder, 'estimate', 'adapter'), config);
   const pruned = prunePeft(config, estimated.method, estimated.values, plan);
   await command(
     'prune',

@@ -11,38 +11,37 @@ import { maskIntervention, maskSpecs } from '../../pruning/masks.ts';
 import { scoresOf } from '../../pruning/records.ts';
 import { SoftPlan } from '../../pruning/soft.ts';
 import { loadArtefact, saveArtefact } from '../../train/artefact.ts';
+import { exportDense, mergeAdapter } from '../../train/convert.ts';
 import { factorCount, headCount, toClassifier, type Assembly } from '../../train/assembly.ts';
 import type { Classifier, ForwardOptions } from '../../train/classifier.ts';
 import { recordsOf } from '../../train/compare.ts';
-import { Batches } from '../../train/data/batches.ts';
+import { Batches, type Batch } from '../../train/data/batches.ts';
 import { infer } from '../../train/evaluate.ts';
 import { estimate, keptLayers, makePlan, maskOptions, prune, type Method } from '../../train/stages.ts';
 import type { Plan } from '../../pruning/plan.ts';
 import type { Settings } from '../../train/settings.ts';
-import { MODEL, tinyAssembly, tinyExamples, tinySettings } from './tiny.ts';
+import { MODEL, MODELS, tinyAssembly, type Family, tinyExamples, tinySettings } from './tiny.ts';
 
 let engine: Engine;
+const fingerprints = new Map<string, string>();
 let fingerprint: string;
 beforeAll(async () => {
   engine = await Engine.open();
-  fingerprint = await fingerprintCheckpoint(MODEL);
+  for (const [family, model] of Object.entries(MODELS)) fingerprints.set(family, await fingerprintCheckpoint(model));
+  fingerprint = fingerprints.get('roberta')!;
 });
 afterAll(() => engine.close());
 
-async function batches(batchSize = 8): Promise<Batches> {
-  return new Batches(await tinyExamples(), {
-    batchSize,
-    order: 'file',
-    seed: 0,
-    padId: 1,
-    maxLength: 24,
-    fixedLength: true,
-  });
+async function batches({ base: { config } }: Assembly): Promise<Batches> {
+  const examples = await tinyExamples(config.family as Family);
+  const maxLength = Math.max(...examples.map(({ ids }) => ids.length));
+  const padding = { padId: config.padTokenId, maxLength, fixedLength: true };
+  return new Batches(examples, { batchSize: 8, order: 'file', seed: 0, ...padding });
 }
 
 async function logits(assembly: Assembly, soft?: ForwardOptions): Promise<Float32Array> {
   const classifier = toClassifier(engine, assembly);
-  const result = await infer(classifier, await batches(), 32, soft);
+  const result = await infer(classifier, await batches(assembly), 32, soft);
   classifier.parameters.free();
   return result.logits;
 }
@@ -61,7 +60,7 @@ function planFor(assembly: Assembly, settings: Settings, method: Method = 'light
   const modules = assembly.method!.modules;
   return makePlan(
     assembly.base.config,
-    fingerprint,
+    fingerprints.get(assembly.base.config.family)!,
     {
       heads: assembly.base.layers.map((l, i) => spread(l.heads, i)),
       neurons: assembly.base.layers.map((l, i) => spread(l.neurons, i + 5)),
@@ -73,29 +72,39 @@ function planFor(assembly: Assembly, settings: Settings, method: Method = 'light
   );
 }
 
-const KINDS: readonly [string, Partial<Settings>][] = [
-  ['LoRA', {}],
-  ['LoRA on f16 weights', { weights: 'f16' }],
-  ['sequential adapters', { peft: 'adapter' }],
-  ['parallel adapters', { peft: 'adapter', adapterParallel: true, adapterActivation: 'gelu' }],
+/** Every kind of PEFT module; a new one is a row. */
+const KINDS: Readonly<Record<string, Partial<Settings>>> = {
+  LoRA: {},
+  'sequential adapters': { peft: 'adapter' },
+  'parallel adapters': { peft: 'adapter', adapterParallel: true, adapterActivation: 'gelu' },
+};
+
+const CASES: readonly (readonly [Family, string, Partial<Settings>])[] = [
+  ...(Object.keys(MODELS) as Family[]).flatMap((family) =>
+    Object.entries(KINDS).map(([kind, changes]) => [family, kind, changes] as const),
+  ),
+  ['roberta', 'LoRA on f16 weights', { weights: 'f16' }],
+  ['llama', 'LoRA, whole key/value groups', { headUnit: 'group' }],
 ];
 
-describe.each(KINDS)('%s', (_, changes) => {
+describe.each(CASES)('%s, %s', (family, _, changes) => {
   const settings = tinySettings({ ...changes, headsRatio: 0.5, ffnRatio: 0.4, moduleRatio: 0.5, rankRatio: 0.4 });
 
   it('masks of ones change neither logits nor gradients', async () => {
-    const assembly = await tinyAssembly(engine, settings);
+    const assembly = await tinyAssembly(engine, settings, family);
     const classifier = toClassifier(engine, assembly, maskSpecs(assembly.base.layers, maskOptions(settings)));
     const masks = maskIntervention((name) => classifier.parameters.get(name).tensor);
-    const plain = await logitsAndGradients(classifier, {});
-    const masked = await logitsAndGradients(classifier, { interventions: [masks] });
+    const batch = (await batches(assembly)).at(0, 0);
+    const plain = await logitsAndGradients(classifier, batch, {});
+    const masked = await logitsAndGradients(classifier, batch, { interventions: [masks] });
     for (const [name, values] of plain) expectClose(masked.get(name)!, values, 1e-5);
     classifier.parameters.free();
     assembly.base.free();
   });
 
   it('the pruned model equals the whole one with masks at 0, PEFT modules included', async () => {
-    const assembly = await tinyAssembly(engine, settings);
+    const assembly = await tinyAssembly(engine, settings, family);
+    const whole = assembly.base.parameterCount;
     const plan = planFor(assembly, settings);
     const keep = keptLayers(plan);
     const kept = new Map(Object.entries(plan.modules).map(([name, m]) => [name, m.kept]));
@@ -103,30 +112,44 @@ describe.each(KINDS)('%s', (_, changes) => {
     const expected = await logits(assembly, { rankMask: soft.rankMask, interventions: [soft.intervention()] });
     soft.free();
     const pruned = await prune(engine, assembly, plan, settings);
-    expect(pruned.base.layers).toEqual(
-      keep.map(({ heads, neurons }) => ({ heads: heads.length, kvHeads: heads.length, neurons: neurons.length })),
+    expect(pruned.base.layers).toMatchObject(
+      keep.map(({ heads, neurons }) => ({ heads: heads.length, neurons: neurons.length })),
     );
+    expect(pruned.base.parameterCount).toBeLessThan(0.9 * whole);
     expectClose(await logits(pruned), expected, settings.weights === 'f16' ? 1e-4 : 1e-5);
     pruned.base.free();
   });
 
-  it('saved and loaded, the pruned model gives the same logits bit for bit', async () => {
+  it('saved and loaded, the pruned model gives the same logits bit for bit; exported or merged, the same', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
-    const assembly = await tinyAssembly(engine, settings);
+    const assembly = await tinyAssembly(engine, settings, family);
     const plan = planFor(assembly, settings);
     const pruned = await prune(engine, assembly, plan, settings);
     const expected = await logits(pruned);
     await saveArtefact(dir, pruned, { plan });
     pruned.base.free();
-    const loaded = await loadArtefact(engine, MODEL, dir, settings);
+    const loaded = await loadArtefact(engine, MODELS[family], dir, settings);
     expect(await logits(loaded)).toEqual(expected);
     loaded.base.free();
+    await exportDense(MODELS[family], dir, join(dir, 'dense'));
+    const dense = await loadArtefact(engine, join(dir, 'dense', 'base'), join(dir, 'dense', 'adapter'), settings);
+    expectClose(await logits(dense), expected, settings.weights === 'f16' ? 1e-4 : 1e-5);
+    dense.base.free();
+    if (settings.peft === 'lora' && settings.weights === 'f32') {
+      await mergeAdapter(MODELS[family], dir, join(dir, 'merged'));
+      const merged = await loadArtefact(engine, join(dir, 'merged'), undefined, settings);
+      expectClose(await logits(merged), expected, 1e-5);
+      merged.base.free();
+    }
     await rm(dir, { recursive: true });
   });
 });
 
-async function logitsAndGradients(classifier: Classifier, options: ForwardOptions): Promise<Map<string, Float32Array>> {
-  const batch = (await batches()).at(0, 0);
+async function logitsAndGradients(
+  classifier: Classifier,
+  batch: Batch,
+  options: ForwardOptions,
+): Promise<Map<string, Float32Array>> {
   const names = classifier.parameters.all.map((p) => p.name).filter((name) => !name.startsWith('masks.'));
   const specs = {
     ...classifier.inputSpecs(batch.batch, batch.seq),

@@ -1,15 +1,33 @@
-/** Tests only: the small RoBERTa of the goldens with random PEFT modules on it, and batches of its data. */
+/** Tests only: the small models of the goldens with random PEFT modules on them, and batches of their data. */
 import { join } from 'node:path';
 import type { Engine } from '../../engine/engine.ts';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
 import { loadBaseModel } from '../../models/base-model.ts';
 import { loadConfig } from '../../models/config.ts';
+import { frozenHeadShapes } from '../../models/heads.ts';
 import { freshConfig, freshValues, methodFor, type Assembly } from '../../train/assembly.ts';
 import { hostRandom } from '../../train/data/random.ts';
 import type { EncodedExample } from '../../train/data/encode.ts';
 import { settingsSchema, type Settings } from '../../train/settings.ts';
 
-export const MODEL = join(import.meta.dirname, '..', 'goldens', 'roberta', 'model');
+const GOLDENS = join(import.meta.dirname, '..', 'goldens');
+
+/** A checkpoint of each family. */
+export const MODELS = {
+  roberta: join(GOLDENS, 'roberta', 'model'),
+  bert: join(GOLDENS, 'bert', 'model'),
+  distilbert: join(GOLDENS, 'families', 'distilbert-cls', 'model'),
+  opt: join(GOLDENS, 'opt', 'model'),
+  gpt2: join(GOLDENS, 'families', 'gpt2-lm', 'model'),
+  llama: join(GOLDENS, 'families', 'llama-cls', 'model'),
+} as const;
+
+export type Family = keyof typeof MODELS;
+
+export const MODEL = MODELS.roberta;
+
+/** Every model here has positions for as many. */
+const LONGEST = 16;
 
 export function tinySettings(changes: Partial<Settings> = {}): Settings {
   const small = { loraR: 4, loraAlpha: 8, adapterSize: 4, batchSize: 4, maxLength: 24, estimateSteps: 4, lr: 3e-3 };
@@ -17,10 +35,12 @@ export function tinySettings(changes: Partial<Settings> = {}): Settings {
 }
 
 /** PEFT modules whose up factors are not zero, so that they matter. */
-export async function tinyAssembly(engine: Engine, settings: Settings): Promise<Assembly> {
-  const config = await loadConfig(MODEL);
+export async function tinyAssembly(engine: Engine, settings: Settings, family: Family = 'roberta'): Promise<Assembly> {
+  const model = MODELS[family];
+  const config = await loadConfig(model);
   const { weights: weightType, embeddings } = settings;
-  const base = await loadBaseModel(engine, MODEL, { weightType, embeddings });
+  const extra = frozenHeadShapes(config, 'classification');
+  const base = await loadBaseModel(engine, model, { weightType, embeddings, extra });
   const peft = freshConfig(settings, config);
   const method = methodFor(config, base.layers, peft);
   const values = freshValues(config, method, 'classification', 3, settings.seed);
@@ -35,18 +55,22 @@ export async function tinyAssembly(engine: Engine, settings: Settings): Promise<
   return { base, method, peft, values, head: 'classification', labels: ['0', '1', '2'] };
 }
 
-/** The goldens' 32 sequences. */
-export async function tinyExamples(): Promise<EncodedExample[]> {
-  const file = await openSafetensors(join(MODEL, '..', 'batches.safetensors'));
+/** The goldens' 32 sequences, cut to what a family's model takes. */
+export async function tinyExamples(family: Family = 'roberta'): Promise<EncodedExample[]> {
+  const { vocabSize } = await loadConfig(MODELS[family]);
+  const longest = family === 'roberta' ? 24 : LONGEST;
+  const file = await openSafetensors(join(GOLDENS, 'roberta', 'batches.safetensors'));
   const [ids, mask, labels] = await Promise.all(
     ['input_ids', 'attention_mask', 'labels'].map((n) => file.readInt32(n)),
   );
   await file.close();
   return Array.from({ length: 32 }, (_, i) => {
-    const row = (values: Int32Array | undefined): Int32Array => (values as Int32Array).slice(i * 24, (i + 1) * 24);
+    const row = (values: Int32Array | undefined): Int32Array => (values as Int32Array).slice(i * 24, i * 24 + longest);
     const length = row(mask).lastIndexOf(1) + 1;
     return {
-      ids: row(ids).slice(0, length),
+      ids: row(ids)
+        .slice(0, length)
+        .map((id) => id % vocabSize),
       mask: row(mask).slice(0, length),
       typeIds: new Int32Array(length),
       label: (labels as Int32Array)[i] as number,

@@ -1,6 +1,7 @@
 /** Room: models. A frozen base checkpoint on the device, under its Hugging Face weight names. */
 import { BYTES } from '../kernels/kernel.ts';
 import type { Engine } from '../engine/engine.ts';
+import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
 import { loadWeight, type OnBytes } from '../engine/io/load.ts';
 import { openSafetensors } from '../engine/io/safetensors.ts';
 import { sizeOf, type Shape } from '../engine/graph/shape.ts';
@@ -128,6 +129,27 @@ export async function loadBaseModel(
   } finally {
     await file.close();
   }
+}
+
+/** What a checkpoint is, without loading it. */
+export interface Checkpoint {
+  readonly config: ModelConfig;
+  readonly fingerprint: string;
+}
+
+/**
+ * Configuration and fingerprint of a folder whose weights are those its configuration asks for, so that sizes can be trusted.
+ * @throws UserError as `loadBaseModel`
+ */
+export async function inspectCheckpoint(dir: string): Promise<Checkpoint> {
+  const config = await loadConfig(dir);
+  const file = await openSafetensors(dir);
+  try {
+    for (const [name, shape] of baseWeightShapes(config)) findWeight(file, config, name, shape, 'f32');
+  } finally {
+    await file.close();
+  }
+  return { config, fingerprint: await fingerprintCheckpoint(dir) };
 }
 
 /** A base of fresh random weights: what a checkpoint is to be compared with. @param normal draws standard normal numbers */

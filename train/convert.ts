@@ -2,11 +2,10 @@
 import { copyFile, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
-import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
 import { exists, writeJson } from '../engine/io/files.ts';
 import { openSafetensors, writeSafetensors, type TensorEntry, type TensorFile } from '../engine/io/safetensors.ts';
 import { fullLayers, type HeadKind, type ModelConfig } from '../models/architecture.ts';
-import { loadConfig } from '../models/config.ts';
+import { inspectCheckpoint } from '../models/base-model.ts';
 import { frozenLinears, headShapes } from '../models/heads.ts';
 import { isStoredInOut, storedName, transpose } from '../models/weights.ts';
 import { configFor } from '../peft/config.ts';
@@ -35,8 +34,8 @@ interface Dense {
 }
 
 async function loadDense(modelDir: string, adapterDir: string): Promise<Dense> {
-  const config = await loadConfig(modelDir);
-  const plan = await readPlanFor(adapterDir, await fingerprintCheckpoint(modelDir), config);
+  const { config, fingerprint } = await inspectCheckpoint(modelDir);
+  const plan = await readPlanFor(adapterDir, fingerprint, config);
   const adapter = await readAdapterValues(adapterDir, config);
   const keep = plan ? keptLayers(plan) : keepAll(config);
   const full = new Map(frozenLinears(config, fullLayers(config), adapter.head).map((linear) => [linear.name, linear]));

@@ -6,11 +6,11 @@ import { UserError } from '../../engine/errors.ts';
 import { fingerprintCheckpoint } from '../../engine/io/fingerprint.ts';
 import { writeJson } from '../../engine/io/files.ts';
 import { linearLayers } from '../../models/architecture.ts';
-import { loadBaseModel } from '../../models/base-model.ts';
+import { inspectCheckpoint, loadBaseModel } from '../../models/base-model.ts';
 import { loadConfig } from '../../models/config.ts';
 import { frozenHeadShapes } from '../../models/heads.ts';
 import { configFor } from '../../peft/config.ts';
-import { readRecords, scoresOf, writeRecords } from '../../pruning/records.ts';
+import { assertRecordsFit, readRecords, scoresOf, writeRecords } from '../../pruning/records.ts';
 import { loadArtefact, methodOf, readAdapterValues, saveArtefact } from '../../train/artefact.ts';
 import { factorCount, freshConfig, freshValues, methodFor, type Assembly } from '../../train/assembly.ts';
 import { recordsOf } from '../../train/compare.ts';
@@ -174,16 +174,16 @@ interface PruneFlags extends Record<string, unknown> {
 
 async function runPrune(flags: PruneFlags): Promise<void> {
   const settings = await readSettings(flags);
-  const config = await loadConfig(flags.model);
+  const { config, fingerprint } = await inspectCheckpoint(flags.model);
   const path = join(flags.estimate, 'records.json');
   const records = await readRecords(path);
-  const fingerprint = await fingerprintCheckpoint(flags.model);
-  if (records.base !== fingerprint) {
-    throw new UserError(
-      `${path}: made with base ${records.base}, this base is ${fingerprint}: use the base it was made with`,
-    );
-  }
+  assertRecordsFit(records, path, fingerprint, config);
   const adapter = await readAdapterValues(join(flags.estimate, 'adapter'), config);
+  for (const { name, ranks } of adapter.method.modules) {
+    const recorded = records.rank_importance[name]?.length;
+    if (recorded === ranks) continue;
+    throw new UserError(`${path}: key "rank_importance.${name}": found ${recorded} ranks, the adapter has ${ranks}`);
+  }
   const run = { ...settings, estimateSteps: records.steps };
   const plan = makePlan(config, fingerprint, scoresOf(records), run, flags.random ? 'random' : 'light-peft');
   const pruned = prunePeft(config, adapter.method, adapter.values, plan);

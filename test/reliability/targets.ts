@@ -87,6 +87,12 @@ export const TARGETS: readonly Target[] = [
       command('merge', '--model', join(folder, 'model'), '--adapter', join(folder, 'pruned'), '--out', out),
   },
   {
+    name: 'merge whole',
+    files: [...MODEL_FILES, ...ADAPTER_FILES.map((name) => `estimate/adapter/${name}`)],
+    use: (folder, out) =>
+      command('merge', '--model', join(folder, 'model'), '--adapter', join(folder, 'estimate/adapter'), '--out', out),
+  },
+  {
     name: 'tokenizer',
     files: ['tokenizer/tokenizer.json', 'tokenizer/tokenizer_config.json', 'tokenizer/special_tokens_map.json'],
     use: async (folder) => {

@@ -96,14 +96,21 @@ function wrap(path: string, tokenizer: Tokenizer, json: Json, config: Json): Tex
   // RoBERTa has one segment; its post-processor's segment numbers are for offsets only.
   const oneSegment = (json.post_processor as { type?: string } | null | undefined)?.type === 'RobertaProcessing';
 
+  const unknown = role('unk_token') ?? unknownId(json, tokenizer);
   const toId = (token: string): number => {
-    const id = tokenizer.token_to_id(token) ?? role('unk_token');
+    const id = tokenizer.token_to_id(token) ?? unknown;
     if (id === undefined)
       throw new UserError(`${path}: no id for the token "${token}" and no unk_token to stand for it`);
     return id;
   };
-  const assemble = (first: string[], second: string[] | null): { tokens: string[]; token_type_ids?: number[] } =>
-    tokenizer.post_processor?.post_process(first, second, true) ?? { tokens: [...first, ...(second ?? [])] };
+  const assemble = (first: string[], second: string[] | null): Assembled => {
+    const done: Assembled = tokenizer.post_processor?.post_process(first, second, true) ?? { tokens: first };
+    // Post-processors without a template, such as GPT-2's, leave the second text apart.
+    const rest = tokenizer.post_processor ? done.tokens_pair : second;
+    return rest
+      ? { tokens: [...done.tokens, ...rest], token_type_ids: segments(done.tokens.length, rest.length) }
+      : done;
+  };
 
   const encode = (text: string, pair?: string, options: EncodeOptions = {}): Encoded => {
     const { maxLength = Infinity, addSpecial = true } = options;
@@ -127,6 +134,19 @@ function wrap(path: string, tokenizer: Tokenizer, json: Json, config: Json): Tex
     decode: (ids, keepSpecial = false) =>
       ids.length === 0 ? '' : tokenizer.decode([...ids], { skip_special_tokens: !keepSpecial }),
   };
+}
+
+interface Assembled {
+  readonly tokens: string[];
+  readonly token_type_ids?: number[];
+  readonly tokens_pair?: string[] | null;
+}
+
+/** What the model itself says stands for unknown text: a token (BPE, WordPiece), or an id (unigram). */
+function unknownId({ model }: Json, tokenizer: Tokenizer): number | undefined {
+  const { unk_token: token, unk_id: id } = model as Json;
+  if (typeof token === 'string') return tokenizer.token_to_id(token);
+  return typeof id === 'number' ? id : undefined;
 }
 
 function segments(first: number, second: number): number[] {

@@ -9,6 +9,7 @@ import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../engine/errors.ts';
 import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
 import { exists, readJson, writeJson } from '../engine/io/files.ts';
+import type { OnBytes } from '../engine/io/load.ts';
 import { openSafetensors } from '../engine/io/safetensors.ts';
 import { sameShape, showShape } from '../engine/graph/shape.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
@@ -72,6 +73,7 @@ export async function loadArtefact(
   adapterDir: string | undefined,
   { weights, embeddings }: Pick<Settings, 'weights' | 'embeddings'>,
   kind?: HeadKind,
+  onBytes: OnBytes = () => undefined,
 ): Promise<LoadedArtefact> {
   const config = await loadConfig(modelDir);
   const fingerprint = await fingerprintCheckpoint(modelDir);
@@ -80,7 +82,7 @@ export async function loadArtefact(
   const head = kind ?? (adapter && taskHead(adapter.config)) ?? savedHead(config) ?? 'classification';
   const trained = await readHead(modelDir, config, head, adapter, adapterDir);
   const extra = frozenHeadShapes(config, head);
-  const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, extra });
+  const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, extra, onBytes });
   const base = plan ? await pruneModel(engine, whole, keptLayers(plan)) : whole;
   if (!adapter) return { base, method: undefined, peft: headOnly(config), fingerprint, head, ...trained };
   checkModules(adapter.modules, base, head, adapterDir as string, adapter.config.method === 'lora');

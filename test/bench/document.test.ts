@@ -131,7 +131,10 @@ it('shows figure and spread, a dash for what was not measured, and a missed targ
 it('sums the targets up, and keeps hand-written remarks in their suite’s section', () => {
   const open: Target = { ...TARGET, what: 'speed over torch', measured: null };
   const document = { ...sample(1), targets: [TARGET, { ...TARGET, measured: 9 }, open] };
-  const remarks = parseRemarks('For writers.\n\n## kernels\n\nThe *store* bounds it.\n\n## step\n', 'r.md', ['kernels', 'step']);
+  const remarks = parseRemarks('For writers.\n\n## kernels\n\nThe *store* bounds it.\n\n## step\n', 'r.md', [
+    'kernels',
+    'step',
+  ]);
   const text = markdownText([document], remarks);
   expect(text).toContain('1 of 3 targets are reached, 1 are missed, 1 could not be measured here.');
   expect(text).toMatch(/Missed:\n\n- kernels: speed over tfjs: 6\.50×, aimed at ≥ 7\.00×/);
@@ -139,5 +142,7 @@ it('sums the targets up, and keeps hand-written remarks in their suite’s secti
   expect(text).toMatch(/## kernels: [\s\S]*### Remarks\n\nThe \*store\* bounds it\.\n\n### Products/);
   expect(text).not.toContain('For writers');
   expect(markdownText([document])).not.toContain('Remarks');
-  expect(() => parseRemarks('## speed\n', 'r.md', ['kernels'])).toThrow('r.md: found "## speed", expected one of kernels');
+  expect(() => parseRemarks('## speed\n', 'r.md', ['kernels'])).toThrow(
+    'r.md: found "## speed", expected one of kernels',
+  );
 });

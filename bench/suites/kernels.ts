@@ -25,6 +25,7 @@ import {
   type BenchContext,
   type Suite,
 } from '../suite.ts';
+import { decoderCases } from './decoder-cases.ts';
 import { kernelCases, type KernelCase, type KernelSizes } from './kernel-cases.ts';
 
 const FULL: KernelSizes = {
@@ -56,7 +57,7 @@ async function measure(context: BenchContext): Promise<Measured> {
   const sizes = context.quick ? QUICK : FULL;
   const best = await measureRates(context);
   const timed: Timed[] = [];
-  for (const one of kernelCases(sizes, context.engine.traits.f16)) {
+  for (const one of [...kernelCases(sizes, context.engine.traits.f16), ...decoderCases(sizes)]) {
     const result = await context.part(one.name, timedSchema, () => timeCase(context, one));
     if (result) timed.push(result);
   }

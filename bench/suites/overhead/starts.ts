@@ -15,7 +15,7 @@ const ROOT = join(import.meta.dirname, '..', '..', '..');
 const MODEL = join('checkpoints', 'light-roberta');
 
 /** Seconds until a process is ended. */
-const PATIENCE = 240;
+const PATIENCE = 480;
 
 export const startsSchema = z.array(z.object({ name: z.string(), seconds: sampleSchema }));
 

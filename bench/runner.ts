@@ -6,6 +6,7 @@ import { Engine } from '../engine/engine.ts';
 import { exists, jsonText, writeFileAtomic, writeJson } from '../engine/io/files.ts';
 import { adapterName, versions } from '../train/provenance.ts';
 import type { Settings } from '../train/settings.ts';
+import { Launcher } from './launcher.ts';
 import { Parts, type Failure } from './parts.ts';
 import { PEERS, Peers, type PeerName } from './peers/peer.ts';
 import {
@@ -54,10 +55,10 @@ export async function runSuites(suites: readonly Suite[], options: RunOptions): 
   const documents: BenchDocument[] = [];
   const failures: string[] = [];
   const wanted = options.peers.filter((name) => suites.some((suite) => suite.peers.includes(name)));
-  const peers = await Peers.start(wanted);
+  const helpers = { peers: await Peers.start(wanted), launcher: new Launcher() };
   try {
     for (const suite of suites) {
-      const { document, failed } = await runSuite(suite, peers.only(suite.peers), options);
+      const { document, failed } = await runSuite(suite, helpers, options);
       await writeJson(join(options.out, `${suite.name}.json`), document);
       await writeFileAtomic(join(options.out, `${suite.name}.html`), await benchPage(document));
       if (!options.json) process.stdout.write(`${terminalText(document)}\n\n`);
@@ -65,7 +66,8 @@ export async function runSuites(suites: readonly Suite[], options: RunOptions): 
       failures.push(...failed.map(({ part, reason }) => `${suite.name}, ${part}: ${reason}`));
     }
   } finally {
-    await peers.close();
+    await helpers.peers.close();
+    helpers.launcher.close();
   }
   if (options.json) process.stdout.write(jsonText(documents.length === 1 ? documents[0] : documents));
   else process.stdout.write(`Written to ${options.out}: ${suites.map((s) => `${s.name}.json, .html`).join('; ')}\n`);
@@ -96,13 +98,16 @@ interface Outcome {
   readonly failed: readonly Failure[];
 }
 
-async function runSuite(suite: Suite, started: Peers, options: RunOptions): Promise<Outcome> {
+/** Processes that are started before any engine. */
+type Helpers = Pick<BenchContext, 'peers' | 'launcher'>;
+
+async function runSuite(suite: Suite, helpers: Helpers, options: RunOptions): Promise<Outcome> {
   const { quick, command, set, repeats = quick ? 3 : 9 } = options;
   const say = (text: string): unknown => process.stderr.write(`${suite.name}: ${text}\n`);
   const folder = await mkdtemp(join(os.tmpdir(), 'light-peft-bench-'));
   let engine = await Engine.open();
   try {
-    const peers = started.on(engine.adapter);
+    const peers = helpers.peers.only(suite.peers).on(engine.adapter);
     const identity = { suite: suite.name, meta: { adapter: identityOf(engine), quick } };
     const before = await earlierRun(options.against, identity);
     for (const { name, reason } of peers.missing) say(`${PEERS[name].label} is missing: ${reason}`);
@@ -116,6 +121,7 @@ async function runSuite(suite: Suite, started: Peers, options: RunOptions): Prom
         return engine;
       },
       peers,
+      launcher: helpers.launcher,
       quick,
       folder,
       timing: { repeats, ...(quick ? SECONDS.quick : SECONDS.full) },

@@ -146,6 +146,9 @@ const bytesOf = ({ kernels }: { readonly kernels: readonly Demand[] }): number =
   kernels.reduce((sum, k) => sum + k.bytes, 0);
 const overFloor = (timed: Timed, rates: Rates): number => secondsOf(timed) / floorSeconds(timed.kernels, rates);
 
+/** Null for kernels that only move data. */
+const someRate = (work: number, seconds: number): number | null => (work > 0 ? work / seconds : null);
+
 function aloneTable(timed: readonly Timed[], rates: Rates): Table {
   return {
     title: 'Kernels alone',
@@ -161,7 +164,7 @@ function aloneTable(timed: readonly Timed[], rates: Rates): Table {
     rows: timed.map((t) => ({
       name: t.name,
       time: own(t),
-      flops: flopsOf(t) / secondsOf(t),
+      flops: someRate(flopsOf(t), secondsOf(t)),
       bytes: bytesOf(t) / secondsOf(t),
       floor: floorSeconds(t.kernels, rates),
       over: overFloor(t, rates),
@@ -283,7 +286,7 @@ function insideTable({ title, groups }: Inside, rates: Rates): Table {
       count: group.kernels.length,
       time: group.time,
       share: group.time.median / whole!.time.median,
-      flops: flopsOf(group) / group.time.median,
+      flops: someRate(flopsOf(group), group.time.median),
       bytes: bytesOf(group) / group.time.median,
       floor: group.time.median / floorSeconds(group.kernels, rates),
       above: Math.max(0, aboveFloor(group, rates)),

@@ -15,7 +15,7 @@ import { sameShape, showShape } from '../engine/graph/shape.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import { loadBaseModel, type BaseModel } from '../models/base-model.ts';
 import { loadConfig, savedHead } from '../models/config.ts';
-import { frozenHeadShapes, frozenLinears, headShapes } from '../models/heads.ts';
+import { frozenLinears, headShapes } from '../models/heads.ts';
 import { storedName } from '../models/weights.ts';
 import { Bottleneck } from '../peft/bottleneck/bottleneck.ts';
 import type { PeftConfig } from '../peft/config.ts';
@@ -81,8 +81,7 @@ export async function loadArtefact(
   const plan = adapterDir === undefined ? undefined : await readPlanFor(adapterDir, fingerprint, config);
   const head = kind ?? (adapter && taskHead(adapter.config)) ?? savedHead(config) ?? 'classification';
   const trained = await readHead(modelDir, config, head, adapter, adapterDir);
-  const extra = frozenHeadShapes(config, head);
-  const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, extra, onBytes });
+  const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, head, onBytes });
   const base = plan ? await pruneModel(engine, whole, keptLayers(plan)) : whole;
   if (!adapter) return { base, method: undefined, peft: headOnly(config), fingerprint, head, ...trained };
   checkModules(adapter.modules, base, head, adapterDir as string, adapter.config.method === 'lora');

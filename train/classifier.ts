@@ -81,6 +81,8 @@ export class Classifier {
         if (!weight) throw new Error(`the model has no weight ${name}`);
         return weight.tensor;
       },
+      table: (name) =>
+        this.parameters.has(name) ? [parameter(name)] : this.base.table(name).map((part) => part.tensor),
       interventions: [...(this.method ? [this.method.intervention(run)] : []), ...interventions],
     };
     return applyHead(context, this.head, hiddenStates(context, inputs), inputs.rows);

@@ -10,7 +10,6 @@ import { UserError } from '../engine/errors.ts';
 import { exists, readJson, writeJson } from '../engine/io/files.ts';
 import { fullLayers, type ModelConfig } from '../models/architecture.ts';
 import { loadBaseModel, randomBaseModel } from '../models/base-model.ts';
-import { frozenHeadShapes } from '../models/heads.ts';
 import { keptLayers } from './stages.ts';
 import type { Plan } from '../pruning/plan.ts';
 import { scoresOf, writeRecords, type Records } from '../pruning/records.ts';
@@ -164,8 +163,7 @@ export class Comparing {
   async #wholeAssembly(settings: Settings, random: boolean, { onBytes }: Watch): Promise<Assembly> {
     const { dir, config } = this.#foundation;
     const { weights: weightType, embeddings } = settings;
-    const extra = frozenHeadShapes(config, 'classification');
-    const options = { weightType, embeddings, extra, ...(onBytes && { onBytes }) };
+    const options = { weightType, embeddings, head: 'classification' as const, ...(onBytes && { onBytes }) };
     const base = random
       ? randomBaseModel(this.#engine, config, normals(settings.seed), embeddings)
       : await loadBaseModel(this.#engine, dir, options);

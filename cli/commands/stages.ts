@@ -8,7 +8,6 @@ import { writeJson } from '../../engine/io/files.ts';
 import { linearLayers } from '../../models/architecture.ts';
 import { inspectCheckpoint, loadBaseModel } from '../../models/base-model.ts';
 import { loadConfig } from '../../models/config.ts';
-import { frozenHeadShapes } from '../../models/heads.ts';
 import { configFor } from '../../peft/config.ts';
 import { assertRecordsFit, readRecords, scoresOf, writeRecords } from '../../pruning/records.ts';
 import { loadArtefact, methodOf, readAdapterValues, saveArtefact } from '../../train/artefact.ts';
@@ -115,9 +114,8 @@ async function prepare(
   const examples = trainingData(data.train);
   const fingerprint = await fingerprintCheckpoint(flags.model);
   const { weights: weightType, embeddings } = settings;
-  const extra = frozenHeadShapes(config, 'classification');
   const { onBytes = () => undefined } = watch;
-  const base = await loadBaseModel(engine, flags.model, { weightType, embeddings, extra, onBytes });
+  const base = await loadBaseModel(engine, flags.model, { weightType, embeddings, head: 'classification', onBytes });
   const peft = freshConfig(settings, config);
   const method = methodFor(config, base.layers, peft);
   const values = freshValues(config, method, 'classification', data.labels.length, settings.seed);

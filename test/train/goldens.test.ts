@@ -9,7 +9,7 @@ import { gradients } from '../../engine/graph/autograd.ts';
 import { crossEntropy } from '../../engine/ops/cross-entropy.ts';
 import { linearLayers } from '../../models/architecture.ts';
 import { loadBaseModel, type BaseModel } from '../../models/base-model.ts';
-import { frozenHeadShapes, headShapes } from '../../models/heads.ts';
+import { headShapes } from '../../models/heads.ts';
 import { loadConfig } from '../../models/config.ts';
 import { Lora } from '../../peft/lora/lora.ts';
 import { factorSpecs } from '../../peft/module.ts';
@@ -121,7 +121,8 @@ describe.each(['roberta', 'bert', 'opt'])('%s', (family) => {
   beforeAll(async () => {
     const config = await loadConfig(join(folder, 'model'));
     base = await loadBaseModel(engine, join(folder, 'model'), {
-      extra: new Map([...frozenHeadShapes(config, 'classification'), ...headShapes(config, 'classification', 3)]),
+      head: 'classification',
+      extra: headShapes(config, 'classification', 3),
     });
     method = new Lora(
       linearLayers(config).map((l) => ({ ...l, ranks: 4, scaling: 2 })),

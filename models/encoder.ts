@@ -61,10 +61,11 @@ export function layerPrefix(config: EncoderConfig, layer: number): string {
   return `${config.family}.encoder.layer.${layer}`;
 }
 
-/** x·Wᵀ + b, then the interventions. */
+/** x·Wᵀ + b, with the interventions before and after. */
 export function linear(context: ForwardContext, name: string, x: Tensor): Tensor {
-  const y = add(matmul(x, context.weight(`${name}.weight`), { transposeB: true }), context.weight(`${name}.bias`));
-  return context.interventions.reduce((out, i) => i.linear?.(name, x, out) ?? out, y);
+  const input = context.interventions.reduce((v, i) => i.input?.(name, v) ?? v, x);
+  const y = add(matmul(input, context.weight(`${name}.weight`), { transposeB: true }), context.weight(`${name}.bias`));
+  return context.interventions.reduce((out, i) => i.linear?.(name, input, out) ?? out, y);
 }
 
 /** Layer normalisation with the weights under `name`. */
@@ -133,10 +134,19 @@ function feedForward(context: ForwardContext, layer: number, hidden: Tensor): Te
   return finishSublayer(context, `${prefix}.output`, 2 * layer + 2, hidden, y);
 }
 
-/** Interventions, dropout, residual and normalisation after a sublayer; an emptied sublayer (no y) still adds its bias. */
-function finishSublayer(context: ForwardContext, name: string, stream: number, hidden: Tensor, y?: Tensor): Tensor {
+/** Interventions, dropout, residual and normalisation after a sublayer; an emptied sublayer (no output) still adds its bias. */
+function finishSublayer(
+  context: ForwardContext,
+  name: string,
+  stream: number,
+  hidden: Tensor,
+  output?: Tensor,
+): Tensor {
   const bias = context.weight(`${name}.dense.bias`);
-  const projected = y ?? expand(bias, hidden.shape);
-  const adapted = context.interventions.reduce((x, i) => i.sublayer?.(name, x, hidden) ?? x, projected);
+  const projected = output ?? expand(bias, hidden.shape);
+  const adapted = context.interventions.reduce(
+    (y, i) => i.sublayer?.(name, y, hidden, () => norm(context, `${name}.LayerNorm`, add(y, hidden))) ?? y,
+    projected,
+  );
   return norm(context, `${name}.LayerNorm`, add(drop(context, stream, adapted), hidden));
 }

@@ -7,6 +7,12 @@ import type { Tensor } from '../engine/graph/tensor.ts';
 /** Changes a forward pass. Tensors are f32 [tokens, features]; each method returns the tensor to go on with. */
 export interface Intervention {
   /**
+   * Before a linear layer.
+   * @param name Hugging Face module name
+   * @param x the layer's input
+   */
+  input?(name: string, x: Tensor): Tensor;
+  /**
    * After a linear layer.
    * @param name Hugging Face module name, e.g. `roberta.encoder.layer.0.attention.self.query`
    * @param x the layer's input
@@ -18,8 +24,9 @@ export interface Intervention {
    * @param name `….layer.0.attention.output` or `….layer.0.output`
    * @param y the projection's output
    * @param input what entered the sublayer (and will be added as its residual)
+   * @param normed the sum of the two as the sublayer would normalise it
    */
-  sublayer?(name: string, y: Tensor, input: Tensor): Tensor;
+  sublayer?(name: string, y: Tensor, input: Tensor, normed: () => Tensor): Tensor;
   /** The heads' concatenated contexts of a layer [tokens, heads·headDim], before the output projection. */
   context?(layer: number, context: Tensor): Tensor;
   /** The activated intermediate of a layer's feed-forward network [tokens, neurons]. */

@@ -2,6 +2,7 @@
 import { copyFile, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
+import type { Shape } from '../engine/graph/shape.ts';
 import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
 import { exists, writeJson } from '../engine/io/files.ts';
 import {
@@ -11,16 +12,15 @@ import {
   type TensorEntry,
   type TensorFile,
 } from '../engine/io/safetensors.ts';
-import { linearLayers, storedName } from '../models/base-model.ts';
+import { encoderWeightShapes, linearLayers, storedName } from '../models/base-model.ts';
 import { loadConfig, type EncoderConfig } from '../models/config.ts';
-import { classifierShapes } from '../models/heads.ts';
+import { classifierShapes, poolerShapes } from '../models/heads.ts';
 import { configFor } from '../peft/config.ts';
 import { writeAdapter, type AdapterTensor } from '../peft/files.ts';
-import { mergeFactors } from '../peft/lora/merge.ts';
-import type { FactorValues, PeftMethod, PeftModule } from '../peft/module.ts';
-import { expandFactors, zeroCutColumns } from '../pruning/densify.ts';
+import { factorShape, valueOf, type Direction, type PeftMethod, type PeftModule, type Values } from '../peft/module.ts';
+import { expandModule, expandWeight, zeroCutColumns } from '../pruning/densify.ts';
 import { keepAll } from '../pruning/plan.ts';
-import type { LayerKeep } from '../pruning/surgery.ts';
+import { keptShapes, type LayerKeep } from '../pruning/surgery.ts';
 import { readAdapterValues, readPlanFor } from './artefact.ts';
 import { keptLayers } from './stages.ts';
 
@@ -36,8 +36,12 @@ interface Dense {
   readonly config: EncoderConfig;
   readonly keep: readonly LayerKeep[];
   readonly method: PeftMethod;
-  readonly modules: readonly { readonly module: PeftModule; readonly values: FactorValues }[];
+  readonly modules: ReadonlyMap<string, { readonly module: PeftModule; readonly values: Values }>;
   readonly adapter: Awaited<ReturnType<typeof readAdapterValues>>;
+  /** Of the task head. */
+  readonly head: ReadonlyMap<string, Shape>;
+  /** Weights of the base that were trained along, by name. */
+  readonly trained: ReadonlySet<string>;
 }
 
 async function loadDense(modelDir: string, adapterDir: string): Promise<Dense> {
@@ -46,21 +50,32 @@ async function loadDense(modelDir: string, adapterDir: string): Promise<Dense> {
   const adapter = await readAdapterValues(adapterDir);
   const keep = plan ? keptLayers(plan) : keepAll(config);
   const full = new Map(linearLayers(config).map((linear) => [linear.name, linear]));
-  const attached = adapter.peft.method === 'lora';
+  const left = new Map(linearLayers(config, keptShapes(keep)).map((linear) => [linear.name, linear]));
   const modules = adapter.method.modules.map((module) => {
-    const { down, up } = adapter.method.factors(module);
-    const values = { down: adapter.values.get(down) as Float32Array, up: adapter.values.get(up) as Float32Array };
-    const linear = full.get(module.name);
-    if (!linear) throw new UserError(`${adapterDir}: module "${module.name}" is not in the base model`);
-    return attached ? expandFactors(config, keep, module, values, linear) : { module, values };
+    const [linear, sliced] = [full.get(module.name), left.get(module.name)];
+    if (!linear || !sliced) throw new UserError(`${adapterDir}: module "${module.name}" is not in the base model`);
+    if (!adapter.method.attached) return { module, values: adapter.values };
+    const { inFeatures, outFeatures } = sliced;
+    return expandModule(config, keep, adapter.method, { ...module, inFeatures, outFeatures }, adapter.values, linear);
   });
-  return { config, keep, method: adapter.method, modules, adapter };
+  const factors = new Set(adapter.method.modules.flatMap((m) => adapter.method.factors(m).map(({ name }) => name)));
+  const head = classifierShapes(config, adapter.labels.length);
+  const trained = [...adapter.values.keys()].filter((name) => !factors.has(name) && !head.has(name));
+  return {
+    config,
+    keep,
+    method: adapter.method,
+    modules: new Map(modules.map((m) => [m.module.name, m])),
+    adapter,
+    head,
+    trained: new Set(trained),
+  };
 }
 
 /**
- * Writes base + LoRA as one checkpoint with its classification head; a pruned result at full size with zeroed columns.
+ * Writes base + PEFT modules as one checkpoint with its classification head; a pruned result at full size with zeroed columns.
  * @param unmerge takes the adapter out of a merged checkpoint instead
- * @throws UserError for adapters, whose non-linearity has no place in a linear layer
+ * @throws UserError for adapters, whose non-linearity has no place in a linear layer, and for what cannot be taken out again
  */
 export async function mergeAdapter(modelDir: string, adapterDir: string, out: string, unmerge = false): Promise<void> {
   if (unmerge && (await exists(join(adapterDir, 'plan.json')))) {
@@ -69,50 +84,70 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
     );
   }
   const dense = await loadDense(modelDir, adapterDir);
-  if (dense.adapter.peft.method !== 'lora') {
+  const { method, head, adapter, trained } = dense;
+  if (!method.merge) {
     throw new UserError(`${adapterDir}: bottleneck adapters cannot be merged: they are not linear; use export`);
   }
-  const byName = new Map(dense.modules.map((m) => [m.module.name, m]));
-  const head = classifierShapes(dense.config, dense.adapter.labels.length);
-  const rewrite: Rewrite = async (name, weight, shape) => {
-    if (!unmerge && head.has(name)) return dense.adapter.values.get(name);
-    const module = name.replace(/\.weight$/, '');
-    const found = name.endsWith('.weight') ? byName.get(module) : undefined;
-    const zeroed = name.endsWith('.weight')
-      ? zeroCutColumns(dense.config, dense.keep, module, await weight(), shape[1] ?? 1)
-      : undefined;
-    if (!found) return zeroed;
-    return mergeFactors(zeroed ?? (await weight()), found.module, found.values, unmerge ? -1 : 1);
+  if (unmerge && trained.size > 0) {
+    const [name] = trained;
+    throw new UserError(
+      `${adapterDir}: ${name} was trained whole and cannot be taken out again; use the original base`,
+    );
+  }
+  const direction: Direction = unmerge ? 'unmerge' : 'merge';
+  const rewrite: Rewrite = async (name, read, shape) => {
+    if (!unmerge && head.has(name)) return adapter.values.get(name);
+    const whole = await denseWeight(dense, name, read, shape);
+    const [, module, kind] = /^(.*)\.(weight|bias)$/.exec(name) ?? [];
+    const found = dense.modules.get(module ?? '');
+    if (!found) return whole;
+    if (kind === 'weight') return method.merge?.(found.module, found.values, whole ?? (await read()), direction);
+    return method.mergeBias ? method.mergeBias(found.module, found.values, whole ?? (await read()), direction) : whole;
   };
-  const added = unmerge ? [] : [...head].filter(([name]) => dense.adapter.values.has(name));
+  const added = unmerge ? [] : [...head].filter(([name]) => adapter.values.has(name));
   const extra = added.map(([name, shape]): TensorEntry => ({
     name,
     dtype: 'F32',
     shape,
-    data: dense.adapter.values.get(name) as Float32Array,
+    data: adapter.values.get(name) as Float32Array,
   }));
   await rewriteCheckpoint(modelDir, out, dense.config, rewrite, extra);
-  if (!unmerge) await writeJson(join(out, 'config.json'), classifierConfig(dense.config, dense.adapter.labels));
+  if (!unmerge) await writeJson(join(out, 'config.json'), classifierConfig(dense.config, adapter.labels));
+}
+
+/** A weight at full size with zeros for what is cut, or as trained along; undefined where it is the checkpoint's own. */
+async function denseWeight(
+  { config, keep, adapter, trained }: Pick<Dense, 'config' | 'keep' | 'adapter' | 'trained'>,
+  name: string,
+  read: () => Promise<Float32Array>,
+  shape: readonly number[],
+): Promise<Float32Array | undefined> {
+  if (trained.has(name)) return expandWeight(config, keep, name, adapter.values.get(name) as Float32Array, shape);
+  if (!name.endsWith('.weight') || shape.length !== 2) return undefined;
+  return zeroCutColumns(config, keep, name.replace(/\.weight$/, ''), await read(), shape[1] ?? 1);
 }
 
 /** Writes `base/`, a full-size checkpoint with zeroed columns, and `adapter/`, a PEFT folder with rank and alpha patterns. */
 export async function exportDense(modelDir: string, adapterDir: string, out: string): Promise<void> {
-  const { config, keep, method, modules, adapter } = await loadDense(modelDir, adapterDir);
-  const rewrite: Rewrite = async (name, weight, shape) =>
-    name.endsWith('.weight') && shape.length === 2
-      ? zeroCutColumns(config, keep, name.replace(/\.weight$/, ''), await weight(), shape[1] ?? 1)
-      : undefined;
+  const dense = await loadDense(modelDir, adapterDir);
+  const { config, method, modules, adapter, head, trained } = dense;
+  const shapes = new Map<string, readonly number[]>();
+  const rewrite: Rewrite = async (name, read, shape) => {
+    if (trained.has(name)) shapes.set(name, shape);
+    return denseWeight({ ...dense, trained: new Set() }, name, read, shape);
+  };
   await rewriteCheckpoint(modelDir, join(out, 'base'), config, rewrite, []);
   const tensors = new Map<string, AdapterTensor>();
-  for (const { module, values } of modules) {
-    const { down, up } = method.factors(module);
-    tensors.set(down, { shape: [module.ranks, module.inFeatures], data: values.down });
-    tensors.set(up, { shape: [module.outFeatures, module.ranks], data: values.up });
+  for (const { module, values } of modules.values()) {
+    for (const factor of method.factors(module)) {
+      tensors.set(factor.name, { shape: factorShape(factor, module), data: valueOf(values, factor.name) });
+    }
   }
-  for (const [name, shape] of classifierShapes(config, adapter.labels.length)) {
-    tensors.set(name, { shape, data: adapter.values.get(name) as Float32Array });
+  for (const [name, shape] of head) tensors.set(name, { shape, data: valueOf(adapter.values, name) });
+  for (const [name, shape] of shapes) {
+    tensors.set(name, { shape, data: expandWeight(config, dense.keep, name, valueOf(adapter.values, name), shape) });
   }
-  const plain = modules.map(({ module }) => module);
+  const plain = [...modules.values()].map(({ module }) => module);
   await mkdir(join(out, 'adapter'), { recursive: true });
   await writeAdapter(join(out, 'adapter'), { config: configFor(plain, adapter.peft), modules: plain, tensors });
   await writeJson(join(out, 'adapter', 'labels.json'), adapter.labels);
@@ -164,7 +199,7 @@ async function rewriteCheckpoint(
 }
 
 function weightNames(config: EncoderConfig): string[] {
-  return linearLayers(config).flatMap(({ name }) => [`${name}.weight`, `${name}.bias`]);
+  return [...encoderWeightShapes(config).keys(), ...poolerShapes(config).keys()];
 }
 
 /** A tensor as the file has it. */

@@ -29,7 +29,7 @@ function literal(value: number): string {
   return /[.e]/.test(text) ? text : `${text}.0`;
 }
 
-type UnaryVjp = (dy: Tensor, x: Tensor, y: Tensor) => Tensor;
+type UnaryVjp = (dy: Tensor, x: Tensor, y: Tensor) => Tensor | undefined;
 
 function unary(name: string, text: (x: string) => string, vjp: UnaryVjp | undefined): (x: Tensor) => Tensor {
   const op: Op<undefined> = {
@@ -176,7 +176,11 @@ export const identity = unary(
   (dy) => dy,
 );
 /** x as a constant for gradients: nothing flows back. */
-export const stopGradient = unary('stop_gradient', (x) => x, undefined);
+export const stopGradient = unary(
+  'stop_gradient',
+  (x) => x,
+  () => undefined,
+);
 
 const selectOp: Op<undefined> = {
   name: 'select',

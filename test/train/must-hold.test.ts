@@ -19,7 +19,7 @@ import { infer } from '../../train/evaluate.ts';
 import { estimate, keptLayers, makePlan, maskOptions, prune, type Method } from '../../train/stages.ts';
 import type { Plan } from '../../pruning/plan.ts';
 import type { Settings } from '../../train/settings.ts';
-import { MODEL, tinyAssembly, tinyExamples, tinySettings } from './tiny.ts';
+import { MODEL, modelDir, tinyAssembly, tinyExamples, tinySettings } from './tiny.ts';
 
 let engine: Engine;
 let fingerprint: string;
@@ -55,13 +55,13 @@ function expectClose(actual: Float32Array, expected: Float32Array, relative: num
 }
 
 /** Scores with no ties, so that every plan is a proper choice. */
-function planFor(assembly: Assembly, settings: Settings, method: Method = 'light-peft'): Plan {
+function planFor(assembly: Assembly, settings: Settings, base = fingerprint): Plan {
   const spread = (n: number, seed: number): number[] =>
     Array.from({ length: n }, (_, i) => ((i * 37 + seed * 11) % 101) / 101);
   const modules = assembly.method!.modules;
   return makePlan(
     assembly.base.config,
-    fingerprint,
+    base,
     {
       heads: assembly.base.layers.map((l, i) => spread(l.heads, i)),
       neurons: assembly.base.layers.map((l, i) => spread(l.neurons, i + 5)),
@@ -69,22 +69,32 @@ function planFor(assembly: Assembly, settings: Settings, method: Method = 'light
       ranks: Object.fromEntries(modules.map((m, i) => [m.name, spread(m.ranks, i)])),
     },
     settings,
-    method,
   );
 }
 
-const KINDS: readonly [string, Partial<Settings>][] = [
-  ['LoRA', {}],
-  ['LoRA on f16 weights', { weights: 'f16' }],
-  ['sequential adapters', { peft: 'adapter' }],
-  ['parallel adapters', { peft: 'adapter', adapterParallel: true, adapterActivation: 'gelu' }],
+/** What must hold for every method, on every family. */
+const KINDS: readonly [string, Partial<Settings>, 'roberta' | 'bert'][] = [
+  ['LoRA', {}, 'roberta'],
+  ['LoRA on f16 weights', { weights: 'f16' }, 'roberta'],
+  ['DoRA', { peft: 'dora' }, 'roberta'],
+  ['DoRA', { peft: 'dora' }, 'bert'],
+  ['DoRA, folded masks', { peft: 'dora', foldMasks: true }, 'roberta'],
+  ['(IA)³', { peft: 'ia3' }, 'roberta'],
+  ['LoRA with biases and modules', { bias: 'all', modulesToSave: 'intermediate.dense,LayerNorm' }, 'roberta'],
+  ['sequential adapters', { peft: 'adapter' }, 'roberta'],
+  ['parallel adapters', { peft: 'adapter', adapterParallel: true, adapterActivation: 'gelu' }, 'roberta'],
+  ['Houlsby adapters', { peft: 'houlsby', adapterScale: 'channel' }, 'bert'],
+  ['Pfeiffer adapters', { peft: 'pfeiffer', adapterScale: 'learned' }, 'roberta'],
+  ['Pfeiffer adapters', { peft: 'pfeiffer' }, 'bert'],
+  ['scaled parallel adapters', { peft: 'parallel' }, 'roberta'],
 ];
 
-describe.each(KINDS)('%s', (_, changes) => {
-  const settings = tinySettings({ ...changes, headsRatio: 0.5, ffnRatio: 0.4, moduleRatio: 0.5, rankRatio: 0.4 });
+describe.each(KINDS)('%s (%o) on %s', (_, changes, family) => {
+  const settings = tinySettings({ headsRatio: 0.5, ffnRatio: 0.4, moduleRatio: 0.5, rankRatio: 0.4, ...changes });
+  const model = modelDir(family);
 
   it('masks of ones change neither logits nor gradients', async () => {
-    const assembly = await tinyAssembly(engine, settings);
+    const assembly = await tinyAssembly(engine, settings, model);
     const classifier = toClassifier(engine, assembly, maskSpecs(assembly.base.layers, maskOptions(settings)));
     const masks = maskIntervention((name) => classifier.parameters.get(name).tensor);
     const plain = await logitsAndGradients(classifier, {});
@@ -94,32 +104,25 @@ describe.each(KINDS)('%s', (_, changes) => {
     assembly.base.free();
   });
 
-  it('the pruned model equals the whole one with masks at 0, PEFT modules included', async () => {
-    const assembly = await tinyAssembly(engine, settings);
-    const plan = planFor(assembly, settings);
+  it('the pruned model equals the whole one with masks at 0, and so does what is saved and loaded', async () => {
+    const assembly = await tinyAssembly(engine, settings, model);
+    const plan = planFor(assembly, settings, await fingerprintCheckpoint(model));
     const keep = keptLayers(plan);
     const kept = new Map(Object.entries(plan.modules).map(([name, m]) => [name, m.kept]));
     const soft = new SoftPlan(engine, assembly.base.layers, keep, assembly.method!.modules, kept);
-    const expected = await logits(assembly, { rankMask: soft.rankMask, interventions: [soft.intervention()] });
+    const expected = await logits(assembly, soft.options());
     soft.free();
     const pruned = await prune(engine, assembly, plan, settings);
     expect(pruned.base.layers).toEqual(
       keep.map(({ heads, neurons }) => ({ heads: heads.length, neurons: neurons.length })),
     );
-    expectClose(await logits(pruned), expected, settings.weights === 'f16' ? 1e-4 : 1e-5);
-    pruned.base.free();
-  });
-
-  it('saved and loaded, the pruned model gives the same logits bit for bit', async () => {
+    const found = await logits(pruned);
+    expectClose(found, expected, settings.weights === 'f16' ? 1e-4 : 1e-5);
     const dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
-    const assembly = await tinyAssembly(engine, settings);
-    const plan = planFor(assembly, settings);
-    const pruned = await prune(engine, assembly, plan, settings);
-    const expected = await logits(pruned);
     await saveArtefact(dir, pruned, { plan });
     pruned.base.free();
-    const loaded = await loadArtefact(engine, MODEL, dir, settings);
-    expect(await logits(loaded)).toEqual(expected);
+    const loaded = await loadArtefact(engine, model, dir, settings);
+    expect(await logits(loaded)).toEqual(found);
     loaded.base.free();
     await rm(dir, { recursive: true });
   });
@@ -157,7 +160,7 @@ describe('plans and counts', () => {
     const keep = keptLayers(plan);
     const kept = new Map(Object.entries(plan.modules).map(([name, m]) => [name, m.kept]));
     const soft = new SoftPlan(engine, assembly.base.layers, keep, assembly.method!.modules, kept);
-    const expected = await logits(assembly, { rankMask: soft.rankMask, interventions: [soft.intervention()] });
+    const expected = await logits(assembly, soft.options());
     soft.free();
     const pruned = await prune(engine, assembly, plan, folding);
     expectClose(await logits(pruned), expected, 1e-5);

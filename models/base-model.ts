@@ -1,16 +1,13 @@
 /** Room: models. A frozen base checkpoint on the device, under its Hugging Face weight names. */
 import type { Engine } from '../engine/engine.ts';
-import { UserError } from '../engine/errors.ts';
-import { openSafetensors, type TensorFile } from '../engine/io/safetensors.ts';
+import { openSafetensors } from '../engine/io/safetensors.ts';
 import type { Shape } from '../engine/graph/shape.ts';
 import type { Variable } from '../engine/variable.ts';
-import { loadConfig, type EncoderConfig } from './config.ts';
-import { LAYER_LINEARS, layerPrefix, type LayerShape } from './encoder.ts';
-import { initialSpec, poolerShapes } from './heads.ts';
+import { fullLayers, linearLayers, type LayerShape, type ModelConfig } from './architecture.ts';
+import { loadConfig } from './config.ts';
+import { frozenHeadShapes, initialSpec } from './heads.ts';
 import { HostTable } from './host-table.ts';
-
-/** Storage of frozen matrices; biases and normalisation weights are always f32. */
-export type WeightType = 'f32' | 'f16';
+import { isStoredInOut, readWeight, storedName, type WeightType } from './weights.ts';
 
 /** Where the word embedding lives: on the device, or on the host, from where each batch takes its rows along. */
 export type EmbeddingPlace = 'device' | 'host';
@@ -19,12 +16,12 @@ export interface LoadOptions {
   readonly weightType?: WeightType;
   /** A table over the device's binding limit stays on the host in any case. */
   readonly embeddings?: EmbeddingPlace;
-  /** Further weights the task needs of the checkpoint, e.g. BERT's pooler. */
+  /** Further weights the task needs of the checkpoint, e.g. BERT's pooler or a language model's head. */
   readonly extra?: ReadonlyMap<string, Shape>;
 }
 
 export class BaseModel {
-  readonly config: EncoderConfig;
+  readonly config: ModelConfig;
   /** Heads and neurons left per layer. */
   readonly layers: readonly LayerShape[];
   readonly weights: ReadonlyMap<string, Variable>;
@@ -34,7 +31,7 @@ export class BaseModel {
 
   constructor(
     engine: Engine,
-    config: EncoderConfig,
+    config: ModelConfig,
     weights: ReadonlyMap<string, Variable>,
     layers: readonly LayerShape[],
     words?: HostTable,
@@ -53,7 +50,9 @@ export class BaseModel {
 
   /** Number of values in the transformer layers alone: the part that is pruned. */
   get blockParameterCount(): number {
-    const blocks = [...this.weights.values()].filter((w) => w.name.includes('.encoder.layer.'));
+    const { block } = this.config.architecture;
+    const prefixes = this.layers.map((_, layer) => `${block.prefix(layer)}.`);
+    const blocks = [...this.weights.values()].filter((w) => prefixes.some((prefix) => w.name.startsWith(prefix)));
     return blocks.reduce((sum, w) => sum + w.size, 0);
   }
 
@@ -62,66 +61,35 @@ export class BaseModel {
   }
 }
 
-/** The layers of an unpruned model. */
-export function fullLayers(config: EncoderConfig): LayerShape[] {
-  return Array.from({ length: config.numLayers }, () => ({ heads: config.numHeads, neurons: config.intermediateSize }));
-}
-
-/** A linear layer of the encoder: weight [outFeatures, inFeatures]. */
-export interface LinearLayer {
-  /** Hugging Face module name. */
-  readonly name: string;
-  readonly inFeatures: number;
-  readonly outFeatures: number;
-}
-
-/** The linear layers of an encoder, in the order of the forward pass. @param layers sizes left by pruning */
-export function linearLayers(config: EncoderConfig, layers: readonly LayerShape[] = fullLayers(config)): LinearLayer[] {
-  const d = config.hiddenSize;
-  return layers.flatMap(({ heads, neurons }, layer) => {
-    const features = heads * (d / config.numHeads);
-    const sizes: Record<(typeof LAYER_LINEARS)[number], readonly [number, number]> = {
-      'attention.self.query': [d, features],
-      'attention.self.key': [d, features],
-      'attention.self.value': [d, features],
-      'attention.output.dense': [features, d],
-      'intermediate.dense': [d, neurons],
-      'output.dense': [neurons, d],
-    };
-    return LAYER_LINEARS.map((linear) => {
-      const [inFeatures, outFeatures] = sizes[linear];
-      return { name: `${layerPrefix(config, layer)}.${linear}`, inFeatures, outFeatures };
-    });
-  });
-}
-
-/** Names and shapes of the weights that every encoder checkpoint of this configuration holds. */
-export function encoderWeightShapes(config: EncoderConfig): Map<string, Shape> {
-  const { family, hiddenSize: d } = config;
+/** Names and shapes of the weights that every checkpoint of this configuration holds; matrices are [out, in]. */
+export function baseWeightShapes(config: ModelConfig): Map<string, Shape> {
+  const { hiddenSize: d, embeddingSize: e, architecture } = config;
+  const { embeddings, block, norm, finalNorm, finalProject } = architecture;
   const shapes = new Map<string, Shape>();
   const addNorm = (name: string): void => {
     shapes.set(`${name}.weight`, [d]);
-    shapes.set(`${name}.bias`, [d]);
+    if (norm === 'layer') shapes.set(`${name}.bias`, [d]);
   };
-  const embeddings = `${family}.embeddings`;
-  shapes.set(`${embeddings}.word_embeddings.weight`, [config.vocabSize, d]);
-  shapes.set(`${embeddings}.position_embeddings.weight`, [config.maxPositions, d]);
-  shapes.set(`${embeddings}.token_type_embeddings.weight`, [config.typeVocabSize, d]);
-  addNorm(`${embeddings}.LayerNorm`);
+  shapes.set(`${embeddings.words}.weight`, [config.vocabSize, e]);
+  if (embeddings.project !== undefined) shapes.set(`${embeddings.project}.weight`, [d, e]);
+  if (embeddings.positions !== undefined) shapes.set(`${embeddings.positions}.weight`, [config.maxPositions, d]);
+  if (embeddings.types !== undefined) shapes.set(`${embeddings.types}.weight`, [config.typeVocabSize, d]);
+  if (embeddings.norm !== undefined) addNorm(embeddings.norm);
   for (let layer = 0; layer < config.numLayers; layer++) {
-    const prefix = layerPrefix(config, layer);
-    addNorm(`${prefix}.attention.output.LayerNorm`);
-    addNorm(`${prefix}.output.LayerNorm`);
+    addNorm(`${block.prefix(layer)}.${block.attentionNorm}`);
+    addNorm(`${block.prefix(layer)}.${block.ffnNorm}`);
   }
-  for (const { name, inFeatures, outFeatures } of linearLayers(config)) {
+  for (const { name, inFeatures, outFeatures, bias } of linearLayers(config)) {
     shapes.set(`${name}.weight`, [outFeatures, inFeatures]);
-    shapes.set(`${name}.bias`, [outFeatures]);
+    if (bias) shapes.set(`${name}.bias`, [outFeatures]);
   }
+  if (finalNorm !== undefined) addNorm(finalNorm);
+  if (finalProject !== undefined) shapes.set(`${finalProject}.weight`, [e, d]);
   return shapes;
 }
 
 /**
- * Loads the encoder of a Hugging Face folder, one tensor at a time.
+ * Loads the model of a Hugging Face folder, one tensor at a time.
  * @throws UserError naming file and key for a missing weight or a wrong shape; where f16 is asked of a device without it
  */
 export async function loadBaseModel(
@@ -135,9 +103,9 @@ export async function loadBaseModel(
   try {
     const weights = new Map<string, Variable>();
     let words: HostTable | undefined;
-    for (const [name, shape] of [...encoderWeightShapes(config), ...extra]) {
+    for (const [name, shape] of [...baseWeightShapes(config), ...extra]) {
       const key = storedName(file, name, config) ?? name;
-      const { dtype, data } = await readWeight(file, key, shape, weightType);
+      const { dtype, data } = await readWeight(file, key, shape, weightType, isStoredInOut(config, name));
       if (isHostTable(engine, config, name, data.byteLength, embeddings)) words = hostTable(name, shape, data);
       else weights.set(name, engine.variable(name, shape, { kind: 'weights', dtype, data }));
     }
@@ -150,13 +118,13 @@ export async function loadBaseModel(
 /** A base of fresh random weights: what a checkpoint is to be compared with. @param normal draws standard normal numbers */
 export function randomBaseModel(
   engine: Engine,
-  config: EncoderConfig,
+  config: ModelConfig,
   normal: () => number,
   embeddings: EmbeddingPlace = 'device',
 ): BaseModel {
   const weights = new Map<string, Variable>();
   let words: HostTable | undefined;
-  for (const [name, shape] of [...encoderWeightShapes(config), ...poolerShapes(config)]) {
+  for (const [name, shape] of [...baseWeightShapes(config), ...frozenHeadShapes(config, 'classification')]) {
     const { data } = initialSpec(name, shape, config.initializerRange, normal);
     if (isHostTable(engine, config, name, data.byteLength, embeddings)) words = hostTable(name, shape, data);
     else weights.set(name, engine.variable(name, shape, { kind: 'weights', data }));
@@ -166,41 +134,15 @@ export function randomBaseModel(
 
 function isHostTable(
   { device }: Engine,
-  { family }: EncoderConfig,
+  { architecture: { embeddings } }: ModelConfig,
   name: string,
   bytes: number,
   place: EmbeddingPlace,
 ): boolean {
-  const isWords = name === `${family}.embeddings.word_embeddings.weight`;
+  const isWords = name === `${embeddings.words}.weight`;
   return isWords && (place === 'host' || bytes > device.limits.maxStorageBufferBindingSize);
 }
 
 function hostTable(name: string, shape: Shape, data: Float32Array | Uint16Array): HostTable {
   return new HostTable(name, shape as [number, number], data);
-}
-
-/** The name under which a checkpoint stores a weight: bare encoders leave the family's prefix out. */
-export function storedName(file: TensorFile, name: string, { family }: EncoderConfig): string | undefined {
-  const bare = name.startsWith(`${family}.`) ? name.slice(family.length + 1) : name;
-  const old = (n: string): string =>
-    n.replace(/LayerNorm\.weight$/, 'LayerNorm.gamma').replace(/LayerNorm\.bias$/, 'LayerNorm.beta');
-  return [name, bare, old(name), old(bare)].find((candidate) => file.names.includes(candidate));
-}
-
-async function readWeight(
-  file: TensorFile,
-  key: string,
-  shape: Shape,
-  weightType: WeightType,
-): Promise<{ dtype: WeightType; data: Float32Array | Uint16Array }> {
-  const info = file.info(key);
-  if (info.shape.length !== shape.length || info.shape.some((n, i) => n !== shape[i])) {
-    throw new UserError(
-      `${file.path}: ${key} has shape [${info.shape.join(', ')}], config.json asks for [${shape.join(', ')}]`,
-    );
-  }
-  const half = weightType === 'f16' && shape.length === 2;
-  return half
-    ? { dtype: 'f16', data: await file.readFloat16(key) }
-    : { dtype: 'f32', data: await file.readFloat32(key) };
 }

@@ -1,88 +1,105 @@
-/** Room: models. Task heads on the encoder: sequence classification and masked-language modelling, as transformers has them. */
+/** Room: models. Task heads, as families describe them: sequence classification, multiple choice, answer spans, language models. */
 import type { ParameterSpec } from '../engine/nn/parameters.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import type { Shape } from '../engine/graph/shape.ts';
-import { add, tanh } from '../engine/ops/elementwise.ts';
+import { UserError } from '../engine/errors.ts';
+import { add } from '../engine/ops/elementwise.ts';
 import { gatherRows } from '../engine/ops/gather.ts';
-import { matmul } from '../engine/ops/matmul.ts';
-import type { EncoderConfig } from './config.ts';
-import { activation, linear, norm, type ForwardContext } from './encoder.ts';
+import { layerNorm } from '../engine/ops/layernorm.ts';
+import {
+  linearLayers,
+  outerLinears,
+  type Head,
+  type HeadKind,
+  type HeadLinear,
+  type LayerShape,
+  type LinearLayer,
+  type ModelConfig,
+} from './architecture.ts';
+import { activation, linear, type ForwardContext } from './transformer.ts';
 
-/** Weights of the classification head that train with the task, by name; `modules_to_save` of PEFT. */
-export function classifierShapes(config: EncoderConfig, labels: number): Map<string, Shape> {
-  const d = config.hiddenSize;
-  if (config.family === 'bert')
-    return new Map([
-      ['classifier.weight', [labels, d]],
-      ['classifier.bias', [labels]],
-    ]);
-  return new Map<string, Shape>([
-    ['classifier.dense.weight', [d, d]],
-    ['classifier.dense.bias', [d]],
-    ['classifier.out_proj.weight', [labels, d]],
-    ['classifier.out_proj.bias', [labels]],
-  ]);
+/** The head of a kind. @throws UserError where the family has none */
+export function headOf({ architecture, family }: ModelConfig, kind: HeadKind): Head {
+  const head = architecture.heads[kind];
+  if (head) return head;
+  const kinds = Object.keys(architecture.heads).join(', ');
+  throw new UserError(`${family} has no head for ${kind}, expected one of ${kinds}`);
 }
 
-/** Frozen weights a classifier needs beyond the encoder: BERT's pooler. */
-export function poolerShapes({ family, hiddenSize: d }: EncoderConfig): Map<string, Shape> {
-  return new Map<string, Shape>(
-    family === 'bert'
-      ? [
-          ['bert.pooler.dense.weight', [d, d]],
-          ['bert.pooler.dense.bias', [d]],
-        ]
-      : [],
-  );
+/** The linear layers of a head. @param labels outputs of the last one where it is one per label */
+function headLinears(config: ModelConfig, linears: readonly HeadLinear[], labels: number): LinearLayer[] {
+  // Every head's layers but the last keep the size of the hidden states.
+  return linears.map(({ name, outFeatures = labels }) => ({ name, inFeatures: config.embeddingSize, outFeatures }));
+}
+
+function shapesOf(config: ModelConfig, linears: readonly HeadLinear[], labels: number): Map<string, Shape> {
+  const shapes = new Map<string, Shape>();
+  headLinears(config, linears, labels).forEach(({ name, inFeatures, outFeatures }, i) => {
+    shapes.set(`${name}.weight`, [outFeatures, inFeatures]);
+    const { bias, norm } = linears[i] as HeadLinear;
+    if (bias) shapes.set(`${name}.bias`, [outFeatures]);
+    if (norm !== undefined) shapes.set(`${norm}.weight`, [outFeatures]).set(`${norm}.bias`, [outFeatures]);
+  });
+  return shapes;
+}
+
+/** Weights of a head that train with the task, by name; `modules_to_save` of PEFT. @param labels number of classes */
+export function headShapes(config: ModelConfig, kind: HeadKind, labels: number): Map<string, Shape> {
+  return shapesOf(config, headOf(config, kind).trained, labels);
+}
+
+/** Frozen weights that a head needs beyond the base model's: BERT's pooler, what turns hidden states into words. */
+export function frozenHeadShapes(config: ModelConfig, kind: HeadKind): Map<string, Shape> {
+  const { frozen, vocabulary } = headOf(config, kind);
+  const shapes = shapesOf(config, frozen, 0);
+  if (vocabulary?.bias !== undefined) shapes.set(vocabulary.bias, [config.vocabSize]);
+  if (vocabulary && !isTied(config, vocabulary))
+    shapes.set(`${vocabulary.weight}.weight`, [config.vocabSize, config.embeddingSize]);
+  return shapes;
+}
+
+/** All linear layers that stay frozen, and so may be adapted: those of blocks, around them, and of the head. */
+export function frozenLinears(config: ModelConfig, layers: readonly LayerShape[], kind: HeadKind): LinearLayer[] {
+  const { frozen, vocabulary } = headOf(config, kind);
+  const scores: LinearLayer[] =
+    vocabulary && !isTied(config, vocabulary)
+      ? [{ name: vocabulary.weight, inFeatures: config.embeddingSize, outFeatures: config.vocabSize }]
+      : [];
+  return [...linearLayers(config, layers), ...outerLinears(config), ...headLinears(config, frozen, 0), ...scores];
+}
+
+/** Whether the vocabulary's scores are taken with the word embedding itself. */
+function isTied({ architecture }: ModelConfig, { weight }: NonNullable<Head['vocabulary']>): boolean {
+  return weight === architecture.embeddings.words;
 }
 
 /**
- * Class scores from the first token of each sequence.
- * @param hidden f32 [batch·seq, hiddenSize]
- * @param firstTokens i32 [batch]: rows of `hidden`
- * @returns f32 [batch, labels]
+ * A head's scores.
+ * @param hidden f32 [batch·seq, embeddingSize]
+ * @param rows i32 [count]: rows of `hidden` to read, negative entries as rows of zeros; absent: all
+ * @returns f32 [rows, labels], [rows, 1], [rows, 2] (start and end) or [rows, vocabSize]
  */
-export function classify(context: ForwardContext, hidden: Tensor, firstTokens: Tensor): Tensor {
-  const first = gatherRows(hidden, firstTokens);
-  if (context.config.family === 'bert') {
-    return linear(context, 'classifier', tanh(linear(context, 'bert.pooler.dense', first)));
-  }
-  return linear(context, 'classifier.out_proj', tanh(linear(context, 'classifier.dense', first)));
+export function applyHead(context: ForwardContext, kind: HeadKind, hidden: Tensor, rows?: Tensor): Tensor {
+  const head = headOf(context.config, kind);
+  const read = rows ? gatherRows(hidden, rows) : hidden;
+  const features = [...head.frozen, ...head.trained].reduce((x, layer) => headLayer(context, layer, x), read);
+  return head.vocabulary ? vocabularyScores(context, head.vocabulary, features) : features;
 }
 
-const MLM_NAMES = {
-  roberta: { dense: 'lm_head.dense', norm: 'lm_head.layer_norm', bias: 'lm_head.bias' },
-  bert: {
-    dense: 'cls.predictions.transform.dense',
-    norm: 'cls.predictions.transform.LayerNorm',
-    bias: 'cls.predictions.bias',
-  },
-} as const;
-
-/** Weights of the masked-language-model head; its decoder is the word embedding itself. */
-export function mlmShapes({ family, hiddenSize: d, vocabSize }: EncoderConfig): Map<string, Shape> {
-  const names = MLM_NAMES[family];
-  return new Map<string, Shape>([
-    [`${names.dense}.weight`, [d, d]],
-    [`${names.dense}.bias`, [d]],
-    [`${names.norm}.weight`, [d]],
-    [`${names.norm}.bias`, [d]],
-    [names.bias, [vocabSize]],
-  ]);
+function headLayer(context: ForwardContext, { name, bias, activation: act, norm }: HeadLinear, x: Tensor): Tensor {
+  const y = linear(context, name, x, bias);
+  const activated = act ? activation(act)(y) : y;
+  if (norm === undefined) return activated;
+  return layerNorm(activated, context.weight(`${norm}.weight`), context.weight(`${norm}.bias`), context.config.normEps);
 }
 
-/**
- * Vocabulary scores of chosen positions.
- * @param hidden f32 [batch·seq, hiddenSize]
- * @param positions i32 [count]: rows of `hidden`; negative entries give scores of a zero row
- * @returns f32 [count, vocabSize]
- */
-export function maskedLanguageModel(context: ForwardContext, hidden: Tensor, positions: Tensor): Tensor {
-  const { family, hiddenAct } = context.config;
-  const names = MLM_NAMES[family];
-  const dense = activation(hiddenAct)(linear(context, names.dense, gatherRows(hidden, positions)));
-  const words = context.weight(`${family}.embeddings.word_embeddings.weight`);
-  return add(matmul(norm(context, names.norm, dense), words, { transposeB: true }), context.weight(names.bias));
+function vocabularyScores(
+  context: ForwardContext,
+  { weight, bias }: NonNullable<Head['vocabulary']>,
+  x: Tensor,
+): Tensor {
+  const scores = linear(context, weight, x, false);
+  return bias === undefined ? scores : add(scores, context.weight(bias));
 }
 
 /** Draws standard normal numbers. */
@@ -91,8 +108,8 @@ export type Normal = () => number;
 /** Fresh weights as transformers initialises them: normal(0, initializer_range), zero biases, unit normalisation. */
 export function initialSpec(name: string, shape: Shape, range: number, normal: Normal): ParameterSpec {
   const size = shape.reduce((a, b) => a * b, 1);
-  const isNorm = /(LayerNorm|layer_norm)\.weight$/.test(name);
   const isMatrix = shape.length === 2;
+  const isNorm = !isMatrix && name.endsWith('.weight');
   const data = new Float32Array(size);
   if (isNorm) data.fill(1);
   else if (isMatrix) for (let i = 0; i < size; i++) data[i] = normal() * range;

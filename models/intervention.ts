@@ -21,10 +21,10 @@ export interface Intervention {
   linear?(name: string, x: Tensor, y: Tensor): Tensor;
   /**
    * After a sublayer's output projection, before the residual is added.
-   * @param name `….layer.0.attention.output` or `….layer.0.output`
+   * @param name of the output projection, e.g. `….layer.0.attention.output.dense`
    * @param y the projection's output
-   * @param input what entered the sublayer (and will be added as its residual)
-   * @param normed the sum of the two as the sublayer would normalise it
+   * @param input what entered the sublayer, and will be added as its residual
+   * @param normed the sum of the two as the next layer takes it: normalised where the sublayer normalises its output
    */
   sublayer?(name: string, y: Tensor, input: Tensor, normed: () => Tensor): Tensor;
   /** The heads' concatenated contexts of a layer [tokens, heads·headDim], before the output projection. */

@@ -1,19 +1,34 @@
 /** Room: models. Position ids of a batch, as each family counts them. */
-import type { EncoderConfig } from './config.ts';
+import type { ModelConfig } from './architecture.ts';
 
 /**
- * BERT counts from 0; RoBERTa counts tokens from `pad_token_id` + 1 and gives padding tokens `pad_token_id`, told by their id
- * (transformers' `create_position_ids_from_input_ids`).
+ * Position ids as transformers makes them. RoBERTa's padding is told by its id and gets the pad id as its position; OPT counts by the
+ * mask, and its padding gets the position before the first.
  * @param inputIds [batch·seq]
+ * @param mask [batch·seq]
  * @returns [batch·seq]
  */
-export function positionIds(config: EncoderConfig, inputIds: Int32Array, batch: number, seq: number): Int32Array {
+export function positionIds(
+  { architecture: { positions }, padTokenId }: ModelConfig,
+  {
+    batch,
+    seq,
+    inputIds,
+    attentionMask,
+  }: {
+    readonly batch: number;
+    readonly seq: number;
+    readonly inputIds: Int32Array;
+    readonly attentionMask: Int32Array;
+  },
+): Int32Array {
+  const { count, first } = positions;
   const ids = new Int32Array(batch * seq);
   for (let row = 0; row < batch; row++) {
-    let count = 0;
+    let next = first;
     for (let i = row * seq; i < (row + 1) * seq; i++) {
-      if (config.family === 'bert') ids[i] = i - row * seq;
-      else ids[i] = inputIds[i] === config.padTokenId ? config.padTokenId : config.padTokenId + ++count;
+      const counts = count === 'places' || (count === 'ids' ? inputIds[i] !== padTokenId : attentionMask[i] === 1);
+      ids[i] = counts ? next++ : first - 1;
     }
   }
   return ids;

@@ -56,9 +56,16 @@ function lowest(
   return dropped;
 }
 
+/**
+ * What goes together in grouped-query attention: `query`, single query heads, and a key/value head when none reads it any more;
+ * `group`, a key/value head with all its query heads.
+ */
+export type HeadUnit = 'query' | 'group';
+
 export interface DecideOptions {
   readonly headsRatio: number;
   readonly headsScope: Scope;
+  readonly headUnit: HeadUnit;
   readonly ffnRatio: number;
   readonly ffnScope: Scope;
   readonly maskScore: MaskScore;
@@ -82,12 +89,14 @@ export interface Decision {
   readonly modules: Readonly<Record<string, number[]>>;
 }
 
-/** Which heads, neurons, modules and ranks stay. */
-export function decide(scores: Scores, options: DecideOptions): Decision {
+/** Which heads, neurons, modules and ranks stay. @param sharing query heads to a key/value head */
+export function decide(scores: Scores, options: DecideOptions, sharing = 1): Decision {
   const { maskScore, allowEmptyLayers: allowEmpty } = options;
-  const heads = keepHighest(maskScores(scores.heads, maskScore), options.headsRatio, options.headsScope, {
-    allowEmpty,
-  });
+  const together = options.headUnit === 'group' ? sharing : 1;
+  const units = maskScores(scores.heads, maskScore).map((row) => means(row, together));
+  const heads = keepHighest(units, options.headsRatio, options.headsScope, { allowEmpty }).map((row) =>
+    row.flatMap((unit) => Array.from({ length: together }, (_, i) => unit * together + i)),
+  );
   const neurons = keepHighest(maskScores(scores.neurons, maskScore), options.ffnRatio, options.ffnScope, {
     allowEmpty,
   });
@@ -109,6 +118,13 @@ export function decide(scores: Scores, options: DecideOptions): Decision {
     layers: heads.map((h, layer) => ({ heads: h, neurons: neurons[layer] ?? [] })),
     modules: Object.fromEntries(modules),
   };
+}
+
+/** Means of `size` neighbours each. */
+function means(values: readonly number[], size: number): number[] {
+  return Array.from({ length: values.length / size }, (_, unit) =>
+    values.slice(unit * size, (unit + 1) * size).reduce((sum, value) => sum + value / size, 0),
+  );
 }
 
 /** The same shapes with random scores: the baseline that prunes as much, blindly. @param uniform draws from [0, 1) */

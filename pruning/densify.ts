@@ -2,8 +2,7 @@
  * Room: pruning. The way back to full size: a pruned result as an unpruned model that computes the same, with zeros for all that
  * was cut. It is what tools that know nothing of pruning can load.
  */
-import type { EncoderConfig } from '../models/config.ts';
-import type { LinearLayer } from '../models/base-model.ts';
+import type { LinearLayer, ModelConfig } from '../models/architecture.ts';
 import { factorShape, valueOf, type Axis, type PeftMethod, type PeftModule, type Values } from '../peft/module.ts';
 import { moduleSlices, type LayerKeep } from './surgery.ts';
 
@@ -13,7 +12,7 @@ import { moduleSlices, type LayerKeep } from './surgery.ts';
  * @param weight f32 [rows, cols] of the original checkpoint
  */
 export function zeroCutColumns(
-  config: EncoderConfig,
+  config: ModelConfig,
   keep: readonly LayerKeep[],
   module: string,
   weight: Float32Array,
@@ -33,7 +32,7 @@ export function zeroCutColumns(
  * @param full the linear layer before pruning
  */
 export function expandModule(
-  config: EncoderConfig,
+  config: ModelConfig,
   keep: readonly LayerKeep[],
   method: PeftMethod,
   module: PeftModule,
@@ -64,7 +63,7 @@ export function expandModule(
  * @param shape of the original
  */
 export function expandWeight(
-  config: EncoderConfig,
+  config: ModelConfig,
   keep: readonly LayerKeep[],
   name: string,
   values: Float32Array,

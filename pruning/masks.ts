@@ -4,7 +4,7 @@ import type { ParameterSpec } from '../engine/nn/parameters.ts';
 import { abs, add, mul } from '../engine/ops/elementwise.ts';
 import { maskColumns } from '../engine/ops/mask.ts';
 import { sum } from '../engine/ops/reduce.ts';
-import type { LayerShape } from '../models/encoder.ts';
+import type { LayerShape } from '../models/architecture.ts';
 import type { Intervention } from '../models/intervention.ts';
 
 export interface MaskOptions {

@@ -2,12 +2,12 @@
 import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
 import { writeJson } from '../engine/io/files.ts';
-import type { EncoderConfig } from '../models/config.ts';
+import type { ModelConfig } from '../models/architecture.ts';
 import { readVersioned } from './records.ts';
 import type { LayerKeep } from './surgery.ts';
 
 const PLAN_FORMAT = 'light-peft/plan';
-const PLAN_VERSION = 1;
+const PLAN_VERSION = 2;
 
 const count = z.int().nonnegative();
 const scope = z.enum(['layerwise', 'global']);
@@ -27,6 +27,7 @@ const schema = z.strictObject({
     model_type: z.string(),
     num_hidden_layers: count,
     num_attention_heads: count,
+    num_key_value_heads: count,
     intermediate_size: count,
   }),
   /** Kept heads and neurons per layer, and their mask values where they are to be folded into the weights. */
@@ -46,6 +47,7 @@ const schema = z.strictObject({
     steps: count,
     heads_ratio: ratio,
     heads_scope: scope,
+    head_unit: z.enum(['query', 'group']),
     ffn_ratio: ratio,
     ffn_scope: scope,
     mask_score: z.enum(['abs', 'signed']),
@@ -69,7 +71,7 @@ export async function readPlan(path: string): Promise<Plan> {
 }
 
 /** The plan that keeps everything: what PEFT without pruning runs on. */
-export function keepAll(config: EncoderConfig): LayerKeep[] {
+export function keepAll(config: ModelConfig): LayerKeep[] {
   const all = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
   return Array.from({ length: config.numLayers }, () => ({
     heads: all(config.numHeads),
@@ -83,7 +85,7 @@ export function keepAll(config: EncoderConfig): LayerKeep[] {
  * @param fingerprint of the base at hand
  * @throws UserError naming both fingerprints, or the first index that is out of range
  */
-export function assertPlanFits(plan: Plan, path: string, fingerprint: string, config: EncoderConfig): void {
+export function assertPlanFits(plan: Plan, path: string, fingerprint: string, config: ModelConfig): void {
   if (plan.base.fingerprint !== fingerprint) {
     throw new UserError(
       `${path}: made for base ${plan.base.fingerprint}, this base is ${fingerprint}: use the base it was made for`,

@@ -5,7 +5,7 @@
 import type { Engine } from '../engine/engine.ts';
 import { maskColumns } from '../engine/ops/mask.ts';
 import type { Variable } from '../engine/variable.ts';
-import type { LayerShape } from '../models/encoder.ts';
+import type { LayerShape } from '../models/architecture.ts';
 import type { Intervention } from '../models/intervention.ts';
 import type { PeftModule, PeftRun } from '../peft/module.ts';
 import type { LayerKeep } from './surgery.ts';

@@ -7,8 +7,7 @@ import { f32ToF16 } from '../engine/io/float16.ts';
 import type { Shape } from '../engine/graph/shape.ts';
 import type { Variable } from '../engine/variable.ts';
 import { BaseModel } from '../models/base-model.ts';
-import type { EncoderConfig } from '../models/config.ts';
-import { layerPrefix, type LayerShape } from '../models/encoder.ts';
+import { linearLayers, type LayerShape, type ModelConfig, type Role } from '../models/architecture.ts';
 import {
   factorShape,
   isRankMatrix,
@@ -42,19 +41,53 @@ interface Matrix {
 }
 
 /** What is cut from each weight, by Hugging Face module name. */
-export function moduleSlices(config: EncoderConfig, keep: readonly LayerKeep[]): Map<string, Slice> {
-  const headDim = config.hiddenSize / config.numHeads;
-  const slices = new Map<string, Slice>();
-  keep.forEach(({ heads, neurons, fold }, layer) => {
-    const prefix = layerPrefix(config, layer);
-    const features = heads.flatMap((h) => Array.from({ length: headDim }, (_, i) => h * headDim + i));
-    for (const name of ['query', 'key', 'value']) slices.set(`${prefix}.attention.self.${name}`, { rows: features });
-    const headScale = fold?.heads.flatMap((s) => Array<number>(headDim).fill(s));
-    slices.set(`${prefix}.attention.output.dense`, { cols: features, ...(headScale && { scale: headScale }) });
-    slices.set(`${prefix}.intermediate.dense`, { rows: neurons });
-    slices.set(`${prefix}.output.dense`, { cols: neurons, ...(fold && { scale: fold.neurons }) });
+export function moduleSlices(config: ModelConfig, keep: readonly LayerKeep[]): Map<string, Slice> {
+  return new Map(
+    linearLayers(config).map(({ name, layer, role }) => [name, sliceOf(role, config, keep[layer] as LayerKeep)]),
+  );
+}
+
+function sliceOf(role: Role, config: ModelConfig, { heads, neurons, fold }: LayerKeep): Slice {
+  const { headDim, numHeads, kvHeads } = config;
+  const features = (kept: readonly number[]): number[] =>
+    kept.flatMap((h) => Array.from({ length: headDim }, (_, i) => h * headDim + i));
+  const queries = features(heads);
+  const keys = features(keptGroups(config, heads));
+  const after = (start: number): number[] => keys.map((row) => start * headDim + row);
+  const headScale = fold?.heads.flatMap((s) => Array<number>(headDim).fill(s));
+  const slices: Record<Role, () => Slice> = {
+    query: () => ({ rows: queries }),
+    key: () => ({ rows: keys }),
+    value: () => ({ rows: keys }),
+    queryKeyValue: () => ({ rows: [...queries, ...after(numHeads), ...after(numHeads + kvHeads)] }),
+    attentionOutput: () => ({ cols: queries, ...(headScale && { scale: headScale }) }),
+    gate: () => ({ rows: neurons }),
+    up: () => ({ rows: neurons }),
+    down: () => ({ cols: neurons, ...(fold && { scale: fold.neurons }) }),
+  };
+  return slices[role]();
+}
+
+/** The key/value head that a query head reads. */
+function groupOf({ numHeads, kvHeads }: ModelConfig, head: number): number {
+  return Math.floor((head * kvHeads) / numHeads);
+}
+
+/** Key/value heads that some kept query head reads, ascending; the others go. */
+function keptGroups(config: ModelConfig, heads: readonly number[]): number[] {
+  return [...new Set(heads.map((head) => groupOf(config, head)))];
+}
+
+/** Sizes of the layers that are left. */
+export function keptShapes(config: ModelConfig, keep: readonly LayerKeep[]): LayerShape[] {
+  return keep.map(({ heads, neurons }) => {
+    const groups = keptGroups(config, heads);
+    const kvHeadOf = heads.map((head) => groups.indexOf(groupOf(config, head)));
+    const shared = heads.length / groups.length;
+    const regular = kvHeadOf.every((group, i) => group === Math.floor(i / shared));
+    const sizes = { heads: heads.length, kvHeads: groups.length, neurons: neurons.length };
+    return regular ? sizes : { ...sizes, kvHeadOf };
   });
-  return slices;
 }
 
 function sliceMatrix({ data, shape }: Matrix, { rows, cols, scale }: Slice): Matrix {
@@ -90,12 +123,7 @@ export async function pruneModel(engine: Engine, base: BaseModel, keep: readonly
     const slice = slices.get(moduleName(name));
     weights.set(name, slice ? await cut(engine, weight, slice) : weight);
   }
-  return new BaseModel(engine, base.config, weights, keptShapes(keep), base.words);
-}
-
-/** Sizes of the layers that are left. */
-export function keptShapes(keep: readonly LayerKeep[]): LayerShape[] {
-  return keep.map(({ heads, neurons }) => ({ heads: heads.length, neurons: neurons.length }));
+  return new BaseModel(engine, base.config, weights, keptShapes(base.config, keep), base.words);
 }
 
 async function cut(engine: Engine, weight: Variable, slice: Slice): Promise<Variable> {
@@ -118,7 +146,7 @@ export interface PrunedModule {
 
 /** Values and shape of a base weight that trains along, sliced as the base is. */
 export function pruneWeight(
-  config: EncoderConfig,
+  config: ModelConfig,
   keep: readonly LayerKeep[],
   name: string,
   data: Float32Array,
@@ -134,11 +162,11 @@ function moduleName(weight: string): string {
 
 /**
  * Cuts a module's ranks, and, for a method attached to linear layers, the features of its factors that follow the foundation's slicing:
- * outputs for query, key, value and intermediate, inputs for the two output projections. The scaling stays.
+ * outputs for query, key, value and the FFN's first layers, inputs for the two output projections. The scaling stays.
  * @param ranks kept ranks, ascending; empty for a module without ranks
  */
 export async function pruneModule(
-  config: EncoderConfig,
+  config: ModelConfig,
   keep: readonly LayerKeep[],
   method: PeftMethod,
   module: PeftModule,

@@ -11,9 +11,11 @@ import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
 import { exists, readJson, writeJson } from '../engine/io/files.ts';
 import { openSafetensors } from '../engine/io/safetensors.ts';
 import { sameShape, showShape, type Shape } from '../engine/graph/shape.ts';
-import { linearLayers, loadBaseModel, storedName, type BaseModel } from '../models/base-model.ts';
-import { loadConfig, type EncoderConfig } from '../models/config.ts';
-import { classifierShapes, poolerShapes } from '../models/heads.ts';
+import type { HeadKind, ModelConfig } from '../models/architecture.ts';
+import { loadBaseModel, type BaseModel } from '../models/base-model.ts';
+import { loadConfig, savedHead } from '../models/config.ts';
+import { frozenHeadShapes, frozenLinears, headShapes } from '../models/heads.ts';
+import { storedName } from '../models/weights.ts';
 import type { PeftConfig } from '../peft/config.ts';
 import { withDefaultTargets } from '../peft/defaults.ts';
 import { readAdapter, writeAdapter, type Adapter, type AdapterTensor } from '../peft/files.ts';
@@ -32,9 +34,9 @@ const labelsSchema = z.array(z.string()).min(1);
 /** Writes the folder of a task. The plan's base must be the one the assembly stands on. */
 export async function saveArtefact(
   dir: string,
-  assembly: Pick<Assembly, 'method' | 'peft' | 'values' | 'labels'> & {
+  assembly: Pick<Assembly, 'method' | 'peft' | 'values' | 'head' | 'labels'> & {
     readonly base: {
-      readonly config: EncoderConfig;
+      readonly config: ModelConfig;
       /** Shapes of weights that train along. */
       readonly weights?: ReadonlyMap<string, { readonly shape: Shape }>;
     };
@@ -51,14 +53,14 @@ export async function saveArtefact(
   for (const module of modules) {
     for (const factor of (method as PeftMethod).factors(module)) put(factor.name, factorShape(factor, module));
   }
-  const head = classifierShapes(base.config, assembly.labels.length);
+  const head = headShapes(base.config, assembly.head, assembly.labels.length);
   for (const [name, shape] of head) put(name, shape);
   for (const name of values.keys()) {
     const weight = tensors.has(name) ? undefined : base.weights?.get(name);
     if (weight) put(name, weight.shape);
   }
   await writeAdapter(dir, { config: savingHead(peft, [...head.keys()]), modules, tensors });
-  await writeJson(join(dir, 'labels.json'), assembly.labels);
+  if (assembly.labels.length > 0) await writeJson(join(dir, 'labels.json'), assembly.labels);
   if (plan) await writePlan(join(dir, 'plan.json'), plan);
   else await rm(join(dir, 'plan.json'), { force: true });
 }
@@ -78,7 +80,8 @@ export interface LoadedArtefact extends Assembly {
 
 /**
  * Puts base and adapter together; a plan in the adapter's folder prunes the base on the way.
- * @param adapterDir absent: the checkpoint's own classification head, without PEFT
+ * @param adapterDir absent: the checkpoint's own head, without PEFT
+ * @param kind of the head; absent: the one the adapter, else the checkpoint, was made with
  * @throws UserError where base, plan and adapter do not belong together
  */
 export async function loadArtefact(
@@ -86,25 +89,40 @@ export async function loadArtefact(
   modelDir: string,
   adapterDir: string | undefined,
   { weights, embeddings }: Pick<Settings, 'weights' | 'embeddings'>,
+  kind?: HeadKind,
 ): Promise<LoadedArtefact> {
   const config = await loadConfig(modelDir);
   const fingerprint = await fingerprintCheckpoint(modelDir);
   const adapter = adapterDir === undefined ? undefined : await readAdapter(adapterDir);
   const plan = adapterDir === undefined ? undefined : await readPlanFor(adapterDir, fingerprint, config);
-  const head = await readHead(modelDir, config, adapter, adapterDir);
-  const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, extra: poolerShapes(config) });
+  const head = kind ?? (adapter && taskHead(adapter.config)) ?? savedHead(config) ?? 'classification';
+  const trained = await readHead(modelDir, config, head, adapter, adapterDir);
+  const extra = frozenHeadShapes(config, head);
+  const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, extra });
   const base = plan ? await pruneModel(engine, whole, keptLayers(plan)) : whole;
-  if (!adapter) return { base, method: undefined, peft: headOnly(config), fingerprint, ...head };
+  if (!adapter) return { base, method: undefined, peft: headOnly(config), fingerprint, head, ...trained };
   const peft = withDefaultTargets(adapter.config, config.family);
-  const method = methodOf(peft, placedModules(adapter, base, adapterDir as string));
-  checkTrained(adapter, method, base, [...head.values.keys()], adapterDir as string);
+  const method = methodOf(peft, placedModules(adapter, base, head, adapterDir as string));
+  checkTrained(adapter, method, base, [...trained.values.keys()], adapterDir as string);
   const stored = [...adapter.tensors].map(([name, { data }]) => [name, data] as const);
-  const values = new Map([...stored, ...head.values]);
-  return { base, method, peft, values, labels: head.labels, fingerprint, ...(plan && { plan }) };
+  const values = new Map([...stored, ...trained.values]);
+  const { labels } = trained;
+  return { base, method, peft, values, head, labels, fingerprint, ...(plan && { plan }) };
+}
+
+/** By PEFT's `task_type`; it has none for masked language models and multiple choice. */
+const TASK_HEADS: Readonly<Record<string, HeadKind>> = {
+  SEQ_CLS: 'classification',
+  CAUSAL_LM: 'causal-lm',
+  QUESTION_ANS: 'question-answering',
+};
+
+function taskHead({ taskType }: PeftConfig): HeadKind | undefined {
+  return taskType === null ? undefined : TASK_HEADS[taskType];
 }
 
 /** The plan in an adapter's folder, checked against the base; undefined where nothing was pruned. */
-export async function readPlanFor(dir: string, fingerprint: string, config: EncoderConfig): Promise<Plan | undefined> {
+export async function readPlanFor(dir: string, fingerprint: string, config: ModelConfig): Promise<Plan | undefined> {
   const path = join(dir, 'plan.json');
   if (!(await exists(path))) return undefined;
   const plan = await readPlan(path);
@@ -115,21 +133,31 @@ export async function readPlanFor(dir: string, fingerprint: string, config: Enco
 /** Everything an adapter's folder holds, on the host: what stage two cuts. @throws UserError as `readAdapter` */
 export async function readAdapterValues(
   dir: string,
+  config: ModelConfig,
 ): Promise<Omit<Assembly, 'base' | 'method'> & { method: PeftMethod }> {
   const adapter = await readAdapter(dir);
   const values = new Map([...adapter.tensors].map(([name, { data }]) => [name, data]));
-  const labels = await readJson(join(dir, 'labels.json'), labelsSchema);
-  return { method: methodOf(adapter.config, adapter.modules), peft: adapter.config, values, labels };
+  const head = taskHead(adapter.config) ?? savedHead(config) ?? 'classification';
+  const outputs = outputsOf(config, head, adapter.tensors);
+  const labels = head === 'classification' && outputs > 0 ? await readLabels(dir, config, outputs) : [];
+  return { method: methodOf(adapter.config, adapter.modules), peft: adapter.config, values, head, labels };
+}
+
+/** How many outputs a head has by its last weight; 0 where that is not among the tensors. */
+function outputsOf(config: ModelConfig, head: HeadKind, tensors: ReadonlyMap<string, AdapterTensor>): number {
+  const names = [...headShapes(config, head, 1).keys()];
+  return tensors.get(names[names.length - 1] ?? '')?.shape[0] ?? 0;
 }
 
 /** Class names and head weights: of the adapter, else of the checkpoint. */
 async function readHead(
   modelDir: string,
-  config: EncoderConfig,
+  config: ModelConfig,
+  kind: HeadKind,
   adapter: Adapter | undefined,
   adapterDir: string | undefined,
 ): Promise<{ values: Values; labels: readonly string[] }> {
-  const names = [...classifierShapes(config, 1).keys()];
+  const names = [...headShapes(config, kind, 1).keys()];
   const tensors = new Map<string, AdapterTensor>();
   const file = await openSafetensors(modelDir);
   try {
@@ -140,14 +168,14 @@ async function readHead(
       else if (key !== undefined) tensors.set(name, { shape: file.info(key).shape, data: await file.readFloat32(key) });
       else
         throw new UserError(
-          `${adapterDir ?? modelDir}: tensor "${name}" is missing; the model has no classification head yet`,
+          `${adapterDir ?? modelDir}: tensor "${name}" is missing; the model has no head for ${kind} yet`,
         );
     }
   } finally {
     await file.close();
   }
-  const outputs = tensors.get(names[names.length - 1] as string)?.shape[0] ?? 0;
-  for (const [name, shape] of classifierShapes(config, outputs)) {
+  const outputs = outputsOf(config, kind, tensors);
+  for (const [name, shape] of headShapes(config, kind, outputs)) {
     const found = tensors.get(name)?.shape ?? [];
     if (!sameShape(found, shape)) {
       throw new UserError(
@@ -155,11 +183,11 @@ async function readHead(
       );
     }
   }
-  const labels = await readLabels(adapterDir, config, outputs);
+  const labels = kind === 'classification' ? await readLabels(adapterDir, config, outputs) : [];
   return { values: new Map([...tensors].map(([name, { data }]) => [name, data])), labels };
 }
 
-async function readLabels(dir: string | undefined, config: EncoderConfig, outputs: number): Promise<readonly string[]> {
+async function readLabels(dir: string | undefined, config: ModelConfig, outputs: number): Promise<readonly string[]> {
   const path = dir === undefined ? undefined : join(dir, 'labels.json');
   const written = path !== undefined && (await exists(path)) ? await readJson(path, labelsSchema) : undefined;
   if (written && written.length !== outputs) {
@@ -172,8 +200,8 @@ async function readLabels(dir: string | undefined, config: EncoderConfig, output
 }
 
 /** An adapter's modules with the sizes of the base's layers. @throws UserError for a module the base has not, or of other sizes */
-function placedModules({ config, modules }: Adapter, base: BaseModel, dir: string): PeftModule[] {
-  const linears = new Map(linearLayers(base.config, base.layers).map((linear) => [linear.name, linear]));
+function placedModules({ config, modules }: Adapter, base: BaseModel, head: HeadKind, dir: string): PeftModule[] {
+  const linears = new Map(frozenLinears(base.config, base.layers, head).map((linear) => [linear.name, linear]));
   return modules.map((module) => {
     const linear = linears.get(module.name);
     if (!linear) throw new UserError(`${dir}: module "${module.name}" is not in the base model`);
@@ -207,6 +235,6 @@ function checkTrained(
   }
 }
 
-function headOnly(config: EncoderConfig): PeftConfig {
+function headOnly(config: ModelConfig): PeftConfig {
   return freshConfig(settingsSchema.parse({}), config);
 }

@@ -5,10 +5,15 @@
 import type { Engine } from '../engine/engine.ts';
 import { Parameters, type ParameterSpec } from '../engine/nn/parameters.ts';
 import { sizeOf, type Shape } from '../engine/graph/shape.ts';
-import { linearLayers, type BaseModel, type LinearLayer } from '../models/base-model.ts';
-import type { EncoderConfig } from '../models/config.ts';
-import type { LayerShape } from '../models/encoder.ts';
-import { classifierShapes, initialSpec } from '../models/heads.ts';
+import {
+  linearLayers,
+  type HeadKind,
+  type LayerShape,
+  type LinearLayer,
+  type ModelConfig,
+} from '../models/architecture.ts';
+import type { BaseModel } from '../models/base-model.ts';
+import { headShapes, initialSpec } from '../models/heads.ts';
 import { moduleFor, type PeftConfig } from '../peft/config.ts';
 import { methodOf } from '../peft/methods.ts';
 import { factorSpecs, moduleSize, valueOf, type PeftMethod, type Values } from '../peft/module.ts';
@@ -25,12 +30,13 @@ export interface Assembly {
   readonly peft: PeftConfig;
   /** Of factors, head, and weights of the base that train along. */
   readonly values: Values;
-  /** Class names by index. */
+  readonly head: HeadKind;
+  /** Class names by index; none where the head's outputs are no classes. */
   readonly labels: readonly string[];
 }
 
 /** The PEFT method of a configuration on a model with layers of these sizes. */
-function methodFor(config: EncoderConfig, layers: readonly LayerShape[], peft: PeftConfig): PeftMethod {
+function methodFor(config: ModelConfig, layers: readonly LayerShape[], peft: PeftConfig): PeftMethod {
   const linears = linearLayers(config, layers);
   const targeted = new Set(
     targetedModules(
@@ -45,14 +51,15 @@ function methodFor(config: EncoderConfig, layers: readonly LayerShape[], peft: P
 }
 
 /** The features that a module on a linear layer works on. */
-export function placeOf(layer: LinearLayer, { hiddenSize: d }: EncoderConfig, peft: PeftConfig): LinearLayer {
+export function placeOf(layer: LinearLayer, { hiddenSize: d }: ModelConfig, peft: PeftConfig): LinearLayer {
   return methodOf(peft, []).attached ? layer : { ...layer, inFeatures: d, outFeatures: d };
 }
 
 /** Fresh values of the head and of all factors that do not come from the base. */
 export function freshValues(
-  config: EncoderConfig,
+  config: ModelConfig,
   method: PeftMethod | undefined,
+  head: HeadKind,
   labels: number,
   seed: number,
 ): Map<string, Float32Array> {
@@ -62,7 +69,7 @@ export function freshValues(
     for (const [name, value] of method.fresh(module, draw)) values.set(name, value);
   });
   const random = hostRandom(seed, STREAM.weights, 2);
-  for (const [name, shape] of classifierShapes(config, labels)) {
+  for (const [name, shape] of headShapes(config, head, labels)) {
     values.set(name, initialSpec(name, shape, config.initializerRange, () => random.normal()).data);
   }
   return values;
@@ -73,33 +80,34 @@ export async function freshAssembly(
   engine: Engine,
   base: BaseModel,
   peft: PeftConfig,
+  head: HeadKind,
   labels: readonly string[],
   seed: number,
 ): Promise<Assembly & { readonly method: PeftMethod }> {
   const method = methodFor(base.config, base.layers, peft);
-  const values = freshValues(base.config, method, labels.length, seed);
+  const values = freshValues(base.config, method, head, labels.length, seed);
   const read = weightReader(engine, base);
   for (const [name, value] of await factorsFromBase(method, values, read)) values.set(name, value);
   for (const name of trainedWeights(base, method, peft)) if (!values.has(name)) values.set(name, await read(name));
-  return { base, method, peft, values, labels };
+  return { base, method, peft, values, head, labels };
 }
 
 /** Uploads an assembly. @param extra further parameters, e.g. masks */
 export function toClassifier(engine: Engine, assembly: Assembly, extra: readonly ParameterSpec[] = []): Classifier {
-  const { base, method, values, labels } = assembly;
+  const { base, method, values, head: kind, labels } = assembly;
   const spec = (name: string, shape: Shape): ParameterSpec => ({
     name,
     shape,
     data: valueOf(values, name),
     decay: shape.length === 2,
   });
-  const shapes = classifierShapes(base.config, labels.length);
+  const shapes = headShapes(base.config, kind, labels.length);
   const head = [...shapes].map(([name, shape]) => spec(name, shape));
   const factors = method ? factorSpecs(method, values) : [];
   const whole = [...values.keys()].filter((name) => base.weights.has(name) && !shapes.has(name));
   const trained = whole.map((name) => spec(name, base.weights.get(name)!.shape));
   const parameters = new Parameters(engine, [...factors, ...head, ...trained, ...extra]);
-  return new Classifier(engine, base, method, parameters, labels.length);
+  return new Classifier(engine, base, method, parameters, kind);
 }
 
 /** Values in PEFT modules; the task head is the same for every method and not counted, as in PEFT's own reports of rank. */
@@ -108,6 +116,6 @@ export function factorCount(method: PeftMethod | undefined): number {
 }
 
 /** Values in the task head. */
-export function headCount(config: EncoderConfig, labels: number): number {
-  return [...classifierShapes(config, labels).values()].reduce((sum, shape) => sum + sizeOf(shape), 0);
+export function headCount(config: ModelConfig, head: HeadKind, labels: number): number {
+  return [...headShapes(config, head, labels).values()].reduce((sum, shape) => sum + sizeOf(shape), 0);
 }

@@ -1,25 +1,30 @@
-/** Room: train. A sequence classifier: frozen base, PEFT modules and a task head, with one compiled program per batch shape. */
+/** Room: train. A model with a task head, as it is trained and asked: frozen base, PEFT modules and the head. */
 import type { InputSpec } from '../engine/compile/program.ts';
 import type { Engine, HostArray } from '../engine/engine.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import type { Parameters } from '../engine/nn/parameters.ts';
 import type { RandomState } from '../engine/ops/elementwise.ts';
+import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import type { BaseModel } from '../models/base-model.ts';
-import { encode, type ForwardContext } from '../models/encoder.ts';
-import { classify } from '../models/heads.ts';
+import { hiddenStates, type ForwardContext } from '../models/transformer.ts';
+import { applyHead, headOf } from '../models/heads.ts';
 import type { Intervention } from '../models/intervention.ts';
 import { positionIds } from '../models/positions.ts';
+import { rotaryInput } from '../models/rotary.ts';
 import type { PeftMethod, PeftRun } from '../peft/module.ts';
 import type { Batch } from './data/batches.ts';
 
-/** Something for every program input of a forward pass; `words` only where the word embedding stays on the host. */
-type PerInput<T> = Readonly<
-  Record<'inputIds' | 'positionIds' | 'tokenTypeIds' | 'attentionMask' | 'firstTokens', T>
-> & {
+/**
+ * Something for every program input of a forward pass; `rows`, the tokens the head reads, where it reads one of each sequence;
+ * `words` where the word embedding stays on the host; `rotary` for models with such positions.
+ */
+type PerInput<T> = Readonly<Record<'inputIds' | 'positionIds' | 'tokenTypeIds' | 'attentionMask', T>> & {
+  readonly rows?: T;
   readonly words?: T;
+  readonly rotary?: T;
 };
 
-/** i32, but `words`. */
+/** i32, but `words` and `rotary`. */
 export type BatchInputs = PerInput<Tensor>;
 
 /** What a forward pass may be given beyond the weights. */
@@ -40,17 +45,25 @@ export class Classifier {
   readonly method: PeftMethod | undefined;
   /** PEFT factors and head (and masks while estimating), by name; they go before the base's weights. */
   readonly parameters: Parameters;
-  readonly labels: number;
+  readonly head: HeadKind;
+  /** Rotary tables by sequence length. */
+  readonly #tables = new Map<number, Float32Array | undefined>();
 
-  constructor(engine: Engine, base: BaseModel, method: PeftMethod | undefined, parameters: Parameters, labels: number) {
+  constructor(
+    engine: Engine,
+    base: BaseModel,
+    method: PeftMethod | undefined,
+    parameters: Parameters,
+    head: HeadKind = 'classification',
+  ) {
     this.engine = engine;
     this.base = base;
     this.method = method;
     this.parameters = parameters;
-    this.labels = labels;
+    this.head = head;
   }
 
-  /** Class scores, f32 [batch, labels]. */
+  /** The head's scores; for classification f32 [batch, labels]. */
   logits(inputs: BatchInputs, options: ForwardOptions = {}): Tensor {
     const parameter = (name: string): Tensor => this.parameters.get(name).tensor;
     const { random, isActive, rankMask, probe, interventions = [] } = options;
@@ -76,27 +89,60 @@ export class Classifier {
       weight,
       interventions: [...(this.method ? [this.method.intervention(run)] : []), ...interventions],
     };
-    return classify(context, encode(context, inputs), inputs.firstTokens);
+    return applyHead(context, this.head, hiddenStates(context, inputs), inputs.rows);
   }
 
   /** Input specs of a batch shape. */
   inputSpecs(batch: number, seq: number): PerInput<InputSpec> {
     const grid: InputSpec = { shape: [batch, seq], dtype: 'i32' };
-    const firstTokens: InputSpec = { shape: [batch], dtype: 'i32' };
-    const words: InputSpec = { shape: [batch * seq, this.base.config.hiddenSize], dtype: 'f32' };
+    const rows: InputSpec = { shape: [batch], dtype: 'i32' };
+    const { config } = this.base;
+    const words: InputSpec = { shape: [batch * seq, config.embeddingSize], dtype: 'f32' };
+    const rotary: InputSpec = { shape: [seq, config.headDim], dtype: 'f32' };
     const grids = { inputIds: grid, positionIds: grid, tokenTypeIds: grid, attentionMask: grid };
-    return { ...grids, firstTokens, ...(this.base.words && { words }) };
+    return {
+      ...grids,
+      ...(!this.#readsEvery && { rows }),
+      ...(this.base.words && { words }),
+      ...(config.architecture.rotary && { rotary }),
+    };
   }
 
   /** Input values of a batch. */
-  inputValues({ batch, seq, inputIds, attentionMask, tokenTypeIds }: Batch): PerInput<HostArray> {
+  inputValues(batch: Batch): PerInput<HostArray> {
+    const { inputIds, attentionMask, tokenTypeIds } = batch;
+    const { config, words } = this.base;
+    const rotary = this.#rotary(batch.seq);
     return {
       inputIds,
       attentionMask,
       tokenTypeIds,
-      positionIds: positionIds(this.base.config, inputIds, batch, seq),
-      firstTokens: Int32Array.from({ length: batch }, (_, row) => row * seq),
-      ...(this.base.words && { words: this.base.words.rows(inputIds) }),
+      positionIds: positionIds(config, batch),
+      ...(!this.#readsEvery && { rows: headRows(config, this.head, batch) }),
+      ...(words && { words: words.rows(inputIds) }),
+      ...(rotary && { rotary }),
     };
   }
+
+  #rotary(seq: number): Float32Array | undefined {
+    if (!this.#tables.has(seq)) this.#tables.set(seq, rotaryInput(this.base.config, seq));
+    return this.#tables.get(seq);
+  }
+
+  get #readsEvery(): boolean {
+    return headOf(this.base.config, this.head).reads === 'every-token';
+  }
+}
+
+/** The token of each sequence that a head reads, as a row of the hidden states [batch·seq]. */
+function headRows(config: ModelConfig, head: HeadKind, { batch, seq, inputIds, attentionMask }: Batch): Int32Array {
+  if (headOf(config, head).reads === 'first-token') return Int32Array.from({ length: batch }, (_, row) => row * seq);
+  // As transformers tells it: the last token that is not the pad token, where the configuration names one.
+  const isToken = (at: number): boolean =>
+    config.hasPadToken ? inputIds[at] !== config.padTokenId : attentionMask[at] === 1;
+  return Int32Array.from({ length: batch }, (_, row) => {
+    let at = (row + 1) * seq - 1;
+    while (at > row * seq && !isToken(at)) at--;
+    return at;
+  });
 }

@@ -8,9 +8,9 @@ import { z } from 'zod';
 import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../engine/errors.ts';
 import { exists, readJson, writeJson } from '../engine/io/files.ts';
-import { fullLayers, loadBaseModel, randomBaseModel } from '../models/base-model.ts';
-import type { EncoderConfig } from '../models/config.ts';
-import { poolerShapes } from '../models/heads.ts';
+import { fullLayers, type ModelConfig } from '../models/architecture.ts';
+import { loadBaseModel, randomBaseModel } from '../models/base-model.ts';
+import { frozenHeadShapes } from '../models/heads.ts';
 import { keptLayers } from './stages.ts';
 import type { Plan } from '../pruning/plan.ts';
 import { scoresOf, writeRecords, type Records } from '../pruning/records.ts';
@@ -43,7 +43,7 @@ export type MethodName = (typeof METHODS)[number];
 /** A base checkpoint as the stages need it. */
 export interface Foundation {
   readonly dir: string;
-  readonly config: EncoderConfig;
+  readonly config: ModelConfig;
   readonly fingerprint: string;
 }
 
@@ -165,11 +165,18 @@ export class Comparing {
   async #wholeAssembly(settings: Settings, random: boolean): Promise<Assembly> {
     const { dir, config } = this.#foundation;
     const { weights: weightType, embeddings } = settings;
-    const options = { weightType, embeddings, extra: poolerShapes(config) };
+    const options = { weightType, embeddings, extra: frozenHeadShapes(config, 'classification') };
     const base = random
       ? randomBaseModel(this.#engine, config, normals(settings.seed), embeddings)
       : await loadBaseModel(this.#engine, dir, options);
-    return freshAssembly(this.#engine, base, freshConfig(settings, config), this.#data.labels, settings.seed);
+    return freshAssembly(
+      this.#engine,
+      base,
+      freshConfig(settings, config),
+      'classification',
+      this.#data.labels,
+      settings.seed,
+    );
   }
 
   async #estimate(settings: Settings, { onStage, watch }: CompareWatch): Promise<EstimateOutcome> {
@@ -229,7 +236,7 @@ function timelineOf({ memoryByKind, timeline }: TrainResult): NonNullable<Run['t
   return { labels: [...resident, 'activations'], points: timeline.map((bytes) => [...fixed, bytes]) };
 }
 
-function planPicture(config: EncoderConfig, { estimates }: EstimateOutcome, plan: Plan): NonNullable<Run['plan']> {
+function planPicture(config: ModelConfig, { estimates }: EstimateOutcome, plan: Plan): NonNullable<Run['plan']> {
   const layers = keptLayers(plan);
   return {
     layers: fullLayers(config).map(({ heads, neurons }, i) => ({

@@ -12,9 +12,17 @@ import {
   type TensorEntry,
   type TensorFile,
 } from '../engine/io/safetensors.ts';
-import { encoderWeightShapes, linearLayers, storedName } from '../models/base-model.ts';
-import { loadConfig, type EncoderConfig } from '../models/config.ts';
-import { classifierShapes, poolerShapes } from '../models/heads.ts';
+import {
+  fullLayers,
+  type HeadKind,
+  type LayerShape,
+  type LinearLayer,
+  type ModelConfig,
+} from '../models/architecture.ts';
+import { baseWeightShapes } from '../models/base-model.ts';
+import { loadConfig } from '../models/config.ts';
+import { frozenLinears, headShapes } from '../models/heads.ts';
+import { isStoredInOut, storedName, transpose } from '../models/weights.ts';
 import { configFor } from '../peft/config.ts';
 import { writeAdapter, type AdapterTensor } from '../peft/files.ts';
 import { factorShape, valueOf, type Direction, type PeftMethod, type PeftModule, type Values } from '../peft/module.ts';
@@ -24,7 +32,7 @@ import { keptShapes, type LayerKeep } from '../pruning/surgery.ts';
 import { readAdapterValues, readPlanFor } from './artefact.ts';
 import { keptLayers } from './stages.ts';
 
-/** New values of some of a checkpoint's weights, by their Hugging Face names; f32. */
+/** New values of some of a checkpoint's weights, by their Hugging Face names; f32, matrices [out, in] here whatever the file has. */
 type Rewrite = (
   name: string,
   weight: () => Promise<Float32Array>,
@@ -33,7 +41,7 @@ type Rewrite = (
 
 /** A PEFT folder at full size. */
 interface Dense {
-  readonly config: EncoderConfig;
+  readonly config: ModelConfig;
   readonly keep: readonly LayerKeep[];
   readonly method: PeftMethod;
   readonly modules: ReadonlyMap<string, { readonly module: PeftModule; readonly values: Values }>;
@@ -47,10 +55,11 @@ interface Dense {
 async function loadDense(modelDir: string, adapterDir: string): Promise<Dense> {
   const config = await loadConfig(modelDir);
   const plan = await readPlanFor(adapterDir, await fingerprintCheckpoint(modelDir), config);
-  const adapter = await readAdapterValues(adapterDir);
+  const adapter = await readAdapterValues(adapterDir, config);
   const keep = plan ? keptLayers(plan) : keepAll(config);
-  const full = new Map(linearLayers(config).map((linear) => [linear.name, linear]));
-  const left = new Map(linearLayers(config, keptShapes(keep)).map((linear) => [linear.name, linear]));
+  const linears = (layers: readonly LayerShape[]): ReadonlyMap<string, LinearLayer> =>
+    new Map(frozenLinears(config, layers, adapter.head).map((linear) => [linear.name, linear]));
+  const [full, left] = [linears(fullLayers(config)), linears(keptShapes(config, keep))];
   const modules = adapter.method.modules.map((module) => {
     const [linear, sliced] = [full.get(module.name), left.get(module.name)];
     if (!linear || !sliced) throw new UserError(`${adapterDir}: module "${module.name}" is not in the base model`);
@@ -59,7 +68,7 @@ async function loadDense(modelDir: string, adapterDir: string): Promise<Dense> {
     return expandModule(config, keep, adapter.method, { ...module, inFeatures, outFeatures }, adapter.values, linear);
   });
   const factors = new Set(adapter.method.modules.flatMap((m) => adapter.method.factors(m).map(({ name }) => name)));
-  const head = classifierShapes(config, adapter.labels.length);
+  const head = headShapes(config, adapter.head, adapter.labels.length);
   const trained = [...adapter.values.keys()].filter((name) => !factors.has(name) && !head.has(name));
   return {
     config,
@@ -111,8 +120,9 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
     shape,
     data: adapter.values.get(name) as Float32Array,
   }));
-  await rewriteCheckpoint(modelDir, out, dense.config, rewrite, extra);
-  if (!unmerge) await writeJson(join(out, 'config.json'), classifierConfig(dense.config, adapter.labels));
+  await rewriteCheckpoint(modelDir, out, dense, rewrite, extra);
+  const { labels } = adapter;
+  if (!unmerge && labels.length > 0) await writeJson(join(out, 'config.json'), classifierConfig(dense.config, labels));
 }
 
 /** A weight at full size with zeros for what is cut, or as trained along; undefined where it is the checkpoint's own. */
@@ -136,28 +146,31 @@ export async function exportDense(modelDir: string, adapterDir: string, out: str
     if (trained.has(name)) shapes.set(name, shape);
     return denseWeight({ ...dense, trained: new Set() }, name, read, shape);
   };
-  await rewriteCheckpoint(modelDir, join(out, 'base'), config, rewrite, []);
+  await rewriteCheckpoint(modelDir, join(out, 'base'), dense, rewrite, []);
   const tensors = new Map<string, AdapterTensor>();
   for (const { module, values } of modules.values()) {
     for (const factor of method.factors(module)) {
       tensors.set(factor.name, { shape: factorShape(factor, module), data: valueOf(values, factor.name) });
     }
   }
-  for (const [name, shape] of head) tensors.set(name, { shape, data: valueOf(adapter.values, name) });
+  for (const [name, shape] of head) {
+    const data = adapter.values.get(name);
+    if (data) tensors.set(name, { shape, data });
+  }
   for (const [name, shape] of shapes) {
     tensors.set(name, { shape, data: expandWeight(config, dense.keep, name, valueOf(adapter.values, name), shape) });
   }
   const plain = [...modules.values()].map(({ module }) => module);
   await mkdir(join(out, 'adapter'), { recursive: true });
   await writeAdapter(join(out, 'adapter'), { config: configFor(plain, adapter.peft), modules: plain, tensors });
-  await writeJson(join(out, 'adapter', 'labels.json'), adapter.labels);
+  if (adapter.labels.length > 0) await writeJson(join(out, 'adapter', 'labels.json'), adapter.labels);
 }
 
 /** Copies a model folder with some weights rewritten, one tensor in memory at a time. */
 async function rewriteCheckpoint(
   modelDir: string,
   out: string,
-  config: EncoderConfig,
+  { config, adapter }: Pick<Dense, 'config' | 'adapter'>,
   rewrite: Rewrite,
   extra: readonly TensorEntry[],
 ): Promise<void> {
@@ -165,7 +178,7 @@ async function rewriteCheckpoint(
   const file = await openSafetensors(modelDir);
   try {
     const canonical = new Map<string, string>();
-    for (const name of weightNames(config)) {
+    for (const name of weightNames(config, adapter.head)) {
       const stored = storedName(file, name, config);
       if (stored !== undefined) canonical.set(stored, name);
     }
@@ -176,15 +189,11 @@ async function rewriteCheckpoint(
       if (replaced.has(name)) continue;
       const { shape, dtype } = file.info(stored);
       const isFloat = dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
-      const changed = isFloat ? await rewrite(name, () => file.readFloat32(stored), shape) : undefined;
+      const rewritten = (): Promise<Float32Array | undefined> =>
+        rewriteStored(file, stored, isStoredInOut(config, name), (weight, own) => rewrite(name, weight, own));
       entries.push(
-        changed
-          ? {
-              name: stored,
-              shape,
-              dtype: 'F32',
-              data: async () => (await rewrite(name, () => file.readFloat32(stored), shape)) as Float32Array,
-            }
+        isFloat && (await rewritten())
+          ? { name: stored, shape, dtype: 'F32', data: async () => (await rewritten()) as Float32Array }
           : { name: stored, shape, dtype, data: () => readTyped(file, stored) },
       );
     }
@@ -198,8 +207,24 @@ async function rewriteCheckpoint(
   }
 }
 
-function weightNames(config: EncoderConfig): string[] {
-  return [...encoderWeightShapes(config).keys(), ...poolerShapes(config).keys()];
+/** A rewritten weight as its file holds it. @param storedInOut whether that is [in, out] */
+async function rewriteStored(
+  file: TensorFile,
+  name: string,
+  storedInOut: boolean,
+  rewrite: (weight: () => Promise<Float32Array>, shape: readonly number[]) => Promise<Float32Array | undefined>,
+): Promise<Float32Array | undefined> {
+  const { shape } = file.info(name);
+  const [rows = 1, cols = 1] = shape;
+  if (!storedInOut) return rewrite(() => file.readFloat32(name), shape);
+  const changed = await rewrite(async () => transpose(await file.readFloat32(name), rows, cols), [cols, rows]);
+  return changed && transpose(changed, cols, rows);
+}
+
+function weightNames(config: ModelConfig, head: HeadKind): string[] {
+  const linears = frozenLinears(config, fullLayers(config), head);
+  const names = linears.flatMap(({ name }) => [`${name}.weight`, `${name}.bias`]);
+  return [...new Set([...baseWeightShapes(config).keys(), ...names])];
 }
 
 /** A tensor as the file has it. */
@@ -214,10 +239,10 @@ async function readTyped(file: TensorFile, name: string): Promise<TensorData> {
   throw new UserError(`${file.path}: tensor "${name}": dtype ${dtype} is not supported`);
 }
 
-function classifierConfig({ raw, family }: EncoderConfig, labels: readonly string[]): Record<string, unknown> {
+function classifierConfig({ raw, architecture }: ModelConfig, labels: readonly string[]): Record<string, unknown> {
   return {
     ...raw,
-    architectures: [family === 'bert' ? 'BertForSequenceClassification' : 'RobertaForSequenceClassification'],
+    architectures: [`${architecture.className}ForSequenceClassification`],
     id2label: Object.fromEntries(labels.map((label, i) => [String(i), label])),
     label2id: Object.fromEntries(labels.map((label, i) => [label, i])),
   };

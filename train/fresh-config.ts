@@ -1,8 +1,6 @@
 /** Room: train. The PEFT configuration that settings ask for, as a new folder would have it. */
 import { UserError } from '../engine/errors.ts';
-import { linearLayers } from '../models/base-model.ts';
-import type { EncoderConfig } from '../models/config.ts';
-import { LAYER_LINEARS } from '../models/encoder.ts';
+import { linearLayers, linearName, type ModelConfig, type Role } from '../models/architecture.ts';
 import type { BottleneckConfig } from '../peft/bottleneck/config.ts';
 import type { PeftConfig } from '../peft/config.ts';
 import { withDefaultTargets } from '../peft/defaults.ts';
@@ -12,14 +10,18 @@ import type { LoraConfig } from '../peft/lora/config.ts';
 import { targetedModules } from '../peft/targets.ts';
 import type { Settings } from './settings.ts';
 
+/** Methods of PEFT itself. */
+const HAS_FAN_IN_OUT: ReadonlySet<Settings['peft']> = new Set(['lora', 'dora', 'ia3']);
+
 /** @throws UserError for names that target nothing, or a pattern that cannot be read */
-export function freshConfig(settings: Settings, config: EncoderConfig): PeftConfig {
+export function freshConfig(settings: Settings, config: ModelConfig): PeftConfig {
   const common = {
     dropout: settings.dropout,
     taskType: 'SEQ_CLS',
     baseModel: null,
     modulesToSave: ['classifier', 'score', ...names(settings.modulesToSave)],
-    extra: {},
+    // PEFT wants to be told of matrices stored as [in, out].
+    extra: config.architecture.storedInOut && HAS_FAN_IN_OUT.has(settings.peft) ? { fan_in_fan_out: true } : {},
   };
   switch (settings.peft) {
     case 'lora':
@@ -38,7 +40,7 @@ export function freshConfig(settings: Settings, config: EncoderConfig): PeftConf
 /** What every method's configuration begins with; its targets come later. */
 type Common = Omit<CommonConfig, 'targetModules'>;
 
-function lora(settings: Settings, common: Common, config: EncoderConfig): LoraConfig {
+function lora(settings: Settings, common: Common, config: ModelConfig): LoraConfig {
   const { initLoraWeights: init } = settings;
   return {
     ...common,
@@ -55,7 +57,7 @@ function lora(settings: Settings, common: Common, config: EncoderConfig): LoraCo
 }
 
 /** Where only targets are given, the feed-forward modules among them are those of PEFT's defaults. */
-function ia3(settings: Settings, common: Common, config: EncoderConfig): Ia3Config {
+function ia3(settings: Settings, common: Common, config: ModelConfig): Ia3Config {
   const rule = targetRule(settings, config);
   const given = nameRule(settings.feedforwardModules);
   const own = { ...common, ...rule, method: 'ia3', dropout: 0, feedforwardModules: given, init: true } as const;
@@ -74,18 +76,17 @@ function ia3(settings: Settings, common: Common, config: EncoderConfig): Ia3Conf
   };
 }
 
-/** Projections that adapters follow: of attention and FFN, or of the FFN alone. */
-const BOTH = ['attention.output.dense', 'output.dense'];
-const FFN = 'intermediate.dense';
-
-function bottleneck(settings: Settings, common: Common, config: EncoderConfig): BottleneckConfig {
+function bottleneck(settings: Settings, common: Common, config: ModelConfig): BottleneckConfig {
   const { peft } = settings;
   const hub = peft !== 'adapter';
   const fallback = peft === 'parallel' ? 4 : 1;
   return {
     ...common,
     method: 'bottleneck',
-    targetModules: peft === 'houlsby' || peft === 'adapter' ? BOTH : afterFfn(config),
+    targetModules: projections(
+      config,
+      peft === 'houlsby' || peft === 'adapter' ? ['attentionOutput', 'down'] : ['down'],
+    ),
     size: sizeOf(settings, config),
     sizePattern: {},
     nonLinearity:
@@ -102,14 +103,20 @@ function bottleneck(settings: Settings, common: Common, config: EncoderConfig): 
   };
 }
 
-/** The output projections of the FFNs by their whole names: their last parts are attention's too. */
-function afterFfn(config: EncoderConfig): string[] {
-  const output = FFN.replace('intermediate', 'output');
-  const all = linearLayers(config).map(({ name }) => name);
-  return all.filter((name) => name.endsWith(`.${output}`) && !name.endsWith(`.attention.${output}`));
+/** The output projections that adapters follow, by their whole names: their last parts may be alike. */
+function projections(config: ModelConfig, roles: readonly Role[]): string[] {
+  const layers = Array.from({ length: config.numLayers }, (_, layer) => layer);
+  return layers.flatMap((layer) => roles.map((role) => linearName(config, layer, role)));
 }
 
-function sizeOf({ adapterSize, reductionFactor }: Settings, { hiddenSize }: EncoderConfig): number {
+/** Names of a block's linear layers, each as short as tells it from the others. */
+function blockNames({ architecture: { block } }: ModelConfig): string[] {
+  const all = Object.values(block.linears).map(({ name }) => name);
+  const last = (name: string): string => name.slice(name.lastIndexOf('.') + 1);
+  return all.map((name) => (all.filter((other) => last(other) === last(name)).length === 1 ? last(name) : name));
+}
+
+function sizeOf({ adapterSize, reductionFactor }: Settings, { hiddenSize }: ModelConfig): number {
   if (adapterSize !== undefined && reductionFactor !== undefined) {
     throw new UserError('--adapter-size and --reduction-factor: give one of them');
   }
@@ -128,12 +135,11 @@ const ALL_LINEAR = 'all-linear';
 
 function targetRule(
   settings: Settings,
-  config: EncoderConfig,
+  config: ModelConfig,
 ): Pick<CommonConfig, 'targetModules' | 'excludeModules' | 'layersToTransform'> {
   const { targetModules } = settings;
-  const linears = LAYER_LINEARS.map((linear) => linear.replace('attention.self.', ''));
   const rule = nameRule(targetModules);
-  const targets = targetModules === 'default' ? undefined : targetModules === ALL_LINEAR ? linears : rule;
+  const targets = targetModules === 'default' ? undefined : targetModules === ALL_LINEAR ? blockNames(config) : rule;
   if (Array.isArray(targets)) for (const name of targets) checked({ targetModules: [name], modulesToSave: [] }, config);
   const layers = names(settings.layersToTransform).map(Number);
   if (layers.some((n) => !Number.isInteger(n) || n < 0 || n >= config.numLayers)) {
@@ -149,7 +155,7 @@ function targetRule(
 }
 
 /** A configuration whose targets the model has. */
-function checked<C extends Pick<CommonConfig, 'targetModules' | 'modulesToSave'>>(rule: C, config: EncoderConfig): C {
+function checked<C extends Pick<CommonConfig, 'targetModules' | 'modulesToSave'>>(rule: C, config: ModelConfig): C {
   targetedModules(
     linearLayers(config).map(({ name }) => name),
     rule,

@@ -1,9 +1,10 @@
 /** Room: train. Stage two without a device: an adapter's folder cut by a plan, weights read from the checkpoint where needed. */
 import type { Shape } from '../engine/graph/shape.ts';
 import { openSafetensors } from '../engine/io/safetensors.ts';
-import { encoderWeightShapes, storedName } from '../models/base-model.ts';
-import type { EncoderConfig } from '../models/config.ts';
-import { classifierShapes, poolerShapes } from '../models/heads.ts';
+import type { ModelConfig } from '../models/architecture.ts';
+import { baseWeightShapes } from '../models/base-model.ts';
+import { frozenHeadShapes, headShapes } from '../models/heads.ts';
+import { isStoredInOut, readWeight, storedName } from '../models/weights.ts';
 import { configFor } from '../peft/config.ts';
 import { methodOf } from '../peft/methods.ts';
 import type { Plan } from '../pruning/plan.ts';
@@ -15,21 +16,28 @@ import { keptLayers, prunePeft, reinitialise } from './stages.ts';
 
 /** What is left of an adapter, as `saveArtefact` takes it. */
 interface HostPruned extends Omit<Assembly, 'base'> {
-  readonly base: { readonly config: EncoderConfig; readonly weights: ReadonlyMap<string, { readonly shape: Shape }> };
+  readonly base: { readonly config: ModelConfig; readonly weights: ReadonlyMap<string, { readonly shape: Shape }> };
 }
 
 export async function pruneOnHost(
   modelDir: string,
-  config: EncoderConfig,
-  { method, peft, values, labels }: Awaited<ReturnType<typeof readAdapterValues>>,
+  config: ModelConfig,
+  { method, peft, values, head: kind, labels }: Awaited<ReturnType<typeof readAdapterValues>>,
   plan: Plan,
   { carry, seed }: Pick<Settings, 'carry' | 'seed'>,
 ): Promise<HostPruned> {
-  const head = classifierShapes(config, labels.length);
-  const shapes = new Map([...encoderWeightShapes(config), ...poolerShapes(config)].filter(([name]) => !head.has(name)));
+  const head = headShapes(config, kind, labels.length);
+  const shapes = new Map(
+    [...baseWeightShapes(config), ...frozenHeadShapes(config, kind)].filter(([name]) => !head.has(name)),
+  );
   const file = await openSafetensors(modelDir);
   try {
-    const read: ReadWeight = (name) => file.readFloat32(storedName(file, name, config) ?? name);
+    const read: ReadWeight = async (name) => {
+      const shape = shapes.get(name) as Shape;
+      const key = storedName(file, name, config) ?? name;
+      const { data } = await readWeight(file, key, shape, 'f32', isStoredInOut(config, name));
+      return data as Float32Array;
+    };
     const keep = keptLayers(plan);
     const cut = (name: string, data: Float32Array): ReturnType<typeof pruneWeight> =>
       pruneWeight(config, keep, name, data, shapes.get(name) as Shape);
@@ -43,6 +51,7 @@ export async function pruneOnHost(
       method: methodOf(left, modules),
       peft: left,
       values: pruned.values,
+      head: kind,
       labels,
     };
     if (carry === 'inherit') return assembly;

@@ -86,6 +86,10 @@ export const settingsSchema = z.strictObject({
   ffnMaskLr: amount.default(1).describe('learning-rate multiplier of FFN masks'),
   headsRatio: ratio.default(1 / 3).describe('part of the attention heads to prune'),
   headsScope: scope.default('layerwise').describe('rank heads within layers or over the model'),
+  headUnit: z
+    .enum(['query', 'group'])
+    .default('query')
+    .describe('grouped-query attention: prune single query heads, or key/value heads with all of theirs'),
   ffnRatio: ratio.default(1 / 3).describe('part of the FFN neurons to prune'),
   ffnScope: scope.default('global').describe('rank neurons within layers or over the model'),
   maskScore: z.enum(['abs', 'signed']).default('abs').describe('score of a mask: magnitude or value'),

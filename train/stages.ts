@@ -9,7 +9,7 @@ import { maskSpecs, type MaskOptions } from '../pruning/masks.ts';
 import type { Plan } from '../pruning/plan.ts';
 import { pruneModel, pruneModule, pruneWeight, type LayerKeep, type ReadWeight } from '../pruning/surgery.ts';
 import type { BaseModel } from '../models/base-model.ts';
-import type { EncoderConfig } from '../models/config.ts';
+import type { ModelConfig } from '../models/architecture.ts';
 import { freshValues, toClassifier, type Assembly } from './assembly.ts';
 import { Batches, type Order } from './data/batches.ts';
 import type { EncodedExample } from './data/encode.ts';
@@ -39,7 +39,7 @@ export function maskOptions(settings: Settings): MaskOptions {
   return { headsL1, ffnL1, headsLr, ffnLr };
 }
 
-function trainingBatches(examples: readonly EncodedExample[], config: EncoderConfig, settings: Settings): Batches {
+function trainingBatches(examples: readonly EncodedExample[], config: ModelConfig, settings: Settings): Batches {
   const order: Order = !settings.shuffle ? 'file' : settings.bucket ? 'bucket' : 'shuffle';
   const { batchSize, seed, maxLength } = settings;
   return new Batches(examples, { batchSize, order, seed, padId: config.padTokenId, maxLength });
@@ -91,7 +91,7 @@ function decideOptions(settings: Settings, method: Method = 'light-peft'): Decid
 
 /** Between stages one and two: the plan. */
 export function makePlan(
-  config: EncoderConfig,
+  config: ModelConfig,
   fingerprint: string,
   scores: Scores,
   settings: Settings,
@@ -99,13 +99,15 @@ export function makePlan(
 ): Plan {
   const options = decideOptions(settings, method);
   const random = hostRandom(settings.seed, STREAM.pruning);
-  const decision = decide(method === 'random' ? randomScores(scores, () => random.uniform()) : scores, options);
+  const used = method === 'random' ? randomScores(scores, () => random.uniform()) : scores;
+  const decision = decide(used, options, config.numHeads / config.kvHeads);
   return {
     base: {
       fingerprint,
       model_type: config.family,
       num_hidden_layers: config.numLayers,
       num_attention_heads: config.numHeads,
+      num_key_value_heads: config.kvHeads,
       intermediate_size: config.intermediateSize,
     },
     layers: decision.layers.map(({ heads, neurons }, layer) => ({
@@ -127,6 +129,7 @@ export function makePlan(
       steps: settings.estimateSteps,
       heads_ratio: options.headsRatio,
       heads_scope: options.headsScope,
+      head_unit: options.headUnit,
       ffn_ratio: options.ffnRatio,
       ffn_scope: options.ffnScope,
       mask_score: options.maskScore,
@@ -148,7 +151,7 @@ export function keptLayers(plan: Plan): LayerKeep[] {
  * @param shapes of such weights before slicing
  */
 export async function prunePeft(
-  config: EncoderConfig,
+  config: ModelConfig,
   method: PeftMethod,
   values: Values,
   plan: Plan,
@@ -176,22 +179,29 @@ export async function prunePeft(
 
 /** Stage two: cuts base and factors. The given base must not be used again. */
 export async function prune(engine: Engine, assembly: Assembly, plan: Plan, settings: Settings): Promise<Assembly> {
-  const { base, method, labels } = assembly;
+  const { base, method, head, labels } = assembly;
   if (!method) throw new Error('prune: there are no PEFT modules to prune');
   const shapes = (name: string): Shape | undefined => base.weights.get(name)?.shape;
   const peft = await prunePeft(base.config, method, assembly.values, plan, shapes, weightReader(engine, base));
   const cut: BaseModel = await pruneModel(engine, base, keptLayers(plan));
   const config = configFor(peft.method.modules, assembly.peft);
-  const left = { base: cut, method: methodOf(config, peft.method.modules), peft: config, values: peft.values, labels };
+  const left = {
+    base: cut,
+    method: methodOf(config, peft.method.modules),
+    peft: config,
+    values: peft.values,
+    head,
+    labels,
+  };
   return settings.carry === 'inherit' ? left : reinitialise(left, settings.seed, weightReader(engine, cut));
 }
 
 /** Starts what is left afresh. @param read weights of the pruned base */
 export async function reinitialise<
-  A extends Omit<Assembly, 'base'> & { readonly base: { readonly config: EncoderConfig } },
+  A extends Omit<Assembly, 'base'> & { readonly base: { readonly config: ModelConfig } },
 >(assembly: A, seed: number, read: ReadWeight): Promise<A> {
-  const { base, method, values, labels } = assembly;
-  const fresh = freshValues(base.config, method, labels.length, seed);
+  const { base, method, values, head, labels } = assembly;
+  const fresh = freshValues(base.config, method, head, labels.length, seed);
   for (const [name, value] of method ? await factorsFromBase(method, fresh, read) : []) fresh.set(name, value);
   for (const name of values.keys()) if (!fresh.has(name)) fresh.set(name, await read(name));
   return { ...assembly, values: fresh };
@@ -230,14 +240,24 @@ export async function evaluate(
   engine: Engine,
   assembly: Assembly,
   examples: readonly EncodedExample[],
-  { maxLength }: { readonly maxLength: number },
+  options: { readonly maxLength: number },
 ): Promise<Evaluation> {
+  const inference = await inferAll(engine, assembly, examples, options);
+  return { inference, metrics: logitMetrics(inference.logits, inference.labels, assembly.labels.length) };
+}
+
+/** Scores of every example, for heads that read one token of each. */
+export async function inferAll(
+  engine: Engine,
+  assembly: Assembly,
+  examples: readonly EncodedExample[],
+  { maxLength }: { readonly maxLength: number },
+): Promise<Inference> {
   const classifier = toClassifier(engine, assembly);
   try {
     const padId = assembly.base.config.padTokenId;
     const batches = new Batches(examples, { batchSize: INFER_BATCH, order: 'length', seed: 0, padId, maxLength });
-    const inference = await infer(classifier, batches, examples.length);
-    return { inference, metrics: logitMetrics(inference.logits, inference.labels, assembly.labels.length) };
+    return await infer(classifier, batches, examples.length);
   } finally {
     classifier.parameters.free();
   }

@@ -1,6 +1,5 @@
 /** Room: bench/encoder. What a step of an encoder costs at least, by its shapes: operations, and bytes that must be held. */
-import { LAYER_LINEARS, type LayerShape } from '../../models/encoder.ts';
-import type { EncoderConfig } from '../../models/config.ts';
+import { linearLayers, type LayerShape, type ModelConfig } from '../../models/architecture.ts';
 import type { PeftModule } from '../../peft/module.ts';
 
 /** Batch rows and tokens in each. */
@@ -8,6 +7,9 @@ export interface BatchShape {
   readonly batch: number;
   readonly seq: number;
 }
+
+/** Sizes of a layer whose keys and values have as many heads as its queries. */
+type EncoderLayer = Pick<LayerShape, 'heads' | 'neurons'>;
 
 /** `lora`: forward and the gradients of inputs; `full`: those of weights too. */
 export type Pass = 'forward' | 'lora' | 'full';
@@ -21,8 +23,8 @@ const PASSES: Readonly<Record<Pass, readonly [linear: number, attention: number]
 
 /** Operations of the transformer layers; PEFT modules, embeddings and head left out. */
 export function blockFlops(
-  { hiddenSize, numHeads }: EncoderConfig,
-  layers: readonly LayerShape[],
+  { hiddenSize, numHeads }: ModelConfig,
+  layers: readonly EncoderLayer[],
   { batch, seq }: BatchShape,
   pass: Pass,
 ): number {
@@ -46,20 +48,19 @@ export function peftFlops(modules: readonly PeftModule[], { batch, seq }: BatchS
  * nothing is kept. Normalised values, activations and low-rank products are recomputed from those.
  */
 export function savedValues(
-  { hiddenSize: d, numHeads }: EncoderConfig,
-  layers: readonly LayerShape[],
+  config: ModelConfig,
+  layers: readonly EncoderLayer[],
   modules: readonly PeftModule[],
   { batch, seq }: BatchShape,
 ): number {
-  const places = modules.map(({ name }) => {
-    const layer = Number(/\.layer\.(\d+)\./.exec(name)?.[1]);
-    return layer * LAYER_LINEARS.length + LAYER_LINEARS.findIndex((linear) => name.endsWith(`.${layer}.${linear}`));
-  });
-  const lowest = Math.min(...places);
+  const { hiddenSize: d, numHeads } = config;
+  const linears = linearLayers(config);
+  const perLayer = linears.length / config.numLayers;
+  const lowest = Math.min(...modules.map(({ name }) => linears.findIndex((linear) => linear.name === name)));
   return layers.reduce((sum, { heads, neurons }, layer) => {
-    const first = lowest - layer * LAYER_LINEARS.length;
+    const first = lowest - layer * perLayer;
     const features = (heads * d) / numHeads;
-    if (first >= LAYER_LINEARS.length) return sum;
+    if (first >= perLayer) return sum;
     // By the lowest module of the layer: projections, attention's output, intermediate, output.
     const perToken = [4 * features + heads + 2 * d + neurons, features + 2 * d + neurons, 2 * d + neurons, d + neurons];
     return sum + batch * seq * perToken[Math.max(0, first - 2)]!;

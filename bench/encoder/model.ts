@@ -5,9 +5,10 @@ import type { Engine } from '../../engine/engine.ts';
 import { writeJson } from '../../engine/io/files.ts';
 import { writeSafetensors } from '../../engine/io/safetensors.ts';
 import { Parameters } from '../../engine/nn/parameters.ts';
-import { encoderWeightShapes, loadBaseModel } from '../../models/base-model.ts';
-import { parseConfig, type EncoderConfig } from '../../models/config.ts';
-import { classifierShapes, initialSpec } from '../../models/heads.ts';
+import type { ModelConfig } from '../../models/architecture.ts';
+import { baseWeightShapes, loadBaseModel } from '../../models/base-model.ts';
+import { parseConfig } from '../../models/config.ts';
+import { headShapes, initialSpec } from '../../models/heads.ts';
 import { freshAssembly, freshValues, type Assembly } from '../../train/assembly.ts';
 import { Classifier } from '../../train/classifier.ts';
 import type { Batch } from '../../train/data/batches.ts';
@@ -49,7 +50,7 @@ function rawConfig({ layers, hidden, heads, neurons, vocab, positions }: Encoder
   };
 }
 
-export function encoderConfig(shape: EncoderShape): EncoderConfig {
+export function encoderConfig(shape: EncoderShape): ModelConfig {
   return parseConfig(rawConfig(shape), 'config.json');
 }
 
@@ -67,7 +68,7 @@ export async function writeRandomModel(parent: string, name: string, shape: Enco
   await mkdir(dir, { recursive: true });
   const config = encoderConfig(shape);
   const normal = tabled(1);
-  const entries = [...encoderWeightShapes(config)].map(([key, size]) => ({
+  const entries = [...baseWeightShapes(config)].map(([key, size]) => ({
     name: key,
     dtype: 'F32' as const,
     shape: size,
@@ -90,7 +91,14 @@ export function benchSettings(changes: Partial<Settings> = {}): Settings {
 /** A base on the device with fresh PEFT modules. LoRA's second factors are not zero, so that every product matters. */
 export async function openPeft(engine: Engine, dir: string, settings: Settings): Promise<Assembly> {
   const base = await loadBaseModel(engine, dir, { weightType: settings.weights, embeddings: settings.embeddings });
-  const assembly = await freshAssembly(engine, base, freshConfig(settings, base.config), ['0', '1'], settings.seed);
+  const assembly = await freshAssembly(
+    engine,
+    base,
+    freshConfig(settings, base.config),
+    'classification',
+    ['0', '1'],
+    settings.seed,
+  );
   const normal = tabled(2);
   const values = new Map(assembly.values);
   for (const factor of assembly.method.modules.flatMap((module) => assembly.method.factors(module))) {
@@ -116,14 +124,14 @@ export async function openFull(engine: Engine, dir: string, settings: Settings):
     })),
   );
   base.free();
-  const head = freshValues(base.config, undefined, LABELS, settings.seed);
-  for (const [name, shape] of classifierShapes(base.config, LABELS))
+  const head = freshValues(base.config, undefined, 'classification', LABELS, settings.seed);
+  for (const [name, shape] of headShapes(base.config, 'classification', LABELS))
     specs.push({ name, shape, data: head.get(name)!, decay: shape.length === 2 });
-  return new Classifier(engine, base, undefined, new Parameters(engine, specs), LABELS);
+  return new Classifier(engine, base, undefined, new Parameters(engine, specs));
 }
 
 /** Random tokens without padding. */
-export function randomBatch(config: EncoderConfig, batch: number, seq: number): Batch {
+export function randomBatch(config: ModelConfig, batch: number, seq: number): Batch {
   const random = hostRandom(3, STREAM.shuffle);
   const first = config.padTokenId + 1;
   return {

@@ -78,7 +78,7 @@ async function randomAssembly(
   const table = Float32Array.from({ length: 65_521 }, () => random.normal());
   let at = 0;
   const base = randomBaseModel(engine, config, () => table[at++ % table.length]!);
-  const assembly = await freshAssembly(engine, base, freshConfig(settings, config), LABELS, 0);
+  const assembly = await freshAssembly(engine, base, freshConfig(settings, config), 'classification', LABELS, 0);
   const { method } = assembly;
   if (ratio === 0) return assembly;
   const drawn = (length: number): number[] => Array.from({ length }, () => random.uniform());

@@ -1,9 +1,11 @@
 /** Room: cli. `eval` and `predict`: a base with or without an adapter, on data. */
+import type { FileHandle } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
-import { writeFileAtomic } from '../../engine/io/files.ts';
+import { writeAtomically } from '../../engine/io/files.ts';
 import { loadArtefact } from '../../train/artefact.ts';
 import { loadData, loadRows } from '../../train/data/source.ts';
+import { predict } from '../../train/predict.ts';
 import { evaluate } from '../../train/stages.ts';
 import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
 import { addSettings, readSettings } from '../options.ts';
@@ -46,7 +48,7 @@ async function runEval(flags: EvalFlags): Promise<void> {
   const request = task === undefined ? { ...(file !== undefined && { eval: file }) } : { task };
   if (task !== undefined && file !== undefined) throw new UserError('--task and --data: give one of them');
   const result = await withEngine(flags, settings, async ({ engine }) => {
-    const model = await loadArtefact(engine, dir, adapter, settings);
+    const model = await loadArtefact(engine, dir, adapter, settings, 'classification');
     const data = await loadData(request, dir, model.base.config, settings, model.labels);
     const { metrics, inference } = await evaluate(engine, model, data.eval, settings);
     return { ...metrics, examplesPerSecond: inference.examples / inference.seconds, peakBytes: inference.peakBytes };
@@ -57,7 +59,11 @@ async function runEval(flags: EvalFlags): Promise<void> {
 }
 
 export function addPredict(program: Command): void {
-  const described = program.command('predict').description('write one line {"logits":[…]} per example, in input order');
+  const described = program
+    .command('predict')
+    .description(
+      'write one line {"logits":[…]} per example, in input order: scores of classes or choices, or a list for every token',
+    );
   const command = addModelFlags(described)
     .requiredOption('--data <file>', 'examples: JSONL, CSV or TSV; labels are not needed')
     .requiredOption('--out <file>', 'JSONL file to write');
@@ -68,14 +74,18 @@ async function runPredict(flags: PredictFlags): Promise<void> {
   const settings = await readSettings(flags);
   const count = await withEngine(flags, settings, async ({ engine }) => {
     const model = await loadArtefact(engine, flags.model, flags.adapter, settings);
-    const examples = await loadRows(flags.data, flags.model, model.base.config, settings.maxLength, model.labels);
-    const { inference } = await evaluate(engine, model, examples, settings);
-    const classes = model.labels.length;
-    const lines = examples.map(
-      (_, i) => `${JSON.stringify({ logits: [...inference.logits.subarray(i * classes, (i + 1) * classes)] })}\n`,
-    );
-    await writeFileAtomic(flags.out, lines.join(''));
-    return lines.length;
+    const { head, labels } = model;
+    const { maxLength } = settings;
+    const rows = await loadRows(flags.data, flags.model, model.base.config, { head, labels, maxLength });
+    let lines = 0;
+    const write = async (file: FileHandle): Promise<void> => {
+      for await (const logits of predict(engine, model, rows, Math.min(maxLength, model.base.config.maxTokens))) {
+        await file.writeFile(`${JSON.stringify({ logits })}\n`);
+        lines++;
+      }
+    };
+    await writeAtomically([{ path: flags.out, write }]);
+    return lines;
   });
   print(false, undefined, `${count} predictions: ${flags.out}`);
 }

@@ -7,7 +7,7 @@ import { fingerprintCheckpoint } from '../../engine/io/fingerprint.ts';
 import { writeJson } from '../../engine/io/files.ts';
 import { loadBaseModel } from '../../models/base-model.ts';
 import { loadConfig } from '../../models/config.ts';
-import { poolerShapes } from '../../models/heads.ts';
+import { frozenHeadShapes } from '../../models/heads.ts';
 import { methodOf } from '../../peft/methods.ts';
 import { readRecords, scoresOf, writeRecords } from '../../pruning/records.ts';
 import { loadArtefact, readAdapterValues, saveArtefact } from '../../train/artefact.ts';
@@ -82,7 +82,13 @@ async function prepare({ engine, progress }: CommandContext, flags: StageFlags, 
   progress.stage('loading');
   const config = await loadConfig(flags.model);
   if (flags.initAdapter !== undefined) {
-    const { fingerprint, plan, ...loaded } = await loadArtefact(engine, flags.model, flags.initAdapter, settings);
+    const { fingerprint, plan, ...loaded } = await loadArtefact(
+      engine,
+      flags.model,
+      flags.initAdapter,
+      settings,
+      'classification',
+    );
     const data = await loadData(requestOf(flags), flags.model, config, settings, loaded.labels);
     const assembly = { ...withDropout(loaded, settings), planned: plan !== undefined };
     return {
@@ -97,8 +103,16 @@ async function prepare({ engine, progress }: CommandContext, flags: StageFlags, 
   const examples = trainingData(data.train);
   const fingerprint = await fingerprintCheckpoint(flags.model);
   const { weights: weightType, embeddings } = settings;
-  const base = await loadBaseModel(engine, flags.model, { weightType, embeddings, extra: poolerShapes(config) });
-  const fresh = await freshAssembly(engine, base, freshConfig(settings, config), data.labels, settings.seed);
+  const extra = frozenHeadShapes(config, 'classification');
+  const base = await loadBaseModel(engine, flags.model, { weightType, embeddings, extra });
+  const fresh = await freshAssembly(
+    engine,
+    base,
+    freshConfig(settings, config),
+    'classification',
+    data.labels,
+    settings.seed,
+  );
   const assembly = { ...fresh, planned: false };
   return { assembly, examples, evaluation: data.eval, fingerprint };
 }
@@ -160,7 +174,7 @@ async function runPrune(flags: PruneFlags): Promise<void> {
       `${path}: made with base ${records.base}, this base is ${fingerprint}: use the base it was made with`,
     );
   }
-  const adapter = await readAdapterValues(join(flags.estimate, 'adapter'));
+  const adapter = await readAdapterValues(join(flags.estimate, 'adapter'), config);
   const run = { ...settings, estimateSteps: records.steps };
   const plan = makePlan(config, fingerprint, scoresOf(records), run, flags.random ? 'random' : 'light-peft');
   const pruned = await pruneOnHost(flags.model, config, adapter, plan, settings);

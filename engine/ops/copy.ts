@@ -3,6 +3,7 @@ import { stridedCopy } from '../../kernels/copy.ts';
 import type { DType } from '../../kernels/kernel.ts';
 import { sizeOf, type Shape } from '../graph/shape.ts';
 import { emit, type Op, type Tensor } from '../graph/tensor.ts';
+import { place } from './place.ts';
 
 interface CopyAttrs {
   readonly shape: Shape;
@@ -45,6 +46,19 @@ export function slice(x: Tensor, dimension: number, start: number, length: numbe
   const shape = x.shape.map((n, d) => (d === dimension ? length : n));
   const attrs = { shape, inStrides, inOffset: start * (inStrides[dimension] ?? 1), from: x.dtype, to: x.dtype };
   return emit(copyOp, [x], attrs, shape, x.dtype);
+}
+
+/**
+ * Entry `i` of the first dimension: [n, ...rest] → rest. Its vjp is zero but there.
+ * @throws RangeError where there is no such entry
+ */
+export function entry(x: Tensor, i: number): Tensor {
+  const [n = 1, ...rest] = x.shape;
+  if (i < 0 || i >= n) throw new RangeError(`entry ${i} of ${n}`);
+  const inStrides = stridesOf(rest);
+  const back = (dy: Tensor): Tensor => place(dy, i, n);
+  const attrs = { shape: rest, inStrides, inOffset: i * sizeOf(rest), from: x.dtype, to: x.dtype, back };
+  return emit(copyOp, [x], attrs, rest, x.dtype);
 }
 
 /** The same values in memory of their own; unlike `identity`, never fused with anything. */

@@ -7,10 +7,10 @@
  * - parallel (He et al. 2022; `par_bn`): x = i, residual y, beside the FFN.
  */
 import type { Tensor } from '../../engine/graph/tensor.ts';
-import { add, dropout, mul, tanh } from '../../engine/ops/elementwise.ts';
+import { add, dropout, mul } from '../../engine/ops/elementwise.ts';
 import { maskColumns } from '../../engine/ops/mask.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
-import { activation } from '../../models/encoder.ts';
+import { activation } from '../../models/transformer.ts';
 import type { Intervention } from '../../models/intervention.ts';
 import {
   uniformIn,
@@ -21,7 +21,7 @@ import {
   type PeftModule,
   type PeftRun,
 } from '../module.ts';
-import type { BottleneckConfig, NonLinearity } from './config.ts';
+import type { BottleneckConfig } from './config.ts';
 
 const DROPOUT_STREAM = 2000;
 
@@ -78,7 +78,7 @@ export class Bottleneck implements PeftMethod {
     const { parallel, normBefore, residual } = this.config;
     return {
       sublayer: (name, y, input, normed) => {
-        const found = byName.get(`${name}.dense`);
+        const found = byName.get(name);
         if (!found || run.isActive?.(found.module) === false) return y;
         const sequential = normBefore ? normed() : y;
         const delta = this.#delta(run, found.module, parallel ? input : sequential, found.stream);
@@ -100,7 +100,7 @@ export class Bottleneck implements PeftMethod {
       const product = matmul(t, run.parameter(weight), { transposeB: true });
       return biases ? add(product, run.parameter(bias)) : product;
     };
-    const down = nonLinear(nonLinearity, project(drop(x, 'input'), names.down, names.downBias));
+    const down = activation(nonLinearity)(project(drop(x, 'input'), names.down, names.downBias));
     const mask = run.rankMask?.(module);
     const up = project(mask ? maskColumns(down, mask) : down, names.up, names.upBias);
     return drop(mul(up, typeof scaling === 'number' ? scaling : run.parameter(names.scaling)), 'output');
@@ -123,12 +123,6 @@ export function bottleneckNames(name: string): BottleneckNames {
     upBias: `${name}.adapter_up.bias`,
     scaling: `${name}.adapter_scaling`,
   };
-}
-
-function nonLinear(name: NonLinearity, x: Tensor): Tensor {
-  // x·sigmoid(x), by a sigmoid that cannot overflow.
-  if (name === 'silu') return mul(mul(x, 0.5), add(tanh(mul(x, 0.5)), 1));
-  return activation(name)(x);
 }
 
 /** Standard normal within ±2. */

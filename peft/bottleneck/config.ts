@@ -6,7 +6,7 @@
  */
 import { z } from 'zod';
 import { validate } from '../../engine/io/files.ts';
-import { ACTIVATION_NAMES } from '../../models/config.ts';
+import { ACTIVATION_NAMES, type Activation } from '../../models/architecture.ts';
 import {
   commonConfig,
   commonJson,
@@ -21,10 +21,6 @@ import {
 import type { PeftModule } from '../module.ts';
 import { patternValue } from '../targets.ts';
 
-const NON_LINEARITIES = { ...ACTIVATION_NAMES, silu: 'silu', swish: 'silu' } as const;
-
-export type NonLinearity = (typeof NON_LINEARITIES)[keyof typeof NON_LINEARITIES];
-
 /** AdapterHub's `residual_before_ln`: what the adapter's output is added to, where it reads a normalised input. */
 export type Residual = boolean | 'post_add';
 
@@ -34,7 +30,7 @@ export interface BottleneckConfig extends CommonConfig {
   readonly size: number;
   /** Other sizes by the end of the module's name, as `rankPattern`. */
   readonly sizePattern: Readonly<Record<string, number>>;
-  readonly nonLinearity: NonLinearity;
+  readonly nonLinearity: Activation;
   /** A number, or trained with the adapter: one for all features, or one per feature. */
   readonly scaling: number | 'learned' | 'channel';
   /** Reads the sublayer's input instead of its output. */
@@ -49,7 +45,7 @@ export interface BottleneckConfig extends CommonConfig {
   readonly init: 'bert' | 'mam_adapter' | 'houlsby';
 }
 
-const nonLinearity = z.enum(Object.keys(NON_LINEARITIES) as (keyof typeof NON_LINEARITIES)[]);
+const nonLinearity = z.enum(Object.keys(ACTIVATION_NAMES) as (keyof typeof ACTIVATION_NAMES)[]);
 const scaling = z.union([z.number(), z.enum(['learned', 'channel'])]);
 const residual = z.union([z.boolean(), z.literal('post_add')]);
 const init = z.enum(['bert', 'mam_adapter', 'houlsby']);
@@ -85,7 +81,7 @@ export function parseBottleneck(raw: RawConfig, file: string): BottleneckConfig 
     ...commonConfig(c),
     size: c.bottleneck_size,
     sizePattern: c.bottleneck_size_pattern,
-    nonLinearity: NON_LINEARITIES[c.non_linearity],
+    nonLinearity: ACTIVATION_NAMES[c.non_linearity],
     dropout: c.adapter_dropout,
     scaling: c.scaling,
     parallel: c.use_parallel_adapter,
@@ -118,7 +114,7 @@ export function bottleneckJson(config: BottleneckConfig): Record<string, unknown
 }
 
 /** What transformers calls an activation. */
-export function activationKey(name: NonLinearity): string {
+export function activationKey(name: Activation): string {
   if (name === 'silu') return 'swish';
   return Object.entries(ACTIVATION_NAMES).find(([, own]) => own === name)![0];
 }

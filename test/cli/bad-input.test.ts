@@ -157,9 +157,9 @@ describe('adapters and plans', () => {
     expect(code).toBe(2);
     expect(message).toContain(fingerprint);
     const plan = await readFile(join(pruned, 'plan.json'), 'utf8');
-    await writeFile(join(pruned, 'plan.json'), plan.replace('"version": 1', '"version": 9'));
+    await writeFile(join(pruned, 'plan.json'), plan.replace('"version": 2', '"version": 9'));
     const unknown = await run(...predict(MODEL, 'good.jsonl'), '--adapter', pruned, '--out', join(dir, 'p.jsonl'));
-    expect(unknown.message).toMatch(/plan\.json.*version.*9.*1/);
+    expect(unknown.message).toMatch(/plan\.json.*version.*9.*2/);
     expect(await readdir(dir)).not.toContain('p.jsonl');
   });
   it('an adapter of a kind that is not supported', async () => {

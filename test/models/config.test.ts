@@ -30,7 +30,7 @@ test.each([
     numHeads: 4,
     intermediateSize: 64,
     hiddenAct: 'gelu',
-    layerNormEps: 1e-12,
+    normEps: 1e-12,
     maxPositions: 32,
     hiddenDropout: 0,
     classifierDropout: 0,
@@ -44,7 +44,7 @@ test.each([
 test('what transformers leaves out has its defaults', () => {
   expect(parseConfig(minimal, 'f')).toMatchObject({
     hiddenAct: 'gelu',
-    layerNormEps: 1e-12,
+    normEps: 1e-12,
     typeVocabSize: 2,
     padTokenId: 1,
     hiddenDropout: 0.1,
@@ -76,13 +76,16 @@ test('names of transformers are translated; null stands for absent', () => {
 });
 
 test.each([
-  [{ model_type: 't5' }, 'key "model_type": found "t5", expected one of the supported bert, roberta'],
+  [
+    { model_type: 't5' },
+    'key "model_type": found "t5", expected one of the supported bert, distilbert, gpt2, llama, mistral, opt, qwen2, roberta, xlm-roberta',
+  ],
   [{ model_type: 'toString' }, 'key "model_type": found "toString", expected one of'],
   [{ model_type: undefined }, 'key "model_type": found nothing'],
   [{ hidden_size: undefined }, 'key "hidden_size": found nothing, expected'],
   [{ hidden_size: 13 }, 'key "hidden_size": found 13, expected a multiple of num_attention_heads (3)'],
   [{ num_hidden_layers: 0 }, 'key "num_hidden_layers": found 0, expected a number > 0'],
-  [{ hidden_act: 'silu' }, 'key "hidden_act": found "silu", expected "gelu" or "gelu_new"'],
+  [{ hidden_act: 'mish' }, 'key "hidden_act": found "mish", expected "gelu" or "gelu_new"'],
   [{ position_embedding_type: 'relative_key' }, 'found "relative_key", expected "absolute"'],
   [{ is_decoder: true }, 'key "is_decoder": found true, expected false'],
   [{ hidden_dropout_prob: 1 }, 'key "hidden_dropout_prob": found 1, expected a number < 1'],

@@ -79,6 +79,7 @@ describe('plan.json', () => {
       model_type: 'roberta',
       num_hidden_layers: 2,
       num_attention_heads: 4,
+      num_key_value_heads: 4,
       intermediate_size: 64,
     },
     layers: [
@@ -92,6 +93,7 @@ describe('plan.json', () => {
       steps: 64,
       heads_ratio: 1 / 3,
       heads_scope: 'layerwise',
+      head_unit: 'query',
       ffn_ratio: 1 / 3,
       ffn_scope: 'global',
       mask_score: 'abs',
@@ -108,12 +110,12 @@ describe('plan.json', () => {
     await writePlan(path, made);
     const back = await readPlan(path);
     expect(back).toEqual(made);
-    expect(JSON.parse(await readFile(path, 'utf8'))).toMatchObject({ format: 'light-peft/plan', version: 1 });
+    expect(JSON.parse(await readFile(path, 'utf8'))).toMatchObject({ format: 'light-peft/plan', version: 2 });
     assertPlanFits(back, path, fingerprint, await loadConfig(MODEL));
   });
 
   test.each<[Json, string]>([
-    [{ version: 7 }, 'key "version": found 7, this program reads version 1'],
+    [{ version: 7 }, 'key "version": found 7, this program reads version 2'],
     [{ format: 'x' }, 'key "format": found "x", expected "light-peft/plan"'],
     [{ layers: [{ heads: [1, 0], neurons: [] }] }, 'key "layers[0].heads": expected ascending indices, each once'],
     [{ layers: [{ heads: [0], neurons: [4, 4] }] }, 'key "layers[0].neurons": expected ascending indices'],

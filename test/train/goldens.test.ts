@@ -7,8 +7,9 @@ import { openSafetensors } from '../../engine/io/safetensors.ts';
 import { Parameters, type ParameterSpec } from '../../engine/nn/parameters.ts';
 import { gradients } from '../../engine/graph/autograd.ts';
 import { crossEntropy } from '../../engine/ops/cross-entropy.ts';
-import { linearLayers, loadBaseModel, type BaseModel } from '../../models/base-model.ts';
-import { classifierShapes, poolerShapes } from '../../models/heads.ts';
+import { linearLayers } from '../../models/architecture.ts';
+import { loadBaseModel, type BaseModel } from '../../models/base-model.ts';
+import { frozenHeadShapes, headShapes } from '../../models/heads.ts';
 import { loadConfig } from '../../models/config.ts';
 import { parsePeftConfig } from '../../peft/config.ts';
 import type { LoraConfig } from '../../peft/lora/config.ts';
@@ -80,14 +81,14 @@ async function adapterSpecs(base: BaseModel, method: Lora, folder: string): Prom
   const values = new Map<string, Float32Array>();
   for (const { name } of method.modules.flatMap((m) => method.factors(m))) values.set(name, await read(name));
   const head: ParameterSpec[] = [];
-  for (const [name, shape] of classifierShapes(base.config, 3)) {
+  for (const [name, shape] of headShapes(base.config, 'classification', 3)) {
     head.push({ name, shape, data: await read(name), decay: shape.length === 2 });
   }
   await file.close();
   return [...factorSpecs(method, values), ...head];
 }
 
-describe.each(['roberta', 'bert'])('%s', (family) => {
+describe.each(['roberta', 'bert', 'opt'])('%s', (family) => {
   const folder = join(GOLDENS, family);
   const expected = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8')) as Expected;
   let base: BaseModel;
@@ -101,7 +102,7 @@ describe.each(['roberta', 'bert'])('%s', (family) => {
   };
   const assemble = async (adapter: string): Promise<Classifier> => {
     const specs = [...(await adapterSpecs(base, method, join(folder, adapter))), ...maskSpecs(base.layers, MASKS)];
-    return new Classifier(engine, base, method, new Parameters(engine, specs), 3);
+    return new Classifier(engine, base, method, new Parameters(engine, specs));
   };
   const logitsOf = async (classifier: Classifier, options: ForwardOptions): Promise<Float32Array> => {
     const program = await engine.compile('logits', classifier.inputSpecs(BATCH, SEQ), (inputs) => ({
@@ -119,7 +120,7 @@ describe.each(['roberta', 'bert'])('%s', (family) => {
   beforeAll(async () => {
     const config = await loadConfig(join(folder, 'model'));
     base = await loadBaseModel(engine, join(folder, 'model'), {
-      extra: new Map([...poolerShapes(config), ...classifierShapes(config, 3)]),
+      extra: new Map([...frozenHeadShapes(config, 'classification'), ...headShapes(config, 'classification', 3)]),
     });
     const peft = parsePeftConfig({ peft_type: 'LORA', r: 4, lora_alpha: 8, target_modules: 'all-linear' }, 'test');
     method = new Lora(
@@ -130,7 +131,7 @@ describe.each(['roberta', 'bert'])('%s', (family) => {
   });
 
   it('base logits equal transformers', async () => {
-    const classifier = new Classifier(engine, base, undefined, new Parameters(engine, []), 3);
+    const classifier = new Classifier(engine, base, undefined, new Parameters(engine, []));
     expect(relative(await logitsOf(classifier, {}), await golden('base_logits'))).toBeLessThan(1e-5);
   });
 

@@ -134,7 +134,7 @@ describe('a LoRA step of four layers, 256 wide, on 16 × 128 tokens', () => {
     const base = await pruneModel(engine, whole, [keep, keep, keep, keep]);
     engine.memory.resetPeak();
     const settings = tinySettings({ loraR: 8 });
-    const assembly = await freshAssembly(engine, base, freshConfig(settings, config), ['0', '1'], 0);
+    const assembly = await freshAssembly(engine, base, freshConfig(settings, config), 'classification', ['0', '1'], 0);
     const classifier = toClassifier(engine, assembly);
     const options = {
       steps: 1,

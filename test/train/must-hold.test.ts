@@ -11,38 +11,37 @@ import { maskIntervention, maskSpecs } from '../../pruning/masks.ts';
 import { scoresOf } from '../../pruning/records.ts';
 import { SoftPlan } from '../../pruning/soft.ts';
 import { loadArtefact, saveArtefact } from '../../train/artefact.ts';
+import { exportDense, mergeAdapter } from '../../train/convert.ts';
 import { factorCount, headCount, toClassifier, type Assembly } from '../../train/assembly.ts';
 import type { Classifier, ForwardOptions } from '../../train/classifier.ts';
 import { recordsOf } from '../../train/compare.ts';
-import { Batches } from '../../train/data/batches.ts';
+import { Batches, type Batch } from '../../train/data/batches.ts';
 import { infer } from '../../train/evaluate.ts';
 import { estimate, keptLayers, makePlan, maskOptions, prune, type Method } from '../../train/stages.ts';
 import type { Plan } from '../../pruning/plan.ts';
 import type { Settings } from '../../train/settings.ts';
-import { MODEL, modelDir, tinyAssembly, tinyExamples, tinySettings } from './tiny.ts';
+import { MODEL, MODELS, tinyAssembly, type Family, tinyExamples, tinySettings } from './tiny.ts';
 
 let engine: Engine;
+const fingerprints = new Map<string, string>();
 let fingerprint: string;
 beforeAll(async () => {
   engine = await Engine.open();
-  fingerprint = await fingerprintCheckpoint(MODEL);
+  for (const [family, model] of Object.entries(MODELS)) fingerprints.set(family, await fingerprintCheckpoint(model));
+  fingerprint = fingerprints.get('roberta')!;
 });
 afterAll(() => engine.close());
 
-async function batches(batchSize = 8): Promise<Batches> {
-  return new Batches(await tinyExamples(), {
-    batchSize,
-    order: 'file',
-    seed: 0,
-    padId: 1,
-    maxLength: 24,
-    fixedLength: true,
-  });
+async function batches({ base: { config } }: Assembly): Promise<Batches> {
+  const examples = await tinyExamples(config.family as Family);
+  const maxLength = Math.max(...examples.map(({ ids }) => ids.length));
+  const padding = { padId: config.padTokenId, maxLength, fixedLength: true };
+  return new Batches(examples, { batchSize: 8, order: 'file', seed: 0, ...padding });
 }
 
 async function logits(assembly: Assembly, soft?: ForwardOptions): Promise<Float32Array> {
   const classifier = toClassifier(engine, assembly);
-  const result = await infer(classifier, await batches(), 32, soft);
+  const result = await infer(classifier, await batches(assembly), 32, soft);
   classifier.parameters.free();
   return result.logits;
 }
@@ -55,13 +54,13 @@ function expectClose(actual: Float32Array, expected: Float32Array, relative: num
 }
 
 /** Scores with no ties, so that every plan is a proper choice. */
-function planFor(assembly: Assembly, settings: Settings, base = fingerprint): Plan {
+function planFor(assembly: Assembly, settings: Settings, method: Method = 'light-peft'): Plan {
   const spread = (n: number, seed: number): number[] =>
     Array.from({ length: n }, (_, i) => ((i * 37 + seed * 11) % 101) / 101);
   const modules = assembly.method!.modules;
   return makePlan(
     assembly.base.config,
-    base,
+    fingerprints.get(assembly.base.config.family)!,
     {
       heads: assembly.base.layers.map((l, i) => spread(l.heads, i)),
       neurons: assembly.base.layers.map((l, i) => spread(l.neurons, i + 5)),
@@ -69,67 +68,97 @@ function planFor(assembly: Assembly, settings: Settings, base = fingerprint): Pl
       ranks: Object.fromEntries(modules.map((m, i) => [m.name, spread(m.ranks, i)])),
     },
     settings,
+    method,
   );
 }
 
-/** What must hold for every method, on every family. */
-const KINDS: readonly [string, Partial<Settings>, 'roberta' | 'bert'][] = [
-  ['LoRA', {}, 'roberta'],
-  ['LoRA on f16 weights', { weights: 'f16' }, 'roberta'],
-  ['DoRA', { peft: 'dora' }, 'roberta'],
-  ['DoRA', { peft: 'dora' }, 'bert'],
-  ['DoRA, folded masks', { peft: 'dora', foldMasks: true }, 'roberta'],
-  ['(IA)³', { peft: 'ia3' }, 'roberta'],
-  ['LoRA with biases and modules', { bias: 'all', modulesToSave: 'intermediate.dense,LayerNorm' }, 'roberta'],
-  ['sequential adapters', { peft: 'adapter' }, 'roberta'],
-  ['parallel adapters', { peft: 'adapter', adapterParallel: true, adapterActivation: 'gelu' }, 'roberta'],
-  ['Houlsby adapters', { peft: 'houlsby', adapterScale: 'channel' }, 'bert'],
-  ['Pfeiffer adapters', { peft: 'pfeiffer', adapterScale: 'learned' }, 'roberta'],
-  ['Pfeiffer adapters', { peft: 'pfeiffer' }, 'bert'],
-  ['scaled parallel adapters', { peft: 'parallel' }, 'roberta'],
+/** Kinds of PEFT modules that hold on every family; a new one is a row. */
+const KINDS: Readonly<Record<string, Partial<Settings>>> = {
+  LoRA: {},
+  DoRA: { peft: 'dora' },
+  'Houlsby adapters': { peft: 'houlsby' },
+  'Pfeiffer adapters': { peft: 'pfeiffer' },
+  'parallel adapters': { peft: 'parallel' },
+};
+
+const CASES: readonly (readonly [Family, string, Partial<Settings>])[] = [
+  ...(Object.keys(MODELS) as Family[]).flatMap((family) =>
+    Object.entries(KINDS).map(([kind, changes]) => [family, kind, changes] as const),
+  ),
+  ['roberta', 'LoRA on f16 weights', { weights: 'f16' }],
+  ['llama', 'LoRA, whole key/value groups', { headUnit: 'group' }],
+  ['roberta', 'LoRA with biases and modules', { bias: 'all', modulesToSave: 'intermediate.dense,LayerNorm' }],
+  ['bert', 'DoRA with masks folded', { peft: 'dora', foldMasks: true }],
+  ['bert', '(IA)³', { peft: 'ia3' }],
+  ['gpt2', '(IA)³', { peft: 'ia3' }],
+  ['roberta', 'adapters without biases', { peft: 'adapter', adapterParallel: true, adapterActivation: 'gelu' }],
+  ['bert', 'Houlsby adapters scaled by channel', { peft: 'houlsby', adapterScale: 'channel' }],
+  ['roberta', 'Pfeiffer adapters with learned scale', { peft: 'pfeiffer', adapterScale: 'learned' }],
 ];
 
-describe.each(KINDS)('%s (%o) on %s', (_, changes, family) => {
+describe.each(CASES)('%s, %s', (family, _, changes) => {
   const settings = tinySettings({ headsRatio: 0.5, ffnRatio: 0.4, moduleRatio: 0.5, rankRatio: 0.4, ...changes });
-  const model = modelDir(family);
 
   it('masks of ones change neither logits nor gradients', async () => {
-    const assembly = await tinyAssembly(engine, settings, model);
+    const assembly = await tinyAssembly(engine, settings, family);
     const classifier = toClassifier(engine, assembly, maskSpecs(assembly.base.layers, maskOptions(settings)));
     const masks = maskIntervention((name) => classifier.parameters.get(name).tensor);
-    const plain = await logitsAndGradients(classifier, {});
-    const masked = await logitsAndGradients(classifier, { interventions: [masks] });
+    const batch = (await batches(assembly)).at(0, 0);
+    const plain = await logitsAndGradients(classifier, batch, {});
+    const masked = await logitsAndGradients(classifier, batch, { interventions: [masks] });
     for (const [name, values] of plain) expectClose(masked.get(name)!, values, 1e-5);
     classifier.parameters.free();
     assembly.base.free();
   });
 
-  it('the pruned model equals the whole one with masks at 0, and so does what is saved and loaded', async () => {
-    const assembly = await tinyAssembly(engine, settings, model);
-    const plan = planFor(assembly, settings, await fingerprintCheckpoint(model));
+  it('the pruned model equals the whole one with masks at 0, PEFT modules included', async () => {
+    const assembly = await tinyAssembly(engine, settings, family);
+    const whole = assembly.base.parameterCount;
+    const plan = planFor(assembly, settings);
     const keep = keptLayers(plan);
     const kept = new Map(Object.entries(plan.modules).map(([name, m]) => [name, m.kept]));
     const soft = new SoftPlan(engine, assembly.base.layers, keep, assembly.method!.modules, kept);
     const expected = await logits(assembly, soft.options());
     soft.free();
     const pruned = await prune(engine, assembly, plan, settings);
-    expect(pruned.base.layers).toEqual(
+    expect(pruned.base.layers).toMatchObject(
       keep.map(({ heads, neurons }) => ({ heads: heads.length, neurons: neurons.length })),
     );
-    const found = await logits(pruned);
-    expectClose(found, expected, settings.weights === 'f16' ? 1e-4 : 1e-5);
+    expect(pruned.base.parameterCount).toBeLessThan(0.9 * whole);
+    expectClose(await logits(pruned), expected, settings.weights === 'f16' ? 1e-4 : 1e-5);
+    pruned.base.free();
+  });
+
+  it('saved and loaded, the pruned model gives the same logits bit for bit; exported or merged, the same', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
+    const assembly = await tinyAssembly(engine, settings, family);
+    const plan = planFor(assembly, settings);
+    const pruned = await prune(engine, assembly, plan, settings);
+    const expected = await logits(pruned);
     await saveArtefact(dir, pruned, { plan });
     pruned.base.free();
-    const loaded = await loadArtefact(engine, model, dir, settings);
-    expect(await logits(loaded)).toEqual(found);
+    const loaded = await loadArtefact(engine, MODELS[family], dir, settings);
+    expect(await logits(loaded)).toEqual(expected);
     loaded.base.free();
+    await exportDense(MODELS[family], dir, join(dir, 'dense'));
+    const dense = await loadArtefact(engine, join(dir, 'dense', 'base'), join(dir, 'dense', 'adapter'), settings);
+    expectClose(await logits(dense), expected, settings.weights === 'f16' ? 1e-4 : 1e-5);
+    dense.base.free();
+    if (dense.method?.merge && settings.weights === 'f32') {
+      await mergeAdapter(MODELS[family], dir, join(dir, 'merged'));
+      const merged = await loadArtefact(engine, join(dir, 'merged'), undefined, settings);
+      expectClose(await logits(merged), expected, 1e-5);
+      merged.base.free();
+    }
     await rm(dir, { recursive: true });
   });
 });
 
-async function logitsAndGradients(classifier: Classifier, options: ForwardOptions): Promise<Map<string, Float32Array>> {
-  const batch = (await batches()).at(0, 0);
+async function logitsAndGradients(
+  classifier: Classifier,
+  batch: Batch,
+  options: ForwardOptions,
+): Promise<Map<string, Float32Array>> {
   const names = classifier.parameters.all.map((p) => p.name).filter((name) => !name.startsWith('masks.'));
   const specs = {
     ...classifier.inputSpecs(batch.batch, batch.seq),
@@ -175,7 +204,7 @@ describe('plans and counts', () => {
     expect(pruned.base.blockParameterCount).toBeLessThan(0.7 * assembly.base.blockParameterCount);
     expect((engine.memory.byKind().weights ?? 0) - before).toBe(4 * pruned.base.parameterCount);
     const classifier = toClassifier(engine, pruned);
-    const head = headCount(pruned.base.config, 3);
+    const head = headCount(pruned.base.config, 'classification', 3);
     expect(classifier.parameters.count).toBe(factorCount(pruned.method) + head);
     classifier.parameters.free();
     pruned.base.free();

@@ -1,21 +1,34 @@
-/** Tests only: the small RoBERTa of the goldens with random PEFT modules on it, and batches of its data. */
+/** Tests only: the small models of the goldens with random PEFT modules on them, and batches of their data. */
 import { join } from 'node:path';
 import type { Engine } from '../../engine/engine.ts';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
 import { loadBaseModel } from '../../models/base-model.ts';
 import { loadConfig } from '../../models/config.ts';
-import { poolerShapes } from '../../models/heads.ts';
+import { frozenHeadShapes } from '../../models/heads.ts';
 import { freshAssembly, type Assembly } from '../../train/assembly.ts';
 import { hostRandom } from '../../train/data/random.ts';
 import type { EncodedExample } from '../../train/data/encode.ts';
 import { freshConfig } from '../../train/fresh-config.ts';
 import { settingsSchema, type Settings } from '../../train/settings.ts';
 
-export function modelDir(family: 'roberta' | 'bert'): string {
-  return join(import.meta.dirname, '..', 'goldens', family, 'model');
-}
+const GOLDENS = join(import.meta.dirname, '..', 'goldens');
 
-export const MODEL = modelDir('roberta');
+/** A checkpoint of each family. */
+export const MODELS = {
+  roberta: join(GOLDENS, 'roberta', 'model'),
+  bert: join(GOLDENS, 'bert', 'model'),
+  distilbert: join(GOLDENS, 'families', 'distilbert-cls', 'model'),
+  opt: join(GOLDENS, 'opt', 'model'),
+  gpt2: join(GOLDENS, 'families', 'gpt2-lm', 'model'),
+  llama: join(GOLDENS, 'families', 'llama-cls', 'model'),
+} as const;
+
+export type Family = keyof typeof MODELS;
+
+export const MODEL = MODELS.roberta;
+
+/** Every model here has positions for as many. */
+const LONGEST = 16;
 
 export function tinySettings(changes: Partial<Settings> = {}): Settings {
   const small = { loraR: 4, loraAlpha: 8, adapterSize: 4, batchSize: 4, maxLength: 24, estimateSteps: 4, lr: 3e-3 };
@@ -23,11 +36,15 @@ export function tinySettings(changes: Partial<Settings> = {}): Settings {
 }
 
 /** PEFT modules moved away from where they start, so that every factor matters. */
-export async function tinyAssembly(engine: Engine, settings: Settings, model = MODEL): Promise<Assembly> {
+export async function tinyAssembly(engine: Engine, settings: Settings, family: Family = 'roberta'): Promise<Assembly> {
+  const model = MODELS[family];
+  const config = await loadConfig(model);
   const { weights: weightType, embeddings } = settings;
-  const extra = poolerShapes(await loadConfig(model));
+  const extra = frozenHeadShapes(config, 'classification');
   const base = await loadBaseModel(engine, model, { weightType, embeddings, extra });
-  const fresh = await freshAssembly(engine, base, freshConfig(settings, base.config), ['0', '1', '2'], settings.seed);
+  const labels = ['0', '1', '2'];
+  const peft = freshConfig(settings, config);
+  const fresh = await freshAssembly(engine, base, peft, 'classification', labels, settings.seed);
   const random = hostRandom(7, 99);
   const values = new Map(fresh.values);
   for (const module of fresh.method.modules) {
@@ -42,18 +59,22 @@ export async function tinyAssembly(engine: Engine, settings: Settings, model = M
   return { ...fresh, values };
 }
 
-/** The goldens' 32 sequences. */
-export async function tinyExamples(): Promise<EncodedExample[]> {
-  const file = await openSafetensors(join(MODEL, '..', 'batches.safetensors'));
+/** The goldens' 32 sequences, cut to what a family's model takes. */
+export async function tinyExamples(family: Family = 'roberta'): Promise<EncodedExample[]> {
+  const { vocabSize } = await loadConfig(MODELS[family]);
+  const longest = family === 'roberta' ? 24 : LONGEST;
+  const file = await openSafetensors(join(GOLDENS, 'roberta', 'batches.safetensors'));
   const [ids, mask, labels] = await Promise.all(
     ['input_ids', 'attention_mask', 'labels'].map((n) => file.readInt32(n)),
   );
   await file.close();
   return Array.from({ length: 32 }, (_, i) => {
-    const row = (values: Int32Array | undefined): Int32Array => (values as Int32Array).slice(i * 24, (i + 1) * 24);
+    const row = (values: Int32Array | undefined): Int32Array => (values as Int32Array).slice(i * 24, i * 24 + longest);
     const length = row(mask).lastIndexOf(1) + 1;
     return {
-      ids: row(ids).slice(0, length),
+      ids: row(ids)
+        .slice(0, length)
+        .map((id) => id % vocabSize),
       mask: row(mask).slice(0, length),
       typeIds: new Int32Array(length),
       label: (labels as Int32Array)[i] as number,

@@ -31,11 +31,13 @@ export function encodeTexts(
 }
 
 export interface EncodeFileOptions {
-  /** Class names by index; labels of the file are looked up in it. */
-  readonly labels: readonly string[];
+  /** Class names by index; labels of the file are looked up in it. Undefined: they are not read. */
+  readonly labels: readonly string[] | undefined;
   readonly maxLength: number;
   /** Token ids the model has embeddings for. */
   readonly vocabSize: number;
+  /** Leaves padding at the end of tokenised rows, for scores of every token given; else it is cut off. */
+  readonly keepPadding?: boolean;
   /** Not needed for files that are tokenised already. */
   readonly tokenizer: TextTokenizer | undefined;
 }
@@ -48,7 +50,7 @@ export function encodeFile({ path, rows }: ExampleFile, options: EncodeFileOptio
   const { tokenizer, labels, maxLength } = options;
   return rows.map((row) => {
     const at = `${path}:${row.line}`;
-    const label = row.label === undefined ? NO_LABEL : labelIndex(row.label, labels, at);
+    const label = row.label === undefined || !labels ? NO_LABEL : labelIndex(row.label, labels, at);
     if ('inputIds' in row) return encodeTokens(row, label, options, at);
     if (!tokenizer) {
       throw new UserError(`${at}: found text, but the model folder has no tokenizer.json; expected "input_ids"`);
@@ -76,10 +78,10 @@ function encodeText(
 function encodeTokens(
   row: TokenRow,
   label: number,
-  { maxLength, vocabSize }: EncodeFileOptions,
+  { maxLength, vocabSize, keepPadding }: EncodeFileOptions,
   at: string,
 ): EncodedExample {
-  const length = row.attentionMask.lastIndexOf(1) + 1;
+  const length = keepPadding ? row.inputIds.length : row.attentionMask.lastIndexOf(1) + 1;
   if (length > maxLength) {
     throw new UserError(
       `${at}: "input_ids" has ${length} tokens, expected at most ${maxLength}; raise --max-length or cut them`,

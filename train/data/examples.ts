@@ -32,7 +32,10 @@ export interface TokenRow extends Row {
 
 export type RawExample = TextRow | TokenRow;
 
-/** The rows of one file, in order. All rows are of one kind, and all or none are pairs. */
+/**
+ * The rows of one file, in order. All rows are of one kind, and all or none are pairs. Where lines hold choices, each choice is a row;
+ * those of a line are neighbours.
+ */
 export interface ExampleFile {
   readonly path: string;
   readonly rows: readonly RawExample[];
@@ -53,23 +56,29 @@ const READERS: Record<string, (path: string, text: string) => Fields[]> = {
 
 /**
  * Reads a data file; its ending tells the format (.jsonl, .ndjson, .json, .csv, .tsv). Columns: `text`, or `text_a` and
- * `text_b`, or (JSON lines only) `input_ids` and `attention_mask`; and `label`. Other columns are ignored.
+ * `text_b`, or (JSON lines only) `input_ids` and `attention_mask`; and `label`. Other columns are ignored. With choices (JSON lines
+ * only): `text` and a list `choices`, or lists of `input_ids` and `attention_mask`.
  * @param needLabel whether every row must have a label; otherwise labels are optional
+ * @param choices whether every line holds several texts or token lists
  * @throws UserError with file and line
  */
-export async function readExamples(path: string, options: { readonly needLabel: boolean }): Promise<ExampleFile> {
+export async function readExamples(path: string, options: ReadOptions): Promise<ExampleFile> {
   const reader = READERS[extname(path).toLowerCase()];
   if (!reader) throw new UserError(`${path}: unknown ending, expected one of ${Object.keys(READERS).join(', ')}`);
   const records = reader(path, await readText(path));
   const first = records[0];
   if (!first) throw new UserError(`${path}: empty, expected at least one example`);
-  const parseRow = rowParser(path, first);
-  const rows = records.map((record) => ({
-    line: record.line,
-    ...parseRow(record),
-    ...parseLabel(path, record, options.needLabel),
-  }));
+  const parseRow = options.choices ? choicesParser(path, first) : rowParser(path, first);
+  const rows = records.flatMap((record) => {
+    const common = { line: record.line, ...parseLabel(path, record, options.needLabel) };
+    return [parseRow(record)].flat().map((content) => ({ ...common, ...content }));
+  });
   return { path, rows };
+}
+
+interface ReadOptions {
+  readonly needLabel: boolean;
+  readonly choices?: boolean;
 }
 
 async function readText(path: string): Promise<string> {
@@ -156,6 +165,30 @@ function rowParser(path: string, first: Fields): (record: Fields) => Content {
   throw new UserError(
     `${path}:${first.line}: found ${found}, expected "text", or "text_a" and "text_b", or "input_ids"`,
   );
+}
+
+/** The choices of a line: what `rowParser` reads of it with one choice in the place of all. */
+function choicesParser(path: string, first: Fields): (record: Fields) => Content[] {
+  const tokens = first.fields.input_ids !== undefined;
+  const name = tokens ? 'input_ids' : 'choices';
+  return (record) => {
+    const { [name]: choices, attention_mask: masks } = record.fields;
+    if (!Array.isArray(choices) || choices.length === 0) {
+      const expected = tokens ? 'a list of token lists' : 'a list of texts beside "text"';
+      throw new UserError(
+        `${path}:${record.line}: "${name}" is ${preview(choices)}, expected ${expected}, one a choice`,
+      );
+    }
+    return choices.map((choice: unknown, i) => {
+      const mask: unknown = Array.isArray(masks) ? masks[i] : masks;
+      if (tokens) return parseTokens(path, { ...record, fields: { input_ids: choice, attention_mask: mask } });
+      const fields = { text: record.fields.text, choices: choice };
+      return {
+        text: parseText(path, { ...record, fields }, 'text'),
+        textPair: parseText(path, { ...record, fields }, 'choices'),
+      };
+    });
+  };
 }
 
 function parseText(path: string, { line, fields }: Fields, name: string): string {

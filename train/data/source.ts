@@ -1,6 +1,7 @@
 /** Room: train. Where a run's examples come from: a built-in task, or local files; encoded for the model at hand. */
 import { UserError } from '../../engine/errors.ts';
-import type { EncoderConfig } from '../../models/config.ts';
+import type { HeadKind, ModelConfig } from '../../models/architecture.ts';
+import { headOf } from '../../models/heads.ts';
 import { loadTokenizer, type TextTokenizer } from '../../models/tokenizer.ts';
 import { runBaseline, type BaselineResult } from '../baseline/tfidf.ts';
 import type { Settings } from '../settings.ts';
@@ -35,7 +36,7 @@ export interface DataSet {
 export async function loadData(
   request: DataRequest,
   modelDir: string,
-  config: EncoderConfig,
+  config: ModelConfig,
   settings: Pick<Settings, 'maxLength' | 'evalSplit'>,
   known?: readonly string[],
 ): Promise<DataSet> {
@@ -72,22 +73,38 @@ export async function loadData(
   };
 }
 
-/** Rows to predict: labels are optional. */
+/** Rows to predict. */
+export interface Rows {
+  readonly examples: readonly EncodedExample[];
+  /** Line of the file that each is of; the choices of a line are neighbours. */
+  readonly lines: readonly number[];
+}
+
+/** What a model makes of rows. */
+interface RowsOptions {
+  readonly head: HeadKind;
+  /** Class names; labels are optional. */
+  readonly labels: readonly string[];
+  readonly maxLength: number;
+}
+
+/** Rows to predict. @throws UserError as `loadData` */
 export async function loadRows(
   path: string,
   modelDir: string,
-  config: EncoderConfig,
-  maxLength: number,
-  labels: readonly string[],
-): Promise<EncodedExample[]> {
-  const file = await readExamples(path, { needLabel: false });
+  config: ModelConfig,
+  { head, labels, maxLength }: RowsOptions,
+): Promise<Rows> {
+  const file = await readExamples(path, { needLabel: false, choices: head === 'multiple-choice' });
   const tokenizer = await tokenizerFor([file], modelDir);
-  return encodeFile(file, {
-    labels,
+  const examples = encodeFile(file, {
+    labels: head === 'classification' ? labels : undefined,
     maxLength: Math.min(maxLength, config.maxTokens),
     vocabSize: config.vocabSize,
+    keepPadding: headOf(config, head).reads === 'every-token',
     tokenizer,
   });
+  return { examples, lines: file.rows.map(({ line }) => line) };
 }
 
 /** The model's tokenizer, where any file holds text. */

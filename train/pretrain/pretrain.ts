@@ -13,10 +13,11 @@ import { Parameters } from '../../engine/nn/parameters.ts';
 import { crossEntropy } from '../../engine/ops/cross-entropy.ts';
 import { AdamW, ADAMW_INPUTS } from '../../engine/optim/adamw.ts';
 import { scheduleAt } from '../../engine/optim/schedule.ts';
-import { encoderWeightShapes, fullLayers } from '../../models/base-model.ts';
-import { parseConfig, type EncoderConfig } from '../../models/config.ts';
-import { encode, type ForwardContext } from '../../models/encoder.ts';
-import { initialSpec, maskedLanguageModel, mlmShapes } from '../../models/heads.ts';
+import { fullLayers, type ModelConfig } from '../../models/architecture.ts';
+import { baseWeightShapes } from '../../models/base-model.ts';
+import { parseConfig } from '../../models/config.ts';
+import { applyHead, frozenHeadShapes, initialSpec } from '../../models/heads.ts';
+import { hiddenStates, type ForwardContext } from '../../models/transformer.ts';
 import { positionIds } from '../../models/positions.ts';
 import { loadCheckpoint, saveCheckpoint, type RunIdentity } from '../checkpoint.ts';
 import { hostRandom, STREAM } from '../data/random.ts';
@@ -65,7 +66,7 @@ export class Pretraining {
   readonly #options: PretrainOptions;
   readonly #vocabulary: MlmVocabulary;
   readonly #rawConfig: Record<string, unknown>;
-  readonly #config: EncoderConfig;
+  readonly #config: ModelConfig;
   readonly #parameters: Parameters;
   readonly #optimizer: AdamW;
   readonly #history: LossHistory;
@@ -77,7 +78,7 @@ export class Pretraining {
     this.#rawConfig = robertaConfig(vocabulary, options);
     this.#config = parseConfig(this.#rawConfig, 'config.json');
     const random = hostRandom(options.seed, STREAM.weights);
-    const shapes = [...encoderWeightShapes(this.#config), ...mlmShapes(this.#config)];
+    const shapes = [...baseWeightShapes(this.#config), ...frozenHeadShapes(this.#config, 'masked-lm')];
     const specs = shapes.map(([name, shape]) => initialSpec(name, shape, 0.02, () => random.normal()));
     this.#parameters = new Parameters(engine, specs);
     const { weightDecay, clip } = options;
@@ -156,7 +157,7 @@ export class Pretraining {
 
   #batchInputs({ inputIds, attentionMask, positions, labels }: MlmBatch): Record<string, Int32Array> {
     const { batchSize, maxLength } = this.#options;
-    const positionsOf = positionIds(this.#config, inputIds, batchSize, maxLength);
+    const positionsOf = positionIds(this.#config, { batch: batchSize, seq: maxLength, inputIds, attentionMask });
     return { inputIds, attentionMask, positionIds: positionsOf, positions, labels };
   }
 
@@ -173,13 +174,13 @@ export class Pretraining {
     };
     if (!training) {
       return this.#engine.compile('pretrain.evaluate', batch, (i) => {
-        const hidden = encode(context, { ...i, tokenTypeIds: i.inputIds });
-        return { outputs: { loss: crossEntropy(maskedLanguageModel(context, hidden, i.positions), i.labels) } };
+        const hidden = hiddenStates(context, { ...i, tokenTypeIds: i.inputIds });
+        return { outputs: { loss: crossEntropy(applyHead(context, 'masked-lm', hidden, i.positions), i.labels) } };
       });
     }
     return this.#engine.compile('pretrain.step', { ...batch, ...ADAMW_INPUTS, slot: SLOT_INPUT }, (i) => {
-      const hidden = encode(context, { ...i, tokenTypeIds: i.inputIds });
-      const loss = crossEntropy(maskedLanguageModel(context, hidden, i.positions), i.labels);
+      const hidden = hiddenStates(context, { ...i, tokenTypeIds: i.inputIds });
+      const loss = crossEntropy(applyHead(context, 'masked-lm', hidden, i.positions), i.labels);
       return { updates: [...this.#optimizer.step(loss, i).updates, ...this.#history.record(i.slot, { loss })] };
     });
   }

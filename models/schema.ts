@@ -1,0 +1,87 @@
+/** Room: models. What the `config.json` of all families have in common: keys, and how they are read. */
+import { z } from 'zod';
+import { UserError } from '../engine/errors.ts';
+import { validate } from '../engine/io/files.ts';
+import { ACTIVATION_NAMES, type ModelConfig } from './architecture.ts';
+
+export const count = z.int().positive();
+export const token = z.int().nonnegative();
+export const probability = z.number().min(0).lt(1);
+export const positive = z.number().positive();
+
+/** One of transformers' names. */
+export const activationName = z.enum(Object.keys(ACTIVATION_NAMES) as (keyof typeof ACTIVATION_NAMES)[]);
+
+/** A feature that is not supported, and may only be off; null is off too. */
+export const off = z.literal(false).nullish();
+
+const PROBLEM_TYPES = ['single_label_classification', 'multi_label_classification', 'regression'] as const;
+
+/** Keys that every family has. */
+export const commonKeys = {
+  vocab_size: count,
+  initializer_range: positive.default(0.02),
+  is_decoder: off,
+  add_cross_attention: off,
+  num_labels: count.optional(),
+  id2label: z.record(z.string(), z.string()).nullish(),
+  problem_type: z.enum(PROBLEM_TYPES).nullish(),
+};
+
+export type RawObject = Record<string, unknown>;
+
+/** A file that is being read: its object, and its name for messages. */
+export interface ConfigFile {
+  readonly raw: RawObject;
+  readonly path: string;
+}
+
+/** @throws UserError naming the key */
+export function readKeys<T>({ raw, path }: ConfigFile, schema: z.ZodType<T>): T {
+  return validate(raw, schema, path);
+}
+
+/** What `commonKeys` say of a model. */
+export function commonConfig(
+  keys: z.infer<z.ZodObject<typeof commonKeys>>,
+  { raw, path }: ConfigFile,
+): Pick<ModelConfig, 'vocabSize' | 'initializerRange' | 'labels' | 'problemType' | 'raw'> {
+  return {
+    vocabSize: keys.vocab_size,
+    initializerRange: keys.initializer_range,
+    labels: labelNames(keys.id2label, keys.num_labels, path),
+    problemType: keys.problem_type ?? undefined,
+    raw,
+  };
+}
+
+/** Features of a head. @throws UserError where heads do not divide the hidden size */
+export function dividedBy(
+  { path }: ConfigFile,
+  [sizeKey, size]: readonly [string, number],
+  [headsKey, heads]: readonly [string, number],
+): number {
+  if (size % heads === 0) return size / heads;
+  throw new UserError(`${path}: key "${sizeKey}": found ${size}, expected a multiple of ${headsKey} (${heads})`);
+}
+
+/** @throws UserError for a pad token outside the vocabulary */
+export function checkPadToken({ path }: ConfigFile, id: number, vocabSize: number): void {
+  if (id < vocabSize) return;
+  throw new UserError(`${path}: key "pad_token_id": found ${id}, expected less than vocab_size (${vocabSize})`);
+}
+
+/** As transformers does it: `id2label` wins over `num_labels`, and two labels are the default. */
+function labelNames(
+  id2label: Record<string, string> | null | undefined,
+  numLabels: number | undefined,
+  path: string,
+): string[] {
+  if (!id2label) return Array.from({ length: numLabels ?? 2 }, (_, i) => `LABEL_${i}`);
+  const size = Object.keys(id2label).length;
+  return Array.from({ length: size }, (_, i) => {
+    const label = id2label[String(i)];
+    if (label !== undefined) return label;
+    throw new UserError(`${path}: key "id2label": no label ${i}, expected the keys "0" to "${size - 1}"`);
+  });
+}

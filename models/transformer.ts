@@ -1,0 +1,191 @@
+/**
+ * Room: models. The transformer (Vaswani et al. 2017) that an `Architecture` describes, written over weights under their Hugging
+ * Face names, with any number of heads and neurons per layer.
+ */
+import type { Tensor } from '../engine/graph/tensor.ts';
+import { attention } from '../engine/ops/attention.ts';
+import { entry, permute } from '../engine/ops/copy.ts';
+import {
+  add,
+  constant,
+  dropout,
+  gelu,
+  geluTanh,
+  mul,
+  relu,
+  silu,
+  tanh,
+  type RandomState,
+} from '../engine/ops/elementwise.ts';
+import { gatherRows } from '../engine/ops/gather.ts';
+import { layerNorm } from '../engine/ops/layernorm.ts';
+import { reshape } from '../engine/ops/leaf.ts';
+import { matmul } from '../engine/ops/matmul.ts';
+import { checkpoint } from '../engine/ops/recall.ts';
+import { expand } from '../engine/ops/reduce.ts';
+import { rmsNorm } from '../engine/ops/rmsnorm.ts';
+import { rotary } from '../engine/ops/rotary.ts';
+import { linearName, type Activation, type LayerShape, type ModelConfig, type Role } from './architecture.ts';
+import type { Intervention } from './intervention.ts';
+
+/** One batch: i32 [batch, seq] each. Positions are Hugging Face's position ids. */
+export interface TokenInputs {
+  readonly inputIds: Tensor;
+  readonly positionIds: Tensor;
+  readonly tokenTypeIds: Tensor;
+  readonly attentionMask: Tensor;
+  /** f32 [batch·seq, embeddingSize]: the rows of `inputIds`, where the word embedding stays on the host. */
+  readonly words?: Tensor;
+  /** f32 [positions, headDim], from `rotaryTable`, for models with rotary positions. */
+  readonly rotary?: Tensor;
+}
+
+/** Everything a forward pass reads besides its inputs. */
+export interface ForwardContext {
+  readonly config: ModelConfig;
+  readonly layers: readonly LayerShape[];
+  /** The weight of that Hugging Face name; matrices are [out, in]. */
+  readonly weight: (name: string) => Tensor;
+  readonly interventions: readonly Intervention[];
+  /** Dropout of hidden states while training; absent at inference. */
+  readonly hiddenDropout?: { readonly rate: number; readonly random: RandomState };
+}
+
+const ACTIVATIONS: Record<Activation, (x: Tensor) => Tensor> = { gelu, gelu_tanh: geluTanh, relu, tanh, silu };
+
+export function activation(name: Activation): (x: Tensor) => Tensor {
+  return ACTIVATIONS[name];
+}
+
+/** x·Wᵀ + b, with the interventions before and after. */
+export function linear(context: ForwardContext, name: string, x: Tensor, bias: boolean): Tensor {
+  const input = context.interventions.reduce((v, i) => i.input?.(name, v) ?? v, x);
+  const product = matmul(input, context.weight(`${name}.weight`), { transposeB: true });
+  const y = bias ? add(product, context.weight(`${name}.bias`)) : product;
+  return context.interventions.reduce((out, i) => i.linear?.(name, input, out) ?? out, y);
+}
+
+/** Normalisation with the weights under `name`. */
+function norm({ config, weight }: ForwardContext, name: string, x: Tensor): Tensor {
+  const { normEps, architecture } = config;
+  const gamma = weight(`${name}.weight`);
+  return architecture.norm === 'rms'
+    ? rmsNorm(x, gamma, normEps)
+    : layerNorm(x, gamma, weight(`${name}.bias`), normEps);
+}
+
+/**
+ * Hidden states after the last layer, its normalisation and projection where there are any.
+ * @returns f32 [batch·seq, embeddingSize]
+ */
+export function hiddenStates(context: ForwardContext, inputs: TokenInputs): Tensor {
+  const { finalNorm, finalProject } = context.config.architecture;
+  let hidden = embed(context, inputs);
+  context.layers.forEach((_, layer) => {
+    hidden = feedForward(context, layer, selfAttention(context, layer, checkpoint(hidden), inputs));
+  });
+  const normed = finalNorm === undefined ? hidden : norm(context, finalNorm, hidden);
+  return finalProject === undefined ? normed : linear(context, finalProject, normed, false);
+}
+
+function embed(context: ForwardContext, inputs: TokenInputs): Tensor {
+  const { embeddings } = context.config.architecture;
+  const table = (name: string): Tensor => context.weight(`${name}.weight`);
+  let hidden = inputs.words ?? gatherRows(table(embeddings.words), inputs.inputIds);
+  if (embeddings.project !== undefined) hidden = linear(context, embeddings.project, hidden, false);
+  if (embeddings.types !== undefined) hidden = add(hidden, typeVectors(context, table(embeddings.types), inputs));
+  if (embeddings.positions !== undefined) {
+    hidden = add(hidden, gatherRows(table(embeddings.positions), inputs.positionIds));
+  }
+  return drop(context, 0, embeddings.norm === undefined ? hidden : norm(context, embeddings.norm, hidden));
+}
+
+function typeVectors({ config }: ForwardContext, table: Tensor, { tokenTypeIds }: TokenInputs): Tensor {
+  return config.typeVocabSize === 1 ? table : gatherRows(table, tokenTypeIds);
+}
+
+function drop({ hiddenDropout }: ForwardContext, stream: number, x: Tensor): Tensor {
+  return hiddenDropout ? dropout(x, hiddenDropout.rate, stream, hiddenDropout.random) : x;
+}
+
+/** The linear layer of a role in a block. */
+function blockLinear(context: ForwardContext, layer: number, role: Role, x: Tensor): Tensor {
+  const bias = context.config.architecture.block.linears[role]?.bias ?? false;
+  return linear(context, linearName(context.config, layer, role), x, bias);
+}
+
+function selfAttention(context: ForwardContext, layer: number, hidden: Tensor, inputs: TokenInputs): Tensor {
+  const { config, interventions } = context;
+  const { heads, kvHeads, kvHeadOf } = context.layers[layer] as LayerShape;
+  const { attentionNorm, causal } = config.architecture.block;
+  return sublayer(context, { layer, norm: attentionNorm, output: 'attentionOutput', hidden }, (x) => {
+    if (heads === 0) return undefined;
+    const [queries, keys, values] = queriesKeysValues(context, layer, x);
+    const turn = (t: Tensor): Tensor => (inputs.rotary ? rotary(t, inputs.rotary, inputs.positionIds) : t);
+    const [batch, seq] = inputs.attentionMask.shape as [number, number];
+    const { headDim } = config;
+    const spec = {
+      ...{ batch, seq, heads, kvHeads, headDim, causal, scale: 1 / Math.sqrt(headDim) },
+      ...(kvHeadOf && { kvHeadOf }),
+    };
+    const running = interventions.map((i) => i.headsToRun?.(layer)).find((t) => t !== undefined);
+    const attended = attention(turn(queries), turn(keys), values, inputs.attentionMask, spec, running);
+    return interventions.reduce((y, i) => i.context?.(layer, y) ?? y, attended);
+  });
+}
+
+function queriesKeysValues(context: ForwardContext, layer: number, x: Tensor): readonly [Tensor, Tensor, Tensor] {
+  const project = (role: Role): Tensor => blockLinear(context, layer, role, x);
+  if (!context.config.architecture.block.linears.queryKeyValue)
+    return [project('query'), project('key'), project('value')];
+  const fused = project('queryKeyValue');
+  const [tokens, features] = fused.shape as [number, number];
+  const parts = permute(reshape(fused, [tokens, 3, features / 3]), [1, 0, 2]);
+  return [entry(parts, 0), entry(parts, 1), entry(parts, 2)];
+}
+
+function feedForward(context: ForwardContext, layer: number, hidden: Tensor): Tensor {
+  const { config, interventions } = context;
+  const { neurons } = context.layers[layer] as LayerShape;
+  const { ffnNorm, linears } = config.architecture.block;
+  return sublayer(context, { layer, norm: ffnNorm, output: 'down', hidden }, (x) => {
+    if (neurons === 0) return undefined;
+    const act = activation(config.hiddenAct);
+    const up = blockLinear(context, layer, 'up', x);
+    const activated = linears.gate ? mul(act(blockLinear(context, layer, 'gate', x)), up) : act(up);
+    return interventions.reduce((y, i) => i.intermediate?.(layer, y) ?? y, activated);
+  });
+}
+
+interface Sublayer {
+  readonly layer: number;
+  readonly norm: string;
+  /** Its last linear layer, which writes into the residual. */
+  readonly output: 'attentionOutput' | 'down';
+  readonly hidden: Tensor;
+}
+
+/**
+ * Normalisation, the sublayer's inside, its output projection, interventions, dropout and residual.
+ * @param inside from the sublayer's input to that of its output projection; undefined where all of it was pruned: then the output
+ *   is the projection's bias
+ */
+function sublayer(context: ForwardContext, at: Sublayer, inside: (x: Tensor) => Tensor | undefined): Tensor {
+  const { layer, output, hidden } = at;
+  const { block } = context.config.architecture;
+  const normalise = (x: Tensor): Tensor => norm(context, `${block.prefix(layer)}.${at.norm}`, x);
+  const input = block.normPlace === 'before' ? normalise(hidden) : hidden;
+  const features = inside(input);
+  const name = linearName(context.config, layer, output);
+  const projected = features ? blockLinear(context, layer, output, features) : emptied(context, output, name, hidden);
+  const added = (y: Tensor): Tensor => (block.normPlace === 'after' ? normalise(add(y, hidden)) : add(y, hidden));
+  const adapted = context.interventions.reduce((y, i) => i.sublayer?.(name, y, hidden, () => added(y)) ?? y, projected);
+  const stream = 2 * layer + (output === 'attentionOutput' ? 1 : 2);
+  return added(drop(context, stream, adapted));
+}
+
+/** What a projection gives whose inputs were all pruned. */
+function emptied(context: ForwardContext, output: Role, name: string, hidden: Tensor): Tensor {
+  const bias = context.config.architecture.block.linears[output]?.bias;
+  return expand(bias ? context.weight(`${name}.bias`) : constant(0), hidden.shape);
+}

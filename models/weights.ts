@@ -1,0 +1,63 @@
+/** Room: models. Weights in checkpoints: their names there, and reading them in the form used here. */
+import { UserError } from '../engine/errors.ts';
+import type { TensorFile } from '../engine/io/safetensors.ts';
+import { sameShape, showShape, type Shape } from '../engine/graph/shape.ts';
+import type { ModelConfig } from './architecture.ts';
+
+/** Storage of frozen matrices; biases and normalisation weights are always f32. */
+export type WeightType = 'f32' | 'f16';
+
+export interface StoredWeight {
+  readonly dtype: WeightType;
+  /** Row-major; f16 as its bits. */
+  readonly data: Float32Array | Uint16Array;
+}
+
+/** The name under which a checkpoint stores a weight: bare models leave the family's prefix out, old ones say gamma and beta. */
+export function storedName(file: TensorFile, name: string, { architecture }: ModelConfig): string | undefined {
+  const { prefix, otherPrefixes = [] } = architecture;
+  const own = name.startsWith(prefix) ? name.slice(prefix.length) : undefined;
+  const names = own === undefined ? [name] : [name, own, ...otherPrefixes.map((other) => other + own)];
+  const old = (n: string): string =>
+    n.replace(/LayerNorm\.weight$/, 'LayerNorm.gamma').replace(/LayerNorm\.bias$/, 'LayerNorm.beta');
+  return [...names, ...names.map(old)].find((candidate) => file.has(candidate));
+}
+
+/** Whether files hold this weight transposed: the matrices of GPT-2's blocks. */
+export function isStoredInOut({ architecture: { storedInOut, block } }: ModelConfig, name: string): boolean {
+  if (!storedInOut || !name.endsWith('.weight')) return false;
+  return Object.values(block.linears).some((linear) => name.endsWith(`.${linear.name}.weight`));
+}
+
+/**
+ * A weight as it is used here: matrices [out, in].
+ * @param key its name in the file
+ * @throws UserError naming file and key for a weight that is missing or of another shape than the configuration's
+ */
+export async function readWeight(
+  file: TensorFile,
+  key: string,
+  shape: Shape,
+  weightType: WeightType,
+  storedInOut: boolean,
+): Promise<StoredWeight> {
+  const expected = storedInOut ? [...shape].reverse() : shape;
+  const found = file.info(key).shape;
+  if (!sameShape(found, expected)) {
+    throw new UserError(
+      `${file.path}: ${key} has shape ${showShape(found)}, config.json asks for ${showShape(expected)}`,
+    );
+  }
+  const half = weightType === 'f16' && shape.length === 2;
+  const data = half ? await file.readFloat16(key) : await file.readFloat32(key);
+  return { dtype: half ? 'f16' : 'f32', data: storedInOut ? transpose(data, shape[1]!, shape[0]!) : data };
+}
+
+/** @param rows and @param cols of `data` */
+export function transpose<T extends Float32Array | Uint16Array>(data: T, rows: number, cols: number): T {
+  const out = data.slice() as T;
+  for (let row = 0; row < rows; row++) {
+    for (let col = 0; col < cols; col++) out[col * rows + row] = data[row * cols + col] as number;
+  }
+  return out;
+}

@@ -1,0 +1,81 @@
+/** Protects: every family and head, with every PEFT method, number for number against transformers and PEFT on CPU. */
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Engine } from '../../engine/engine.ts';
+import { openSafetensors } from '../../engine/io/safetensors.ts';
+import { loadArtefact } from '../../train/artefact.ts';
+import { toClassifier } from '../../train/assembly.ts';
+import type { Batch } from '../../train/data/batches.ts';
+import { Forward } from '../../train/evaluate.ts';
+
+const FAMILIES = join(import.meta.dirname, '..', 'goldens', 'families');
+
+let engine: Engine;
+beforeAll(async () => {
+  engine = await Engine.open();
+});
+afterAll(() => engine.close());
+
+interface Golden {
+  readonly batch: Batch;
+  /** By `base` or method. */
+  readonly logits: ReadonlyMap<string, Float32Array>;
+}
+
+/** The encodings of multiple choice are rows of their own. */
+async function readGolden(folder: string): Promise<Golden> {
+  const inputs = await openSafetensors(join(folder, 'batch.safetensors'));
+  const shape = inputs.info('input_ids').shape;
+  const seq = shape[shape.length - 1] as number;
+  const inputIds = await inputs.readInt32('input_ids');
+  const attentionMask = await inputs.readInt32('attention_mask');
+  await inputs.close();
+  const batch = inputIds.length / seq;
+  const outputs = await openSafetensors(join(folder, 'logits.safetensors'));
+  const logits = new Map<string, Float32Array>();
+  for (const name of outputs.names) logits.set(name, await outputs.readFloat32(name));
+  await outputs.close();
+  const indices = Int32Array.from({ length: batch }, (_, i) => i);
+  const none = { tokenTypeIds: new Int32Array(batch * seq), labels: new Int32Array(batch) };
+  return { batch: { batch, seq, count: batch, indices, inputIds, attentionMask, ...none }, logits };
+}
+
+/** Largest difference over the largest expected value, at tokens alone where there are scores for every token. */
+function difference(actual: Float32Array, expected: Float32Array, { batch, seq, attentionMask }: Batch): number {
+  expect(actual.length).toBe(expected.length);
+  const everyToken = expected.length % (batch * seq) === 0;
+  const width = everyToken ? expected.length / (batch * seq) : expected.length;
+  let [worst, scale] = [0, 0];
+  expected.forEach((value, i) => {
+    if (everyToken && attentionMask[Math.floor(i / width)] === 0) return;
+    worst = Math.max(worst, Math.abs(value - (actual[i] as number)));
+    scale = Math.max(scale, Math.abs(value));
+  });
+  return worst / scale;
+}
+
+describe.each([
+  'distilbert-cls',
+  'roberta-mlm',
+  'bert-qa',
+  'roberta-choice',
+  'opt-lm',
+  'gpt2-lm',
+  'llama-lm',
+  'llama-cls',
+])('%s', (name) => {
+  const folder = join(FAMILIES, name);
+  it.each(['base', 'lora', 'lora-patterns'])('%s', async (method) => {
+    const { batch, logits } = await readGolden(folder);
+    const adapter = method === 'base' ? undefined : join(folder, 'adapters', method);
+    const options = { weights: 'f32', embeddings: 'device' } as const;
+    const artefact = await loadArtefact(engine, join(folder, 'model'), adapter, options);
+    const classifier = toClassifier(engine, artefact);
+    const forward = new Forward(classifier);
+    await forward.prepare(batch);
+    expect(difference(await forward.run(batch), logits.get(method)!, batch)).toBeLessThan(1e-5);
+    forward.dispose();
+    classifier.parameters.free();
+    artefact.base.free();
+  });
+});

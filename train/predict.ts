@@ -1,0 +1,73 @@
+/** Room: train. Scores of every line of a data file, in its order, for any head. */
+import type { Engine } from '../engine/engine.ts';
+import { headOf } from '../models/heads.ts';
+import { toClassifier, type Assembly } from './assembly.ts';
+import { Batches } from './data/batches.ts';
+import type { Rows } from './data/source.ts';
+import { Forward } from './evaluate.ts';
+import { inferAll } from './stages.ts';
+
+/**
+ * Of one line: scores of classes; of choices; or for every token a list, of start and end for answer spans, of the vocabulary for
+ * language models.
+ */
+export type Scores = readonly number[] | readonly (readonly number[])[];
+
+/** Bytes of one batch's scores for every token, about. */
+const BATCH_BYTES = 1 << 26;
+const BATCH_ROWS = 32;
+
+/** @param maxLength longest sequence */
+export function predict(engine: Engine, assembly: Assembly, rows: Rows, maxLength: number): AsyncIterable<Scores> {
+  const { reads } = headOf(assembly.base.config, assembly.head);
+  return reads === 'every-token'
+    ? everyToken(engine, assembly, rows, maxLength)
+    : onePerSequence(engine, assembly, rows, maxLength);
+}
+
+/** A line with choices has a sequence, and a score, for each. */
+async function* onePerSequence(
+  engine: Engine,
+  assembly: Assembly,
+  { examples, lines }: Rows,
+  maxLength: number,
+): AsyncGenerator<Scores> {
+  const { logits } = await inferAll(engine, assembly, examples, { maxLength });
+  const width = logits.length / examples.length;
+  for (let first = 0; first < lines.length;) {
+    let end = first + 1;
+    while (end < lines.length && lines[end] === lines[first]) end++;
+    yield [...logits.subarray(first * width, end * width)];
+    first = end;
+  }
+}
+
+async function* everyToken(
+  engine: Engine,
+  assembly: Assembly,
+  { examples }: Rows,
+  maxLength: number,
+): AsyncGenerator<Scores> {
+  const { config } = assembly.base;
+  const width = headOf(config, assembly.head).vocabulary ? config.vocabSize : 2;
+  const longest = examples.reduce((most, { ids }) => Math.max(most, ids.length), 1);
+  const batchSize = Math.max(1, Math.min(BATCH_ROWS, Math.floor(BATCH_BYTES / (4 * longest * width))));
+  const batches = new Batches(examples, { batchSize, order: 'file', seed: 0, padId: config.padTokenId, maxLength });
+  const classifier = toClassifier(engine, assembly);
+  const forward = new Forward(classifier);
+  try {
+    for (const batch of batches.epoch(0)) {
+      await forward.prepare(batch);
+      const values = await forward.run(batch);
+      for (const [row, index] of batch.indices.entries()) {
+        yield Array.from({ length: examples[index]?.ids.length ?? 0 }, (_, token) => {
+          const start = (row * batch.seq + token) * width;
+          return [...values.subarray(start, start + width)];
+        });
+      }
+    }
+  } finally {
+    forward.dispose();
+    classifier.parameters.free();
+  }
+}

@@ -14,8 +14,9 @@ import { keptLayers } from './stages.ts';
 import type { Plan } from '../pruning/plan.ts';
 import { scoresOf, writeRecords, type Records } from '../pruning/records.ts';
 import { saveArtefact } from './artefact.ts';
-import { factorCount, freshConfig, freshValues, methodFor, type Assembly } from './assembly.ts';
+import { factorCount, freshAssembly, type Assembly } from './assembly.ts';
 import { hostRandom, STREAM } from './data/random.ts';
+import { freshConfig } from './fresh-config.ts';
 import type { DataSet } from './data/source.ts';
 import type { Run } from './report/schema.ts';
 import { runSchema } from './report/schema.ts';
@@ -167,10 +168,14 @@ export class Comparing {
     const base = random
       ? randomBaseModel(this.#engine, config, normals(settings.seed), embeddings)
       : await loadBaseModel(this.#engine, dir, options);
-    const peft = freshConfig(settings, config);
-    const method = methodFor(config, base.layers, peft);
-    const values = freshValues(config, method, 'classification', this.#data.labels.length, settings.seed);
-    return { base, method, peft, values, head: 'classification', labels: this.#data.labels };
+    return freshAssembly(
+      this.#engine,
+      base,
+      freshConfig(settings, config),
+      'classification',
+      this.#data.labels,
+      settings.seed,
+    );
   }
 
   async #estimate(settings: Settings, { onStage, watch }: CompareWatch): Promise<EstimateOutcome> {

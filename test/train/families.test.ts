@@ -65,7 +65,7 @@ describe.each([
   'llama-cls',
 ])('%s', (name) => {
   const folder = join(FAMILIES, name);
-  it.each(['base', 'lora', 'lora-patterns'])('%s', async (method) => {
+  it.each(['base', 'lora', 'lora-patterns', 'dora', 'ia3'])('%s', async (method) => {
     const { batch, logits } = await readGolden(folder);
     const adapter = method === 'base' ? undefined : join(folder, 'adapters', method);
     const options = { weights: 'f32', embeddings: 'device' } as const;

@@ -79,6 +79,7 @@ class Fusion {
     for (const node of [...this.#graph.nodes].reverse()) this.#place(node);
     this.#steps.reverse();
     for (const step of [...this.#steps]) this.#joinProducers(step);
+    for (const step of [...this.#steps]) this.#joinSiblings(step);
     return this.#steps;
   }
 
@@ -157,6 +158,25 @@ class Fusion {
     return fitting.sort(
       (a, b) => Number(b.anchor !== undefined) - Number(a.anchor !== undefined) || this.#last(b) - this.#last(a),
     );
+  }
+
+  /** Lets a later step that reads the same tensor compute again what `step` would, where it does not wait for that itself. */
+  #joinSiblings(step: Step): void {
+    if (step.anchor || !step.body.every((node) => this.#graph.isRepeat(node))) return;
+    const space = spaceOf(step);
+    const wholeOf = (s: Step): Tensor[] =>
+      loadsOf(this.#graph, s).flatMap(({ root, inner, count }) => (inner === 1 && count === space ? [root] : []));
+    const whole = wholeOf(step);
+    const siblings = this.#steps.filter(
+      (s) =>
+        (s.anchor ? takes(s.anchor) === 'epilogue' : true) &&
+        spaceOf(s) === space &&
+        this.#last(s) > this.#last(step) &&
+        wholeOf(s).some((root) => whole.includes(root)) &&
+        !this.#inputSteps(s).includes(step) &&
+        !this.#reaches(step, s),
+    );
+    siblings.sort((a, b) => this.#last(a) - this.#last(b)).some((sibling) => this.#tryJoin(sibling, step));
   }
 
   /** Whether a step computes something again: in a step that does not, it would be computed too early and kept. */

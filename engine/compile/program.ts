@@ -16,6 +16,7 @@ import { fuse, type Step } from './fuse.ts';
 import { TracedGraph, type Results } from './graph.ts';
 import { lower, type Dispatch } from './lower.ts';
 import { separateOperands } from './operands.ts';
+import { mergeNorms } from './norms.ts';
 import { planMemory, type Block, type Place } from './plan.ts';
 import { mergeProducts } from './products.ts';
 import { recompute, type ActivationType, type Recompute } from './recompute.ts';
@@ -242,6 +243,7 @@ function orderSteps(results: Results, maxBindings: number, options: CompileOptio
   const attempt = (wanted: Results): Omit<Ordered, 'steps'> & { steps: Step[] | undefined } => {
     const graph = new TracedGraph(wanted);
     recompute(graph, mode, activations);
+    mergeNorms(graph);
     mergeProducts(graph);
     separateOperands(graph);
     return { graph, steps: schedule(graph, fuse(graph, maxBindings)) };

@@ -141,6 +141,7 @@ export async function loadBaseModel(
       if (isHostTable(engine, config, name, data.byteLength, embeddings)) words = hostTable(name, shape, data);
       else weights.set(name, engine.variable(name, shape, { kind: 'weights', dtype, data }));
     }
+    gatherProjections(engine, config, weights);
     return new BaseModel(engine, config, weights, fullLayers(config), words);
   } finally {
     await file.close();
@@ -161,7 +162,20 @@ export function randomBaseModel(
     if (isHostTable(engine, config, name, data.byteLength, embeddings)) words = hostTable(name, shape, data);
     else weights.set(name, engine.variable(name, shape, { kind: 'weights', data }));
   }
+  gatherProjections(engine, config, weights);
   return new BaseModel(engine, config, weights, fullLayers(config), words);
+}
+
+/** Puts the query, key and value projections of each layer side by side, so that one kernel runs all three. */
+export function gatherProjections(engine: Engine, config: EncoderConfig, weights: Map<string, Variable>): void {
+  for (let layer = 0; layer < config.numLayers; layer++) {
+    for (const kind of ['weight', 'bias']) {
+      const names = LAYER_LINEARS.slice(0, 3).map((linear) => `${layerPrefix(config, layer)}.${linear}.${kind}`);
+      const found = names.flatMap((name) => weights.get(name) ?? []);
+      if (found.length < names.length || found.some(({ size }) => size === 0)) continue;
+      for (const moved of engine.together(found)) weights.set(moved.name, moved);
+    }
+  }
 }
 
 function isHostTable(

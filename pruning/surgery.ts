@@ -6,7 +6,7 @@ import type { Engine } from '../engine/engine.ts';
 import { f32ToF16 } from '../engine/io/float16.ts';
 import type { Shape } from '../engine/graph/shape.ts';
 import type { Variable } from '../engine/variable.ts';
-import { BaseModel } from '../models/base-model.ts';
+import { BaseModel, gatherProjections } from '../models/base-model.ts';
 import type { EncoderConfig } from '../models/config.ts';
 import { layerPrefix } from '../models/encoder.ts';
 import type { FactorValues, PeftModule } from '../peft/module.ts';
@@ -82,6 +82,7 @@ export async function pruneModel(engine: Engine, base: BaseModel, keep: readonly
     const slice = slices.get(name.replace(/\.(weight|bias)$/, ''));
     weights.set(name, slice ? await cut(engine, weight, slice) : weight);
   }
+  gatherProjections(engine, base.config, weights);
   const layers = keep.map(({ heads, neurons }) => ({ heads: heads.length, neurons: neurons.length }));
   return new BaseModel(engine, base.config, weights, layers, base.words);
 }

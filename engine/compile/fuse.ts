@@ -5,6 +5,7 @@
 import { broadcastPattern, type BroadcastPattern } from '../graph/shape.ts';
 import { constantValue } from '../ops/elementwise.ts';
 import type { Node, Tensor } from '../graph/tensor.ts';
+import { partsOf, type Batch } from './batch.ts';
 import { packOf, type TracedGraph } from './graph.ts';
 
 /** One kernel: an anchor (product, reduction or any other kernel), elementwise nodes around it, or elementwise nodes alone. */
@@ -14,6 +15,8 @@ export interface Step {
   body: Node[];
   /** Root tensors written to memory. */
   outputs: Tensor[];
+  /** Where it runs several steps at once; `outputs` are those of all. */
+  readonly batch?: Batch;
 }
 
 /** A tensor read by the elementwise part of a step. */
@@ -129,7 +132,8 @@ class Fusion {
   #isLegal(step: Step): boolean {
     const bound = [...loadsOf(this.#graph, step).map((load) => load.root), ...operandsOf(this.#graph, step)];
     if (new Set(bound).size !== bound.length) return false;
-    return bound.length + step.outputs.length <= this.#maxBindings;
+    const parts = operandsOf(this.#graph, step).length * (1 - 1 / partsOf(step));
+    return bound.length - parts + step.outputs.length <= this.#maxBindings;
   }
 
   /** Appends an elementwise step to the step that produces one of its inputs, as long as one will take it. */

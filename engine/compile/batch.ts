@@ -163,12 +163,12 @@ class Batching implements Batched {
 
   /** Whether `step` reads, through any number of others, what `source` writes. */
   #waitsFor(step: Step, source: Step): boolean {
-    const writer = new Map(this.steps.flatMap((s) => s.outputs.map((output) => [output, s] as const)));
+    const writers = new Map(this.steps.flatMap((s) => s.outputs.map((output) => [output, s] as const)));
     const seen = new Set<Step>([step]);
     const stack = [step];
     while (stack.length > 0) {
       for (const root of readsOf(this.#graph, stack.pop() as Step)) {
-        const next = writer.get(root);
+        const next = writers.get(root);
         if (next === source) return true;
         if (!next || seen.has(next)) continue;
         seen.add(next);

@@ -164,13 +164,17 @@ class Fusion {
     );
   }
 
-  /** Lets a later step that reads the same tensor compute again what `step` would, where it does not wait for that itself. */
+  /**
+   * Lets a later step that reads the same tensor compute again what `step` would, where it does not wait for that itself. The tensor
+   * must be of the type that is computed: one of the two results then takes over its memory, else both would be held beside it.
+   */
   #joinSiblings(step: Step): void {
     if (step.anchor || !step.body.every((node) => this.#graph.isRepeat(node))) return;
     const space = spaceOf(step);
     const wholeOf = (s: Step): Tensor[] =>
       loadsOf(this.#graph, s).flatMap(({ root, inner, count }) => (inner === 1 && count === space ? [root] : []));
-    const whole = wholeOf(step);
+    const { dtype } = step.outputs[0] as Tensor;
+    const whole = wholeOf(step).filter((root) => root.dtype === dtype);
     const siblings = this.#steps.filter(
       (s) =>
         (s.anchor ? takes(s.anchor) === 'epilogue' : true) &&

@@ -46,7 +46,9 @@ export function planMemory(graph: TracedGraph, { steps, bundles }: Batched): Mem
     const taken = new Map<Tensor, Tensor>();
     for (const output of step.outputs) {
       const bundle = bundles.get(output);
-      const source = bundle ? undefined : reusable(graph, step, output, time, { places, lastUse, taken });
+      const found = bundle ? undefined : reusable(graph, step, output, time, { places, lastUse, taken });
+      // Taking over one of a bundle would hold all of it.
+      const source = found && !bundles.has(found) ? found : undefined;
       if (source) taken.set(output, source);
       if (places.has(output)) continue;
       const end = Math.max(...(bundle ?? [output]).map((tensor) => lastUse.get(tensor) ?? time));

@@ -43,4 +43,28 @@ export class Variable implements Resident {
     const storage = { buffer: this.storage.buffer, offset: this.storage.offset + start, bytes };
     return new Variable(name, shape, this.dtype, this.kind, storage);
   }
+
+  /**
+   * The matrix cut along its rows into views that a device can bind; itself where it fits.
+   * @param limit bytes of the largest binding
+   */
+  rowParts(limit: number): readonly Variable[] {
+    if (this.storage.bytes <= limit) return [this];
+    const [rows, cols] = this.shape as [number, number];
+    const rowBytes = cols * BYTES[this.dtype];
+    const step = ALIGNMENT / greatestCommonDivisor(ALIGNMENT, rowBytes);
+    const most = Math.floor(limit / rowBytes / step) * step;
+    if (most === 0) throw new Error(`${this.name}: ${step} rows of ${rowBytes} bytes exceed a binding of ${limit}`);
+    const each = Math.ceil(rows / Math.ceil(rows / most) / step) * step;
+    return Array.from({ length: Math.ceil(rows / each) }, (_, i) =>
+      this.view(`${this.name}.${i}`, i * each * cols, [Math.min(each, rows - i * each), cols]),
+    );
+  }
+}
+
+/** What the start of a binding must be a multiple of, on every device. */
+const ALIGNMENT = 256;
+
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }

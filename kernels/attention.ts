@@ -21,8 +21,8 @@ export type AttentionDirection = keyof typeof DIRECTIONS;
 
 /**
  * o = softmax(scale·q·kᵀ over seen keys)·v, and lse, the log-sum-exp of each query's scores.
- * Bindings: q, k, v f32 [batch·seq, heads·headDim]; mask i32 [batch, seq], 0 = key not seen; [head_mask]; then
- * o like q and lse f32 [batch, heads, seq]. A query that sees no key gives o = 0 and lse = 0.
+ * Bindings: q f32 [batch·seq, heads·headDim]; k, v f32 [batch·keys, kvHeads·headDim]; mask i32 [batch, keys], 0 = key not
+ * seen; [head_mask]; [position]; then o like q and lse f32 [batch, heads, seq]. A query that sees no key gives o = 0 and lse = 0.
  * @param variant a name of `attentionVariants`; absent: its first
  */
 export function attentionForward(spec: AttentionSpec, traits: DeviceTraits, variant?: string): Kernel {
@@ -31,7 +31,7 @@ export function attentionForward(spec: AttentionSpec, traits: DeviceTraits, vari
 
 /**
  * The gradient of q, and delta = Σ_d dout·o of each query, which the gradients of k and v need too.
- * Bindings: q, k, v, o, lse, dout (the gradient of o), mask, [head_mask] as in the forward kernel; then dq like q and delta
+ * Bindings: q, k, v, o, lse, dout (the gradient of o), mask, [head_mask], [position] as in the forward kernel; then dq like q and delta
  * like lse.
  */
 export function attentionBackwardQ(spec: AttentionSpec, traits: DeviceTraits, variant?: string): Kernel {
@@ -39,8 +39,8 @@ export function attentionBackwardQ(spec: AttentionSpec, traits: DeviceTraits, va
 }
 
 /**
- * The gradients of k and v. Bindings: q, k, v, lse, dout, delta (of `attentionBackwardQ`), mask, [head_mask];
- * then dk and dv like k.
+ * The gradients of k and v. Bindings: q, k, v, lse, dout, delta (of `attentionBackwardQ`), mask, [head_mask],
+ * [position]; then dk and dv like k.
  */
 export function attentionBackwardKV(spec: AttentionSpec, traits: DeviceTraits, variant?: string): Kernel {
   return attention('backward_kv', spec, traits, variant);
@@ -65,11 +65,28 @@ export function attentionVariants(traits: DeviceTraits): { readonly name: string
 
 /** The same as a choice. */
 export function attentionChoice(direction: AttentionDirection, spec: AttentionSpec, traits: DeviceTraits): Variants {
-  const classed = { ...spec, batch: roundUp(spec.batch), seq: roundUp(spec.seq), heads: roundUp(spec.heads) };
-  const { batch, seq, heads, headDim, causal, headMask } = classed;
+  const { kvHeadOf, headDim, causal, headMask, position } = spec;
+  const [batch, seq, keys, heads] = [spec.batch, spec.seq, spec.keys, spec.heads].map(roundUp) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  const kvHeads = heads / roundUp(spec.heads / spec.kvHeads);
+  const classed = {
+    ...spec,
+    batch,
+    seq,
+    keys,
+    heads,
+    kvHeads,
+    ...(kvHeadOf && { kvHeadOf: Array<number>(heads).fill(0) }),
+  };
+  const texts = { causal, masked: headMask, cached: position, mapped: kvHeadOf !== undefined };
+  const named = Object.entries(texts).map(([name, is]) => (is ? ` ${name}` : ''));
   return {
     family: `attention_${direction}`,
-    task: `batch${batch} seq${seq} heads${heads} d${headDim}${causal ? ' causal' : ''}${headMask ? ' masked' : ''}`,
+    task: `batch${batch} seq${seq} keys${keys} heads${heads}/${kvHeads} d${headDim}${named.join('')}`,
     names: attentionVariants(traits).map(({ name }) => name),
     source: (name) => attention(direction, classed, traits, name).wgsl,
   };

@@ -3,17 +3,22 @@ import { assemble, mainHead, u32Params } from './assemble.ts';
 import { BYTES, spread, type DeviceTraits, type Kernel } from './kernel.ts';
 
 export interface GatherSpec {
-  /** Of the table. */
-  readonly rows: number;
+  /** Of the table; of each of its parts where it is bound in several. */
+  readonly rows: readonly number[];
   readonly cols: number;
   /** Number of ids. */
   readonly count: number;
 }
 
+export interface ScatterSpec extends Omit<GatherSpec, 'rows'> {
+  readonly rows: number;
+}
+
 const LANES = 64;
 
 /**
- * Bindings: table f32 or f16 [rows, cols], ids i32 [count], then out f32 [count, cols]. An id outside [0, rows) gives zeros.
+ * Bindings: table0, table1, … f32 or f16 [rows, cols] each, ids i32 [count], then out f32 [count, cols]: the rows of the tables
+ * put one below the other. An id outside them gives zeros.
  */
 export function gatherRows(spec: GatherSpec & { readonly tableType: 'f32' | 'f16' }, traits: DeviceTraits): Kernel {
   const { rows, cols, count, tableType } = spec;
@@ -21,26 +26,33 @@ export function gatherRows(spec: GatherSpec & { readonly tableType: 'f32' | 'f16
   const units = cols / (vector ? 4 : 1);
   const total = count * units;
   const run = LANES * (traits.software ? 16 : 1);
+  const tables = rows.map((_, t) => `table${t}`);
+  const take = (table: string, t: number) =>
+    `    if (id >= 0 && id < p.rows${t}) { value = V(${table}[u32(id) * p.units + i % p.units]); }
+    id -= p.rows${t};`;
   const body = `${mainHead(LANES)}
   let end = min((group + 1u) * p.run, p.total);
   for (var i = group * p.run + lane; i < end; i += ${LANES}u) {
-    let id = ids[i / p.units];
+    var id = ids[i / p.units];
     var value = V(0.0);
-    if (id >= 0 && id < i32(p.rows)) { value = V(table[u32(id) * p.units + i % p.units]); }
+${tables.map(take).join('\n')}
     out[i] = value;
   }
 }`;
   return assemble({
     name: 'gather_rows',
     bindings: [
-      { name: 'table', dtype: tableType, role: 'in' },
+      ...tables.map((name) => ({ name, dtype: tableType, role: 'in' }) as const),
       { name: 'ids', dtype: 'i32', role: 'in' },
       { name: 'out', dtype: 'f32', role: 'out' },
     ],
-    params: u32Params({ rows, units, total, run }),
+    params: [
+      ...u32Params({ units, total, run }),
+      ...rows.map((value, t) => ({ name: `rows${t}`, type: 'i32', value }) as const),
+    ],
     body,
     vector,
-    vectorBindings: vector ? ['table', 'out'] : [],
+    vectorBindings: vector ? [...tables, 'out'] : [],
     workgroups: spread(Math.ceil(total / run)),
     flops: 0,
     bytes: count * (4 + cols * (BYTES[tableType] + 4)),
@@ -52,7 +64,7 @@ export function gatherRows(spec: GatherSpec & { readonly tableType: 'f32' | 'f16
  * in the order of the ids; zeros where there are none. A workgroup owns some columns of a run of table rows and scans
  * all ids for them: no atomics, and the same sum in every run.
  */
-export function scatterRows({ rows, cols, count }: GatherSpec, { software }: DeviceTraits): Kernel {
+export function scatterRows({ rows, cols, count }: ScatterSpec, { software }: DeviceTraits): Kernel {
   const vector = cols % 4 === 0;
   const units = cols / (vector ? 4 : 1);
   const lanes = software ? 16 : 64;

@@ -38,7 +38,8 @@ export interface Binding {
 export interface Param {
   readonly name: string;
   readonly type: 'u32' | 'i32' | 'f32';
-  readonly value: number;
+  /** Several values are an `array<vec4<TYPE>>`, element i being `p.NAME[i / 4u][i % 4u]`. */
+  readonly value: number | readonly number[];
 }
 
 /** A compute kernel ready to be compiled: entry point `main`, everything in group 0. */
@@ -87,19 +88,34 @@ export function declare(
     lines.push(`@group(0) @binding(${i}) var<storage, read_write> ${b.name}: array<${type}>;`);
   });
   if (params.length > 0) {
-    lines.push(`struct Params { ${params.map((p) => `${p.name}: ${p.type}`).join(', ')} }`);
+    const member = ({ name, type, value }: Param) =>
+      `${name}: ${typeof value === 'number' ? type : `array<vec4<${type}>, ${Math.ceil(value.length / 4)}>`}`;
+    lines.push(`struct Params { ${params.map(member).join(', ')} }`);
     lines.push(`@group(0) @binding(${bindings.length}) var<uniform> p: Params;`);
   }
   return lines.join('\n');
 }
 
-/** The bytes of the uniform block, padded to 16. */
+/** The bytes of the uniform block, padded to 16; arrays begin at multiples of 16 and fill them. */
 export function packParams(params: readonly Param[]): ArrayBuffer {
-  const view = new DataView(new ArrayBuffer(Math.ceil((params.length * 4) / 16) * 16));
-  params.forEach((p, i) => {
-    if (p.type === 'f32') view.setFloat32(i * 4, p.value, true);
-    else if (p.type === 'i32') view.setInt32(i * 4, p.value, true);
-    else view.setUint32(i * 4, p.value, true);
+  const words: Pick<Param, 'type' | 'value'>[] = [];
+  const align = (): void => {
+    while (words.length % 4 > 0) words.push({ type: 'u32', value: 0 });
+  };
+  for (const { type, value } of params) {
+    if (typeof value === 'number') words.push({ type, value });
+    else {
+      align();
+      words.push(...value.map((one) => ({ type, value: one })));
+      align();
+    }
+  }
+  align();
+  const view = new DataView(new ArrayBuffer(words.length * 4));
+  words.forEach(({ type, value }, i) => {
+    if (type === 'f32') view.setFloat32(i * 4, value as number, true);
+    else if (type === 'i32') view.setInt32(i * 4, value as number, true);
+    else view.setUint32(i * 4, value as number, true);
   });
   return view.buffer;
 }

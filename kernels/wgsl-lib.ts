@@ -28,6 +28,11 @@ const FUNCTIONS: Readonly<Record<string, Source>> = {
   // The built-in may overflow to NaN; tanh(10) rounds to 1 in f32.
   tanh_safe: `fn tanh_safe(x: V) -> V { return tanh(clamp(x, V(-10.0), V(10.0))); }`,
   sigmoid: `fn sigmoid(x: V) -> V { return V(1.0) / (V(1.0) + exp(-clamp(x, V(-88.0), V(88.0)))); }`,
+  silu: `fn silu(x: V) -> V { return x * sigmoid(x); }`,
+  silu_grad: `fn silu_grad(x: V) -> V {
+  let s = sigmoid(x);
+  return s * (V(1.0) + x * (V(1.0) - s));
+}`,
   gelu_erf: `fn gelu_erf(x: V) -> V { return V(0.5) * x * (V(1.0) + erf(x * V(0.70710678))); }`,
   gelu_erf_grad: `fn gelu_erf_grad(x: V) -> V {
   return V(0.5) * (V(1.0) + erf(x * V(0.70710678))) + x * V(0.39894228) * exp(max(V(-0.5) * x * x, V(-87.0)));
@@ -50,6 +55,10 @@ const FUNCTIONS: Readonly<Record<string, Source>> = {
   hmax: {
     scalar: 'fn hmax(v: V) -> f32 { return v; }',
     vector: 'fn hmax(v: V) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }',
+  },
+  columns: {
+    scalar: 'fn columns(index: u32, cols: u32) -> V { return f32(index % cols); }',
+    vector: 'fn columns(index: u32, cols: u32) -> V { return V((vec4(index) + vec4(0u, 1u, 2u, 3u)) % vec4(cols)); }',
   },
   // High words of a * b for each pair: WGSL has no 64-bit integers.
   mul_high: `fn mul_high(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
@@ -114,8 +123,10 @@ function collect(text: string, vector: boolean, found: Set<string>): void {
 /**
  * The alias `V` and every library function that `text` calls, directly or through another.
  *
- * Over V, one element or four: `erf`, `gelu_erf`, `gelu_erf_grad`, `gelu_tanh`, `gelu_tanh_grad`, `tanh_safe`, `sigmoid`.
+ * Over V, one element or four: `erf`, `gelu_erf`, `gelu_erf_grad`, `gelu_tanh`, `gelu_tanh_grad`, `silu`,
+ * `silu_grad`, `tanh_safe`, `sigmoid`.
  * - `hsum(v: V) -> f32`, `hmax(v: V) -> f32`: horizontal sum and maximum.
+ * - `columns(index: u32, cols: u32) -> V`: the column of each element in a matrix of that many columns.
  * - `philox(counter: vec4<u32>, key: vec2<u32>) -> vec4<u32>`: Philox 4x32-10.
  * - `dropout_scale(index: u32, seed: u32, step: u32, stream: u32, rate: f32) -> V`: 0 with probability `rate`, else
  *   1/(1−rate). Element i is decided by word i%4 of philox((i/4, step, stream, 0), (seed, 0xD0D0)); a vector host's

@@ -110,8 +110,9 @@ function reusable(graph: TracedGraph, step: Step, output: Tensor, time: number, 
   const lowering = step.anchor?.op.lowering;
   if (lowering?.kind === 'kernel' && lowering.overwrites !== undefined && output === step.outputs[0]) {
     const root = graph.root((step.anchor as Node).inputs[lowering.overwrites] as Tensor);
-    const free = state.places.get(root)?.kind === 'arena' && state.lastUse.get(root) === time;
-    return free && !state.places.has(output) ? root : undefined;
+    const [from, to] = [state.places.get(root), state.places.get(output)];
+    const free = from?.kind === 'arena' && !to && state.lastUse.get(root) === time;
+    return free || isSameRange(from, to) ? root : undefined;
   }
   if ((step.anchor && takes(step.anchor) !== 'epilogue') || output.size !== spaceOf(step)) return undefined;
   const destination = state.places.get(output);
@@ -120,12 +121,15 @@ function reusable(graph: TracedGraph, step: Step, output: Tensor, time: number, 
     const place = state.places.get(root);
     if (inner !== 1 || count !== output.size || root.dtype !== output.dtype || claimed.has(root) || !place)
       return false;
-    if (destination?.kind === 'resident') {
-      const { buffer, offset } = destination.storage;
-      return place.kind === 'resident' && place.storage.buffer === buffer && place.storage.offset === offset;
-    }
+    if (destination?.kind === 'resident') return isSameRange(place, destination);
     return destination === undefined && place.kind === 'arena' && state.lastUse.get(root) === time;
   })?.root;
+}
+
+/** Whether both are the same resident memory. */
+function isSameRange(a: Place | undefined, b: Place | undefined): boolean {
+  if (a?.kind !== 'resident' || b?.kind !== 'resident') return false;
+  return a.storage.buffer === b.storage.buffer && a.storage.offset === b.storage.offset;
 }
 
 /** Attempts at an arena without gaps; most programs need none of them. */

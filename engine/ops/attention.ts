@@ -1,22 +1,32 @@
 /** Room: engine/ops. Fused scaled-dot-product attention; no [seq, seq] buffer exists in either direction. */
 import * as kernels from '../../kernels/attention.ts';
-import { showShape } from '../graph/shape.ts';
+import { showShape, sizeOf, type Shape } from '../graph/shape.ts';
 import { emitMany, type Op, type Tensor } from '../graph/tensor.ts';
 
-/** Sizes of one attention. Queries, keys and values are [batch·seq, heads·headDim] as the projections write them. */
+/**
+ * Sizes of one attention. Queries are [batch·seq, heads·headDim], keys and values [batch·keys, kvHeads·headDim], as the
+ * projections write them.
+ */
 export interface AttentionSpec {
   readonly batch: number;
+  /** Queries of a sequence. */
   readonly seq: number;
+  /** Keys of a sequence; as many as queries unless given. */
+  readonly keys?: number;
+  /** Heads of the queries. */
   readonly heads: number;
+  /** Heads of keys and values (grouped-query attention, Ainslie et al. 2023); as many as queries' unless given. */
+  readonly kvHeads?: number;
+  /** The key/value head of each query head; unless given, heads / kvHeads neighbours share one. */
+  readonly kvHeadOf?: readonly number[];
   readonly headDim: number;
+  /** Whether a query sees only keys at or before its own position. */
   readonly causal: boolean;
   /** Multiplies the scores, usually 1/√headDim. */
   readonly scale: number;
 }
 
-interface AttentionAttrs extends AttentionSpec {
-  readonly headMask: boolean;
-}
+type AttentionAttrs = kernels.AttentionSpec;
 
 const attentionOp: Op<AttentionAttrs> = {
   name: 'attention',
@@ -27,16 +37,15 @@ const attentionOp: Op<AttentionAttrs> = {
   },
   vjp: ({ attrs, inputs, outputs }, [dOut]) => {
     if (!dOut) return [];
-    const [q, k, v, mask, ...headMask] = inputs as [Tensor, Tensor, Tensor, Tensor, ...Tensor[]];
+    const [q, k, v, ...rest] = inputs as [Tensor, Tensor, Tensor, ...Tensor[]];
     const [out, lse] = outputs as readonly [Tensor, Tensor];
-    const shape = q.shape;
-    const [dq, delta] = emitMany(backwardQOp, [q, k, v, out, lse, dOut, mask, ...headMask], attrs, [
-      { shape },
+    const [dq, delta] = emitMany(backwardQOp, [q, k, v, out, lse, dOut, ...rest], attrs, [
+      { shape: q.shape },
       { shape: lse.shape },
     ]) as [Tensor, Tensor];
-    const [dk, dv] = emitMany(backwardKVOp, [q, k, v, lse, dOut, delta, mask, ...headMask], attrs, [
-      { shape },
-      { shape },
+    const [dk, dv] = emitMany(backwardKVOp, [q, k, v, lse, dOut, delta, ...rest], attrs, [
+      { shape: k.shape },
+      { shape: v.shape },
     ]);
     return [dq, dk, dv];
   },
@@ -62,9 +71,11 @@ const backwardKVOp: Op<AttentionAttrs> = {
 
 /**
  * softmax(scale·q·kᵀ + mask)·v per head, by online softmax (Milakov & Gimelshein 2018; Dao 2022).
- * @param q k, v: f32 [batch·seq, heads·headDim]
- * @param mask i32 [batch, seq]: 1 where a key may be seen
+ * @param q f32 [batch·seq, heads·headDim]
+ * @param k v: f32 [batch·keys, kvHeads·headDim]
+ * @param mask i32 [batch, keys]: 1 where a key may be seen
  * @param headMask f32 [heads], optional: heads whose entry is exactly 0 are skipped and give 0; other entries do NOT scale
+ * @param position i32 [1], optional: the place of the first query among the keys where those are a cache; else it is 0
  * @returns f32 [batch·seq, heads·headDim]; 0 for a query that sees no key
  */
 export function attention(
@@ -74,14 +85,21 @@ export function attention(
   mask: Tensor,
   spec: AttentionSpec,
   headMask?: Tensor,
+  position?: Tensor,
 ): Tensor {
-  const shape = [spec.batch * spec.seq, spec.heads * spec.headDim];
-  for (const t of [q, k, v]) {
-    if (t.size !== shape[0]! * shape[1]!)
-      throw new Error(`attention: expected ${showShape(shape)}, got ${showShape(t.shape)}`);
+  const { batch, seq, heads, headDim, keys = seq, kvHeads = heads, kvHeadOf } = spec;
+  const regular = Number.isInteger(heads / kvHeads);
+  if (kvHeadOf ? kvHeadOf.length !== heads || kvHeadOf.some((kv) => kv >= kvHeads) : !regular) {
+    throw new Error(`attention: ${kvHeadOf ? showShape(kvHeadOf) : 'no table'} maps ${heads} heads to ${kvHeads}`);
   }
-  const inputs = headMask ? [q, k, v, mask, headMask] : [q, k, v, mask];
-  const attrs = { ...spec, headMask: headMask !== undefined };
-  const [out] = emitMany(attentionOp, inputs, attrs, [{ shape }, { shape: [spec.batch, spec.heads, spec.seq] }]);
+  const shape = [batch * seq, heads * headDim];
+  const expected = [shape, ...Array<number[]>(2).fill([batch * keys, kvHeads * headDim]), [batch, keys]];
+  for (const [i, t] of [q, k, v, mask].entries()) {
+    if (t.size !== sizeOf(expected[i] as Shape))
+      throw new Error(`attention: expected ${showShape(expected[i] as Shape)}, got ${showShape(t.shape)}`);
+  }
+  const inputs = [q, k, v, mask, ...(headMask ? [headMask] : []), ...(position ? [position] : [])];
+  const attrs = { ...spec, keys, kvHeads, headMask: headMask !== undefined, position: position !== undefined };
+  const [out] = emitMany(attentionOp, inputs, attrs, [{ shape }, { shape: [batch, heads, seq] }]);
   return out as Tensor;
 }

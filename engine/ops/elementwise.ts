@@ -29,6 +29,22 @@ function literal(value: number): string {
   return /[.e]/.test(text) ? text : `${text}.0`;
 }
 
+const columnsOp: Op<number> = {
+  name: 'columns',
+  lowering: {
+    kind: 'elementwise',
+    expression: (_, { attrs }, uid) => ({
+      text: `columns(index, p.cols_${uid})`,
+      params: [{ name: `cols_${uid}`, type: 'u32', value: attrs }],
+    }),
+  },
+};
+
+/** A matrix whose elements are the numbers of their columns; it is written into the kernels that read it. */
+export function columnsOf(shape: readonly [rows: number, cols: number]): Tensor {
+  return emit(columnsOp, [], shape[1], shape);
+}
+
 type UnaryVjp = (dy: Tensor, x: Tensor, y: Tensor) => Tensor;
 
 function unary(name: string, text: (x: string) => string, vjp: UnaryVjp | undefined): (x: Tensor) => Tensor {
@@ -165,6 +181,13 @@ export const geluTanh = unary(
   (dy, x) => mul(dy, geluTanhGrad(x)),
 );
 const geluTanhGrad = unary('gelu_tanh_grad', (x) => `gelu_tanh_grad(${x})`, undefined);
+/** SiLU, x·σ(x) (Elfwing et al. 2018; Hugging Face `silu`); times another product it is the gate of SwiGLU. */
+export const silu = unary(
+  'silu',
+  (x) => `silu(${x})`,
+  (dy, x) => mul(dy, siluGrad(x)),
+);
+const siluGrad = unary('silu_grad', (x) => `silu_grad(${x})`, undefined);
 /** x, or 0 where x is NaN or infinite. Not differentiable. */
 export const finiteOrZero = unary('finite_or_zero', (x) => `select(V(0.0), ${x}, abs(${x}) <= V(3.4e38))`, undefined);
 /** 1 where x is NaN or infinite, else 0. Not differentiable. */

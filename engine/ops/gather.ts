@@ -1,15 +1,9 @@
 /** Room: engine/ops. Rows by index: embeddings, the first token of each sequence, the masked positions of a batch. */
 import * as kernels from '../../kernels/gather.ts';
 import { showShape } from '../graph/shape.ts';
-import { emit, type Op, type Tensor } from '../graph/tensor.ts';
+import { emit, Tensor, type Op } from '../graph/tensor.ts';
 
-interface GatherAttrs {
-  readonly rows: number;
-  readonly cols: number;
-  readonly count: number;
-}
-
-const gatherOp: Op<GatherAttrs> = {
+const gatherOp: Op<kernels.GatherSpec> = {
   name: 'gather_rows',
   cheap: true,
   lowering: {
@@ -17,28 +11,33 @@ const gatherOp: Op<GatherAttrs> = {
     kernel: ({ attrs, inputs }, traits) =>
       kernels.gatherRows({ ...attrs, tableType: inputs[0]?.dtype === 'f16' ? 'f16' : 'f32' }, traits),
   },
-  vjp: ({ attrs, inputs }, [dy]) => [dy && emit(scatterOp, [inputs[1] as Tensor, dy], attrs, [attrs.rows, attrs.cols])],
+  vjp: ({ attrs: { rows: parts, cols, count }, inputs }, [dy]) => {
+    const [rows] = parts as readonly [number];
+    if (parts.length > 1) throw new Error('gatherRows: no gradient flows to a table in parts');
+    return [dy && emit(scatterOp, [inputs[1] as Tensor, dy], { rows, cols, count }, [rows, cols])];
+  },
 };
 
-const scatterOp: Op<GatherAttrs> = {
+const scatterOp: Op<kernels.ScatterSpec> = {
   name: 'scatter_rows',
   lowering: { kind: 'kernel', kernel: ({ attrs }, traits) => kernels.scatterRows(attrs, traits) },
-  vjp: ({ attrs, inputs }, [dTable]) => [
-    undefined,
-    dTable && emit(gatherOp, [dTable, inputs[0] as Tensor], attrs, [attrs.count, attrs.cols]),
-  ],
+  vjp: ({ inputs }, [dTable]) => [undefined, dTable && gatherRows(dTable, inputs[0] as Tensor)],
 };
 
 /**
  * Rows of a table.
- * @param table f32 or f16 [rows, cols]
+ * @param table f32 or f16 [rows, cols], or its parts in order where one binding could not hold it
  * @param ids i32, any shape; an id outside [0, rows) gives a row of zeros and no gradient
  * @returns f32 [ids.size, cols]
  */
-export function gatherRows(table: Tensor, ids: Tensor): Tensor {
-  const [rows, cols] = table.shape;
-  if (table.shape.length !== 2 || rows === undefined || cols === undefined) {
-    throw new Error(`gatherRows: the table must be a matrix, got ${showShape(table.shape)}`);
+export function gatherRows(table: Tensor | readonly Tensor[], ids: Tensor): Tensor {
+  const parts = table instanceof Tensor ? [table] : table;
+  const cols = parts[0]?.shape[1];
+  if (cols === undefined || parts.some(({ shape }) => shape.length !== 2 || shape[1] !== cols)) {
+    throw new Error(
+      `gatherRows: the table must be a matrix, got ${parts.map(({ shape }) => showShape(shape)).join(', ')}`,
+    );
   }
-  return emit(gatherOp, [table, ids], { rows, cols, count: ids.size }, [ids.size, cols]);
+  const rows = parts.map(({ shape }) => shape[0] as number);
+  return emit(gatherOp, [...parts, ids], { rows, cols, count: ids.size }, [ids.size, cols]);
 }

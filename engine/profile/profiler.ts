@@ -86,7 +86,7 @@ function profileOf(program: Program, runs: number, samples: readonly (readonly n
 
 /** A product by m, n and its depths, attention by its sizes, anything else by its largest tensor. */
 function shapeOf({ kernel, bound }: Dispatch): string {
-  const sizes = new Map(kernel.params.map(({ name, value }) => [name, value]));
+  const sizes = new Map(kernel.params.map(({ name, value }) => [name, String(value)]));
   const named = (names: readonly string[]): string => names.map((name) => `${name} ${sizes.get(name)}`).join(' ');
   const depths = kernel.params.filter(({ name }) => /^k\d+$/.test(name)).map(({ value }) => value);
   if (depths.length > 0) return `${named(['m', 'n'])} k ${depths.join('+')}`;

@@ -4,26 +4,28 @@
  */
 import type { DeviceTraits, Kernel } from '../kernel.ts';
 import { across, along, head, mix, ownUnits, perGroup, rowSums, scores, walk, walkFor, type Walk } from './panel.ts';
-import { each, finish, LEAST, LN2, LOG2E, range, type AttentionSpec } from './spec.ts';
+import { each, eachQueryHead, finish, KEYS, LEAST, LN2, LOG2E, QUERIES, range, type AttentionSpec } from './spec.ts';
 
 /** Scores below are of keys not seen. */
 const UNSEEN = '-1e29';
 
 /** See `attentionForward`. */
 export function forwardByBroadcast(spec: AttentionSpec, traits: DeviceTraits, rows: number): Kernel {
-  const tile = walkFor(spec, { panel: 4096, sums: 1, state: 8, rows }, traits);
+  const tile = walkFor(spec, { own: QUERIES, panel: 4096, sums: 1, state: 8, rows }, traits);
   const { lanes, groups, maxRows } = tile;
   const o = rowSums(tile, 'o');
   const body = `${o.declaration}
 // Per row and lane: the highest score, which all lanes share, and the lane's part of the sum.
 var<workgroup> states: array<vec2<f32>, ${maxRows * lanes}>;
-${head(tile)}
+${head(spec, tile)}
 ${endOfKeys(spec, tile)}
 for (var start = 0u; start < end; start += ${tile.keys}u) {
 ${across(tile, 'keys', 'k')}
 ${along(tile, 'values', 'v')}
-${perGroup(tile, 'bias', `select(${LEAST}, 0.0, other < end && mask[b * p.seq + near] != 0)`)}
-${walk(`${ownUnits(tile, 'q')}
+${perGroup(tile, 'bias', `select(${LEAST}, 0.0, other < end && mask[b * p.keys + near] != 0)`)}
+${walk(
+  tile,
+  `${ownUnits(tile, 'q')}
 ${scores(tile, 's', 'q', 'keys')}
 ${each(groups, (g) => `s_${g} = ${ifBefore(spec, tile, g, LEAST, `s_${g} * (p.scale * ${LOG2E}) + bias[${g}]`)};`)}
 let state = states[i * ${lanes}u + lane];
@@ -34,12 +36,17 @@ ${each(groups, (g) => `s_${g} = select(0.0, exp2(s_${g} - peak), s_${g} > ${UNSE
 states[i * ${lanes}u + lane] = vec2(peak, state.y * shrink + ${fold(groups, 's', (a, b) => `(${a} + ${b})`)});
 ${o.fetch(' * shrink')}
 ${mix(tile, 'o', 's', 'values')}
-${o.keep}`)}
+${o.keep}`,
+  fromDiagonal(spec),
+)}
 }
-${walk(`let state = states[i * ${lanes}u + lane];
+${walk(
+  tile,
+  `let state = states[i * ${lanes}u + lane];
 let total = subgroupAdd(state.y);
 ${o.store('sum * select(0.0, 1.0 / total, total > 0.0)')}
-if (lane == 0u) { lse[entry + row] = select(0.0, (state.x + log2(total)) * ${LN2}, total > 0.0); }`)}
+if (lane == 0u) { lse[entry + row] = select(0.0, (state.x + log2(total)) * ${LN2}, total > 0.0); }`,
+)}
 }`;
   return finish(spec, {
     name: 'attention_forward',
@@ -47,6 +54,7 @@ if (lane == 0u) { lse[entry + row] = select(0.0, (state.x + log2(total)) * ${LN2
     outputs: ['o', 'lse'],
     body,
     enables: ['subgroups'],
+    side: tile.own,
     rows: tile.rows,
     flopsPerPair: 4 * spec.headDim + 5,
   });
@@ -54,7 +62,7 @@ if (lane == 0u) { lse[entry + row] = select(0.0, (state.x + log2(total)) * ${LN2
 
 /** See `attentionBackwardQ`. */
 export function backwardQByBroadcast(spec: AttentionSpec, traits: DeviceTraits, rows: number): Kernel {
-  const tile = walkFor(spec, { panel: 2048, sums: 1, state: 4, rows }, traits);
+  const tile = walkFor(spec, { own: QUERIES, panel: 2048, sums: 1, state: 4, rows }, traits);
   const { lanes, groups, chunks, maxRows } = tile;
   const dq = rowSums(tile, 'dq');
   const gradient = (g: number) => {
@@ -64,19 +72,24 @@ export function backwardQByBroadcast(spec: AttentionSpec, traits: DeviceTraits, 
   const product = (c: number) => `select(V(0.0), dout_${c} * o_${c}, lane + ${c * lanes}u < p.units)`;
   const body = `${dq.declaration}
 var<workgroup> deltas: array<f32, ${maxRows * lanes}>;
-${head(tile)}
+${head(spec, tile)}
 ${endOfKeys(spec, tile)}
-${walk(`${ownUnits(tile, 'dout')}
+${walk(
+  tile,
+  `${ownUnits(tile, 'dout')}
 ${ownUnits(tile, 'o')}
 let own_delta = subgroupAdd(hsum(${range(chunks).map(product).join(' + ')}));
 deltas[i * ${lanes}u + lane] = own_delta;
-if (lane == 0u) { delta[entry + row] = own_delta; }`)}
+if (lane == 0u) { delta[entry + row] = own_delta; }`,
+)}
 for (var start = 0u; start < end; start += ${tile.keys}u) {
 ${across(tile, 'keys', 'k')}
 ${across(tile, 'values', 'v')}
 ${along(tile, 'keys_along', 'k')}
-${perGroup(tile, 'seen', 'select(0.0, 1.0, other < end && mask[b * p.seq + near] != 0)')}
-${walk(`${ownUnits(tile, 'q')}
+${perGroup(tile, 'seen', 'select(0.0, 1.0, other < end && mask[b * p.keys + near] != 0)')}
+${walk(
+  tile,
+  `${ownUnits(tile, 'q')}
 ${ownUnits(tile, 'dout')}
 let own_lse = lse[entry + row] * ${LOG2E};
 let own_delta = deltas[i * ${lanes}u + lane];
@@ -85,9 +98,11 @@ ${scores(tile, 'g', 'dout', 'values')}
 ${each(groups, gradient)}
 ${dq.fetch()}
 ${mix(tile, 'dq', 'g', 'keys_along')}
-${dq.keep}`)}
+${dq.keep}`,
+  fromDiagonal(spec),
+)}
 }
-${walk(dq.store('sum * p.scale'))}
+${walk(tile, dq.store('sum * p.scale'))}
 }`;
   return finish(spec, {
     name: 'attention_backward_q',
@@ -95,6 +110,7 @@ ${walk(dq.store('sum * p.scale'))}
     outputs: ['dq', 'delta'],
     body,
     enables: ['subgroups'],
+    side: tile.own,
     rows: tile.rows,
     flopsPerPair: 6 * spec.headDim + 5,
   });
@@ -102,7 +118,7 @@ ${walk(dq.store('sum * p.scale'))}
 
 /** See `attentionBackwardKV`. */
 export function backwardKVByBroadcast(spec: AttentionSpec, traits: DeviceTraits, rows: number): Kernel {
-  const tile = walkFor(spec, { panel: 2048, sums: 2, state: 0, rows }, traits);
+  const tile = walkFor(spec, { own: KEYS, panel: 2048, sums: 2, state: 0, rows }, traits);
   const { lanes, groups } = tile;
   const dk = rowSums(tile, 'dk');
   const dv = rowSums(tile, 'dv');
@@ -110,24 +126,7 @@ export function backwardKVByBroadcast(spec: AttentionSpec, traits: DeviceTraits,
     const weight = `exp2(s_${g} * (p.scale * ${LOG2E}) - lses[${g}])`;
     return `s_${g} = ${ifAfter(spec, tile, g, weight)}; g_${g} = s_${g} * (g_${g} - deltas[${g}]);`;
   };
-  // The sums of a key that is not seen may be anything.
-  const ifSeen = (value: string) => `select(V(0.0), ${value}, mask[b * p.seq + row] != 0)`;
-  const body = `${dk.declaration}
-${dv.declaration}
-${head(tile)}
-var own_end = 0u;
-for (var i = lane; i < rows; i += ${lanes}u) {
-  if (mask[b * p.seq + first + i] != 0${headSeen(spec)}) { own_end = p.seq; }
-}
-let end = subgroupMax(own_end);
-for (var start = ${spec.causal ? 'first' : '0u'}; start < end; start += ${tile.keys}u) {
-${across(tile, 'queries', 'q')}
-${across(tile, 'gradients', 'dout')}
-${along(tile, 'queries_along', 'q')}
-${along(tile, 'gradients_along', 'dout')}
-${perGroup(tile, 'lses', `select(1e30, lse[entry + near] * ${LOG2E}, other < p.seq)`)}
-${perGroup(tile, 'deltas', 'delta[entry + near]')}
-${walk(`${ownUnits(tile, 'k')}
+  const rowOfKeys = `${ownUnits(tile, 'k')}
 ${ownUnits(tile, 'v')}
 ${scores(tile, 's', 'k', 'queries')}
 ${scores(tile, 'g', 'v', 'gradients')}
@@ -137,10 +136,34 @@ ${mix(tile, 'dv', 's', 'gradients_along')}
 ${dv.keep}
 ${dk.fetch()}
 ${mix(tile, 'dk', 'g', 'queries_along')}
-${dk.keep}`)}
+${dk.keep}`;
+  // The sums of a key that is not seen may be anything.
+  const ifSeen = (value: string) => `select(V(0.0), ${value}, mask[b * p.keys + row] != 0)`;
+  const body = `${dk.declaration}
+${dv.declaration}
+${head(spec, tile)}
+var own_end = 0u;
+for (var i = lane; i < rows; i += ${lanes}u) {
+  if (mask[b * p.keys + first + i] != 0) { own_end = p.seq; }
 }
-${walk(`${dk.store(ifSeen('sum * p.scale'))}
-${dv.store(ifSeen('sum'))}`)}
+let end = subgroupMax(own_end);
+${eachQueryHead(
+  spec,
+  `for (var start = ${spec.causal ? 'max(first, shift) - shift' : '0u'}; start < end; start += ${tile.keys}u) {
+${across(tile, 'queries', 'q')}
+${across(tile, 'gradients', 'dout')}
+${along(tile, 'queries_along', 'q')}
+${along(tile, 'gradients_along', 'dout')}
+${perGroup(tile, 'lses', `select(1e30, lse[entry + near] * ${LOG2E}, other < p.seq)`)}
+${perGroup(tile, 'deltas', 'delta[entry + near]')}
+${walk(tile, rowOfKeys, toDiagonal(spec, tile))}
+}`,
+)}
+${walk(
+  tile,
+  `${dk.store(ifSeen('sum * p.scale'))}
+${dv.store(ifSeen('sum'))}`,
+)}
 }`;
   return finish(spec, {
     name: 'attention_backward_kv',
@@ -148,6 +171,7 @@ ${dv.store(ifSeen('sum'))}`)}
     outputs: ['dk', 'dv'],
     body,
     enables: ['subgroups'],
+    side: tile.own,
     rows: tile.rows,
     flopsPerPair: 8 * spec.headDim + 5,
   });
@@ -155,25 +179,32 @@ ${dv.store(ifSeen('sum'))}`)}
 
 /** `end`: past the last key any query of the tile sees; 0 for a skipped head. */
 function endOfKeys(spec: AttentionSpec, { lanes }: Walk): string {
-  return `var own_end = 0u;
-for (var key = lane; key < p.seq; key += ${lanes}u) {
-  if (mask[b * p.seq + key] != 0${headSeen(spec)}) { own_end = key + 1u; }
+  return `let reach = ${spec.causal ? 'min(p.keys, shift + first + rows)' : 'p.keys'};
+var own_end = 0u;
+for (var key = lane; key < reach; key += ${lanes}u) {
+  if (mask[b * p.keys + key] != 0${spec.headMask ? ' && head_mask[h] != 0.0' : ''}) { own_end = key + 1u; }
 }
-let end = min(subgroupMax(own_end), ${spec.causal ? 'first + rows' : 'p.seq'});`;
+let end = subgroupMax(own_end);`;
 }
 
-function headSeen({ headMask }: AttentionSpec): string {
-  return headMask ? ' && head_mask[h] != 0.0' : '';
+/** The queries of the tile that see any key of the panel. */
+function fromDiagonal({ causal }: AttentionSpec): { from?: string } {
+  return causal ? { from: 'max(start, shift + first) - shift - first' } : {};
+}
+
+/** The keys of the tile that any query of the panel sees. */
+function toDiagonal({ causal }: AttentionSpec, { keys }: Walk): { to?: string } {
+  return causal ? { to: `min(rows, shift + start + ${keys}u - first)` } : {};
 }
 
 /** `value` where the lane's key of group g is not after the row, else `other`. */
 function ifBefore({ causal }: AttentionSpec, { lanes }: Walk, g: number, other: string, value: string): string {
-  return causal ? `select(${other}, ${value}, start + ${g * lanes}u + lane <= row)` : value;
+  return causal ? `select(${other}, ${value}, start + ${g * lanes}u + lane <= shift + row)` : value;
 }
 
 /** `value` where the lane's query of group g is not before the row, else 0. */
 function ifAfter({ causal }: AttentionSpec, { lanes }: Walk, g: number, value: string): string {
-  return causal ? `select(0.0, ${value}, row <= start + ${g * lanes}u + lane)` : value;
+  return causal ? `select(0.0, ${value}, row <= shift + start + ${g * lanes}u + lane)` : value;
 }
 
 /** NAME_0 … combined as a tree. */

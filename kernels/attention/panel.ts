@@ -5,9 +5,12 @@
  * has summed so far waits in workgroup memory.
  */
 import type { DeviceTraits } from '../kernel.ts';
-import { each, range, unitsOf, WHERE, type AttentionSpec } from './spec.ts';
+import { each, KEYS, QUERIES, range, unitsOf, where, type AttentionSpec, type Side } from './spec.ts';
 
 export interface Walk {
+  /** Whose rows a workgroup walks, and whose lie in the panels. */
+  readonly own: Side;
+  readonly other: Side;
   /** Lanes of the subgroup, which is the workgroup. */
   readonly lanes: number;
   readonly units: number;
@@ -23,6 +26,7 @@ export interface Walk {
 
 /** What the row loop of a kernel needs. */
 export interface WalkNeeds {
+  readonly own: Side;
   /** Floats of other rows in one panel; every panel's are unrolled. */
   readonly panel: number;
   /** Rows of sums per row. */
@@ -35,66 +39,80 @@ export interface WalkNeeds {
 
 export function walkFor(
   spec: AttentionSpec,
-  needs: WalkNeeds,
+  { own, ...needs }: WalkNeeds,
   { subgroupSize: lanes, workgroupMemory }: DeviceTraits,
 ): Walk {
-  const { seq, headDim } = spec;
+  const { headDim } = spec;
+  const [length, others] = own === QUERIES ? [spec.seq, spec.keys] : [spec.keys, spec.seq];
   const units = unitsOf(spec);
   const chunks = Math.ceil(units / lanes);
   const bytes = lanes * (needs.sums * chunks * (headDim / units) * 4 + needs.state);
   const maxRows = Math.max(1, Math.min(needs.rows, Math.floor(workgroupMemory / bytes)));
   const most = Math.max(1, Math.min(128, needs.panel / headDim) / lanes);
-  const groups = 2 ** Math.floor(Math.log2(Math.min(most, 2 ** Math.ceil(Math.log2(seq / lanes)))));
-  const rows = Math.ceil(seq / Math.ceil(seq / maxRows));
-  return { lanes, units, chunks, maxRows, rows, keys: Math.max(1, groups) * lanes, groups: Math.max(1, groups) };
+  const groups = Math.max(1, 2 ** Math.floor(Math.log2(Math.min(most, 2 ** Math.ceil(Math.log2(others / lanes))))));
+  const rows = Math.ceil(length / Math.ceil(length / maxRows));
+  return {
+    own,
+    other: own === QUERIES ? KEYS : QUERIES,
+    lanes,
+    units,
+    chunks,
+    maxRows,
+    rows,
+    keys: groups * lanes,
+    groups,
+  };
 }
 
 /** Loops end at the last seen key, the same in all lanes, which WGSL's uniformity analysis can't know. */
 const UNIFORM = '@diagnostic(off, subgroup_uniformity)';
 
-/** The start of `main`: see WHERE; then the tile's `first` row and how many `rows` it has. */
-export function head({ lanes }: Walk): string {
+/** The start of `main`: see `where`; then the tile's `first` row and how many `rows` it has. */
+export function head(spec: AttentionSpec, { lanes, own }: Walk): string {
   return `@compute @workgroup_size(${lanes}) ${UNIFORM}
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
   let group = wid.y * groups.x + wid.x;
-${WHERE}
+${where(spec, own)}
   let first = tile * p.rows;
-  let rows = min(p.rows, p.seq - first);`;
+  let rows = min(p.rows, ${own.length} - first);`;
 }
 
 /** Panel NAME: in each lane whole rows of a binding, those of `start + lane` and on in steps of `lanes`. For `scores`. */
-export function across({ lanes, units, groups }: Walk, name: string, binding: string): string {
+export function across({ lanes, units, groups, other }: Walk, name: string, binding: string): string {
   return `var ${name}: array<V, ${groups * units}>;
 for (var i = 0u; i < ${groups * units}u; i++) {
-  let near = min(start + i / ${units}u * ${lanes}u + lane, p.seq - 1u);
-  ${name}[i] = ${binding}[base + near * p.row_units + i % ${units}u];
+  let near = min(start + i / ${units}u * ${lanes}u + lane, ${other.length} - 1u);
+  ${name}[i] = ${binding}[${other.start} + near * ${other.rowUnits} + i % ${units}u];
 }`;
 }
 
 /** Panel NAME: in each lane its own units of all rows from `start` on. For `mix`. */
-export function along({ lanes, keys, chunks }: Walk, name: string, binding: string): string {
+export function along({ lanes, keys, chunks, other }: Walk, name: string, binding: string): string {
   return `var ${name}: array<V, ${keys * chunks}>;
 for (var i = 0u; i < ${keys * chunks}u; i++) {
-  let near = min(start + i / ${chunks}u, p.seq - 1u);
-  ${name}[i] = ${binding}[base + near * p.row_units + min(lane + i % ${chunks}u * ${lanes}u, p.units - 1u)];
+  let near = min(start + i / ${chunks}u, ${other.length} - 1u);
+  ${name}[i] = ${binding}[${other.start} + near * ${other.rowUnits} + min(lane + i % ${chunks}u * ${lanes}u, p.units - 1u)];
 }`;
 }
 
 /** A value per row of the lane: NAME[g] is `value` of `other`, the row's number, and of `near`, the same within the sequence. */
-export function perGroup({ lanes, groups }: Walk, name: string, value: string): string {
+export function perGroup({ lanes, groups, other }: Walk, name: string, value: string): string {
   return `var ${name}: array<f32, ${groups}>;
 for (var g = 0u; g < ${groups}u; g++) {
   let other = start + g * ${lanes}u + lane;
-  let near = min(other, p.seq - 1u);
+  let near = min(other, ${other.length} - 1u);
   ${name}[g] = ${value};
 }`;
 }
 
-/** Walks the rows: i is the row's number in the tile, `row` in the sequence, `at` the lane's first unit of it. */
-export function walk(body: string): string {
-  return `for (var i = 0u; i < rows; i++) {
+/**
+ * Walks the rows: i is the row's number in the tile, `row` in the sequence, `at` the lane's first unit of it.
+ * `from` and `to` are WGSL expressions: only rows from ≤ i < to of the tile are walked.
+ */
+export function walk({ own }: Walk, body: string, { from = '0u', to = 'rows' } = {}): string {
+  return `for (var i = ${from}; i < ${to}; i++) {
 let row = first + i;
-let at = base + row * p.row_units;
+let at = ${own.start} + row * ${own.rowUnits};
 ${body}
 }`;
 }

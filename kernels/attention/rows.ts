@@ -4,25 +4,40 @@
  */
 import { mainHead } from '../assemble.ts';
 import type { Kernel } from '../kernel.ts';
-import { each, finish, LEAST, LN2, LOG2E, range, unitsOf, WHERE, type AttentionSpec } from './spec.ts';
+import {
+  each,
+  eachQueryHead,
+  finish,
+  KEYS,
+  LEAST,
+  LN2,
+  LOG2E,
+  QUERIES,
+  range,
+  unitsOf,
+  where,
+  type AttentionSpec,
+  type Side,
+} from './spec.ts';
 
 /** Keys per step of the forward kernel: the sums are rescaled once per step. */
-const KEYS = 4;
+const STEP = 4;
 
 /** See `attentionForward`. @param lanes of a workgroup, each with a row of its own */
 export function forwardByRows(spec: AttentionSpec, lanes: number): Kernel {
   const units = unitsOf(spec);
-  const keys = range(KEYS);
-  const score = (j: number) => `let near_${j} = min(key + ${j}u, p.seq - 1u);
-let at_${j} = base + near_${j} * p.row_units;
-let seen_${j} = key + ${j}u < end && mask[b * p.seq + near_${j}] != 0${spec.causal ? ` && key + ${j}u <= row` : ''};
+  const keys = range(STEP);
+  const score = (j: number) => `let near_${j} = min(key + ${j}u, p.keys - 1u);
+let at_${j} = kv_base + near_${j} * p.kv_row_units;
+let seen_${j} = key + ${j}u < end && mask[b * p.keys + near_${j}] != 0${spec.causal ? ` && key + ${j}u <= shift + row` : ''};
 let s_${j} = select(${LEAST}, ${dot(units, 'q', (c) => `k[at_${j} + ${c}u]`)}, seen_${j});`;
-  const body = `${head(spec, lanes, ['o'], 'lse[entry + row] = 0.0;')}
+  const body = `${head(QUERIES, spec, lanes)}
+${skipMasked(spec, 'o', 'lse')}
 ${each(units, (c) => `let q_${c} = q[at + ${c}u] * (p.scale * ${LOG2E}); var o_${c} = V(0.0);`)}
 var most = ${LEAST};
 var total = 0.0;
 let end = ${endOfKeys(spec, lanes)};
-for (var key = 0u; key < end; key += ${KEYS}u) {
+for (var key = 0u; key < end; key += ${STEP}u) {
 ${keys.map(score).join('\n')}
 let peak = max(most, ${keys.map((j) => `s_${j}`).reduce((a, b) => `max(${a}, ${b})`)});
 let shrink = exp2(most - peak);
@@ -41,6 +56,7 @@ lse[entry + row] = select(0.0, (most + log2(total)) * ${LN2}, total > 0.0);
     inputs: ['q', 'k', 'v'],
     outputs: ['o', 'lse'],
     body,
+    side: QUERIES,
     rows: lanes,
     flopsPerPair: 4 * spec.headDim + 5,
   });
@@ -49,18 +65,19 @@ lse[entry + row] = select(0.0, (most + log2(total)) * ${LN2}, total > 0.0);
 /** See `attentionBackwardQ`. */
 export function backwardQByRows(spec: AttentionSpec, lanes: number): Kernel {
   const units = unitsOf(spec);
-  const body = `${head(spec, lanes, ['dq'], 'delta[entry + row] = 0.0;')}
+  const body = `${head(QUERIES, spec, lanes)}
+${skipMasked(spec, 'dq', 'delta')}
 ${each(units, (c) => `let q_${c} = q[at + ${c}u] * (p.scale * ${LOG2E}); let dout_${c} = dout[at + ${c}u]; var dq_${c} = V(0.0);`)}
 let own_delta = ${dot(units, 'dout', (c) => `o[at + ${c}u]`)};
 let own_lse = lse[entry + row] * ${LOG2E};
 let end = ${endOfKeys(spec, lanes)};
 for (var key = 0u; key < end; key++) {
-  if (mask[b * p.seq + key] == 0) { continue; }
-  let other = base + key * p.row_units;
+  if (mask[b * p.keys + key] == 0) { continue; }
+  let other = kv_base + key * p.kv_row_units;
 ${each(units, (c) => `let k_${c} = k[other + ${c}u];`)}
   let w = exp2(${dot(units, 'q', (c) => `k_${c}`)} - own_lse);
   let g = w * (${dot(units, 'dout', (c) => `v[other + ${c}u]`)} - own_delta);
-  let ds = ${spec.causal ? 'select(0.0, g, key <= row)' : 'g'};
+  let ds = ${spec.causal ? 'select(0.0, g, key <= shift + row)' : 'g'};
 ${each(units, (c) => `dq_${c} += k_${c} * ds;`)}
 }
 if (!owner) { return; }
@@ -72,6 +89,7 @@ delta[entry + row] = own_delta;
     inputs: ['q', 'k', 'v', 'o', 'lse', 'dout'],
     outputs: ['dq', 'delta'],
     body,
+    side: QUERIES,
     rows: lanes,
     flopsPerPair: 6 * spec.headDim + 5,
   });
@@ -80,17 +98,20 @@ delta[entry + row] = own_delta;
 /** See `attentionBackwardKV`. */
 export function backwardKVByRows(spec: AttentionSpec, lanes: number): Kernel {
   const units = unitsOf(spec);
-  const body = `${head(spec, lanes, ['dk', 'dv'])}
+  const body = `${head(KEYS, spec, lanes)}
 ${each(units, (c) => `let k_${c} = k[at + ${c}u] * (p.scale * ${LOG2E}); let v_${c} = v[at + ${c}u]; var dk_${c} = V(0.0); var dv_${c} = V(0.0);`)}
-let end = select(0u, p.seq, mask[b * p.seq + row] != 0);
-for (var query = ${spec.causal ? `tile * ${lanes}u` : '0u'}; query < end; query++) {
+let end = select(0u, p.seq, mask[b * p.keys + row] != 0);
+${eachQueryHead(
+  spec,
+  `for (var query = ${spec.causal ? `max(tile * ${lanes}u, shift) - shift` : '0u'}; query < end; query++) {
   let other = base + query * p.row_units;
 ${each(units, (c) => `let q_${c} = q[other + ${c}u]; let dout_${c} = dout[other + ${c}u];`)}
   let every = exp2(${dot(units, 'k', (c) => `q_${c}`)} - lse[entry + query] * ${LOG2E});
-  let w = ${spec.causal ? 'select(0.0, every, row <= query)' : 'every'};
+  let w = ${spec.causal ? 'select(0.0, every, row <= shift + query)' : 'every'};
   let ds = w * (${dot(units, 'v', (c) => `dout_${c}`)} - delta[entry + query]);
 ${each(units, (c) => `dk_${c} += q_${c} * ds; dv_${c} += dout_${c} * w;`)}
-}
+}`,
+)}
 if (!owner) { return; }
 ${each(units, (c) => `dk[at + ${c}u] = dk_${c} * p.scale; dv[at + ${c}u] = dv_${c};`)}
 }`;
@@ -99,33 +120,35 @@ ${each(units, (c) => `dk[at + ${c}u] = dk_${c} * p.scale; dv[at + ${c}u] = dv_${
     inputs: ['q', 'k', 'v', 'lse', 'dout', 'delta'],
     outputs: ['dk', 'dv'],
     body,
+    side: KEYS,
     rows: lanes,
     flopsPerPair: 8 * spec.headDim + 5,
   });
 }
 
-/**
- * The start of `main`: see WHERE; then the lane's `row`, where it starts (`at`), and whether the lane writes it (`owner`).
- * Heads masked to 0 are left after writing zeros to the named outputs and what `zero` does.
- */
-function head(spec: AttentionSpec, lanes: number, outputs: readonly string[], zero = ''): string {
-  const skip = `if (head_mask[h] == 0.0) {
+/** The start of `main`: see `where`; then the lane's `row`, where it starts (`at`), and whether the lane writes it (`owner`). */
+function head(side: Side, spec: AttentionSpec, lanes: number): string {
+  return `${mainHead(lanes)}
+${where(spec, side)}
+let owner = tile * ${lanes}u + lane < ${side.length};
+let row = min(tile * ${lanes}u + lane, ${side.length} - 1u);
+let at = ${side.start} + row * ${side.rowUnits};`;
+}
+
+/** Heads masked to 0 are left after writing zeros to the named outputs. */
+function skipMasked(spec: AttentionSpec, wide: string, perQuery: string): string {
+  if (!spec.headMask) return '';
+  return `if (head_mask[h] == 0.0) {
   if (owner) {
-${outputs.map((name) => each(unitsOf(spec), (c) => `${name}[at + ${c}u] = V(0.0);`)).join('\n')}
-${zero}
+${each(unitsOf(spec), (c) => `${wide}[at + ${c}u] = V(0.0);`)}
+${perQuery}[entry + row] = 0.0;
   }
   return;
 }`;
-  return `${mainHead(lanes)}
-${WHERE}
-let owner = tile * ${lanes}u + lane < p.seq;
-let row = min(tile * ${lanes}u + lane, p.seq - 1u);
-let at = base + row * p.row_units;
-${spec.headMask ? skip : ''}`;
 }
 
 function endOfKeys({ causal }: AttentionSpec, lanes: number): string {
-  return causal ? `min(p.seq, (tile + 1u) * ${lanes}u)` : 'p.seq';
+  return causal ? `min(p.keys, shift + (tile + 1u) * ${lanes}u)` : 'p.keys';
 }
 
 /** Σ over a row's units of the registers NAME_c times `other(c)`. */

@@ -4,17 +4,37 @@ import { spread, type Binding, type Kernel, type Param } from '../kernel.ts';
 
 export interface AttentionSpec {
   readonly batch: number;
+  /** Queries of a sequence. */
   readonly seq: number;
+  /** Keys of a sequence. */
+  readonly keys: number;
+  /** Heads of the queries. */
   readonly heads: number;
+  /** Heads of keys and values (Ainslie et al. 2023). */
+  readonly kvHeads: number;
+  /** The key/value head of each query head; absent: heads / kvHeads neighbours share one. */
+  readonly kvHeadOf?: readonly number[];
   /** Width of a head; at most 128. */
   readonly headDim: number;
   /** Whether a query sees only keys at or before its own position. */
   readonly causal: boolean;
+  /** Whether the binding `position` (i32 [1]) is there: the place of the first query among the keys, which else is 0. */
+  readonly position: boolean;
   /** Multiplies the scores, usually 1/√headDim. */
   readonly scale: number;
   /** Whether the binding `head_mask` (f32 [heads]) is there: heads whose entry is exactly 0 are skipped and give 0. */
   readonly headMask: boolean;
 }
+
+/** One of the two sequences that attention relates, in WGSL: its first unit of batch b and head, units from row to row, rows. */
+export interface Side {
+  readonly start: string;
+  readonly rowUnits: string;
+  readonly length: string;
+}
+
+export const QUERIES: Side = { start: 'base', rowUnits: 'p.row_units', length: 'p.seq' };
+export const KEYS: Side = { start: 'kv_base', rowUnits: 'p.kv_row_units', length: 'p.keys' };
 
 /** A score no real one falls below; exp of differences with it is 0. */
 export const LEAST = '-1e30';
@@ -29,48 +49,65 @@ export interface AttentionParts {
   readonly body: string;
   /** WGSL extensions. */
   readonly enables?: readonly string[];
-  /** Rows of the sequence that one workgroup computes. */
+  /** Whose rows workgroups compute, and how many each. */
+  readonly side: Side;
   readonly rows: number;
   /** Arithmetic of one query and key. */
   readonly flopsPerPair: number;
 }
 
+const OF_KEYS: readonly string[] = ['k', 'v', 'dk', 'dv'];
+const PER_QUERY: readonly string[] = ['lse', 'delta'];
+
 /**
- * Bindings, uniforms and dispatch around a body. The uniforms: batch, heads, seq, scale, `units` of a head's row (four
- * elements where headDim is a multiple of 4), `row_units` of all heads, `rows`, and `tiles`, the workgroups along seq.
+ * Bindings, uniforms and dispatch around a body. The uniforms: batch, heads, kv_heads, seq, keys, scale, `units` of a head's
+ * row (four elements where headDim is a multiple of 4), `row_units` of all heads, `kv_row_units`, `rows`, `tiles`, the
+ * workgroups along the sequence, and what KV_HEAD_OF needs.
  */
 export function finish(spec: AttentionSpec, parts: AttentionParts): Kernel {
-  const { batch, heads, seq, headDim, causal, scale } = spec;
-  const { name, inputs, outputs, body, enables, rows, flopsPerPair } = parts;
+  const { batch, heads, kvHeads, kvHeadOf, seq, keys, causal, scale } = spec;
+  const { name, inputs, outputs, body, enables, side, rows, flopsPerPair } = parts;
   const vector = isVector(spec);
   const units = unitsOf(spec);
-  const tiles = Math.ceil(seq / rows);
-  const wide = [...inputs, ...outputs].filter((binding) => binding !== 'lse' && binding !== 'delta');
-  const perQuery = inputs.length + outputs.length - wide.length;
+  const [length, sideHeads] = side === QUERIES ? [seq, heads] : [keys, kvHeads];
+  const tiles = Math.ceil(length / rows);
+  const all = [...inputs, ...outputs];
   const f32 =
     (role: 'in' | 'out') =>
     (binding: string): Binding => ({ name: binding, dtype: 'f32', role });
+  const i32 = (binding: string): Binding => ({ name: binding, dtype: 'i32', role: 'in' });
   const params: Param[] = [
-    ...u32Params({ batch, heads, seq, units, row_units: heads * units, tiles, rows }),
+    ...u32Params({ batch, heads, kv_heads: kvHeads, seq, keys, units, tiles, rows }),
+    ...u32Params({ row_units: heads * units, kv_row_units: kvHeads * units }),
     { name: 'scale', type: 'f32', value: scale },
+    kvHeadOf
+      ? { name: 'kv_head_of', type: 'u32', value: kvHeadOf }
+      : { name: 'share', type: 'u32', value: heads / kvHeads },
   ];
+  const pairs = causal && !spec.position ? (seq * (seq + 1)) / 2 : seq * keys;
   return assemble({
     name,
     ...(enables && { enables }),
     bindings: [
       ...inputs.map(f32('in')),
-      { name: 'mask', dtype: 'i32', role: 'in' },
+      i32('mask'),
       ...(spec.headMask ? ['head_mask'] : []).map(f32('in')),
+      ...(spec.position ? ['position'] : []).map(i32),
       ...outputs.map(f32('out')),
     ],
     params,
-    body,
+    body: `fn kv_head_of(h: u32) -> u32 { return ${kvHeadOf ? 'p.kv_head_of[h / 4u][h % 4u]' : 'h / p.share'}; }\n${body}`,
     vector,
-    vectorBindings: vector ? wide : [],
-    workgroups: spread(batch * heads * tiles),
-    flops: flopsPerPair * batch * heads * (causal ? (seq * (seq + 1)) / 2 : seq * seq),
-    bytes: 4 * batch * seq * (wide.length * heads * headDim + perQuery * heads + 1),
+    vectorBindings: vector ? all.filter((binding) => !PER_QUERY.includes(binding)) : [],
+    workgroups: spread(batch * sideHeads * tiles),
+    flops: flopsPerPair * batch * heads * pairs,
+    bytes: 4 * (batch * keys + all.reduce((sum, binding) => sum + elementsOf(spec, binding), 0)),
   });
+}
+
+function elementsOf({ batch, seq, keys, heads, kvHeads, headDim }: AttentionSpec, binding: string): number {
+  if (PER_QUERY.includes(binding)) return batch * seq * heads;
+  return OF_KEYS.includes(binding) ? batch * keys * kvHeads * headDim : batch * seq * heads * headDim;
 }
 
 function isVector({ headDim }: AttentionSpec): boolean {
@@ -82,13 +119,35 @@ export function unitsOf(spec: AttentionSpec): number {
   return isVector(spec) ? spec.headDim / 4 : spec.headDim;
 }
 
-/** Batch b and head h of a workgroup, its number `tile` along the sequence, and `base`, the unit where row 0 of b and h starts. */
-export const WHERE = `  let tile = group % p.tiles;
-  let h = group / p.tiles % p.heads;
-  let b = group / p.tiles / p.heads;
+/**
+ * Where a workgroup is: its number `tile` along its side's sequence, its batch b, and its key/value head `kv`. On the side
+ * of the queries also its head h; on the other `eachQueryHead` walks the heads h that read `kv`.
+ * `base` is the unit where row 0 of b and h starts, `kv_base` that of the keys, `entry` the first query's number in lse,
+ * `shift` its position among the keys.
+ */
+export function where(spec: AttentionSpec, side: Side): string {
+  const headed = side === QUERIES;
+  const count = headed ? 'p.heads' : 'p.kv_heads';
+  return `  let tile = group % p.tiles;
+  let ${headed ? 'h' : 'kv'} = group / p.tiles % ${count};
+  let b = group / p.tiles / ${count};
   if (b >= p.batch) { return; }
-  let base = b * p.seq * p.row_units + h * p.units;
+  let shift = ${spec.position ? 'u32(position[0])' : '0u'};
+  ${headed ? `let kv = kv_head_of(h);\n  ${OF_HEAD}` : ''}
+  let kv_base = b * p.keys * p.kv_row_units + kv * p.units;`;
+}
+
+const OF_HEAD = `let base = b * p.seq * p.row_units + h * p.units;
   let entry = (b * p.heads + h) * p.seq;`;
+
+/** Loops over the heads h that read `kv` and are not masked to 0. */
+export function eachQueryHead({ headMask }: AttentionSpec, body: string): string {
+  return `for (var h = 0u; h < p.heads; h++) {
+  if (kv_head_of(h) != kv${headMask ? ' || head_mask[h] == 0.0' : ''}) { continue; }
+  ${OF_HEAD}
+${body}
+}`;
+}
 
 export function range(n: number): number[] {
   return Array.from({ length: n }, (_, i) => i);

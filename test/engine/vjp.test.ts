@@ -9,6 +9,8 @@ import { permute } from '../../engine/ops/copy.ts';
 import { crossEntropy } from '../../engine/ops/cross-entropy.ts';
 import { gatherRows } from '../../engine/ops/gather.ts';
 import { layerNorm } from '../../engine/ops/layernorm.ts';
+import { rmsNorm } from '../../engine/ops/rmsnorm.ts';
+import { rotary, rotaryTable } from '../../engine/ops/rotary.ts';
 import { maskColumns } from '../../engine/ops/mask.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
 import { sum, sumLast } from '../../engine/ops/reduce.ts';
@@ -32,6 +34,7 @@ describe('elementwise', () => {
     tanh: (x) => e.tanh(x),
     gelu: (x) => e.gelu(x),
     geluTanh: (x) => e.geluTanh(x),
+    silu: (x) => e.silu(x),
     identity: (x) => e.identity(x),
   };
   it.each(Object.keys(unary))('%s', (name) => check([[3, 7]], unary[name] as Fn));
@@ -100,6 +103,42 @@ describe('ops with kernels of their own', () => {
     await check([[5, 12], [12], [12]], (x, g, b) => layerNorm(x, g, b, 1e-5));
     const gamma = engine.variable('gamma', [7], { kind: 'state', data: new Float32Array(7).fill(1.5) }).tensor;
     await check([[3, 7]], (x) => layerNorm(x, gamma, gamma, 1e-5));
+  });
+  it('rmsNorm, with and without its own weight training', async () => {
+    await check([[5, 12], [12]], (x, g) => rmsNorm(x, g, 1e-5));
+    const gamma = engine.variable('gamma', [7], { kind: 'state', data: new Float32Array(7).fill(1.5) }).tensor;
+    await check([[3, 7]], (x) => rmsNorm(x, gamma, 1e-5));
+  });
+  it('rotary', () => {
+    const table = rotaryTable(9, [1, 0.1]);
+    const data = { kind: 'state', data: table } as const;
+    return check([[5, 12]], (x) =>
+      rotary(x, engine.variable('table', [9, 4], data).tensor, integers('ids', [0, 1, 2, 8, 3], [5])),
+    );
+  });
+  it('the gated product of SwiGLU', () =>
+    check(
+      [
+        [5, 6],
+        [7, 6],
+        [7, 6],
+      ],
+      (x, gate, up) => e.mul(e.silu(matmul(x, gate, { transposeB: true })), matmul(x, up, { transposeB: true })),
+    ));
+  it('attention whose query heads share key heads, in groups and by a table', async () => {
+    const mask = integers('mask', [1, 1, 1, 1, 1, 0, 1, 1, 1, 1], [2, 5]);
+    const grouped = { batch: 2, seq: 5, heads: 4, kvHeads: 2, headDim: 4, causal: true, scale: 0.5 };
+    const run = (spec: typeof grouped & { kvHeadOf?: number[] }) =>
+      check(
+        [
+          [10, 16],
+          [10, 8],
+          [10, 8],
+        ],
+        (q, k, v) => attention(q, k, v, mask, spec),
+      );
+    await run(grouped);
+    await run({ ...grouped, kvHeadOf: [0, 1, 1, 1] });
   });
   it.each([false, true])('attention with padding, causal = %s', (causal) => {
     const mask = integers('mask', [1, 1, 1, 1, 1, 1, 1, 1, 0, 0], [2, 5]);

@@ -21,28 +21,28 @@ interface Inputs {
   readonly dout: Float32Array;
   readonly mask: Int32Array;
   readonly head_mask: Float32Array;
+  readonly position: Int32Array;
 }
 
 /** Every query, head and element by the textbook formulas; gradients through the whole probability row. */
-function reference({ batch, seq, heads, headDim, causal, scale, headMask }: AttentionSpec, inputs: Inputs) {
-  const size = batch * seq * heads * headDim;
-  const [o, dq, dk, dv] = [0, 1, 2, 3].map(() => new Float64Array(size)) as [
-    Float64Array,
-    Float64Array,
-    Float64Array,
-    Float64Array,
-  ];
+function reference(spec: AttentionSpec, inputs: Inputs) {
+  const { batch, seq, keys, heads, kvHeads, headDim, causal, scale, headMask } = spec;
+  const [o, dq] = [new Float64Array(inputs.q.length), new Float64Array(inputs.q.length)];
+  const [dk, dv] = [new Float64Array(inputs.k.length), new Float64Array(inputs.k.length)];
   const lse = new Float64Array(batch * heads * seq);
   const dims = Array.from({ length: headDim }, (_, d) => d);
+  const shift = spec.position ? inputs.position[0]! : 0;
   for (let b = 0; b < batch; b++) {
     for (let h = 0; h < heads; h++) {
       if (headMask && inputs.head_mask[h] === 0) continue;
-      const row = (s: number) => ((b * seq + s) * heads + h) * headDim;
+      const kv = spec.kvHeadOf?.[h] ?? Math.floor((h * kvHeads) / heads);
+      const query = (s: number) => ((b * seq + s) * heads + h) * headDim;
+      const key = (s: number) => ((b * keys + s) * kvHeads + kv) * headDim;
       const product = (x: ArrayLike<number>, i: number, y: ArrayLike<number>, j: number) =>
-        dims.reduce((sum, d) => sum + x[row(i) + d]! * y[row(j) + d]!, 0);
+        dims.reduce((sum, d) => sum + x[query(i) + d]! * y[key(j) + d]!, 0);
       for (let i = 0; i < seq; i++) {
-        const seen = Array.from({ length: seq }, (_, j) => j).filter(
-          (j) => inputs.mask[b * seq + j] && (!causal || j <= i),
+        const seen = Array.from({ length: keys }, (_, j) => j).filter(
+          (j) => inputs.mask[b * keys + j] && (!causal || j <= shift + i),
         );
         if (seen.length === 0) continue;
         const scores = seen.map((j) => scale * product(inputs.q, i, inputs.k, j));
@@ -55,10 +55,10 @@ function reference({ batch, seq, heads, headDim, causal, scale, headMask }: Atte
         seen.forEach((j, n) => {
           const ds = w[n]! * (dw[n]! - mean) * scale;
           for (const d of dims) {
-            o[row(i) + d]! += w[n]! * inputs.v[row(j) + d]!;
-            dv[row(j) + d]! += w[n]! * inputs.dout[row(i) + d]!;
-            dq[row(i) + d]! += ds * inputs.k[row(j) + d]!;
-            dk[row(j) + d]! += ds * inputs.q[row(i) + d]!;
+            o[query(i) + d]! += w[n]! * inputs.v[key(j) + d]!;
+            dv[key(j) + d]! += w[n]! * inputs.dout[query(i) + d]!;
+            dq[query(i) + d]! += ds * inputs.k[key(j) + d]!;
+            dk[key(j) + d]! += ds * inputs.q[query(i) + d]!;
           }
         });
       }
@@ -67,16 +67,23 @@ function reference({ batch, seq, heads, headDim, causal, scale, headMask }: Atte
   return { o, lse, dq, dk, dv };
 }
 
-function data({ batch, seq, heads, headDim }: AttentionSpec, maskOf: (b: number, s: number) => number): Inputs {
-  const size = batch * seq * heads * headDim;
-  const [q, k, v, dout] = [1, 2, 3, 4].map((seed) => randoms(size, seed + seq)) as [
-    Float32Array,
-    Float32Array,
-    Float32Array,
-    Float32Array,
-  ];
-  const mask = Int32Array.from({ length: batch * seq }, (_, i) => maskOf(Math.floor(i / seq), i % seq));
-  return { q, k, v, dout, mask, head_mask: Float32Array.from({ length: heads }, (_, h) => (h % 2 ? 0 : 0.5)) };
+function data(spec: AttentionSpec, maskOf: (b: number, s: number) => number, position = 0): Inputs {
+  const { batch, seq, keys, heads, kvHeads, headDim } = spec;
+  const of = (rows: number, width: number, seed: number) => randoms(batch * rows * width * headDim, seed + seq);
+  return {
+    q: of(seq, heads, 1),
+    k: of(keys, kvHeads, 2),
+    v: of(keys, kvHeads, 3),
+    dout: of(seq, heads, 4),
+    mask: Int32Array.from({ length: batch * keys }, (_, i) => maskOf(Math.floor(i / keys), i % keys)),
+    head_mask: Float32Array.from({ length: heads }, (_, h) => (h % 2 ? 0 : 0.5)),
+    position: Int32Array.of(position),
+  };
+}
+
+/** Self-attention of as many query heads as key heads. */
+function plain(spec: Omit<AttentionSpec, 'keys' | 'kvHeads' | 'position'>): AttentionSpec {
+  return { ...spec, keys: spec.seq, kvHeads: spec.heads, position: false };
 }
 
 /** @param variant the place of the variant in the list */
@@ -97,7 +104,7 @@ async function check(spec: AttentionSpec, inputs: Inputs, traits: DeviceTraits, 
   const backward = await gpu.run(
     attentionBackwardKV(spec, traits, name),
     { ...saved, delta: delta! },
-    { dk: size, dv: size },
+    { dk: inputs.k.length, dv: inputs.k.length },
   );
   expectClose(backward.dk!, expected.dk, 2e-5);
   expectClose(backward.dv!, expected.dv, 2e-5);
@@ -139,7 +146,7 @@ describe.each(variants)('attention on $name', ({ traits, texts }) => {
     });
     await fc.assert(
       fc.asyncProperty(shapes, async ({ padding, ...shape }) => {
-        const spec = { ...shape, ...text, scale: text.headDim ** -0.5 };
+        const spec = plain({ ...shape, ...text, scale: text.headDim ** -0.5 });
         const length = (b: number) => Math.max(1, spec.seq - (b === 0 ? 0 : padding));
         await check(
           spec,
@@ -152,7 +159,7 @@ describe.each(variants)('attention on $name', ({ traits, texts }) => {
   });
 
   it.each([1, 2])('equals float64 in variant %i, which a tuner may choose', async (variant) => {
-    const spec = { batch: 2, seq: 35, heads: 2, headDim: 12, causal: true, scale: 0.3, headMask: false };
+    const spec = plain({ batch: 2, seq: 35, heads: 2, headDim: 12, causal: true, scale: 0.3, headMask: false });
     await check(
       spec,
       data(spec, (b, s) => (s < 35 - 9 * b ? 1 : 0)),
@@ -161,8 +168,59 @@ describe.each(variants)('attention on $name', ({ traits, texts }) => {
     );
   });
 
+  it('equals float64 where several query heads share a key head, in groups or by a table', async () => {
+    const layouts = fc.constantFrom(
+      { heads: 4, kvHeads: 2 },
+      { heads: 3, kvHeads: 1 },
+      { heads: 5, kvHeads: 2, kvHeadOf: [0, 0, 0, 1, 1] },
+      { heads: 5, kvHeads: 3, kvHeadOf: [2, 0, 2, 0, 2] },
+    );
+    const shapes = fc.record({ batch: fc.constantFrom(1, 2), seq: fc.constantFrom(1, 9, 34, 70), padding: fc.nat(8) });
+    await fc.assert(
+      fc.asyncProperty(layouts, shapes, fc.boolean(), async (layout, { padding, ...shape }, causal) => {
+        const sizes = { ...layout, ...shape, keys: shape.seq, headDim: 8 };
+        const spec = { ...sizes, causal, position: false, scale: 0.4, headMask: true };
+        await check(
+          spec,
+          data(spec, (b, s) => (b === 0 || s >= padding ? 1 : 0)),
+          traits,
+        );
+      }),
+      { numRuns: 8, seed: 3 },
+    );
+  });
+
+  it('equals float64 for queries anywhere in a longer sequence of keys', async () => {
+    const places = fc.record({
+      seq: fc.constantFrom(1, 3, 40),
+      position: fc.constantFrom(0, 1, 7, 33, 60),
+      batch: fc.constantFrom(1, 2),
+    });
+    await fc.assert(
+      fc.asyncProperty(places, async ({ position, ...sizes }) => {
+        const spec = {
+          ...sizes,
+          keys: 101,
+          heads: 4,
+          kvHeads: 2,
+          headDim: 8,
+          causal: true,
+          position: true,
+          scale: 0.4,
+        };
+        const masked = { ...spec, headMask: false };
+        await check(
+          masked,
+          data(masked, (b, s) => (s >= 5 * b ? 1 : 0), position),
+          traits,
+        );
+      }),
+      { numRuns: 8, seed: 4 },
+    );
+  });
+
   it('gives 0, and no NaN, for queries that see no key', async () => {
-    const spec = { batch: 2, seq: 19, heads: 2, headDim: 8, causal: true, scale: 0.35, headMask: true };
+    const spec = plain({ batch: 2, seq: 19, heads: 2, headDim: 8, causal: true, scale: 0.35, headMask: true });
     const inputs = data(spec, (b, s) => (b === 0 ? 0 : s >= 5 ? 1 : 0));
     await check(spec, inputs, traits);
     const { o } = await gpu.run(attentionForward(spec, traits), { ...inputs }, { o: inputs.q.length, lse: 2 * 2 * 19 });
@@ -171,7 +229,7 @@ describe.each(variants)('attention on $name', ({ traits, texts }) => {
   });
 
   it('survives scores far beyond the range of exp', async () => {
-    const spec = { batch: 1, seq: 37, heads: 1, headDim: 3, causal: false, scale: 300, headMask: false };
+    const spec = plain({ batch: 1, seq: 37, heads: 1, headDim: 3, causal: false, scale: 300, headMask: false });
     const inputs = data(spec, () => 1);
     const { o, lse } = await gpu.run(attentionForward(spec, traits), { ...inputs }, { o: inputs.q.length, lse: 37 });
     const expected = reference(spec, inputs);

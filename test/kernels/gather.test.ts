@@ -1,8 +1,9 @@
-/** Rows by index and their sums back: any width, f16 tables, ids out of range, repeated ids in fixed order. */
+/** Rows by index, their sums back, and rows written in place: any width, f16, ids out of range, repeated ids in fixed order. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { gatherRows, scatterRows } from '../../kernels/gather.ts';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
+import { writeRows } from '../../kernels/write-rows.ts';
 import { openTestDevice, toF16 } from './harness.ts';
 import { expectClose, randoms } from './reference.ts';
 
@@ -29,9 +30,9 @@ describe('gatherRows', () => {
       fc.asyncProperty(sizes, fc.constantFrom('f32', 'f16'), async ({ rows, cols, count, traits }, tableType) => {
         const table = randoms(rows * cols, 1, 8).map(Math.round);
         const ids = idsOf(count, rows);
-        const kernel = gatherRows({ rows, cols, count, tableType }, traits);
+        const kernel = gatherRows({ rows: [rows], cols, count, tableType }, traits);
         const stored = tableType === 'f16' ? toF16(table) : table;
-        const { out } = await gpu.run(kernel, { table: stored, ids }, { out: count * cols });
+        const { out } = await gpu.run(kernel, { table0: stored, ids }, { out: count * cols });
         const expected = new Float32Array(count * cols);
         ids.forEach((id, i) => {
           if (id >= 0 && id < rows) expected.set(table.subarray(id * cols, (id + 1) * cols), i * cols);
@@ -39,6 +40,38 @@ describe('gatherRows', () => {
         expect([...out!].map((v) => v + 0)).toEqual([...expected].map((v) => v + 0));
       }),
       { numRuns: 30, seed: 10 },
+    );
+  });
+});
+
+describe('writeRows', () => {
+  it('replaces the rows at a place, in a copy or in memory, and drops what is past the end', async () => {
+    const specs = fc.record({
+      batch: fc.constantFrom(1, 3),
+      capacity: fc.constantFrom(1, 5, 70),
+      count: fc.constantFrom(1, 2, 66),
+      cols: fc.constantFrom(1, 3, 4, 36),
+      start: fc.constantFrom(0, 2),
+      position: fc.boolean(),
+    });
+    await fc.assert(
+      fc.asyncProperty(specs, fc.nat(6), async (spec, place) => {
+        const { batch, capacity, count, cols, start } = spec;
+        const into = randoms(batch * capacity * cols, 1);
+        const rows = randoms(batch * count * cols, 2);
+        const first = start + (spec.position ? place : 0);
+        const expected = into.map((value, i) => {
+          const [row, b] = [Math.floor(i / cols) % capacity, Math.floor(i / cols / capacity)];
+          const from = row - first;
+          return from >= 0 && from < count ? rows[(b * count + from) * cols + (i % cols)]! : value;
+        });
+        const inputs = { into, rows, position: Int32Array.of(place) };
+        const { out } = await gpu.run(writeRows(spec, gpu.traits), inputs, { out: into.length });
+        expect(out).toEqual(expected);
+        const over = await gpu.run(writeRows(spec, gpu.traits, true), inputs, {});
+        expect(over.into).toEqual(expected);
+      }),
+      { numRuns: 20, seed: 5 },
     );
   });
 });

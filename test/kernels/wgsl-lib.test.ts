@@ -44,6 +44,8 @@ const REFERENCES: Record<string, (x: number) => number> = {
   erf,
   tanh_safe: Math.tanh,
   sigmoid: (x) => 1 / (1 + Math.exp(-x)),
+  silu: (x) => x / (1 + Math.exp(-x)),
+  silu_grad: (x) => (1 + x / (1 + Math.exp(x))) / (1 + Math.exp(-x)),
   gelu_erf: (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
   gelu_erf_grad: (x) => 0.5 * (1 + erf(x / Math.SQRT2)) + x * phi(x),
   gelu_tanh: (x) => 0.5 * x * (1 + Math.tanh(inner(x))),

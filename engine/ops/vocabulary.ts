@@ -1,0 +1,144 @@
+/**
+ * Room: engine/ops. The output end of a language model whose vocabulary is too large to treat whole: the table may come in
+ * parts that a device can bind, and logits exist for some tokens at a time only, with their gradient in their place.
+ */
+import { logSumExp as logSumExpKernel, type LogSumExpSpec } from '../../kernels/log-sum-exp.ts';
+import { showShape } from '../graph/shape.ts';
+import { emit, emitMany, type Op, type Tensor } from '../graph/tensor.ts';
+import { slice } from './copy.ts';
+import {
+  add,
+  columnsOf,
+  constant,
+  div,
+  equal,
+  exp,
+  greaterEqual,
+  log,
+  maximum,
+  mul,
+  sub,
+  where,
+} from './elementwise.ts';
+import { reshape } from './leaf.ts';
+import { matmul } from './matmul.ts';
+import { expand, sum } from './reduce.ts';
+import { writeRows } from './write-rows.ts';
+
+const logSumExpOp: Op<LogSumExpSpec> = {
+  name: 'log_sum_exp',
+  lowering: { kind: 'kernel', kernel: ({ attrs }, traits) => logSumExpKernel(attrs, traits) },
+};
+
+/** Bytes of logits that exist at a time, about; fewer tokens than LEAST_ROWS would use a product badly. */
+const CHUNK_BYTES = 32 * 2 ** 20;
+const LEAST_ROWS = 64;
+
+/** The loss of some tokens, and its gradient with respect to their hidden states. */
+interface Chunk {
+  readonly loss: Tensor;
+  readonly gradient: Tensor;
+}
+
+/** Inputs: the loss, the hidden states, the parts of the table, the gradient. The value is the loss. */
+const lossOp: Op<undefined> = {
+  name: 'language_model_loss',
+  lowering: { kind: 'view' },
+  vjp: ({ inputs }, [dy], needs) => {
+    if (needs.slice(2, -1).includes(true))
+      throw new Error('languageModelLoss: no gradient flows to the table; use matmul and crossEntropy');
+    return [undefined, dy && mul(inputs[inputs.length - 1] as Tensor, dy)];
+  },
+};
+
+/**
+ * Scores of every token, one tensor per part of the vocabulary.
+ * @param hidden f32 [rows, width]
+ * @param table f32 or f16 [n, width] each, in order
+ * @returns f32 [rows, n] each
+ */
+export function vocabularyLogits(hidden: Tensor, table: readonly Tensor[]): Tensor[] {
+  return table.map((part) => matmul(hidden, part, { transposeB: true }));
+}
+
+/**
+ * Mean over the labelled rows of −log softmax(hidden·tableᵀ)[label], for a frozen table. The gradient is computed along with the
+ * loss (as in Liger-Kernel, Hsu et al. 2024), so that logits need to exist neither all at once nor twice.
+ * @param hidden f32 [rows, width]
+ * @param table f32 or f16 [n, width] each, in order
+ * @param labels i32 [rows]; a negative label leaves its row out
+ * @param chunkRows rows whose logits exist at a time
+ * @returns shape []; 0 where no row is labelled
+ */
+export function languageModelLoss(
+  hidden: Tensor,
+  table: readonly Tensor[],
+  labels: Tensor,
+  chunkRows: number = rowsPerChunk(table),
+): Tensor {
+  const [rows, width] = hidden.shape as [number, number];
+  if (hidden.shape.length !== 2 || labels.size !== rows || table.some(({ shape }) => shape[1] !== width)) {
+    const parts = table.map(({ shape }) => showShape(shape)).join(', ');
+    throw new Error(
+      `languageModelLoss: ${showShape(hidden.shape)}, labels ${showShape(labels.shape)}, table ${parts} do not fit`,
+    );
+  }
+  const starts = Array.from({ length: Math.ceil(rows / chunkRows) }, (_, i) => i * chunkRows);
+  const flat = reshape(labels, [rows]);
+  const chunks = starts.map((start) => {
+    const count = Math.min(chunkRows, rows - start);
+    const part = (x: Tensor): Tensor => (count === rows ? x : slice(x, 0, start, count));
+    return chunkLoss(part(hidden), table, part(flat));
+  });
+  const losses = chunks.map(({ loss }) => loss).reduce((a, b) => add(a, b));
+  const gradient = chunks.reduce(
+    (whole, chunk, i) => writeRows(whole, chunk.gradient, { start: starts[i] as number }),
+    constant(0, hidden.shape),
+  );
+  const [only] = chunks;
+  const total = emit(
+    lossOp,
+    [losses, hidden, ...table, chunks.length === 1 ? (only as Chunk).gradient : gradient],
+    undefined,
+    [],
+  );
+  return div(total, maximum(sum(greaterEqual(labels, 0)), constant(1)));
+}
+
+function rowsPerChunk(table: readonly Tensor[]): number {
+  const classes = table.reduce((n, { shape }) => n + (shape[0] as number), 0);
+  const rows = Math.floor(CHUNK_BYTES / 4 / classes);
+  return Math.max(LEAST_ROWS, rows - (rows % LEAST_ROWS));
+}
+
+function chunkLoss(hidden: Tensor, table: readonly Tensor[], labels: Tensor): Chunk {
+  const rows = labels.size;
+  let start = 0;
+  const parts = vocabularyLogits(hidden, table).map((logits, i) => {
+    const classes = logits.shape[1] as number;
+    const [lse, picked] = emitMany(logSumExpOp, [logits, labels], { rows, classes, start }, [
+      { shape: [rows] },
+      { shape: [rows] },
+    ]) as [Tensor, Tensor];
+    const part = { weight: table[i] as Tensor, logits, lse, picked, start };
+    start += classes;
+    return part;
+  });
+  const lse = parts.map((part) => part.lse).reduce(logAddExp);
+  const picked = parts.map((part) => part.picked).reduce((a, b) => add(a, b));
+  const column = (x: Tensor): Tensor => reshape(x, [rows, 1]);
+  const gradients = parts.map(({ weight, logits, start: first }) => {
+    const label = expand(column(labels), logits.shape);
+    const hit = equal(add(columnsOf(logits.shape as [number, number]), first), label);
+    const dLogits = where(greaterEqual(label, 0), sub(exp(sub(logits, column(lse))), hit), 0);
+    return matmul(dLogits, weight);
+  });
+  const losses = where(greaterEqual(labels, 0), sub(lse, picked), 0);
+  return { loss: sum(losses), gradient: gradients.reduce((a, b) => add(a, b)) };
+}
+
+/** log(eᵃ + eᵇ) */
+function logAddExp(a: Tensor, b: Tensor): Tensor {
+  const peak = maximum(a, b);
+  return add(peak, log(add(exp(sub(a, peak)), exp(sub(b, peak)))));
+}

@@ -1,0 +1,37 @@
+/** Room: engine/ops. Rows written into a larger matrix: keys and values into their cache, chunks into a whole. */
+import * as kernels from '../../kernels/write-rows.ts';
+import { showShape } from '../graph/shape.ts';
+import { emit, type Op, type Tensor } from '../graph/tensor.ts';
+
+const writeRowsOp: Op<kernels.WriteRowsSpec> = {
+  name: 'write_rows',
+  lowering: {
+    kind: 'kernel',
+    overwrites: 0,
+    kernel: ({ attrs }, traits, { inPlace }) => kernels.writeRows(attrs, traits, inPlace),
+  },
+};
+
+/**
+ * `into` with `rows` in place of some of its own, from row `start` (plus `position`) of every sequence on; what would lie past
+ * a sequence's end is dropped. Not differentiable.
+ *
+ * As the update of the variable that `into` reads, it is written in place: only the new rows are touched, and what reads the
+ * result in the same program reads the variable.
+ * @param into f32 [batch·capacity, cols]
+ * @param rows f32 [batch·count, cols]
+ * @param position i32 [1]
+ */
+export function writeRows(
+  into: Tensor,
+  rows: Tensor,
+  { batch = 1, start = 0, position }: { batch?: number; start?: number; position?: Tensor } = {},
+): Tensor {
+  const cols = into.shape[into.shape.length - 1] ?? 1;
+  const [capacity, count] = [into.size / cols / batch, rows.size / cols / batch];
+  if (rows.shape[rows.shape.length - 1] !== cols || !Number.isInteger(capacity) || !Number.isInteger(count)) {
+    throw new Error(`writeRows: ${showShape(rows.shape)} does not fit ${showShape(into.shape)}, batch ${batch}`);
+  }
+  const attrs = { batch, capacity, count, cols, start, position: position !== undefined };
+  return emit(writeRowsOp, [into, rows, ...(position ? [position] : [])], attrs, into.shape);
+}

@@ -1,0 +1,66 @@
+/** Room: kernels. What a softmax over a vocabulary needs of each part of it, where logits come part by part. */
+import { assemble, u32Params } from './assemble.ts';
+import type { DeviceTraits, Kernel } from './kernel.ts';
+import { rowGroups, rowMain, rowReduction } from './row-group.ts';
+
+export interface LogSumExpSpec {
+  readonly rows: number;
+  readonly classes: number;
+  /** The class of the first column. */
+  readonly start: number;
+}
+
+/** Terms a lane adds up before that partial sum is added to the rest. */
+const BLOCK = 16;
+
+/**
+ * Bindings: logits f32 [rows, classes], labels i32 [rows]; then lse f32 [rows], the logarithm of the sum of the exponentials
+ * of a row, and picked f32 [rows], its logit at the label, 0 where that is not among the columns.
+ */
+export function logSumExp({ rows, classes, start }: LogSumExpSpec, traits: DeviceTraits): Kernel {
+  const vector = classes % 4 === 0;
+  const width = vector ? 4 : 1;
+  const units = classes / width;
+  const groups = rowGroups(rows, units, traits);
+  const { perRow } = groups;
+  const body = `${rowReduction(groups, 'max', 'f32', 'max(a, b)')}
+${rowReduction(groups, 'sum', 'f32', 'a + b')}
+${rowMain(groups)}
+  let first = row * p.units;
+  var most = V(-3.4e38);
+  for (var unit = member; unit < p.units; unit += ${perRow}u) { most = max(most, logits[first + unit]); }
+  let peak = row_max(hmax(most), lane);
+  var total = V(0.0);
+  for (var block = member; block < p.units; block += ${perRow * BLOCK}u) {
+    var partial = V(0.0);
+    for (var unit = block; unit < min(block + ${perRow * BLOCK}u, p.units); unit += ${perRow}u) {
+      partial += exp(logits[first + unit] - V(peak));
+    }
+    total += partial;
+  }
+  let sum = row_sum(hsum(total), lane);
+  if (!owner || member != 0u) { return; }
+  lse[row] = log(sum) + peak;
+  let column = labels[row] - p.start;
+  picked[row] = 0.0;
+  if (column >= 0 && column < i32(p.units * ${width}u)) {
+    picked[row] = logits[first + u32(column) / ${width}u]${vector ? '[u32(column) % 4u]' : ''};
+  }
+}`;
+  return assemble({
+    name: 'log_sum_exp',
+    bindings: [
+      { name: 'logits', dtype: 'f32', role: 'in' },
+      { name: 'labels', dtype: 'i32', role: 'in' },
+      { name: 'lse', dtype: 'f32', role: 'out' },
+      { name: 'picked', dtype: 'f32', role: 'out' },
+    ],
+    params: [...u32Params({ rows, units }), { name: 'start', type: 'i32', value: start }],
+    body,
+    vector,
+    vectorBindings: vector ? ['logits'] : [],
+    workgroups: groups.workgroups,
+    flops: 4 * rows * classes,
+    bytes: 4 * (rows * classes + 3 * rows),
+  });
+}

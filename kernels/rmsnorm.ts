@@ -1,0 +1,172 @@
+/**
+ * Room: kernels. Root-mean-square normalisation over the last dimension (Zhang & Sennrich 2019), forward and backward. The
+ * backward kernels compute the root again from x, so nothing but x is kept for them.
+ */
+import { assemble, mainHead, u32Params } from './assemble.ts';
+import { spread, type Binding, type DeviceTraits, type Kernel, type Param } from './kernel.ts';
+import { rowGroups, rowMain, rowReduction, type RowGroups } from './row-group.ts';
+
+export interface RmsNormSpec {
+  readonly rows: number;
+  readonly cols: number;
+  readonly eps: number;
+}
+
+/** Rows whose gradients of gamma are summed by one workgroup. */
+const PART_ROWS = 32;
+
+/** y = x / √(mean(x²) + eps) · gamma. Bindings, all f32: x [rows, cols], gamma [cols], then y. */
+export function rmsNorm(spec: RmsNormSpec, traits: DeviceTraits): Kernel {
+  const { rows, cols } = spec;
+  const { vector, groups, params } = layout(spec, traits);
+  const body = `${rowReduction(groups, 'sum', 'f32', 'a + b')}
+${rowMain(groups)}
+  var squares = V(0.0);
+  for (var unit = member; unit < p.units; unit += ${groups.perRow}u) {
+    let value = x[row * p.units + unit];
+    squares += value * value;
+  }
+  let scale = 1.0 / sqrt(row_sum(hsum(squares), lane) / f32(p.cols) + p.eps);
+  if (!owner) { return; }
+  for (var unit = member; unit < p.units; unit += ${groups.perRow}u) {
+    let at = row * p.units + unit;
+    y[at] = x[at] * scale * gamma[unit];
+  }
+}`;
+  const names = ['x', 'gamma', 'y'];
+  return assemble({
+    name: 'rms_norm',
+    bindings: f32Bindings(names, 2),
+    params,
+    body,
+    vector,
+    vectorBindings: vector ? names : [],
+    workgroups: groups.workgroups,
+    flops: 4 * rows * cols,
+    bytes: 4 * (2 * rows * cols + cols),
+  });
+}
+
+/**
+ * The gradient of x. Bindings, all f32: x [rows, cols], gamma [cols], dy [rows, cols], then dx [rows, cols].
+ * @param inPlace dx overwrites x, whose binding it then is
+ */
+export function rmsNormBackward(spec: RmsNormSpec, traits: DeviceTraits, inPlace = false): Kernel {
+  const { rows, cols } = spec;
+  const { vector, groups, params } = layout(spec, traits);
+  const body = `${backwardFunctions(groups, inPlace ? 'x' : 'dx')}
+${rowMain(groups)}
+  let s = statistics(row, member, lane);
+  if (owner) { write_dx(row, member, s); }
+}`;
+  const names = inPlace ? ['x', 'gamma', 'dy'] : ['x', 'gamma', 'dy', 'dx'];
+  const [x, ...others] = f32Bindings(names, 3) as [Binding, ...Binding[]];
+  return assemble({
+    name: 'rms_norm_backward',
+    bindings: [inPlace ? { ...x, role: 'inout' } : x, ...others],
+    params,
+    body,
+    vector,
+    vectorBindings: vector ? names : [],
+    workgroups: groups.workgroups,
+    flops: 10 * rows * cols,
+    bytes: 4 * (3 * rows * cols + cols),
+  });
+}
+
+/** First dimension of the partial gradients that `rmsNormBackwardParams` writes. */
+export function rmsNormParts(rows: number): number {
+  return Math.ceil(rows / PART_ROWS);
+}
+
+/**
+ * The gradients of x and, in parts, of gamma. Bindings as of `rmsNormBackward`, then dgamma f32 [rmsNormParts(rows), cols], to
+ * be summed over its first dimension.
+ */
+export function rmsNormBackwardParams(spec: RmsNormSpec, traits: DeviceTraits): Kernel {
+  const { rows, cols } = spec;
+  const { vector, groups: rowwise, params } = layout(spec, traits);
+  const groups = traits.software ? { ...rowwise, lanes: PART_ROWS, perRow: 1 } : rowwise;
+  const parts = rmsNormParts(rows);
+  const names = ['x', 'gamma', 'dy', 'dx', 'dgamma'];
+  return assemble({
+    name: 'rms_norm_backward_params',
+    bindings: f32Bindings(names, 3),
+    params,
+    body: `${backwardFunctions(groups, 'dx')}\n${partMain(groups)}`,
+    vector,
+    vectorBindings: vector ? names : [],
+    workgroups: spread(parts),
+    flops: 12 * rows * cols,
+    bytes: 4 * (3 * rows * cols + cols + parts * cols),
+  });
+}
+
+function layout({ rows, cols, eps }: RmsNormSpec, traits: DeviceTraits) {
+  const vector = cols % 4 === 0;
+  const units = vector ? cols / 4 : cols;
+  const params: Param[] = [...u32Params({ rows, cols, units }), { name: 'eps', type: 'f32', value: eps }];
+  return { vector, groups: rowGroups(rows, units, traits), params };
+}
+
+function f32Bindings(names: readonly string[], inputs: number): Binding[] {
+  return names.map((name, i) => ({ name, dtype: 'f32', role: i < inputs ? 'in' : 'out' }));
+}
+
+/**
+ * With g = dy·gamma and r = 1/√(mean(x²) + eps): dx = r·(g − x·r²·mean(g·x)). `statistics` gives (r, r²·mean(g·x)) of a row, to
+ * be called in uniform control flow.
+ * @param out where dx is written
+ */
+function backwardFunctions(groups: RowGroups, out: 'dx' | 'x'): string {
+  return `${rowReduction(groups, 'sums', 'vec2<f32>', 'a + b')}
+fn statistics(row: u32, member: u32, lane: u32) -> vec2<f32> {
+  var squares = V(0.0);
+  var gx_sum = V(0.0);
+  for (var unit = member; unit < p.units; unit += ${groups.perRow}u) {
+    let at = row * p.units + unit;
+    let value = x[at];
+    squares += value * value;
+    gx_sum += dy[at] * gamma[unit] * value;
+  }
+  let means = row_sums(vec2(hsum(squares), hsum(gx_sum)), lane) / f32(p.cols);
+  let scale = 1.0 / sqrt(means.x + p.eps);
+  return vec2(scale, means.y * scale * scale);
+}
+fn write_dx(row: u32, member: u32, s: vec2<f32>) {
+  for (var unit = member; unit < p.units; unit += ${groups.perRow}u) {
+    let at = row * p.units + unit;
+    ${out}[at] = (dy[at] * gamma[unit] - x[at] * s.y) * s.x;
+  }
+}`;
+}
+
+/** One workgroup per part: first its rows in turn, whose scale is kept, then its columns. */
+function partMain({ lanes, perRow }: RowGroups): string {
+  const rowsAtOnce = lanes / perRow;
+  return `var<workgroup> kept: array<f32, ${PART_ROWS}>;
+${mainHead(lanes)}
+  let first = group * ${PART_ROWS}u;
+  if (first >= p.rows) { return; }
+  let count = min(${PART_ROWS}u, p.rows - first);
+  let member = lane % ${perRow}u;
+  for (var start = 0u; start < ${PART_ROWS}u; start += ${rowsAtOnce}u) {
+    let slot = start + lane / ${perRow}u;
+    let row = first + min(slot, count - 1u);
+    let s = statistics(row, member, lane);
+    if (slot < count) {
+      write_dx(row, member, s);
+      if (member == 0u) { kept[slot] = s.x; }
+    }
+  }
+  workgroupBarrier();
+  for (var unit = lane; unit < p.units; unit += ${lanes}u) {
+    var sum = V(0.0);
+    for (var slot = 0u; slot < count; slot++) {
+      let at = (first + slot) * p.units + unit;
+      sum += dy[at] * x[at] * kept[slot];
+    }
+    dgamma[group * p.units + unit] = sum;
+  }
+}`;
+}

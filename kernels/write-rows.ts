@@ -1,0 +1,67 @@
+/** Room: kernels. Rows written into a larger matrix at a place known only when the program runs: a cache of keys or values. */
+import { assemble, mainHead, u32Params } from './assemble.ts';
+import { spread, type DeviceTraits, type Kernel } from './kernel.ts';
+
+export interface WriteRowsSpec {
+  readonly batch: number;
+  /** Rows of a sequence in the matrix. */
+  readonly capacity: number;
+  /** Rows of a sequence that are written. */
+  readonly count: number;
+  readonly cols: number;
+  /** Where they go unless the binding `position` says: the first of them, counted from the sequence's first. */
+  readonly start: number;
+  /** Whether the binding `position` (i32 [1]) is there; it is added to `start`. */
+  readonly position: boolean;
+}
+
+const LANES = 64;
+
+/**
+ * Bindings: into f32 [batch·capacity, cols], rows f32 [batch·count, cols], [position]; then out like `into`: row i of a
+ * sequence is row i − start − position of `rows` where there is one, else of `into`.
+ * @param inPlace out is `into` itself, and only the written rows are touched
+ */
+export function writeRows(spec: WriteRowsSpec, { software }: DeviceTraits, inPlace = false): Kernel {
+  const { batch, capacity, count, cols, start, position } = spec;
+  const vector = cols % 4 === 0;
+  const units = cols / (vector ? 4 : 1);
+  const total = batch * (inPlace ? count : capacity) * units;
+  const run = LANES * (software ? 16 : 1);
+  const first = `p.start${position ? ' + u32(position[0])' : ''}`;
+  const body = `${mainHead(LANES)}
+  let first = ${first};
+  let end = min((group + 1u) * p.run, p.total);
+  for (var i = group * p.run + lane; i < end; i += ${LANES}u) {
+    let unit = i % p.units;
+    let row = i / p.units;
+${inPlace ? SCATTER : GATHER}
+  }
+}`;
+  return assemble({
+    name: 'write_rows',
+    bindings: [
+      { name: 'into', dtype: 'f32', role: inPlace ? 'inout' : 'in' },
+      { name: 'rows', dtype: 'f32', role: 'in' },
+      ...(position ? [{ name: 'position', dtype: 'i32', role: 'in' } as const] : []),
+      ...(inPlace ? [] : [{ name: 'out', dtype: 'f32', role: 'out' } as const]),
+    ],
+    params: u32Params({ units, total, run, start, capacity, count }),
+    body,
+    vector,
+    vectorBindings: vector ? ['into', 'rows', ...(inPlace ? [] : ['out'])] : [],
+    workgroups: spread(Math.ceil(total / run)),
+    flops: 0,
+    bytes: 8 * total * (vector ? 4 : 1),
+  });
+}
+
+/** `row` counts the rows written. */
+const SCATTER = `    let place = first + row % p.count;
+    if (place < p.capacity) { into[(row / p.count * p.capacity + place) * p.units + unit] = rows[i]; }`;
+
+/** `row` counts the rows of the matrix. */
+const GATHER = `    let place = row % p.capacity;
+    let written = place >= first && place < first + p.count;
+    let source = row / p.capacity * p.count + select(0u, place - first, written);
+    out[i] = select(into[i], rows[source * p.units + unit], written);`;

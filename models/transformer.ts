@@ -5,7 +5,18 @@
 import type { Tensor } from '../engine/graph/tensor.ts';
 import { attention } from '../engine/ops/attention.ts';
 import { entry, permute } from '../engine/ops/copy.ts';
-import { add, constant, dropout, gelu, geluTanh, mul, relu, silu, tanh, type RandomState } from '../engine/ops/elementwise.ts';
+import {
+  add,
+  constant,
+  dropout,
+  gelu,
+  geluTanh,
+  mul,
+  relu,
+  silu,
+  tanh,
+  type RandomState,
+} from '../engine/ops/elementwise.ts';
 import { gatherRows } from '../engine/ops/gather.ts';
 import { layerNorm } from '../engine/ops/layernorm.ts';
 import { reshape } from '../engine/ops/leaf.ts';
@@ -17,7 +28,10 @@ import { rotary } from '../engine/ops/rotary.ts';
 import { linearName, type Activation, type LayerShape, type ModelConfig, type Role } from './architecture.ts';
 import type { Intervention } from './intervention.ts';
 
-/** One batch: i32 [batch, seq] each. Positions are Hugging Face's position ids. */
+/**
+ * One batch: i32 [batch, seq] each. Positions are Hugging Face's position ids. With a cache the mask is of all its places:
+ * [batch, capacity].
+ */
 export interface TokenInputs {
   readonly inputIds: Tensor;
   readonly positionIds: Tensor;
@@ -27,6 +41,20 @@ export interface TokenInputs {
   readonly words?: Tensor;
   /** f32 [positions, headDim], from `rotaryTable`, for models with rotary positions. */
   readonly rotary?: Tensor;
+  readonly cache?: KeyValueCache;
+}
+
+/** Keys and values of the tokens before these, kept on the device between runs. */
+export interface KeyValueCache {
+  /** Places for tokens in a sequence. */
+  readonly capacity: number;
+  /** i32 [1]: the place of the first of the new tokens. */
+  readonly position: Tensor;
+  /**
+   * Stores a layer's new keys and values, f32 [batch·seq, kvHeads·headDim] each.
+   * @returns those of all places, f32 [batch·capacity, kvHeads·headDim] each
+   */
+  append(layer: number, keys: Tensor, values: Tensor): readonly [keys: Tensor, values: Tensor];
 }
 
 /** Everything a forward pass reads besides its inputs. */
@@ -58,7 +86,9 @@ export function linear(context: ForwardContext, name: string, x: Tensor, bias: b
 function norm({ config, weight }: ForwardContext, name: string, x: Tensor): Tensor {
   const { normEps, architecture } = config;
   const gamma = weight(`${name}.weight`);
-  return architecture.norm === 'rms' ? rmsNorm(x, gamma, normEps) : layerNorm(x, gamma, weight(`${name}.bias`), normEps);
+  return architecture.norm === 'rms'
+    ? rmsNorm(x, gamma, normEps)
+    : layerNorm(x, gamma, weight(`${name}.bias`), normEps);
 }
 
 /**
@@ -109,21 +139,25 @@ function selfAttention(context: ForwardContext, layer: number, hidden: Tensor, i
     if (heads === 0) return undefined;
     const [queries, keys, values] = queriesKeysValues(context, layer, x);
     const turn = (t: Tensor): Tensor => (inputs.rotary ? rotary(t, inputs.rotary, inputs.positionIds) : t);
-    const [batch, seq] = inputs.attentionMask.shape as [number, number];
+    const { cache } = inputs;
+    const [batch, seq] = inputs.inputIds.shape as [number, number];
     const { headDim } = config;
     const spec = {
       ...{ batch, seq, heads, kvHeads, headDim, causal, scale: 1 / Math.sqrt(headDim) },
+      ...(cache && { keys: cache.capacity }),
       ...(kvHeadOf && { kvHeadOf }),
     };
     const running = interventions.map((i) => i.headsToRun?.(layer)).find((t) => t !== undefined);
-    const attended = attention(turn(queries), turn(keys), values, inputs.attentionMask, spec, running);
+    const [k, v] = cache?.append(layer, turn(keys), values) ?? [turn(keys), values];
+    const attended = attention(turn(queries), k, v, inputs.attentionMask, spec, running, cache?.position);
     return interventions.reduce((y, i) => i.context?.(layer, y) ?? y, attended);
   });
 }
 
 function queriesKeysValues(context: ForwardContext, layer: number, x: Tensor): readonly [Tensor, Tensor, Tensor] {
   const project = (role: Role): Tensor => blockLinear(context, layer, role, x);
-  if (!context.config.architecture.block.linears.queryKeyValue) return [project('query'), project('key'), project('value')];
+  if (!context.config.architecture.block.linears.queryKeyValue)
+    return [project('query'), project('key'), project('value')];
   const fused = project('queryKeyValue');
   const [tokens, features] = fused.shape as [number, number];
   const parts = permute(reshape(fused, [tokens, 3, features / 3]), [1, 0, 2]);
@@ -165,10 +199,7 @@ function sublayer(context: ForwardContext, at: Sublayer, inside: (x: Tensor) => 
   const name = linearName(context.config, layer, output);
   const projected = features ? blockLinear(context, layer, output, features) : emptied(context, output, name, hidden);
   const added = (y: Tensor): Tensor => (block.normPlace === 'after' ? normalise(add(y, hidden)) : add(y, hidden));
-  const adapted = context.interventions.reduce(
-    (y, i) => i.sublayer?.(name, y, hidden, () => added(y)) ?? y,
-    projected,
-  );
+  const adapted = context.interventions.reduce((y, i) => i.sublayer?.(name, y, hidden, () => added(y)) ?? y, projected);
   const stream = 2 * layer + (output === 'attentionOutput' ? 1 : 2);
   return added(drop(context, stream, adapted));
 }

@@ -64,6 +64,7 @@ export interface LoadedArtefact extends Assembly {
  * Puts base and adapter together; a plan in the adapter's folder prunes the base on the way.
  * @param adapterDir absent: the checkpoint's own head, without PEFT
  * @param kind of the head; absent: the one the adapter, else the checkpoint, was made with
+ * @param shared the same checkpoint, whole and with what that head needs: used unless a plan asks for a base of its own
  * @throws UserError where base, plan and adapter do not belong together
  */
 export async function loadArtefact(
@@ -72,6 +73,7 @@ export async function loadArtefact(
   adapterDir: string | undefined,
   { weights, embeddings }: Pick<Settings, 'weights' | 'embeddings'>,
   kind?: HeadKind,
+  shared?: BaseModel,
 ): Promise<LoadedArtefact> {
   const config = await loadConfig(modelDir);
   const fingerprint = await fingerprintCheckpoint(modelDir);
@@ -80,7 +82,8 @@ export async function loadArtefact(
   const head = kind ?? (adapter && taskHead(adapter.config)) ?? savedHead(config) ?? 'classification';
   const trained = await readHead(modelDir, config, head, adapter, adapterDir);
   const extra = frozenHeadShapes(config, head);
-  const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, extra });
+  const load = (): Promise<BaseModel> => loadBaseModel(engine, modelDir, { weightType: weights, embeddings, extra });
+  const whole = plan ? await load() : (shared ?? (await load()));
   const base = plan ? await pruneModel(engine, whole, keptLayers(plan)) : whole;
   if (!adapter) return { base, method: undefined, peft: headOnly(config), fingerprint, head, ...trained };
   checkModules(adapter.modules, base, head, adapterDir as string, adapter.config.method === 'lora');

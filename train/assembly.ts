@@ -5,7 +5,13 @@
 import type { Engine } from '../engine/engine.ts';
 import { Parameters, type ParameterSpec } from '../engine/nn/parameters.ts';
 import { sizeOf } from '../engine/graph/shape.ts';
-import { linearLayers, type BlockLinear, type HeadKind, type LayerShape, type ModelConfig } from '../models/architecture.ts';
+import {
+  linearLayers,
+  type BlockLinear,
+  type HeadKind,
+  type LayerShape,
+  type ModelConfig,
+} from '../models/architecture.ts';
 import type { BaseModel } from '../models/base-model.ts';
 import { headShapes, initialSpec } from '../models/heads.ts';
 import { Bottleneck } from '../peft/bottleneck/bottleneck.ts';
@@ -33,12 +39,17 @@ export interface Assembly {
 }
 
 /** The configuration that settings ask for, as a new PEFT folder would have it. */
-export function freshConfig(settings: Settings, config: ModelConfig): PeftConfig {
+export function freshConfig(
+  settings: Settings,
+  config: ModelConfig,
+  head: 'classification' | 'causal-lm' = 'classification',
+): PeftConfig {
+  const isClassifier = head === 'classification';
   const common = {
     dropout: settings.dropout,
-    taskType: 'SEQ_CLS',
+    taskType: isClassifier ? 'SEQ_CLS' : 'CAUSAL_LM',
     baseModel: null,
-    modulesToSave: ['classifier', 'score'],
+    modulesToSave: isClassifier ? ['classifier', 'score'] : [],
     // PEFT wants to be told of matrices stored as [in, out].
     extra: config.architecture.storedInOut && settings.peft === 'lora' ? { fan_in_fan_out: true } : {},
   };

@@ -17,7 +17,9 @@ import { scoresOf, writeRecords, type Records } from '../pruning/records.ts';
 import { saveArtefact } from './artefact.ts';
 import { factorCount, freshConfig, freshValues, methodFor, type Assembly } from './assembly.ts';
 import { hostRandom, STREAM } from './data/random.ts';
+import type { LossMetrics } from './data/metrics.ts';
 import type { DataSet } from './data/source.ts';
+import type { LanguageMetrics } from './lm/evaluate.ts';
 import type { Run } from './report/schema.ts';
 import { runSchema } from './report/schema.ts';
 import {
@@ -125,7 +127,7 @@ export class Comparing {
       method: methodId(method, settings.peft),
       label: methodLabel(method, settings.peft),
       seed,
-      metrics: { accuracy: evaluated.metrics.accuracy, f1: evaluated.metrics.f1, loss: evaluated.metrics.loss },
+      metrics: scoresFrom(evaluated.metrics),
       foundation: { ...counts, left: base.parameterCount, blockLeft: base.blockParameterCount },
       trainable: { total: trainableTotal, left: factorCount(tuned.assembly.method) },
       speed: {
@@ -163,15 +165,16 @@ export class Comparing {
 
   async #wholeAssembly(settings: Settings, random: boolean): Promise<Assembly> {
     const { dir, config } = this.#foundation;
+    const { head, labels } = this.#data;
     const { weights: weightType, embeddings } = settings;
-    const options = { weightType, embeddings, extra: frozenHeadShapes(config, 'classification') };
+    const options = { weightType, embeddings, extra: frozenHeadShapes(config, head) };
     const base = random
       ? randomBaseModel(this.#engine, config, normals(settings.seed), embeddings)
       : await loadBaseModel(this.#engine, dir, options);
-    const peft = freshConfig(settings, config);
+    const peft = freshConfig(settings, config, head);
     const method = methodFor(config, base.layers, peft);
-    const values = freshValues(config, method, 'classification', this.#data.labels.length, settings.seed);
-    return { base, method, peft, values, head: 'classification', labels: this.#data.labels };
+    const values = freshValues(config, method, head, labels.length, settings.seed);
+    return { base, method, peft, values, head, labels };
   }
 
   async #estimate(settings: Settings, { onStage, watch }: CompareWatch): Promise<EstimateOutcome> {
@@ -213,6 +216,13 @@ export function recordsOf(
     module_importance: estimates.modules,
     rank_importance: estimates.ranks,
   };
+}
+
+function scoresFrom(metrics: LossMetrics | LanguageMetrics): Run['metrics'] {
+  const { loss } = metrics;
+  return 'perplexity' in metrics
+    ? { perplexity: metrics.perplexity, loss }
+    : { accuracy: metrics.accuracy, f1: metrics.f1, loss };
 }
 
 function normals(seed: number): () => number {

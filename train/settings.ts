@@ -22,6 +22,10 @@ export const settingsSchema = z.strictObject({
   adapterActivation: z.enum(['relu', 'gelu', 'tanh']).default('relu').describe('non-linearity of adapters'),
   adapterParallel: z.boolean().default(false).describe('adapters read the sublayer input (parallel)'),
   dropout: ratio.default(0.05).describe('dropout of PEFT modules'),
+  taskType: z
+    .enum(['SEQ_CLS', 'CAUSAL_LM'])
+    .optional()
+    .describe('sequence classification or language modelling, if the data does not tell'),
 
   lr: positive.default(1e-3).describe('peak learning rate'),
   schedule: z.enum(['constant', 'linear']).default('linear').describe('learning-rate schedule'),

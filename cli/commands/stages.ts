@@ -15,12 +15,13 @@ import { loadArtefact, methodOf, readAdapterValues, saveArtefact } from '../../t
 import { factorCount, freshConfig, freshValues, methodFor, type Assembly } from '../../train/assembly.ts';
 import { recordsOf } from '../../train/compare.ts';
 import type { RunIdentity } from '../../train/checkpoint.ts';
-import { loadData } from '../../train/data/source.ts';
+import { headOfData, loadData } from '../../train/data/source.ts';
 import { estimate, evaluate, fineTune, makePlan, prunePeft, stepsOf, type Watch } from '../../train/stages.ts';
 import type { Settings } from '../../train/settings.ts';
 import { addEngineFlags, print, withEngine, type CommandContext, type EngineFlags } from '../context.ts';
 import { addDataFlags, requestOf, type DataFlags } from '../data-flags.ts';
 import { addSettings, readSettings } from '../options.ts';
+import { scoresLine } from '../scores.ts';
 
 interface StageFlags extends DataFlags, EngineFlags {
   readonly out: string;
@@ -81,8 +82,10 @@ async function prepare({ engine, progress }: CommandContext, flags: StageFlags, 
   progress.stage('loading');
   const config = await loadConfig(flags.model);
   if (flags.initAdapter !== undefined) {
-    const { fingerprint, plan, ...loaded } = await loadArtefact(engine, flags.model, flags.initAdapter, settings, 'classification');
-    const data = await loadData(requestOf(flags), flags.model, config, settings, loaded.labels);
+    const head = await headOfData(requestOf(flags), settings.taskType);
+    const artefact = await loadArtefact(engine, flags.model, flags.initAdapter, settings, head);
+    const { fingerprint, plan, ...loaded } = artefact;
+    const data = await loadData(requestOf(flags), flags.model, config, settings, loaded);
     const assembly = { ...withDropout(loaded, settings), planned: plan !== undefined };
     return {
       assembly,
@@ -96,13 +99,13 @@ async function prepare({ engine, progress }: CommandContext, flags: StageFlags, 
   const examples = trainingData(data.train);
   const fingerprint = await fingerprintCheckpoint(flags.model);
   const { weights: weightType, embeddings } = settings;
-  const extra = frozenHeadShapes(config, 'classification');
+  const { head, labels } = data;
+  const extra = frozenHeadShapes(config, head);
   const base = await loadBaseModel(engine, flags.model, { weightType, embeddings, extra });
-  const peft = freshConfig(settings, config);
+  const peft = freshConfig(settings, config, head);
   const method = methodFor(config, base.layers, peft);
-  const values = freshValues(config, method, 'classification', data.labels.length, settings.seed);
-  const head = 'classification' as const;
-  const assembly = { base, peft, method, values, head, labels: data.labels, planned: false };
+  const values = freshValues(config, method, head, labels.length, settings.seed);
+  const assembly = { base, peft, method, values, head, labels, planned: false };
   return { assembly, examples, evaluation: data.eval, fingerprint };
 }
 
@@ -169,7 +172,9 @@ async function runPrune(flags: PruneFlags): Promise<void> {
   const pruned = prunePeft(config, adapter.method, adapter.values, plan);
   const { head, labels } = adapter;
   const values =
-    settings.carry === 'inherit' ? pruned.values : freshValues(config, pruned.method, head, labels.length, settings.seed);
+    settings.carry === 'inherit'
+      ? pruned.values
+      : freshValues(config, pruned.method, head, labels.length, settings.seed);
   const peft = configFor(pruned.method.modules, adapter.peft);
   await saveArtefact(flags.out, { base: { config }, method: pruned.method, peft, values, head, labels }, { plan });
   const total = factorCount(adapter.method);
@@ -216,9 +221,7 @@ async function runTrain(flags: StageFlags): Promise<void> {
   });
   await writeJson(join(flags.out, 'train.json'), result);
   const { metrics } = result;
-  const scores = metrics
-    ? `Accuracy ${(100 * metrics.accuracy).toFixed(2)} %, F1 ${(100 * metrics.f1).toFixed(2)} %\n`
-    : '';
+  const scores = metrics ? `${scoresLine(metrics)}\n` : '';
   const last = result.loss[result.loss.length - 1] ?? NaN;
   print(flags.json, result, `${scores}Loss ${last.toFixed(4)} after ${result.steps} steps\nAdapter: ${flags.out}`);
 }

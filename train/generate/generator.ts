@@ -29,8 +29,8 @@ export interface GenerateOptions {
 export interface Generated {
   /** The new tokens. */
   readonly ids: readonly number[];
-  /** An end token; as many tokens as asked for, or as the model has positions for; or Ctrl-C. */
-  readonly finish: 'end' | 'length' | 'interrupted';
+  /** An end token came; as many tokens as asked for, or as the model has positions for; or Ctrl-C. */
+  readonly finish: 'eos' | 'length' | 'interrupted';
   readonly promptTokens: number;
   /** From the prompt to the scores of its last token, compiling left out. */
   readonly prefillSeconds: number;
@@ -80,7 +80,7 @@ export class Generator {
       const id = choose(scores);
       ids.push(id);
       onToken?.(id);
-      if (endIds.has(id)) finish = 'end';
+      if (endIds.has(id)) finish = 'eos';
       else if (signal?.aborted) finish = 'interrupted';
       else continue;
       break;
@@ -95,8 +95,10 @@ export class Generator {
     };
   }
 
-  dispose(): void {
+  /** Frees its programs and parameters; base and cache stay. */
+  free(): void {
     this.#programs.dispose();
+    this.#classifier.parameters.free();
   }
 
   /** Compiles what a prompt needs and runs it once, so that the clock sees none of it. */

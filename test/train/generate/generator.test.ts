@@ -86,9 +86,8 @@ describe.each([
       const next = await likeliest(assembly, [...prompt, ...ids]);
       expect(ids).toEqual(next.slice(prompt.length - 1, -1));
     }
-    generator.dispose();
+    generator.free();
     memory.free();
-    classifier.parameters.free();
     assembly.base.free();
   });
 });
@@ -118,13 +117,12 @@ describe('one model', () => {
     const end = first.ids[3]!;
     const ended = await draw(1, new Set([end]));
     expect(ended.ids).toEqual(first.ids.slice(0, first.ids.indexOf(end) + 1));
-    expect(ended.finish).toBe('end');
+    expect(ended.finish).toBe('eos');
     await expect(generator.generate(new Int32Array(CAPACITY), { maxNewTokens: 1, endIds: NEVER })).rejects.toThrow(
       /19/,
     );
-    generator.dispose();
+    generator.free();
     memory.free();
-    classifier.parameters.free();
     assembly.base.free();
   });
 });

@@ -53,7 +53,8 @@ export function frozenHeadShapes(config: ModelConfig, kind: HeadKind): Map<strin
   const { frozen, vocabulary } = headOf(config, kind);
   const shapes = shapesOf(config, frozen, 0);
   if (vocabulary?.bias !== undefined) shapes.set(vocabulary.bias, [config.vocabSize]);
-  if (vocabulary && !isTied(config, vocabulary)) shapes.set(`${vocabulary.weight}.weight`, [config.vocabSize, config.embeddingSize]);
+  if (vocabulary && !isTied(config, vocabulary))
+    shapes.set(`${vocabulary.weight}.weight`, [config.vocabSize, config.embeddingSize]);
   return shapes;
 }
 
@@ -92,7 +93,11 @@ function headLayer(context: ForwardContext, { name, bias, activation: act, norm 
   return layerNorm(activated, context.weight(`${norm}.weight`), context.weight(`${norm}.bias`), context.config.normEps);
 }
 
-function vocabularyScores(context: ForwardContext, { weight, bias }: NonNullable<Head['vocabulary']>, x: Tensor): Tensor {
+function vocabularyScores(
+  context: ForwardContext,
+  { weight, bias }: NonNullable<Head['vocabulary']>,
+  x: Tensor,
+): Tensor {
   const scores = linear(context, weight, x, false);
   return bias === undefined ? scores : add(scores, context.weight(bias));
 }

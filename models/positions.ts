@@ -10,7 +10,12 @@ import type { ModelConfig } from './architecture.ts';
  */
 export function positionIds(
   { architecture: { positions }, padTokenId }: ModelConfig,
-  { batch, seq, inputIds, attentionMask }: {
+  {
+    batch,
+    seq,
+    inputIds,
+    attentionMask,
+  }: {
     readonly batch: number;
     readonly seq: number;
     readonly inputIds: Int32Array;

@@ -15,7 +15,7 @@ export const activationName = z.enum(Object.keys(ACTIVATION_NAMES) as (keyof typ
 /** A feature that is not supported, and may only be off; null is off too. */
 export const off = z.literal(false).nullish();
 
-export const PROBLEM_TYPES = ['single_label_classification', 'multi_label_classification', 'regression'] as const;
+const PROBLEM_TYPES = ['single_label_classification', 'multi_label_classification', 'regression'] as const;
 
 /** Keys that every family has. */
 export const commonKeys = {
@@ -23,7 +23,7 @@ export const commonKeys = {
   initializer_range: positive.default(0.02),
   is_decoder: off,
   add_cross_attention: off,
-  num_labels: count.optional(),
+  num_labels: count.max(100_000).optional(),
   id2label: z.record(z.string(), z.string()).nullish(),
   problem_type: z.enum(PROBLEM_TYPES).nullish(),
 };

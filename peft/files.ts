@@ -10,7 +10,7 @@ import { jsonText, readJson, writeAtomically } from '../engine/io/files.ts';
 import { openSafetensors, safetensorsWriter, type TensorFile } from '../engine/io/safetensors.ts';
 import { factorNames, parsePeftConfig, peftConfigJson, rankFor, scalingFor, type PeftConfig } from './config.ts';
 import type { PeftModule } from './module.ts';
-import { isSaved, matchesTarget } from './targets.ts';
+import { isSavedTensor, matchesTarget } from './targets.ts';
 
 /** f32 values, row-major. */
 export interface AdapterTensor {
@@ -77,7 +77,7 @@ function findModules(tensors: Adapter['tensors'], config: PeftConfig, file: stri
   for (const name of tensors.keys()) {
     const suffix = suffixes.find((s) => name.endsWith(s));
     if (suffix !== undefined) names.add(name.slice(0, -suffix.length));
-    else if (!isSaved(name, config.modulesToSave)) {
+    else if (!isSavedTensor(name, config.modulesToSave)) {
       const expected = `a factor (${suffixes.map((s) => `*${s}`).join(', ')}) or part of modules_to_save`;
       throw new UserError(`${file}: tensor "${PREFIX}${name}" is not supported, expected ${expected}`);
     }

@@ -48,12 +48,15 @@ export function targetedModules(linears: readonly string[], rule: TargetRule, he
   );
 }
 
-/**
- * Whether a module, or the module a tensor belongs to, is one of `modulesToSave` or lies inside one. As in PEFT, a module is one whose
- * name ends so: `classifier` saves `pre_classifier` too.
- */
+/** Whether a module, or the module a tensor belongs to, is one of `modulesToSave` or lies inside one. */
 export function isSaved(name: string, modulesToSave: readonly string[]): boolean {
-  return modulesToSave.some((saved) => pattern(`^.*${saved}($|\\..*)`, 'modules_to_save').test(name));
+  return modulesToSave.some((saved) => pattern(`(^|.*\\.)${saved}($|\\..*)`, 'modules_to_save').test(name));
+}
+
+/** Whether PEFT writes a tensor as part of `modulesToSave`: it saves whatever ends so, `pre_classifier` with `classifier`. */
+export function isSavedTensor(name: string, modulesToSave: readonly string[]): boolean {
+  const modules = name.split('.').map((_, i, parts) => parts.slice(0, i).join('.'));
+  return modules.some((module) => modulesToSave.some((saved) => module.endsWith(saved)));
 }
 
 /**

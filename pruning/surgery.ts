@@ -71,7 +71,7 @@ function keptGroups(config: ModelConfig, heads: readonly number[]): number[] {
 }
 
 /** Sizes of the layers that are left. */
-export function keptShapes(config: ModelConfig, keep: readonly LayerKeep[]): LayerShape[] {
+function keptShapes(config: ModelConfig, keep: readonly LayerKeep[]): LayerShape[] {
   return keep.map(({ heads, neurons }) => {
     const groups = keptGroups(config, heads);
     const kvHeadOf = heads.map((head) => groups.indexOf(groupOf(config, head)));

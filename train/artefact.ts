@@ -9,6 +9,7 @@ import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../engine/errors.ts';
 import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
 import { exists, readJson, writeJson } from '../engine/io/files.ts';
+import type { OnBytes } from '../engine/io/load.ts';
 import { openSafetensors } from '../engine/io/safetensors.ts';
 import { sameShape, showShape } from '../engine/graph/shape.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
@@ -60,11 +61,17 @@ export interface LoadedArtefact extends Assembly {
   readonly plan?: Plan;
 }
 
+interface LoadArtefactOptions {
+  /** Absent: the one the adapter, else the checkpoint, was made with. */
+  readonly head?: HeadKind | undefined;
+  /** The same checkpoint, whole and with what that head needs: used unless a plan asks for a base of its own. */
+  readonly shared?: BaseModel | undefined;
+  readonly onBytes?: OnBytes | undefined;
+}
+
 /**
  * Puts base and adapter together; a plan in the adapter's folder prunes the base on the way.
  * @param adapterDir absent: the checkpoint's own head, without PEFT
- * @param kind of the head; absent: the one the adapter, else the checkpoint, was made with
- * @param shared the same checkpoint, whole and with what that head needs: used unless a plan asks for a base of its own
  * @throws UserError where base, plan and adapter do not belong together
  */
 export async function loadArtefact(
@@ -72,8 +79,7 @@ export async function loadArtefact(
   modelDir: string,
   adapterDir: string | undefined,
   { weights, embeddings }: Pick<Settings, 'weights' | 'embeddings'>,
-  kind?: HeadKind,
-  shared?: BaseModel,
+  { head: kind, shared, onBytes }: LoadArtefactOptions = {},
 ): Promise<LoadedArtefact> {
   const config = await loadConfig(modelDir);
   const fingerprint = await fingerprintCheckpoint(modelDir);
@@ -82,7 +88,8 @@ export async function loadArtefact(
   const head = kind ?? (adapter && taskHead(adapter.config)) ?? savedHead(config) ?? 'classification';
   const trained = await readHead(modelDir, config, head, adapter, adapterDir);
   const extra = frozenHeadShapes(config, head);
-  const load = (): Promise<BaseModel> => loadBaseModel(engine, modelDir, { weightType: weights, embeddings, extra });
+  const load = (): Promise<BaseModel> =>
+    loadBaseModel(engine, modelDir, { weightType: weights, embeddings, extra, ...(onBytes && { onBytes }) });
   const whole = plan ? await load() : (shared ?? (await load()));
   const base = plan ? await pruneModel(engine, whole, keptLayers(plan)) : whole;
   if (!adapter) return { base, method: undefined, peft: headOnly(config), fingerprint, head, ...trained };

@@ -2,17 +2,10 @@
 import { copyFile, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
-import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
 import { exists, writeJson } from '../engine/io/files.ts';
-import {
-  openSafetensors,
-  writeSafetensors,
-  type TensorData,
-  type TensorEntry,
-  type TensorFile,
-} from '../engine/io/safetensors.ts';
+import { openSafetensors, writeSafetensors, type TensorEntry, type TensorFile } from '../engine/io/safetensors.ts';
 import { fullLayers, type HeadKind, type ModelConfig } from '../models/architecture.ts';
-import { loadConfig } from '../models/config.ts';
+import { inspectCheckpoint } from '../models/base-model.ts';
 import { frozenLinears, headShapes } from '../models/heads.ts';
 import { isStoredInOut, storedName, transpose } from '../models/weights.ts';
 import { configFor } from '../peft/config.ts';
@@ -21,16 +14,15 @@ import { mergeFactors } from '../peft/lora/merge.ts';
 import type { FactorValues, PeftMethod, PeftModule } from '../peft/module.ts';
 import { expandFactors, zeroCutColumns } from '../pruning/densify.ts';
 import { keepAll } from '../pruning/plan.ts';
-import type { LayerKeep } from '../pruning/surgery.ts';
+import { moduleSlices, type LayerKeep } from '../pruning/surgery.ts';
 import { readAdapterValues, readPlanFor } from './artefact.ts';
 import { keptLayers } from './stages.ts';
 
-/** New values of some of a checkpoint's weights, by their Hugging Face names; f32, matrices [out, in] here whatever the file has. */
-type Rewrite = (
-  name: string,
-  weight: () => Promise<Float32Array>,
-  shape: readonly number[],
-) => Promise<Float32Array | undefined>;
+/**
+ * What makes new values of a weight out of the old ones; undefined where it stays as it is. Names are Hugging Face's, matrices
+ * [out, in] here whatever the file has.
+ */
+type Rewrite = (name: string, shape: readonly number[]) => ((weight: Float32Array) => Float32Array) | undefined;
 
 /** A PEFT folder at full size. */
 interface Dense {
@@ -42,8 +34,8 @@ interface Dense {
 }
 
 async function loadDense(modelDir: string, adapterDir: string): Promise<Dense> {
-  const config = await loadConfig(modelDir);
-  const plan = await readPlanFor(adapterDir, await fingerprintCheckpoint(modelDir), config);
+  const { config, fingerprint } = await inspectCheckpoint(modelDir);
+  const plan = await readPlanFor(adapterDir, fingerprint, config);
   const adapter = await readAdapterValues(adapterDir, config);
   const keep = plan ? keptLayers(plan) : keepAll(config);
   const full = new Map(frozenLinears(config, fullLayers(config), adapter.head).map((linear) => [linear.name, linear]));
@@ -75,15 +67,16 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
   }
   const byName = new Map(dense.modules.map((m) => [m.module.name, m]));
   const head = headShapes(dense.config, dense.adapter.head, dense.adapter.labels.length);
-  const rewrite: Rewrite = async (name, weight, shape) => {
-    if (!unmerge && head.has(name)) return dense.adapter.values.get(name);
-    const module = name.replace(/\.weight$/, '');
-    const found = name.endsWith('.weight') ? byName.get(module) : undefined;
-    const zeroed = name.endsWith('.weight')
-      ? zeroCutColumns(dense.config, dense.keep, module, await weight(), shape[1] ?? 1)
-      : undefined;
-    if (!found) return zeroed;
-    return mergeFactors(zeroed ?? (await weight()), found.module, found.values, unmerge ? -1 : 1);
+  const zeroing = zeroingOf(dense);
+  const rewrite: Rewrite = (name, shape) => {
+    if (!unmerge && head.has(name)) {
+      const value = dense.adapter.values.get(name);
+      return value && (() => value);
+    }
+    const found = name.endsWith('.weight') ? byName.get(name.replace(/\.weight$/, '')) : undefined;
+    const zero = zeroing(name, shape);
+    if (!found) return zero;
+    return (weight) => mergeFactors(zero?.(weight) ?? weight, found.module, found.values, unmerge ? -1 : 1);
   };
   const added = unmerge ? [] : [...head].filter(([name]) => dense.adapter.values.has(name));
   const extra = added.map(([name, shape]): TensorEntry => ({
@@ -100,12 +93,8 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
 /** Writes `base/`, a full-size checkpoint with zeroed columns, and `adapter/`, a PEFT folder with rank and alpha patterns. */
 export async function exportDense(modelDir: string, adapterDir: string, out: string): Promise<void> {
   const dense = await loadDense(modelDir, adapterDir);
-  const { config, keep, method, modules, adapter } = dense;
-  const rewrite: Rewrite = async (name, weight, shape) =>
-    name.endsWith('.weight') && shape.length === 2
-      ? zeroCutColumns(config, keep, name.replace(/\.weight$/, ''), await weight(), shape[1] ?? 1)
-      : undefined;
-  await rewriteCheckpoint(modelDir, join(out, 'base'), dense, rewrite, []);
+  const { config, method, modules, adapter } = dense;
+  await rewriteCheckpoint(modelDir, join(out, 'base'), dense, zeroingOf(dense), []);
   const tensors = new Map<string, AdapterTensor>();
   for (const { module, values } of modules) {
     const { down, up } = method.factors(module);
@@ -122,7 +111,17 @@ export async function exportDense(modelDir: string, adapterDir: string, out: str
   if (adapter.labels.length > 0) await writeJson(join(out, 'adapter', 'labels.json'), adapter.labels);
 }
 
-/** Copies a model folder with some weights rewritten, one tensor in memory at a time. */
+/** Zeroes the columns that a plan cuts. */
+function zeroingOf({ config, keep }: Dense): Rewrite {
+  const slices = moduleSlices(config, keep);
+  return (name, [, cols = 1]) => {
+    const module = name.replace(/\.weight$/, '');
+    if (!name.endsWith('.weight') || !slices.get(module)?.cols) return undefined;
+    return (weight) => zeroCutColumns(config, keep, module, weight, cols) ?? weight;
+  };
+}
+
+/** Copies a model folder with some weights rewritten: in memory is one of those at a time, and pieces of the others. */
 async function rewriteCheckpoint(
   modelDir: string,
   out: string,
@@ -145,12 +144,12 @@ async function rewriteCheckpoint(
       if (replaced.has(name)) continue;
       const { shape, dtype } = file.info(stored);
       const isFloat = dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
-      const rewritten = (): Promise<Float32Array | undefined> =>
-        rewriteStored(file, stored, isStoredInOut(config, name), (weight, own) => rewrite(name, weight, own));
+      const turned = isStoredInOut(config, name);
+      const change = isFloat ? rewrite(name, turned ? [...shape].reverse() : shape) : undefined;
       entries.push(
-        isFloat && (await rewritten())
-          ? { name: stored, shape, dtype: 'F32', data: async () => (await rewritten()) as Float32Array }
-          : { name: stored, shape, dtype, data: () => readTyped(file, stored) },
+        change
+          ? { name: stored, shape, dtype: 'F32', data: () => changed(file, stored, change, turned) }
+          : { name: stored, shape, dtype, data: () => file.chunks(stored) },
       );
     }
     await writeSafetensors(join(out, 'model.safetensors'), entries, { format: 'pt' });
@@ -163,35 +162,22 @@ async function rewriteCheckpoint(
   }
 }
 
-/** A rewritten weight as its file holds it. @param storedInOut whether that is [in, out] */
-async function rewriteStored(
+/** New values as the file has them. @param turned whether the file holds the matrix [in, out] */
+async function changed(
   file: TensorFile,
   name: string,
-  storedInOut: boolean,
-  rewrite: (weight: () => Promise<Float32Array>, shape: readonly number[]) => Promise<Float32Array | undefined>,
-): Promise<Float32Array | undefined> {
-  const { shape } = file.info(name);
-  const [rows = 1, cols = 1] = shape;
-  if (!storedInOut) return rewrite(() => file.readFloat32(name), shape);
-  const changed = await rewrite(async () => transpose(await file.readFloat32(name), rows, cols), [cols, rows]);
-  return changed && transpose(changed, cols, rows);
+  change: (weight: Float32Array) => Float32Array,
+  turned: boolean,
+): Promise<Float32Array> {
+  const stored = await file.readFloat32(name);
+  if (!turned) return change(stored);
+  const [rows = 1, cols = 1] = file.info(name).shape;
+  return transpose(change(transpose(stored, rows, cols)), cols, rows);
 }
 
 function weightNames(config: ModelConfig, head: HeadKind): string[] {
   const linears = frozenLinears(config, fullLayers(config), head);
   return linears.flatMap(({ name }) => [`${name}.weight`, `${name}.bias`]);
-}
-
-/** A tensor as the file has it. */
-async function readTyped(file: TensorFile, name: string): Promise<TensorData> {
-  const { dtype } = file.info(name);
-  if (dtype === 'F32') return file.readFloat32(name);
-  if (dtype === 'F16') return file.readFloat16(name);
-  const { buffer, byteOffset, byteLength } = await file.read(name);
-  if (dtype === 'BF16') return new Uint16Array(buffer, byteOffset, byteLength / 2);
-  if (dtype === 'I64') return new BigInt64Array(buffer, byteOffset, byteLength / 8);
-  if (dtype === 'I32') return new Int32Array(buffer, byteOffset, byteLength / 4);
-  throw new UserError(`${file.path}: tensor "${name}": dtype ${dtype} is not supported`);
 }
 
 function classifierConfig({ raw, architecture }: ModelConfig, labels: readonly string[]): Record<string, unknown> {

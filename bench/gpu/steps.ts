@@ -79,7 +79,14 @@ async function randomAssembly(
   const base = randomBaseModel(engine, config, () => table[at++ % table.length]!);
   const peft = freshConfig(settings, config);
   const method = methodFor(config, base.layers, peft);
-  const assembly = { base, method, peft, values: freshValues(config, method, 'classification', 2, 0), head: 'classification' as const, labels: LABELS };
+  const assembly = {
+    base,
+    method,
+    peft,
+    values: freshValues(config, method, 'classification', 2, 0),
+    head: 'classification' as const,
+    labels: LABELS,
+  };
   if (ratio === 0) return assembly;
   const drawn = (length: number): number[] => Array.from({ length }, () => random.uniform());
   const scores = {

@@ -9,6 +9,7 @@ import { readPrompts, type Prompt } from '../../train/generate/prompts.ts';
 import { InterruptedError } from '../../train/loop.ts';
 import { measure } from '../../train/report/numbers.ts';
 import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
+import type { Progress } from '../progress.ts';
 import { addSettings, parseNumber, readSettings } from '../options.ts';
 
 interface GenerateFlags extends Record<string, unknown>, EngineFlags {
@@ -64,17 +65,10 @@ async function runGenerate(flags: GenerateFlags): Promise<void> {
     ...(topP !== undefined && { topP }),
   };
   const adapters = adaptersOf(flags.adapter);
-  const answers = await withEngine(flags, settings, async ({ engine, watch: { signal } }) => {
-    const request = {
-      modelDir: flags.model,
-      adapters,
-      prompts,
-      maxNewTokens,
-      wanted,
-      settings,
-      ...(signal && { signal }),
-    };
-    const all = generateAll(engine, request, out === undefined && !json ? terminal() : {});
+  const answers = await withEngine(flags, settings, async ({ engine, progress, watch }) => {
+    const request = { modelDir: flags.model, adapters, prompts, maxNewTokens, wanted, settings, watch };
+    const shown = out === undefined && !json;
+    const all = generateAll(engine, request, shown ? terminal(progress) : {});
     return out === undefined ? collected(all) : written(all, out, prompts.length);
   });
   const speed = speedOf(answers);
@@ -103,10 +97,11 @@ function adaptersOf(flags: readonly string[]): NamedAdapter[] {
 }
 
 /** Prompt and continuation on standard output, a blank line between two. */
-function terminal(): Watcher {
+function terminal(progress: Progress): Watcher {
   let count = 0;
   return {
     onPrompt: ({ text, ids }) => {
+      progress.finish();
       process.stdout.write(`${count++ > 0 ? '\n\n' : ''}${text ?? `${ids?.join(' ')} `}`);
     },
     onText: (piece) => void process.stdout.write(piece),

@@ -51,9 +51,9 @@ async function runEval(flags: EvalFlags): Promise<void> {
   const settings = await readSettings(flags);
   const request = task === undefined ? { ...(file !== undefined && { eval: file }) } : { task };
   if (task !== undefined && file !== undefined) throw new UserError('--task and --data: give one of them');
-  const result = await withEngine(flags, settings, async ({ engine }) => {
+  const result = await withEngine(flags, settings, async ({ engine, watch: { onBytes } }) => {
     const head = await headOfData(request, settings.taskType);
-    const model = await loadArtefact(engine, dir, adapter, settings, head);
+    const model = await loadArtefact(engine, dir, adapter, settings, { head, onBytes });
     const data = await loadData(request, dir, model.base.config, settings, model);
     const { metrics, inference } = await evaluate(engine, model, data.eval, settings);
     return {
@@ -81,8 +81,8 @@ export function addPredict(program: Command): void {
 
 async function runPredict(flags: PredictFlags): Promise<void> {
   const settings = await readSettings(flags);
-  const count = await withEngine(flags, settings, async ({ engine }) => {
-    const model = await loadArtefact(engine, flags.model, flags.adapter, settings);
+  const count = await withEngine(flags, settings, async ({ engine, watch }) => {
+    const model = await loadArtefact(engine, flags.model, flags.adapter, settings, watch);
     const { head, labels } = model;
     const { maxLength } = settings;
     const rows = await loadRows(flags.data, flags.model, model.base.config, { head, labels, maxLength });

@@ -6,15 +6,15 @@ import { UserError } from '../../engine/errors.ts';
 import { fingerprintCheckpoint } from '../../engine/io/fingerprint.ts';
 import { writeJson } from '../../engine/io/files.ts';
 import { linearLayers } from '../../models/architecture.ts';
-import { loadBaseModel } from '../../models/base-model.ts';
+import { inspectCheckpoint, loadBaseModel } from '../../models/base-model.ts';
 import { loadConfig } from '../../models/config.ts';
 import { frozenHeadShapes } from '../../models/heads.ts';
 import { configFor } from '../../peft/config.ts';
-import { readRecords, scoresOf, writeRecords } from '../../pruning/records.ts';
+import { assertRecordsFit, readRecords, scoresOf, writeRecords } from '../../pruning/records.ts';
 import { loadArtefact, methodOf, readAdapterValues, saveArtefact } from '../../train/artefact.ts';
 import { factorCount, freshConfig, freshValues, methodFor, type Assembly } from '../../train/assembly.ts';
 import { recordsOf } from '../../train/compare.ts';
-import type { RunIdentity } from '../../train/checkpoint.ts';
+import { numericSettings, type RunIdentity } from '../../train/checkpoint.ts';
 import { headOfData, loadData } from '../../train/data/source.ts';
 import { estimate, evaluate, fineTune, makePlan, prunePeft, stepsOf, type Watch } from '../../train/stages.ts';
 import type { Settings } from '../../train/settings.ts';
@@ -53,7 +53,13 @@ async function runEstimate(flags: StageFlags): Promise<void> {
     if (assembly.planned)
       throw new UserError(`${flags.initAdapter}: already pruned, the estimation needs a whole adapter`);
     context.progress.stage('estimation');
-    const checkpoint = checkpointOf(flags, settings, examples.length, fingerprint);
+    const checkpoint = checkpointOf(
+      flags,
+      numericSettings(settings, 'estimate'),
+      settings,
+      examples.length,
+      fingerprint,
+    );
     const outcome = await estimate(context.engine, assembly, examples, settings, { ...context.watch, checkpoint });
     const content = recordsOf(outcome, fingerprint, settings);
     await saveArtefact(join(flags.out, 'adapter'), { ...assembly, values: outcome.values });
@@ -78,12 +84,17 @@ interface Prepared {
 }
 
 /** Base, modules and data: fresh, or from `--init-adapter`. */
-async function prepare({ engine, progress }: CommandContext, flags: StageFlags, settings: Settings): Promise<Prepared> {
+async function prepare(
+  { engine, progress, watch }: CommandContext,
+  flags: StageFlags,
+  settings: Settings,
+): Promise<Prepared> {
   progress.stage('loading');
   const config = await loadConfig(flags.model);
   if (flags.initAdapter !== undefined) {
     const head = await headOfData(requestOf(flags), settings.taskType);
-    const artefact = await loadArtefact(engine, flags.model, flags.initAdapter, settings, head);
+    const { onBytes } = watch;
+    const artefact = await loadArtefact(engine, flags.model, flags.initAdapter, settings, { head, onBytes });
     const { fingerprint, plan, ...loaded } = artefact;
     const data = await loadData(requestOf(flags), flags.model, config, settings, loaded);
     const assembly = { ...withDropout(loaded, settings), planned: plan !== undefined };
@@ -101,7 +112,8 @@ async function prepare({ engine, progress }: CommandContext, flags: StageFlags, 
   const { weights: weightType, embeddings } = settings;
   const { head, labels } = data;
   const extra = frozenHeadShapes(config, head);
-  const base = await loadBaseModel(engine, flags.model, { weightType, embeddings, extra });
+  const { onBytes = () => undefined } = watch;
+  const base = await loadBaseModel(engine, flags.model, { weightType, embeddings, extra, onBytes });
   const peft = freshConfig(settings, config, head);
   const method = methodFor(config, base.layers, peft);
   const values = freshValues(config, method, head, labels.length, settings.seed);
@@ -124,11 +136,11 @@ function withDropout(assembly: Assembly, { dropout }: Settings): Assembly {
 
 function checkpointOf(
   flags: StageFlags,
-  settings: Settings,
+  computed: RunIdentity,
+  { saveEvery }: Settings,
   examples: number,
   base: string,
 ): NonNullable<Watch['checkpoint']> {
-  const { saveEvery, ...computed } = settings;
   const identity: RunIdentity = { ...computed, examples, base, initAdapter: flags.initAdapter ?? '' };
   return { path: join(flags.out, 'checkpoint.safetensors'), every: saveEvery, resume: flags.resume === true, identity };
 }
@@ -157,16 +169,16 @@ interface PruneFlags extends Record<string, unknown> {
 
 async function runPrune(flags: PruneFlags): Promise<void> {
   const settings = await readSettings(flags);
-  const config = await loadConfig(flags.model);
+  const { config, fingerprint } = await inspectCheckpoint(flags.model);
   const path = join(flags.estimate, 'records.json');
   const records = await readRecords(path);
-  const fingerprint = await fingerprintCheckpoint(flags.model);
-  if (records.base !== fingerprint) {
-    throw new UserError(
-      `${path}: made with base ${records.base}, this base is ${fingerprint}: use the base it was made with`,
-    );
-  }
+  assertRecordsFit(records, path, fingerprint, config);
   const adapter = await readAdapterValues(join(flags.estimate, 'adapter'), config);
+  for (const { name, ranks } of adapter.method.modules) {
+    const recorded = records.rank_importance[name]?.length;
+    if (recorded === ranks) continue;
+    throw new UserError(`${path}: key "rank_importance.${name}": found ${recorded} ranks, the adapter has ${ranks}`);
+  }
   const run = { ...settings, estimateSteps: records.steps };
   const plan = makePlan(config, fingerprint, scoresOf(records), run, flags.random ? 'random' : 'light-peft');
   const pruned = prunePeft(config, adapter.method, adapter.values, plan);
@@ -207,7 +219,7 @@ async function runTrain(flags: StageFlags): Promise<void> {
   const result = await withEngine(flags, settings, async (context) => {
     const { assembly, examples, evaluation, fingerprint, plan } = await prepare(context, flags, settings);
     context.progress.stage('training');
-    const checkpoint = checkpointOf(flags, settings, examples.length, fingerprint);
+    const checkpoint = checkpointOf(flags, numericSettings(settings, 'train'), settings, examples.length, fingerprint);
     const tuned = await fineTune(context.engine, assembly, examples, settings, { ...context.watch, checkpoint });
     await saveArtefact(flags.out, tuned.assembly, plan);
     await rm(checkpoint.path, { force: true });

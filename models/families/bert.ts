@@ -113,7 +113,11 @@ export function encoderHeads(
       frozen: [pooler(prefix, keys)],
       trained: [{ ...classifier('classifier'), outFeatures: 1 }],
     },
-    'question-answering': { reads: 'every-token', frozen: [], trained: [{ ...classifier('qa_outputs'), outFeatures: 2 }] },
+    'question-answering': {
+      reads: 'every-token',
+      frozen: [],
+      trained: [{ ...classifier('qa_outputs'), outFeatures: 2 }],
+    },
   };
 }
 

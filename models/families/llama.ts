@@ -163,7 +163,9 @@ function readRotary({ path }: ConfigFile, keys: LlamaFile): Rotary {
   const key = keys.rope_parameters ? 'rope_parameters' : 'rope_scaling';
   const values = keys.rope_parameters ?? keys.rope_scaling ?? {};
   const theta = values.rope_theta ?? keys.rope_theta ?? 10_000;
-  const need = (name: 'factor' | 'low_freq_factor' | 'high_freq_factor' | 'original_max_position_embeddings'): number => {
+  const need = (
+    name: 'factor' | 'low_freq_factor' | 'high_freq_factor' | 'original_max_position_embeddings',
+  ): number => {
     const value = values[name];
     if (value !== undefined) return value;
     throw new UserError(`${path}: key "${key}.${name}": found nothing, expected a number`);

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { UserError } from '../../engine/errors.ts';
-import { isSaved, matchesTarget, patternValue, targetedModules } from '../../peft/targets.ts';
+import { isSaved, isSavedTensor, matchesTarget, patternValue, targetedModules } from '../../peft/targets.ts';
 
 const layer = 'roberta.encoder.layer';
 const linears = [0, 1, 11].flatMap((n) =>
@@ -52,6 +52,8 @@ describe('targets', () => {
     expect(matchesTarget('classifier.dense', { targetModules: ['dense'], modulesToSave: ['classifier'] })).toBe(false);
     expect(isSaved('a.classifier.out_proj.weight', ['classifier'])).toBe(true);
     expect(isSaved('my_classifier.weight', ['classifier'])).toBe(false);
+    expect(isSavedTensor('pre_classifier.weight', ['classifier'])).toBe(true);
+    expect(isSavedTensor('classifier_norm.weight', ['classifier'])).toBe(false);
   });
 
   test('layers can be chosen by number', () => {

@@ -7,6 +7,7 @@ import { loadConfig } from '../../models/config.ts';
 import { loadTokenizer } from '../../models/tokenizer.ts';
 import { hostRandom, STREAM } from '../data/random.ts';
 import type { Settings } from '../settings.ts';
+import type { Watch } from '../stages.ts';
 import type { Generated } from './generator.ts';
 import { LanguageModels, type NamedAdapter } from './language-models.ts';
 import { generationConfig, type Wanted } from './options.ts';
@@ -21,7 +22,7 @@ export interface GenerationRequest {
   readonly maxNewTokens: number;
   readonly wanted: Wanted;
   readonly settings: Pick<Settings, 'weights' | 'embeddings' | 'seed'>;
-  readonly signal?: AbortSignal;
+  readonly watch?: Pick<Watch, 'signal' | 'onBytes'>;
 }
 
 /** An answered prompt. */
@@ -47,7 +48,8 @@ export async function* generateAll(
   request: GenerationRequest,
   { onPrompt, onText }: Watcher = {},
 ): AsyncGenerator<Answer> {
-  const { modelDir, adapters, prompts, maxNewTokens, wanted, settings, signal } = request;
+  const { modelDir, adapters, prompts, maxNewTokens, wanted, settings } = request;
+  const { signal, onBytes } = request.watch ?? {};
   const config = await loadConfig(modelDir);
   const { endIds, sampling } = await generationConfig(modelDir, config, wanted);
   const tokenizer = (await exists(join(modelDir, 'tokenizer.json'))) ? await loadTokenizer(modelDir) : undefined;
@@ -55,7 +57,7 @@ export async function* generateAll(
   const names = prompts.map((prompt) => adapterOf(prompt, adapters));
   const longest = encoded.reduce((most, { length }) => Math.max(most, length), 0);
   const capacity = Math.min(config.maxTokens, longest + maxNewTokens);
-  const models = new LanguageModels(engine, { modelDir, adapters, settings, capacity });
+  const models = new LanguageModels(engine, { modelDir, adapters, settings, capacity, onBytes });
   try {
     for (const name of names) await models.get(name);
     for (const [i, prompt] of prompts.entries()) {

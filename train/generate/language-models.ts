@@ -3,6 +3,7 @@
  * with a plan has a pruned base of its own.
  */
 import type { Engine } from '../../engine/engine.ts';
+import type { OnBytes } from '../../engine/io/load.ts';
 import type { BaseModel } from '../../models/base-model.ts';
 import { KeyValues } from '../../models/key-values.ts';
 import { loadArtefact } from '../artefact.ts';
@@ -22,6 +23,8 @@ export interface LanguageModelOptions {
   readonly settings: Pick<Settings, 'weights' | 'embeddings'>;
   /** Tokens of the longest text, prompt and all. */
   readonly capacity: number;
+  /** Called while weights are loaded. */
+  readonly onBytes?: OnBytes | undefined;
 }
 
 export class LanguageModels {
@@ -41,10 +44,14 @@ export class LanguageModels {
   async get(name: string | undefined): Promise<Generator> {
     const known = this.#generators.get(name);
     if (known) return known;
-    const { adapters, modelDir, settings, capacity } = this.#options;
+    const { adapters, modelDir, settings, capacity, onBytes } = this.#options;
     const adapter = adapters.find((one) => one.name === name);
     if (name !== undefined && !adapter) throw new Error(`no adapter ${name}`);
-    const artefact = await loadArtefact(this.#engine, modelDir, adapter?.dir, settings, 'causal-lm', this.#shared);
+    const artefact = await loadArtefact(this.#engine, modelDir, adapter?.dir, settings, {
+      head: 'causal-lm',
+      shared: this.#shared,
+      onBytes,
+    });
     const { base } = artefact;
     if (!artefact.plan) this.#shared = base;
     const memory = this.#memories.get(base) ?? new KeyValues(this.#engine, base, capacity);

@@ -23,6 +23,7 @@ import {
   type Race,
   type Suite,
 } from '../suite.ts';
+import { decoderCases } from './decoder-cases.ts';
 import { kernelCases, randomData, type KernelCase, type KernelSizes } from './kernel-cases.ts';
 
 const FULL: KernelSizes = {
@@ -51,7 +52,7 @@ interface Timed {
 async function measure(context: BenchContext): Promise<Measured> {
   const sizes = context.quick ? QUICK : FULL;
   const timed: Timed[] = [];
-  for (const one of kernelCases(sizes, context.engine.traits.f16)) {
+  for (const one of [...kernelCases(sizes, context.engine.traits.f16), ...decoderCases(sizes)]) {
     context.stage(one.name);
     timed.push(await timeCase(context, one));
   }

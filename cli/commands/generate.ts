@@ -81,14 +81,14 @@ async function runGenerate(flags: GenerateFlags): Promise<void> {
 async function promptsOf({ prompt, prompts }: GenerateFlags): Promise<Prompt[]> {
   if ((prompt === undefined) === (prompts === undefined))
     throw new UserError('--prompt TEXT and --prompts FILE: give one of them');
-  return prompts === undefined ? [{ at: '--prompt', text: prompt as string }] : readPrompts(prompts);
+  return prompts === undefined ? [{ at: '--prompt', text: prompt }] : readPrompts(prompts);
 }
 
 /** `name=folder`; a folder alone is its own name. @throws UserError where two have the same */
 function adaptersOf(flags: readonly string[]): NamedAdapter[] {
   const adapters = flags.map((flag) => {
     const [, name, dir] = /^([^=/\\]+)=(.+)$/.exec(flag) ?? [undefined, flag, flag];
-    return { name: name as string, dir: dir as string };
+    return { name, dir };
   });
   const twice = adapters.find(({ name }, i) => adapters.findIndex((other) => other.name === name) < i);
   if (twice)

@@ -13,7 +13,8 @@ import { ProgramCache } from '../programs.ts';
 import { greedyToken, sampleToken, type Sampling } from './sampling.ts';
 
 /** Tokens of a prompt that go through the model at a time: few sizes, so that few programs are compiled. */
-const CHUNKS = [8, 32, 128];
+const SMALLEST_CHUNK = 8;
+const CHUNKS: readonly number[] = [SMALLEST_CHUNK, 32, 128];
 
 export interface GenerateOptions {
   readonly maxNewTokens: number;
@@ -187,7 +188,7 @@ export function chunksOf(length: number): Chunk[] {
   for (let start = 0; start < length;) {
     const left = length - start;
     const above = CHUNKS.find((size) => size >= left && 2 * left > size);
-    const size = above ?? CHUNKS.findLast((one) => one <= left) ?? (CHUNKS[0] as number);
+    const size = above ?? CHUNKS.findLast((one) => one <= left) ?? SMALLEST_CHUNK;
     chunks.push({ start, size });
     start += size;
   }

@@ -37,8 +37,8 @@ function packed(
   { tokenizer, maxLength, endId }: LanguageOptions,
   path: string,
 ): EncodedExample[] {
-  const { encode } = needTokenizer(tokenizer, path);
-  const stream = documents.flatMap(({ text }) => closed(encode(text).ids, endId));
+  const words = needTokenizer(tokenizer, path);
+  const stream = documents.flatMap(({ text }) => closed(words.encode(text).ids, endId));
   const blocks = Array.from({ length: Math.ceil(stream.length / maxLength) }, (_, i) =>
     stream.slice(i * maxLength, (i + 1) * maxLength),
   ).filter((block) => block.length > 1);
@@ -51,9 +51,9 @@ function encodeCompletion(
   { tokenizer, maxLength, endId }: LanguageOptions,
   at: string,
 ): EncodedExample {
-  const { encode } = needTokenizer(tokenizer, at);
-  const before = opened(encode(prompt).ids, endId);
-  const after = closed(encode(completion, undefined, { addSpecial: false }).ids, endId);
+  const words = needTokenizer(tokenizer, at);
+  const before = opened(words.encode(prompt).ids, endId);
+  const after = closed(words.encode(completion, undefined, { addSpecial: false }).ids, endId);
   if (before.length >= maxLength) {
     throw new UserError(
       `${at}: "prompt" has ${before.length} tokens, expected fewer than ${maxLength} to leave room for the completion; raise --max-length`,

@@ -79,10 +79,17 @@ export interface LoadedArtefact extends Assembly {
   readonly plan?: Plan;
 }
 
+interface LoadArtefactOptions {
+  /** Absent: the one the adapter, else the checkpoint, was made with. */
+  readonly head?: HeadKind | undefined;
+  /** The same checkpoint, whole and with what that head needs: used unless a plan asks for a base of its own. */
+  readonly shared?: BaseModel | undefined;
+  readonly onBytes?: OnBytes | undefined;
+}
+
 /**
  * Puts base and adapter together; a plan in the adapter's folder prunes the base on the way.
  * @param adapterDir absent: the checkpoint's own head, without PEFT
- * @param kind of the head; absent: the one the adapter, else the checkpoint, was made with
  * @throws UserError where base, plan and adapter do not belong together
  */
 export async function loadArtefact(
@@ -90,8 +97,7 @@ export async function loadArtefact(
   modelDir: string,
   adapterDir: string | undefined,
   { weights, embeddings }: Pick<Settings, 'weights' | 'embeddings'>,
-  kind?: HeadKind,
-  onBytes: OnBytes = () => undefined,
+  { head: kind, shared, onBytes }: LoadArtefactOptions = {},
 ): Promise<LoadedArtefact> {
   const config = await loadConfig(modelDir);
   const fingerprint = await fingerprintCheckpoint(modelDir);
@@ -99,7 +105,9 @@ export async function loadArtefact(
   const plan = adapterDir === undefined ? undefined : await readPlanFor(adapterDir, fingerprint, config);
   const head = kind ?? headFor(config, adapter);
   const trained = await readHead(modelDir, config, head, adapter, adapterDir);
-  const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, head, onBytes });
+  const options = { weightType: weights, embeddings, head, ...(onBytes && { onBytes }) };
+  const load = (): Promise<BaseModel> => loadBaseModel(engine, modelDir, options);
+  const whole = plan ? await load() : (shared ?? (await load()));
   const base = plan ? await pruneModel(engine, whole, keptLayers(plan)) : whole;
   if (!adapter) return { base, method: undefined, peft: headOnly(config), fingerprint, head, ...trained };
   const peft = withDefaultTargets(adapter.config, config.family);

@@ -4,11 +4,13 @@ import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
 import { writeAtomically } from '../../engine/io/files.ts';
 import { loadArtefact } from '../../train/artefact.ts';
-import { loadData, loadRows } from '../../train/data/source.ts';
+import { headOfData, loadData, loadRows } from '../../train/data/source.ts';
 import { predict } from '../../train/predict.ts';
 import { evaluate } from '../../train/stages.ts';
 import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
+import { measure } from '../../train/report/numbers.ts';
 import { addSettings, readSettings } from '../options.ts';
+import { scoresLine } from '../scores.ts';
 
 const MODEL_SETTINGS = ['maxLength', 'weights', 'embeddings', 'compute'] as const;
 
@@ -35,11 +37,13 @@ function addModelFlags(command: Command): Command {
 }
 
 export function addEval(program: Command): void {
-  const command = addModelFlags(program.command('eval').description('accuracy, F1 and loss on labelled data'))
+  const command = addModelFlags(
+    program.command('eval').description('accuracy, F1 and loss on labelled data; perplexity of language models'),
+  )
     .option('--task <name>', 'built-in task: sentiment or spam')
-    .option('--eval, --data <file>', 'labelled examples: JSONL, CSV or TSV')
+    .option('--eval, --data <file>', 'labelled examples (JSONL, CSV or TSV), or text for language models')
     .option('--json', 'print the result as JSON');
-  addSettings(command, [...MODEL_SETTINGS, 'evalSplit']).action(runEval);
+  addSettings(command, [...MODEL_SETTINGS, 'evalSplit', 'taskType']).action(runEval);
 }
 
 async function runEval(flags: EvalFlags): Promise<void> {
@@ -47,15 +51,20 @@ async function runEval(flags: EvalFlags): Promise<void> {
   const settings = await readSettings(flags);
   const request = task === undefined ? { ...(file !== undefined && { eval: file }) } : { task };
   if (task !== undefined && file !== undefined) throw new UserError('--task and --data: give one of them');
-  const result = await withEngine(flags, settings, async ({ engine, watch }) => {
-    const model = await loadArtefact(engine, dir, adapter, settings, 'classification', watch.onBytes);
-    const data = await loadData(request, dir, model.base.config, settings, model.labels);
+  const result = await withEngine(flags, settings, async ({ engine, watch: { onBytes } }) => {
+    const head = await headOfData(request, settings.taskType);
+    const model = await loadArtefact(engine, dir, adapter, settings, { head, onBytes });
+    const data = await loadData(request, dir, model.base.config, settings, model);
     const { metrics, inference } = await evaluate(engine, model, data.eval, settings);
-    return { ...metrics, examplesPerSecond: inference.examples / inference.seconds, peakBytes: inference.peakBytes };
+    return {
+      ...metrics,
+      examples: inference.examples,
+      examplesPerSecond: inference.examples / inference.seconds,
+      peakBytes: inference.peakBytes,
+    };
   });
-  const percent = (value: number): string => `${(100 * value).toFixed(2)} %`;
-  const scores = `Accuracy ${percent(result.accuracy)}, F1 ${percent(result.f1)}, loss ${result.loss.toFixed(4)}`;
-  print(json, result, `${scores}\n${result.count} examples, ${Math.round(result.examplesPerSecond)} per second`);
+  const rate = `${measure(result.examplesPerSecond)} per second`;
+  print(json, result, `${scoresLine(result)}, loss ${result.loss.toFixed(4)}\n${result.examples} examples, ${rate}`);
 }
 
 export function addPredict(program: Command): void {
@@ -73,7 +82,7 @@ export function addPredict(program: Command): void {
 async function runPredict(flags: PredictFlags): Promise<void> {
   const settings = await readSettings(flags);
   const count = await withEngine(flags, settings, async ({ engine, watch }) => {
-    const model = await loadArtefact(engine, flags.model, flags.adapter, settings, undefined, watch.onBytes);
+    const model = await loadArtefact(engine, flags.model, flags.adapter, settings, watch);
     const { head, labels } = model;
     const { maxLength } = settings;
     const rows = await loadRows(flags.data, flags.model, model.base.config, { head, labels, maxLength });

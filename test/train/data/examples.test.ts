@@ -103,7 +103,7 @@ describe('choices', () => {
 
   it('are asked for, and no row without them is one', async () => {
     const message = (content: string): Promise<string> =>
-      read('a.jsonl', content, false, true).then(String, (error: Error) => error.message);
+      read('a.jsonl', content, false, true).then(String, (error: unknown) => (error as Error).message);
     expect(await message('{"text":"q"}')).toContain(
       'a.jsonl:1: "choices" is nothing, expected a list of texts beside "text"',
     );

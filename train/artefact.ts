@@ -16,6 +16,7 @@ import { loadBaseModel, type BaseModel } from '../models/base-model.ts';
 import { loadConfig, savedHead } from '../models/config.ts';
 import { frozenHeadShapes, frozenLinears, headShapes } from '../models/heads.ts';
 import { storedName } from '../models/weights.ts';
+import { isHubFolder, readHubAdapter } from '../peft/adapterhub/files.ts';
 import type { PeftConfig } from '../peft/config.ts';
 import { withDefaultTargets } from '../peft/defaults.ts';
 import { readAdapter, writeAdapter, type Adapter, type AdapterTensor } from '../peft/files.ts';
@@ -82,6 +83,7 @@ export interface LoadedArtefact extends Assembly {
  * Puts base and adapter together; a plan in the adapter's folder prunes the base on the way.
  * @param adapterDir absent: the checkpoint's own head, without PEFT
  * @param kind of the head; absent: the one the adapter, else the checkpoint, was made with
+ * @param shared an adapter on the same checkpoint, whose base is used in place of loading it again
  * @throws UserError where base, plan and adapter do not belong together
  */
 export async function loadArtefact(
@@ -89,17 +91,23 @@ export async function loadArtefact(
   modelDir: string,
   adapterDir: string | undefined,
   { weights, embeddings }: Pick<Settings, 'weights' | 'embeddings'>,
-  kind?: HeadKind,
+  { kind, shared }: { readonly kind?: HeadKind; readonly shared?: LoadedArtefact } = {},
 ): Promise<LoadedArtefact> {
   const config = await loadConfig(modelDir);
   const fingerprint = await fingerprintCheckpoint(modelDir);
-  const adapter = adapterDir === undefined ? undefined : await readAdapter(adapterDir);
+  const adapter = adapterDir === undefined ? undefined : await readAnyAdapter(adapterDir, config);
   const plan = adapterDir === undefined ? undefined : await readPlanFor(adapterDir, fingerprint, config);
-  const head = kind ?? (adapter && taskHead(adapter.config)) ?? savedHead(config) ?? 'classification';
+  const head = kind ?? shared?.head ?? (adapter && taskHead(adapter.config)) ?? savedHead(config) ?? 'classification';
   const trained = await readHead(modelDir, config, head, adapter, adapterDir);
-  const extra = frozenHeadShapes(config, head);
-  const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, extra });
-  const base = plan ? await pruneModel(engine, whole, keptLayers(plan)) : whole;
+  const load = async (): Promise<BaseModel> => {
+    const extra = frozenHeadShapes(config, head);
+    const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, extra });
+    return plan ? pruneModel(engine, whole, keptLayers(plan)) : whole;
+  };
+  if (shared && JSON.stringify(shared.plan?.layers) !== JSON.stringify(plan?.layers)) {
+    throw new UserError(`${adapterDir}: its base is pruned otherwise than the first adapter's; they cannot share one`);
+  }
+  const base = shared?.base ?? (await load());
   if (!adapter) return { base, method: undefined, peft: headOnly(config), fingerprint, head, ...trained };
   const peft = withDefaultTargets(adapter.config, config.family);
   const method = methodOf(peft, placedModules(adapter, base, head, adapterDir as string));
@@ -108,6 +116,11 @@ export async function loadArtefact(
   const values = new Map([...stored, ...trained.values]);
   const { labels } = trained;
   return { base, method, peft, values, head, labels, fingerprint, ...(plan && { plan }) };
+}
+
+/** An adapter's folder, of PEFT or of AdapterHub. */
+async function readAnyAdapter(dir: string, config: ModelConfig): Promise<Adapter> {
+  return (await isHubFolder(dir)) ? readHubAdapter(dir, config) : readAdapter(dir);
 }
 
 /** By PEFT's `task_type`; it has none for masked language models and multiple choice. */
@@ -135,11 +148,11 @@ export async function readAdapterValues(
   dir: string,
   config: ModelConfig,
 ): Promise<Omit<Assembly, 'base' | 'method'> & { method: PeftMethod }> {
-  const adapter = await readAdapter(dir);
+  const adapter = await readAnyAdapter(dir, config);
   const values = new Map([...adapter.tensors].map(([name, { data }]) => [name, data]));
   const head = taskHead(adapter.config) ?? savedHead(config) ?? 'classification';
   const outputs = outputsOf(config, head, adapter.tensors);
-  const labels = head === 'classification' && outputs > 0 ? await readLabels(dir, config, outputs) : [];
+  const labels = head === 'classification' && outputs > 0 ? await readLabels(dir, config, outputs, adapter.labels) : [];
   return { method: methodOf(adapter.config, adapter.modules), peft: adapter.config, values, head, labels };
 }
 
@@ -183,17 +196,23 @@ async function readHead(
       );
     }
   }
-  const labels = kind === 'classification' ? await readLabels(adapterDir, config, outputs) : [];
+  const labels = kind === 'classification' ? await readLabels(adapterDir, config, outputs, adapter?.labels) : [];
   return { values: new Map([...tensors].map(([name, { data }]) => [name, data])), labels };
 }
 
-async function readLabels(dir: string | undefined, config: ModelConfig, outputs: number): Promise<readonly string[]> {
+async function readLabels(
+  dir: string | undefined,
+  config: ModelConfig,
+  outputs: number,
+  own: readonly string[] | undefined,
+): Promise<readonly string[]> {
   const path = dir === undefined ? undefined : join(dir, 'labels.json');
   const written = path !== undefined && (await exists(path)) ? await readJson(path, labelsSchema) : undefined;
   if (written && written.length !== outputs) {
     throw new UserError(`${path}: ${written.length} labels, but the head has ${outputs} outputs`);
   }
   if (written) return written;
+  if (own?.length === outputs && !own.every((label, i) => label === `LABEL_${i}`)) return own;
   // transformers' placeholder names say nothing: a data file's labels are then the class indices themselves.
   const named = config.labels.length === outputs && !config.labels.every((label, i) => label === `LABEL_${i}`);
   return named ? config.labels : Array.from({ length: outputs }, (_, i) => String(i));

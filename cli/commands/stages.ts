@@ -82,13 +82,9 @@ async function prepare({ engine, progress }: CommandContext, flags: StageFlags, 
   progress.stage('loading');
   const config = await loadConfig(flags.model);
   if (flags.initAdapter !== undefined) {
-    const { fingerprint, plan, ...loaded } = await loadArtefact(
-      engine,
-      flags.model,
-      flags.initAdapter,
-      settings,
-      'classification',
-    );
+    const { fingerprint, plan, ...loaded } = await loadArtefact(engine, flags.model, flags.initAdapter, settings, {
+      kind: 'classification',
+    });
     const data = await loadData(requestOf(flags), flags.model, config, settings, loaded.labels);
     const assembly = { ...withDropout(loaded, settings), planned: plan !== undefined };
     return {

@@ -96,7 +96,12 @@ export async function readHubAdapter(dir: string, model: ModelConfig): Promise<A
   const head = await readHubHead(dir, model);
   for (const [key, tensor] of head?.tensors ?? []) tensors.set(key, tensor);
   const modulesToSave = [...new Set([...(head?.tensors.keys() ?? [])].map((key) => key.split('.')[0] as string))];
-  return { config: { ...config, modulesToSave }, modules, tensors, ...(head?.labels && { labels: head.labels }) };
+  return {
+    config: { ...config, modulesToSave, taskType: head ? 'SEQ_CLS' : null },
+    modules,
+    tensors,
+    ...(head?.labels && { labels: head.labels }),
+  };
 }
 
 /** Saved from a model without a head, keys begin below the family's prefix. */

@@ -190,6 +190,31 @@ describe('plans and counts', () => {
     pruned.base.free();
   });
 
+  it.each(['dora', 'ia3', 'pfeiffer'] as const)(
+    '%s: the estimation scores every module, and every rank there is',
+    async (peft) => {
+      const assembly = await tinyAssembly(engine, tinySettings({ peft, dropout: 0.1 }));
+      const outcome = await estimate(engine, assembly, await tinyExamples(), tinySettings({ peft, dropout: 0.1 }));
+      const { modules, ranks, nonFinite } = outcome.estimates;
+      expect(nonFinite).toBe(0);
+      for (const module of assembly.method!.modules) {
+        expect(modules[module.name], module.name).toBeGreaterThan(0);
+        expect(ranks[module.name], module.name).toHaveLength(peft === 'ia3' ? 0 : 4);
+        if (peft !== 'ia3') expect(Math.max(...ranks[module.name]!)).toBeGreaterThan(0);
+      }
+      assembly.base.free();
+    },
+  );
+
+  it.each(['dora', 'ia3', 'lora'] as const)('%s started afresh on what is left is the pruned base', async (peft) => {
+    const afresh = { ...settings, peft, carry: 'reinit' } as const;
+    const assembly = await tinyAssembly(engine, afresh);
+    const pruned = await prune(engine, assembly, planFor(assembly, afresh), afresh);
+    expect(pruned.method!.modules.length).toBeGreaterThan(0);
+    expectClose(await logits(pruned), await logits({ ...pruned, method: undefined }), 1e-6);
+    pruned.base.free();
+  });
+
   it('bytes fall as the counts say: surgery frees what it cuts', async () => {
     const before = engine.memory.byKind().weights ?? 0;
     const assembly = await tinyAssembly(engine, settings);

@@ -60,7 +60,11 @@ export async function withEngine<T>(
     engine.choose = picks.choose;
     if (tune) engine.tuner = new Tuner(engine, picks, say);
     if (profile !== undefined) engine.profiler = new Profiler(engine);
-    const watch = { signal: abort.signal, onReport: progress.report.bind(progress) };
+    const watch = {
+      signal: abort.signal,
+      onReport: progress.report.bind(progress),
+      onBytes: progress.bytes.bind(progress),
+    };
     const result = await work({ engine, progress, watch });
     progress.finish();
     if (profile !== undefined) say(await finishProfile(engine, engine.profiler!, profile));

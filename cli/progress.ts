@@ -6,6 +6,9 @@ import type { StepReport } from '../train/loop.ts';
 /** Seconds between two lines in a pipe. */
 const LINE_EVERY = 5;
 
+/** Bytes below which reading a folder takes no time worth showing. */
+const SHOWN_FROM = 100e6;
+
 export class Progress {
   readonly #engine: Engine;
   readonly #stream = process.stderr;
@@ -32,6 +35,23 @@ export class Progress {
     else this.#print(report);
   }
 
+  /** How much of a checkpoint has been read. */
+  bytes(done: number, total: number): void {
+    if (total < SHOWN_FROM) return;
+    const megabytes = [done, total].map((n) => Math.round(n / 1e6)) as [number, number];
+    if (!this.#stream.isTTY) {
+      this.#printBytes(...megabytes);
+      return;
+    }
+    this.#bar ??= this.#newBar('{bar} {value}/{total} MB · {eta_formatted} left', megabytes[1], 0);
+    this.#bar.update(megabytes[0]);
+    if (done === total) this.finish();
+  }
+
+  #printBytes(done: number, total: number): void {
+    if (done === total || this.#lineIsDue()) this.#stream.write(`  ${done} of ${total} MB read\n`);
+  }
+
   /** Leaves the cursor below the bar. */
   finish(): void {
     this.#bar?.stop();
@@ -39,14 +59,14 @@ export class Progress {
   }
 
   #draw({ from, step, total, loss, tokensPerSecond }: StepReport): void {
-    this.#bar ??= this.#newBar(from, total);
+    const format = '{bar} {value}/{total} · loss {loss} · {rate} tokens/s · {memory} · {eta_formatted} left';
+    this.#bar ??= this.#newBar(format, total, from);
     this.#bar.update(step, { loss: loss.toFixed(4), rate: Math.round(tokensPerSecond), memory: this.#memory() });
   }
 
-  #newBar(from: number, total: number): cliProgress.SingleBar {
-    const format = `${this.#title} {bar} {value}/{total} · loss {loss} · {rate} tokens/s · {memory} · {eta_formatted} left`;
+  #newBar(format: string, total: number, from: number): cliProgress.SingleBar {
     const bar = new cliProgress.SingleBar(
-      { format, barsize: 20, stream: this.#stream },
+      { format: `${this.#title} ${format}`, barsize: 20, stream: this.#stream },
       cliProgress.Presets.shades_classic,
     );
     bar.start(total, from, { loss: '-', rate: '-', memory: this.#memory() });
@@ -54,14 +74,20 @@ export class Progress {
   }
 
   #print({ from, step, total, loss, tokensPerSecond }: StepReport): void {
+    if (step < total && !this.#lineIsDue()) return;
     const seconds = (performance.now() - this.#started) / 1000;
-    if (step < total && seconds - this.#lastLine < LINE_EVERY) return;
-    this.#lastLine = seconds;
     const left = Math.round((seconds / (step - from)) * (total - step));
     const rate = `${Math.round(tokensPerSecond)} tokens/s`;
     this.#stream.write(
       `  step ${step}/${total}  loss ${loss.toFixed(4)}  ${rate}  ${this.#memory()}  ${left} s left\n`,
     );
+  }
+
+  #lineIsDue(): boolean {
+    const seconds = (performance.now() - this.#started) / 1000;
+    if (seconds - this.#lastLine < LINE_EVERY) return false;
+    this.#lastLine = seconds;
+    return true;
   }
 
   #memory(): string {

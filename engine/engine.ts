@@ -5,6 +5,7 @@ import { Arena } from './device/arena.ts';
 import { openDevice, type AdapterDescription, type OpenDevice } from './device/device.ts';
 import { Memory, type MemoryKind, type Storage } from './device/memory.ts';
 import { Pipelines } from './device/pipelines.ts';
+import { Uploads } from './device/uploads.ts';
 import { UserError } from './errors.ts';
 import { Program, type CompileOptions, type InputSpec } from './compile/program.ts';
 import type { Update } from './compile/graph.ts';
@@ -40,6 +41,7 @@ export class Engine {
   /** While set, programs that can be tuned are, before their first run. */
   tuner: Tuner | undefined;
   readonly #open: OpenDevice;
+  readonly #uploads: Uploads;
   #fault: Error | undefined;
 
   private constructor(open: OpenDevice, halfProducts: boolean) {
@@ -48,6 +50,7 @@ export class Engine {
     this.traits = { ...open.traits, halfProducts };
     this.adapter = open.adapter;
     this.memory = new Memory(open.device);
+    this.#uploads = new Uploads(open.device);
     this.pipelines = new Pipelines(open.device);
     this.arena = new Arena(this.memory, open.device.limits.maxBufferSize);
     open.device.onuncapturederror = (event) => {
@@ -84,10 +87,17 @@ export class Engine {
   write(variable: Variable, data: HostArray): void {
     if (data.length !== variable.size)
       throw new Error(`${variable.name} holds ${variable.size} values, got ${data.length}`);
-    const { buffer, offset } = variable.storage;
-    const even = data.byteLength % 4 === 0;
-    const bytes = even ? data : padded(data);
-    this.device.queue.writeBuffer(buffer, offset, bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#uploads.write(variable.storage, 0, data);
+  }
+
+  /**
+   * Replaces a variable's content by pieces in order, as they come; host memory holds few of them at a time.
+   * @param pieces in the variable's own storage type; all but the last of whole words (4 bytes)
+   */
+  async fill(variable: Variable, pieces: AsyncIterable<HostArray>): Promise<void> {
+    const written = await this.#uploads.fill(variable.storage, pieces);
+    this.check();
+    if (written !== variable.size) throw new Error(`${variable.name} holds ${variable.size} values, got ${written}`);
   }
 
   /** A variable's content as f32 values. */
@@ -183,12 +193,6 @@ export interface VariableOptions {
   readonly kind: MemoryKind;
   /** In the storage type; f16 as raw bits. */
   readonly data?: HostArray;
-}
-
-function padded(data: HostArray): Uint8Array {
-  const bytes = new Uint8Array(Math.ceil(data.byteLength / 4) * 4);
-  bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-  return bytes;
 }
 
 function toFloat32(bytes: ArrayBuffer, dtype: DType): Float32Array {

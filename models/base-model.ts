@@ -1,23 +1,30 @@
 /** Room: models. A frozen base checkpoint on the device, under its Hugging Face weight names. */
+import { BYTES } from '../kernels/kernel.ts';
 import type { Engine } from '../engine/engine.ts';
+import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
+import { loadWeight, type OnBytes } from '../engine/io/load.ts';
 import { openSafetensors } from '../engine/io/safetensors.ts';
-import type { Shape } from '../engine/graph/shape.ts';
+import { sizeOf, type Shape } from '../engine/graph/shape.ts';
 import type { Variable } from '../engine/variable.ts';
-import { fullLayers, linearLayers, type LayerShape, type ModelConfig } from './architecture.ts';
+import { fullLayers, linearLayers, type HeadKind, type LayerShape, type ModelConfig } from './architecture.ts';
 import { loadConfig } from './config.ts';
-import { frozenHeadShapes, initialSpec } from './heads.ts';
+import { frozenHeadShapes, headOf, initialSpec, isTied } from './heads.ts';
 import { HostTable } from './host-table.ts';
-import { isStoredInOut, readWeight, storedName, type WeightType } from './weights.ts';
+import { findWeight, type WeightType } from './weights.ts';
 
 /** Where the word embedding lives: on the device, or on the host, from where each batch takes its rows along. */
 export type EmbeddingPlace = 'device' | 'host';
 
 export interface LoadOptions {
   readonly weightType?: WeightType;
-  /** A table over the device's binding limit stays on the host in any case. */
+  /** A table over the device's binding limit is on the host in any case; one that scores the vocabulary too is on the device. */
   readonly embeddings?: EmbeddingPlace;
-  /** Further weights the task needs of the checkpoint, e.g. BERT's pooler or a language model's head. */
+  /** Its frozen weights are loaded along, e.g. BERT's pooler or a language model's head. */
+  readonly head?: HeadKind;
+  /** Further weights to load. */
   readonly extra?: ReadonlyMap<string, Shape>;
+  /** Called after each tensor. */
+  readonly onBytes?: OnBytes;
 }
 
 export class BaseModel {
@@ -41,6 +48,13 @@ export class BaseModel {
     this.weights = weights;
     this.layers = layers;
     this.words = words;
+  }
+
+  /** A matrix as views that the device can bind, along its rows. @throws Error where the model has no such weight */
+  table(name: string): readonly Variable[] {
+    const weight = this.weights.get(name);
+    if (!weight) throw new Error(`the model has no weight ${name}`);
+    return weight.rowParts(this.#engine.device.limits.maxStorageBufferBindingSize);
   }
 
   /** Number of values in all weights, those on the host too. */
@@ -89,30 +103,65 @@ export function baseWeightShapes(config: ModelConfig): Map<string, Shape> {
 }
 
 /**
- * Loads the model of a Hugging Face folder, one tensor at a time.
+ * Loads the model of a Hugging Face folder, one tensor at a time and large ones in pieces: the host holds little beside a word
+ * embedding that stays there.
  * @throws UserError naming file and key for a missing weight or a wrong shape; where f16 is asked of a device without it
  */
 export async function loadBaseModel(
   engine: Engine,
   dir: string,
-  { weightType = 'f32', embeddings = 'device', extra = new Map() }: LoadOptions = {},
+  { weightType = 'f32', embeddings = 'device', head, extra = new Map(), onBytes }: LoadOptions = {},
 ): Promise<BaseModel> {
   const config = await loadConfig(dir);
   if (weightType === 'f16') engine.needF16('--weights f16');
   const file = await openSafetensors(dir);
+  const weights = new Map<string, Variable>();
   try {
-    const weights = new Map<string, Variable>();
+    const frozen = head === undefined ? [] : frozenHeadShapes(config, head);
+    const wanted = [...baseWeightShapes(config), ...frozen, ...extra].map(([name, shape]) =>
+      findWeight(file, config, name, shape, weightType),
+    );
+    const vocabulary = head === undefined ? undefined : headOf(config, head).vocabulary;
+    const tied = vocabulary !== undefined && isTied(config, vocabulary);
+    const total = wanted.reduce((sum, { bytes }) => sum + bytes, 0);
     let words: HostTable | undefined;
-    for (const [name, shape] of [...baseWeightShapes(config), ...extra]) {
-      const key = storedName(file, name, config) ?? name;
-      const { dtype, data } = await readWeight(file, key, shape, weightType, isStoredInOut(config, name));
-      if (isHostTable(engine, config, name, data.byteLength, embeddings)) words = hostTable(name, shape, data);
-      else weights.set(name, engine.variable(name, shape, { kind: 'weights', dtype, data }));
+    let done = 0;
+    for (const weight of wanted) {
+      const { key, name, shape, dtype } = weight;
+      if (!tied && isHostTable(engine, config, name, sizeOf(shape) * BYTES[dtype], embeddings)) {
+        words = await HostTable.read(file, key, name, shape as [number, number], dtype === 'f16');
+      } else weights.set(name, await loadWeight(engine, file, key, weight));
+      done += weight.bytes;
+      onBytes?.(done, total);
     }
     return new BaseModel(engine, config, weights, fullLayers(config), words);
+  } catch (error) {
+    for (const weight of weights.values()) engine.free(weight);
+    throw error;
   } finally {
     await file.close();
   }
+}
+
+/** What a checkpoint is, without loading it. */
+export interface Checkpoint {
+  readonly config: ModelConfig;
+  readonly fingerprint: string;
+}
+
+/**
+ * Configuration and fingerprint of a folder whose weights are those its configuration asks for, so that sizes can be trusted.
+ * @throws UserError as `loadBaseModel`
+ */
+export async function inspectCheckpoint(dir: string): Promise<Checkpoint> {
+  const config = await loadConfig(dir);
+  const file = await openSafetensors(dir);
+  try {
+    for (const [name, shape] of baseWeightShapes(config)) findWeight(file, config, name, shape, 'f32');
+  } finally {
+    await file.close();
+  }
+  return { config, fingerprint: await fingerprintCheckpoint(dir) };
 }
 
 /** A base of fresh random weights: what a checkpoint is to be compared with. @param normal draws standard normal numbers */

@@ -37,9 +37,17 @@ export function parseConfig(content: unknown, path: string): ModelConfig {
   const raw = validate(content, z.record(z.string(), z.unknown()), path);
   const type = raw.model_type;
   const family = typeof type === 'string' && Object.hasOwn(FAMILIES, type) ? FAMILIES[type] : undefined;
-  if (family) return family({ raw, path });
+  if (family) return withinReason(family({ raw, path }), path);
   const supported = Object.keys(FAMILIES).sort().join(', ');
   throw new UserError(`${path}: key "model_type": found ${preview(type)}, expected one of the supported ${supported}`);
+}
+
+/** No model has more layers; a damaged number must not make lists without end. */
+const MAX_LAYERS = 10_000;
+
+function withinReason(config: ModelConfig, path: string): ModelConfig {
+  if (config.numLayers <= MAX_LAYERS) return config;
+  throw new UserError(`${path}: found ${config.numLayers} layers, expected at most ${MAX_LAYERS}`);
 }
 
 /** Reads `config.json` of a model folder. @throws UserError as `parseConfig`, or where the file is missing or no JSON */

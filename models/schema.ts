@@ -23,7 +23,7 @@ export const commonKeys = {
   initializer_range: positive.default(0.02),
   is_decoder: off,
   add_cross_attention: off,
-  num_labels: count.optional(),
+  num_labels: count.max(100_000).optional(),
   id2label: z.record(z.string(), z.string()).nullish(),
   problem_type: z.enum(PROBLEM_TYPES).nullish(),
 };

@@ -1,5 +1,6 @@
 /** Room: models. Weights in checkpoints: their names there, and reading them in the form used here. */
 import { UserError } from '../engine/errors.ts';
+import type { Placing } from '../engine/io/load.ts';
 import type { TensorFile } from '../engine/io/safetensors.ts';
 import { sameShape, showShape, type Shape } from '../engine/graph/shape.ts';
 import type { ModelConfig } from './architecture.ts';
@@ -7,10 +8,12 @@ import type { ModelConfig } from './architecture.ts';
 /** Storage of frozen matrices; biases and normalisation weights are always f32. */
 export type WeightType = 'f32' | 'f16';
 
-export interface StoredWeight {
-  readonly dtype: WeightType;
-  /** Row-major; f16 as its bits. */
-  readonly data: Float32Array | Uint16Array;
+/** A weight in a checkpoint, and what it becomes. */
+export interface FoundWeight extends Placing {
+  /** Its name in the file. */
+  readonly key: string;
+  /** In the file. */
+  readonly bytes: number;
 }
 
 /** The name under which a checkpoint stores a weight: bare models leave the family's prefix out, old ones say gamma and beta. */
@@ -30,27 +33,38 @@ export function isStoredInOut({ architecture: { storedInOut, block } }: ModelCon
 }
 
 /**
- * A weight as it is used here: matrices [out, in].
- * @param key its name in the file
+ * Finds a weight; here matrices are [out, in].
  * @throws UserError naming file and key for a weight that is missing or of another shape than the configuration's
  */
-export async function readWeight(
+export function findWeight(
   file: TensorFile,
-  key: string,
+  config: ModelConfig,
+  name: string,
   shape: Shape,
   weightType: WeightType,
-  storedInOut: boolean,
-): Promise<StoredWeight> {
-  const expected = storedInOut ? [...shape].reverse() : shape;
-  const found = file.info(key).shape;
+): FoundWeight {
+  const key = storedName(file, name, config) ?? name;
+  const transposed = isStoredInOut(config, name);
+  const expected = transposed ? [...shape].reverse() : shape;
+  const { shape: found, bytes } = file.info(key);
   if (!sameShape(found, expected)) {
     throw new UserError(
       `${file.path}: ${key} has shape ${showShape(found)}, config.json asks for ${showShape(expected)}`,
     );
   }
-  const half = weightType === 'f16' && shape.length === 2;
-  const data = half ? await file.readFloat16(key) : await file.readFloat32(key);
-  return { dtype: half ? 'f16' : 'f32', data: storedInOut ? transpose(data, shape[1]!, shape[0]!) : data };
+  return { key, name, shape, dtype: shape.length === 2 ? weightType : 'f32', transposed, bytes };
+}
+
+/** A weight of a checkpoint on the host, in the form used here. @throws UserError as `findWeight` */
+export async function readWeight(
+  file: TensorFile,
+  config: ModelConfig,
+  name: string,
+  shape: Shape,
+): Promise<Float32Array> {
+  const { key, transposed } = findWeight(file, config, name, shape, 'f32');
+  const data = await file.readFloat32(key);
+  return transposed ? transpose(data, shape[1]!, shape[0]!) : data;
 }
 
 /** @param rows and @param cols of `data` */

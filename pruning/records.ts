@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { readJson, writeJson } from '../engine/io/files.ts';
 import { UserError } from '../engine/errors.ts';
+import type { ModelConfig } from '../models/architecture.ts';
 import type { Scores } from './decide.ts';
 
 const RECORDS_FORMAT = 'light-peft/records';
@@ -69,6 +70,28 @@ export async function readVersioned<T>(
     throw new UserError(`${path}: key "version": found ${head.version}, this program reads version ${version}`);
   }
   return readJson(path, content);
+}
+
+/**
+ * Refuses records of another base.
+ * @param path of the records, for the message
+ * @throws UserError naming both fingerprints, or the table whose size is not the base's
+ */
+export function assertRecordsFit(records: Records, path: string, fingerprint: string, config: ModelConfig): void {
+  if (records.base !== fingerprint) {
+    throw new UserError(
+      `${path}: made with base ${records.base}, this base is ${fingerprint}: use the base it was made with`,
+    );
+  }
+  const check = (key: 'head_masks' | 'ffn_masks', width: number): void => {
+    const rows = records[key];
+    const odd = rows.find((row) => row.length !== width);
+    if (rows.length === config.numLayers && !odd) return;
+    const found = `${rows.length} rows${odd ? `, one of ${odd.length}` : ''}`;
+    throw new UserError(`${path}: key "${key}": found ${found}, expected ${config.numLayers} of ${width}`);
+  };
+  check('head_masks', config.numHeads);
+  check('ffn_masks', config.intermediateSize);
 }
 
 export function scoresOf(records: Omit<Records, 'format' | 'version'>): Scores {

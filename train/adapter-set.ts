@@ -6,6 +6,7 @@
 import type { Engine, HostArray } from '../engine/engine.ts';
 import { UserError } from '../engine/errors.ts';
 import { f32ToF16 } from '../engine/io/float16.ts';
+import type { OnBytes } from '../engine/io/load.ts';
 import type { Variable } from '../engine/variable.ts';
 import { loadArtefact, type LoadedArtefact } from './artefact.ts';
 import { toClassifier } from './assembly.ts';
@@ -138,11 +139,12 @@ export async function loadOntoOneBase(
   modelDir: string,
   folders: ReadonlyMap<string, string>,
   settings: Pick<Settings, 'weights' | 'embeddings'>,
+  onBytes: OnBytes = () => undefined,
 ): Promise<ReadonlyMap<string, LoadedArtefact>> {
   const artefacts = new Map<string, LoadedArtefact>();
   for (const [name, folder] of folders) {
     const [shared] = artefacts.values();
-    artefacts.set(name, await loadArtefact(engine, modelDir, folder, settings, shared && { shared }));
+    artefacts.set(name, await loadArtefact(engine, modelDir, folder, settings, { onBytes, ...(shared && { shared }) }));
   }
   return artefacts;
 }

@@ -9,12 +9,13 @@ import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../engine/errors.ts';
 import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
 import { exists, readJson, writeJson } from '../engine/io/files.ts';
+import type { OnBytes } from '../engine/io/load.ts';
 import { openSafetensors } from '../engine/io/safetensors.ts';
 import { sameShape, showShape, type Shape } from '../engine/graph/shape.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import { loadBaseModel, type BaseModel } from '../models/base-model.ts';
 import { loadConfig, savedHead } from '../models/config.ts';
-import { frozenHeadShapes, frozenLinears, headShapes } from '../models/heads.ts';
+import { frozenLinears, headShapes } from '../models/heads.ts';
 import { storedName } from '../models/weights.ts';
 import { isHubFolder, readHubAdapter } from '../peft/adapterhub/files.ts';
 import type { PeftConfig } from '../peft/config.ts';
@@ -79,11 +80,18 @@ export interface LoadedArtefact extends Assembly {
   readonly plan?: Plan;
 }
 
+interface LoadOptions {
+  /** Of the head; absent: the one the adapter, else the checkpoint, was made with. */
+  readonly kind?: HeadKind;
+  /** An adapter on the same checkpoint, whose base is used in place of loading it again. */
+  readonly shared?: LoadedArtefact;
+  /** Hears of the base's bytes as they are read. */
+  readonly onBytes?: OnBytes;
+}
+
 /**
  * Puts base and adapter together; a plan in the adapter's folder prunes the base on the way.
  * @param adapterDir absent: the checkpoint's own head, without PEFT
- * @param kind of the head; absent: the one the adapter, else the checkpoint, was made with
- * @param shared an adapter on the same checkpoint, whose base is used in place of loading it again
  * @throws UserError where base, plan and adapter do not belong together
  */
 export async function loadArtefact(
@@ -91,7 +99,7 @@ export async function loadArtefact(
   modelDir: string,
   adapterDir: string | undefined,
   { weights, embeddings }: Pick<Settings, 'weights' | 'embeddings'>,
-  { kind, shared }: { readonly kind?: HeadKind; readonly shared?: LoadedArtefact } = {},
+  { kind, shared, onBytes = () => undefined }: LoadOptions = {},
 ): Promise<LoadedArtefact> {
   const config = await loadConfig(modelDir);
   const fingerprint = await fingerprintCheckpoint(modelDir);
@@ -100,8 +108,7 @@ export async function loadArtefact(
   const head = kind ?? shared?.head ?? (adapter && taskHead(adapter.config)) ?? savedHead(config) ?? 'classification';
   const trained = await readHead(modelDir, config, head, adapter, adapterDir);
   const load = async (): Promise<BaseModel> => {
-    const extra = frozenHeadShapes(config, head);
-    const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, extra });
+    const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, head, onBytes });
     return plan ? pruneModel(engine, whole, keptLayers(plan)) : whole;
   };
   if (shared && JSON.stringify(shared.plan?.layers) !== JSON.stringify(plan?.layers)) {

@@ -1,16 +1,29 @@
 /** Room: train. Training state on disk: variables and the step to go on with, in one safetensors file. */
+import { z } from 'zod';
 import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../engine/errors.ts';
-import { openSafetensors, writeSafetensors } from '../engine/io/safetensors.ts';
+import { parseJson, preview, validate } from '../engine/io/files.ts';
+import { openSafetensors, writeSafetensors, type TensorFile } from '../engine/io/safetensors.ts';
 import type { Variable } from '../engine/variable.ts';
+import type { Settings } from './settings.ts';
 
 /** Facts a checkpoint is only valid for; they must be equal on resuming. */
 export type RunIdentity = Readonly<Record<string, string | number | boolean>>;
 
+const series = z.array(z.number()).readonly();
+const lossesSchema = z.object({ loss: series, taskLoss: series });
+const identitySchema = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
+
 /** Losses of the steps a checkpoint has behind it, so that a resumed run's record is whole. */
-export interface PastLosses {
-  readonly loss: readonly number[];
-  readonly taskLoss: readonly number[];
+export type PastLosses = z.infer<typeof lossesSchema>;
+
+/**
+ * The settings that a checkpoint of this stage is only valid for: those that change a number. Where the word embedding lives
+ * changes none, nor does gradient checkpointing in fine-tuning; in the estimation that moves the last digits of importances.
+ */
+export function numericSettings(settings: Settings, stage: 'estimate' | 'train'): RunIdentity {
+  const { saveEvery: _, embeddings: __, gradientCheckpointing, ...rest } = settings;
+  return stage === 'estimate' ? { ...rest, gradientCheckpointing } : rest;
 }
 
 /** Writes variables under their position, with the step, the run's identity and its losses as metadata; atomic. */
@@ -48,7 +61,14 @@ export async function loadCheckpoint(
 ): Promise<{ step: number; losses: PastLosses }> {
   const file = await openSafetensors(path);
   try {
-    const written = JSON.parse(file.metadata.identity ?? '{}') as RunIdentity;
+    const { step } = file.metadata;
+    const written = validate(metadataJson(file, 'identity'), identitySchema, `${path}: identity`);
+    const past = validate(metadataJson(file, 'losses'), lossesSchema, `${path}: losses`);
+    if (!/^\d{1,15}$/.test(step ?? '')) {
+      throw new UserError(
+        `${path}: key "step": found ${preview(step)}, expected a number of steps; no checkpoint of a run`,
+      );
+    }
     for (const key of new Set([...Object.keys(written), ...Object.keys(identity)])) {
       if (written[key] !== identity[key]) {
         throw new UserError(
@@ -57,10 +77,14 @@ export async function loadCheckpoint(
       }
     }
     for (const [i, variable] of variables.entries()) {
-      engine.write(variable, await file.readFloat32(`${i}.${variable.name}`, variable.shape));
+      await engine.fill(variable, file.floats(`${i}.${variable.name}`, variable.shape));
     }
-    return { step: Number(file.metadata.step), losses: JSON.parse(file.metadata.losses ?? '{}') as PastLosses };
+    return { step: Number(step), losses: past };
   } finally {
     await file.close();
   }
+}
+
+function metadataJson({ path, metadata }: TensorFile, key: 'identity' | 'losses'): unknown {
+  return parseJson(metadata[key] ?? '', `${path}: ${key}`);
 }

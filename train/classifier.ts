@@ -87,6 +87,8 @@ export class Classifier {
       config: this.base.config,
       layers: this.base.layers,
       weight,
+      table: (name) =>
+        this.parameters.has(name) ? [parameter(name)] : this.base.table(name).map((part) => part.tensor),
       interventions: [...(this.method ? [this.method.intervention(run)] : []), ...interventions],
     };
     return applyHead(context, this.head, hiddenStates(context, inputs), inputs.rows);

@@ -10,7 +10,6 @@ import { UserError } from '../engine/errors.ts';
 import { exists, readJson, writeJson } from '../engine/io/files.ts';
 import { fullLayers, type ModelConfig } from '../models/architecture.ts';
 import { loadBaseModel, randomBaseModel } from '../models/base-model.ts';
-import { frozenHeadShapes } from '../models/heads.ts';
 import { keptLayers } from './stages.ts';
 import type { Plan } from '../pruning/plan.ts';
 import { scoresOf, writeRecords, type Records } from '../pruning/records.ts';
@@ -109,7 +108,7 @@ export class Comparing {
     const prunes = method !== 'reference' && method !== 'random-init';
     const estimated = prunes ? await this.#estimate(settings, { ...(onStage && { onStage }), watch }) : undefined;
     onStage?.(title);
-    const whole = await this.#wholeAssembly(settings, method === 'random-init');
+    const whole = await this.#wholeAssembly(settings, method === 'random-init', watch);
     const counts = { total: whole.base.parameterCount, blockTotal: whole.base.blockParameterCount };
     const trainableTotal = factorCount(whole.method);
     const plan = estimated && this.#plan(estimated, settings, method as Method);
@@ -162,10 +161,10 @@ export class Comparing {
     return { ...settings, steps: prunes ? steps : steps + settings.estimateSteps };
   }
 
-  async #wholeAssembly(settings: Settings, random: boolean): Promise<Assembly> {
+  async #wholeAssembly(settings: Settings, random: boolean, { onBytes }: Watch): Promise<Assembly> {
     const { dir, config } = this.#foundation;
     const { weights: weightType, embeddings } = settings;
-    const options = { weightType, embeddings, extra: frozenHeadShapes(config, 'classification') };
+    const options = { weightType, embeddings, head: 'classification' as const, ...(onBytes && { onBytes }) };
     const base = random
       ? randomBaseModel(this.#engine, config, normals(settings.seed), embeddings)
       : await loadBaseModel(this.#engine, dir, options);
@@ -183,7 +182,7 @@ export class Comparing {
     const known = this.#estimates.get(settings.seed);
     if (known) return known;
     onStage?.(`${this.#data.name} · estimation · seed ${settings.seed}`);
-    const assembly = await this.#wholeAssembly(settings, false);
+    const assembly = await this.#wholeAssembly(settings, false, watch);
     const outcome = await estimate(this.#engine, assembly, this.#data.train, settings, watch);
     assembly.base.free();
     this.#estimates.set(settings.seed, outcome);

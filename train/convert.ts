@@ -3,15 +3,8 @@ import { copyFile, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import type { Shape } from '../engine/graph/shape.ts';
-import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
 import { exists, writeJson } from '../engine/io/files.ts';
-import {
-  openSafetensors,
-  writeSafetensors,
-  type TensorData,
-  type TensorEntry,
-  type TensorFile,
-} from '../engine/io/safetensors.ts';
+import { openSafetensors, writeSafetensors, type TensorEntry, type TensorFile } from '../engine/io/safetensors.ts';
 import {
   fullLayers,
   type HeadKind,
@@ -19,8 +12,7 @@ import {
   type LinearLayer,
   type ModelConfig,
 } from '../models/architecture.ts';
-import { baseWeightShapes } from '../models/base-model.ts';
-import { loadConfig } from '../models/config.ts';
+import { baseWeightShapes, inspectCheckpoint } from '../models/base-model.ts';
 import { frozenLinears, headShapes } from '../models/heads.ts';
 import { isStoredInOut, storedName, transpose } from '../models/weights.ts';
 import { writeHubAdapter } from '../peft/adapterhub/files.ts';
@@ -29,16 +21,15 @@ import { writeAdapter, type AdapterTensor } from '../peft/files.ts';
 import { factorShape, valueOf, type Direction, type PeftMethod, type PeftModule, type Values } from '../peft/module.ts';
 import { expandModule, expandWeight, zeroCutColumns } from '../pruning/densify.ts';
 import { keepAll } from '../pruning/plan.ts';
-import { keptShapes, type LayerKeep } from '../pruning/surgery.ts';
+import { keptShapes, moduleSlices, type LayerKeep } from '../pruning/surgery.ts';
 import { readAdapterValues, readPlanFor } from './artefact.ts';
 import { keptLayers } from './stages.ts';
 
-/** New values of some of a checkpoint's weights, by their Hugging Face names; f32, matrices [out, in] here whatever the file has. */
-type Rewrite = (
-  name: string,
-  weight: () => Promise<Float32Array>,
-  shape: readonly number[],
-) => Promise<Float32Array | undefined>;
+/**
+ * What makes new values of a weight out of the old ones; undefined where it stays as it is. Names are Hugging Face's, matrices
+ * [out, in] here whatever the file has.
+ */
+type Rewrite = (name: string, shape: readonly number[]) => ((weight: Float32Array) => Float32Array) | undefined;
 
 /** A PEFT folder at full size. */
 interface Dense {
@@ -54,8 +45,8 @@ interface Dense {
 }
 
 async function loadDense(modelDir: string, adapterDir: string): Promise<Dense> {
-  const config = await loadConfig(modelDir);
-  const plan = await readPlanFor(adapterDir, await fingerprintCheckpoint(modelDir), config);
+  const { config, fingerprint } = await inspectCheckpoint(modelDir);
+  const plan = await readPlanFor(adapterDir, fingerprint, config);
   const adapter = await readAdapterValues(adapterDir, config);
   const keep = plan ? keptLayers(plan) : keepAll(config);
   const linears = (layers: readonly LayerShape[]): ReadonlyMap<string, LinearLayer> =>
@@ -105,14 +96,21 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
     );
   }
   const direction: Direction = unmerge ? 'unmerge' : 'merge';
-  const rewrite: Rewrite = async (name, read, shape) => {
-    if (!unmerge && head.has(name)) return adapter.values.get(name);
-    const whole = await denseWeight(dense, name, read, shape);
+  const whole = denseRewrite(dense);
+  const rewrite: Rewrite = (name, shape) => {
+    if (!unmerge && head.has(name)) {
+      const value = adapter.values.get(name);
+      return value && (() => value);
+    }
+    const change = whole(name, shape);
     const [, module, kind] = /^(.*)\.(weight|bias)$/.exec(name) ?? [];
     const found = dense.modules.get(module ?? '');
-    if (!found) return whole;
-    if (kind === 'weight') return method.merge?.(found.module, found.values, whole ?? (await read()), direction);
-    return method.mergeBias ? method.mergeBias(found.module, found.values, whole ?? (await read()), direction) : whole;
+    if (!found) return change;
+    const own = (weight: Float32Array): Float32Array => change?.(weight) ?? weight;
+    if (kind === 'weight')
+      return (weight) => method.merge?.(found.module, found.values, own(weight), direction) ?? weight;
+    if (!method.mergeBias) return change;
+    return (bias) => method.mergeBias?.(found.module, found.values, own(bias), direction) ?? bias;
   };
   const added = unmerge ? [] : [...head].filter(([name]) => adapter.values.has(name));
   const extra = added.map(([name, shape]): TensorEntry => ({
@@ -126,26 +124,26 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
   if (!unmerge && labels.length > 0) await writeJson(join(out, 'config.json'), classifierConfig(dense.config, labels));
 }
 
-/** A weight at full size with zeros for what is cut, or as trained along; undefined where it is the checkpoint's own. */
-async function denseWeight(
-  { config, keep, adapter, trained }: Pick<Dense, 'config' | 'keep' | 'adapter' | 'trained'>,
-  name: string,
-  read: () => Promise<Float32Array>,
-  shape: readonly number[],
-): Promise<Float32Array | undefined> {
-  if (trained.has(name)) return expandWeight(config, keep, name, adapter.values.get(name) as Float32Array, shape);
-  if (!name.endsWith('.weight') || shape.length !== 2) return undefined;
-  return zeroCutColumns(config, keep, name.replace(/\.weight$/, ''), await read(), shape[1] ?? 1);
+/** Weights at full size: with zeros for what a plan cuts, or as trained along. */
+function denseRewrite({ config, keep, adapter, trained }: Dense): Rewrite {
+  const slices = moduleSlices(config, keep);
+  return (name, shape) => {
+    if (trained.has(name)) return () => expandWeight(config, keep, name, valueOf(adapter.values, name), shape);
+    const module = name.replace(/\.weight$/, '');
+    if (!name.endsWith('.weight') || !slices.get(module)?.cols) return undefined;
+    return (weight) => zeroCutColumns(config, keep, module, weight, shape[1] ?? 1) ?? weight;
+  };
 }
 
 /** Writes `base/`, a full-size checkpoint with zeroed columns, and `adapter/`: a PEFT folder with rank and alpha patterns, or an AdapterHub folder. */
 export async function exportDense(modelDir: string, adapterDir: string, out: string): Promise<void> {
   const dense = await loadDense(modelDir, adapterDir);
   const { config, method, modules, adapter, head, trained } = dense;
-  const shapes = new Map<string, readonly number[]>();
-  const rewrite: Rewrite = async (name, read, shape) => {
+  const shapes = new Map<string, Shape>();
+  const whole = denseRewrite({ ...dense, trained: new Set() });
+  const rewrite: Rewrite = (name, shape) => {
     if (trained.has(name)) shapes.set(name, shape);
-    return denseWeight({ ...dense, trained: new Set() }, name, read, shape);
+    return whole(name, shape);
   };
   await rewriteCheckpoint(modelDir, join(out, 'base'), dense, rewrite, []);
   const tensors = new Map<string, AdapterTensor>();
@@ -170,7 +168,7 @@ export async function exportDense(modelDir: string, adapterDir: string, out: str
   if (adapter.labels.length > 0) await writeJson(join(out, 'adapter', 'labels.json'), adapter.labels);
 }
 
-/** Copies a model folder with some weights rewritten, one tensor in memory at a time. */
+/** Copies a model folder with some weights rewritten: in memory is one of those at a time, and pieces of the others. */
 async function rewriteCheckpoint(
   modelDir: string,
   out: string,
@@ -193,12 +191,12 @@ async function rewriteCheckpoint(
       if (replaced.has(name)) continue;
       const { shape, dtype } = file.info(stored);
       const isFloat = dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
-      const rewritten = (): Promise<Float32Array | undefined> =>
-        rewriteStored(file, stored, isStoredInOut(config, name), (weight, own) => rewrite(name, weight, own));
+      const turned = isStoredInOut(config, name);
+      const change = isFloat ? rewrite(name, turned ? [...shape].reverse() : shape) : undefined;
       entries.push(
-        isFloat && (await rewritten())
-          ? { name: stored, shape, dtype: 'F32', data: async () => (await rewritten()) as Float32Array }
-          : { name: stored, shape, dtype, data: () => readTyped(file, stored) },
+        change
+          ? { name: stored, shape, dtype: 'F32', data: () => changed(file, stored, change, turned) }
+          : { name: stored, shape, dtype, data: () => file.chunks(stored) },
       );
     }
     await writeSafetensors(join(out, 'model.safetensors'), entries, { format: 'pt' });
@@ -211,36 +209,23 @@ async function rewriteCheckpoint(
   }
 }
 
-/** A rewritten weight as its file holds it. @param storedInOut whether that is [in, out] */
-async function rewriteStored(
+/** New values as the file has them. @param turned whether the file holds the matrix [in, out] */
+async function changed(
   file: TensorFile,
   name: string,
-  storedInOut: boolean,
-  rewrite: (weight: () => Promise<Float32Array>, shape: readonly number[]) => Promise<Float32Array | undefined>,
-): Promise<Float32Array | undefined> {
-  const { shape } = file.info(name);
-  const [rows = 1, cols = 1] = shape;
-  if (!storedInOut) return rewrite(() => file.readFloat32(name), shape);
-  const changed = await rewrite(async () => transpose(await file.readFloat32(name), rows, cols), [cols, rows]);
-  return changed && transpose(changed, cols, rows);
+  change: (weight: Float32Array) => Float32Array,
+  turned: boolean,
+): Promise<Float32Array> {
+  const stored = await file.readFloat32(name);
+  if (!turned) return change(stored);
+  const [rows = 1, cols = 1] = file.info(name).shape;
+  return transpose(change(transpose(stored, rows, cols)), cols, rows);
 }
 
 function weightNames(config: ModelConfig, head: HeadKind): string[] {
   const linears = frozenLinears(config, fullLayers(config), head);
   const names = linears.flatMap(({ name }) => [`${name}.weight`, `${name}.bias`]);
   return [...new Set([...baseWeightShapes(config).keys(), ...names])];
-}
-
-/** A tensor as the file has it. */
-async function readTyped(file: TensorFile, name: string): Promise<TensorData> {
-  const { dtype } = file.info(name);
-  if (dtype === 'F32') return file.readFloat32(name);
-  if (dtype === 'F16') return file.readFloat16(name);
-  const { buffer, byteOffset, byteLength } = await file.read(name);
-  if (dtype === 'BF16') return new Uint16Array(buffer, byteOffset, byteLength / 2);
-  if (dtype === 'I64') return new BigInt64Array(buffer, byteOffset, byteLength / 8);
-  if (dtype === 'I32') return new Int32Array(buffer, byteOffset, byteLength / 4);
-  throw new UserError(`${file.path}: tensor "${name}": dtype ${dtype} is not supported`);
 }
 
 function classifierConfig({ raw, architecture }: ModelConfig, labels: readonly string[]): Record<string, unknown> {

@@ -4,7 +4,7 @@ import { openSafetensors } from '../engine/io/safetensors.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import { baseWeightShapes } from '../models/base-model.ts';
 import { frozenHeadShapes, headShapes } from '../models/heads.ts';
-import { isStoredInOut, readWeight, storedName } from '../models/weights.ts';
+import { readWeight } from '../models/weights.ts';
 import { configFor } from '../peft/config.ts';
 import { methodOf } from '../peft/methods.ts';
 import type { Plan } from '../pruning/plan.ts';
@@ -32,12 +32,7 @@ export async function pruneOnHost(
   );
   const file = await openSafetensors(modelDir);
   try {
-    const read: ReadWeight = async (name) => {
-      const shape = shapes.get(name) as Shape;
-      const key = storedName(file, name, config) ?? name;
-      const { data } = await readWeight(file, key, shape, 'f32', isStoredInOut(config, name));
-      return data as Float32Array;
-    };
+    const read: ReadWeight = (name) => readWeight(file, config, name, shapes.get(name) as Shape);
     const keep = keptLayers(plan);
     const cut = (name: string, data: Float32Array): ReturnType<typeof pruneWeight> =>
       pruneWeight(config, keep, name, data, shapes.get(name) as Shape);

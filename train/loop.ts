@@ -24,10 +24,15 @@ export interface LoopOptions {
   readonly onReport?: (report: StepReport) => void;
 }
 
+/** Steps enqueued ahead of the device: enough to keep it busy, few enough that Ctrl-C is soon heard. */
+const AHEAD = 2;
+
 /** The work of one training run. */
 export interface LoopBody {
   /** Enqueues a step and returns the number of real tokens in it. */
   enqueue(step: number): number | Promise<number>;
+  /** Resolves when everything enqueued so far has run, or the device is gone. */
+  finished(): Promise<unknown>;
   /** Losses of steps from … to − 1; waits for them. */
   losses(from: number, to: number): Promise<number[]>;
   /** Writes a checkpoint from which `next` is the step to continue with. Absent: nothing is saved. */
@@ -80,6 +85,7 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<{ 
     saved = next;
     started = performance.now();
   };
+  const underWay: Promise<unknown>[] = [];
   let step = from;
   try {
     for (; step < total; step++) {
@@ -88,6 +94,8 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<{ 
         throw new InterruptedError(`Interrupted after step ${step} of ${total}. ${kept(saved)}`);
       }
       tokens += await body.enqueue(step);
+      underWay.push(body.finished().catch(() => undefined));
+      if (underWay.length > AHEAD) await underWay.shift();
       const next = step + 1;
       if (saveEvery > 0 && next % saveEvery === 0 && next < total) await save(next);
       else if (next - read >= readEvery || next === total) await settle(next);

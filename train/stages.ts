@@ -1,5 +1,6 @@
 /** Room: train. The three stages of Light-PEFT: estimate → (decide) → prune → fine-tune. Each takes what the one before left. */
 import type { Engine } from '../engine/engine.ts';
+import type { OnBytes } from '../engine/io/load.ts';
 import type { Shape } from '../engine/graph/shape.ts';
 import { configFor } from '../peft/config.ts';
 import { methodOf } from '../peft/methods.ts';
@@ -25,7 +26,10 @@ import { train, type TrainOptions, type TrainResult } from './trainer.ts';
 const INFER_BATCH = 32;
 
 /** What a watcher may pass along. */
-export type Watch = Pick<TrainOptions, 'signal' | 'onReport' | 'checkpoint'>;
+export interface Watch extends Pick<TrainOptions, 'signal' | 'onReport' | 'checkpoint'> {
+  /** How much of a checkpoint has been read. */
+  readonly onBytes?: OnBytes;
+}
 
 export interface EstimateOutcome {
   readonly estimates: Estimates;
@@ -50,7 +54,7 @@ export function stepsOf(examples: number, { steps, epochs, batchSize }: Settings
   return steps > 0 ? steps : Math.max(1, Math.round(epochs * Math.ceil(examples / batchSize)));
 }
 
-export function trainOptions(settings: Settings, steps: number, watch: Watch): TrainOptions {
+export function trainOptions(settings: Settings, steps: number, { onBytes: _, ...watch }: Watch): TrainOptions {
   const { lr, schedule, warmupRatio, weightDecay, clip, seed, dropout, activations } = settings;
   const compile = { activations, recompute: settings.gradientCheckpointing ? 'layers' : 'cheap' } as const;
   return { steps, lr, schedule, warmupRatio, weightDecay, clip, seed, dropout: dropout > 0, compile, ...watch };

@@ -147,7 +147,8 @@ export async function train(
     };
     const watch = { onReport, ...(options.signal && { signal: options.signal }) };
     const loop = { from, total: options.steps, readEvery: READ_EVERY, saveEvery: checkpoint?.every ?? 0, ...watch };
-    const timing = await runSteps(loop, { enqueue, losses: readLosses, ...(checkpoint && { save }) });
+    const finished = (): Promise<unknown> => engine.device.queue.onSubmittedWorkDone();
+    const timing = await runSteps(loop, { enqueue, finished, losses: readLosses, ...(checkpoint && { save }) });
     const largest = largestOf(steps.programs);
     return {
       loss: losses,

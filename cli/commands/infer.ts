@@ -50,8 +50,11 @@ async function runEval(flags: EvalFlags): Promise<void> {
   const settings = await readSettings(flags);
   const request = task === undefined ? { ...(file !== undefined && { eval: file }) } : { task };
   if (task !== undefined && file !== undefined) throw new UserError('--task and --data: give one of them');
-  const result = await withEngine(flags, settings, async ({ engine }) => {
-    const model = await loadArtefact(engine, dir, adapter, settings, { kind: 'classification' });
+  const result = await withEngine(flags, settings, async ({ engine, watch }) => {
+    const model = await loadArtefact(engine, dir, adapter, settings, {
+      kind: 'classification',
+      onBytes: watch.onBytes,
+    });
     const data = await loadData(request, dir, model.base.config, settings, model.labels);
     const { metrics, inference } = await evaluate(engine, model, data.eval, settings);
     return { ...metrics, examplesPerSecond: inference.examples / inference.seconds, peakBytes: inference.peakBytes };
@@ -82,11 +85,11 @@ export function addPredict(program: Command): void {
 async function runPredict(flags: PredictFlags): Promise<void> {
   const settings = await readSettings(flags);
   const folders = namedFolders(flags.adapter);
-  const count = await withEngine(flags, settings, async ({ engine }) => {
+  const count = await withEngine(flags, settings, async ({ engine, watch }) => {
     const models =
       folders.size === 0
-        ? new Map([['', await loadArtefact(engine, flags.model, undefined, settings)]])
-        : await loadOntoOneBase(engine, flags.model, folders, settings);
+        ? new Map([['', await loadArtefact(engine, flags.model, undefined, settings, { onBytes: watch.onBytes })]])
+        : await loadOntoOneBase(engine, flags.model, folders, settings, watch.onBytes);
     const [{ head, labels, base }] = models.values() as unknown as readonly [LoadedArtefact];
     const { maxLength } = settings;
     const rows = await loadRows(flags.data, flags.model, base.config, { head, labels, maxLength });

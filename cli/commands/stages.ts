@@ -5,15 +5,14 @@ import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
 import { fingerprintCheckpoint } from '../../engine/io/fingerprint.ts';
 import { writeJson } from '../../engine/io/files.ts';
-import { loadBaseModel } from '../../models/base-model.ts';
+import { inspectCheckpoint, loadBaseModel } from '../../models/base-model.ts';
 import { loadConfig } from '../../models/config.ts';
-import { frozenHeadShapes } from '../../models/heads.ts';
 import { methodOf } from '../../peft/methods.ts';
-import { readRecords, scoresOf, writeRecords } from '../../pruning/records.ts';
+import { assertRecordsFit, readRecords, scoresOf, writeRecords } from '../../pruning/records.ts';
 import { loadArtefact, readAdapterValues, saveArtefact } from '../../train/artefact.ts';
 import { factorCount, freshAssembly, type Assembly } from '../../train/assembly.ts';
 import { recordsOf } from '../../train/compare.ts';
-import type { RunIdentity } from '../../train/checkpoint.ts';
+import { numericSettings, type RunIdentity } from '../../train/checkpoint.ts';
 import { loadData } from '../../train/data/source.ts';
 import { freshConfig } from '../../train/fresh-config.ts';
 import { pruneOnHost } from '../../train/host-prune.ts';
@@ -53,7 +52,13 @@ async function runEstimate(flags: StageFlags): Promise<void> {
     if (assembly.planned)
       throw new UserError(`${flags.initAdapter}: already pruned, the estimation needs a whole adapter`);
     context.progress.stage('estimation');
-    const checkpoint = checkpointOf(flags, settings, examples.length, fingerprint);
+    const checkpoint = checkpointOf(
+      flags,
+      numericSettings(settings, 'estimate'),
+      settings,
+      examples.length,
+      fingerprint,
+    );
     const outcome = await estimate(context.engine, assembly, examples, settings, { ...context.watch, checkpoint });
     const content = recordsOf(outcome, fingerprint, settings);
     await saveArtefact(join(flags.out, 'adapter'), { ...assembly, values: outcome.values });
@@ -78,12 +83,17 @@ interface Prepared {
 }
 
 /** Base, modules and data: fresh, or from `--init-adapter`. */
-async function prepare({ engine, progress }: CommandContext, flags: StageFlags, settings: Settings): Promise<Prepared> {
+async function prepare(
+  { engine, progress, watch }: CommandContext,
+  flags: StageFlags,
+  settings: Settings,
+): Promise<Prepared> {
   progress.stage('loading');
   const config = await loadConfig(flags.model);
   if (flags.initAdapter !== undefined) {
     const { fingerprint, plan, ...loaded } = await loadArtefact(engine, flags.model, flags.initAdapter, settings, {
       kind: 'classification',
+      onBytes: watch.onBytes,
     });
     const data = await loadData(requestOf(flags), flags.model, config, settings, loaded.labels);
     const assembly = { ...withDropout(loaded, settings), planned: plan !== undefined };
@@ -99,8 +109,8 @@ async function prepare({ engine, progress }: CommandContext, flags: StageFlags, 
   const examples = trainingData(data.train);
   const fingerprint = await fingerprintCheckpoint(flags.model);
   const { weights: weightType, embeddings } = settings;
-  const extra = frozenHeadShapes(config, 'classification');
-  const base = await loadBaseModel(engine, flags.model, { weightType, embeddings, extra });
+  const { onBytes = () => undefined } = watch;
+  const base = await loadBaseModel(engine, flags.model, { weightType, embeddings, head: 'classification', onBytes });
   const fresh = await freshAssembly(
     engine,
     base,
@@ -128,11 +138,11 @@ function withDropout(assembly: Assembly, { dropout }: Settings): Assembly {
 
 function checkpointOf(
   flags: StageFlags,
-  settings: Settings,
+  computed: RunIdentity,
+  { saveEvery }: Settings,
   examples: number,
   base: string,
 ): NonNullable<Watch['checkpoint']> {
-  const { saveEvery, ...computed } = settings;
   const identity: RunIdentity = { ...computed, examples, base, initAdapter: flags.initAdapter ?? '' };
   return { path: join(flags.out, 'checkpoint.safetensors'), every: saveEvery, resume: flags.resume === true, identity };
 }
@@ -161,16 +171,16 @@ interface PruneFlags extends Record<string, unknown> {
 
 async function runPrune(flags: PruneFlags): Promise<void> {
   const settings = await readSettings(flags);
-  const config = await loadConfig(flags.model);
+  const { config, fingerprint } = await inspectCheckpoint(flags.model);
   const path = join(flags.estimate, 'records.json');
   const records = await readRecords(path);
-  const fingerprint = await fingerprintCheckpoint(flags.model);
-  if (records.base !== fingerprint) {
-    throw new UserError(
-      `${path}: made with base ${records.base}, this base is ${fingerprint}: use the base it was made with`,
-    );
-  }
+  assertRecordsFit(records, path, fingerprint, config);
   const adapter = await readAdapterValues(join(flags.estimate, 'adapter'), config);
+  for (const { name, ranks } of adapter.method.modules) {
+    const recorded = records.rank_importance[name]?.length;
+    if (recorded === ranks) continue;
+    throw new UserError(`${path}: key "rank_importance.${name}": found ${recorded} ranks, the adapter has ${ranks}`);
+  }
   const run = { ...settings, estimateSteps: records.steps };
   const plan = makePlan(config, fingerprint, scoresOf(records), run, flags.random ? 'random' : 'light-peft');
   const pruned = await pruneOnHost(flags.model, config, adapter, plan, settings);
@@ -205,7 +215,7 @@ async function runTrain(flags: StageFlags): Promise<void> {
   const result = await withEngine(flags, settings, async (context) => {
     const { assembly, examples, evaluation, fingerprint, plan } = await prepare(context, flags, settings);
     context.progress.stage('training');
-    const checkpoint = checkpointOf(flags, settings, examples.length, fingerprint);
+    const checkpoint = checkpointOf(flags, numericSettings(settings, 'train'), settings, examples.length, fingerprint);
     const tuned = await fineTune(context.engine, assembly, examples, settings, { ...context.watch, checkpoint });
     await saveArtefact(flags.out, tuned.assembly, plan);
     await rm(checkpoint.path, { force: true });

@@ -3,7 +3,7 @@
  * a file is said in one line that names the file, the key, what was found and what was expected.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { z } from 'zod';
@@ -26,7 +26,6 @@ export function fileError(path: string, error: unknown): unknown {
   return 'syscall' in error ? new UserError(`${path}: ${REASONS[error.code] ?? error.code}`) : error;
 }
 
-/** The hidden name beside `path` under which it is written until it is whole. */
 /** Whether something is at `path`. */
 export async function exists(path: string): Promise<boolean> {
   return stat(path).then(
@@ -35,8 +34,26 @@ export async function exists(path: string): Promise<boolean> {
   );
 }
 
+/** The hidden name beside `path` under which it is written until it is whole; it tells who writes. */
 function temporaryName(path: string): string {
-  return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+  return join(dirname(path), `.${basename(path)}.${process.pid}-${randomBytes(6).toString('hex')}.tmp`);
+}
+
+/** Removes what processes that were killed left of earlier attempts to write `path`. */
+async function removeStale(path: string): Promise<void> {
+  const prefix = `.${basename(path)}.`;
+  for (const name of await readdir(dirname(path))) {
+    const pid = name.startsWith(prefix) ? /^(\d+)-[0-9a-f]{12}\.tmp$/.exec(name.slice(prefix.length))?.[1] : undefined;
+    if (pid !== undefined && !isRunning(Number(pid))) await rm(join(dirname(path), name), { force: true });
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
 }
 
 /** A file to be written: its path, and what writes its content. */
@@ -47,8 +64,8 @@ export interface PendingFile {
 
 /**
  * Writes files that belong together: each under a temporary name in its folder and flushed to the disk; only when all are
- * whole are they renamed, so that every path holds either its old content or all of the new. Missing folders are made;
- * temporary files never stay.
+ * whole are they renamed, and the folders flushed, so that every path holds either its old content or all of the new, also after
+ * a crash. Missing folders are made. Temporary files never stay; those of a killed process go with the next attempt.
  */
 export async function writeAtomically(files: readonly PendingFile[]): Promise<void> {
   const pending = files.map((file) => ({ ...file, temporary: temporaryName(file.path) }));
@@ -57,12 +74,14 @@ export async function writeAtomically(files: readonly PendingFile[]): Promise<vo
     for (const file of pending) {
       path = file.path;
       await mkdir(dirname(path), { recursive: true });
+      await removeStale(path);
       await writeDurably(file.temporary, file.write);
     }
     for (const file of pending) {
       path = file.path;
       await rename(file.temporary, path);
     }
+    for (const folder of new Set(pending.map((file) => dirname(file.path)))) await syncFolder(folder);
   } catch (error) {
     await Promise.allSettled(pending.map(({ temporary }) => rm(temporary, { force: true })));
     throw fileError(path, error);
@@ -77,6 +96,13 @@ async function writeDurably(path: string, write: PendingFile['write']): Promise<
   } finally {
     await file.close();
   }
+}
+
+/** Makes renames in a folder last; where folders cannot be opened (Windows), they do anyway. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r').catch(() => undefined);
+  await folder?.sync().catch(() => undefined);
+  await folder?.close();
 }
 
 /** Writes `data` (text as UTF-8) to `path`, atomically. */

@@ -49,11 +49,15 @@ export interface TensorFile {
   /** Raw little-endian bytes. */
   read(name: string): Promise<Uint8Array>;
   /**
-   * F32, F16, BF16 or F64 as f32 (F64 rounds).
+   * F32, F16, BF16 or F64 as f32 (F64 rounds), in order, in pieces as `chunks` gives them.
    * @param shape where given, the tensor must have it
    */
-  readFloat32(name: string, shape?: readonly number[]): Promise<Float32Array>;
+  floats(name: string, shape?: readonly number[]): AsyncGenerator<Float32Array>;
   /** F16 bits as they are; F32, BF16 and F64 rounded to nearest even. A finite value out of f16's range is refused. */
+  halves(name: string, shape?: readonly number[]): AsyncGenerator<Uint16Array>;
+  /** `floats` in one array. */
+  readFloat32(name: string, shape?: readonly number[]): Promise<Float32Array>;
+  /** `halves` in one array. */
   readFloat16(name: string, shape?: readonly number[]): Promise<Uint16Array>;
   /** I32, or I64 whose values fit. */
   readInt32(name: string, shape?: readonly number[]): Promise<Int32Array>;
@@ -62,6 +66,9 @@ export interface TensorFile {
 
 /** A multiple of every element's size. */
 const CHUNK_BYTES = 1 << 22;
+
+/** What can be read as real numbers. */
+const FLOATS = ['F32', 'F16', 'BF16', 'F64'] as const;
 
 interface Shard {
   readonly path: string;
@@ -196,33 +203,38 @@ class Checkpoint implements TensorFile {
     return readRange(shard.handle, info.begin, new Uint8Array(info.bytes), shard.path);
   }
 
-  async readFloat32(name: string, shape?: readonly number[]): Promise<Float32Array> {
-    const { dtype, bytes } = this.#expect(name, ['F32', 'F16', 'BF16', 'F64'], shape);
-    const out = new Float32Array(bytes / DTYPE_BYTES[dtype]);
-    let at = 0;
-    for await (const chunk of this.chunks(name)) {
-      at += toFloat32(dtype, chunk, out.subarray(at)).length;
-    }
-    return out;
+  async *floats(name: string, shape?: readonly number[]): AsyncGenerator<Float32Array> {
+    const { dtype, bytes } = this.#expect(name, FLOATS, shape);
+    const scratch = dtype === 'F32' ? new Float32Array() : new Float32Array(pieceLength(dtype, bytes));
+    for await (const chunk of this.chunks(name)) yield toFloat32(dtype, chunk, scratch);
   }
 
-  async readFloat16(name: string, shape?: readonly number[]): Promise<Uint16Array> {
-    const { dtype, bytes } = this.#expect(name, ['F16', 'F32', 'BF16', 'F64'], shape);
-    if (dtype === 'F16') return new Uint16Array((await this.read(name)).buffer as ArrayBuffer);
-    const out = new Uint16Array(bytes / DTYPE_BYTES[dtype]);
-    const buffer = new Float32Array(Math.min(out.length, CHUNK_BYTES / DTYPE_BYTES[dtype]));
+  async *halves(name: string, shape?: readonly number[]): AsyncGenerator<Uint16Array> {
+    const { dtype, bytes } = this.#expect(name, FLOATS, shape);
+    if (dtype === 'F16') {
+      for await (const chunk of this.chunks(name)) yield new Uint16Array(chunk.buffer, 0, chunk.byteLength / 2);
+      return;
+    }
+    const scratch = new Uint16Array(pieceLength(dtype, bytes));
     let at = 0;
-    for await (const chunk of this.chunks(name)) {
-      const floats = toFloat32(dtype, chunk, buffer);
-      const halves = f32ToF16(floats, out.subarray(at, at + floats.length));
+    for await (const floats of this.floats(name)) {
+      const halves = f32ToF16(floats, scratch.subarray(0, floats.length));
       const lost = halves.findIndex((bits, i) => (bits & 0x7fff) === 0x7c00 && Number.isFinite(floats[i]));
       if (lost >= 0) {
         const found = `found ${floats[lost]!} at element ${at + lost}`;
         throw this.#fault(name, `${found}, expected at most 65504 to be stored as f16; use f32`);
       }
+      yield halves;
       at += floats.length;
     }
-    return out;
+  }
+
+  async readFloat32(name: string, shape?: readonly number[]): Promise<Float32Array> {
+    return collect(this.floats(name, shape), new Float32Array(this.#elements(name)));
+  }
+
+  async readFloat16(name: string, shape?: readonly number[]): Promise<Uint16Array> {
+    return collect(this.halves(name, shape), new Uint16Array(this.#elements(name)));
   }
 
   async readInt32(name: string, shape?: readonly number[]): Promise<Int32Array> {
@@ -247,6 +259,11 @@ class Checkpoint implements TensorFile {
     throw new UserError(`${this.path}: no tensor "${name}"; the ${this.names.length} it has begin ${some.join(', ')}`);
   }
 
+  #elements(name: string): number {
+    const { dtype, bytes } = this.info(name);
+    return bytes / DTYPE_BYTES[dtype];
+  }
+
   #expect(name: string, dtypes: readonly SafetensorsDType[], shape: readonly number[] | undefined): TensorInfo {
     const { info } = this.#find(name);
     if (!dtypes.includes(info.dtype)) throw this.#fault(name, `dtype ${info.dtype}, expected ${dtypes.join(' or ')}`);
@@ -261,21 +278,33 @@ class Checkpoint implements TensorFile {
   }
 }
 
-/** A chunk's values as f32, in the first elements of `out`. */
-function toFloat32(dtype: SafetensorsDType, chunk: Uint8Array, out: Float32Array): Float32Array {
-  const { buffer, byteOffset, byteLength } = chunk;
-  const target = out.subarray(0, byteLength / DTYPE_BYTES[dtype]);
-  const halves = (): Uint16Array => new Uint16Array(buffer, byteOffset, target.length);
-  if (dtype === 'F16') f16ToF32(halves(), target);
-  else if (dtype === 'BF16') bf16ToF32(halves(), target);
-  else if (dtype === 'F64') target.set(new Float64Array(buffer, byteOffset, target.length));
-  else target.set(new Float32Array(buffer, byteOffset, target.length));
+/** Elements of the largest piece of a tensor. */
+function pieceLength(dtype: SafetensorsDType, bytes: number): number {
+  return Math.min(CHUNK_BYTES, bytes) / DTYPE_BYTES[dtype];
+}
+
+/** A chunk's values as f32: the chunk itself where it holds them, else converted into the first elements of `scratch`. */
+function toFloat32(dtype: SafetensorsDType, { buffer, byteLength }: Uint8Array, scratch: Float32Array): Float32Array {
+  const length = byteLength / DTYPE_BYTES[dtype];
+  if (dtype === 'F32') return new Float32Array(buffer, 0, length);
+  const target = scratch.subarray(0, length);
+  if (dtype === 'F64') target.set(new Float64Array(buffer, 0, length));
+  else (dtype === 'F16' ? f16ToF32 : bf16ToF32)(new Uint16Array(buffer, 0, length), target);
   return target;
 }
 
-/** A tensor to write: its elements, or a function that fetches them when their turn comes. */
+async function collect<T extends Float32Array | Uint16Array>(pieces: AsyncIterable<T>, into: T): Promise<T> {
+  let at = 0;
+  for await (const piece of pieces) {
+    into.set(piece, at);
+    at += piece.length;
+  }
+  return into;
+}
+
+/** A tensor to write: its elements, or a function that fetches them, whole or in pieces, when their turn comes. */
 export interface TensorEntry extends TensorSpec {
-  readonly data: TensorData | (() => Promise<TensorData>);
+  readonly data: TensorData | (() => Promise<TensorData>) | (() => AsyncIterable<TensorData>);
 }
 
 /**
@@ -290,7 +319,7 @@ export function safetensorsWriter(
   const header = encodeHeader(ordered, metadata);
   return async (file) => {
     await file.writeFile(header);
-    for (const entry of ordered) await file.writeFile(entryBytes(entry, await fetchData(entry)));
+    for (const entry of ordered) await writeEntry(file, entry);
   };
 }
 
@@ -303,8 +332,22 @@ export async function writeSafetensors(
   await writeAtomically([{ path, write: safetensorsWriter(entries, metadata) }]);
 }
 
-async function fetchData({ data }: TensorEntry): Promise<TensorData> {
-  return typeof data === 'function' ? data() : data;
+async function writeEntry(file: FileHandle, entry: TensorEntry): Promise<void> {
+  let bytes = 0;
+  for await (const piece of piecesOf(entry)) {
+    const raw = bytesOf(entry, piece);
+    await file.writeFile(raw);
+    bytes += raw.byteLength;
+  }
+  const { name, dtype, shape } = entry;
+  if (bytes === tensorBytes(dtype, shape)) return;
+  throw new Error(`safetensors: tensor "${name}": ${bytes} bytes, expected ${dtype} [${shape.join(', ')}]`);
+}
+
+async function* piecesOf({ data }: TensorEntry): AsyncGenerator<TensorData> {
+  const given = typeof data === 'function' ? data() : data;
+  if (Symbol.asyncIterator in given) yield* given;
+  else yield await given;
 }
 
 const ARRAY_OF: Record<SafetensorsDType, string> = {
@@ -325,13 +368,10 @@ const ARRAY_OF: Record<SafetensorsDType, string> = {
   U64: 'BigUint64Array',
 };
 
-function entryBytes({ name, dtype, shape }: TensorEntry, data: TensorData): Uint8Array {
+function bytesOf({ name, dtype }: TensorEntry, data: TensorData): Uint8Array {
   const kind = data.constructor.name;
-  const fits = data instanceof Uint8Array || kind === ARRAY_OF[dtype];
-  if (!fits || data.byteLength !== tensorBytes(dtype, shape)) {
-    throw new Error(
-      `safetensors: tensor "${name}": ${kind} of ${data.length}, expected ${dtype} [${shape.join(', ')}]`,
-    );
+  if (!(data instanceof Uint8Array) && kind !== ARRAY_OF[dtype]) {
+    throw new Error(`safetensors: tensor "${name}": ${kind}, expected ${dtype}`);
   }
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }

@@ -9,7 +9,7 @@ import { gradients } from '../../engine/graph/autograd.ts';
 import { crossEntropy } from '../../engine/ops/cross-entropy.ts';
 import { linearLayers } from '../../models/architecture.ts';
 import { loadBaseModel, type BaseModel } from '../../models/base-model.ts';
-import { frozenHeadShapes, headShapes } from '../../models/heads.ts';
+import { headShapes } from '../../models/heads.ts';
 import { loadConfig } from '../../models/config.ts';
 import { parsePeftConfig } from '../../peft/config.ts';
 import type { LoraConfig } from '../../peft/lora/config.ts';
@@ -120,7 +120,8 @@ describe.each(['roberta', 'bert', 'opt'])('%s', (family) => {
   beforeAll(async () => {
     const config = await loadConfig(join(folder, 'model'));
     base = await loadBaseModel(engine, join(folder, 'model'), {
-      extra: new Map([...frozenHeadShapes(config, 'classification'), ...headShapes(config, 'classification', 3)]),
+      head: 'classification',
+      extra: headShapes(config, 'classification', 3),
     });
     const peft = parsePeftConfig({ peft_type: 'LORA', r: 4, lora_alpha: 8, target_modules: 'all-linear' }, 'test');
     method = new Lora(

@@ -4,7 +4,6 @@ import type { Engine } from '../../engine/engine.ts';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
 import { loadBaseModel } from '../../models/base-model.ts';
 import { loadConfig } from '../../models/config.ts';
-import { frozenHeadShapes } from '../../models/heads.ts';
 import { freshAssembly, type Assembly } from '../../train/assembly.ts';
 import { hostRandom } from '../../train/data/random.ts';
 import type { EncodedExample } from '../../train/data/encode.ts';
@@ -40,8 +39,7 @@ export async function tinyAssembly(engine: Engine, settings: Settings, family: F
   const model = MODELS[family];
   const config = await loadConfig(model);
   const { weights: weightType, embeddings } = settings;
-  const extra = frozenHeadShapes(config, 'classification');
-  const base = await loadBaseModel(engine, model, { weightType, embeddings, extra });
+  const base = await loadBaseModel(engine, model, { weightType, embeddings, head: 'classification' });
   const labels = ['0', '1', '2'];
   const peft = freshConfig(settings, config);
   const fresh = await freshAssembly(engine, base, peft, 'classification', labels, settings.seed);

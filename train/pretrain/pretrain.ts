@@ -114,6 +114,7 @@ export class Pretraining {
           program.run({ ...this.#batchInputs(batch), ...this.#stepInputs(step), slot: this.#history.slot(step) });
           return batchSize * maxLength;
         },
+        finished: () => this.#engine.device.queue.onSubmittedWorkDone(),
         losses: (first, to) => this.#history.read('loss', first, to),
         save: (next) => saveCheckpoint(this.#engine, path, next, identity, state),
       },
@@ -170,6 +171,7 @@ export class Pretraining {
       config: this.#config,
       layers: fullLayers(this.#config),
       weight: (name) => this.#parameters.get(name).tensor,
+      table: (name) => [this.#parameters.get(name).tensor],
       interventions: [],
     };
     if (!training) {

@@ -56,6 +56,18 @@ test('what is written is read back, in folders made on the way', async () => {
   expect(await readdir(join(dir, 'a/b'))).toEqual(['c.json']);
 });
 
+test('what a killed process left goes with the next attempt; what belongs to others stays', async () => {
+  const folder = await mkdtemp(join(dir, 'stale-'));
+  const stale = [
+    '.a.json.99999999-0123456789ab.tmp',
+    `.a.json.${process.pid}-0123456789ab.tmp`,
+    '.b.json.99999999-0123456789ab.tmp',
+  ];
+  for (const name of [...stale, '.a.json.tmp']) await writeFile(join(folder, name), 'half');
+  await writeJson(join(folder, 'a.json'), { layers: 1 });
+  expect((await readdir(folder)).sort()).toEqual(['.a.json.tmp', ...stale.slice(1), 'a.json'].sort());
+});
+
 test('a write that cannot finish leaves nothing behind', async () => {
   await mkdir(join(dir, 'taken/inside'), { recursive: true });
   await expect(writeFileAtomic(join(dir, 'taken'), 'x')).rejects.toThrow(UserError);

@@ -144,7 +144,7 @@ describe('writing', () => {
     const whole: TensorEntry = { name: 'a', dtype: 'F32', shape: [1], data: Float32Array.of(1) };
     await expect(writeSafetensors(path, [whole, broken])).rejects.toThrow('boom');
     const short: TensorEntry = { name: 'b', dtype: 'F32', shape: [2], data: Float32Array.of(1) };
-    await expect(writeSafetensors(path, [short])).rejects.toThrow(/Float32Array of 1, expected F32 \[2\]/);
+    await expect(writeSafetensors(path, [short])).rejects.toThrow(/"b": 4 bytes, expected F32 \[2\]/);
     await expect(writeSafetensors(path, [whole, whole])).rejects.toThrow(/given twice/);
     expect(await readdir(folder)).toEqual(['model.safetensors']);
     expect(await readFile(path, 'utf8')).toBe('old');

@@ -1,0 +1,100 @@
+/** Tests only: damage for files. Of a seed and a case's number always the same: bytes, or values of the JSON inside. */
+import { hostRandom, type HostRandom } from '../../train/data/random.ts';
+
+/** Name of the stream of random numbers, apart from those of training. */
+const MUTATION_STREAM = 77;
+
+/** What a JSON value may become: wrong types, numbers at the limits of integers and memory, names that objects have anyway. */
+const VALUES: readonly unknown[] = [
+  ...[null, true, false, '', 'x', '(', '__proto__', 'constructor', '\u0000', '😀'.repeat(40)],
+  ...[-1, 0, 1, 0.5, 1e-300, 255, 65536, 1e6, 1e9, 2 ** 31, 2 ** 32, 2 ** 53, 1e19, 1e308, -1e308],
+  ...[[], {}, [1, 2], [[0]], { a: 1 }, [null], { '0': 'x' }],
+];
+
+/** Characters that matter to JSON and to header lengths. */
+const BYTES = Buffer.from('0123456789-+.eE,:"[]{}\\/u ntrue\0\u007f');
+
+export function randomOf(seed: number, index: number): HostRandom {
+  return hostRandom(seed, MUTATION_STREAM, index);
+}
+
+/** One to three edits of a file's content. */
+export function damage(content: Buffer, name: string, random: HostRandom): Buffer {
+  let damaged = content;
+  for (let edits = 1 + random.below(3); edits > 0; edits--) damaged = editOnce(damaged, name, random);
+  return damaged;
+}
+
+function editOnce(content: Buffer, name: string, random: HostRandom): Buffer {
+  if (random.uniform() < 0.4) return editBytes(content, name, random);
+  return (
+    (name.endsWith('.json') ? editJson(content, random) : editHeader(content, random)) ??
+    editBytes(content, name, random)
+  );
+}
+
+function editBytes(content: Buffer, name: string, random: HostRandom): Buffer {
+  const reach = name.endsWith('.safetensors') && random.uniform() < 0.7 ? headerEnd(content) : content.length;
+  const at = random.below(Math.max(1, Math.min(reach, content.length)));
+  const [head, tail] = [content.subarray(0, at), content.subarray(at)];
+  const byte = random.uniform() < 0.5 ? random.below(256) : BYTES[random.below(BYTES.length)]!;
+  const kind = random.below(16);
+  if (kind < 5) return Buffer.concat([head, Buffer.of(byte), tail.subarray(1)]);
+  if (kind < 9) return Buffer.concat([head, Buffer.of(byte), tail]);
+  if (kind < 13) return Buffer.concat([head, tail.subarray(1)]);
+  if (kind < 14) return Buffer.from(head);
+  if (kind < 15) return Buffer.concat([content, tail.subarray(0, 64)]);
+  return Buffer.concat([head, Buffer.alloc(1 + random.below(16), byte), tail.subarray(16)]);
+}
+
+/** Where the header of a safetensors file ends. */
+function headerEnd(content: Buffer): number {
+  const length = content.length >= 8 ? content.readBigUInt64LE(0) : 0n;
+  return length < BigInt(content.length) ? 8 + Number(length) : content.length;
+}
+
+/** A safetensors file with its header's JSON changed and its length set right; undefined where there is no header. */
+function editHeader(content: Buffer, random: HostRandom): Buffer | undefined {
+  const end = headerEnd(content);
+  const header = editJson(content.subarray(8, end), random);
+  if (!header) return undefined;
+  const prefix = Buffer.alloc(8);
+  prefix.writeBigUInt64LE(BigInt(header.length));
+  return Buffer.concat([prefix, header, content.subarray(end)]);
+}
+
+/** JSON with one value replaced, left out, doubled, or under another name; undefined for what is no JSON any more. */
+function editJson(content: Buffer, random: HostRandom): Buffer | undefined {
+  let root: unknown;
+  try {
+    root = JSON.parse(content.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+  const holder = pickHolder(root, random);
+  if (!holder) return Buffer.from(JSON.stringify(VALUES[random.below(VALUES.length)]));
+  const keys = Object.keys(holder);
+  const key = keys[random.below(keys.length)]!;
+  const value = Reflect.get(holder, key) as unknown;
+  const kind = random.below(8);
+  if (kind === 0) Reflect.deleteProperty(holder, key);
+  else if (kind === 1) Reflect.set(holder, Array.isArray(holder) ? String(holder.length) : `${key}x`, value);
+  else if (kind === 2 && typeof value === 'number') Reflect.set(holder, key, value + (random.below(2) ? 1 : -1));
+  else if (kind === 3 && typeof value === 'string')
+    Reflect.set(holder, key, value.slice(0, random.below(value.length + 1)));
+  else Reflect.set(holder, key, VALUES[random.below(VALUES.length)]);
+  return Buffer.from(JSON.stringify(root));
+}
+
+/** An object or array that is not empty, at a random depth. */
+function pickHolder(root: unknown, random: HostRandom): object | undefined {
+  let found: object | undefined;
+  for (let at = root; typeof at === 'object' && at !== null && Object.keys(at).length > 0;) {
+    found = at;
+    if (random.uniform() < 0.35) break;
+    const inside: unknown[] = Object.values(at).filter((value) => typeof value === 'object' && value !== null);
+    if (inside.length === 0) break;
+    at = inside[random.below(inside.length)];
+  }
+  return found;
+}

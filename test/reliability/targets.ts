@@ -1,0 +1,196 @@
+/** Tests only: folders whose files are damaged, and what is then done with them, as commands do it. */
+import { cp, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { runCommand } from '../../cli/program.ts';
+import type { Engine } from '../../engine/engine.ts';
+import { readJson } from '../../engine/io/files.ts';
+import { fingerprintCheckpoint } from '../../engine/io/fingerprint.ts';
+import type { Variable } from '../../engine/variable.ts';
+import { loadBaseModel } from '../../models/base-model.ts';
+import { loadConfig } from '../../models/config.ts';
+import { loadTokenizer } from '../../models/tokenizer.ts';
+import { loadArtefact, saveArtefact } from '../../train/artefact.ts';
+import { freshAssembly } from '../../train/assembly.ts';
+import { freshConfig } from '../../train/fresh-config.ts';
+import { fullLayers } from '../../models/architecture.ts';
+import { loadCheckpoint, saveCheckpoint } from '../../train/checkpoint.ts';
+import { trainBpe, writeTokenizer } from '../../train/pretrain/bpe.ts';
+import { parseComparison } from '../../train/report/schema.ts';
+import { makePlan } from '../../train/stages.ts';
+import { settingsSchema } from '../../train/settings.ts';
+import { writeRecords } from '../../pruning/records.ts';
+import { z } from 'zod';
+import { sampleComparison } from '../train/report/sample.ts';
+import { hostEngine } from './host-engine.ts';
+
+const GOLDENS = join(import.meta.dirname, '..', 'goldens');
+const TEXTS = ['A film of rare warmth, and funny.', 'the worst hour of my year', 'Nothing new: but well played…'];
+
+/** What one case does to a folder. */
+export interface Target {
+  readonly name: string;
+  /** Files that are damaged, relative to the folder. */
+  readonly files: readonly string[];
+  /** @throws UserError for files it refuses; anything else it throws is a fault */
+  readonly use: (folder: string, out: string) => Promise<void>;
+}
+
+class Refused extends Error {}
+
+/** Runs a command that needs no device; bad input ends it with exit code 2. */
+async function command(...argv: string[]): Promise<void> {
+  const code = await runCommand(argv);
+  if (code === 2) throw new Refused(argv[0]);
+  if (code !== 0) throw new Error(`light-peft ${argv[0]} ended with exit code ${code}`);
+}
+
+export function isRefusal(error: unknown): boolean {
+  return error instanceof Refused || (error instanceof Error && error.name === 'UserError');
+}
+
+const MODEL_FILES = ['model/config.json', 'model/model.safetensors'];
+const ADAPTER_FILES = ['adapter_config.json', 'adapter_model.safetensors', 'labels.json'];
+const PRUNED_FILES = [...ADAPTER_FILES, 'plan.json'].map((name) => `pruned/${name}`);
+
+export const TARGETS: readonly Target[] = [
+  {
+    name: 'load',
+    files: [...MODEL_FILES, ...PRUNED_FILES],
+    use: async (folder) => {
+      const settings = { weights: 'f32', embeddings: 'device' } as const;
+      const { base } = await loadArtefact(hostEngine(), join(folder, 'model'), join(folder, 'pruned'), settings);
+      base.free();
+    },
+  },
+  {
+    name: 'bare model',
+    files: MODEL_FILES,
+    use: async (folder) => {
+      const settings = { weights: 'f16', embeddings: 'host' } as const;
+      await loadArtefact(hostEngine(), join(folder, 'model'), undefined, settings);
+    },
+  },
+  {
+    name: 'prune',
+    files: ['estimate/records.json', ...ADAPTER_FILES.map((name) => `estimate/adapter/${name}`), MODEL_FILES[0]!],
+    use: (folder, out) =>
+      command('prune', '--model', join(folder, 'model'), '--estimate', join(folder, 'estimate'), '--out', out),
+  },
+  {
+    name: 'export',
+    files: [...MODEL_FILES, ...PRUNED_FILES],
+    use: (folder, out) =>
+      command('export', '--model', join(folder, 'model'), '--adapter', join(folder, 'pruned'), '--out', out),
+  },
+  {
+    name: 'merge',
+    files: [...MODEL_FILES, ...PRUNED_FILES],
+    use: (folder, out) =>
+      command('merge', '--model', join(folder, 'model'), '--adapter', join(folder, 'pruned'), '--out', out),
+  },
+  {
+    name: 'merge whole',
+    files: [...MODEL_FILES, ...ADAPTER_FILES.map((name) => `estimate/adapter/${name}`)],
+    use: (folder, out) =>
+      command('merge', '--model', join(folder, 'model'), '--adapter', join(folder, 'estimate/adapter'), '--out', out),
+  },
+  {
+    name: 'tokenizer',
+    files: ['tokenizer/tokenizer.json', 'tokenizer/tokenizer_config.json', 'tokenizer/special_tokens_map.json'],
+    use: async (folder) => {
+      const tokenizer = await loadTokenizer(join(folder, 'tokenizer'));
+      for (const text of TEXTS) {
+        const { ids } = tokenizer.encode(text, TEXTS[0], { maxLength: 24 });
+        tokenizer.decode(ids);
+      }
+    },
+  },
+  {
+    name: 'checkpoint',
+    files: ['checkpoint.safetensors'],
+    use: async (folder) => {
+      const engine = hostEngine();
+      await loadCheckpoint(engine, join(folder, 'checkpoint.safetensors'), IDENTITY, variablesOf(engine));
+    },
+  },
+  {
+    name: 'comparison',
+    files: ['comparison.json'],
+    use: async (folder) => {
+      const path = join(folder, 'comparison.json');
+      parseComparison(await readJson(path, z.unknown()), path);
+    },
+  },
+];
+
+const IDENTITY = { seed: 1, lr: 0.001, base: 'sha256:00', shuffle: true };
+
+function variablesOf(engine: Engine): Variable[] {
+  return [
+    engine.variable('trainables', [128], { kind: 'trainables' }),
+    engine.variable('adamw.m', [128], { kind: 'optimizer' }),
+  ];
+}
+
+/** Writes sound files of every kind into `folder`: the small RoBERTa, an estimation of it, a pruned adapter, and the rest. */
+export async function makeFolder(folder: string): Promise<void> {
+  const model = join(folder, 'model');
+  await mkdir(folder, { recursive: true });
+  await cp(join(GOLDENS, 'roberta', 'model'), model, { recursive: true });
+  const config = await loadConfig(model);
+  const fingerprint = await fingerprintCheckpoint(model);
+  const settings = settingsSchema.parse({ loraR: 4, estimateSteps: 4, foldMasks: true });
+  const labels = ['bad', 'fair', 'good'];
+  const base = await loadBaseModel(hostEngine(), model, { head: 'classification' });
+  const whole = await freshAssembly(hostEngine(), base, freshConfig(settings, config), 'classification', labels, 0);
+  const { method } = whole;
+  await saveArtefact(join(folder, 'estimate', 'adapter'), whole);
+  const ranks = Object.fromEntries(
+    method.modules.map(({ name }, i) => [name, [1, 2, 3, 4].map((r) => (r * (i + 1)) % 7)]),
+  );
+  const rows = (width: number): number[][] =>
+    fullLayers(config).map((_, layer) => Array.from({ length: width }, (_, i) => ((i * 7 + layer) % 11) / 11));
+  const records = {
+    base: fingerprint,
+    ...{
+      steps: 4,
+      counted_steps: 2,
+      seed: 0,
+      non_finite_samples: 0,
+      loss: [1, 0.9, 0.8, 0.7],
+      task_loss: [1, 0.9, 0.8, 0.7],
+    },
+    head_masks: rows(config.numHeads),
+    ffn_masks: rows(config.intermediateSize),
+    module_importance: Object.fromEntries(method.modules.map(({ name }, i) => [name, (i % 5) / 5])),
+    rank_importance: ranks,
+  };
+  await writeRecords(join(folder, 'estimate', 'records.json'), records);
+  const scores = { heads: records.head_masks, neurons: records.ffn_masks, modules: records.module_importance, ranks };
+  const plan = makePlan(config, fingerprint, scores, settings);
+  await command(
+    'prune',
+    '--model',
+    model,
+    '--estimate',
+    join(folder, 'estimate'),
+    '--out',
+    join(folder, 'pruned'),
+    '--fold-masks',
+  );
+  if (Object.keys(plan.modules).length === 0) throw new Error('the plan of the tests keeps nothing');
+  const bpe = trainBpe(TEXTS, { vocabSize: 300, minFrequency: 1, maxTokenLength: 8 });
+  await writeTokenizer(join(folder, 'tokenizer'), bpe, 32);
+  const engine = hostEngine();
+  const losses = { loss: [1, 0.5], taskLoss: [1, 0.5] };
+  await saveCheckpoint(engine, join(folder, 'checkpoint.safetensors'), 2, IDENTITY, variablesOf(engine), losses);
+  await writeFile(join(folder, 'comparison.json'), JSON.stringify(sampleComparison()));
+}
+
+/** Bytes of all files below a folder, and those whose writing was not finished; 0 and none where there is no folder. */
+export async function inspect(folder: string): Promise<{ files: number; unfinished: string[] }> {
+  const names = await readdir(folder, { recursive: true }).catch(() => []);
+  const kinds = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).isFile()));
+  const files = names.filter((_, i) => kinds[i]);
+  return { files: files.length, unfinished: files.filter((name) => name.endsWith('.tmp')) };
+}

@@ -14,7 +14,7 @@ export function addDataFlags(command: Command): Command {
   return command
     .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')
     .option('--task <name>', 'built-in task: sentiment or spam')
-    .option('--train <file>', 'training data: JSONL, CSV or TSV')
+    .option('--train <file>', 'training data: JSONL, CSV or TSV; for language models also .txt')
     .option('--eval <file>', 'evaluation data')
     .option('--json', 'print the result as JSON');
 }

@@ -4,6 +4,7 @@ import { UserError } from '../engine/errors.ts';
 import { versions } from '../train/provenance.ts';
 import { addExport, addMerge } from './commands/convert.ts';
 import { addDoctor } from './commands/doctor.ts';
+import { addGenerate } from './commands/generate.ts';
 import { addEval, addPredict } from './commands/infer.ts';
 import { addPretrain } from './commands/pretrain.ts';
 import { addReport, addRun } from './commands/run.ts';
@@ -17,6 +18,7 @@ const COMMANDS = [
   addTrain,
   addEval,
   addPredict,
+  addGenerate,
   addPretrain,
   addMerge,
   addExport,

@@ -72,3 +72,8 @@ export function savedHead({ raw: { architectures }, architecture }: ModelConfig)
   const found = CLASS_ENDINGS.find(([ending]) => typeof name === 'string' && name.endsWith(ending))?.[1];
   return found && architecture.heads[found] ? found : undefined;
 }
+
+/** Tokens that end a text, by `eos_token_id`: none, one or several. */
+export function endTokens({ raw: { eos_token_id: id } }: Pick<ModelConfig, 'raw'>): readonly number[] {
+  return [id].flat().filter((token) => typeof token === 'number');
+}

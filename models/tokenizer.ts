@@ -27,6 +27,7 @@ export interface TextTokenizer {
   /** Ids by role; undefined where the tokenizer has no such token. */
   readonly padId: number | undefined;
   readonly maskId: number | undefined;
+  readonly eosId: number | undefined;
   /** Ids that stand for no text. */
   readonly specialIds: ReadonlySet<number>;
   /** `model_max_length` of the tokenizer's configuration, where it gives a real limit. */
@@ -121,6 +122,7 @@ function wrap(path: string, tokenizer: Tokenizer, json: Json, config: Json): Tex
     vocabSize,
     padId: role('pad_token'),
     maskId: role('mask_token'),
+    eosId: role('eos_token'),
     specialIds: new Set(added.filter(([, token]) => token.special).map(([id]) => id)),
     maxLength: typeof limit === 'number' && limit < NO_LIMIT ? limit : undefined,
     encode,

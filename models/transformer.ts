@@ -28,7 +28,10 @@ import { rotary } from '../engine/ops/rotary.ts';
 import { linearName, type Activation, type LayerShape, type ModelConfig, type Role } from './architecture.ts';
 import type { Intervention } from './intervention.ts';
 
-/** One batch: i32 [batch, seq] each. Positions are Hugging Face's position ids. */
+/**
+ * One batch: i32 [batch, seq] each. Positions are Hugging Face's position ids. With a cache the mask is of all its places:
+ * [batch, capacity].
+ */
 export interface TokenInputs {
   readonly inputIds: Tensor;
   readonly positionIds: Tensor;
@@ -38,6 +41,20 @@ export interface TokenInputs {
   readonly words?: Tensor;
   /** f32 [positions, headDim], from `rotaryTable`, for models with rotary positions. */
   readonly rotary?: Tensor;
+  readonly cache?: KeyValueCache;
+}
+
+/** Keys and values of the tokens before these, kept on the device between runs. */
+export interface KeyValueCache {
+  /** Places for tokens in a sequence. */
+  readonly capacity: number;
+  /** i32 [1]: the place of the first of the new tokens. */
+  readonly position: Tensor;
+  /**
+   * Stores a layer's new keys and values, f32 [batch·seq, kvHeads·headDim] each.
+   * @returns those of all places, f32 [batch·capacity, kvHeads·headDim] each
+   */
+  append(layer: number, keys: Tensor, values: Tensor): readonly [keys: Tensor, values: Tensor];
 }
 
 /** Everything a forward pass reads besides its inputs. */
@@ -135,14 +152,17 @@ function selfAttention(context: ForwardContext, layer: number, hidden: Tensor, i
     if (heads === 0) return undefined;
     const [queries, keys, values] = queriesKeysValues(context, layer, x);
     const turn = (t: Tensor): Tensor => (inputs.rotary ? rotary(t, inputs.rotary, inputs.positionIds) : t);
-    const [batch, seq] = inputs.attentionMask.shape as [number, number];
+    const { cache } = inputs;
+    const [batch, seq] = inputs.inputIds.shape as [number, number];
     const { headDim } = config;
     const spec = {
       ...{ batch, seq, heads, kvHeads, headDim, causal, scale: 1 / Math.sqrt(headDim) },
+      ...(cache && { keys: cache.capacity }),
       ...(kvHeadOf && { kvHeadOf }),
     };
     const running = interventions.map((i) => i.headsToRun?.(layer)).find((t) => t !== undefined);
-    const attended = attention(turn(queries), turn(keys), values, inputs.attentionMask, spec, running);
+    const [k, v] = cache?.append(layer, turn(keys), values) ?? [turn(keys), values];
+    const attended = attention(turn(queries), k, v, inputs.attentionMask, spec, running, cache?.position);
     return interventions.reduce((y, i) => i.context?.(layer, y) ?? y, attended);
   });
 }

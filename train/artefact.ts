@@ -80,13 +80,14 @@ export interface LoadedArtefact extends Assembly {
   readonly plan?: Plan;
 }
 
-interface LoadOptions {
-  /** Of the head; absent: the one the adapter, else the checkpoint, was made with. */
-  readonly kind?: HeadKind;
-  /** An adapter on the same checkpoint, whose base is used in place of loading it again. */
-  readonly shared?: LoadedArtefact;
-  /** Hears of the base's bytes as they are read. */
-  readonly onBytes?: OnBytes;
+interface LoadArtefactOptions {
+  /** Absent: the one the adapter, else the checkpoint, was made with. */
+  readonly head?: HeadKind | undefined;
+  /** The same checkpoint, whole and with what that head needs: used unless a plan asks for a base of its own. */
+  readonly shared?: BaseModel | undefined;
+  readonly onBytes?: OnBytes | undefined;
+  /** An adapter whose base is used in place of loading one; its plan must cut the base alike. */
+  readonly onto?: LoadedArtefact | undefined;
 }
 
 /**
@@ -99,22 +100,23 @@ export async function loadArtefact(
   modelDir: string,
   adapterDir: string | undefined,
   { weights, embeddings }: Pick<Settings, 'weights' | 'embeddings'>,
-  { kind, shared, onBytes = () => undefined }: LoadOptions = {},
+  { head: kind, shared, onto, onBytes }: LoadArtefactOptions = {},
 ): Promise<LoadedArtefact> {
   const config = await loadConfig(modelDir);
   const fingerprint = await fingerprintCheckpoint(modelDir);
   const adapter = adapterDir === undefined ? undefined : await readAnyAdapter(adapterDir, config);
   const plan = adapterDir === undefined ? undefined : await readPlanFor(adapterDir, fingerprint, config);
-  const head = kind ?? shared?.head ?? (adapter && taskHead(adapter.config)) ?? savedHead(config) ?? 'classification';
+  const head = kind ?? onto?.head ?? (adapter && taskHead(adapter.config)) ?? savedHead(config) ?? 'classification';
   const trained = await readHead(modelDir, config, head, adapter, adapterDir);
-  const load = async (): Promise<BaseModel> => {
-    const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, head, onBytes });
-    return plan ? pruneModel(engine, whole, keptLayers(plan)) : whole;
-  };
-  if (shared && JSON.stringify(shared.plan?.layers) !== JSON.stringify(plan?.layers)) {
+  if (onto && JSON.stringify(onto.plan?.layers) !== JSON.stringify(plan?.layers)) {
     throw new UserError(`${adapterDir}: its base is pruned otherwise than the first adapter's; they cannot share one`);
   }
-  const base = shared?.base ?? (await load());
+  const options = { weightType: weights, embeddings, head, ...(onBytes && { onBytes }) };
+  const load = async (): Promise<BaseModel> => {
+    if (!plan) return shared ?? loadBaseModel(engine, modelDir, options);
+    return pruneModel(engine, await loadBaseModel(engine, modelDir, options), keptLayers(plan));
+  };
+  const base = onto?.base ?? (await load());
   if (!adapter) return { base, method: undefined, peft: headOnly(config), fingerprint, head, ...trained };
   const peft = withDefaultTargets(adapter.config, config.family);
   const method = methodOf(peft, placedModules(adapter, base, head, adapterDir as string));

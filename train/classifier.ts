@@ -3,10 +3,14 @@ import type { InputSpec } from '../engine/compile/program.ts';
 import type { Engine, HostArray } from '../engine/engine.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import type { Parameters } from '../engine/nn/parameters.ts';
+import type { Shape } from '../engine/graph/shape.ts';
+import { crossEntropy } from '../engine/ops/cross-entropy.ts';
 import type { RandomState } from '../engine/ops/elementwise.ts';
+import { reshape } from '../engine/ops/leaf.ts';
+import { languageModelLoss } from '../engine/ops/vocabulary.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import type { BaseModel } from '../models/base-model.ts';
-import { hiddenStates, type ForwardContext } from '../models/transformer.ts';
+import { hiddenStates, type ForwardContext, type KeyValueCache } from '../models/transformer.ts';
 import { applyHead, headOf } from '../models/heads.ts';
 import type { Intervention } from '../models/intervention.ts';
 import { positionIds } from '../models/positions.ts';
@@ -25,7 +29,7 @@ type PerInput<T> = Readonly<Record<'inputIds' | 'positionIds' | 'tokenTypeIds' |
 };
 
 /** i32, but `words` and `rotary`. */
-export type BatchInputs = PerInput<Tensor>;
+export type BatchInputs = PerInput<Tensor> & { readonly cache?: KeyValueCache };
 
 /** What a forward pass may be given beyond the weights. */
 export interface ForwardOptions {
@@ -65,6 +69,36 @@ export class Classifier {
 
   /** The head's scores; for classification f32 [batch, labels]. */
   logits(inputs: BatchInputs, options: ForwardOptions = {}): Tensor {
+    const context = this.#context(options);
+    return applyHead(context, this.head, hiddenStates(context, inputs), inputs.rows);
+  }
+
+  /**
+   * The mean cross-entropy over what is labelled, shape [].
+   * @param labels i32 of `labelShape`; negative ones are left out
+   */
+  loss(inputs: BatchInputs, labels: Tensor, options: ForwardOptions = {}): Tensor {
+    const table = this.#frozenTable;
+    if (!table) return crossEntropy(this.logits(inputs, options), labels);
+    return languageModelLoss(hiddenStates(this.#context(options), inputs), table, reshape(labels, [labels.size]));
+  }
+
+  /** One label for every token of language models, else one for every sequence. */
+  labelShape(batch: number, seq: number): Shape {
+    return headOf(this.base.config, this.head).vocabulary ? [batch, seq] : [batch];
+  }
+
+  /** The vocabulary's matrix where scores are products with it alone: then the loss needs no scores of all tokens at once. */
+  get #frozenTable(): readonly Tensor[] | undefined {
+    const { vocabulary } = headOf(this.base.config, this.head);
+    if (!vocabulary || vocabulary.bias !== undefined) return undefined;
+    const name = `${vocabulary.weight}.weight`;
+    const adapted = this.method?.modules.some((module) => module.name === vocabulary.weight);
+    const weight = adapted || this.parameters.has(name) ? undefined : this.base.weights.get(name);
+    return weight && [weight.tensor];
+  }
+
+  #context(options: ForwardOptions): ForwardContext {
     const parameter = (name: string): Tensor => this.parameters.get(name).tensor;
     const { random, isActive, rankMask, probe, interventions = [] } = options;
     const find = (name: string): Tensor | undefined =>
@@ -83,7 +117,7 @@ export class Classifier {
       ...(rankMask && { rankMask }),
       ...(probe && { probe }),
     };
-    const context: ForwardContext = {
+    return {
       config: this.base.config,
       layers: this.base.layers,
       weight,
@@ -91,7 +125,6 @@ export class Classifier {
         this.parameters.has(name) ? [parameter(name)] : this.base.table(name).map((part) => part.tensor),
       interventions: [...(this.method ? [this.method.intervention(run)] : []), ...interventions],
     };
-    return applyHead(context, this.head, hiddenStates(context, inputs), inputs.rows);
   }
 
   /** Input specs of a batch shape. */

@@ -16,8 +16,10 @@ import { scoresOf, writeRecords, type Records } from '../pruning/records.ts';
 import { saveArtefact } from './artefact.ts';
 import { factorCount, freshAssembly, type Assembly } from './assembly.ts';
 import { hostRandom, STREAM } from './data/random.ts';
+import type { LossMetrics } from './data/metrics.ts';
 import { freshConfig } from './fresh-config.ts';
 import type { DataSet } from './data/source.ts';
+import type { LanguageMetrics } from './lm/evaluate.ts';
 import type { Run } from './report/schema.ts';
 import { runSchema } from './report/schema.ts';
 import {
@@ -125,7 +127,7 @@ export class Comparing {
       method: methodId(method, settings.peft),
       label: methodLabel(method, settings.peft),
       seed,
-      metrics: { accuracy: evaluated.metrics.accuracy, f1: evaluated.metrics.f1, loss: evaluated.metrics.loss },
+      metrics: scoresFrom(evaluated.metrics),
       foundation: { ...counts, left: base.parameterCount, blockLeft: base.blockParameterCount },
       trainable: { total: trainableTotal, left: factorCount(tuned.assembly.method) },
       speed: {
@@ -163,19 +165,14 @@ export class Comparing {
 
   async #wholeAssembly(settings: Settings, random: boolean, { onBytes }: Watch): Promise<Assembly> {
     const { dir, config } = this.#foundation;
+    const { head, labels } = this.#data;
     const { weights: weightType, embeddings } = settings;
-    const options = { weightType, embeddings, head: 'classification' as const, ...(onBytes && { onBytes }) };
+    const options = { weightType, embeddings, head, ...(onBytes && { onBytes }) };
     const base = random
       ? randomBaseModel(this.#engine, config, normals(settings.seed), embeddings)
       : await loadBaseModel(this.#engine, dir, options);
-    return freshAssembly(
-      this.#engine,
-      base,
-      freshConfig(settings, config),
-      'classification',
-      this.#data.labels,
-      settings.seed,
-    );
+    const peft = freshConfig(settings, config, head);
+    return freshAssembly(this.#engine, base, peft, head, labels, settings.seed);
   }
 
   async #estimate(settings: Settings, { onStage, watch }: CompareWatch): Promise<EstimateOutcome> {
@@ -217,6 +214,13 @@ export function recordsOf(
     module_importance: estimates.modules,
     rank_importance: estimates.ranks,
   };
+}
+
+function scoresFrom(metrics: LossMetrics | LanguageMetrics): Run['metrics'] {
+  const { loss } = metrics;
+  return 'perplexity' in metrics
+    ? { perplexity: metrics.perplexity, loss }
+    : { accuracy: metrics.accuracy, f1: metrics.f1, loss };
 }
 
 function normals(seed: number): () => number {

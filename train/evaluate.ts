@@ -5,13 +5,16 @@ import { ProgramCache } from './programs.ts';
 import type { BatchInputs, Classifier, ForwardOptions } from './classifier.ts';
 import type { Batch, Batches } from './data/batches.ts';
 
-export interface Inference {
-  /** f32 [examples, labels], in the order of the examples. */
-  readonly logits: Float32Array;
-  readonly labels: Int32Array;
+export interface InferenceCost {
   readonly seconds: number;
   readonly examples: number;
   readonly peakBytes: number;
+}
+
+export interface Inference extends InferenceCost {
+  /** f32 [examples, labels], in the order of the examples. */
+  readonly logits: Float32Array;
+  readonly labels: Int32Array;
 }
 
 /** A model's forward pass, compiled once per batch shape. */

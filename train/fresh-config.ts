@@ -14,12 +14,17 @@ import type { Settings } from './settings.ts';
 const HAS_FAN_IN_OUT: ReadonlySet<Settings['peft']> = new Set(['lora', 'dora', 'ia3']);
 
 /** @throws UserError for names that target nothing, or a pattern that cannot be read */
-export function freshConfig(settings: Settings, config: ModelConfig): PeftConfig {
+export function freshConfig(
+  settings: Settings,
+  config: ModelConfig,
+  head: 'classification' | 'causal-lm' = 'classification',
+): PeftConfig {
+  const isClassifier = head === 'classification';
   const common = {
     dropout: settings.dropout,
-    taskType: 'SEQ_CLS',
+    taskType: isClassifier ? 'SEQ_CLS' : 'CAUSAL_LM',
     baseModel: null,
-    modulesToSave: ['classifier', 'score', ...names(settings.modulesToSave)],
+    modulesToSave: [...(isClassifier ? ['classifier', 'score'] : []), ...names(settings.modulesToSave)],
     // PEFT wants to be told of matrices stored as [in, out].
     extra: config.architecture.storedInOut && HAS_FAN_IN_OUT.has(settings.peft) ? { fan_in_fan_out: true } : {},
   };

@@ -48,6 +48,10 @@ export const settingsSchema = z.strictObject({
     .describe('how adapters start: up zero, or both drawn'),
   adapterParallel: z.boolean().default(false).describe('let adapters (--peft adapter) read the sublayer input'),
   dropout: ratio.default(0.05).describe('dropout of PEFT modules'),
+  taskType: z
+    .enum(['SEQ_CLS', 'CAUSAL_LM'])
+    .optional()
+    .describe('sequence classification or language modelling, if the data does not tell'),
 
   lr: positive.default(1e-3).describe('peak learning rate'),
   schedule: z.enum(['constant', 'linear']).default('linear').describe('learning-rate schedule'),

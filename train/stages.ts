@@ -17,8 +17,9 @@ import type { EncodedExample } from './data/encode.ts';
 import { hostRandom, STREAM } from './data/random.ts';
 import { Estimation, type Estimates } from './estimate.ts';
 import { factorsFromBase, weightReader } from './from-base.ts';
-import { infer, type Inference } from './evaluate.ts';
+import { infer, type Inference, type InferenceCost } from './evaluate.ts';
 import { logitMetrics, type LossMetrics } from './data/metrics.ts';
+import { evaluateLanguage, type LanguageMetrics } from './lm/evaluate.ts';
 import type { Settings } from './settings.ts';
 import { train, type TrainOptions, type TrainResult } from './trainer.ts';
 
@@ -235,17 +236,19 @@ export async function fineTune(
 }
 
 export interface Evaluation {
-  readonly inference: Inference;
-  readonly metrics: LossMetrics;
+  readonly inference: InferenceCost;
+  readonly metrics: LossMetrics | LanguageMetrics;
 }
 
-/** Logits and metrics of every example, in order. */
+/** Scores on labelled examples: accuracy and the like, or perplexity. */
 export async function evaluate(
   engine: Engine,
   assembly: Assembly,
   examples: readonly EncodedExample[],
   options: { readonly maxLength: number },
 ): Promise<Evaluation> {
+  if (assembly.head === 'causal-lm')
+    return evaluateLanguage(engine, assembly, inferenceBatches(assembly, examples, options));
   const inference = await inferAll(engine, assembly, examples, options);
   return { inference, metrics: logitMetrics(inference.logits, inference.labels, assembly.labels.length) };
 }
@@ -255,14 +258,21 @@ export async function inferAll(
   engine: Engine,
   assembly: Assembly,
   examples: readonly EncodedExample[],
-  { maxLength }: { readonly maxLength: number },
+  options: { readonly maxLength: number },
 ): Promise<Inference> {
   const classifier = toClassifier(engine, assembly);
   try {
-    const padId = assembly.base.config.padTokenId;
-    const batches = new Batches(examples, { batchSize: INFER_BATCH, order: 'length', seed: 0, padId, maxLength });
-    return await infer(classifier, batches, examples.length);
+    return await infer(classifier, inferenceBatches(assembly, examples, options), examples.length);
   } finally {
     classifier.parameters.free();
   }
+}
+
+function inferenceBatches(
+  { base }: Assembly,
+  examples: readonly EncodedExample[],
+  { maxLength }: { readonly maxLength: number },
+): Batches {
+  const { padTokenId: padId } = base.config;
+  return new Batches(examples, { batchSize: INFER_BATCH, order: 'length', seed: 0, padId, maxLength });
 }

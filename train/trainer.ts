@@ -12,7 +12,6 @@ import { exists } from '../engine/io/files.ts';
 import { AdamW, ADAMW_DEFAULTS, ADAMW_INPUTS } from '../engine/optim/adamw.ts';
 import { scheduleAt, type ScheduleName } from '../engine/optim/schedule.ts';
 import { add } from '../engine/ops/elementwise.ts';
-import { crossEntropy } from '../engine/ops/cross-entropy.ts';
 import { loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.ts';
 import type { Classifier, ForwardOptions } from './classifier.ts';
 import type { Variable } from '../engine/variable.ts';
@@ -242,7 +241,7 @@ function compileStep(
 ): Promise<Program> {
   const inputs = {
     ...classifier.inputSpecs(batch, seq),
-    labels: { shape: [batch], dtype: 'i32' },
+    labels: { shape: classifier.labelShape(batch, seq), dtype: 'i32' },
     ...ADAMW_INPUTS,
     ...RANDOM_INPUTS,
     slot: SLOT_INPUT,
@@ -252,8 +251,7 @@ function compileStep(
   const trace = (given: Readonly<Record<string, Tensor>>): Traced => {
     const i = given as Readonly<Record<keyof typeof inputs, Tensor>>;
     const random = options.dropout ? { random: { seed: i.seed, step: i.step } } : {};
-    const logits = classifier.logits(i, { ...random, ...extension?.forward() });
-    const taskLoss = crossEntropy(logits, i.labels);
+    const taskLoss = classifier.loss(i, i.labels, { ...random, ...extension?.forward() });
     const loss = extension ? add(taskLoss, extension.penalty(parameter)) : taskLoss;
     const step = optimizer.step(loss, i);
     const more = extension?.updates({ inputs: i, gradients: step.gradients, parameter }) ?? [];

@@ -6,11 +6,13 @@ import { UserError } from '../../engine/errors.ts';
 import { writeAtomically } from '../../engine/io/files.ts';
 import { loadOntoOneBase } from '../../train/adapter-set.ts';
 import { loadArtefact, type LoadedArtefact } from '../../train/artefact.ts';
-import { loadData, loadRows } from '../../train/data/source.ts';
+import { headOfData, loadData, loadRows } from '../../train/data/source.ts';
 import { predict, type Scores } from '../../train/predict.ts';
 import { evaluate } from '../../train/stages.ts';
 import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
+import { measure } from '../../train/report/numbers.ts';
 import { addSettings, readSettings } from '../options.ts';
+import { scoresLine } from '../scores.ts';
 
 const MODEL_SETTINGS = ['maxLength', 'weights', 'embeddings', 'compute'] as const;
 
@@ -37,12 +39,14 @@ function addModelFlags(command: Command): Command {
 }
 
 export function addEval(program: Command): void {
-  const command = addModelFlags(program.command('eval').description('accuracy, F1 and loss on labelled data'))
+  const command = addModelFlags(
+    program.command('eval').description('accuracy, F1 and loss on labelled data; perplexity of language models'),
+  )
     .option('--adapter <dir>', 'PEFT or AdapterHub folder, pruned or not')
     .option('--task <name>', 'built-in task: sentiment or spam')
-    .option('--eval, --data <file>', 'labelled examples: JSONL, CSV or TSV')
+    .option('--eval, --data <file>', 'labelled examples (JSONL, CSV or TSV), or text for language models')
     .option('--json', 'print the result as JSON');
-  addSettings(command, [...MODEL_SETTINGS, 'evalSplit']).action(runEval);
+  addSettings(command, [...MODEL_SETTINGS, 'evalSplit', 'taskType']).action(runEval);
 }
 
 async function runEval(flags: EvalFlags): Promise<void> {
@@ -50,18 +54,20 @@ async function runEval(flags: EvalFlags): Promise<void> {
   const settings = await readSettings(flags);
   const request = task === undefined ? { ...(file !== undefined && { eval: file }) } : { task };
   if (task !== undefined && file !== undefined) throw new UserError('--task and --data: give one of them');
-  const result = await withEngine(flags, settings, async ({ engine, watch }) => {
-    const model = await loadArtefact(engine, dir, adapter, settings, {
-      kind: 'classification',
-      onBytes: watch.onBytes,
-    });
-    const data = await loadData(request, dir, model.base.config, settings, model.labels);
+  const result = await withEngine(flags, settings, async ({ engine, watch: { onBytes } }) => {
+    const head = await headOfData(request, settings.taskType);
+    const model = await loadArtefact(engine, dir, adapter, settings, { head, onBytes });
+    const data = await loadData(request, dir, model.base.config, settings, model);
     const { metrics, inference } = await evaluate(engine, model, data.eval, settings);
-    return { ...metrics, examplesPerSecond: inference.examples / inference.seconds, peakBytes: inference.peakBytes };
+    return {
+      ...metrics,
+      examples: inference.examples,
+      examplesPerSecond: inference.examples / inference.seconds,
+      peakBytes: inference.peakBytes,
+    };
   });
-  const percent = (value: number): string => `${(100 * value).toFixed(2)} %`;
-  const scores = `Accuracy ${percent(result.accuracy)}, F1 ${percent(result.f1)}, loss ${result.loss.toFixed(4)}`;
-  print(json, result, `${scores}\n${result.count} examples, ${Math.round(result.examplesPerSecond)} per second`);
+  const rate = `${measure(result.examplesPerSecond)} per second`;
+  print(json, result, `${scoresLine(result)}, loss ${result.loss.toFixed(4)}\n${result.examples} examples, ${rate}`);
 }
 
 export function addPredict(program: Command): void {
@@ -90,7 +96,7 @@ async function runPredict(flags: PredictFlags): Promise<void> {
       folders.size === 0
         ? new Map([['', await loadArtefact(engine, flags.model, undefined, settings, { onBytes: watch.onBytes })]])
         : await loadOntoOneBase(engine, flags.model, folders, settings, watch.onBytes);
-    const [{ head, labels, base }] = models.values() as unknown as readonly [LoadedArtefact];
+    const { head, labels, base } = [...models.values()][0] as LoadedArtefact;
     const { maxLength } = settings;
     const rows = await loadRows(flags.data, flags.model, base.config, { head, labels, maxLength });
     const longest = Math.min(maxLength, base.config.maxTokens);

@@ -26,7 +26,7 @@ export function addRun(program: Command): void {
     .description('estimate, prune, fine-tune, and compare with PEFT without pruning and with random pruning')
     .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')
     .option('--task <name>', 'built-in task: sentiment or spam')
-    .option('--train <file>', 'training data: JSONL, CSV or TSV')
+    .option('--train <file>', 'training data: JSONL, CSV or TSV; for language models also .txt')
     .option('--eval <file>', 'evaluation data')
     .requiredOption('--out <dir>', 'folder for everything the run leaves; a run that was stopped goes on there')
     .option('--methods <list>', `of ${METHODS.join(', ')}, or all`, 'reference,light-peft,random')

@@ -13,7 +13,7 @@ import { loadArtefact, readAdapterValues, saveArtefact } from '../../train/artef
 import { factorCount, freshAssembly, type Assembly } from '../../train/assembly.ts';
 import { recordsOf } from '../../train/compare.ts';
 import { numericSettings, type RunIdentity } from '../../train/checkpoint.ts';
-import { loadData } from '../../train/data/source.ts';
+import { headOfData, loadData } from '../../train/data/source.ts';
 import { freshConfig } from '../../train/fresh-config.ts';
 import { pruneOnHost } from '../../train/host-prune.ts';
 import { estimate, evaluate, fineTune, makePlan, stepsOf, type Watch } from '../../train/stages.ts';
@@ -21,6 +21,7 @@ import type { Settings } from '../../train/settings.ts';
 import { addEngineFlags, print, withEngine, type CommandContext, type EngineFlags } from '../context.ts';
 import { addDataFlags, requestOf, type DataFlags } from '../data-flags.ts';
 import { addSettings, readSettings } from '../options.ts';
+import { scoresLine } from '../scores.ts';
 
 interface StageFlags extends DataFlags, EngineFlags {
   readonly out: string;
@@ -91,11 +92,11 @@ async function prepare(
   progress.stage('loading');
   const config = await loadConfig(flags.model);
   if (flags.initAdapter !== undefined) {
-    const { fingerprint, plan, ...loaded } = await loadArtefact(engine, flags.model, flags.initAdapter, settings, {
-      kind: 'classification',
-      onBytes: watch.onBytes,
-    });
-    const data = await loadData(requestOf(flags), flags.model, config, settings, loaded.labels);
+    const head = await headOfData(requestOf(flags), settings.taskType);
+    const { onBytes } = watch;
+    const artefact = await loadArtefact(engine, flags.model, flags.initAdapter, settings, { head, onBytes });
+    const { fingerprint, plan, ...loaded } = artefact;
+    const data = await loadData(requestOf(flags), flags.model, config, settings, loaded);
     const assembly = { ...withDropout(loaded, settings), planned: plan !== undefined };
     return {
       assembly,
@@ -109,16 +110,11 @@ async function prepare(
   const examples = trainingData(data.train);
   const fingerprint = await fingerprintCheckpoint(flags.model);
   const { weights: weightType, embeddings } = settings;
+  const { head, labels } = data;
   const { onBytes = () => undefined } = watch;
-  const base = await loadBaseModel(engine, flags.model, { weightType, embeddings, head: 'classification', onBytes });
-  const fresh = await freshAssembly(
-    engine,
-    base,
-    freshConfig(settings, config),
-    'classification',
-    data.labels,
-    settings.seed,
-  );
+  const base = await loadBaseModel(engine, flags.model, { weightType, embeddings, head, onBytes });
+  const peft = freshConfig(settings, config, head);
+  const fresh = await freshAssembly(engine, base, peft, head, labels, settings.seed);
   const assembly = { ...fresh, planned: false };
   return { assembly, examples, evaluation: data.eval, fingerprint };
 }
@@ -229,9 +225,7 @@ async function runTrain(flags: StageFlags): Promise<void> {
   });
   await writeJson(join(flags.out, 'train.json'), result);
   const { metrics } = result;
-  const scores = metrics
-    ? `Accuracy ${(100 * metrics.accuracy).toFixed(2)} %, F1 ${(100 * metrics.f1).toFixed(2)} %\n`
-    : '';
+  const scores = metrics ? `${scoresLine(metrics)}\n` : '';
   const last = result.loss[result.loss.length - 1] ?? NaN;
   print(flags.json, result, `${scores}Loss ${last.toFixed(4)} after ${result.steps} steps\nAdapter: ${flags.out}`);
 }

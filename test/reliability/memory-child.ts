@@ -7,7 +7,7 @@ import { loadBaseModel } from '../../models/base-model.ts';
 import { loadConfig } from '../../models/config.ts';
 import { freshAssembly } from '../../train/assembly.ts';
 import { freshConfig } from '../../train/fresh-config.ts';
-import { evaluate, fineTune } from '../../train/stages.ts';
+import { inferAll, fineTune } from '../../train/stages.ts';
 import { settingsSchema } from '../../train/settings.ts';
 
 /** Bytes. */
@@ -66,10 +66,10 @@ async function takeStep(): Promise<MemoryReport['step']> {
     const ids = Int32Array.from({ length: 32 }, (_, i) => 4 + ((i * 977 + label * 31) % (config.vocabSize - 4)));
     return { ids, mask: new Int32Array(32).fill(1), typeIds: new Int32Array(32), label };
   });
-  const { inference } = await evaluate(engine, assembly, examples, settings);
+  const { logits } = await inferAll(engine, assembly, examples, settings);
   const { result } = await fineTune(engine, assembly, examples, settings);
   return {
-    logits: [...inference.logits],
+    logits: [...logits],
     loss: result.loss[0]!,
     planned: Object.values(result.memoryByKind).reduce((sum, bytes) => sum + bytes, 0),
     allocated: result.peakBytes,

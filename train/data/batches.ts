@@ -42,7 +42,7 @@ export interface Batch {
   readonly attentionMask: Int32Array;
   /** [B, S] */
   readonly tokenTypeIds: Int32Array;
-  /** [B] class indices or −100. */
+  /** [B] class indices or −100; for language models [B, S], the id of the token after each. */
   readonly labels: Int32Array;
 }
 
@@ -113,12 +113,14 @@ export class Batches {
     const inputIds = new Int32Array(batch * seq).fill(padId);
     const attentionMask = new Int32Array(batch * seq);
     const tokenTypeIds = new Int32Array(batch * seq);
-    const labels = new Int32Array(batch).fill(NO_LABEL);
+    const perToken = rows[0]?.tokenLabels !== undefined;
+    const labels = new Int32Array(perToken ? batch * seq : batch).fill(NO_LABEL);
     rows.forEach((row, i) => {
       inputIds.set(row.ids, i * seq);
       attentionMask.set(row.mask, i * seq);
       tokenTypeIds.set(row.typeIds, i * seq);
-      labels[i] = row.label;
+      if (row.tokenLabels) labels.set(row.tokenLabels.subarray(1), i * seq);
+      else labels[i] = row.label;
     });
     return { batch, seq, count: rows.length, indices, inputIds, attentionMask, tokenTypeIds, labels };
   }

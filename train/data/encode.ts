@@ -19,6 +19,8 @@ export interface EncodedExample {
   readonly typeIds: Int32Array;
   /** Class index, or `NO_LABEL`. */
   readonly label: number;
+  /** For language models: every token's own id where it is to be predicted from those before it, else `NO_LABEL`. */
+  readonly tokenLabels?: Int32Array;
 }
 
 /** Texts cut to `maxLength` tokens, special tokens kept. */

@@ -41,7 +41,8 @@ export interface ExampleFile {
   readonly rows: readonly RawExample[];
 }
 
-interface Fields {
+/** A line of a file, by column. */
+export interface Fields {
   readonly line: number;
   readonly fields: Readonly<Record<string, unknown>>;
 }
@@ -63,9 +64,7 @@ const READERS: Record<string, (path: string, text: string) => Fields[]> = {
  * @throws UserError with file and line
  */
 export async function readExamples(path: string, options: ReadOptions): Promise<ExampleFile> {
-  const reader = READERS[extname(path).toLowerCase()];
-  if (!reader) throw new UserError(`${path}: unknown ending, expected one of ${Object.keys(READERS).join(', ')}`);
-  const records = reader(path, await readText(path));
+  const records = await readRecords(path);
   const first = records[0];
   if (!first) throw new UserError(`${path}: empty, expected at least one example`);
   const parseRow = options.choices ? choicesParser(path, first) : rowParser(path, first);
@@ -76,12 +75,20 @@ export async function readExamples(path: string, options: ReadOptions): Promise<
   return { path, rows };
 }
 
+/** The lines of a data file, whatever their columns. @throws UserError with file and line */
+export async function readRecords(path: string): Promise<Fields[]> {
+  const reader = READERS[extname(path).toLowerCase()];
+  if (!reader) throw new UserError(`${path}: unknown ending, expected one of ${Object.keys(READERS).join(', ')}`);
+  return reader(path, await readText(path));
+}
+
 interface ReadOptions {
   readonly needLabel: boolean;
   readonly choices?: boolean;
 }
 
-async function readText(path: string): Promise<string> {
+/** @throws UserError where the file is missing or not UTF-8 */
+export async function readText(path: string): Promise<string> {
   let bytes: Buffer;
   try {
     bytes = await readFile(path);
@@ -191,7 +198,8 @@ function choicesParser(path: string, first: Fields): (record: Fields) => Content
   };
 }
 
-function parseText(path: string, { line, fields }: Fields, name: string): string {
+/** @throws UserError where the column holds no text */
+export function parseText(path: string, { line, fields }: Fields, name: string): string {
   const value = fields[name];
   if (typeof value !== 'string')
     throw new UserError(`${path}:${line}: "${name}" is ${preview(value)}, expected a string`);
@@ -215,7 +223,7 @@ function parseTokens(path: string, { line, fields }: Fields): Pick<TokenRow, 'in
 }
 
 /** A list of integers from 0 to `high`, at least one. */
-function integers(at: string, name: string, value: unknown, high: number, expected: string): number[] {
+export function integers(at: string, name: string, value: unknown, high: number, expected: string): number[] {
   if (!Array.isArray(value) || value.length === 0) {
     throw new UserError(`${at}: "${name}" is ${preview(value)}, expected a list, each entry ${expected}`);
   }

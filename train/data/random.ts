@@ -45,7 +45,15 @@ export function philox(
 }
 
 /** What a stream is drawn for: the first number of its name, so that no two uses share numbers. */
-export const STREAM = { shuffle: 1, mask: 2, blockOrder: 3, weights: 4, pruning: 5, wordVectors: 6 } as const;
+export const STREAM = {
+  shuffle: 1,
+  mask: 2,
+  blockOrder: 3,
+  weights: 4,
+  pruning: 5,
+  wordVectors: 6,
+  sampling: 7,
+} as const;
 
 /** A sequence of random numbers that depends only on its seed and name. */
 export interface HostRandom {

@@ -1,9 +1,14 @@
 /** Room: train. Where a run's examples come from: a built-in task, or local files; encoded for the model at hand. */
+import { join } from 'node:path';
 import { UserError } from '../../engine/errors.ts';
+import { exists } from '../../engine/io/files.ts';
 import type { HeadKind, ModelConfig } from '../../models/architecture.ts';
+import { endTokens, savedHead } from '../../models/config.ts';
 import { headOf } from '../../models/heads.ts';
 import { loadTokenizer, type TextTokenizer } from '../../models/tokenizer.ts';
 import { runBaseline, type BaselineResult } from '../baseline/tfidf.ts';
+import { isLanguageFile, readLanguageFile } from '../lm/documents.ts';
+import { encodeLanguageFile } from '../lm/encode.ts';
 import type { Settings } from '../settings.ts';
 import { encodeFile, encodeTexts, type EncodedExample } from './encode.ts';
 import { readExamples, type ExampleFile, type Label } from './examples.ts';
@@ -20,6 +25,8 @@ export interface DataRequest {
 export interface DataSet {
   /** The task's name, or the training file's. */
   readonly name: string;
+  readonly head: 'classification' | 'causal-lm';
+  /** Class names; none for language models. */
   readonly labels: readonly string[];
   readonly train: readonly EncodedExample[];
   /** Empty where the user gave none. */
@@ -29,18 +36,41 @@ export interface DataSet {
 }
 
 /**
+ * The head that data is for: the one asked for, else the one that a built-in task or a file's columns tell; undefined where they
+ * could be for either.
+ */
+export async function headOfData(
+  { task, train, eval: test }: DataRequest,
+  taskType: Settings['taskType'],
+): Promise<DataSet['head'] | undefined> {
+  if (taskType !== undefined) return taskType === 'CAUSAL_LM' ? 'causal-lm' : 'classification';
+  const file = train ?? test;
+  if (task !== undefined || file === undefined) return task === undefined ? undefined : 'classification';
+  const forLanguage = await isLanguageFile(file);
+  return forLanguage === undefined ? undefined : forLanguage ? 'causal-lm' : 'classification';
+}
+
+/** What a model at hand already has. */
+interface KnownHead {
+  readonly head: HeadKind;
+  readonly labels: readonly string[];
+}
+
+/**
  * Loads and encodes data.
- * @param known class names where the model at hand already has them
+ * @param known head and class names, where the model at hand already has them
  * @throws UserError where neither a task nor files are named, a file is wrong, or texts come without a tokenizer
  */
 export async function loadData(
   request: DataRequest,
   modelDir: string,
   config: ModelConfig,
-  settings: Pick<Settings, 'maxLength' | 'evalSplit'>,
-  known?: readonly string[],
+  settings: Pick<Settings, 'maxLength' | 'evalSplit' | 'taskType'>,
+  known?: KnownHead,
 ): Promise<DataSet> {
   const maxLength = Math.min(settings.maxLength, config.maxTokens);
+  const head = known?.head ?? (await headOfData(request, settings.taskType)) ?? savedHead(config);
+  if (head === 'causal-lm') return loadLanguage(request, modelDir, config, maxLength);
   if (request.task !== undefined) {
     if (request.train !== undefined) throw new UserError('--task and --train: give one of them');
     const task = await loadTask(request.task);
@@ -48,29 +78,52 @@ export async function loadData(
     const test = task[settings.evalSplit];
     return {
       name: task.name,
+      head: 'classification',
       labels: task.labels,
       train: encodeTexts(task.train, tokenizer, maxLength),
       eval: encodeTexts(test, tokenizer, maxLength),
       baseline: () => runBaseline({ ...task, test }),
     };
   }
-  if (request.train === undefined && request.eval === undefined) {
-    throw new UserError('No data: give --task NAME, or a file (--train and --eval; --data of `eval`)');
-  }
+  if (request.train === undefined && request.eval === undefined) throw noData();
   const train = request.train === undefined ? undefined : await readExamples(request.train, { needLabel: true });
   const test = request.eval === undefined ? undefined : await readExamples(request.eval, { needLabel: true });
-  const labels = known ?? labelNames((train ?? test) as ExampleFile);
+  const labels = known?.labels ?? labelNames((train ?? test) as ExampleFile);
   const tokenizer = await tokenizerFor([train, test], modelDir);
   const options = { labels, maxLength, vocabSize: config.vocabSize, tokenizer };
   const encode = (file: ExampleFile | undefined): EncodedExample[] => (file ? encodeFile(file, options) : []);
   const baseline = baselineOf(train, test, labels);
   return {
     name: request.train ?? (request.eval as string),
+    head: 'classification',
     labels,
     train: encode(train),
     eval: encode(test),
     ...(baseline && { baseline }),
   };
+}
+
+function noData(): UserError {
+  return new UserError('No data: give --task NAME, or a file (--train and --eval; --data of `eval`)');
+}
+
+async function loadLanguage(
+  { task, train, eval: test }: DataRequest,
+  modelDir: string,
+  config: ModelConfig,
+  maxLength: number,
+): Promise<DataSet> {
+  if (task !== undefined)
+    throw new UserError(`--task ${task}: has classes to tell apart; language models learn from files`);
+  const name = train ?? test;
+  if (name === undefined) throw noData();
+  headOf(config, 'causal-lm');
+  const tokenizer = (await exists(join(modelDir, 'tokenizer.json'))) ? await loadTokenizer(modelDir) : undefined;
+  const endId = tokenizer?.eosId ?? endTokens(config)[0];
+  const options = { tokenizer, maxLength, vocabSize: config.vocabSize, endId };
+  const encode = async (path: string | undefined): Promise<EncodedExample[]> =>
+    path === undefined ? [] : encodeLanguageFile(await readLanguageFile(path), options);
+  return { name, head: 'causal-lm', labels: [], train: await encode(train), eval: await encode(test) };
 }
 
 /** Rows to predict. */

@@ -1,5 +1,6 @@
 /** Room: train/report. From runs to one summary per task and method: means over seeds, and ratios to the reference method. */
 import { mean, sampleStandardDeviation } from 'simple-statistics';
+import { METRICS } from './metrics.ts';
 import type { Comparison, Run, Task } from './schema.ts';
 
 /** The method the page is about. */
@@ -13,7 +14,8 @@ export interface Spread {
 
 /** Ratios of means to the reference method's, except `accuracy`: a difference of fractions. */
 export interface Relative {
-  readonly accuracy: number;
+  readonly accuracy?: number;
+  readonly perplexity?: number;
   readonly trainSpeed: number;
   readonly inferSpeed: number;
   readonly trainPeak: number;
@@ -26,8 +28,11 @@ export interface MethodSummary {
   readonly method: string;
   readonly label: string;
   readonly runs: readonly Run[];
-  readonly accuracy: Spread;
-  readonly f1: Spread;
+  /** Of classifiers. */
+  readonly accuracy?: Spread;
+  readonly f1?: Spread;
+  /** Of language models. */
+  readonly perplexity?: Spread;
   /** Mean evaluation loss. */
   readonly loss: number;
   /** Parameters left, and the fraction left of the blocks' and of the trainable parameters. */
@@ -86,6 +91,7 @@ type Own = Omit<MethodSummary, 'relative'>;
 
 function summariseMethod(runs: readonly Run[]): Own {
   const kinds = [...new Set(runs.flatMap((run) => Object.keys(run.memory.byKind)))];
+  const metrics = METRICS.filter((metric) => runs.every((run) => run.metrics[metric] !== undefined));
   const over = (pick: (run: Run) => number): number => mean(runs.map(pick));
   const spread = (pick: (run: Run) => number): Spread => ({
     mean: over(pick),
@@ -95,8 +101,7 @@ function summariseMethod(runs: readonly Run[]): Own {
     method: runs[0]!.method,
     label: runs[0]!.label,
     runs,
-    accuracy: spread((r) => r.metrics.accuracy),
-    f1: spread((r) => r.metrics.f1),
+    ...Object.fromEntries(metrics.map((metric) => [metric, spread((r) => r.metrics[metric] as number)])),
     loss: over((r) => r.metrics.loss),
     foundationLeft: over((r) => r.foundation.left),
     blockShare: over((r) => r.foundation.blockLeft / r.foundation.blockTotal),
@@ -118,7 +123,8 @@ function summariseMethod(runs: readonly Run[]): Own {
 
 function relate(own: Own, reference: Own): Relative {
   return {
-    accuracy: own.accuracy.mean - reference.accuracy.mean,
+    ...(own.accuracy && reference.accuracy && { accuracy: own.accuracy.mean - reference.accuracy.mean }),
+    ...(own.perplexity && reference.perplexity && { perplexity: own.perplexity.mean / reference.perplexity.mean }),
     trainSpeed: own.trainSpeed.mean / reference.trainSpeed.mean,
     inferSpeed: own.inferSpeed.mean / reference.inferSpeed.mean,
     trainPeak: own.trainPeak / reference.trainPeak,

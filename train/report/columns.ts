@@ -1,6 +1,7 @@
 /** Room: train/report. The columns of the comparison, shared by the terminal, Markdown and HTML tables. */
 import type { MethodSummary, Spread, TaskSummary } from './aggregate.ts';
-import { bytes, change, measure, percent, points, score, short, times } from './numbers.ts';
+import { METRIC_STYLES, metricsOf, type Metric } from './metrics.ts';
+import { bytes, change, measure, percent, short, times } from './numbers.ts';
 import type { Comparison, Task } from './schema.ts';
 
 /** A value and, where there is one, what it is relative to the whole or to the reference method. */
@@ -19,17 +20,21 @@ export interface Column {
 
 type Baseline = NonNullable<Task['baseline']>;
 
-export const COLUMNS: readonly Column[] = [
-  {
-    title: ['accuracy', '%'],
-    cell: (m) => ({ value: spread(m.accuracy, score), note: m.relative && points(m.relative.accuracy) }),
-    baseline: (b) => score(b.accuracy),
-  },
-  {
-    title: ['F1', '%'],
-    cell: (m) => ({ value: spread(m.f1, score) }),
-    baseline: (b) => score(b.f1),
-  },
+/** Scores, then costs. */
+export function columnsOf({ methods }: TaskSummary): readonly Column[] {
+  return [...metricsOf(methods).map(scoreColumn), ...COSTS];
+}
+
+function scoreColumn(metric: Metric): Column {
+  const { name, text, unit, relative } = METRIC_STYLES[metric];
+  return {
+    title: [name === 'F1' ? name : name.toLowerCase(), unit],
+    cell: (m) => ({ value: spread(m[metric] as Spread, text), note: m.relative && relative?.(m.relative) }),
+    ...(metric !== 'perplexity' && { baseline: (b: Baseline) => text(b[metric]) }),
+  };
+}
+
+const COSTS: readonly Column[] = [
   {
     title: ['foundation', 'left'],
     cell: (m) => ({ value: short(m.foundationLeft), note: `blocks ${percent(m.blockShare)}` }),

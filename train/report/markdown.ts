@@ -1,6 +1,6 @@
 /** Room: train/report. The comparison as Markdown, for `RESULTS.md`. */
 import { summarise, type MethodSummary, type TaskSummary } from './aggregate.ts';
-import { COLUMNS, notes, taskLine, type Cell } from './columns.ts';
+import { columnsOf, notes, taskLine, type Cell } from './columns.ts';
 import { code, escape, list, markdownRows } from './markdown-parts.ts';
 import { duration } from './numbers.ts';
 import type { Comparison } from './schema.ts';
@@ -30,10 +30,11 @@ export function markdownTable(comparison: Comparison): string {
 }
 
 function taskTable(summary: TaskSummary): string {
-  const head = ['method', ...COLUMNS.map((c) => c.title.join(' ')), 'wall time'];
-  const rows = summary.methods.map((m) => [m.label, ...COLUMNS.map((c) => inline(c.cell(m))), wallTime(m)]);
+  const columns = columnsOf(summary);
+  const head = ['method', ...columns.map((c) => c.title.join(' ')), 'wall time'];
+  const rows = summary.methods.map((m) => [m.label, ...columns.map((c) => inline(c.cell(m))), wallTime(m)]);
   const baseline = summary.task.baseline;
-  if (baseline) rows.push([baseline.name, ...COLUMNS.map((c) => c.baseline?.(baseline) ?? ''), '']);
+  if (baseline) rows.push([baseline.name, ...columns.map((c) => c.baseline?.(baseline) ?? ''), '']);
   return markdownRows(head, rows);
 }
 

@@ -70,8 +70,18 @@ export const runSchema = z.object({
   /** The method's name for people. */
   label: z.string().min(1),
   seed: count,
-  /** On the evaluation split. Accuracy and F1 are fractions. */
-  metrics: z.object({ accuracy: share, f1: share, loss: z.number() }),
+  /** On the evaluation split. Of classifiers accuracy and F1, fractions; of language models perplexity. */
+  metrics: z
+    .object({
+      accuracy: share.optional(),
+      f1: share.optional(),
+      perplexity: measured.optional(),
+      loss: z.number(),
+    })
+    .refine((m) => m.perplexity !== undefined || m.accuracy !== undefined, {
+      error: 'expected "accuracy" and "f1", or "perplexity"',
+    })
+    .refine((m) => (m.accuracy === undefined) === (m.f1 === undefined), { error: 'expected a number', path: ['f1'] }),
   /** Parameters of the frozen base, and of its encoder or decoder blocks alone (embeddings and head left out). */
   foundation: z
     .object({ total: count.positive(), left: count, blockTotal: count.positive(), blockLeft: count })

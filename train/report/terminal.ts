@@ -1,6 +1,6 @@
 /** Room: train/report. The comparison as a plain-text table for a terminal. */
 import { summarise, type TaskSummary } from './aggregate.ts';
-import { COLUMNS, notes, taskLine, type Cell } from './columns.ts';
+import { columnsOf, notes, taskLine, type Cell } from './columns.ts';
 import { plainTable } from './plain-table.ts';
 import type { Comparison } from './schema.ts';
 
@@ -14,10 +14,15 @@ export function terminalTable(comparison: Comparison): string {
   return [...tables, notes(summaries, comparison).join('\n')].join('\n\n');
 }
 
-function taskTable({ methods, task: { baseline } }: TaskSummary): string {
-  const rows = methods.map((m) => [wrap(m.label), ...COLUMNS.map((column) => twoLines(column.cell(m)))]);
-  if (baseline) rows.push([wrap(baseline.name), ...COLUMNS.map((column) => column.baseline?.(baseline) ?? '')]);
-  return plainTable(['', ...COLUMNS.map((c) => c.title.join('\n'))], rows);
+function taskTable(summary: TaskSummary): string {
+  const {
+    methods,
+    task: { baseline },
+  } = summary;
+  const columns = columnsOf(summary);
+  const rows = methods.map((m) => [wrap(m.label), ...columns.map((column) => twoLines(column.cell(m)))]);
+  if (baseline) rows.push([wrap(baseline.name), ...columns.map((column) => column.baseline?.(baseline) ?? '')]);
+  return plainTable(['', ...columns.map((c) => c.title.join('\n'))], rows);
 }
 
 function twoLines(cell: Cell): string {

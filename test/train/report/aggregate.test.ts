@@ -30,10 +30,10 @@ describe('summarise', () => {
   it('gives mean and sample deviation over seeds, none for one seed', () => {
     const [summary] = summarise(small());
     const [lora, light] = summary!.methods;
-    expect(lora!.accuracy.mean).toBeCloseTo(0.85, 12);
-    expect(lora!.accuracy.deviation).toBeCloseTo(0.05, 12);
+    expect(lora!.accuracy!.mean).toBeCloseTo(0.85, 12);
+    expect(lora!.accuracy!.deviation).toBeCloseTo(0.05, 12);
     expect(lora!.runs.map((r) => r.seed)).toEqual([1, 2, 3]);
-    expect(light!.accuracy.deviation).toBeUndefined();
+    expect(light!.accuracy!.deviation).toBeUndefined();
     expect(summary!.seeds).toBe(3);
   });
 

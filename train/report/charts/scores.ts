@@ -1,24 +1,31 @@
 /** Room: train/report/charts. A score by method: a dot per seed, a tick at the mean, the plain classifier as a thin rule. */
 import type { TopLevelSpec } from 'vega-lite';
-import type { MethodSummary, TaskSummary } from '../aggregate.ts';
-import { score } from '../numbers.ts';
+import type { MethodSummary, Spread, TaskSummary } from '../aggregate.ts';
+import { METRIC_STYLES, type Metric } from '../metrics.ts';
 import type { Run } from '../schema.ts';
 import { COLOUR, type Layer } from './render.ts';
 import { rowChart, rowLabels, rowLines, rowScale, rowValues } from './rows.ts';
 
-export type Metric = 'accuracy' | 'f1';
-
 export function scoreChart(summary: TaskSummary, metric: Metric): TopLevelSpec {
   const { methods, subject, task } = summary;
   const colour = (method: MethodSummary): string => (method === subject ? COLOUR.accent : COLOUR.muted);
-  const of = (run: Run): number => run.metrics[metric] * 100;
+  const { text, unit } = METRIC_STYLES[metric];
+  const factor = unit === '%' ? 100 : 1;
+  const mean = (m: MethodSummary): number => (m[metric] as Spread).mean;
+  const of = (run: Run): number => (run.metrics[metric] as number) * factor;
   const seeds = methods.flatMap((m, row) => m.runs.map((run) => ({ row, value: of(run), colour: colour(m) })));
-  const means = methods.map((m, row) => ({ row, value: m[metric].mean * 100, colour: colour(m) }));
-  const plain = task.baseline && task.baseline[metric] * 100;
+  const means = methods.map((m, row) => ({ row, value: mean(m) * factor, colour: colour(m) }));
+  const plain = metric === 'perplexity' || !task.baseline ? undefined : task.baseline[metric] * factor;
   const x = {
     type: 'quantitative',
-    scale: { domain: domain([...seeds.map((s) => s.value), ...(plain === undefined ? [] : [plain])]), nice: false },
-    axis: { title: null, labelExpr: "datum.label + '%'", tickMinStep: 1 },
+    scale: {
+      domain: domain(
+        [...seeds.map((s) => s.value), ...(plain === undefined ? [] : [plain])],
+        unit === '%' ? 100 : Infinity,
+      ),
+      nice: false,
+    },
+    axis: { title: null, labelExpr: `datum.label + '${unit}'`, tickMinStep: 1 },
   } as const;
   const color = { field: 'colour', type: 'nominal', scale: null } as const;
   const rule: Layer = {
@@ -29,7 +36,7 @@ export function scoreChart(summary: TaskSummary, metric: Metric): TopLevelSpec {
   const layers: Layer[] = [
     rowLines(methods.length),
     rowLabels(methods.map((m) => m.label)),
-    rowValues(methods.map((m) => score(m[metric].mean))),
+    rowValues(methods.map((m) => text(mean(m)))),
     ...(plain === undefined ? [] : [rule]),
     {
       data: { values: seeds },
@@ -46,9 +53,9 @@ export function scoreChart(summary: TaskSummary, metric: Metric): TopLevelSpec {
 }
 
 /** The values' range with room at both ends, and never so narrow that noise fills the width. */
-function domain(values: readonly number[]): [number, number] {
+function domain(values: readonly number[], most: number): [number, number] {
   const low = Math.min(...values);
   const high = Math.max(...values);
   const room = Math.max((high - low) * 0.12, 1);
-  return [Math.max(0, Math.floor(low - room)), Math.min(100, Math.ceil(high + room))];
+  return [Math.max(0, Math.floor(low - room)), Math.min(most, Math.ceil(high + room))];
 }

@@ -1,12 +1,13 @@
 /** Room: train/report/html. One task's section: headline, table, and every picture its data allows. */
-import type { MethodSummary, TaskSummary } from '../aggregate.ts';
+import type { MethodSummary, Spread, TaskSummary } from '../aggregate.ts';
 import { moduleChart, place, rankChart } from '../charts/importance.ts';
 import { lossChart, strokes } from '../charts/loss.ts';
 import { kindColours, timelineChart, timelinePeak } from '../charts/memory.ts';
 import { COLOUR } from '../charts/render.ts';
 import { barChart } from '../charts/rows.ts';
-import { scoreChart, type Metric } from '../charts/scores.ts';
-import { bytes, change, duration, measure, percent, score, times } from '../numbers.ts';
+import { scoreChart } from '../charts/scores.ts';
+import { METRIC_STYLES, metricsOf, type Metric } from '../metrics.ts';
+import { bytes, change, duration, measure, percent, times } from '../numbers.ts';
 import type { Plan } from '../schema.ts';
 import { html, type Html } from './markup.ts';
 import { figure, legend, type Panel } from './parts.ts';
@@ -25,13 +26,15 @@ export async function taskSection(summary: TaskSummary, id: string): Promise<Htm
 
 function scores(summary: TaskSummary): Promise<Html> {
   const plain = summary.task.baseline;
-  const panel = (title: string, metric: Metric): Panel => ({
-    title,
-    chart: scoreChart(summary, metric),
-    alt: `${title}: ${words(summary, (m) => `${score(m[metric].mean)}%`)}${plain ? `; ${plain.name} ${score(plain[metric])}%` : ''}`,
-  });
+  const panel = (metric: Metric): Panel => {
+    const { name: title, text, unit } = METRIC_STYLES[metric];
+    const shown = (value: number): string => text(value) + unit;
+    const beside = plain && metric !== 'perplexity' ? `; ${plain.name} ${shown(plain[metric])}` : '';
+    const alt = `${title}: ${words(summary, (m) => shown((m[metric] as Spread).mean))}${beside}`;
+    return { title, chart: scoreChart(summary, metric), alt };
+  };
   const caption = `A dot for each seed, a thick mark at the mean.${plain ? ` Thin rule: ${plain.name}.` : ''}`;
-  return figure('Scores', caption, [panel('Accuracy', 'accuracy'), panel('F1', 'f1')]);
+  return figure('Scores', caption, metricsOf(summary.methods).map(panel));
 }
 
 function costs(summary: TaskSummary): Promise<Html> {

@@ -1,20 +1,22 @@
 /** Room: train/report/html. The comparison as a table, the headline's big numbers, and the map of what was kept. */
-import type { MethodSummary, TaskSummary } from '../aggregate.ts';
+import type { MethodSummary, Spread, TaskSummary } from '../aggregate.ts';
 import { headMap, neuronMap, tally } from '../charts/map.ts';
-import { COLUMNS, taskLine, type Cell } from '../columns.ts';
-import { bytes, change, measure, percent, points, score, short, times, whole } from '../numbers.ts';
+import { columnsOf, taskLine, type Column, type Cell } from '../columns.ts';
+import { METRIC_STYLES, metricsOf, type Metric } from '../metrics.ts';
+import { bytes, change, measure, percent, short, times, whole } from '../numbers.ts';
 import type { Plan } from '../schema.ts';
 import { html, type Html } from './markup.ts';
 
 export function comparisonTable(summary: TaskSummary): Html {
+  const columns = columnsOf(summary);
   const { baseline } = summary.task;
   const below = summary.reference ? `. Second lines: the share left, or relative to ${summary.reference.label}` : '';
-  const heads = COLUMNS.map((c) => html`<th scope="col">${c.title[0]}<br />${c.title[1]}</th>`);
+  const heads = columns.map((c) => html`<th scope="col">${c.title[0]}<br />${c.title[1]}</th>`);
   const plain =
     baseline &&
     html`<tr class="plain">
       <th scope="row">${baseline.name}</th>
-      ${COLUMNS.map((c) => html`<td>${c.baseline?.(baseline) ?? '–'}</td>`)}
+      ${columns.map((c) => html`<td>${c.baseline?.(baseline) ?? '–'}</td>`)}
     </tr>`;
   return html`<div class="scroll" role="region" aria-label="${`Comparison on ${summary.task.name}`}" tabindex="0">
     <table class="comparison">
@@ -28,14 +30,14 @@ export function comparisonTable(summary: TaskSummary): Html {
         </tr>
       </thead>
       <tbody>
-        ${summary.methods.map((m) => methodRow(m, m === summary.subject))}${plain}
+        ${summary.methods.map((m) => methodRow(m, columns, m === summary.subject))}${plain}
       </tbody>
     </table>
   </div>`;
 }
 
-function methodRow(method: MethodSummary, subject: boolean): Html {
-  const cells = COLUMNS.map((c) => tableCell(c.cell(method)));
+function methodRow(method: MethodSummary, columns: readonly Column[], subject: boolean): Html {
+  const cells = columns.map((c) => tableCell(c.cell(method)));
   return html`<tr${subject ? html` class="subject"` : undefined}><th scope="row">${method.label}</th>${cells}</tr>`;
 }
 
@@ -65,9 +67,17 @@ export function headline({ subject, reference }: TaskSummary): Html | undefined 
         'peak training memory',
         fall(bytes(reference.trainPeak), bytes(subject.trainPeak)),
       ),
-      big(`${score(subject.accuracy.mean)}%`, 'accuracy', `${points(relative.accuracy)} against ${reference.label}`),
+      ...metricsOf([subject]).flatMap((metric) => headlineScore(metric, subject, reference)),
     ]}
   </dl>`;
+}
+
+function headlineScore(metric: Metric, subject: MethodSummary, reference: MethodSummary): Html[] {
+  const { name, text, unit, relative } = METRIC_STYLES[metric];
+  const against = subject.relative && relative?.(subject.relative);
+  if (against === undefined) return [];
+  const figure = text((subject[metric] as Spread).mean) + unit;
+  return [big(figure, name.toLowerCase(), `${against} against ${reference.label}`)];
 }
 
 function big(figure: string, name: string, detail: string): Html {

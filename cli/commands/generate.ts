@@ -1,0 +1,175 @@
+/** Room: cli. `generate`: text from a language model, with or without adapters, streamed as it comes. */
+import type { FileHandle } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { UserError } from '../../engine/errors.ts';
+import { writeAtomically } from '../../engine/io/files.ts';
+import { generateAll, type Answer, type Watcher } from '../../train/generate/generate.ts';
+import type { NamedAdapter } from '../../train/generate/language-models.ts';
+import { readPrompts, type Prompt } from '../../train/generate/prompts.ts';
+import { InterruptedError } from '../../train/loop.ts';
+import { measure } from '../../train/report/numbers.ts';
+import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
+import type { Progress } from '../progress.ts';
+import { addSettings, parseNumber, readSettings } from '../options.ts';
+
+interface GenerateFlags extends Record<string, unknown>, EngineFlags {
+  readonly model: string;
+  readonly adapter: readonly string[];
+  readonly prompt?: string;
+  readonly prompts?: string;
+  readonly maxNewTokens: number;
+  readonly greedy?: boolean;
+  readonly doSample?: boolean;
+  readonly temperature?: number;
+  readonly topK?: number;
+  readonly topP?: number;
+  readonly out?: string;
+  readonly json?: boolean;
+}
+
+export function addGenerate(program: Command): void {
+  const number = (flag: string) => (text: string) => parseNumber(text, flag);
+  const collect = (dir: string, others: readonly string[]): string[] => [...others, dir];
+  const command = addEngineFlags(program.command('generate'))
+    .description('go on from prompts with a language model; the text is shown as it comes')
+    .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')
+    .option('--adapter <[name=]dir>', 'PEFT folder, pruned or not; may be given several times', collect, [])
+    .option('--prompt <text>', 'text to go on from')
+    .option('--prompts <file>', 'JSONL of {"prompt": …} or {"input_ids": […]}, and perhaps "adapter": a name, or null')
+    .option('--max-new-tokens <n>', 'most tokens to add', number('--max-new-tokens'), 64)
+    .option('--greedy', 'always the most likely token, whatever the model’s generation_config.json says')
+    .option('--do-sample', 'draw tokens by their probability; so do the next three')
+    .option('--temperature <n>', 'flattens (> 1) or sharpens (< 1) the probabilities', number('--temperature'))
+    .option(
+      '--top-k <n>',
+      'draw among the k most likely tokens, 0 = all (default: the model’s own, else 50)',
+      number('--top-k'),
+    )
+    .option('--top-p <n>', 'draw among the most likely tokens that make up this probability', number('--top-p'))
+    .option('--out <file>', 'JSONL file for the answers, in place of the terminal')
+    .option('--json', 'print answers and speeds as JSON when all are there');
+  addSettings(command, ['seed', 'weights', 'embeddings', 'compute']).action(runGenerate);
+}
+
+async function runGenerate(flags: GenerateFlags): Promise<void> {
+  const settings = await readSettings(flags);
+  const { maxNewTokens, greedy, doSample, temperature, topK, topP, out, json } = flags;
+  if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1)
+    throw new UserError(`--max-new-tokens: found ${maxNewTokens}, expected an integer from 1`);
+  const prompts = await promptsOf(flags);
+  const wanted = {
+    ...(greedy !== undefined && { greedy }),
+    ...(doSample !== undefined && { doSample }),
+    ...(temperature !== undefined && { temperature }),
+    ...(topK !== undefined && { topK }),
+    ...(topP !== undefined && { topP }),
+  };
+  const adapters = adaptersOf(flags.adapter);
+  const answers = await withEngine(flags, settings, async ({ engine, progress, watch }) => {
+    const request = { modelDir: flags.model, adapters, prompts, maxNewTokens, wanted, settings, watch };
+    const shown = out === undefined && !json;
+    const all = generateAll(engine, request, shown ? terminal(progress) : {});
+    return out === undefined ? collected(all) : written(all, out, prompts.length);
+  });
+  const speed = speedOf(answers);
+  if (out !== undefined) print(json, { answers: answers.length, speed }, `${answers.length} answers: ${out}`);
+  else print(json, { answers: answers.map(lineOf), speed }, '');
+  process.stderr.write(`${speedLine(speed)}\n`);
+  if (answers.at(-1)?.generated.finish === 'interrupted') throw interrupted(answers.length, prompts.length);
+}
+
+async function promptsOf({ prompt, prompts }: GenerateFlags): Promise<Prompt[]> {
+  if ((prompt === undefined) === (prompts === undefined))
+    throw new UserError('--prompt TEXT and --prompts FILE: give one of them');
+  return prompts === undefined ? [{ at: '--prompt', text: prompt }] : readPrompts(prompts);
+}
+
+/** `name=folder`; a folder alone is its own name. @throws UserError where two have the same */
+function adaptersOf(flags: readonly string[]): NamedAdapter[] {
+  const adapters = flags.map((flag) => {
+    const [, name, dir] = /^([^=/\\]+)=(.+)$/.exec(flag) ?? [undefined, flag, flag];
+    return { name, dir };
+  });
+  const twice = adapters.find(({ name }, i) => adapters.findIndex((other) => other.name === name) < i);
+  if (twice)
+    throw new UserError(`--adapter: two are called "${twice.name}", expected NAME=DIR with names of their own`);
+  return adapters;
+}
+
+/** Prompt and continuation on standard output, a blank line between two. */
+function terminal(progress: Progress): Watcher {
+  let count = 0;
+  return {
+    onPrompt: ({ text, ids }) => {
+      progress.finish();
+      process.stdout.write(`${count++ > 0 ? '\n\n' : ''}${text ?? `${ids?.join(' ')} `}`);
+    },
+    onText: (piece) => void process.stdout.write(piece),
+  };
+}
+
+async function collected(all: AsyncIterable<Answer>): Promise<Answer[]> {
+  const answers: Answer[] = [];
+  for await (const answer of all) answers.push(answer);
+  return answers;
+}
+
+async function written(all: AsyncIterable<Answer>, path: string, total: number): Promise<Answer[]> {
+  const answers: Answer[] = [];
+  const write = async (file: FileHandle): Promise<void> => {
+    for await (const answer of all) {
+      if (answer.generated.finish === 'interrupted') throw interrupted(answers.length, total);
+      answers.push(answer);
+      await file.writeFile(`${JSON.stringify(lineOf(answer))}\n`);
+    }
+  };
+  await writeAtomically([{ path, write }]);
+  return answers;
+}
+
+function interrupted(answered: number, prompts: number): InterruptedError {
+  return new InterruptedError(`Interrupted in answer ${answered} of ${prompts}.`);
+}
+
+/** A line of the answers' file. */
+function lineOf({ prompt: { text, ids }, adapter, generated, completion }: Answer): Record<string, unknown> {
+  return {
+    ...(text === undefined ? { input_ids: ids } : { prompt: text }),
+    ...(completion !== undefined && { completion }),
+    output_ids: generated.ids,
+    finish_reason: generated.finish,
+    adapter,
+  };
+}
+
+interface Speed {
+  readonly tokens: number;
+  readonly seconds: number;
+  readonly tokensPerSecond: number;
+}
+
+function speedOf(answers: readonly Answer[]): Readonly<Record<'prefill' | 'decode', Speed>> {
+  const sum = (pick: (answer: Answer['generated']) => number): number =>
+    answers.reduce((total, { generated }) => total + pick(generated), 0);
+  const speed = (tokens: number, seconds: number): Speed => ({
+    tokens,
+    seconds,
+    tokensPerSecond: seconds > 0 ? tokens / seconds : 0,
+  });
+  return {
+    prefill: speed(
+      sum((g) => g.promptTokens),
+      sum((g) => g.prefillSeconds),
+    ),
+    decode: speed(
+      sum((g) => g.decodedTokens),
+      sum((g) => g.decodeSeconds),
+    ),
+  };
+}
+
+function speedLine({ prefill, decode }: ReturnType<typeof speedOf>): string {
+  const text = ({ tokens, tokensPerSecond }: Speed): string =>
+    `${tokens} tokens, ${measure(tokensPerSecond)} per second`;
+  return `Prompts: ${text(prefill)}; answers: ${text(decode)} (the first token of each counts with its prompt)`;
+}

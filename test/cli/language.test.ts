@@ -1,0 +1,177 @@
+/** Protects: language models through the commands — learned completions come out again, whole and pruned, from several adapters. */
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
+import { runCommand } from '../../cli/program.ts';
+import { writeSafetensors } from '../../engine/io/safetensors.ts';
+import { baseWeightShapes } from '../../models/base-model.ts';
+import { loadConfig } from '../../models/config.ts';
+import { hostRandom } from '../../train/data/random.ts';
+import { trainBpe, writeTokenizer } from '../../train/pretrain/bpe.ts';
+import { parseComparison } from '../../train/report/schema.ts';
+
+const PAIRS = [
+  ['the grass is', ' green'],
+  ['the sky is', ' blue'],
+  ['the sun is', ' gold'],
+  ['the café is', ' ☕ → ñandú'],
+] as const;
+
+let dir: string;
+let model: string;
+const written = { out: '', err: '' };
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
+  model = await tinyModel(join(dir, 'model'));
+  const pairs = PAIRS.map(([prompt, completion]) => JSON.stringify({ prompt, completion }));
+  await writeFile(join(dir, 'pairs.jsonl'), pairs.join('\n'));
+});
+afterAll(() => rm(dir, { recursive: true }));
+afterEach(() => vi.restoreAllMocks());
+
+/** A GPT-2 of random weights with a byte-level tokenizer. */
+async function tinyModel(folder: string): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  const vocabulary = trainBpe(
+    PAIRS.map((pair) => pair.join('')),
+    { vocabSize: 280, minFrequency: 2, maxTokenLength: 8 },
+  );
+  await writeTokenizer(folder, vocabulary, 32);
+  const sizes = { n_embd: 32, n_layer: 2, n_head: 4, n_positions: 32, vocab_size: vocabulary.tokens.length };
+  const more = {
+    model_type: 'gpt2',
+    architectures: ['GPT2LMHeadModel'],
+    eos_token_id: 2,
+    activation_function: 'gelu_new',
+  };
+  await writeFile(join(folder, 'config.json'), JSON.stringify({ ...sizes, ...more }));
+  const config = await loadConfig(folder);
+  const random = hostRandom(5, 96);
+  const entries = [...baseWeightShapes(config)].map(([name, shape]) => {
+    const size = shape.reduce((a, b) => a * b, 1);
+    const isNorm = /ln_\w+\.weight$/.test(name);
+    const data = Float32Array.from({ length: size }, () => (isNorm ? 1 : 0.3 * random.normal()));
+    // Files of GPT-2 hold matrices of blocks as [in, out].
+    const stored = name.includes('.h.') && shape.length === 2 ? [...shape].reverse() : shape;
+    return { name, dtype: 'F32' as const, shape: stored, data };
+  });
+  await writeSafetensors(join(folder, 'model.safetensors'), entries);
+  return folder;
+}
+
+async function light(...argv: string[]): Promise<number> {
+  written.out = written.err = '';
+  vi.spyOn(process.stdout, 'write').mockImplementation((text) => ((written.out += String(text)), true));
+  vi.spyOn(process.stderr, 'write').mockImplementation((text) => ((written.err += String(text)), true));
+  return runCommand(argv);
+}
+
+async function succeeds(...argv: string[]): Promise<string> {
+  expect(await light(...argv), written.err).toBe(0);
+  return written.out;
+}
+
+const SETTINGS = ['--max-length', '32', '--batch-size', '4', '--lr', '2e-2', '--dropout', '0', '--no-bucket'];
+
+it('fine-tunes on completions, scores perplexity, and generates what was learned', { timeout: 240_000 }, async () => {
+  const pairs = join(dir, 'pairs.jsonl');
+  const tuned = join(dir, 'tuned');
+  await succeeds(
+    'train',
+    '--model',
+    model,
+    '--train',
+    pairs,
+    '--eval',
+    pairs,
+    '--steps',
+    '60',
+    '--out',
+    tuned,
+    ...SETTINGS,
+  );
+  const config = JSON.parse(await readFile(join(tuned, 'adapter_config.json'), 'utf8')) as Record<string, unknown>;
+  expect(config.task_type).toBe('CAUSAL_LM');
+  expect(config.modules_to_save ?? []).toEqual([]);
+
+  const perplexity = async (...more: string[]): Promise<number> => {
+    const out = await succeeds('eval', '--model', model, '--data', pairs, '--json', ...more);
+    return (JSON.parse(out) as { perplexity: number }).perplexity;
+  };
+  const [before, after] = [await perplexity(), await perplexity('--adapter', tuned)];
+  expect(before).toBeGreaterThan(10);
+  expect(after).toBeLessThan(1.5);
+
+  const prompts = join(dir, 'prompts.jsonl');
+  const lines = PAIRS.flatMap(([prompt]) => [{ prompt }, { prompt, adapter: null }]);
+  await writeFile(prompts, lines.map((line) => JSON.stringify(line)).join('\n'));
+  const answers = join(dir, 'answers.jsonl');
+  const generate = ['generate', '--model', model, '--adapter', `tuned=${tuned}`, '--max-new-tokens', '20'];
+  await succeeds(...generate, '--prompts', prompts, '--out', answers);
+  expect(written.err).toMatch(/Prompts: \d+ tokens, .* per second; answers: \d+ tokens, .* per second/);
+  const rows = (await readFile(answers, 'utf8'))
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { completion: string; finish_reason: string; adapter: string | null });
+  expect(rows.filter((_, i) => i % 2 === 0)).toMatchObject(
+    PAIRS.map(([prompt, completion]) => ({ prompt, completion, finish_reason: 'eos', adapter: 'tuned' })),
+  );
+  expect(rows.filter((_, i) => i % 2 === 1).some(({ completion }, i) => completion === PAIRS[i]![1])).toBe(false);
+  expect(await succeeds(...generate, '--prompt', PAIRS[3][0])).toBe(`${PAIRS[3].join('')}\n`);
+
+  const drawn = () => succeeds(...generate, '--prompt', 'the', '--temperature', '2', '--seed', '3', '--json');
+  const first = (JSON.parse(await drawn()) as { answers: unknown[] }).answers;
+  expect((JSON.parse(await drawn()) as { answers: unknown[] }).answers).toEqual(first);
+
+  expect(await light(...generate, '--prompts', pairs.replace('pairs', 'none'))).toBe(2);
+  await writeFile(prompts, '{"prompt":"a","adapter":"other"}');
+  expect(await light(...generate, '--prompts', prompts)).toBe(2);
+  expect(written.err).toMatch(/prompts\.jsonl:1: "adapter" is "other", expected one of tuned, or null for none/);
+});
+
+it(
+  'prunes a language model by plain text, compares perplexities, and generates with what is left',
+  { timeout: 240_000 },
+  async () => {
+    const text = join(dir, 'text.txt');
+    await writeFile(text, PAIRS.map((pair) => pair.join('')).join('.\n'));
+    const out = join(dir, 'run');
+    const short = ['--steps', '4', '--estimate-steps', '2', '--heads-ratio', '0.5', '--seed', '0'];
+    const run = [
+      'run',
+      '--model',
+      model,
+      '--train',
+      text,
+      '--eval',
+      text,
+      '--out',
+      out,
+      '--methods',
+      'reference,light-peft',
+    ];
+    const table = await succeeds(...run, ...SETTINGS, ...short);
+    expect(table).toMatch(/perplexity/);
+    expect(table).not.toMatch(/accuracy/);
+    const path = join(out, 'comparison.json');
+    const { runs } = parseComparison(JSON.parse(await readFile(path, 'utf8')), path);
+    for (const { metrics } of runs) expect(metrics.perplexity).toBeCloseTo(Math.exp(metrics.loss), 4);
+    expect(await readFile(join(out, 'report.html'), 'utf8')).toContain('Perplexity');
+    const adapter = join(out, 'light-peft', 'seed-0', 'adapter');
+    const plan = JSON.parse(await readFile(join(adapter, 'plan.json'), 'utf8')) as { layers: { heads: number[] }[] };
+    expect(plan.layers.map(({ heads }) => heads.length)).toEqual([2, 2]);
+    const generate = [
+      'generate',
+      '--model',
+      model,
+      '--adapter',
+      adapter,
+      '--prompt',
+      'the sky',
+      '--max-new-tokens',
+      '4',
+    ];
+    expect(await succeeds(...generate)).toMatch(/^the sky/);
+  },
+);

@@ -1,0 +1,96 @@
+/** Room: train. Answers prompts one after the other: tokens, text as it comes, and how fast. */
+import { join } from 'node:path';
+import type { Engine } from '../../engine/engine.ts';
+import { UserError } from '../../engine/errors.ts';
+import { exists } from '../../engine/io/files.ts';
+import { loadConfig } from '../../models/config.ts';
+import { loadTokenizer } from '../../models/tokenizer.ts';
+import { hostRandom, STREAM } from '../data/random.ts';
+import type { Settings } from '../settings.ts';
+import type { Watch } from '../stages.ts';
+import type { Generated } from './generator.ts';
+import { LanguageModels, type NamedAdapter } from './language-models.ts';
+import { generationConfig, type Wanted } from './options.ts';
+import { encodePrompt, type Prompt } from './prompts.ts';
+import { TextStream } from './text-stream.ts';
+
+export interface GenerationRequest {
+  readonly modelDir: string;
+  /** Prompts that name none use the first. */
+  readonly adapters: readonly NamedAdapter[];
+  readonly prompts: readonly Prompt[];
+  readonly maxNewTokens: number;
+  readonly wanted: Wanted;
+  readonly settings: Pick<Settings, 'weights' | 'embeddings' | 'seed'>;
+  readonly watch?: Pick<Watch, 'signal' | 'onBytes'>;
+}
+
+/** An answered prompt. */
+export interface Answer {
+  readonly prompt: Prompt;
+  /** Null: the base alone. */
+  readonly adapter: string | null;
+  readonly generated: Generated;
+  /** The new tokens' text; undefined without a tokenizer. */
+  readonly completion: string | undefined;
+}
+
+export interface Watcher {
+  /** Called when a prompt's turn comes. */
+  readonly onPrompt?: (prompt: Prompt) => void;
+  /** Called with new text when it is certain; without a tokenizer with the tokens themselves. */
+  readonly onText?: (text: string) => void;
+}
+
+/** @throws UserError as the loading of models and `encodePrompt` */
+export async function* generateAll(
+  engine: Engine,
+  request: GenerationRequest,
+  { onPrompt, onText }: Watcher = {},
+): AsyncGenerator<Answer> {
+  const { modelDir, adapters, prompts, maxNewTokens, wanted, settings } = request;
+  const { signal, onBytes } = request.watch ?? {};
+  const config = await loadConfig(modelDir);
+  const { endIds, sampling } = await generationConfig(modelDir, config, wanted);
+  const tokenizer = (await exists(join(modelDir, 'tokenizer.json'))) ? await loadTokenizer(modelDir) : undefined;
+  const encoded = prompts.map((prompt) => encodePrompt(prompt, config, tokenizer));
+  const names = prompts.map((prompt) => adapterOf(prompt, adapters));
+  const longest = encoded.reduce((most, { length }) => Math.max(most, length), 0);
+  const capacity = Math.min(config.maxTokens, longest + maxNewTokens);
+  const models = new LanguageModels(engine, { modelDir, adapters, settings, capacity, onBytes });
+  try {
+    for (const name of names) await models.get(name);
+    for (const [i, prompt] of prompts.entries()) {
+      const ids = encoded[i] as Int32Array;
+      const text = tokenizer && new TextStream((some) => tokenizer.decode(some), [...ids]);
+      const pieces: string[] = [];
+      const show = (piece: string): void => {
+        pieces.push(piece);
+        if (piece !== '') onText?.(piece);
+      };
+      onPrompt?.(prompt);
+      const generator = await models.get(names[i]);
+      const generated = await generator.generate(ids, {
+        maxNewTokens,
+        endIds,
+        ...(sampling && { sampling: { ...sampling, random: hostRandom(settings.seed, STREAM.sampling, i) } }),
+        ...(signal && { signal }),
+        onToken: (id) => show(text ? text.push(id) : `${pieces.length > 0 ? ' ' : ''}${id}`),
+      });
+      if (text) show(text.flush());
+      yield { prompt, adapter: names[i] ?? null, generated, completion: text && pieces.join('') };
+      if (generated.finish === 'interrupted') return;
+    }
+  } finally {
+    models.free();
+  }
+}
+
+/** The adapter that answers a prompt; undefined: none. @throws UserError where it names one that is not there */
+function adapterOf({ at, adapter }: Prompt, adapters: readonly NamedAdapter[]): string | undefined {
+  if (adapter === undefined) return adapters[0]?.name;
+  if (adapter === null || adapters.some(({ name }) => name === adapter)) return adapter ?? undefined;
+  const names = adapters.map(({ name }) => name).join(', ');
+  const expected = names === '' ? 'none, as no --adapter is given' : `one of ${names}, or null for none`;
+  throw new UserError(`${at}: "adapter" is "${adapter}", expected ${expected}`);
+}

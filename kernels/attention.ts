@@ -1,8 +1,10 @@
 /**
  * Room: kernels. Scaled-dot-product attention, fused in both directions: softmax runs online (Milakov & Gimelshein 2018;
- * Dao et al. 2022), so no [seq, seq] buffer exists. Two variants: `broadcast` for CPU rasterisers and `rows` for everything else.
+ * Dao et al. 2022), so no [seq, seq] buffer exists. `broadcast` is for CPU rasterisers, `rows` for everything else, `keys` there
+ * for few queries, as in generation.
  */
 import { backwardKVByBroadcast, backwardQByBroadcast, forwardByBroadcast } from './attention/broadcast.ts';
+import { forwardByKeys } from './attention/keys.ts';
 import { backwardKVByRows, backwardQByRows, forwardByRows } from './attention/rows.ts';
 import type { AttentionSpec } from './attention/spec.ts';
 import type { DeviceTraits, Kernel } from './kernel.ts';
@@ -54,8 +56,12 @@ function attention(
 ): Kernel {
   const { broadcast, rows } = DIRECTIONS[direction];
   const { size } = pick(attentionVariants(traits), variant);
-  return usesBroadcast(traits) ? broadcast(spec, traits, size) : rows(spec, size);
+  if (usesBroadcast(traits)) return broadcast(spec, traits, size);
+  return direction === 'forward' && spec.seq <= FEW_QUERIES ? forwardByKeys(spec, size) : rows(spec, size);
 }
+
+/** Up to here queries have workgroups of their own on GPUs. */
+const FEW_QUERIES = 8;
 
 /** The tiles, the best guess first: their rows at most, which on GPUs are the lanes of a workgroup. */
 export function attentionVariants(traits: DeviceTraits): { readonly name: string; readonly size: number }[] {

@@ -156,7 +156,9 @@ const ENOUGH_WORKGROUPS = 8;
 
 function broadcastTiles({ m, n }: MatmulSpec, size: number): BroadcastTile[] {
   const quads = Math.ceil(n / 4);
-  const alongN = [32, 16, 8].map((rows): BroadcastTile => ({ lanes: 'n', rows }));
+  // Generation multiplies a row or a few: more rows than there are would cost as much again as the loads.
+  const least = [1, 4].find((rows) => m <= rows) ?? 8;
+  const alongN = [...new Set([32, 16, 8, least])].map((rows): BroadcastTile => ({ lanes: 'n', rows }));
   const alongM = [4, 2, 1].map((rows): BroadcastTile => ({ lanes: 'm', rows, quads }));
   const same = (a: BroadcastTile, b: BroadcastTile): boolean => a.lanes === b.lanes && a.rows === b.rows;
   if (n <= 16 && m > n) {
@@ -164,7 +166,7 @@ function broadcastTiles({ m, n }: MatmulSpec, size: number): BroadcastTile[] {
     return leading<BroadcastTile>({ lanes: 'm', rows, quads }, alongM, same);
   }
   const fits = (rows: number) => m > rows / 2 && (m / rows) * (n / (4 * size)) >= ENOUGH_WORKGROUPS;
-  return leading<BroadcastTile>({ lanes: 'n', rows: [32, 16].find(fits) ?? 8 }, alongN, same);
+  return leading<BroadcastTile>({ lanes: 'n', rows: [32, 16].find(fits) ?? least }, alongN, same);
 }
 
 /** From how many rows of C on a panel of B is used often enough; more where A's rows must be gathered. */

@@ -48,7 +48,12 @@ export function rowMain({ lanes, perRow }: RowGroups): string {
  * `fn row_NAME(value: TYPE, lane: u32) -> TYPE`: the WGSL expression `combine` of `a` and `b` over the lanes of a row, as a
  * tree in fixed order. To be called in uniform control flow.
  */
-export function rowReduction({ lanes, perRow }: RowGroups, name: string, type: string, combine: string): string {
+export function rowReduction(
+  { lanes, perRow }: Pick<RowGroups, 'lanes' | 'perRow'>,
+  name: string,
+  type: string,
+  combine: string,
+): string {
   if (perRow === 1) return `fn row_${name}(value: ${type}, lane: u32) -> ${type} { return value; }`;
   return `var<workgroup> ${name}_scratch: array<${type}, ${lanes}>;
 fn row_${name}(value: ${type}, lane: u32) -> ${type} {

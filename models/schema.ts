@@ -15,7 +15,7 @@ export const activationName = z.enum(Object.keys(ACTIVATION_NAMES) as (keyof typ
 /** A feature that is not supported, and may only be off; null is off too. */
 export const off = z.literal(false).nullish();
 
-export const PROBLEM_TYPES = ['single_label_classification', 'multi_label_classification', 'regression'] as const;
+const PROBLEM_TYPES = ['single_label_classification', 'multi_label_classification', 'regression'] as const;
 
 /** Keys that every family has. */
 export const commonKeys = {

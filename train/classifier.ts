@@ -31,6 +31,7 @@ export type BatchInputs = PerInput<Tensor>;
 export interface ForwardOptions {
   /** Present while training with dropout. */
   readonly random?: RandomState;
+  readonly isActive?: PeftRun['isActive'];
   readonly rankMask?: PeftRun['rankMask'];
   readonly probe?: PeftRun['probe'];
   /** Masks and the like, applied after the PEFT modules. */
@@ -65,22 +66,29 @@ export class Classifier {
   /** The head's scores; for classification f32 [batch, labels]. */
   logits(inputs: BatchInputs, options: ForwardOptions = {}): Tensor {
     const parameter = (name: string): Tensor => this.parameters.get(name).tensor;
-    const { random, rankMask, probe, interventions = [] } = options;
+    const { random, isActive, rankMask, probe, interventions = [] } = options;
+    const find = (name: string): Tensor | undefined =>
+      this.parameters.has(name) ? parameter(name) : this.base.weights.get(name)?.tensor;
+    const weight = (name: string): Tensor => {
+      const found = find(name);
+      if (!found) throw new Error(`the model has no weight ${name}`);
+      return found;
+    };
     const run: PeftRun = {
       parameter,
+      weight,
+      bias: (module) => find(`${module}.bias`),
       ...(random && { random }),
+      ...(isActive && { isActive }),
       ...(rankMask && { rankMask }),
       ...(probe && { probe }),
     };
     const context: ForwardContext = {
       config: this.base.config,
       layers: this.base.layers,
-      weight: (name) => {
-        if (this.parameters.has(name)) return parameter(name);
-        const weight = this.base.weights.get(name);
-        if (!weight) throw new Error(`the model has no weight ${name}`);
-        return weight.tensor;
-      },
+      weight,
+      table: (name) =>
+        this.parameters.has(name) ? [parameter(name)] : this.base.table(name).map((part) => part.tensor),
       interventions: [...(this.method ? [this.method.intervention(run)] : []), ...interventions],
     };
     return applyHead(context, this.head, hiddenStates(context, inputs), inputs.rows);

@@ -10,13 +10,13 @@ import { UserError } from '../engine/errors.ts';
 import { exists, readJson, writeJson } from '../engine/io/files.ts';
 import { fullLayers, type ModelConfig } from '../models/architecture.ts';
 import { loadBaseModel, randomBaseModel } from '../models/base-model.ts';
-import { frozenHeadShapes } from '../models/heads.ts';
 import { keptLayers } from './stages.ts';
 import type { Plan } from '../pruning/plan.ts';
 import { scoresOf, writeRecords, type Records } from '../pruning/records.ts';
 import { saveArtefact } from './artefact.ts';
-import { factorCount, freshConfig, freshValues, methodFor, type Assembly } from './assembly.ts';
+import { factorCount, freshAssembly, type Assembly } from './assembly.ts';
 import { hostRandom, STREAM } from './data/random.ts';
+import { freshConfig } from './fresh-config.ts';
 import type { DataSet } from './data/source.ts';
 import type { Run } from './report/schema.ts';
 import { runSchema } from './report/schema.ts';
@@ -164,15 +164,18 @@ export class Comparing {
   async #wholeAssembly(settings: Settings, random: boolean, { onBytes }: Watch): Promise<Assembly> {
     const { dir, config } = this.#foundation;
     const { weights: weightType, embeddings } = settings;
-    const extra = frozenHeadShapes(config, 'classification');
-    const options = { weightType, embeddings, extra, ...(onBytes && { onBytes }) };
+    const options = { weightType, embeddings, head: 'classification' as const, ...(onBytes && { onBytes }) };
     const base = random
       ? randomBaseModel(this.#engine, config, normals(settings.seed), embeddings)
       : await loadBaseModel(this.#engine, dir, options);
-    const peft = freshConfig(settings, config);
-    const method = methodFor(config, base.layers, peft);
-    const values = freshValues(config, method, 'classification', this.#data.labels.length, settings.seed);
-    return { base, method, peft, values, head: 'classification', labels: this.#data.labels };
+    return freshAssembly(
+      this.#engine,
+      base,
+      freshConfig(settings, config),
+      'classification',
+      this.#data.labels,
+      settings.seed,
+    );
   }
 
   async #estimate(settings: Settings, { onStage, watch }: CompareWatch): Promise<EstimateOutcome> {

@@ -40,7 +40,7 @@ export class Forward {
   async run(batch: Batch): Promise<Float32Array> {
     const program = await this.#programs.get(batch.batch, batch.seq);
     program.run(this.#classifier.inputValues(batch));
-    return (await program.read('logits')) as Float32Array;
+    return await program.read('logits');
   }
 
   dispose(): void {

@@ -34,7 +34,7 @@ async function* onePerSequence(
 ): AsyncGenerator<Scores> {
   const { logits } = await inferAll(engine, assembly, examples, { maxLength });
   const width = logits.length / examples.length;
-  for (let first = 0; first < lines.length; ) {
+  for (let first = 0; first < lines.length;) {
     let end = first + 1;
     while (end < lines.length && lines[end] === lines[first]) end++;
     yield [...logits.subarray(first * width, end * width)];

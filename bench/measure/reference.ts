@@ -31,26 +31,48 @@ export function layerNorm(x: Values, gamma: Values, beta: Values, cols: number, 
   return y;
 }
 
+/** x / √(mean(x²) + eps) · gamma of rows [rows, cols]. */
+export function rmsNorm(x: Values, gamma: Values, cols: number, eps: number): Float64Array {
+  const y = new Float64Array(x.length);
+  for (let start = 0; start < x.length; start += cols) {
+    const at = (i: number): number => x[start + i]!;
+    const scale = 1 / Math.sqrt(dot(cols, at, at) / cols + eps);
+    for (let i = 0; i < cols; i++) y[start + i] = at(i) * scale * gamma[i]!;
+  }
+  return y;
+}
+
 export interface AttentionSizes {
   readonly seq: number;
   readonly heads: number;
+  /** Heads of k and v; as many as of q unless given. */
+  readonly kvHeads?: number;
   readonly headDim: number;
+  readonly causal?: boolean;
 }
 
 /** softmax(q·kᵀ/√headDim)·v of one batch row, [seq, heads·headDim] each. */
-export function attention(q: Values, k: Values, v: Values, { seq, heads, headDim }: AttentionSizes): Float64Array {
-  const width = heads * headDim;
-  const out = new Float64Array(seq * width);
+export function attention(q: Values, k: Values, v: Values, sizes: AttentionSizes): Float64Array {
+  const { seq, heads, kvHeads = heads, headDim, causal = false } = sizes;
+  const out = new Float64Array(seq * heads * headDim);
   for (let h = 0; h < heads; h++) {
-    const at = (t: Values, row: number) => (d: number) => t[row * width + h * headDim + d]!;
+    const kv = Math.floor((h * kvHeads) / heads);
+    const query = (row: number): number => (row * heads + h) * headDim;
+    const key = (row: number): number => (row * kvHeads + kv) * headDim;
     for (let i = 0; i < seq; i++) {
-      const scores = Array.from({ length: seq }, (_, j) => dot(headDim, at(q, i), at(k, j)) / Math.sqrt(headDim));
-      const weights = softmax(scores);
+      const score = (j: number): number =>
+        dot(
+          headDim,
+          (d) => q[query(i) + d]!,
+          (d) => k[key(j) + d]!,
+        );
+      const seen = causal ? i + 1 : seq;
+      const weights = softmax(Array.from({ length: seen }, (_, j) => score(j) / Math.sqrt(headDim)));
       for (let d = 0; d < headDim; d++)
-        out[i * width + h * headDim + d] = dot(
-          seq,
+        out[query(i) + d] = dot(
+          seen,
           (j) => weights[j]!,
-          (j) => at(v, j)(d),
+          (j) => v[key(j) + d]!,
         );
     }
   }

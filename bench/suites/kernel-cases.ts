@@ -14,6 +14,7 @@ import { maskColumns } from '../../engine/ops/mask.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
 import { sumCols } from '../../engine/ops/reduce.ts';
 import { assertClose } from '../measure/closeness.ts';
+import { randomData } from '../measure/data.ts';
 import * as reference from '../measure/reference.ts';
 import type { Values } from '../measure/reference.ts';
 import type { PeerWork } from '../peers/peer.ts';
@@ -49,30 +50,22 @@ export interface KernelSizes {
   readonly vocab: number;
 }
 
-const TOLERANCE = 2e-4;
+/** Of results, relative to the largest. */
+export const TOLERANCE = 2e-4;
 const CHECKED = 64;
 
-/** Repeatable numbers in [−1, 1). */
-export function randomData(length: number, seed: number): Float32Array {
-  let state = (seed * 0x9e3779b9) >>> 0;
-  return Float32Array.from({ length }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 31 - 1;
-  });
-}
-
-function f32(shape: readonly number[], seed: number, scale = 1): InputOf & { readonly data: Float32Array } {
+export function f32(shape: readonly number[], seed: number, scale = 1): InputOf & { readonly data: Float32Array } {
   const size = shape.reduce((a, b) => a * b, 1);
   return { shape, data: randomData(size, seed).map((x) => x * scale), dtype: 'f32' };
 }
 
-function i32(length: number, below: number): InputOf & { readonly data: Int32Array } {
+export function i32(length: number, below: number): InputOf & { readonly data: Int32Array } {
   const data = Int32Array.from(randomData(length, 9), (x) => Math.floor(((x + 1) / 2) * below));
   return { shape: [length], data, dtype: 'i32' };
 }
 
 /** Gradients of one op's output with respect to its inputs, given the output's; reshapes after the op are seen through. */
-function pullback(y: Tensor, dy: Tensor, needs: readonly boolean[]): (Tensor | undefined)[] {
+export function pullback(y: Tensor, dy: Tensor, needs: readonly boolean[]): (Tensor | undefined)[] {
   const { node } = y;
   const [inner] = node.inputs;
   if (inner && node.op.name === 'reshape') return pullback(inner, reshape(dy, inner.shape), needs);
@@ -81,7 +74,7 @@ function pullback(y: Tensor, dy: Tensor, needs: readonly boolean[]): (Tensor | u
 }
 
 /** Compares some elements spread over an output. */
-function checkSome(what: string, found: Values, expected: (i: number) => number): void {
+export function checkSome(what: string, found: Values, expected: (i: number) => number): void {
   const places = Array.from({ length: CHECKED }, (_, i) =>
     Math.floor((i * 0.6180339887 * found.length) % found.length),
   );

@@ -1,11 +1,14 @@
 /** Protects: large vocabularies — tables in parts, and the loss by chunks with its gradient — against float64, and its memory. */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { CompileOptions } from '../../engine/compile/program.ts';
 import { Engine } from '../../engine/engine.ts';
 import { gradients } from '../../engine/graph/autograd.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
-import { mul } from '../../engine/ops/elementwise.ts';
+import { add, gelu, mul } from '../../engine/ops/elementwise.ts';
 import { gatherRows } from '../../engine/ops/gather.ts';
+import { matmul } from '../../engine/ops/matmul.ts';
+import { checkpoint } from '../../engine/ops/recall.ts';
 import { languageModelLoss, vocabularyLogits } from '../../engine/ops/vocabulary.ts';
 import { expectClose, randoms } from '../kernels/reference.ts';
 
@@ -144,6 +147,29 @@ describe('languageModelLoss', () => {
     const logits = chunk * classes * 4;
     expect(program.memory.activations).toBeGreaterThan(logits);
     expect(program.memory.activations).toBeLessThan(1.1 * logits + 4 * rows * width * 4);
+  });
+
+  it('gives the same gradients whatever the backward pass computes again', async () => {
+    const { parts } = tableInParts(50, 8, 64 * 8 * 4);
+    const labels = Int32Array.from({ length: 20 }, (_, i) => (i * 7) % 50);
+    const given = engine.variable('labels', [20], { dtype: 'i32', kind: 'state', data: labels }).tensor;
+    const run = async (options: CompileOptions): Promise<Float32Array> => {
+      const inputs = { x: spec([20, 8]), w: spec([8, 8]) };
+      const program = await engine.compile(
+        'modes',
+        inputs,
+        ({ x, w }) => {
+          const layer = (h: Tensor): Tensor => add(gelu(matmul(checkpoint(h), w)), h);
+          return { outputs: { g: gradients(languageModelLoss(layer(layer(x)), parts, given, 7), [w])[0] as Tensor } };
+        },
+        options,
+      );
+      program.run({ x: randoms(160, 1), w: randoms(64, 2) });
+      return program.read('g');
+    };
+    const expected = await run({ recompute: 'nothing' });
+    for (const recompute of ['cheap', 'layers'] as const) expectClose(await run({ recompute }), expected, 1e-6);
+    if (engine.traits.f16) expectClose(await run({ activations: 'f16' }), expected, 1e-2);
   });
 
   it('refuses a table that trains', () => {

@@ -25,14 +25,20 @@ const sizes = fc.record({
 });
 
 describe('gatherRows', () => {
-  it('copies the rows named, and zeros for ids outside the table', async () => {
+  it('copies the rows named, of a table whole or in parts, and zeros for ids outside it', async () => {
     await fc.assert(
-      fc.asyncProperty(sizes, fc.constantFrom('f32', 'f16'), async ({ rows, cols, count, traits }, tableType) => {
+      fc.asyncProperty(sizes, fc.constantFrom('f32', 'f16'), fc.nat(3), async (size, tableType, cuts) => {
+        const { rows, cols, count, traits } = size;
         const table = randoms(rows * cols, 1, 8).map(Math.round);
         const ids = idsOf(count, rows);
-        const kernel = gatherRows({ rows: [rows], cols, count, tableType }, traits);
         const stored = tableType === 'f16' ? toF16(table) : table;
-        const { out } = await gpu.run(kernel, { table0: stored, ids }, { out: count * cols });
+        const each = Math.ceil(rows / (cuts + 1));
+        const parts = Array.from({ length: Math.ceil(rows / each) }, (_, t) =>
+          stored.subarray(t * each * cols, (t + 1) * each * cols),
+        );
+        const spec = { rows: parts.map(({ length }) => length / cols), cols, count, tableType };
+        const tables = Object.fromEntries(parts.map((part, t) => [`table${t}`, part]));
+        const { out } = await gpu.run(gatherRows(spec, traits), { ...tables, ids }, { out: count * cols });
         const expected = new Float32Array(count * cols);
         ids.forEach((id, i) => {
           if (id >= 0 && id < rows) expected.set(table.subarray(id * cols, (id + 1) * cols), i * cols);

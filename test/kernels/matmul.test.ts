@@ -118,6 +118,8 @@ describe.each(SKELETONS)('matmul, $name skeleton', ({ traits, runs }) => {
     { m: 150, n: 140 },
     { m: 150, n: 9 },
     { m: 9, n: 150 },
+    { m: 3, n: 150 },
+    { m: 1, n: 150 },
   ])('computes the same in every variant that a tuner may choose, $m × $n', async ({ m, n }) => {
     const spec: MatmulSpec = { m, n, terms: [plain(20, 'mk', 'nk')] };
     const variants = matmulVariants(spec, traits);

@@ -76,7 +76,10 @@ test('names of transformers are translated; null stands for absent', () => {
 });
 
 test.each([
-  [{ model_type: 't5' }, 'key "model_type": found "t5", expected one of the supported bert, distilbert, gpt2, llama, mistral, opt, qwen2, roberta, xlm-roberta'],
+  [
+    { model_type: 't5' },
+    'key "model_type": found "t5", expected one of the supported bert, distilbert, gpt2, llama, mistral, opt, qwen2, roberta, xlm-roberta',
+  ],
   [{ model_type: 'toString' }, 'key "model_type": found "toString", expected one of'],
   [{ model_type: undefined }, 'key "model_type": found nothing'],
   [{ hidden_size: undefined }, 'key "hidden_size": found nothing, expected'],

@@ -175,7 +175,9 @@ function choicesParser(path: string, first: Fields): (record: Fields) => Content
     const { [name]: choices, attention_mask: masks } = record.fields;
     if (!Array.isArray(choices) || choices.length === 0) {
       const expected = tokens ? 'a list of token lists' : 'a list of texts beside "text"';
-      throw new UserError(`${path}:${record.line}: "${name}" is ${preview(choices)}, expected ${expected}, one a choice`);
+      throw new UserError(
+        `${path}:${record.line}: "${name}" is ${preview(choices)}, expected ${expected}, one a choice`,
+      );
     }
     return choices.map((choice: unknown, i) => {
       const mask: unknown = Array.isArray(masks) ? masks[i] : masks;

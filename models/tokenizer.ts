@@ -125,6 +125,15 @@ function wrap(path: string, tokenizer: Tokenizer, json: Json, config: Json): Tex
       : { tokens: [...head, ...(tail ?? [])], token_type_ids: segments(head.length, tail?.length ?? 0) };
     return { ids: tokens.map(toId), typeIds: tokens.map((_, i) => (oneSegment ? 0 : (types[i] ?? 0))) };
   };
+  /** What only shows when a text comes: a component that names parts it does not have. */
+  const sound = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      if (error instanceof UserError) throw error;
+      throw new UserError(`${path}: a component is damaged: ${preview((error as Error).message)}`);
+    }
+  };
   return {
     vocabSize,
     padId: role('pad_token'),
@@ -132,9 +141,9 @@ function wrap(path: string, tokenizer: Tokenizer, json: Json, config: Json): Tex
     eosId: role('eos_token'),
     specialIds: new Set(added.filter(([, token]) => token.special).map(([id]) => id)),
     maxLength: typeof limit === 'number' && limit < NO_LIMIT ? limit : undefined,
-    encode,
+    encode: (text, pair, options) => sound(() => encode(text, pair, options)),
     decode: (ids, keepSpecial = false) =>
-      ids.length === 0 ? '' : tokenizer.decode([...ids], { skip_special_tokens: !keepSpecial }),
+      ids.length === 0 ? '' : sound(() => tokenizer.decode([...ids], { skip_special_tokens: !keepSpecial })),
   };
 }
 

@@ -12,16 +12,18 @@ const PEER_NAMES = Object.keys(PEERS) as PeerName[];
 /**
  * Runs the command.
  * @param argv arguments after the program's name
- * @returns the exit code: 0, 2 for bad input, 1 for anything unforeseen
+ * @returns the exit code: 0, 2 for bad input, 1 where something could not be measured and for anything unforeseen
  */
 export async function runBench(argv: readonly string[]): Promise<number> {
   const program = command().exitOverride();
-  program.action((suite: string, flags: Flags) =>
-    runSuites(suitesOf(suite), { ...flags, command: `npm run bench -- ${argv.join(' ')}` }),
-  );
+  let code = 0;
+  program.action(async (suite: string, flags: Flags) => {
+    const whole = await runSuites(suitesOf(suite), { ...flags, command: `npm run bench -- ${argv.join(' ')}` });
+    code = whole ? 0 : 1;
+  });
   try {
     await program.parseAsync([...argv], { from: 'user' });
-    return 0;
+    return code;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     const known = error instanceof UserError;
@@ -40,10 +42,12 @@ function command(): Command {
     .option('--quick', 'small sizes and few repetitions, to try the command', false)
     .option('--out <dir>', 'folder for SUITE.json and SUITE.html', 'out/bench')
     .option('--json', 'print the JSON instead of tables', false)
-    .option('--repeats <n>', 'timings of each case (default: 9, quick: 3)', parseCount)
+    .option('--repeats <n>', 'timings of each case at most (default: 9, quick: 3)', parseCount)
     .option('--peers <list>', `of ${PEER_NAMES.join(', ')}; all or none`, parsePeers, PEER_NAMES)
     .option('--against <file>', 'JSON of an earlier run on the same adapter to compare with')
     .option('--markdown <file>', 'write what is in --out as one Markdown document')
+    .option('--remarks <file>', 'hand-written sections for that document, by suite', 'bench/remarks.md')
+    .option('--resume', 'go on with a run that was interrupted: keep the parts that --out has', false)
     .option('--set <key=value>', 'a setting of `light-peft run` for the suite light-peft; may be repeated', collect, {})
     .addHelpText('after', `\nSuites:\n${names}`);
 }

@@ -1,24 +1,32 @@
 /** Room: bench. What a suite is: a file that describes its cases; everything around it is shared. */
+import { z } from 'zod';
 import type { Engine } from '../engine/engine.ts';
 import type { Settings } from '../train/settings.ts';
+import type { Launcher } from './launcher.ts';
 import type { Contender, Sample, TimingOptions } from './measure/sample.ts';
 import { alternate } from './measure/sample.ts';
 import { assertClose } from './measure/closeness.ts';
 import type { PeerName, Peers, PeerWork } from './peers/peer.ts';
-import type { Measured } from './report/document.ts';
+import { sampleSchema, type Measured } from './report/document.ts';
 
 /** What a suite is given. */
 export interface BenchContext {
+  /** Another one after a part that failed: take it within each part. */
   readonly engine: Engine;
   readonly peers: Peers;
+  readonly launcher: Launcher;
   readonly quick: boolean;
   readonly timing: TimingOptions;
   /** Settings of `--set`, to be laid over a suite's own. */
   readonly settings: Partial<Settings>;
   /** An empty folder that is removed at the end. */
   readonly folder: string;
-  /** Says what is being done. */
-  stage(title: string): void;
+  /**
+   * Measures a part of the suite: what it gives is kept on disk at once, and a run that goes on takes it from there.
+   * @param schema of what is measured, which must survive JSON
+   * @returns undefined where it failed, which the document then says
+   */
+  part<T>(name: string, schema: z.ZodType<T>, run: () => Promise<T>): Promise<T | undefined>;
 }
 
 export interface Suite {
@@ -46,12 +54,14 @@ export function ownContender(engine: Engine, run: () => void, name = OWN): Conte
   };
 }
 
-export interface Race {
+export const raceSchema = z.object({
   /** By contender: `OWN` or a peer's name. */
-  readonly samples: ReadonlyMap<string, Sample>;
+  samples: z.record(z.string(), sampleSchema),
   /** Why a peer did not take part. */
-  readonly absent: readonly string[];
-}
+  absent: z.array(z.string()),
+});
+
+export type Race = z.infer<typeof raceSchema>;
 
 /**
  * The engine against every peer that can do the work: results are compared before anybody is timed.
@@ -70,14 +80,18 @@ export async function race(
   for (const peer of context.peers.present) {
     const outputs = await peer.prepare(work);
     if (!(outputs instanceof Map)) {
-      absent.push(`Not beside ${peer.label}: ${outputs.unsupported}`);
+      absent.push(`${work.name}: not beside ${peer.label}: ${outputs.reason}`);
       continue;
     }
     for (const [name, values] of Object.entries(expected))
       assertClose(`${peer.label}, ${work.name}, ${name}`, outputs.get(name) ?? [], values, tolerance);
     contenders.push(peer.contender);
   }
-  return { samples: await alternate(contenders, context.timing), absent };
+  const samples = await alternate(contenders, context.timing);
+  for (const { name, label, failure } of context.peers.present)
+    if (failure !== undefined && contenders.some((c) => c.name === name))
+      absent.push(`${work.name}: not beside ${label}: ${failure}`);
+  return { samples: Object.fromEntries(samples), absent };
 }
 
 /** Columns for the peers of a context: time, and how many times the engine's time that is. */
@@ -90,18 +104,17 @@ export function peerColumns({ peers }: BenchContext): Measured['tables'][number]
 
 /** The cells of `peerColumns`. */
 export function peerCells({ samples }: Race): Record<string, Sample | number> {
-  const own = samples.get(OWN)!;
-  const others = [...samples].filter(([name]) => name !== OWN);
+  const { [OWN]: own, ...others } = samples;
   return Object.fromEntries(
-    others.flatMap(([name, sample]): [string, Sample | number][] => [
+    Object.entries(others).flatMap(([name, sample]): [string, Sample | number][] => [
       [name, sample],
-      [`${name} ratio`, sample.median / own.median],
+      [`${name} ratio`, sample.median / own!.median],
     ]),
   );
 }
 
 /** How many times as long a peer takes; null where it did not take part. */
 export function ratioTo({ samples }: Race, peer: PeerName): number | null {
-  const theirs = samples.get(peer);
-  return theirs ? theirs.median / samples.get(OWN)!.median : null;
+  const theirs = samples[peer];
+  return theirs ? theirs.median / samples[OWN]!.median : null;
 }

@@ -39,7 +39,10 @@ export class Progress {
   bytes(done: number, total: number): void {
     if (total < SHOWN_FROM) return;
     const megabytes = [done, total].map((n) => Math.round(n / 1e6)) as [number, number];
-    if (!this.#stream.isTTY) { this.#printBytes(...megabytes); return; }
+    if (!this.#stream.isTTY) {
+      this.#printBytes(...megabytes);
+      return;
+    }
     this.#bar ??= this.#newBar('{bar} {value}/{total} MB · {eta_formatted} left', megabytes[1], 0);
     this.#bar.update(megabytes[0]);
     if (done === total) this.finish();

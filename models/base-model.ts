@@ -6,9 +6,9 @@ import { loadWeight, type OnBytes } from '../engine/io/load.ts';
 import { openSafetensors } from '../engine/io/safetensors.ts';
 import { sizeOf, type Shape } from '../engine/graph/shape.ts';
 import type { Variable } from '../engine/variable.ts';
-import { fullLayers, linearLayers, type LayerShape, type ModelConfig } from './architecture.ts';
+import { fullLayers, linearLayers, type HeadKind, type LayerShape, type ModelConfig } from './architecture.ts';
 import { loadConfig } from './config.ts';
-import { frozenHeadShapes, initialSpec } from './heads.ts';
+import { frozenHeadShapes, headOf, initialSpec, isTied } from './heads.ts';
 import { HostTable } from './host-table.ts';
 import { findWeight, type WeightType } from './weights.ts';
 
@@ -17,9 +17,11 @@ export type EmbeddingPlace = 'device' | 'host';
 
 export interface LoadOptions {
   readonly weightType?: WeightType;
-  /** A table over the device's binding limit stays on the host in any case. */
+  /** A table over the device's binding limit is on the host in any case; one that scores the vocabulary too is on the device. */
   readonly embeddings?: EmbeddingPlace;
-  /** Further weights the task needs of the checkpoint, e.g. BERT's pooler or a language model's head. */
+  /** Its frozen weights are loaded along, e.g. BERT's pooler or a language model's head. */
+  readonly head?: HeadKind;
+  /** Further weights to load. */
   readonly extra?: ReadonlyMap<string, Shape>;
   /** Called after each tensor. */
   readonly onBytes?: OnBytes;
@@ -46,6 +48,13 @@ export class BaseModel {
     this.weights = weights;
     this.layers = layers;
     this.words = words;
+  }
+
+  /** A matrix as views that the device can bind, along its rows. @throws Error where the model has no such weight */
+  table(name: string): readonly Variable[] {
+    const weight = this.weights.get(name);
+    if (!weight) throw new Error(`the model has no weight ${name}`);
+    return weight.rowParts(this.#engine.device.limits.maxStorageBufferBindingSize);
   }
 
   /** Number of values in all weights, those on the host too. */
@@ -101,22 +110,25 @@ export function baseWeightShapes(config: ModelConfig): Map<string, Shape> {
 export async function loadBaseModel(
   engine: Engine,
   dir: string,
-  { weightType = 'f32', embeddings = 'device', extra = new Map(), onBytes }: LoadOptions = {},
+  { weightType = 'f32', embeddings = 'device', head, extra = new Map(), onBytes }: LoadOptions = {},
 ): Promise<BaseModel> {
   const config = await loadConfig(dir);
   if (weightType === 'f16') engine.needF16('--weights f16');
   const file = await openSafetensors(dir);
   const weights = new Map<string, Variable>();
   try {
-    const wanted = [...baseWeightShapes(config), ...extra].map(([name, shape]) =>
+    const frozen = head === undefined ? [] : frozenHeadShapes(config, head);
+    const wanted = [...baseWeightShapes(config), ...frozen, ...extra].map(([name, shape]) =>
       findWeight(file, config, name, shape, weightType),
     );
+    const vocabulary = head === undefined ? undefined : headOf(config, head).vocabulary;
+    const tied = vocabulary !== undefined && isTied(config, vocabulary);
     const total = wanted.reduce((sum, { bytes }) => sum + bytes, 0);
     let words: HostTable | undefined;
     let done = 0;
     for (const weight of wanted) {
       const { key, name, shape, dtype } = weight;
-      if (isHostTable(engine, config, name, sizeOf(shape) * BYTES[dtype], embeddings)) {
+      if (!tied && isHostTable(engine, config, name, sizeOf(shape) * BYTES[dtype], embeddings)) {
         words = await HostTable.read(file, key, name, shape as [number, number], dtype === 'f16');
       } else weights.set(name, await loadWeight(engine, file, key, weight));
       done += weight.bytes;

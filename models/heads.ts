@@ -3,9 +3,12 @@ import type { ParameterSpec } from '../engine/nn/parameters.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import type { Shape } from '../engine/graph/shape.ts';
 import { UserError } from '../engine/errors.ts';
-import { add } from '../engine/ops/elementwise.ts';
+import { permute } from '../engine/ops/copy.ts';
+import { add, constant } from '../engine/ops/elementwise.ts';
 import { gatherRows } from '../engine/ops/gather.ts';
 import { layerNorm } from '../engine/ops/layernorm.ts';
+import { vocabularyLogits } from '../engine/ops/vocabulary.ts';
+import { writeRows } from '../engine/ops/write-rows.ts';
 import {
   linearLayers,
   outerLinears,
@@ -16,7 +19,7 @@ import {
   type LinearLayer,
   type ModelConfig,
 } from './architecture.ts';
-import { activation, linear, type ForwardContext } from './transformer.ts';
+import { activation, intervened, linear, type ForwardContext } from './transformer.ts';
 
 /** The head of a kind. @throws UserError where the family has none */
 export function headOf({ architecture, family }: ModelConfig, kind: HeadKind): Head {
@@ -69,7 +72,7 @@ export function frozenLinears(config: ModelConfig, layers: readonly LayerShape[]
 }
 
 /** Whether the vocabulary's scores are taken with the word embedding itself. */
-function isTied({ architecture }: ModelConfig, { weight }: NonNullable<Head['vocabulary']>): boolean {
+export function isTied({ architecture }: ModelConfig, { weight }: NonNullable<Head['vocabulary']>): boolean {
   return weight === architecture.embeddings.words;
 }
 
@@ -98,8 +101,26 @@ function vocabularyScores(
   { weight, bias }: NonNullable<Head['vocabulary']>,
   x: Tensor,
 ): Tensor {
-  const scores = linear(context, weight, x, false);
+  const table = context.table(`${weight}.weight`);
+  const scores = intervened(context, weight, x, (input) => joined(vocabularyLogits(input, table)));
   return bias === undefined ? scores : add(scores, context.weight(bias));
+}
+
+/** Matrices [rows, n] side by side. */
+function joined(parts: readonly Tensor[]): Tensor {
+  const [first, ...others] = parts as [Tensor, ...Tensor[]];
+  if (others.length === 0) return first;
+  const cols = parts.reduce((sum, { shape }) => sum + (shape[1] as number), 0);
+  let start = 0;
+  const turned = parts.reduce(
+    (whole, part) => {
+      const written = writeRows(whole, permute(part, [1, 0]), { start });
+      start += part.shape[1] as number;
+      return written;
+    },
+    constant(0, [cols, first.shape[0] as number]),
+  );
+  return permute(turned, [1, 0]);
 }
 
 /** Draws standard normal numbers. */

@@ -63,6 +63,8 @@ export interface ForwardContext {
   readonly layers: readonly LayerShape[];
   /** The weight of that Hugging Face name; matrices are [out, in]. */
   readonly weight: (name: string) => Tensor;
+  /** A matrix as parts along its rows, in order, each small enough to be bound; most have one. */
+  readonly table: (name: string) => readonly Tensor[];
   readonly interventions: readonly Intervention[];
   /** Dropout of hidden states while training; absent at inference. */
   readonly hiddenDropout?: { readonly rate: number; readonly random: RandomState };
@@ -76,10 +78,21 @@ export function activation(name: Activation): (x: Tensor) => Tensor {
 
 /** x·Wᵀ + b, with the interventions before and after. */
 export function linear(context: ForwardContext, name: string, x: Tensor, bias: boolean): Tensor {
-  const input = context.interventions.reduce((v, i) => i.input?.(name, v) ?? v, x);
-  const product = matmul(input, context.weight(`${name}.weight`), { transposeB: true });
-  const y = bias ? add(product, context.weight(`${name}.bias`)) : product;
-  return context.interventions.reduce((out, i) => i.linear?.(name, input, out) ?? out, y);
+  return intervened(context, name, x, (input) => {
+    const product = matmul(input, context.weight(`${name}.weight`), { transposeB: true });
+    return bias ? add(product, context.weight(`${name}.bias`)) : product;
+  });
+}
+
+/** A linear layer's output with the interventions before and after it. */
+export function intervened(
+  { interventions }: ForwardContext,
+  name: string,
+  x: Tensor,
+  compute: (x: Tensor) => Tensor,
+): Tensor {
+  const input = interventions.reduce((v, i) => i.input?.(name, v) ?? v, x);
+  return interventions.reduce((y, i) => i.linear?.(name, input, y) ?? y, compute(input));
 }
 
 /** Normalisation with the weights under `name`. */
@@ -108,7 +121,7 @@ export function hiddenStates(context: ForwardContext, inputs: TokenInputs): Tens
 function embed(context: ForwardContext, inputs: TokenInputs): Tensor {
   const { embeddings } = context.config.architecture;
   const table = (name: string): Tensor => context.weight(`${name}.weight`);
-  let hidden = inputs.words ?? gatherRows(table(embeddings.words), inputs.inputIds);
+  let hidden = inputs.words ?? gatherRows(context.table(`${embeddings.words}.weight`), inputs.inputIds);
   if (embeddings.project !== undefined) hidden = linear(context, embeddings.project, hidden, false);
   if (embeddings.types !== undefined) hidden = add(hidden, typeVectors(context, table(embeddings.types), inputs));
   if (embeddings.positions !== undefined) {

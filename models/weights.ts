@@ -55,6 +55,18 @@ export function findWeight(
   return { key, name, shape, dtype: shape.length === 2 ? weightType : 'f32', transposed, bytes };
 }
 
+/** A weight of a checkpoint on the host, in the form used here. @throws UserError as `findWeight` */
+export async function readWeight(
+  file: TensorFile,
+  config: ModelConfig,
+  name: string,
+  shape: Shape,
+): Promise<Float32Array> {
+  const { key, transposed } = findWeight(file, config, name, shape, 'f32');
+  const data = await file.readFloat32(key);
+  return transposed ? transpose(data, shape[1]!, shape[0]!) : data;
+}
+
 /** @param rows and @param cols of `data` */
 export function transpose<T extends Float32Array | Uint16Array>(data: T, rows: number, cols: number): T {
   const out = data.slice() as T;

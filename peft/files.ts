@@ -8,9 +8,10 @@ import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
 import { jsonText, readJson, writeAtomically } from '../engine/io/files.ts';
 import { openSafetensors, safetensorsWriter, type TensorFile } from '../engine/io/safetensors.ts';
-import { factorNames, parsePeftConfig, peftConfigJson, rankFor, scalingFor, type PeftConfig } from './config.ts';
-import type { PeftModule } from './module.ts';
-import { isSavedTensor, matchesTarget } from './targets.ts';
+import { moduleFor, parsePeftConfig, peftConfigJson, type PeftConfig } from './config.ts';
+import { methodOf } from './methods.ts';
+import type { Axis, PeftModule } from './module.ts';
+import { isInSaved, matchesTarget } from './targets.ts';
 
 /** f32 values, row-major. */
 export interface AdapterTensor {
@@ -23,7 +24,7 @@ export interface Adapter {
   readonly config: PeftConfig;
   /** In the order of the file. */
   readonly modules: readonly PeftModule[];
-  /** Factors (`….lora_A.weight` [ranks, in], `….lora_B.weight` [out, ranks]) and the modules trained whole. */
+  /** Factors (`….lora_A.weight` [ranks, in], `….lora_B.weight` [out, ranks] …), modules trained whole, trained biases. */
   readonly tensors: ReadonlyMap<string, AdapterTensor>;
 }
 
@@ -66,49 +67,64 @@ async function readTensor(file: TensorFile, key: string): Promise<AdapterTensor>
 }
 
 function parameterName(key: string, file: string): string {
-  if (key.startsWith(PREFIX)) return key.slice(PREFIX.length);
+  if (key.startsWith(PREFIX)) return key.slice(PREFIX.length).replace(BASE_LAYER_BIAS, '.bias');
   throw new UserError(`${file}: tensor "${key}": expected a name that begins with "${PREFIX}"`);
 }
 
-/** The modules whose factors are there; every other tensor must be of a module trained whole. */
+/** The modules whose factors are there; every other tensor must be a bias or of a module trained whole. */
 function findModules(tensors: Adapter['tensors'], config: PeftConfig, file: string): PeftModule[] {
-  const suffixes = Object.values(factorNames('', config.method));
-  const names = new Set<string>();
+  const method = methodOf(config, []);
+  const suffixes = method.factors({ ...UNKNOWN, name: '' }).map(({ name }) => name);
+  const modules = new Set<string>();
   for (const name of tensors.keys()) {
     const suffix = suffixes.find((s) => name.endsWith(s));
-    if (suffix !== undefined) names.add(name.slice(0, -suffix.length));
-    else if (!isSavedTensor(name, config.modulesToSave)) {
+    if (suffix !== undefined) modules.add(name.slice(0, -suffix.length));
+    else if (!isTrainedWhole(name, config)) {
       const expected = `a factor (${suffixes.map((s) => `*${s}`).join(', ')}) or part of modules_to_save`;
       throw new UserError(`${file}: tensor "${PREFIX}${name}" is not supported, expected ${expected}`);
     }
   }
-  if (names.size === 0 && config.targetModules.length > 0) {
+  if (modules.size === 0 && config.targetModules?.length !== 0) {
     throw new UserError(`${file}: no factors, expected tensors such as "${PREFIX}*${suffixes[0]!}"`);
   }
-  return [...names].map((name) => moduleOf(name, tensors, config, file));
+  return [...modules].map((name) => moduleOf(name, tensors, config, file));
+}
+
+/** Sizes that a module has before its factors say. */
+const UNKNOWN = { inFeatures: 0, outFeatures: 0, ranks: 0, scaling: 1 };
+
+/** Whether a tensor that is no factor may be there: part of `modules_to_save`, or a bias where they train. */
+function isTrainedWhole(name: string, config: PeftConfig): boolean {
+  const biases = (config.method === 'lora' || config.method === 'dora') && config.bias !== 'none';
+  return isInSaved(name, config.modulesToSave) || (biases && name.endsWith('.bias'));
 }
 
 /** A module as its factors' shapes and the configuration describe it. */
 function moduleOf(name: string, tensors: Adapter['tensors'], config: PeftConfig, file: string): PeftModule {
-  const ranks = rankFor(name, config);
-  const factors = factorNames(name, config.method);
-  const shapeOf = (parameter: string): readonly number[] => {
-    const tensor = tensors.get(parameter);
-    if (tensor) return tensor.shape;
-    throw new UserError(`${file}: tensor "${PREFIX}${parameter}" is missing; both factors of a module are needed`);
-  };
-  const [down, up] = [shapeOf(factors.down), shapeOf(factors.up)];
-  const refuse = (parameter: string, shape: readonly number[], expected: string): never => {
-    const found = `shape [${shape.join(', ')}], expected ${expected} by ${CONFIG}`;
-    throw new UserError(`${file}: tensor "${PREFIX}${parameter}": ${found}`);
-  };
-  if (down.length !== 2 || down[0] !== ranks) refuse(factors.down, down, `[${ranks}, in]`);
-  if (up.length !== 2 || up[1] !== ranks) refuse(factors.up, up, `[out, ${ranks}]`);
-  if (!matchesTarget(name, config)) {
+  if (config.targetModules !== undefined && !matchesTarget(name, config)) {
     throw new UserError(`${file}: module "${name}" has factors, but is not in target_modules of ${CONFIG}`);
   }
-  return { name, inFeatures: down[1]!, outFeatures: up[0]!, ranks, scaling: scalingFor(name, config) };
+  const module = moduleFor({ ...UNKNOWN, name }, config);
+  const sizes: Record<Axis, number | undefined> = { rank: module.ranks, one: 1, in: undefined, out: undefined };
+  for (const factor of methodOf(config, [module]).factors(module)) {
+    const shape = tensors.get(factor.name)?.shape;
+    if (!shape) {
+      const key = PREFIX + factor.name;
+      throw new UserError(`${file}: tensor "${key}" is missing; all factors of a module are needed`);
+    }
+    const fits = factor.axes.every((axis, i) => (sizes[axis] ?? shape[i]) === shape[i]);
+    if (!fits || shape.length !== factor.axes.length) {
+      const expected = factor.axes.map((axis) => sizes[axis] ?? axis).join(', ');
+      const found = `shape [${shape.join(', ')}], expected [${expected}] by ${CONFIG}`;
+      throw new UserError(`${file}: tensor "${PREFIX}${factor.name}": ${found}`);
+    }
+    factor.axes.forEach((axis, i) => (sizes[axis] = shape[i]));
+  }
+  return { ...module, inFeatures: sizes.in ?? 0, outFeatures: sizes.out ?? 0 };
 }
+
+/** PEFT keeps the layer that a module wraps under `base_layer`: trained biases of such layers have it in their keys. */
+const BASE_LAYER_BIAS = '.base_layer.bias';
 
 /**
  * Writes an adapter folder that PEFT reads; both files or none.
@@ -120,8 +136,9 @@ export async function writeAdapter(dir: string, { config, modules, tensors }: Ad
   if (wrong || described.size !== modules.length) {
     throw new Error(`adapter: ${wrong?.name ?? 'a module'} is not what the configuration and the tensors say`);
   }
+  const wrapped = new Set(modules.map((module) => `${module.name}.bias`));
   const entries = [...tensors].map(([name, { shape, data }]) => ({
-    name: PREFIX + name,
+    name: PREFIX + (wrapped.has(name) ? name.replace(/\.bias$/, BASE_LAYER_BIAS) : name),
     dtype: 'F32' as const,
     shape,
     data,
@@ -132,10 +149,11 @@ export async function writeAdapter(dir: string, { config, modules, tensors }: Ad
   ]);
 }
 
-/** Scalings may differ by the rounding of α = scaling·r. */
+/** Scalings may differ by the rounding of α = scaling·r; sizes that the factors do not say are 0. */
 function isSame(written: PeftModule | undefined, module: PeftModule): boolean {
   if (!written) return false;
   const { ranks, inFeatures, outFeatures, scaling } = module;
-  const sameSizes = [written.ranks - ranks, written.inFeatures - inFeatures, written.outFeatures - outFeatures];
-  return sameSizes.every((d) => d === 0) && Math.abs(written.scaling - scaling) <= 1e-12 * Math.abs(scaling);
+  const isEqual = (size: number, other: number): boolean => size === 0 || size === other;
+  const sameSizes = isEqual(written.inFeatures, inFeatures) && isEqual(written.outFeatures, outFeatures);
+  return written.ranks === ranks && sameSizes && Math.abs(written.scaling - scaling) <= 1e-12 * Math.abs(scaling);
 }

@@ -1,60 +1,141 @@
 /**
- * Room: peft. What all methods here have in common: trainable low-rank modules, each a pair of factors attached to a named
- * module of the model. Pruning works on this view alone.
+ * Room: peft. What all methods have in common: trainable modules attached to named linear layers, each a few factors whose
+ * dimensions run along its ranks, its inputs or its outputs. Files, pruning, merging and training work on this view alone.
  */
 import type { ParameterSpec } from '../engine/nn/parameters.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import type { RandomState } from '../engine/ops/elementwise.ts';
 import type { Intervention } from '../models/intervention.ts';
 
-/** One trainable module: Δ = scaling · up(f(down(x))) with down [ranks, inFeatures] and up [outFeatures, ranks]. */
+/** One trainable module. */
 export interface PeftModule {
-  /** Hugging Face name of the module it is attached to. */
+  /** Hugging Face name of the linear layer it is attached to. */
   readonly name: string;
+  /** Features of the linear layer (of hidden states for bottleneck adapters); 0 where a file's factors do not say. */
   readonly inFeatures: number;
   readonly outFeatures: number;
-  /** Ranks present now; pruning lowers it. */
+  /** Ranks present now; pruning lowers it. 0 for methods without ranks. */
   readonly ranks: number;
   /** Fixed by the original rank: removing ranks must not rescale the rest (light-peft.md §2). */
   readonly scaling: number;
 }
 
+/** What a dimension of a factor runs along. */
+export type Axis = 'rank' | 'in' | 'out' | 'one';
+
+/** A trainable tensor of a module. */
+export interface Factor {
+  /** Parameter name: its key in `adapter_model.safetensors` without the prefix. */
+  readonly name: string;
+  readonly axes: readonly Axis[];
+}
+
+/** Values by parameter name, row-major. */
+export type Values = ReadonlyMap<string, Float32Array>;
+
 /** What a forward pass hands to the modules. */
 export interface PeftRun {
   /** A factor by parameter name. */
   parameter(name: string): Tensor;
+  /** A weight of the base by Hugging Face name, f32 or f16; linear layers are [out, in]. */
+  weight(name: string): Tensor;
+  /** Undefined for a linear layer without. */
+  bias(module: string): Tensor | undefined;
   /** Present while training with dropout. */
   readonly random?: RandomState;
+  /** Whether a module takes part; all do unless said otherwise. */
+  isActive?(module: PeftModule): boolean;
   /** f32 [ranks] per module: 0 leaves a rank out. */
   rankMask?(module: PeftModule): Tensor | undefined;
-  /** Sees each module's Δ and what Δ is added to, both [tokens, outFeatures]. */
+  /** Sees each module's Δ and what Δ is added to, both [tokens, features]. */
   probe?(module: PeftModule, delta: Tensor, base: Tensor): void;
+}
+
+/** Draws for fresh factors. */
+export interface Draw {
+  /** In [0, 1). */
+  uniform(): number;
+  /** Standard normal. */
+  normal(): number;
+}
+
+/** Whether a module goes into the weights or is taken out again. */
+export type Direction = 'merge' | 'unmerge';
+
+/** A module with its values and the weight it is attached to. */
+export interface PlacedModule {
+  readonly module: PeftModule;
+  readonly values: Values;
+  readonly weight: Float32Array;
 }
 
 /** A PEFT method injected into one model. */
 export interface PeftMethod {
   readonly modules: readonly PeftModule[];
-  /** Parameter names of a module's factors. */
-  factors(module: PeftModule): { readonly down: string; readonly up: string };
+  /** Whether a module works on its linear layer itself, and so follows its slicing; else on whole hidden states. */
+  readonly attached: boolean;
+  /** In the order of the file. */
+  factors(module: PeftModule): readonly Factor[];
   intervention(run: PeftRun): Intervention;
   /** The same method with other modules: what pruning leaves. */
   withModules(modules: readonly PeftModule[]): PeftMethod;
+  /** Fresh values of a module's factors, but for those of `fromWeight`. */
+  fresh(module: PeftModule, draw: Draw): Map<string, Float32Array>;
+  /** Fresh values that depend on the weight a module is attached to. */
+  fromWeight?(placed: PlacedModule): Map<string, Float32Array>;
+  /**
+   * What a module must change when columns of its weight are cut, so that it computes what the whole one computes on inputs that
+   * are 0 in the cut columns.
+   * @param cut the module as sliced, on the sliced weight
+   */
+  afterCut?(whole: PlacedModule, cut: PlacedModule): Map<string, Float32Array>;
+  /**
+   * The weight [outFeatures, inFeatures] with the module merged into it, in float64; the way back is exact to rounding.
+   * Absent: the method is not linear in the layer's input.
+   * @throws UserError where the weight before cannot be computed from the merged one
+   */
+  merge?(module: PeftModule, values: Values, weight: Float32Array, direction: Direction): Float32Array;
+  /** The same for the layer's bias [outFeatures]. Absent: it stays. */
+  mergeBias?(module: PeftModule, values: Values, bias: Float32Array, direction: Direction): Float32Array;
 }
 
-/** Values of a module's factors, row-major. */
-export interface FactorValues {
-  readonly down: Float32Array;
-  readonly up: Float32Array;
+/** The shape of a factor of a module. */
+export function factorShape({ axes }: Factor, { ranks, inFeatures, outFeatures }: PeftModule): number[] {
+  const sizes: Record<Axis, number> = { rank: ranks, in: inFeatures, out: outFeatures, one: 1 };
+  return axes.map((axis) => sizes[axis]);
 }
 
-/** Parameter specs of all factors. */
-export function factorSpecs(method: PeftMethod, valuesOf: (module: PeftModule) => FactorValues): ParameterSpec[] {
-  return method.modules.flatMap((module) => {
-    const names = method.factors(module);
-    const values = valuesOf(module);
-    return [
-      { name: names.down, shape: [module.ranks, module.inFeatures], data: values.down, decay: true },
-      { name: names.up, shape: [module.outFeatures, module.ranks], data: values.up, decay: true },
-    ];
-  });
+/** Number of values in a module's factors. */
+export function moduleSize(method: PeftMethod, module: PeftModule): number {
+  const sizes = method.factors(module).map((factor) => factorShape(factor, module).reduce((a, b) => a * b, 1));
+  return sizes.reduce((a, b) => a + b, 0);
+}
+
+/** A value that must be there. */
+export function valueOf(values: Values, name: string): Float32Array {
+  const value = values.get(name);
+  if (!value) throw new Error(`no values for parameter ${name}`);
+  return value;
+}
+
+/** Parameter specs of all factors. Only matrices over ranks decay. */
+export function factorSpecs(method: PeftMethod, values: Values): ParameterSpec[] {
+  return method.modules.flatMap((module) =>
+    method.factors(module).map((factor): ParameterSpec => ({
+      name: factor.name,
+      shape: factorShape(factor, module),
+      data: valueOf(values, factor.name),
+      decay: isRankMatrix(factor),
+    })),
+  );
+}
+
+/** Whether a factor maps to or from ranks: the ones that rank importance is read from. */
+export function isRankMatrix({ axes }: Factor): boolean {
+  return axes.length === 2 && axes.includes('rank');
+}
+
+/** Uniform in ±bound. */
+export function uniformIn(bound: number, size: number, draw: Draw): Float32Array {
+  return Float32Array.from({ length: size }, () => (2 * draw.uniform() - 1) * bound);
 }

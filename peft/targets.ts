@@ -6,8 +6,11 @@ import { UserError } from '../engine/errors.ts';
 
 /** The part of a configuration that chooses modules. */
 export interface TargetRule {
-  /** Names (a module matches by its whole name or by its last parts), `all-linear`, or a regular expression on whole names. */
-  readonly targetModules: readonly string[] | string;
+  /**
+   * Names (a module matches by its whole name or by its last parts), `all-linear`, or a regular expression on whole names;
+   * undefined leaves it to the model's family (`withDefaultTargets`).
+   */
+  readonly targetModules: readonly string[] | string | undefined;
   /** The same two forms; wins over `targetModules`. */
   readonly excludeModules?: readonly string[] | string | undefined;
   /** Only layers of these numbers; where absent, all. Has no effect on a module targeted by its whole name. */
@@ -28,6 +31,7 @@ export function matchesTarget(name: string, rule: TargetRule, head?: string): bo
   const { targetModules, excludeModules, modulesToSave = [] } = rule;
   if (excludeModules !== undefined && matchesNames(name, excludeModules, 'exclude_modules')) return false;
   if (isSaved(name, modulesToSave)) return false;
+  if (targetModules === undefined) throw new Error('target_modules are not known yet');
   if (typeof targetModules !== 'string') {
     return targetModules.includes(name) || (hasSuffix(name, targetModules) && isInLayers(name, rule));
   }
@@ -48,14 +52,18 @@ export function targetedModules(linears: readonly string[], rule: TargetRule, he
   );
 }
 
-/** Whether a module, or the module a tensor belongs to, is one of `modulesToSave` or lies inside one. */
-export function isSaved(name: string, modulesToSave: readonly string[]): boolean {
+/** Whether a module is one of `modulesToSave` or lies inside one, and so is never targeted. */
+function isSaved(name: string, modulesToSave: readonly string[]): boolean {
   return modulesToSave.some((saved) => pattern(`(^|.*\\.)${saved}($|\\..*)`, 'modules_to_save').test(name));
 }
 
-/** Whether PEFT writes a tensor as part of `modulesToSave`: it saves whatever ends so, `pre_classifier` with `classifier`. */
-export function isSavedTensor(name: string, modulesToSave: readonly string[]): boolean {
-  const modules = name.split('.').map((_, i, parts) => parts.slice(0, i).join('.'));
+/**
+ * Whether a tensor trains with a module of `modulesToSave`, as PEFT wraps them: a module whose whole path ends so, dots or not
+ * (`classifier` means DistilBERT's `pre_classifier` too).
+ */
+export function isInSaved(tensor: string, modulesToSave: readonly string[]): boolean {
+  const parts = tensor.split('.');
+  const modules = parts.slice(1).map((_, i) => parts.slice(0, i + 1).join('.'));
   return modules.some((module) => modulesToSave.some((saved) => module.endsWith(saved)));
 }
 
@@ -73,7 +81,8 @@ export function patternValue(
   return found ? found[1] : fallback;
 }
 
-function matchesNames(name: string, names: readonly string[] | string, key: string): boolean {
+/** Whether a module is among names (as `targetModules`) or matches a regular expression. */
+export function matchesNames(name: string, names: readonly string[] | string, key: string): boolean {
   return typeof names === 'string' ? fullMatch(names, key).test(name) : names.includes(name) || hasSuffix(name, names);
 }
 

@@ -85,7 +85,7 @@ export interface Scores {
 
 export interface Decision {
   readonly layers: readonly { readonly heads: number[]; readonly neurons: number[] }[];
-  /** Kept ranks of each kept module. */
+  /** Kept ranks of each kept module; none where the method has no ranks. */
   readonly modules: Readonly<Record<string, number[]>>;
 }
 
@@ -111,7 +111,9 @@ export function decide(scores: Scores, options: DecideOptions, sharing = 1): Dec
     options.rankScope,
     { allowEmpty: true },
   );
-  const modules = keptNames.map((name, i) => [name, ranks[i] ?? []] as const).filter(([, r]) => r.length > 0);
+  const isLeft = (name: string, left: readonly number[]): boolean =>
+    left.length > 0 || scores.ranks[name]?.length === 0;
+  const modules = keptNames.map((name, i) => [name, ranks[i] ?? []] as const).filter(([name, r]) => isLeft(name, r));
   return {
     layers: heads.map((h, layer) => ({ heads: h, neurons: neurons[layer] ?? [] })),
     modules: Object.fromEntries(modules),

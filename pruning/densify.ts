@@ -3,7 +3,7 @@
  * was cut. It is what tools that know nothing of pruning can load.
  */
 import type { LinearLayer, ModelConfig } from '../models/architecture.ts';
-import type { FactorValues, PeftModule } from '../peft/module.ts';
+import { factorShape, valueOf, type Axis, type PeftMethod, type PeftModule, type Values } from '../peft/module.ts';
 import { moduleSlices, type LayerKeep } from './surgery.ts';
 
 /**
@@ -28,27 +28,55 @@ export function zeroCutColumns(
 }
 
 /**
- * The factors of a pruned module at the size of the original linear layer, zeros for cut features; its ranks stay as they are.
+ * A pruned module at the size of the original linear layer, zeros for cut features; its ranks stay as they are.
  * @param full the linear layer before pruning
  */
-export function expandFactors(
+export function expandModule(
   config: ModelConfig,
   keep: readonly LayerKeep[],
+  method: PeftMethod,
   module: PeftModule,
-  values: FactorValues,
+  values: Values,
   full: LinearLayer,
-): { readonly module: PeftModule; readonly values: FactorValues } {
+): { readonly module: PeftModule; readonly values: Map<string, Float32Array> } {
   const { rows, cols } = moduleSlices(config, keep).get(module.name) ?? {};
-  const { ranks } = module;
-  const down = new Float32Array(ranks * full.inFeatures);
-  const up = new Float32Array(full.outFeatures * ranks);
-  for (let rank = 0; rank < ranks; rank++) {
-    for (let i = 0; i < module.inFeatures; i++) {
-      down[rank * full.inFeatures + (cols?.[i] ?? i)] = values.down[rank * module.inFeatures + i] as number;
+  const whole = { ...module, inFeatures: full.inFeatures, outFeatures: full.outFeatures };
+  const places: Partial<Record<Axis, readonly number[]>> = { ...(rows && { out: rows }), ...(cols && { in: cols }) };
+  const expanded = new Map<string, Float32Array>();
+  for (const factor of method.factors(module)) {
+    const [height, width = 1] = factorShape(factor, module) as [number, number?];
+    const [fullHeight, fullWidth = 1] = factorShape(factor, whole) as [number, number?];
+    const [rowPlaces, colPlaces] = factor.axes.map((axis) => places[axis]);
+    const data = new Float32Array(fullHeight * fullWidth);
+    const from = valueOf(values, factor.name);
+    for (let r = 0; r < height; r++) {
+      const at = (rowPlaces?.[r] ?? r) * fullWidth;
+      for (let c = 0; c < width; c++) data[at + (colPlaces?.[c] ?? c)] = from[r * width + c] as number;
     }
-    for (let o = 0; o < module.outFeatures; o++)
-      up[(rows?.[o] ?? o) * ranks + rank] = values.up[o * ranks + rank] as number;
+    expanded.set(factor.name, data);
   }
-  const { inFeatures, outFeatures } = full;
-  return { module: { ...module, inFeatures, outFeatures }, values: { down, up } };
+  return { module: whole, values: expanded };
+}
+
+/**
+ * A weight of the base that was trained along, at its original size: zeros for what was cut.
+ * @param shape of the original
+ */
+export function expandWeight(
+  config: ModelConfig,
+  keep: readonly LayerKeep[],
+  name: string,
+  values: Float32Array,
+  shape: readonly number[],
+): Float32Array {
+  const { rows, cols } = moduleSlices(config, keep).get(name.replace(/\.(weight|bias)$/, '')) ?? {};
+  const [height, width = 1] = shape as [number, number?];
+  const keptCols = shape.length === 2 ? cols : undefined;
+  const keptWidth = keptCols?.length ?? width;
+  const data = new Float32Array(height * width);
+  for (let r = 0; r < values.length / keptWidth; r++) {
+    const at = (rows?.[r] ?? r) * width;
+    for (let c = 0; c < keptWidth; c++) data[at + (keptCols?.[c] ?? c)] = values[r * keptWidth + c] as number;
+  }
+  return data;
 }

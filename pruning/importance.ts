@@ -21,7 +21,7 @@ import { reshape } from '../engine/ops/leaf.ts';
 import { pack } from '../engine/ops/pack.ts';
 import { sum, sumCols, sumLast } from '../engine/ops/reduce.ts';
 import type { Variable } from '../engine/variable.ts';
-import type { PeftMethod, PeftModule } from '../peft/module.ts';
+import { isRankMatrix, type Factor, type PeftMethod, type PeftModule } from '../peft/module.ts';
 
 /** 1 in counted steps, else 0: f32 [1]. */
 export const COUNTED_INPUT = { shape: [1], dtype: 'f32' } as const;
@@ -68,6 +68,7 @@ export class ImportanceAccumulators {
       end += Math.ceil(module.ranks / ALIGN) * ALIGN;
     }
     this.#offsets = offsets;
+    end = Math.max(end, ALIGN);
     const state = (name: string, size: number): Variable => engine.variable(name, [size], { kind: 'state' });
     this.#scores = state('importance.ranks', end);
     this.#step = state('importance.ranks.step', end);
@@ -99,9 +100,10 @@ export class ImportanceAccumulators {
       if (!ratio) throw new Error(`importance: the forward pass did not reach module ${name}`);
       return { mean: div(sum(mul(finiteOrZero(ratio), weights)), tokens), bad: sum(mul(isNonFinite(ratio), weights)) };
     });
-    const scores = this.#method.modules.map((module) => this.#rankScores(module, parameter, gradients));
+    const ranked = this.#method.modules.map((module, i) => ({ module, offset: this.#offsets[i] as number }));
+    const scored = ranked.filter(({ module }) => module.ranks > 0);
+    const scores = scored.map(({ module }) => this.#rankScores(module, parameter, gradients));
     const bad = [...means.map((m) => m.bad), ...scores.map((s) => sum(isNonFinite(s)))].reduce((a, b) => add(a, b));
-    const stepScores = pack(scores.map(finiteOrZero), this.#offsets, this.#step, this.#step.size);
     const moduleOffsets = means.map((_, i) => i * ALIGN);
     const stepRatios = pack(
       means.map((m) => m.mean),
@@ -113,16 +115,24 @@ export class ImportanceAccumulators {
       target: total,
       value: add(total.tensor, mul(sample, counted)),
     });
-    return [grow(this.#scores, stepScores), grow(this.#ratios, stepRatios), grow(this.#nonFinite, bad)];
+    const updates = [grow(this.#ratios, stepRatios), grow(this.#nonFinite, bad)];
+    if (scored.length === 0) return updates;
+    const offsets = scored.map(({ offset }) => offset);
+    return [grow(this.#scores, pack(scores.map(finiteOrZero), offsets, this.#step, this.#step.size)), ...updates];
   }
 
   /** |mean_j A[i,j]·∂L/∂A[i,j]| + |mean_j B[j,i]·∂L/∂B[j,i]| per rank i, shape [ranks]. */
   #rankScores(module: PeftModule, parameter: (name: string) => Tensor, gradients: ReadonlyMap<string, Tensor>): Tensor {
-    const { down, up } = this.#method.factors(module);
-    const taylor = (name: string): Tensor => mul(parameter(name), gradients.get(name) as Tensor);
-    const ofDown = div(sumLast(taylor(down)), module.inFeatures);
-    const ofUp = div(sumCols(taylor(up), module.outFeatures, module.ranks), module.outFeatures);
-    return add(abs(ofDown), abs(ofUp));
+    const taylor = ({ name, axes }: Factor): Tensor => {
+      const change = mul(parameter(name), gradients.get(name) as Tensor);
+      const across = change.size / module.ranks;
+      return abs(div(axes[0] === 'rank' ? sumLast(change) : sumCols(change, across, module.ranks), across));
+    };
+    return this.#method
+      .factors(module)
+      .filter(isRankMatrix)
+      .map(taylor)
+      .reduce((a, b) => add(a, b));
   }
 
   /** Means over the counted steps. */

@@ -38,7 +38,7 @@ const schema = z.strictObject({
       fold: z.strictObject({ heads: z.array(z.number()), neurons: z.array(z.number()) }).optional(),
     }),
   ),
-  /** Kept PEFT modules by Hugging Face name: their original rank, which fixes the scaling, and the ranks kept. */
+  /** Kept PEFT modules by Hugging Face name: their original rank, which fixes the scaling, and the ranks kept; 0 without ranks. */
   modules: z.record(z.string(), z.strictObject({ ranks: count, kept: indices })),
   /** How it was decided. */
   origin: z.strictObject({
@@ -107,6 +107,7 @@ export function assertPlanFits(plan: Plan, path: string, fingerprint: string, co
     }
   });
   for (const [name, { ranks, kept }] of Object.entries(plan.modules)) {
+    if (ranks === 0 && kept.length === 0) continue;
     const last = kept[kept.length - 1];
     if (last === undefined || last >= ranks) {
       throw new UserError(

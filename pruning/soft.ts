@@ -7,13 +7,14 @@ import { maskColumns } from '../engine/ops/mask.ts';
 import type { Variable } from '../engine/variable.ts';
 import type { LayerShape } from '../models/architecture.ts';
 import type { Intervention } from '../models/intervention.ts';
-import type { PeftModule } from '../peft/module.ts';
+import type { PeftModule, PeftRun } from '../peft/module.ts';
 import type { LayerKeep } from './surgery.ts';
 
 export class SoftPlan {
   readonly #engine: Engine;
   readonly #heads: readonly Variable[];
   readonly #neurons: readonly Variable[];
+  readonly #kept: ReadonlySet<string>;
   readonly #ranks: ReadonlyMap<string, Variable>;
 
   /**
@@ -35,15 +36,23 @@ export class SoftPlan {
     };
     this.#heads = keep.map((k, l) => mask(`soft.heads.${l}`, layers[l]?.heads ?? 0, k.heads, k.fold?.heads));
     this.#neurons = keep.map((k, l) => mask(`soft.neurons.${l}`, layers[l]?.neurons ?? 0, k.neurons, k.fold?.neurons));
+    this.#kept = new Set(keptRanks.keys());
+    const ranked = modules.filter((m) => m.ranks > 0);
     this.#ranks = new Map(
-      modules.map((m) => [m.name, mask(`soft.ranks.${m.name}`, m.ranks, keptRanks.get(m.name) ?? [])]),
+      ranked.map((m) => [m.name, mask(`soft.ranks.${m.name}`, m.ranks, keptRanks.get(m.name) ?? [])]),
     );
   }
 
-  /** For `PeftRun.rankMask`. */
-  rankMask = (module: PeftModule): Variable['tensor'] | undefined => this.#ranks.get(module.name)?.tensor;
+  /** What a forward pass is given for the plan to hold. */
+  options(): Required<Pick<PeftRun, 'isActive' | 'rankMask'>> & { readonly interventions: readonly Intervention[] } {
+    return {
+      isActive: (module) => this.#kept.has(module.name),
+      rankMask: (module) => this.#ranks.get(module.name)?.tensor,
+      interventions: [this.#intervention()],
+    };
+  }
 
-  intervention(): Intervention {
+  #intervention(): Intervention {
     return {
       headsToRun: (layer) => this.#heads[layer]?.tensor,
       context: (layer, context) => maskColumns(context, (this.#heads[layer] as Variable).tensor),

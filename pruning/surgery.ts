@@ -8,7 +8,15 @@ import type { Shape } from '../engine/graph/shape.ts';
 import type { Variable } from '../engine/variable.ts';
 import { BaseModel } from '../models/base-model.ts';
 import { linearLayers, type LayerShape, type ModelConfig, type Role } from '../models/architecture.ts';
-import type { FactorValues, PeftModule } from '../peft/module.ts';
+import {
+  factorShape,
+  isRankMatrix,
+  valueOf,
+  type Axis,
+  type PeftMethod,
+  type PeftModule,
+  type Values,
+} from '../peft/module.ts';
 
 /** What stays of a layer: indices into the original heads and neurons, ascending. */
 export interface LayerKeep {
@@ -71,7 +79,7 @@ function keptGroups(config: ModelConfig, heads: readonly number[]): number[] {
 }
 
 /** Sizes of the layers that are left. */
-function keptShapes(config: ModelConfig, keep: readonly LayerKeep[]): LayerShape[] {
+export function keptShapes(config: ModelConfig, keep: readonly LayerKeep[]): LayerShape[] {
   return keep.map(({ heads, neurons }) => {
     const groups = keptGroups(config, heads);
     const kvHeadOf = heads.map((head) => groups.indexOf(groupOf(config, head)));
@@ -112,7 +120,7 @@ export async function pruneModel(engine: Engine, base: BaseModel, keep: readonly
   const slices = moduleSlices(base.config, keep);
   const weights = new Map<string, Variable>();
   for (const [name, weight] of base.weights) {
-    const slice = slices.get(name.replace(/\.(weight|bias)$/, ''));
+    const slice = slices.get(moduleName(name));
     weights.set(name, slice ? await cut(engine, weight, slice) : weight);
   }
   return new BaseModel(engine, base.config, weights, keptShapes(base.config, keep), base.words);
@@ -127,43 +135,92 @@ async function cut(engine: Engine, weight: Variable, slice: Slice): Promise<Vari
   return engine.variable(weight.name, shape, { kind: weight.kind, dtype: weight.dtype, data: stored });
 }
 
+/** Reads a weight of the whole base by its Hugging Face name: f32, row-major. */
+export type ReadWeight = (name: string) => Promise<Float32Array>;
+
 /** A PEFT module after slicing, with its factors. */
 export interface PrunedModule {
   readonly module: PeftModule;
-  readonly values: FactorValues;
+  readonly values: Map<string, Float32Array>;
+}
+
+/** Values and shape of a base weight that trains along, sliced as the base is. */
+export function pruneWeight(
+  config: ModelConfig,
+  keep: readonly LayerKeep[],
+  name: string,
+  data: Float32Array,
+  shape: Shape,
+): Matrix {
+  const slice = moduleSlices(config, keep).get(moduleName(name));
+  return slice ? sliceWeight({ data, shape }, slice) : { data, shape };
+}
+
+function moduleName(weight: string): string {
+  return weight.replace(/\.(weight|bias)$/, '');
 }
 
 /**
- * Cuts a module's ranks, and the features of its factors that follow the foundation's slicing: rows of up for query, key, value and
- * the FFN's first layers, columns of down for the two output projections. The scaling stays.
- * @param ranks kept ranks, ascending; not empty
- * @param attached whether Δ lives on the linear layer itself (LoRA) rather than on whole hidden states (adapters)
+ * Cuts a module's ranks, and, for a method attached to linear layers, the features of its factors that follow the foundation's slicing:
+ * outputs for query, key, value and the FFN's first layers, inputs for the two output projections. The scaling stays.
+ * @param ranks kept ranks, ascending; empty for a module without ranks
  */
-export function pruneFactors(
+export async function pruneModule(
   config: ModelConfig,
   keep: readonly LayerKeep[],
+  method: PeftMethod,
   module: PeftModule,
-  values: FactorValues,
+  values: Values,
   ranks: readonly number[],
-  attached: boolean,
-): PrunedModule {
-  const slice = attached ? (moduleSlices(config, keep).get(module.name) ?? {}) : {};
+  read: ReadWeight,
+): Promise<PrunedModule> {
+  const whole = cutFactors(method, module, values, module.ranks === 0 ? {} : { rank: ranks });
+  const slice = method.attached ? moduleSlices(config, keep).get(module.name) : undefined;
+  if (!slice) return whole;
   const { rows, cols, scale } = slice;
-  const down = sliceMatrix(
-    { data: values.down, shape: [module.ranks, module.inFeatures] },
-    { rows: ranks, ...(cols && { cols }), ...(scale && { scale }) },
+  const cut = cutFactors(
+    method,
+    whole.module,
+    whole.values,
+    { ...(rows && { out: rows }), ...(cols && { in: cols }) },
+    scale,
   );
-  const up = sliceMatrix(
-    { data: values.up, shape: [module.outFeatures, module.ranks] },
-    { cols: ranks, ...(rows && { rows }) },
+  if (!cols || !method.afterCut) return cut;
+  const weight = await read(`${module.name}.weight`);
+  const shape = [module.outFeatures, module.inFeatures];
+  const changed = method.afterCut(
+    { ...whole, weight },
+    { ...cut, weight: sliceMatrix({ data: weight, shape }, slice).data },
   );
-  return {
-    module: {
-      ...module,
-      ranks: ranks.length,
-      inFeatures: down.shape[1] as number,
-      outFeatures: up.shape[0] as number,
-    },
-    values: { down: down.data, up: up.data },
+  return { module: cut.module, values: new Map([...cut.values, ...changed]) };
+}
+
+/**
+ * Keeps some entries of each axis in all factors of a module.
+ * @param scale multiplies the kept inputs of matrices that are added to the weight, whose columns it multiplies too
+ */
+function cutFactors(
+  method: PeftMethod,
+  module: PeftModule,
+  values: Values,
+  kept: Partial<Record<Axis, readonly number[]>>,
+  scale?: readonly number[],
+): PrunedModule {
+  const cut = new Map<string, Float32Array>();
+  for (const factor of method.factors(module)) {
+    const [rowAxis, colAxis] = factor.axes.length === 2 ? factor.axes : ([...factor.axes, 'one'] as const);
+    const [height, width = 1] = factorShape(factor, module);
+    const [rows, cols] = [kept[rowAxis as Axis], kept[colAxis as Axis]];
+    const matrix = { data: valueOf(values, factor.name), shape: [height as number, width] };
+    const scaled = scale && isRankMatrix(factor) && colAxis === 'in';
+    const slice = { ...(rows && { rows }), ...(cols && { cols }), ...(scaled && { scale }) };
+    cut.set(factor.name, sliceMatrix(matrix, slice).data);
+  }
+  const { rank, in: inputs, out } = kept;
+  const sizes = {
+    ranks: rank?.length ?? module.ranks,
+    inFeatures: inputs?.length ?? module.inFeatures,
+    outFeatures: out?.length ?? module.outFeatures,
   };
+  return { module: { ...module, ...sizes }, values: cut };
 }

@@ -11,20 +11,22 @@ import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
 import { exists, readJson, writeJson } from '../engine/io/files.ts';
 import type { OnBytes } from '../engine/io/load.ts';
 import { openSafetensors } from '../engine/io/safetensors.ts';
-import { sameShape, showShape } from '../engine/graph/shape.ts';
+import { sameShape, showShape, type Shape } from '../engine/graph/shape.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import { loadBaseModel, type BaseModel } from '../models/base-model.ts';
 import { loadConfig, savedHead } from '../models/config.ts';
-import { frozenHeadShapes, frozenLinears, headShapes } from '../models/heads.ts';
+import { frozenLinears, headShapes } from '../models/heads.ts';
 import { storedName } from '../models/weights.ts';
-import { Bottleneck } from '../peft/bottleneck/bottleneck.ts';
 import type { PeftConfig } from '../peft/config.ts';
+import { withDefaultTargets } from '../peft/defaults.ts';
 import { readAdapter, writeAdapter, type Adapter, type AdapterTensor } from '../peft/files.ts';
-import { Lora } from '../peft/lora/lora.ts';
-import type { PeftMethod, PeftModule } from '../peft/module.ts';
+import { methodOf } from '../peft/methods.ts';
+import { factorShape, type PeftMethod, type PeftModule, type Values } from '../peft/module.ts';
+import { isInSaved } from '../peft/targets.ts';
 import { assertPlanFits, readPlan, writePlan, type Plan } from '../pruning/plan.ts';
 import { pruneModel } from '../pruning/surgery.ts';
-import { freshConfig, type Assembly, type Values } from './assembly.ts';
+import { placeOf, type Assembly } from './assembly.ts';
+import { freshConfig } from './fresh-config.ts';
 import { settingsSchema, type Settings } from './settings.ts';
 import { keptLayers } from './stages.ts';
 
@@ -34,7 +36,11 @@ const labelsSchema = z.array(z.string()).min(1);
 export async function saveArtefact(
   dir: string,
   assembly: Pick<Assembly, 'method' | 'peft' | 'values' | 'head' | 'labels'> & {
-    readonly base: { readonly config: ModelConfig };
+    readonly base: {
+      readonly config: ModelConfig;
+      /** Shapes of weights that train along. */
+      readonly weights?: ReadonlyMap<string, { readonly shape: Shape }>;
+    };
   },
   { plan }: { readonly plan?: Plan } = {},
 ): Promise<void> {
@@ -43,17 +49,29 @@ export async function saveArtefact(
   const put = (name: string, shape: readonly number[]): void => {
     tensors.set(name, { shape, data: assembly.values.get(name) as Float32Array });
   };
-  const modules = assembly.method?.modules ?? [];
+  const { method, base, values, peft } = assembly;
+  const modules = method?.modules ?? [];
   for (const module of modules) {
-    const { down, up } = (assembly.method as PeftMethod).factors(module);
-    put(down, [module.ranks, module.inFeatures]);
-    put(up, [module.outFeatures, module.ranks]);
+    for (const factor of (method as PeftMethod).factors(module)) put(factor.name, factorShape(factor, module));
   }
-  for (const [name, shape] of headShapes(assembly.base.config, assembly.head, assembly.labels.length)) put(name, shape);
-  await writeAdapter(dir, { config: assembly.peft, modules, tensors });
+  const head = headShapes(base.config, assembly.head, assembly.labels.length);
+  for (const [name, shape] of head) put(name, shape);
+  for (const name of values.keys()) {
+    const weight = tensors.has(name) ? undefined : base.weights?.get(name);
+    if (weight) put(name, weight.shape);
+  }
+  await writeAdapter(dir, { config: savingHead(peft, [...head.keys()]), modules, tensors });
   if (assembly.labels.length > 0) await writeJson(join(dir, 'labels.json'), assembly.labels);
   if (plan) await writePlan(join(dir, 'plan.json'), plan);
   else await rm(join(dir, 'plan.json'), { force: true });
+}
+
+/** The head is among the modules to save, whatever the adapter came with. */
+function savingHead(peft: PeftConfig, head: readonly string[]): PeftConfig {
+  const missing = head
+    .filter((name) => !isInSaved(name, peft.modulesToSave))
+    .map((name) => name.split('.')[0] as string);
+  return missing.length === 0 ? peft : { ...peft, modulesToSave: [...new Set([...peft.modulesToSave, ...missing])] };
 }
 
 export interface LoadedArtefact extends Assembly {
@@ -87,18 +105,18 @@ export async function loadArtefact(
   const plan = adapterDir === undefined ? undefined : await readPlanFor(adapterDir, fingerprint, config);
   const head = kind ?? (adapter && taskHead(adapter.config)) ?? savedHead(config) ?? 'classification';
   const trained = await readHead(modelDir, config, head, adapter, adapterDir);
-  const extra = frozenHeadShapes(config, head);
   const load = (): Promise<BaseModel> =>
-    loadBaseModel(engine, modelDir, { weightType: weights, embeddings, extra, ...(onBytes && { onBytes }) });
+    loadBaseModel(engine, modelDir, { weightType: weights, embeddings, head, onBytes });
   const whole = plan ? await load() : (shared ?? (await load()));
   const base = plan ? await pruneModel(engine, whole, keptLayers(plan)) : whole;
   if (!adapter) return { base, method: undefined, peft: headOnly(config), fingerprint, head, ...trained };
-  checkModules(adapter.modules, base, head, adapterDir as string, adapter.config.method === 'lora');
-  const method = methodOf(adapter);
-  const factors = [...adapter.tensors].map(([name, { data }]) => [name, data] as const);
-  const values = new Map([...factors, ...trained.values]);
+  const peft = withDefaultTargets(adapter.config, config.family);
+  const method = methodOf(peft, placedModules(adapter, base, head, adapterDir as string));
+  checkTrained(adapter, method, base, [...trained.values.keys()], adapterDir as string);
+  const stored = [...adapter.tensors].map(([name, { data }]) => [name, data] as const);
+  const values = new Map([...stored, ...trained.values]);
   const { labels } = trained;
-  return { base, method, peft: adapter.config, values, head, labels, fingerprint, ...(plan && { plan }) };
+  return { base, method, peft, values, head, labels, fingerprint, ...(plan && { plan }) };
 }
 
 /** By PEFT's `task_type`; it has none for masked language models and multiple choice. */
@@ -121,13 +139,6 @@ export async function readPlanFor(dir: string, fingerprint: string, config: Mode
   return plan;
 }
 
-/** The method of an adapter read from disk, its modules as their tensors are. */
-export function methodOf({ config, modules }: Pick<Adapter, 'config' | 'modules'>): PeftMethod {
-  if (config.method === 'lora') return new Lora(modules, config.dropout);
-  const { nonLinearity, parallel, dropout } = config;
-  return new Bottleneck(modules, { nonLinearity, parallel, dropout });
-}
-
 /** Everything an adapter's folder holds, on the host: what stage two cuts. @throws UserError as `readAdapter` */
 export async function readAdapterValues(
   dir: string,
@@ -138,7 +149,7 @@ export async function readAdapterValues(
   const head = taskHead(adapter.config) ?? savedHead(config) ?? 'classification';
   const outputs = outputsOf(config, head, adapter.tensors);
   const labels = head === 'classification' && outputs > 0 ? await readLabels(dir, config, outputs) : [];
-  return { method: methodOf(adapter), peft: adapter.config, values, head, labels };
+  return { method: methodOf(adapter.config, adapter.modules), peft: adapter.config, values, head, labels };
 }
 
 /** How many outputs a head has by its last weight; 0 where that is not among the tensors. */
@@ -197,23 +208,38 @@ async function readLabels(dir: string | undefined, config: ModelConfig, outputs:
   return named ? config.labels : Array.from({ length: outputs }, (_, i) => String(i));
 }
 
-/** @param attached whether modules work on the linear layer itself (LoRA) or on hidden states (adapters) */
-function checkModules(
-  modules: readonly PeftModule[],
-  { config, layers }: BaseModel,
-  head: HeadKind,
+/** An adapter's modules with the sizes of the base's layers. @throws UserError for a module the base has not, or of other sizes */
+function placedModules({ config, modules }: Adapter, base: BaseModel, head: HeadKind, dir: string): PeftModule[] {
+  const linears = new Map(frozenLinears(base.config, base.layers, head).map((linear) => [linear.name, linear]));
+  return modules.map((module) => {
+    const linear = linears.get(module.name);
+    if (!linear) throw new UserError(`${dir}: module "${module.name}" is not in the base model`);
+    const { inFeatures, outFeatures } = placeOf(linear, base.config, config);
+    const differs = (size: number, expected: number): boolean => size !== 0 && size !== expected;
+    if (differs(module.inFeatures, inFeatures) || differs(module.outFeatures, outFeatures)) {
+      const found = `factors are for [${module.outFeatures}, ${module.inFeatures}]`;
+      throw new UserError(`${dir}: module "${module.name}": ${found}, the base has [${outFeatures}, ${inFeatures}]`);
+    }
+    return { ...module, inFeatures, outFeatures };
+  });
+}
+
+/** Everything beside factors and head must be a weight of the base, of its shape. */
+function checkTrained(
+  { tensors }: Adapter,
+  method: PeftMethod,
+  { weights, words }: BaseModel,
+  head: readonly string[],
   dir: string,
-  attached: boolean,
 ): void {
-  const linears = new Map(frozenLinears(config, layers, head).map((linear) => [linear.name, linear]));
-  for (const { name, inFeatures, outFeatures } of modules) {
-    const linear = linears.get(name);
-    if (!linear) throw new UserError(`${dir}: module "${name}" is not in the base model`);
-    const hidden = config.hiddenSize;
-    const [into, out] = attached ? [linear.inFeatures, linear.outFeatures] : [hidden, hidden];
-    if (inFeatures !== into || outFeatures !== out) {
-      const found = `factors are for [${outFeatures}, ${inFeatures}]`;
-      throw new UserError(`${dir}: module "${name}": ${found}, the base has [${out}, ${into}]`);
+  const known = new Set([...head, ...method.modules.flatMap((m) => method.factors(m).map(({ name }) => name))]);
+  for (const [name, { shape }] of tensors) {
+    if (known.has(name)) continue;
+    const place = name === words?.name ? 'stays on the host; use --embeddings device' : 'is not in the base model';
+    const weight = weights.get(name);
+    if (!weight) throw new UserError(`${dir}: tensor "${name}" ${place}`);
+    if (!sameShape(shape, weight.shape)) {
+      throw new UserError(`${dir}: tensor "${name}": shape ${showShape(shape)}, expected ${showShape(weight.shape)}`);
     }
   }
 }

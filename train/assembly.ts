@@ -4,27 +4,23 @@
  */
 import type { Engine } from '../engine/engine.ts';
 import { Parameters, type ParameterSpec } from '../engine/nn/parameters.ts';
-import { sizeOf } from '../engine/graph/shape.ts';
+import { sizeOf, type Shape } from '../engine/graph/shape.ts';
 import {
   linearLayers,
-  type BlockLinear,
   type HeadKind,
   type LayerShape,
+  type LinearLayer,
   type ModelConfig,
 } from '../models/architecture.ts';
 import type { BaseModel } from '../models/base-model.ts';
 import { headShapes, initialSpec } from '../models/heads.ts';
-import { Bottleneck } from '../peft/bottleneck/bottleneck.ts';
-import { rankFor, scalingFor, type PeftConfig } from '../peft/config.ts';
-import { Lora } from '../peft/lora/lora.ts';
-import { factorSpecs, type FactorValues, type PeftMethod, type PeftModule } from '../peft/module.ts';
+import { moduleFor, type PeftConfig } from '../peft/config.ts';
+import { methodOf } from '../peft/methods.ts';
+import { factorSpecs, moduleSize, valueOf, type PeftMethod, type Values } from '../peft/module.ts';
 import { targetedModules } from '../peft/targets.ts';
 import { Classifier } from './classifier.ts';
 import { hostRandom, STREAM } from './data/random.ts';
-import type { Settings } from './settings.ts';
-
-/** Values by parameter name: PEFT factors and task head. */
-export type Values = ReadonlyMap<string, Float32Array>;
+import { factorsFromBase, trainedWeights, weightReader } from './from-base.ts';
 
 export interface Assembly {
   readonly base: BaseModel;
@@ -32,76 +28,15 @@ export interface Assembly {
   readonly method: PeftMethod | undefined;
   /** What `method` was made from; `configFor` makes it exact again after pruning. */
   readonly peft: PeftConfig;
+  /** Of factors, head, and weights of the base that train along. */
   readonly values: Values;
   readonly head: HeadKind;
   /** Class names by index; none where the head's outputs are no classes. */
   readonly labels: readonly string[];
 }
 
-/** The configuration that settings ask for, as a new PEFT folder would have it. */
-export function freshConfig(
-  settings: Settings,
-  config: ModelConfig,
-  head: 'classification' | 'causal-lm' = 'classification',
-): PeftConfig {
-  const isClassifier = head === 'classification';
-  const common = {
-    dropout: settings.dropout,
-    taskType: isClassifier ? 'SEQ_CLS' : 'CAUSAL_LM',
-    baseModel: null,
-    modulesToSave: isClassifier ? ['classifier', 'score'] : [],
-    // PEFT wants to be told of matrices stored as [in, out].
-    extra: config.architecture.storedInOut && settings.peft === 'lora' ? { fan_in_fan_out: true } : {},
-  };
-  if (settings.peft === 'adapter') {
-    return {
-      ...common,
-      method: 'bottleneck',
-      targetModules: (['attentionOutput', 'down'] as const).map((role) => blockName(config, role)),
-      size: settings.adapterSize,
-      sizePattern: {},
-      nonLinearity: settings.adapterActivation,
-      scaling: settings.adapterScale,
-      parallel: settings.adapterParallel,
-      init: 'mam_adapter',
-    };
-  }
-  const named = settings.targetModules.split(',').map((name) => name.trim());
-  const linears = linearLayers(config).map(({ name }) => name);
-  const all = settings.targetModules === 'all-linear';
-  return {
-    ...common,
-    method: 'lora',
-    targetModules: all ? blockNames(config) : targetNames(named, linears),
-    r: settings.loraR,
-    alpha: settings.loraAlpha,
-    rankPattern: {},
-    alphaPattern: {},
-    useRslora: false,
-    init: true,
-  };
-}
-
-/** Name of a linear layer below its block. */
-function blockName({ architecture: { block } }: ModelConfig, role: 'attentionOutput' | 'down'): string {
-  return (block.linears[role] as BlockLinear).name;
-}
-
-/** Names of a block's linear layers, each as short as tells it from the others. */
-function blockNames({ architecture: { block } }: ModelConfig): string[] {
-  const names = Object.values(block.linears).map(({ name }) => name);
-  const last = (name: string): string => name.slice(name.lastIndexOf('.') + 1);
-  return names.map((name) => (names.filter((other) => last(other) === last(name)).length === 1 ? last(name) : name));
-}
-
-/** @throws UserError for a name that targets nothing */
-function targetNames(names: readonly string[], linears: readonly string[]): readonly string[] {
-  for (const name of names) targetedModules(linears, { targetModules: [name], modulesToSave: [] });
-  return names;
-}
-
 /** The PEFT method of a configuration on a model with layers of these sizes. */
-export function methodFor(config: ModelConfig, layers: readonly LayerShape[], peft: PeftConfig): PeftMethod {
+function methodFor(config: ModelConfig, layers: readonly LayerShape[], peft: PeftConfig): PeftMethod {
   const linears = linearLayers(config, layers);
   const targeted = new Set(
     targetedModules(
@@ -109,32 +44,18 @@ export function methodFor(config: ModelConfig, layers: readonly LayerShape[], pe
       peft,
     ),
   );
-  const chosen = linears.filter(({ name }) => targeted.has(name));
-  const d = config.hiddenSize;
-  const modules = chosen.map(({ name, inFeatures, outFeatures }): PeftModule => ({
-    name,
-    inFeatures: peft.method === 'lora' ? inFeatures : d,
-    outFeatures: peft.method === 'lora' ? outFeatures : d,
-    ranks: rankFor(name, peft),
-    scaling: scalingFor(name, peft),
-  }));
-  if (peft.method === 'lora') return new Lora(modules, peft.dropout);
-  const { nonLinearity, parallel, dropout } = peft;
-  return new Bottleneck(modules, { nonLinearity, parallel, dropout });
+  const modules = linears
+    .filter(({ name }) => targeted.has(name))
+    .map((layer) => moduleFor(placeOf(layer, config, peft), peft));
+  return methodOf(peft, modules);
 }
 
-/** Initial factors as PEFT draws them: down uniform in ±1/√inFeatures (Kaiming with a = √5), up zero. */
-function freshFactors(module: PeftModule, seed: number, index: number): FactorValues {
-  const random = hostRandom(seed, STREAM.weights, 1, index);
-  const bound = 1 / Math.sqrt(module.inFeatures);
-  const down = Float32Array.from(
-    { length: module.ranks * module.inFeatures },
-    () => (2 * random.uniform() - 1) * bound,
-  );
-  return { down, up: new Float32Array(module.outFeatures * module.ranks) };
+/** The features that a module on a linear layer works on. */
+export function placeOf(layer: LinearLayer, { hiddenSize: d }: ModelConfig, peft: PeftConfig): LinearLayer {
+  return methodOf(peft, []).attached ? layer : { ...layer, inFeatures: d, outFeatures: d };
 }
 
-/** Fresh values of all factors and of the head. */
+/** Fresh values of the head and of all factors that do not come from the base. */
 export function freshValues(
   config: ModelConfig,
   method: PeftMethod | undefined,
@@ -144,9 +65,8 @@ export function freshValues(
 ): Map<string, Float32Array> {
   const values = new Map<string, Float32Array>();
   method?.modules.forEach((module, index) => {
-    const names = method.factors(module);
-    const factors = freshFactors(module, seed, index);
-    values.set(names.down, factors.down).set(names.up, factors.up);
+    const draw = hostRandom(seed, STREAM.weights, 1, index);
+    for (const [name, value] of method.fresh(module, draw)) values.set(name, value);
   });
   const random = hostRandom(seed, STREAM.weights, 2);
   for (const [name, shape] of headShapes(config, head, labels)) {
@@ -155,32 +75,44 @@ export function freshValues(
   return values;
 }
 
+/** A fresh assembly on a whole base: everything that will train has its first value. */
+export async function freshAssembly(
+  engine: Engine,
+  base: BaseModel,
+  peft: PeftConfig,
+  head: HeadKind,
+  labels: readonly string[],
+  seed: number,
+): Promise<Assembly & { readonly method: PeftMethod }> {
+  const method = methodFor(base.config, base.layers, peft);
+  const values = freshValues(base.config, method, head, labels.length, seed);
+  const read = weightReader(engine, base);
+  for (const [name, value] of await factorsFromBase(method, values, read)) values.set(name, value);
+  for (const name of trainedWeights(base, method, peft)) if (!values.has(name)) values.set(name, await read(name));
+  return { base, method, peft, values, head, labels };
+}
+
 /** Uploads an assembly. @param extra further parameters, e.g. masks */
 export function toClassifier(engine: Engine, assembly: Assembly, extra: readonly ParameterSpec[] = []): Classifier {
   const { base, method, values, head: kind, labels } = assembly;
-  const valueOf = (name: string): Float32Array => {
-    const value = values.get(name);
-    if (!value) throw new Error(`no values for parameter ${name}`);
-    return value;
-  };
-  const factors = method
-    ? factorSpecs(method, (module) => {
-        const { down, up } = method.factors(module);
-        return { down: valueOf(down), up: valueOf(up) };
-      })
-    : [];
-  const head = [...headShapes(base.config, kind, labels.length)].map(([name, shape]): ParameterSpec => ({
+  const spec = (name: string, shape: Shape): ParameterSpec => ({
     name,
     shape,
-    data: valueOf(name),
+    data: valueOf(values, name),
     decay: shape.length === 2,
-  }));
-  return new Classifier(engine, base, method, new Parameters(engine, [...factors, ...head, ...extra]), kind);
+  });
+  const shapes = headShapes(base.config, kind, labels.length);
+  const head = [...shapes].map(([name, shape]) => spec(name, shape));
+  const factors = method ? factorSpecs(method, values) : [];
+  const whole = [...values.keys()].filter((name) => base.weights.has(name) && !shapes.has(name));
+  const trained = whole.map((name) => spec(name, base.weights.get(name)!.shape));
+  const parameters = new Parameters(engine, [...factors, ...head, ...trained, ...extra]);
+  return new Classifier(engine, base, method, parameters, kind);
 }
 
 /** Values in PEFT modules; the task head is the same for every method and not counted, as in PEFT's own reports of rank. */
 export function factorCount(method: PeftMethod | undefined): number {
-  return (method?.modules ?? []).reduce((sum, m) => sum + m.ranks * (m.inFeatures + m.outFeatures), 0);
+  return (method?.modules ?? []).reduce((sum, m) => sum + moduleSize(method as PeftMethod, m), 0);
 }
 
 /** Values in the task head. */

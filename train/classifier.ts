@@ -35,6 +35,7 @@ export type BatchInputs = PerInput<Tensor> & { readonly cache?: KeyValueCache };
 export interface ForwardOptions {
   /** Present while training with dropout. */
   readonly random?: RandomState;
+  readonly isActive?: PeftRun['isActive'];
   readonly rankMask?: PeftRun['rankMask'];
   readonly probe?: PeftRun['probe'];
   /** Masks and the like, applied after the PEFT modules. */
@@ -93,28 +94,35 @@ export class Classifier {
     if (!vocabulary || vocabulary.bias !== undefined) return undefined;
     const name = `${vocabulary.weight}.weight`;
     const adapted = this.method?.modules.some((module) => module.name === vocabulary.weight);
-    const weight = adapted || this.parameters.has(name) ? undefined : this.base.weights.get(name);
-    return weight && [weight.tensor];
+    if (adapted || this.parameters.has(name)) return undefined;
+    return this.base.table(name).map(({ tensor }) => tensor);
   }
 
   #context(options: ForwardOptions): ForwardContext {
     const parameter = (name: string): Tensor => this.parameters.get(name).tensor;
-    const { random, rankMask, probe, interventions = [] } = options;
+    const { random, isActive, rankMask, probe, interventions = [] } = options;
+    const find = (name: string): Tensor | undefined =>
+      this.parameters.has(name) ? parameter(name) : this.base.weights.get(name)?.tensor;
+    const weight = (name: string): Tensor => {
+      const found = find(name);
+      if (!found) throw new Error(`the model has no weight ${name}`);
+      return found;
+    };
     const run: PeftRun = {
       parameter,
+      weight,
+      bias: (module) => find(`${module}.bias`),
       ...(random && { random }),
+      ...(isActive && { isActive }),
       ...(rankMask && { rankMask }),
       ...(probe && { probe }),
     };
     return {
       config: this.base.config,
       layers: this.base.layers,
-      weight: (name) => {
-        if (this.parameters.has(name)) return parameter(name);
-        const weight = this.base.weights.get(name);
-        if (!weight) throw new Error(`the model has no weight ${name}`);
-        return weight.tensor;
-      },
+      weight,
+      table: (name) =>
+        this.parameters.has(name) ? [parameter(name)] : this.base.table(name).map((part) => part.tensor),
       interventions: [...(this.method ? [this.method.intervention(run)] : []), ...interventions],
     };
   }

@@ -10,14 +10,14 @@ import { UserError } from '../engine/errors.ts';
 import { exists, readJson, writeJson } from '../engine/io/files.ts';
 import { fullLayers, type ModelConfig } from '../models/architecture.ts';
 import { loadBaseModel, randomBaseModel } from '../models/base-model.ts';
-import { frozenHeadShapes } from '../models/heads.ts';
 import { keptLayers } from './stages.ts';
 import type { Plan } from '../pruning/plan.ts';
 import { scoresOf, writeRecords, type Records } from '../pruning/records.ts';
 import { saveArtefact } from './artefact.ts';
-import { factorCount, freshConfig, freshValues, methodFor, type Assembly } from './assembly.ts';
+import { factorCount, freshAssembly, type Assembly } from './assembly.ts';
 import { hostRandom, STREAM } from './data/random.ts';
 import type { LossMetrics } from './data/metrics.ts';
+import { freshConfig } from './fresh-config.ts';
 import type { DataSet } from './data/source.ts';
 import type { LanguageMetrics } from './lm/evaluate.ts';
 import type { Run } from './report/schema.ts';
@@ -167,15 +167,11 @@ export class Comparing {
     const { dir, config } = this.#foundation;
     const { head, labels } = this.#data;
     const { weights: weightType, embeddings } = settings;
-    const extra = frozenHeadShapes(config, head);
-    const options = { weightType, embeddings, extra, ...(onBytes && { onBytes }) };
+    const options = { weightType, embeddings, head, ...(onBytes && { onBytes }) };
     const base = random
       ? randomBaseModel(this.#engine, config, normals(settings.seed), embeddings)
       : await loadBaseModel(this.#engine, dir, options);
-    const peft = freshConfig(settings, config, head);
-    const method = methodFor(config, base.layers, peft);
-    const values = freshValues(config, method, head, labels.length, settings.seed);
-    return { base, method, peft, values, head, labels };
+    return freshAssembly(this.#engine, base, freshConfig(settings, config, head), head, labels, settings.seed);
   }
 
   async #estimate(settings: Settings, { onStage, watch }: CompareWatch): Promise<EstimateOutcome> {

@@ -2,19 +2,25 @@
 import { copyFile, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
+import type { Shape } from '../engine/graph/shape.ts';
 import { exists, writeJson } from '../engine/io/files.ts';
 import { openSafetensors, writeSafetensors, type TensorEntry, type TensorFile } from '../engine/io/safetensors.ts';
-import { fullLayers, type HeadKind, type ModelConfig } from '../models/architecture.ts';
-import { inspectCheckpoint } from '../models/base-model.ts';
+import {
+  fullLayers,
+  type HeadKind,
+  type LayerShape,
+  type LinearLayer,
+  type ModelConfig,
+} from '../models/architecture.ts';
+import { baseWeightShapes, inspectCheckpoint } from '../models/base-model.ts';
 import { frozenLinears, headShapes } from '../models/heads.ts';
 import { isStoredInOut, storedName, transpose } from '../models/weights.ts';
 import { configFor } from '../peft/config.ts';
 import { writeAdapter, type AdapterTensor } from '../peft/files.ts';
-import { mergeFactors } from '../peft/lora/merge.ts';
-import type { FactorValues, PeftMethod, PeftModule } from '../peft/module.ts';
-import { expandFactors, zeroCutColumns } from '../pruning/densify.ts';
+import { factorShape, valueOf, type Direction, type PeftMethod, type PeftModule, type Values } from '../peft/module.ts';
+import { expandModule, expandWeight, zeroCutColumns } from '../pruning/densify.ts';
 import { keepAll } from '../pruning/plan.ts';
-import { moduleSlices, type LayerKeep } from '../pruning/surgery.ts';
+import { keptShapes, moduleSlices, type LayerKeep } from '../pruning/surgery.ts';
 import { readAdapterValues, readPlanFor } from './artefact.ts';
 import { keptLayers } from './stages.ts';
 
@@ -29,8 +35,12 @@ interface Dense {
   readonly config: ModelConfig;
   readonly keep: readonly LayerKeep[];
   readonly method: PeftMethod;
-  readonly modules: readonly { readonly module: PeftModule; readonly values: FactorValues }[];
+  readonly modules: ReadonlyMap<string, { readonly module: PeftModule; readonly values: Values }>;
   readonly adapter: Awaited<ReturnType<typeof readAdapterValues>>;
+  /** Of the task head. */
+  readonly head: ReadonlyMap<string, Shape>;
+  /** Weights of the base that were trained along, by name. */
+  readonly trained: ReadonlySet<string>;
 }
 
 async function loadDense(modelDir: string, adapterDir: string): Promise<Dense> {
@@ -38,22 +48,34 @@ async function loadDense(modelDir: string, adapterDir: string): Promise<Dense> {
   const plan = await readPlanFor(adapterDir, fingerprint, config);
   const adapter = await readAdapterValues(adapterDir, config);
   const keep = plan ? keptLayers(plan) : keepAll(config);
-  const full = new Map(frozenLinears(config, fullLayers(config), adapter.head).map((linear) => [linear.name, linear]));
-  const attached = adapter.peft.method === 'lora';
+  const linears = (layers: readonly LayerShape[]): ReadonlyMap<string, LinearLayer> =>
+    new Map(frozenLinears(config, layers, adapter.head).map((linear) => [linear.name, linear]));
+  const [full, left] = [linears(fullLayers(config)), linears(keptShapes(config, keep))];
   const modules = adapter.method.modules.map((module) => {
-    const { down, up } = adapter.method.factors(module);
-    const values = { down: adapter.values.get(down) as Float32Array, up: adapter.values.get(up) as Float32Array };
-    const linear = full.get(module.name);
-    if (!linear) throw new UserError(`${adapterDir}: module "${module.name}" is not in the base model`);
-    return attached ? expandFactors(config, keep, module, values, linear) : { module, values };
+    const [linear, sliced] = [full.get(module.name), left.get(module.name)];
+    if (!linear || !sliced) throw new UserError(`${adapterDir}: module "${module.name}" is not in the base model`);
+    if (!adapter.method.attached) return { module, values: adapter.values };
+    const { inFeatures, outFeatures } = sliced;
+    return expandModule(config, keep, adapter.method, { ...module, inFeatures, outFeatures }, adapter.values, linear);
   });
-  return { config, keep, method: adapter.method, modules, adapter };
+  const factors = new Set(adapter.method.modules.flatMap((m) => adapter.method.factors(m).map(({ name }) => name)));
+  const head = headShapes(config, adapter.head, adapter.labels.length);
+  const trained = [...adapter.values.keys()].filter((name) => !factors.has(name) && !head.has(name));
+  return {
+    config,
+    keep,
+    method: adapter.method,
+    modules: new Map(modules.map((m) => [m.module.name, m])),
+    adapter,
+    head,
+    trained: new Set(trained),
+  };
 }
 
 /**
- * Writes base + LoRA as one checkpoint with its classification head; a pruned result at full size with zeroed columns.
+ * Writes base + PEFT modules as one checkpoint with its classification head; a pruned result at full size with zeroed columns.
  * @param unmerge takes the adapter out of a merged checkpoint instead
- * @throws UserError for adapters, whose non-linearity has no place in a linear layer
+ * @throws UserError for adapters, whose non-linearity has no place in a linear layer, and for what cannot be taken out again
  */
 export async function mergeAdapter(modelDir: string, adapterDir: string, out: string, unmerge = false): Promise<void> {
   if (unmerge && (await exists(join(adapterDir, 'plan.json')))) {
@@ -62,63 +84,84 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
     );
   }
   const dense = await loadDense(modelDir, adapterDir);
-  if (dense.adapter.peft.method !== 'lora') {
+  const { method, head, adapter, trained } = dense;
+  if (!method.merge) {
     throw new UserError(`${adapterDir}: bottleneck adapters cannot be merged: they are not linear; use export`);
   }
-  const byName = new Map(dense.modules.map((m) => [m.module.name, m]));
-  const head = headShapes(dense.config, dense.adapter.head, dense.adapter.labels.length);
-  const zeroing = zeroingOf(dense);
+  if (unmerge && trained.size > 0) {
+    const [name] = trained;
+    throw new UserError(
+      `${adapterDir}: ${name} was trained whole and cannot be taken out again; use the original base`,
+    );
+  }
+  const direction: Direction = unmerge ? 'unmerge' : 'merge';
+  const whole = denseRewrite(dense);
   const rewrite: Rewrite = (name, shape) => {
     if (!unmerge && head.has(name)) {
-      const value = dense.adapter.values.get(name);
+      const value = adapter.values.get(name);
       return value && (() => value);
     }
-    const found = name.endsWith('.weight') ? byName.get(name.replace(/\.weight$/, '')) : undefined;
-    const zero = zeroing(name, shape);
-    if (!found) return zero;
-    return (weight) => mergeFactors(zero?.(weight) ?? weight, found.module, found.values, unmerge ? -1 : 1);
+    const change = whole(name, shape);
+    const [, module, kind] = /^(.*)\.(weight|bias)$/.exec(name) ?? [];
+    const found = dense.modules.get(module ?? '');
+    if (!found) return change;
+    const own = (weight: Float32Array): Float32Array => change?.(weight) ?? weight;
+    if (kind === 'weight')
+      return (weight) => method.merge?.(found.module, found.values, own(weight), direction) ?? weight;
+    if (!method.mergeBias) return change;
+    return (bias) => method.mergeBias?.(found.module, found.values, own(bias), direction) ?? bias;
   };
-  const added = unmerge ? [] : [...head].filter(([name]) => dense.adapter.values.has(name));
+  const added = unmerge ? [] : [...head].filter(([name]) => adapter.values.has(name));
   const extra = added.map(([name, shape]): TensorEntry => ({
     name,
     dtype: 'F32',
     shape,
-    data: dense.adapter.values.get(name) as Float32Array,
+    data: adapter.values.get(name) as Float32Array,
   }));
   await rewriteCheckpoint(modelDir, out, dense, rewrite, extra);
-  const { labels } = dense.adapter;
+  const { labels } = adapter;
   if (!unmerge && labels.length > 0) await writeJson(join(out, 'config.json'), classifierConfig(dense.config, labels));
+}
+
+/** Weights at full size: with zeros for what a plan cuts, or as trained along. */
+function denseRewrite({ config, keep, adapter, trained }: Dense): Rewrite {
+  const slices = moduleSlices(config, keep);
+  return (name, shape) => {
+    if (trained.has(name)) return () => expandWeight(config, keep, name, valueOf(adapter.values, name), shape);
+    const module = name.replace(/\.weight$/, '');
+    if (!name.endsWith('.weight') || !slices.get(module)?.cols) return undefined;
+    return (weight) => zeroCutColumns(config, keep, module, weight, shape[1] ?? 1) ?? weight;
+  };
 }
 
 /** Writes `base/`, a full-size checkpoint with zeroed columns, and `adapter/`, a PEFT folder with rank and alpha patterns. */
 export async function exportDense(modelDir: string, adapterDir: string, out: string): Promise<void> {
   const dense = await loadDense(modelDir, adapterDir);
-  const { config, method, modules, adapter } = dense;
-  await rewriteCheckpoint(modelDir, join(out, 'base'), dense, zeroingOf(dense), []);
+  const { config, method, modules, adapter, head, trained } = dense;
+  const shapes = new Map<string, Shape>();
+  const whole = denseRewrite({ ...dense, trained: new Set() });
+  const rewrite: Rewrite = (name, shape) => {
+    if (trained.has(name)) shapes.set(name, shape);
+    return whole(name, shape);
+  };
+  await rewriteCheckpoint(modelDir, join(out, 'base'), dense, rewrite, []);
   const tensors = new Map<string, AdapterTensor>();
-  for (const { module, values } of modules) {
-    const { down, up } = method.factors(module);
-    tensors.set(down, { shape: [module.ranks, module.inFeatures], data: values.down });
-    tensors.set(up, { shape: [module.outFeatures, module.ranks], data: values.up });
+  for (const { module, values } of modules.values()) {
+    for (const factor of method.factors(module)) {
+      tensors.set(factor.name, { shape: factorShape(factor, module), data: valueOf(values, factor.name) });
+    }
   }
-  for (const [name, shape] of headShapes(config, adapter.head, adapter.labels.length)) {
+  for (const [name, shape] of head) {
     const data = adapter.values.get(name);
     if (data) tensors.set(name, { shape, data });
   }
-  const plain = modules.map(({ module }) => module);
+  for (const [name, shape] of shapes) {
+    tensors.set(name, { shape, data: expandWeight(config, dense.keep, name, valueOf(adapter.values, name), shape) });
+  }
+  const plain = [...modules.values()].map(({ module }) => module);
   await mkdir(join(out, 'adapter'), { recursive: true });
   await writeAdapter(join(out, 'adapter'), { config: configFor(plain, adapter.peft), modules: plain, tensors });
   if (adapter.labels.length > 0) await writeJson(join(out, 'adapter', 'labels.json'), adapter.labels);
-}
-
-/** Zeroes the columns that a plan cuts. */
-function zeroingOf({ config, keep }: Dense): Rewrite {
-  const slices = moduleSlices(config, keep);
-  return (name, [, cols = 1]) => {
-    const module = name.replace(/\.weight$/, '');
-    if (!name.endsWith('.weight') || !slices.get(module)?.cols) return undefined;
-    return (weight) => zeroCutColumns(config, keep, module, weight, cols) ?? weight;
-  };
 }
 
 /** Copies a model folder with some weights rewritten: in memory is one of those at a time, and pieces of the others. */
@@ -177,7 +220,8 @@ async function changed(
 
 function weightNames(config: ModelConfig, head: HeadKind): string[] {
   const linears = frozenLinears(config, fullLayers(config), head);
-  return linears.flatMap(({ name }) => [`${name}.weight`, `${name}.bias`]);
+  const names = linears.flatMap(({ name }) => [`${name}.weight`, `${name}.bias`]);
+  return [...new Set([...baseWeightShapes(config).keys(), ...names])];
 }
 
 function classifierConfig({ raw, architecture }: ModelConfig, labels: readonly string[]): Record<string, unknown> {

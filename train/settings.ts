@@ -13,14 +13,40 @@ const amount = z.number().nonnegative();
 const scope = z.enum(['layerwise', 'global']);
 
 export const settingsSchema = z.strictObject({
-  peft: z.enum(['lora', 'adapter']).default('lora').describe('PEFT method'),
+  peft: z
+    .enum(['lora', 'dora', 'ia3', 'houlsby', 'pfeiffer', 'parallel', 'adapter'])
+    .default('lora')
+    .describe('PEFT method'),
+  targetModules: z
+    .string()
+    .default('all-linear')
+    .describe("modules: all-linear, default (PEFT's own), names separated by commas, or a regular expression"),
+  excludeModules: z.string().optional().describe('modules to leave out: names, or a regular expression'),
+  layersToTransform: z.string().optional().describe('layers with modules, by numbers separated by commas'),
+  modulesToSave: z.string().optional().describe('modules that train whole beside the head, e.g. pooler,LayerNorm'),
   loraR: count.default(8).describe('rank of LoRA modules'),
   loraAlpha: positive.default(16).describe('LoRA scaling is alpha / r'),
-  targetModules: z.string().default('all-linear').describe('LoRA targets: all-linear, or names separated by commas'),
-  adapterSize: count.default(8).describe('bottleneck size of adapters'),
-  adapterScale: positive.default(1).describe('scale of adapter outputs'),
-  adapterActivation: z.enum(['relu', 'gelu', 'tanh']).default('relu').describe('non-linearity of adapters'),
-  adapterParallel: z.boolean().default(false).describe('adapters read the sublayer input (parallel)'),
+  rankPattern: z.string().optional().describe('other ranks by the end of a module name, e.g. query=2,output.dense=16'),
+  alphaPattern: z.string().optional().describe('other alphas, as --rank-pattern'),
+  useRslora: z.boolean().default(false).describe('LoRA scaling is alpha / √r'),
+  bias: z.enum(['none', 'all', 'lora_only']).default('none').describe('biases of the base that train along'),
+  initLoraWeights: z
+    .enum(['true', 'false', 'gaussian', 'orthogonal'])
+    .default('true')
+    .describe('how LoRA starts; false: with both factors drawn'),
+  feedforwardModules: z.string().optional().describe('(IA)³ modules whose input is scaled, as --target-modules'),
+  adapterSize: count.optional().describe('bottleneck size of adapters (8, or by --reduction-factor)'),
+  reductionFactor: positive.optional().describe('bottleneck size as hidden size / this'),
+  adapterScale: z.string().optional().describe('scale of adapter outputs (1; parallel 4), learned, or channel'),
+  adapterActivation: z
+    .enum(['relu', 'gelu', 'tanh', 'swish'])
+    .optional()
+    .describe('non-linearity of adapters (relu; houlsby swish)'),
+  adapterInit: z
+    .enum(['lora', 'bert', 'houlsby'])
+    .default('lora')
+    .describe('how adapters start: up zero, or both drawn'),
+  adapterParallel: z.boolean().default(false).describe('let adapters (--peft adapter) read the sublayer input'),
   dropout: ratio.default(0.05).describe('dropout of PEFT modules'),
   taskType: z
     .enum(['SEQ_CLS', 'CAUSAL_LM'])

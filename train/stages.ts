@@ -1,20 +1,22 @@
 /** Room: train. The three stages of Light-PEFT: estimate → (decide) → prune → fine-tune. Each takes what the one before left. */
 import type { Engine } from '../engine/engine.ts';
 import type { OnBytes } from '../engine/io/load.ts';
+import type { Shape } from '../engine/graph/shape.ts';
 import { configFor } from '../peft/config.ts';
-import type { PeftMethod, PeftModule } from '../peft/module.ts';
-import { Lora } from '../peft/lora/lora.ts';
+import { methodOf } from '../peft/methods.ts';
+import type { PeftMethod, PeftModule, Values } from '../peft/module.ts';
 import { decide, randomScores, type DecideOptions, type Scores } from '../pruning/decide.ts';
 import { maskSpecs, type MaskOptions } from '../pruning/masks.ts';
 import type { Plan } from '../pruning/plan.ts';
-import { pruneFactors, pruneModel, type LayerKeep } from '../pruning/surgery.ts';
+import { pruneModel, pruneModule, pruneWeight, type LayerKeep, type ReadWeight } from '../pruning/surgery.ts';
 import type { BaseModel } from '../models/base-model.ts';
 import type { ModelConfig } from '../models/architecture.ts';
-import { freshValues, toClassifier, type Assembly, type Values } from './assembly.ts';
+import { freshValues, toClassifier, type Assembly } from './assembly.ts';
 import { Batches, type Order } from './data/batches.ts';
 import type { EncodedExample } from './data/encode.ts';
 import { hostRandom, STREAM } from './data/random.ts';
 import { Estimation, type Estimates } from './estimate.ts';
+import { factorsFromBase, weightReader } from './from-base.ts';
 import { infer, type Inference, type InferenceCost } from './evaluate.ts';
 import { logitMetrics, type LossMetrics } from './data/metrics.ts';
 import { evaluateLanguage, type LanguageMetrics } from './lm/evaluate.ts';
@@ -148,25 +150,34 @@ export function keptLayers(plan: Plan): LayerKeep[] {
   return plan.layers.map(({ heads, neurons, fold }) => ({ heads, neurons, ...(fold && { fold }) }));
 }
 
-/** Stage two on the host: the PEFT modules that stay and the values of their factors, sliced as the base will be. */
-export function prunePeft(
+/**
+ * Stage two on the host: the PEFT modules that stay and the values of their factors, sliced as the base will be; weights of the base
+ * that train along are sliced too.
+ * @param shapes of such weights before slicing
+ */
+export async function prunePeft(
   config: ModelConfig,
   method: PeftMethod,
   values: Values,
   plan: Plan,
-): { method: PeftMethod; values: Map<string, Float32Array> } {
+  shapes: (name: string) => Shape | undefined,
+  read: ReadWeight,
+): Promise<{ method: PeftMethod; values: Map<string, Float32Array> }> {
   const keep = keptLayers(plan);
-  const factorNames = new Set(method.modules.flatMap((m) => Object.values(method.factors(m))));
-  const pruned = new Map([...values].filter(([name]) => !factorNames.has(name) && !name.startsWith('masks.')));
+  const factorNames = new Set(method.modules.flatMap((m) => method.factors(m).map(({ name }) => name)));
+  const pruned = new Map<string, Float32Array>();
+  for (const [name, value] of values) {
+    if (factorNames.has(name) || name.startsWith('masks.')) continue;
+    const shape = shapes(name);
+    pruned.set(name, shape ? pruneWeight(config, keep, name, value, shape).data : value);
+  }
   const modules: PeftModule[] = [];
   for (const module of method.modules) {
     const kept = plan.modules[module.name]?.kept;
     if (!kept) continue;
-    const { down, up } = method.factors(module);
-    const factors = { down: values.get(down) as Float32Array, up: values.get(up) as Float32Array };
-    const result = pruneFactors(config, keep, module, factors, kept, method instanceof Lora);
+    const result = await pruneModule(config, keep, method, module, values, kept, read);
     modules.push(result.module);
-    pruned.set(down, result.values.down).set(up, result.values.up);
+    for (const [name, value] of result.values) pruned.set(name, value);
   }
   return { method: method.withModules(modules), values: pruned };
 }
@@ -175,14 +186,30 @@ export function prunePeft(
 export async function prune(engine: Engine, assembly: Assembly, plan: Plan, settings: Settings): Promise<Assembly> {
   const { base, method, head, labels } = assembly;
   if (!method) throw new Error('prune: there are no PEFT modules to prune');
-  const peft = prunePeft(base.config, method, assembly.values, plan);
+  const shapes = (name: string): Shape | undefined => base.weights.get(name)?.shape;
+  const peft = await prunePeft(base.config, method, assembly.values, plan, shapes, weightReader(engine, base));
   const cut: BaseModel = await pruneModel(engine, base, keptLayers(plan));
-  const modules = peft.method.modules;
-  const values =
-    settings.carry === 'inherit'
-      ? peft.values
-      : freshValues(base.config, peft.method, head, labels.length, settings.seed);
-  return { base: cut, method: peft.method, peft: configFor(modules, assembly.peft), values, head, labels };
+  const config = configFor(peft.method.modules, assembly.peft);
+  const left = {
+    base: cut,
+    method: methodOf(config, peft.method.modules),
+    peft: config,
+    values: peft.values,
+    head,
+    labels,
+  };
+  return settings.carry === 'inherit' ? left : reinitialise(left, settings.seed, weightReader(engine, cut));
+}
+
+/** Starts what is left afresh. @param read weights of the pruned base */
+export async function reinitialise<
+  A extends Omit<Assembly, 'base'> & { readonly base: { readonly config: ModelConfig } },
+>(assembly: A, seed: number, read: ReadWeight): Promise<A> {
+  const { base, method, values, head, labels } = assembly;
+  const fresh = freshValues(base.config, method, head, labels.length, seed);
+  for (const [name, value] of method ? await factorsFromBase(method, fresh, read) : []) fresh.set(name, value);
+  for (const name of values.keys()) if (!fresh.has(name)) fresh.set(name, await read(name));
+  return { ...assembly, values: fresh };
 }
 
 export interface FineTuneOutcome {

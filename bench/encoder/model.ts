@@ -9,10 +9,11 @@ import type { ModelConfig } from '../../models/architecture.ts';
 import { baseWeightShapes, loadBaseModel } from '../../models/base-model.ts';
 import { parseConfig } from '../../models/config.ts';
 import { headShapes, initialSpec } from '../../models/heads.ts';
-import { freshConfig, freshValues, methodFor, type Assembly } from '../../train/assembly.ts';
+import { freshAssembly, freshValues, type Assembly } from '../../train/assembly.ts';
 import { Classifier } from '../../train/classifier.ts';
 import type { Batch } from '../../train/data/batches.ts';
 import { hostRandom, STREAM } from '../../train/data/random.ts';
+import { freshConfig } from '../../train/fresh-config.ts';
 import { settingsSchema, type Settings } from '../../train/settings.ts';
 
 export interface EncoderShape {
@@ -90,18 +91,24 @@ export function benchSettings(changes: Partial<Settings> = {}): Settings {
 /** A base on the device with fresh PEFT modules. LoRA's second factors are not zero, so that every product matters. */
 export async function openPeft(engine: Engine, dir: string, settings: Settings): Promise<Assembly> {
   const base = await loadBaseModel(engine, dir, { weightType: settings.weights, embeddings: settings.embeddings });
-  const peft = freshConfig(settings, base.config);
-  const method = methodFor(base.config, base.layers, peft);
-  const values = freshValues(base.config, method, 'classification', LABELS, settings.seed);
+  const assembly = await freshAssembly(
+    engine,
+    base,
+    freshConfig(settings, base.config),
+    'classification',
+    ['0', '1'],
+    settings.seed,
+  );
   const normal = tabled(2);
-  for (const module of method.modules) {
-    const { up } = method.factors(module);
+  const values = new Map(assembly.values);
+  for (const factor of assembly.method.modules.flatMap((module) => assembly.method.factors(module))) {
+    if (factor.axes[0] !== 'out' || factor.axes[1] !== 'rank') continue;
     values.set(
-      up,
-      values.get(up)!.map(() => 0.01 * normal()),
+      factor.name,
+      values.get(factor.name)!.map(() => 0.01 * normal()),
     );
   }
-  return { base, method, peft, values, head: 'classification', labels: ['0', '1'] };
+  return { ...assembly, values };
 }
 
 /** Everything trains: full fine-tuning. */

@@ -17,6 +17,7 @@ export interface Resident {
   readonly name: string;
   readonly classifier: Classifier;
   readonly train: Program;
+  readonly infer: Program;
   /** Bytes by kind while a step runs, and while inferring. */
   readonly trainBytes: Bytes;
   readonly inferBytes: Bytes;
@@ -61,6 +62,7 @@ export async function makeResident(
     name,
     classifier,
     train,
+    infer,
     trainBytes: nonzero({ ...held, activations: train.memory.activations }),
     inferBytes: nonzero({ ...Object.fromEntries(kept), io: infer.memory.io, activations: infer.memory.activations }),
     training: ownContender(engine, () => train.run(steps.inputs(t++, data)), name),

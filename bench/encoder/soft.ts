@@ -19,7 +19,7 @@ export async function softLogits(
   const ranks = new Map(Object.entries(plan.modules).map(([name, { kept }]) => [name, kept]));
   const modules = assembly.method?.modules ?? [];
   const soft = new SoftPlan(engine, assembly.base.layers, keptLayers(plan), modules, ranks);
-  const options = { rankMask: soft.rankMask, interventions: [soft.intervention()] };
+  const options = soft.options();
   const program = await engine.compile('soft', classifier.inputSpecs(batch, seq), (inputs) => ({
     outputs: { logits: classifier.logits(inputs as BatchInputs, options) },
   }));

@@ -4,10 +4,11 @@ import type { Engine } from '../../engine/engine.ts';
 import { UserError } from '../../engine/errors.ts';
 import { randomBaseModel } from '../../models/base-model.ts';
 import { parseConfig } from '../../models/config.ts';
-import { freshConfig, freshValues, methodFor, toClassifier, type Assembly } from '../../train/assembly.ts';
+import { freshAssembly, toClassifier, type Assembly } from '../../train/assembly.ts';
 import type { BatchInputs } from '../../train/classifier.ts';
 import type { Batch } from '../../train/data/batches.ts';
 import { hostRandom, STREAM } from '../../train/data/random.ts';
+import { freshConfig } from '../../train/fresh-config.ts';
 import { settingsSchema, type Settings } from '../../train/settings.ts';
 import { makePlan, prune } from '../../train/stages.ts';
 import { TrainingSteps } from '../../train/trainer.ts';
@@ -77,16 +78,8 @@ async function randomAssembly(
   const table = Float32Array.from({ length: 65_521 }, () => random.normal());
   let at = 0;
   const base = randomBaseModel(engine, config, () => table[at++ % table.length]!);
-  const peft = freshConfig(settings, config);
-  const method = methodFor(config, base.layers, peft);
-  const assembly = {
-    base,
-    method,
-    peft,
-    values: freshValues(config, method, 'classification', 2, 0),
-    head: 'classification' as const,
-    labels: LABELS,
-  };
+  const assembly = await freshAssembly(engine, base, freshConfig(settings, config), 'classification', LABELS, 0);
+  const { method } = assembly;
   if (ratio === 0) return assembly;
   const drawn = (length: number): number[] => Array.from({ length }, () => random.uniform());
   const scores = {

@@ -31,29 +31,54 @@ export interface TimingOptions {
   /** Timings of each contender, each of at least `minSeconds`. */
   readonly repeats: number;
   readonly minSeconds: number;
+  /** Slow contenders are timed less often, so that all together take about this long; but `FEWEST` times. */
+  readonly maxSeconds: number;
 }
+
+/** A quartile of fewer timings says little. */
+const FEWEST = 5;
+
+/** A contender that cannot go on; the others can. */
+export class ContenderError extends Error {}
 
 /**
  * Times contenders by turns; who begins changes every round. Each is run first without counting, twice: the second run says
  * how many make a timing of `minSeconds`.
+ * @returns by name; one that threw a `ContenderError` is left out
  */
 export async function alternate(
   contenders: readonly Contender[],
-  { repeats, minSeconds }: TimingOptions,
+  { repeats, minSeconds, maxSeconds }: TimingOptions,
 ): Promise<Map<string, Sample>> {
+  const failed = new Set<Contender>();
+  const time = async (contender: Contender, runs: number): Promise<number> => {
+    try {
+      return await contender.time(runs);
+    } catch (error) {
+      if (!(error instanceof ContenderError)) throw error;
+      failed.add(contender);
+      return 0;
+    }
+  };
   const runs = new Map<Contender, number>();
+  let round = 0;
   for (const contender of contenders) {
-    await contender.time(1);
-    const once = await contender.time(1);
-    runs.set(contender, Math.min(10_000, Math.max(1, Math.ceil(minSeconds / Math.max(once, 1e-6)))));
+    await time(contender, 1);
+    const once = failed.has(contender) ? 0 : await time(contender, 1);
+    const count = Math.min(10_000, Math.max(1, Math.ceil(minSeconds / Math.max(once, 1e-6))));
+    runs.set(contender, count);
+    round += count * once;
   }
-  const seconds = new Map(contenders.map((c) => [c.name, [] as number[]]));
-  for (let round = 0; round < repeats; round++) {
+  const rounds = Math.min(repeats, Math.max(FEWEST, Math.floor(maxSeconds / Math.max(round, 1e-6))));
+  const seconds = new Map(contenders.map((c) => [c, [] as number[]]));
+  for (let turn = 0; turn < rounds; turn++) {
     for (let i = 0; i < contenders.length; i++) {
-      const contender = contenders[(i + round) % contenders.length]!;
+      const contender = contenders[(i + turn) % contenders.length]!;
+      if (failed.has(contender)) continue;
       const count = runs.get(contender)!;
-      seconds.get(contender.name)!.push((await contender.time(count)) / count);
+      seconds.get(contender)!.push((await time(contender, count)) / count);
     }
   }
-  return new Map([...seconds].map(([name, values]) => [name, summarise(values)]));
+  const whole = [...seconds].filter(([contender]) => !failed.has(contender));
+  return new Map(whole.map(([{ name }, values]) => [name, summarise(values)]));
 }

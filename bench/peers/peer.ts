@@ -4,8 +4,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
-import { UserError } from '../../engine/errors.ts';
-import type { Contender } from '../measure/sample.ts';
+import { ContenderError, type Contender } from '../measure/sample.ts';
 import {
   greetingSchema,
   MARK,
@@ -19,19 +18,22 @@ import {
 
 const SERVE = ['--import', 'tsx', join(import.meta.dirname, 'serve.ts')];
 
+const SERVE_PYTHON = join(import.meta.dirname, 'serve.py');
+
 /** How each peer is started. `webgpu` peers must run on the engine's adapter, the other on the processor. */
 export const PEERS = {
   tfjs: { label: 'TensorFlow.js', command: [process.execPath, ...SERVE, 'tfjs', 'default'], webgpu: true },
   'tfjs-nice': { label: 'TensorFlow.js, nice', command: [process.execPath, ...SERVE, 'tfjs', 'nice'], webgpu: true },
   'jax-js': { label: 'jax-js', command: [process.execPath, ...SERVE, 'jax-js', 'default'], webgpu: true },
   'jax-js-nice': { label: 'jax-js, nice', command: [process.execPath, ...SERVE, 'jax-js', 'nice'], webgpu: true },
-  torch: { label: 'PyTorch', command: ['python3', join(import.meta.dirname, 'torch_peer.py')], webgpu: false },
+  torch: { label: 'PyTorch', command: ['python3', SERVE_PYTHON, 'torch_peer'], webgpu: false },
+  numpy: { label: 'NumPy', command: ['python3', SERVE_PYTHON, 'numpy_peer'], webgpu: false },
 } as const satisfies Record<string, { label: string; command: readonly string[]; webgpu: boolean }>;
 
 export type PeerName = keyof typeof PEERS;
 
-/** Seconds until a peer must have answered: the first run of a work compiles its shaders. */
-const PATIENCE = 240;
+/** Seconds until a peer must have answered, after which it is ended: the first run of a work compiles its shaders. */
+const PATIENCE = 180;
 
 export interface Missing {
   readonly name: PeerName;
@@ -45,6 +47,7 @@ export class Peer {
   readonly #child: ChildProcess;
   readonly #lines: Lines;
   readonly #folder: string;
+  #failure: string | undefined;
 
   private constructor(name: PeerName, greeting: Greeting, child: ChildProcess, lines: Lines, folder: string) {
     this.name = name;
@@ -69,11 +72,27 @@ export class Peer {
     }
   }
 
+  /** Why the work at hand could not be done; a peer that ended stays failed. */
+  get failure(): string | undefined {
+    return this.#failure;
+  }
+
   /**
    * Loads a work and runs it once.
    * @returns its outputs, or why the peer has none
    */
-  async prepare(work: PeerWork): Promise<Map<string, Float32Array> | { readonly unsupported: string }> {
+  async prepare(work: PeerWork): Promise<Map<string, Float32Array> | { readonly reason: string }> {
+    if (this.#lines.ended) return { reason: this.#failure ?? 'it ended' };
+    this.#failure = undefined;
+    try {
+      return await this.#prepare(work);
+    } catch (error) {
+      if (error instanceof ContenderError) return { reason: error.message };
+      throw error;
+    }
+  }
+
+  async #prepare(work: PeerWork): Promise<Map<string, Float32Array> | { readonly reason: string }> {
     const folder = await mkdtemp(join(this.#folder, `${this.name}-`));
     const inputs: Work['inputs'] = {};
     for (const [key, { shape, data }] of Object.entries(work.inputs)) {
@@ -85,7 +104,7 @@ export class Peer {
     await mkdir(outputs);
     const { name, settings } = work;
     const reply = await this.#ask({ op: 'prepare', work: { name, inputs, settings }, folder: outputs });
-    if ('unsupported' in reply) return reply;
+    if ('unsupported' in reply) return { reason: reply.unsupported };
     if (!('outputs' in reply)) throw new Error(`${this.label}: ${JSON.stringify(reply)}`);
     const results = new Map<string, Float32Array>();
     for (const [key, file] of Object.entries(reply.outputs)) {
@@ -110,9 +129,13 @@ export class Peer {
 
   async #ask(request: Request): Promise<Reply> {
     this.#child.stdin?.write(`${JSON.stringify(request)}\n`);
-    const reply = replySchema.parse(await this.#lines.next());
-    if ('error' in reply) throw new UserError(`${this.label} failed: ${reply.error}`);
-    return reply;
+    const reply = await this.#lines.next().then(
+      (message) => replySchema.parse(message),
+      (error: unknown) => ({ error: (error as Error).message }),
+    );
+    if (!('error' in reply)) return reply;
+    this.#failure = `it failed: ${reply.error}`;
+    throw new ContenderError(this.#failure);
   }
 
   close(): void {
@@ -134,6 +157,7 @@ class Lines {
   readonly #iterator: AsyncIterator<string>;
   #stderr = '';
   #failure: Error | undefined;
+  #ended = false;
 
   constructor(child: ChildProcess) {
     this.#child = child;
@@ -144,13 +168,23 @@ class Lines {
     this.#iterator = this.#reader[Symbol.asyncIterator]();
   }
 
+  get ended(): boolean {
+    return this.#ended;
+  }
+
   /** @throws Error with the last line the child wrote to stderr, where it ends or keeps silent */
   async next(): Promise<unknown> {
     for (;;) {
-      const timer = setTimeout(() => this.#child.kill(), PATIENCE * 1000);
+      const timer = setTimeout(() => {
+        this.#failure ??= new Error(`no answer within ${PATIENCE} s`);
+        this.#child.kill('SIGKILL');
+      }, PATIENCE * 1000);
       const line = await this.#iterator.next();
       clearTimeout(timer);
-      if (line.done === true) throw this.#failure ?? new Error(lastLine(this.#stderr));
+      if (line.done === true) {
+        this.#ended = true;
+        throw this.#failure ?? new Error(lastLine(this.#stderr));
+      }
       if (line.value.startsWith(MARK)) return JSON.parse(line.value.slice(MARK.length));
     }
   }

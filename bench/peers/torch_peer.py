@@ -1,26 +1,8 @@
-"""Room: bench/peers. The process of the PyTorch peer, on the CPU: requests on stdin, replies on stdout, as wire.ts has them.
-
-Hugging Face's transformers and PEFT are needed for the work `encoder_step` alone.
-"""
-import json
-import os
-import sys
-import time
-
-import numpy
+"""Room: bench/peers. PyTorch on the CPU. Hugging Face's transformers and PEFT are needed for the work `encoder_step` alone."""
 import torch
 import torch.nn.functional as F
 
-MARK = "@bench "
-
-
-def say(message):
-    print(MARK + json.dumps(message), flush=True)
-
-
-def load(tensor):
-    dtype = {"f32": numpy.float32, "i32": numpy.int32}[tensor["dtype"]]
-    return torch.from_numpy(numpy.fromfile(tensor["file"], dtype).reshape(tensor["shape"]))
+from serve import Repeated
 
 
 def attention(q, k, v, scale):
@@ -44,20 +26,6 @@ WORKS = {
     "softmax_cross_entropy": lambda i, s: cross_entropy(i["logits"], i["labels"]),
     "attention": lambda i, s: {"o": attention(i["q"], i["k"], i["v"], s["scale"])},
 }
-
-
-class Repeated:
-    """A work without state."""
-
-    def __init__(self, compute):
-        self.compute = compute
-        self.last = {}
-
-    def run(self):
-        self.last = self.compute()
-
-    def outputs(self):
-        return self.last
 
 
 class Steps:
@@ -116,9 +84,8 @@ def encoder_step(i, settings):
     return Steps(lambda: model(**batch).loss, parameters, settings)
 
 
-def prepare(work):
-    name, settings = work["name"], work["settings"]
-    inputs = {key: load(tensor) for key, tensor in work["inputs"].items()}
+def prepare(name, arrays, settings):
+    inputs = {key: torch.from_numpy(array) for key, array in arrays.items()}
     if name == "mlp_step":
         return mlp_step(inputs, settings)
     if name == "encoder_step":
@@ -127,39 +94,15 @@ def prepare(work):
     return compute and Repeated(lambda: compute(inputs, settings))
 
 
-def main():
-    threads = torch.get_num_threads()
-    note = f"{threads} threads"
+def to_numpy(value):
+    return value.detach().contiguous().float().numpy()
+
+
+def greeting():
+    note = f"{torch.get_num_threads()} threads"
     for name in ("transformers", "peft"):
         try:
             note += f", {name} {__import__(name).__version__}"
         except ImportError:
             note += f", no {name}"
-    say({"version": torch.__version__, "adapter": "CPU", "note": note})
-    prepared = None
-    for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            if request["op"] == "prepare":
-                prepared = prepare(request["work"])
-                if prepared is None:
-                    say({"unsupported": "it cannot express " + request["work"]["name"]})
-                    continue
-                prepared.run()
-                files = {}
-                for name, value in prepared.outputs().items():
-                    files[name] = os.path.join(request["folder"], name + ".f32")
-                    value.detach().contiguous().float().numpy().tofile(files[name])
-                say({"outputs": files})
-            else:
-                started = time.perf_counter()
-                for _ in range(request["runs"]):
-                    prepared.run()
-                say({"seconds": time.perf_counter() - started})
-        except ImportError as error:
-            say({"unsupported": f"no module {error.name}"})
-        except Exception as error:  # reported to the benchmark, which names it
-            say({"error": f"{type(error).__name__}: {error}"})
-
-
-main()
+    return {"version": torch.__version__, "note": note}

@@ -6,10 +6,15 @@ import { preview, readJson } from '../../engine/io/files.ts';
 const FORMAT = 'light-peft/benchmark';
 const VERSION = 1;
 
-const sample = z.object({ median: z.number(), spread: z.number().nonnegative(), repeats: z.int().positive() });
+/** A measured figure as JSON; see `Sample`. */
+export const sampleSchema = z.object({
+  median: z.number(),
+  spread: z.number().nonnegative(),
+  repeats: z.int().positive(),
+});
 
 /** Null: not measured, shown as a dash. */
-const cell = z.union([z.string(), z.number(), z.null(), sample]);
+const cell = z.union([z.string(), z.number(), z.null(), sampleSchema]);
 
 /** How numbers of a column are shown; the values are in SI units, shares and ratios as fractions. */
 export const UNITS = ['text', 'time', 'count', 'number', 'rate', 'bytes', 'ratio', 'share', 'exponent'] as const;

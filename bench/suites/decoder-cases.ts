@@ -7,7 +7,8 @@ import { rotary, rotaryTable } from '../../engine/ops/rotary.ts';
 import { languageModelLoss } from '../../engine/ops/vocabulary.ts';
 import { assertClose } from '../measure/closeness.ts';
 import * as reference from '../measure/reference.ts';
-import { checkSome, f32, i32, pullback, randomData, TOLERANCE, type InputOf, type KernelCase } from './kernel-cases.ts';
+import { checkSome, f32, i32, pullback, TOLERANCE, type InputOf, type KernelCase } from './kernel-cases.ts';
+import { randomData } from '../measure/data.ts';
 import type { KernelSizes } from './kernel-cases.ts';
 
 type Inputs = Readonly<Record<string, Tensor>>;

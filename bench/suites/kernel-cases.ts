@@ -14,6 +14,7 @@ import { maskColumns } from '../../engine/ops/mask.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
 import { sumCols } from '../../engine/ops/reduce.ts';
 import { assertClose } from '../measure/closeness.ts';
+import { randomData } from '../measure/data.ts';
 import * as reference from '../measure/reference.ts';
 import type { Values } from '../measure/reference.ts';
 import type { PeerWork } from '../peers/peer.ts';
@@ -52,15 +53,6 @@ export interface KernelSizes {
 /** Of results, relative to the largest. */
 export const TOLERANCE = 2e-4;
 const CHECKED = 64;
-
-/** Repeatable numbers in [−1, 1). */
-export function randomData(length: number, seed: number): Float32Array {
-  let state = (seed * 0x9e3779b9) >>> 0;
-  return Float32Array.from({ length }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 31 - 1;
-  });
-}
 
 export function f32(shape: readonly number[], seed: number, scale = 1): InputOf & { readonly data: Float32Array } {
   const size = shape.reduce((a, b) => a * b, 1);

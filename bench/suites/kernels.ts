@@ -1,30 +1,32 @@
 /** Room: bench/suites. Every kernel at training shapes: how fast, and how far from the least time this adapter needs. */
+import { z } from 'zod';
 import type { Program } from '../../engine/compile/program.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
-import { copy } from '../../engine/ops/copy.ts';
+import type { Engine } from '../../engine/engine.ts';
 import type { Variable } from '../../engine/variable.ts';
-import type { Kernel } from '../../kernels/kernel.ts';
 import { toClassifier } from '../../train/assembly.ts';
 import { trainOptions } from '../../train/stages.ts';
 import { TrainingSteps } from '../../train/trainer.ts';
 import { benchSettings, openPeft, randomBatch, writeRandomModel } from '../encoder/model.ts';
-import { floorSeconds, type Rates } from '../measure/floor.ts';
-import { alternate, rate, summarise, type Sample } from '../measure/sample.ts';
+import { demandSchema, demandsOf, floorSeconds, type Demand, type Rates } from '../measure/floor.ts';
+import { alternate, rate, summarise, type Sample, type TimingOptions } from '../measure/sample.ts';
 import type { PeerWork } from '../peers/peer.ts';
-import type { Measured, Table, Target } from '../report/document.ts';
+import { measureRates } from '../rates.ts';
+import { sampleSchema, type Measured, type Table, type Target } from '../report/document.ts';
+import { formatNumber } from '../report/format.ts';
 import {
   OWN,
   ownContender,
   peerCells,
   peerColumns,
   race,
+  raceSchema,
   ratioTo,
   type BenchContext,
-  type Race,
   type Suite,
 } from '../suite.ts';
 import { decoderCases } from './decoder-cases.ts';
-import { kernelCases, randomData, type KernelCase, type KernelSizes } from './kernel-cases.ts';
+import { kernelCases, type KernelCase, type KernelSizes } from './kernel-cases.ts';
 
 const FULL: KernelSizes = {
   ...{ batch: 16, seq: 128, hidden: 256, heads: 4, neurons: 1024 },
@@ -38,38 +40,44 @@ const QUICK: KernelSizes = {
 export const kernels: Suite = {
   name: 'kernels',
   summary: 'every kernel at training shapes, beside its floor and the peers',
-  peers: ['tfjs', 'tfjs-nice', 'jax-js', 'jax-js-nice', 'torch'],
+  peers: ['tfjs', 'tfjs-nice', 'jax-js', 'jax-js-nice', 'torch', 'numpy'],
   measure,
 };
 
-interface Timed {
-  readonly name: string;
-  readonly family: KernelCase['family'];
-  readonly kernels: readonly Kernel[];
-  readonly race: Race;
-}
+const timedSchema = z.object({
+  name: z.string(),
+  family: z.enum(['product', 'other']),
+  kernels: z.array(demandSchema),
+  race: raceSchema,
+});
+
+type Timed = z.infer<typeof timedSchema>;
 
 async function measure(context: BenchContext): Promise<Measured> {
   const sizes = context.quick ? QUICK : FULL;
+  const best = await measureRates(context);
   const timed: Timed[] = [];
   for (const one of [...kernelCases(sizes, context.engine.traits.f16), ...decoderCases(sizes)]) {
-    context.stage(one.name);
-    timed.push(await timeCase(context, one));
+    const result = await context.part(one.name, timedSchema, () => timeCase(context, one));
+    if (result) timed.push(result);
   }
-  context.stage('copy rate');
-  const bytes = await copyRate(context);
-  const fastest = Math.max(...timed.filter((t) => t.family === 'product').map((t) => flopsOf(t) / secondsOf(t)));
-  const rates = { flops: fastest, bytes };
-  context.stage('kernels inside a training step');
-  const inside = await insideStep(context, sizes, rates);
+  const inside = await context.part('kernels inside a training step', insideSchema, () => insideStep(context, sizes));
+  const products = timed.filter((t) => t.family === 'product');
+  const fastest = Math.max(best?.flops ?? 0, ...products.map((t) => flopsOf(t) / secondsOf(t)));
+  const rates = { flops: fastest, bytes: best?.bytes ?? Infinity };
   return {
-    tables: [aloneTable(context, timed, rates), inside, ratesTable(rates)],
+    tables: [
+      ratesTable(rates),
+      aloneTable(timed, rates),
+      besideTable(context, timed),
+      ...(inside ? [insideTable(inside, rates)] : []),
+    ],
     figures: [
       {
         kind: 'bars',
         title: 'Products, operations a second',
         unit: 'rate',
-        bars: timed.filter((t) => t.family === 'product').flatMap(productBars(context)),
+        bars: products.flatMap(productBars(context)),
       },
       {
         kind: 'bars',
@@ -81,6 +89,7 @@ async function measure(context: BenchContext): Promise<Measured> {
     targets: targets(context, timed),
     notes: [
       'Floor: operations over the fastest product, bytes over the fastest copy, the larger of the two, kernel by kernel.',
+      ...(inside ? separation(inside, rates) : []),
       ...new Set(timed.flatMap((t) => t.race.absent)),
     ],
   };
@@ -105,13 +114,17 @@ async function timeCase(context: BenchContext, one: KernelCase): Promise<Timed> 
           outputs,
           tolerance(one.work),
         )
-      : { samples: await alternate([ownContender(engine, () => program.run())], context.timing), absent: [] };
+      : { samples: await alone(engine, program, context.timing), absent: [] };
     const { name, family } = one;
-    return { name, family, kernels: program.dispatches.map((d) => d.kernel), race: result };
+    return { name, family, kernels: demandsOf(program), race: result };
   } finally {
     program.dispose();
     for (const variable of Object.values(variables)) engine.free(variable);
   }
+}
+
+async function alone(engine: Engine, program: Program, timing: TimingOptions): Promise<Record<string, Sample>> {
+  return Object.fromEntries(await alternate([ownContender(engine, () => program.run())], timing));
 }
 
 /** Peers approximate exponentials in their own ways. */
@@ -125,55 +138,60 @@ async function readOutputs(program: Program, outputs: Record<string, Tensor>): P
   return Object.fromEntries(entries);
 }
 
-/** The fastest of copies from what fits caches to what does not. @returns bytes read and written a second */
-async function copyRate({ engine, quick, timing }: BenchContext): Promise<number> {
-  const sizes = quick ? [2 ** 16] : [2 ** 18, 2 ** 20, 2 ** 22, 2 ** 24];
-  let fastest = 0;
-  for (const length of sizes) {
-    const source = engine.variable('source', [length], { kind: 'state', data: randomData(length, 1) });
-    const program = await engine.compile('copy', {}, () => ({ outputs: { y: copy(source.tensor) } }));
-    const { median } = (await alternate([ownContender(engine, () => program.run())], timing)).get(OWN)!;
-    fastest = Math.max(fastest, (8 * length) / median);
-    program.dispose();
-    engine.free(source);
-  }
-  return fastest;
-}
-
-const own = ({ race: { samples } }: Timed): Sample => samples.get(OWN)!;
+const own = ({ race: { samples } }: Timed): Sample => samples[OWN]!;
 const secondsOf = (timed: Timed): number => own(timed).median;
-const flopsOf = (timed: Pick<Timed, 'kernels'>): number => timed.kernels.reduce((sum, k) => sum + k.flops, 0);
-const bytesOf = (timed: Pick<Timed, 'kernels'>): number => timed.kernels.reduce((sum, k) => sum + k.bytes, 0);
+const flopsOf = ({ kernels }: { readonly kernels: readonly Demand[] }): number =>
+  kernels.reduce((sum, k) => sum + k.flops, 0);
+const bytesOf = ({ kernels }: { readonly kernels: readonly Demand[] }): number =>
+  kernels.reduce((sum, k) => sum + k.bytes, 0);
 const overFloor = (timed: Timed, rates: Rates): number => secondsOf(timed) / floorSeconds(timed.kernels, rates);
 
-function aloneTable(context: BenchContext, timed: readonly Timed[], rates: Rates): Table {
+/** Null for kernels that only move data. */
+const someRate = (work: number, seconds: number): number | null => (work > 0 ? work / seconds : null);
+
+function aloneTable(timed: readonly Timed[], rates: Rates): Table {
   return {
     title: 'Kernels alone',
-    caption:
-      'Time of one op, submitted by itself; results were checked in float64, and against each peer, before timing.',
+    caption: 'Time of one op, submitted by itself; results were checked in float64 before timing.',
     columns: [
       { key: 'name', title: 'kernel', unit: 'text' },
       { key: 'time', title: 'time', unit: 'time' },
       { key: 'flops', title: 'FLOP/s', unit: 'rate' },
       { key: 'bytes', title: 'B/s', unit: 'bytes' },
-      { key: 'floor', title: '× floor', unit: 'ratio' },
-      ...peerColumns(context),
+      { key: 'floor', title: 'floor', unit: 'time' },
+      { key: 'over', title: '× floor', unit: 'ratio' },
     ],
     rows: timed.map((t) => ({
       name: t.name,
       time: own(t),
-      flops: flopsOf(t) / secondsOf(t),
+      flops: someRate(flopsOf(t), secondsOf(t)),
       bytes: bytesOf(t) / secondsOf(t),
-      floor: overFloor(t, rates),
-      ...peerCells(t.race),
+      floor: floorSeconds(t.kernels, rates),
+      over: overFloor(t, rates),
     })),
+  };
+}
+
+function besideTable(context: BenchContext, timed: readonly Timed[]): Table {
+  return {
+    title: 'Kernels beside the peers',
+    caption:
+      'Results were compared with each peer’s before timing; contenders took turns. A dash: the peer has no such op.',
+    columns: [
+      { key: 'name', title: 'kernel', unit: 'text' },
+      { key: 'time', title: 'this engine', unit: 'time' },
+      ...peerColumns(context),
+    ],
+    rows: timed
+      .filter((t) => Object.keys(t.race.samples).length > 1)
+      .map((t) => ({ name: t.name, time: own(t), ...peerCells(t.race) })),
   };
 }
 
 function ratesTable({ flops, bytes }: Rates): Table {
   return {
     title: 'Best rates of this run',
-    caption: 'What floors are computed from.',
+    caption: 'What floors are computed from: the fastest product and the fastest copy.',
     columns: [
       { key: 'what', title: 'rate', unit: 'text' },
       { key: 'flops', title: 'FLOP/s', unit: 'rate' },
@@ -188,19 +206,30 @@ function ratesTable({ flops, bytes }: Rates): Table {
 
 function productBars({ peers }: BenchContext) {
   return (timed: Timed): { label: string; parts: Record<string, number>; own: boolean }[] =>
-    [...timed.race.samples].map(([name, sample]) => {
+    Object.entries(timed.race.samples).map(([name, sample]) => {
       const label = peers.present.find((p) => p.name === name)?.label ?? 'this engine';
       const value = rate(flopsOf(timed), sample).median;
       return { label: `${timed.name}, ${label}`, parts: { rate: value }, own: name === OWN };
     });
 }
 
-/** Each kind of dispatch of a LoRA step, timed by the device's clock while the step runs. */
-async function insideStep(
-  { engine, folder, quick, timing }: BenchContext,
-  s: KernelSizes,
-  rates: Rates,
-): Promise<Table> {
+const insideSchema = z.object({
+  title: z.string(),
+  /** By kernel name; empty where the device has no timestamps. */
+  groups: z.array(
+    z.object({
+      name: z.string(),
+      kernels: z.array(demandSchema),
+      time: sampleSchema,
+    }),
+  ),
+});
+
+type Inside = z.infer<typeof insideSchema>;
+type Group = Inside['groups'][number];
+
+/** Each kind of dispatch of a LoRA step, timed by the device's clock while the step runs; the whole step comes last. */
+async function insideStep({ engine, folder, quick, timing }: BenchContext, s: KernelSizes): Promise<Inside> {
   const shape = { layers: quick ? 1 : 4, hidden: s.hidden, heads: s.heads, neurons: s.neurons };
   const dir = await writeRandomModel(folder, 'profiled', { ...shape, vocab: s.vocab, positions: s.seq });
   const settings = benchSettings();
@@ -215,14 +244,32 @@ async function insideStep(
     const times = await program.profile(steps.inputs(i, batch));
     if (i > 0) profiles.push(times);
   }
-  const rows = profiled ? insideRows(program, profiles, rates) : [];
+  const groups = profiled ? groupsOf(program, profiles) : [];
   steps.dispose();
   classifier.parameters.free();
   assembly.base.free();
+  return { title: `a LoRA step of ${shape.layers} layers, batch ${s.batch} × ${s.seq}`, groups };
+}
+
+function groupsOf(program: Program, profiles: readonly (readonly number[])[]): Group[] {
+  const names = program.dispatches.map((d) => d.kernel.name);
+  const demands = demandsOf(program);
+  const group = (name: string, chosen: (i: number) => boolean): Group => {
+    const sums = profiles.map((times) => times.reduce((sum, time, i) => sum + (chosen(i) ? time : 0), 0) / 1e9);
+    return { name, kernels: demands.filter((_, i) => chosen(i)), time: summarise(sums) };
+  };
+  const groups = [...new Set(names)].map((name) => group(name, (i) => names[i] === name));
+  return [...groups.sort((a, b) => b.time.median - a.time.median), group('whole step', () => true)];
+}
+
+const aboveFloor = ({ kernels, time }: Group, rates: Rates): number => time.median - floorSeconds(kernels, rates);
+
+function insideTable({ title, groups }: Inside, rates: Rates): Table {
+  const whole = groups.at(-1);
   return {
-    title: `Kernels inside a LoRA step of ${shape.layers} layers, batch ${s.batch} × ${s.seq}`,
-    caption: profiled
-      ? 'Summed over the dispatches of one name in a step, by the device’s timestamps.'
+    title: `Kernels inside ${title}`,
+    caption: whole
+      ? 'Summed over the dispatches of one name in a step, by the device’s timestamps. Above floor: what the kernel could still give the step.'
       : 'Not measured: the device has no timestamp-query.',
     columns: [
       { key: 'name', title: 'kernel', unit: 'text' },
@@ -232,36 +279,42 @@ async function insideStep(
       { key: 'flops', title: 'FLOP/s', unit: 'rate' },
       { key: 'bytes', title: 'B/s', unit: 'bytes' },
       { key: 'floor', title: '× floor', unit: 'ratio' },
+      { key: 'above', title: 'above floor', unit: 'time' },
     ],
-    rows,
+    rows: groups.map((group) => ({
+      name: group.name,
+      count: group.kernels.length,
+      time: group.time,
+      share: group.time.median / whole!.time.median,
+      flops: someRate(flopsOf(group), group.time.median),
+      bytes: bytesOf(group) / group.time.median,
+      floor: group.time.median / floorSeconds(group.kernels, rates),
+      above: Math.max(0, aboveFloor(group, rates)),
+    })),
   };
 }
 
-function insideRows(program: Program, profiles: readonly (readonly number[])[], rates: Rates): Table['rows'] {
-  const all = program.dispatches.map((d) => d.kernel);
-  const names = [...new Set(all.map((k) => k.name))];
-  const groups = names.map((name) => {
-    const own = all.filter((k) => k.name === name);
-    const sums = profiles.map((times) => all.reduce((sum, k, i) => sum + (k.name === name ? times[i]! : 0), 0) / 1e9);
-    return { name, kernels: own, time: summarise(sums) };
-  });
-  const whole = summarise(profiles.map((times) => times.reduce((a, b) => a + b, 0) / 1e9));
-  const row = (name: string, kernels: readonly Kernel[], time: Sample): Table['rows'][number] => ({
-    name,
-    count: kernels.length,
-    time,
-    share: time.median / whole.median,
-    flops: flopsOf({ kernels }) / time.median,
-    bytes: bytesOf({ kernels }) / time.median,
-    floor: time.median / floorSeconds(kernels, rates),
-  });
-  const sorted = groups.sort((a, b) => b.time.median - a.time.median);
-  return [...sorted.map((g) => row(g.name, g.kernels, g.time)), row('whole step', all, whole)];
+/** What separates the step from its floor, in words. */
+function separation({ title, groups }: Inside, rates: Rates): string[] {
+  const whole = groups.at(-1);
+  if (!whole) return [];
+  const floor = floorSeconds(whole.kernels, rates);
+  const most = groups.slice(0, -1).sort((a, b) => aboveFloor(b, rates) - aboveFloor(a, rates));
+  const parts = most.slice(0, 4).map((g) => `${g.name} ${formatNumber(aboveFloor(g, rates), 'time')}`);
+  return [
+    `Of ${title} the kernels take ${formatNumber(whole.time.median, 'time')}, their floor is ${formatNumber(floor, 'time')}: ` +
+      `${formatNumber(floor / whole.time.median, 'share')} of the floor’s speed. What separates them most: ${parts.join(', ')}.`,
+  ];
 }
+
+const SPEED = 55e9;
+const OF_OPENBLAS = 0.22;
 
 function targets({ engine, quick }: BenchContext, timed: readonly Timed[]): Target[] {
   if (!engine.adapter.software || quick) return [];
-  return timed.slice(0, 3).flatMap((t): Target[] => {
+  const goals = ['A·B ', 'FFN in, x·Wᵀ', 'FFN out, x·Wᵀ'];
+  const chosen = timed.filter(({ name }) => goals.some((goal) => name.startsWith(goal)));
+  return chosen.flatMap((t): Target[] => {
     const peer = (name: 'tfjs' | 'jax-js', label: string): Target => ({
       what: `${t.name}: × ${label}, its defaults`,
       unit: 'ratio',
@@ -269,13 +322,13 @@ function targets({ engine, quick }: BenchContext, timed: readonly Timed[]): Targ
       goal: 7,
       measured: ratioTo(t.race, name),
     });
-    const speed: Target = {
-      what: `${t.name}: FLOP/s`,
-      unit: 'rate',
-      relation: '≥',
-      goal: 55e9,
-      measured: flopsOf(t) / secondsOf(t),
-    };
-    return [speed, peer('tfjs', 'TensorFlow.js'), peer('jax-js', 'jax-js')];
+    const blas = t.race.samples.numpy;
+    const goal = blas ? Math.min(SPEED, (OF_OPENBLAS * flopsOf(t)) / blas.median) : SPEED;
+    const rule = `the lower of ${formatNumber(SPEED, 'rate')} and ${OF_OPENBLAS} × ${blas ? 'OpenBLAS' : 'OpenBLAS, which is missing'}`;
+    return [
+      { what: `${t.name}: FLOP/s (${rule})`, unit: 'rate', relation: '≥', goal, measured: flopsOf(t) / secondsOf(t) },
+      peer('tfjs', 'TensorFlow.js'),
+      peer('jax-js', 'jax-js'),
+    ];
   });
 }

@@ -1,10 +1,13 @@
 /** Room: bench/suites. How the cost of a LoRA step grows with each size, and how it should. */
+import { z } from 'zod';
 import { benchSettings, openPeft, writeRandomModel, type EncoderShape } from '../encoder/model.ts';
 import { blockFlops, peftFlops, type BatchShape } from '../encoder/cost.ts';
 import { assembled, makeResident, total, type Resident } from '../encoder/resident.ts';
+import { demandSchema, demandsOf, floorSeconds, type Rates } from '../measure/floor.ts';
 import { fitPower } from '../measure/fit.ts';
-import { alternate, type Sample } from '../measure/sample.ts';
-import type { Figure, Measured, Table } from '../report/document.ts';
+import { alternate } from '../measure/sample.ts';
+import { measureRates } from '../rates.ts';
+import { sampleSchema, type Figure, type Measured, type Table } from '../report/document.ts';
 import type { BenchContext, Suite } from '../suite.ts';
 
 export const scaling: Suite = {
@@ -50,28 +53,36 @@ const AXES: readonly Axis[] = [
   },
 ];
 
-interface Point {
-  readonly size: number;
-  readonly time: Sample;
-  readonly flops: number;
-  readonly bytes: number;
-}
+const pointsSchema = z.array(
+  z.object({
+    size: z.number(),
+    time: sampleSchema,
+    flops: z.number(),
+    bytes: z.number(),
+    /** What the kernels of the step must do at least. */
+    kernels: z.array(demandSchema),
+  }),
+);
+
+type Point = z.infer<typeof pointsSchema>[number];
 
 async function measure(context: BenchContext): Promise<Measured> {
   const base = context.quick ? QUICK : FULL;
+  const rates = await measureRates(context);
   const curves: { axis: Axis; points: Point[] }[] = [];
   for (const axis of AXES) {
-    context.stage(axis.name);
     const sizes = context.quick ? axis.sizes.slice(0, 2) : axis.sizes;
-    curves.push({ axis, points: await measureAxis(context, axis, sizes, base) });
+    const points = await context.part(axis.name, pointsSchema, () => measureAxis(context, axis, sizes, base));
+    if (points) curves.push({ axis, points });
   }
   const { layers, hidden, neurons, heads, batch, seq, rank } = base;
   return {
-    tables: [exponents(curves), pointsTable(curves)],
+    tables: [exponents(curves), pointsTable(curves, rates)],
     figures: curves.map(({ axis, points }) => curveFigure(axis, points)),
     targets: [],
     notes: [
       `Around ${layers} layers of ${hidden} and ${neurons}, ${heads} heads, batch ${batch} × ${seq}, r = ${rank}; sizes of one axis took turns.`,
+      'Floor: a step’s kernels at the best product and copy rates of this run, the larger of the two for each.',
       'Exponents are least squares on logarithms. Expected: the same fit through the operations that the step needs by its shapes (blocks and LoRA).',
     ],
   };
@@ -103,6 +114,7 @@ async function measureAxis(
     flops,
     time: samples.get(resident.name)!,
     bytes: total(resident.trainBytes),
+    kernels: demandsOf(resident.train),
   }));
   for (const { resident } of residents) resident.free();
   engine.arena.release();
@@ -136,7 +148,7 @@ function exponents(curves: Curves): Table {
   };
 }
 
-function pointsTable(curves: Curves): Table {
+function pointsTable(curves: Curves, rates: Rates | undefined): Table {
   return {
     title: 'Measured points',
     caption: 'One LoRA step: forward, backward, AdamW.',
@@ -145,14 +157,16 @@ function pointsTable(curves: Curves): Table {
       { key: 'time', title: 'step', unit: 'time' },
       { key: 'flops', title: 'operations', unit: 'rate' },
       { key: 'speed', title: 'FLOP/s', unit: 'rate' },
+      { key: 'floor', title: '× floor', unit: 'ratio' },
       { key: 'bytes', title: 'peak', unit: 'bytes' },
     ],
     rows: curves.flatMap(({ axis, points }) =>
-      points.map(({ size, time, flops, bytes }) => ({
+      points.map(({ size, time, flops, bytes, kernels }) => ({
         name: `${axis.x} ${size}`,
         time,
         flops,
         speed: flops / time.median,
+        floor: rates ? time.median / floorSeconds(kernels, rates) : null,
         bytes,
       })),
     ),

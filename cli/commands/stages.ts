@@ -5,18 +5,18 @@ import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
 import { fingerprintCheckpoint } from '../../engine/io/fingerprint.ts';
 import { writeJson } from '../../engine/io/files.ts';
-import { linearLayers } from '../../models/architecture.ts';
 import { inspectCheckpoint, loadBaseModel } from '../../models/base-model.ts';
 import { loadConfig } from '../../models/config.ts';
-import { frozenHeadShapes } from '../../models/heads.ts';
-import { configFor } from '../../peft/config.ts';
+import { methodOf } from '../../peft/methods.ts';
 import { assertRecordsFit, readRecords, scoresOf, writeRecords } from '../../pruning/records.ts';
-import { loadArtefact, methodOf, readAdapterValues, saveArtefact } from '../../train/artefact.ts';
-import { factorCount, freshConfig, freshValues, methodFor, type Assembly } from '../../train/assembly.ts';
+import { loadArtefact, readAdapterValues, saveArtefact } from '../../train/artefact.ts';
+import { factorCount, freshAssembly, type Assembly } from '../../train/assembly.ts';
 import { recordsOf } from '../../train/compare.ts';
 import { numericSettings, type RunIdentity } from '../../train/checkpoint.ts';
 import { headOfData, loadData } from '../../train/data/source.ts';
-import { estimate, evaluate, fineTune, makePlan, prunePeft, stepsOf, type Watch } from '../../train/stages.ts';
+import { freshConfig } from '../../train/fresh-config.ts';
+import { pruneOnHost } from '../../train/host-prune.ts';
+import { estimate, evaluate, fineTune, makePlan, stepsOf, type Watch } from '../../train/stages.ts';
 import type { Settings } from '../../train/settings.ts';
 import { addEngineFlags, print, withEngine, type CommandContext, type EngineFlags } from '../context.ts';
 import { addDataFlags, requestOf, type DataFlags } from '../data-flags.ts';
@@ -111,13 +111,10 @@ async function prepare(
   const fingerprint = await fingerprintCheckpoint(flags.model);
   const { weights: weightType, embeddings } = settings;
   const { head, labels } = data;
-  const extra = frozenHeadShapes(config, head);
   const { onBytes = () => undefined } = watch;
-  const base = await loadBaseModel(engine, flags.model, { weightType, embeddings, extra, onBytes });
+  const base = await loadBaseModel(engine, flags.model, { weightType, embeddings, head, onBytes });
   const peft = freshConfig(settings, config, head);
-  const method = methodFor(config, base.layers, peft);
-  const values = freshValues(config, method, head, labels.length, settings.seed);
-  const assembly = { base, peft, method, values, head, labels, planned: false };
+  const assembly = { ...(await freshAssembly(engine, base, peft, head, labels, settings.seed)), planned: false };
   return { assembly, examples, evaluation: data.eval, fingerprint };
 }
 
@@ -131,7 +128,7 @@ function withDropout(assembly: Assembly, { dropout }: Settings): Assembly {
   const { method } = assembly;
   if (!method) return assembly;
   const peft = { ...assembly.peft, dropout };
-  return { ...assembly, peft, method: methodOf({ config: peft, modules: method.modules }) };
+  return { ...assembly, peft, method: methodOf(peft, method.modules) };
 }
 
 function checkpointOf(
@@ -181,20 +178,14 @@ async function runPrune(flags: PruneFlags): Promise<void> {
   }
   const run = { ...settings, estimateSteps: records.steps };
   const plan = makePlan(config, fingerprint, scoresOf(records), run, flags.random ? 'random' : 'light-peft');
-  const pruned = prunePeft(config, adapter.method, adapter.values, plan);
-  const { head, labels } = adapter;
-  const values =
-    settings.carry === 'inherit'
-      ? pruned.values
-      : freshValues(config, pruned.method, head, labels.length, settings.seed);
-  const peft = configFor(pruned.method.modules, adapter.peft);
-  await saveArtefact(flags.out, { base: { config }, method: pruned.method, peft, values, head, labels }, { plan });
+  const pruned = await pruneOnHost(flags.model, config, adapter, plan, settings);
+  await saveArtefact(flags.out, pruned, { plan });
   const total = factorCount(adapter.method);
   const summary = {
     heads_left: plan.layers.map((l) => l.heads.length),
     neurons_left: plan.layers.map((l) => l.neurons.length),
     modules_left: Object.keys(plan.modules).length,
-    modules_total: linearLayers(config).length,
+    modules_total: adapter.method.modules.length,
     peft_parameters_left: factorCount(pruned.method),
     peft_parameters_total: total,
   };

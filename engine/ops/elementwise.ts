@@ -45,7 +45,7 @@ export function columnsOf(shape: readonly [rows: number, cols: number]): Tensor 
   return emit(columnsOp, [], shape[1], shape);
 }
 
-type UnaryVjp = (dy: Tensor, x: Tensor, y: Tensor) => Tensor;
+type UnaryVjp = (dy: Tensor, x: Tensor, y: Tensor) => Tensor | undefined;
 
 function unary(name: string, text: (x: string) => string, vjp: UnaryVjp | undefined): (x: Tensor) => Tensor {
   const op: Op<undefined> = {
@@ -199,7 +199,11 @@ export const identity = unary(
   (dy) => dy,
 );
 /** x as a constant for gradients: nothing flows back. */
-export const stopGradient = unary('stop_gradient', (x) => x, undefined);
+export const stopGradient = unary(
+  'stop_gradient',
+  (x) => x,
+  () => undefined,
+);
 
 const selectOp: Op<undefined> = {
   name: 'select',

@@ -1,60 +1,134 @@
 /**
- * Room: peft/bottleneck. Bottleneck adapters on the two output projections of each layer: sequential (Houlsby et al. 2019),
- * x + scale·up(act(down(x))) on the projection's output, or parallel (He et al. 2022), fed by the sublayer's input.
+ * Room: peft/bottleneck. Bottleneck adapters after the output projections of each layer: residual + scale·up(act(down(x))). What x and
+ * the residual are tells the kinds apart (y the projection's output, i the sublayer's input, which is added to it next):
+ *
+ * - sequential (Houlsby et al. 2019; AdapterHub's `double_seq_bn`): x = y, residual y, after attention and FFN;
+ * - Pfeiffer et al. 2020 (`seq_bn`): x = LayerNorm(y + i), residual y, after the FFN alone;
+ * - parallel (He et al. 2022; `par_bn`): x = i, residual y, beside the FFN.
  */
+import type { Tensor } from '../../engine/graph/tensor.ts';
 import { add, dropout, mul } from '../../engine/ops/elementwise.ts';
 import { maskColumns } from '../../engine/ops/mask.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
-import type { Activation } from '../../models/architecture.ts';
 import { activation } from '../../models/transformer.ts';
 import type { Intervention } from '../../models/intervention.ts';
-import { factorNames } from '../config.ts';
-import type { PeftMethod, PeftModule, PeftRun } from '../module.ts';
+import {
+  uniformIn,
+  type Axis,
+  type Draw,
+  type Factor,
+  type PeftMethod,
+  type PeftModule,
+  type PeftRun,
+} from '../module.ts';
+import type { BottleneckConfig } from './config.ts';
 
 const DROPOUT_STREAM = 2000;
 
-export interface BottleneckOptions {
-  readonly nonLinearity: Activation;
-  readonly dropout: number;
-  /** Reads the sublayer's input instead of the projection's output. */
-  readonly parallel: boolean;
-}
-
 export class Bottleneck implements PeftMethod {
+  readonly config: BottleneckConfig;
   readonly modules: readonly PeftModule[];
-  readonly options: BottleneckOptions;
+  readonly attached = false;
 
-  constructor(modules: readonly PeftModule[], options: BottleneckOptions) {
+  constructor(config: BottleneckConfig, modules: readonly PeftModule[]) {
+    this.config = config;
     this.modules = modules;
-    this.options = options;
   }
 
   withModules(modules: readonly PeftModule[]): Bottleneck {
-    return new Bottleneck(modules, this.options);
+    return new Bottleneck(this.config, modules);
   }
 
-  factors({ name }: PeftModule): { down: string; up: string } {
-    return factorNames(name, 'bottleneck');
+  factors({ name }: PeftModule): Factor[] {
+    const { biases, scaling } = this.config;
+    const names = bottleneckNames(name);
+    const one = (parameter: string, axes: readonly Axis[], present = true): Factor[] =>
+      present ? [{ name: parameter, axes }] : [];
+    return [
+      ...one(names.downBias, ['rank'], biases),
+      ...one(names.down, ['rank', 'in']),
+      ...one(names.upBias, ['out'], biases),
+      ...one(names.up, ['out', 'rank']),
+      ...one(names.scaling, [scaling === 'channel' ? 'out' : 'one'], typeof scaling !== 'number'),
+    ];
+  }
+
+  fresh(module: PeftModule, draw: Draw): Map<string, Float32Array> {
+    const { ranks, inFeatures, outFeatures } = module;
+    const names = bottleneckNames(module.name);
+    const { init, scaling, biases } = this.config;
+    const deviation = init === 'bert' ? 0.02 : 0.01;
+    const normal = (n: number): Float32Array =>
+      Float32Array.from({ length: n }, () => deviation * (init === 'bert' ? draw.normal() : truncated(draw)));
+    const kaiming = init === 'mam_adapter';
+    const down = kaiming ? uniformIn(1 / Math.sqrt(inFeatures), ranks * inFeatures, draw) : normal(ranks * inFeatures);
+    const up = kaiming ? new Float32Array(outFeatures * ranks) : normal(outFeatures * ranks);
+    const values = new Map([
+      [names.down, down],
+      [names.up, up],
+    ]);
+    if (biases) values.set(names.downBias, new Float32Array(ranks)).set(names.upBias, new Float32Array(outFeatures));
+    if (scaling === 'learned') values.set(names.scaling, Float32Array.of(1));
+    if (scaling === 'channel') values.set(names.scaling, new Float32Array(outFeatures).fill(1));
+    return values;
   }
 
   intervention(run: PeftRun): Intervention {
     const byName = new Map(this.modules.map((module, i) => [module.name, { module, stream: DROPOUT_STREAM + i }]));
-    const { parallel, nonLinearity, dropout: rate } = this.options;
+    const { parallel, normBefore, residual } = this.config;
     return {
-      sublayer: (name, y, input) => {
+      sublayer: (name, y, input, normed) => {
         const found = byName.get(name);
-        if (!found) return y;
-        const { module, stream } = found;
-        const names = this.factors(module);
-        const source = parallel ? input : y;
-        const dropped = run.random ? dropout(source, rate, stream, run.random) : source;
-        const down = activation(nonLinearity)(matmul(dropped, run.parameter(names.down), { transposeB: true }));
-        const mask = run.rankMask?.(module);
-        const scaled = mul(mask ? maskColumns(down, mask) : down, module.scaling);
-        const delta = matmul(scaled, run.parameter(names.up), { transposeB: true });
-        run.probe?.(module, delta, y);
-        return add(y, delta);
+        if (!found || run.isActive?.(found.module) === false) return y;
+        const sequential = normBefore ? normed() : y;
+        const delta = this.#delta(run, found.module, parallel ? input : sequential, found.stream);
+        const elsewhere = normBefore && !parallel && residual !== true;
+        const base = elsewhere ? (residual === 'post_add' ? add(y, input) : sequential) : y;
+        run.probe?.(found.module, delta, base);
+        return add(base, delta);
       },
     };
+  }
+
+  /** scale·up(act(down(x))), biases and dropout included. */
+  #delta(run: PeftRun, module: PeftModule, x: Tensor, stream: number): Tensor {
+    const { dropout: rate, dropoutPlace, nonLinearity, scaling, biases } = this.config;
+    const names = bottleneckNames(module.name);
+    const drop = (t: Tensor, place: typeof dropoutPlace): Tensor =>
+      run.random && place === dropoutPlace ? dropout(t, rate, stream, run.random) : t;
+    const project = (t: Tensor, weight: string, bias: string): Tensor => {
+      const product = matmul(t, run.parameter(weight), { transposeB: true });
+      return biases ? add(product, run.parameter(bias)) : product;
+    };
+    const down = activation(nonLinearity)(project(drop(x, 'input'), names.down, names.downBias));
+    const mask = run.rankMask?.(module);
+    const up = project(mask ? maskColumns(down, mask) : down, names.up, names.upBias);
+    return drop(mul(up, typeof scaling === 'number' ? scaling : run.parameter(names.scaling)), 'output');
+  }
+}
+
+interface BottleneckNames {
+  readonly down: string;
+  readonly downBias: string;
+  readonly up: string;
+  readonly upBias: string;
+  readonly scaling: string;
+}
+
+export function bottleneckNames(name: string): BottleneckNames {
+  return {
+    down: `${name}.adapter_down.weight`,
+    downBias: `${name}.adapter_down.bias`,
+    up: `${name}.adapter_up.weight`,
+    upBias: `${name}.adapter_up.bias`,
+    scaling: `${name}.adapter_scaling`,
+  };
+}
+
+/** Standard normal within ±2. */
+function truncated(draw: Draw): number {
+  for (;;) {
+    const x = draw.normal();
+    if (Math.abs(x) <= 2) return x;
   }
 }

@@ -1,29 +1,33 @@
 /** Room: peft/lora. Low-rank adaptation of linear layers (Hu et al. 2022): y += (α/r)·B·A·dropout(x). */
-import { add, dropout, mul } from '../../engine/ops/elementwise.ts';
-import { maskColumns } from '../../engine/ops/mask.ts';
-import { matmul } from '../../engine/ops/matmul.ts';
+import { add, dropout } from '../../engine/ops/elementwise.ts';
 import type { Intervention } from '../../models/intervention.ts';
-import { factorNames } from '../config.ts';
-import type { PeftMethod, PeftModule, PeftRun } from '../module.ts';
+import type { Direction, Draw, Factor, PeftMethod, PeftModule, PeftRun, Values } from '../module.ts';
+import type { LoraConfig } from './config.ts';
+import { deltaRow, freshLora, loraDelta, loraFactors } from './delta.ts';
 
-/** Random streams of LoRA's dropouts start here; the model's own are below. */
-const DROPOUT_STREAM = 1000;
+/** Random streams of the dropouts of LoRA and DoRA start here; the model's own are below. */
+export const DROPOUT_STREAM = 1000;
 
 export class Lora implements PeftMethod {
+  readonly config: LoraConfig;
   readonly modules: readonly PeftModule[];
-  readonly dropout: number;
+  readonly attached = true;
 
-  constructor(modules: readonly PeftModule[], dropoutRate: number) {
+  constructor(config: LoraConfig, modules: readonly PeftModule[]) {
+    this.config = config;
     this.modules = modules;
-    this.dropout = dropoutRate;
   }
 
   withModules(modules: readonly PeftModule[]): Lora {
-    return new Lora(modules, this.dropout);
+    return new Lora(this.config, modules);
   }
 
-  factors({ name }: PeftModule): { down: string; up: string } {
-    return factorNames(name, 'lora');
+  factors(module: PeftModule): Factor[] {
+    return loraFactors(module);
+  }
+
+  fresh(module: PeftModule, draw: Draw): Map<string, Float32Array> {
+    return freshLora(module, this.config, draw);
   }
 
   intervention(run: PeftRun): Intervention {
@@ -31,17 +35,24 @@ export class Lora implements PeftMethod {
     return {
       linear: (name, x, y) => {
         const found = byName.get(name);
-        if (!found) return y;
+        if (!found || run.isActive?.(found.module) === false) return y;
         const { module, stream } = found;
-        const names = this.factors(module);
-        const input = run.random ? dropout(x, this.dropout, stream, run.random) : x;
-        const down = mul(matmul(input, run.parameter(names.down), { transposeB: true }), module.scaling);
-        const mask = run.rankMask?.(module);
-        const ranks = mask ? maskColumns(down, mask) : down;
-        const delta = matmul(ranks, run.parameter(names.up), { transposeB: true });
+        const input = run.random ? dropout(x, this.config.dropout, stream, run.random) : x;
+        const delta = loraDelta(run, module, input);
         run.probe?.(module, delta, y);
         return add(y, delta);
       },
     };
+  }
+
+  /** W ± scaling·B·A. */
+  merge(module: PeftModule, values: Values, weight: Float32Array, direction: Direction): Float32Array {
+    const sign = direction === 'merge' ? 1 : -1;
+    const sum = new Float32Array(weight.length);
+    for (let o = 0; o < module.outFeatures; o++) {
+      const at = o * module.inFeatures;
+      deltaRow(module, values, o).forEach((d, i) => (sum[at + i] = (weight[at + i] as number) + sign * d));
+    }
+    return sum;
   }
 }

@@ -10,6 +10,7 @@ import {
 } from '../../bench/report/document.ts';
 import { formatCell } from '../../bench/report/format.ts';
 import { benchPage } from '../../bench/report/page.ts';
+import { parseRemarks } from '../../bench/report/remarks.ts';
 import { markdownText, terminalText } from '../../bench/report/text.ts';
 
 const TARGET: Target = { what: 'speed over tfjs', unit: 'ratio', relation: '≥', goal: 7, measured: 6.5 };
@@ -125,4 +126,23 @@ it('shows figure and spread, a dash for what was not measured, and a missed targ
   expect(page.match(/<svg/g)!.length).toBeGreaterThanOrEqual(2);
   expect(page).not.toMatch(/<script|https?:\/\/(?!www\.w3\.org)/);
   expect(markdownText([document])).toContain('A·B \\| 4×4');
+});
+
+it('sums the targets up, and keeps hand-written remarks in their suite’s section', () => {
+  const open: Target = { ...TARGET, what: 'speed over torch', measured: null };
+  const document = { ...sample(1), targets: [TARGET, { ...TARGET, measured: 9 }, open] };
+  const remarks = parseRemarks('For writers.\n\n## kernels\n\nThe *store* bounds it.\n\n## step\n', 'r.md', [
+    'kernels',
+    'step',
+  ]);
+  const text = markdownText([document], remarks);
+  expect(text).toContain('1 of 3 targets are reached, 1 are missed, 1 could not be measured here.');
+  expect(text).toMatch(/Missed:\n\n- kernels: speed over tfjs: 6\.50×, aimed at ≥ 7\.00×/);
+  expect(text).toMatch(/Not measured:\n\n- kernels: speed over torch/);
+  expect(text).toMatch(/## kernels: [\s\S]*### Remarks\n\nThe \*store\* bounds it\.\n\n### Products/);
+  expect(text).not.toContain('For writers');
+  expect(markdownText([document])).not.toContain('Remarks');
+  expect(() => parseRemarks('## speed\n', 'r.md', ['kernels'])).toThrow(
+    'r.md: found "## speed", expected one of kernels',
+  );
 });

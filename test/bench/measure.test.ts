@@ -6,7 +6,7 @@ import { countCreations } from '../../bench/measure/creations.ts';
 import { fitPower } from '../../bench/measure/fit.ts';
 import { floorSeconds } from '../../bench/measure/floor.ts';
 import * as reference from '../../bench/measure/reference.ts';
-import { alternate, rate, summarise } from '../../bench/measure/sample.ts';
+import { alternate, ContenderError, rate, summarise } from '../../bench/measure/sample.ts';
 
 describe('samples', () => {
   it('are a median and half the interquartile range', () => {
@@ -25,10 +25,33 @@ describe('samples', () => {
         return Promise.resolve(calls.filter((c) => c.startsWith(name)).length === 1 ? 100 : seconds * runs);
       },
     });
-    const samples = await alternate([contender('a', 0.5), contender('b', 0.1)], { repeats: 3, minSeconds: 0.25 });
+    const timing = { repeats: 3, minSeconds: 0.25, maxSeconds: 60 };
+    const samples = await alternate([contender('a', 0.5), contender('b', 0.1)], timing);
     expect(calls).toEqual(['a1', 'a1', 'b1', 'b1', 'a1', 'b3', 'b3', 'a1', 'a1', 'b3']);
     expect(samples.get('a')).toEqual({ median: 0.5, spread: 0, repeats: 3 });
     expect(samples.get('b')?.median).toBeCloseTo(0.1);
+  });
+
+  it('are fewer where all together take long, but enough for quartiles', async () => {
+    const slow = { name: 'slow', time: (runs: number) => Promise.resolve(runs * 2) };
+    const repeatsIn = async (maxSeconds: number) =>
+      (await alternate([slow], { repeats: 9, minSeconds: 1, maxSeconds })).get('slow')!.repeats;
+    expect([await repeatsIn(100), await repeatsIn(14), await repeatsIn(2)]).toEqual([9, 7, 5]);
+  });
+
+  it('leave out a contender that cannot go on, and no other', async () => {
+    let left = 4;
+    const failing = {
+      name: 'failing',
+      time: () => (left-- > 0 ? Promise.resolve(1) : Promise.reject(new ContenderError('gone'))),
+    };
+    const steady = { name: 'steady', time: () => Promise.resolve(1) };
+    const timing = { repeats: 5, minSeconds: 1, maxSeconds: 60 };
+    const samples = await alternate([failing, steady], timing);
+    expect([...samples.keys()]).toEqual(['steady']);
+    expect(samples.get('steady')!.repeats).toBe(5);
+    const broken = { name: 'broken', time: () => Promise.reject(new Error('a mistake')) };
+    await expect(alternate([broken, steady], timing)).rejects.toThrow('a mistake');
   });
 });
 

@@ -2,25 +2,19 @@
  * Protects: adapter folders. What PEFT 0.21 wrote is read and written again unchanged; what cannot be computed here is refused by
  * key; a pruned adapter is described without loss.
  */
+import { readdirSync } from 'node:fs';
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { UserError } from '../../engine/errors.ts';
 import { openSafetensors, writeSafetensors, type TensorEntry } from '../../engine/io/safetensors.ts';
-import {
-  alphaFor,
-  configFor,
-  factorNames,
-  parsePeftConfig,
-  peftConfigJson,
-  rankFor,
-  scalingFor,
-  type BottleneckConfig,
-  type LoraConfig,
-} from '../../peft/config.ts';
+import type { BottleneckConfig } from '../../peft/bottleneck/config.ts';
+import { configFor, moduleFor, parsePeftConfig, peftConfigJson, type PeftConfig } from '../../peft/config.ts';
+import { alphaFor, type LoraConfig } from '../../peft/lora/config.ts';
+import { methodOf } from '../../peft/methods.ts';
 import { readAdapter, writeAdapter, type Adapter, type AdapterTensor } from '../../peft/files.ts';
-import type { PeftModule } from '../../peft/module.ts';
+import { factorShape, type PeftModule } from '../../peft/module.ts';
 
 const GOLDENS = join(import.meta.dirname, '../goldens');
 const INIT = join(GOLDENS, 'roberta/adapter-init');
@@ -34,40 +28,40 @@ afterAll(() => rm(dir, { recursive: true }));
 const json = async (path: string): Promise<Record<string, unknown>> =>
   JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>;
 
-function factors(modules: readonly PeftModule[], method: 'lora' | 'bottleneck'): Map<string, AdapterTensor> {
-  const tensor = (...shape: [number, number]): AdapterTensor => ({
+function factors(modules: readonly PeftModule[], config: PeftConfig): Map<string, AdapterTensor> {
+  const method = methodOf(config, modules);
+  const tensor = (shape: number[]): AdapterTensor => ({
     shape,
-    data: Float32Array.from({ length: shape[0] * shape[1] }, (_, i) => i / 7),
+    data: Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => i / 7),
   });
   return new Map(
-    modules.flatMap((m) => {
-      const names = factorNames(m.name, method);
-      return [
-        [names.down, tensor(m.ranks, m.inFeatures)],
-        [names.up, tensor(m.outFeatures, m.ranks)],
-      ] as const;
-    }),
+    modules.flatMap((m) => method.factors(m).map((factor) => [factor.name, tensor(factorShape(factor, m))] as const)),
   );
 }
 
+const at = (name: string, config: PeftConfig): PeftModule => moduleFor({ name, inFeatures: 6, outFeatures: 6 }, config);
+
+/** The folder of every method for every family. */
+const FAMILIES = readdirSync(join(GOLDENS, 'families')).flatMap((family) =>
+  ['lora', 'lora-patterns', 'dora', 'ia3'].map((method) => `families/${family}/adapters/${method}`),
+);
+
 describe('folders written by PEFT', () => {
-  test.each([
-    'roberta/adapter-init',
-    'bert/adapter-final',
-    'families/bert-qa/adapters/lora',
-    'families/bert-qa/adapters/lora-patterns',
-  ])('%s is read and written again, values byte for byte and every key of the configuration', async (name) => {
-    const source = join(GOLDENS, name);
-    await writeAdapter(join(dir, 'again'), await readAdapter(source));
-    expect(await readdir(join(dir, 'again'))).toEqual(['adapter_config.json', 'adapter_model.safetensors']);
-    const [again, original] = await Promise.all(
-      [join(dir, 'again'), source].map((d) => readFile(join(d, 'adapter_model.safetensors'))),
-    );
-    expect(again!.equals(original!)).toBe(true);
-    const written = await json(join(dir, 'again/adapter_config.json'));
-    expect(written).toEqual(await json(join(source, 'adapter_config.json')));
-    expect(Object.keys(written)).toEqual(Object.keys(await json(join(source, 'adapter_config.json'))));
-  });
+  test.each(['roberta/adapter-init', 'bert/adapter-final', ...FAMILIES])(
+    '%s is read and written again, byte for byte',
+    async (name) => {
+      const source = join(GOLDENS, name);
+      await writeAdapter(join(dir, 'again'), await readAdapter(source));
+      expect(await readdir(join(dir, 'again'))).toEqual(['adapter_config.json', 'adapter_model.safetensors']);
+      const [again, original] = await Promise.all(
+        [join(dir, 'again'), source].map((d) => readFile(join(d, 'adapter_model.safetensors'))),
+      );
+      expect(again!.equals(original!)).toBe(true);
+      const written = await json(join(dir, 'again/adapter_config.json'));
+      expect(written).toEqual(await json(join(source, 'adapter_config.json')));
+      expect(Object.keys(written)).toEqual(Object.keys(await json(join(source, 'adapter_config.json'))));
+    },
+  );
 
   test('modules, values and head', async () => {
     const { config, modules, tensors } = await readAdapter(INIT);
@@ -97,20 +91,27 @@ describe('folders written by PEFT', () => {
     const { config, modules } = await readAdapter(PATTERNS);
     const lora = config as LoraConfig;
     const [query, key] = ['query', 'key'].map((n) => `bert.encoder.layer.0.attention.self.${n}`) as [string, string];
-    expect([rankFor(query, lora), alphaFor(query, lora), scalingFor(query, lora)]).toEqual([2, 5, 5 / Math.SQRT2]);
-    expect([rankFor(key, lora), alphaFor(key, lora), scalingFor(key, lora)]).toEqual([4, 4, 2]);
-    expect(scalingFor(query, { ...lora, useRslora: false })).toBe(2.5);
+    expect([at(query, lora).ranks, alphaFor(query, lora), at(query, lora).scaling]).toEqual([2, 5, 5 / Math.SQRT2]);
+    expect([at(key, lora).ranks, alphaFor(key, lora), at(key, lora).scaling]).toEqual([4, 4, 2]);
+    expect(at(query, { ...lora, useRslora: false }).scaling).toBe(2.5);
     expect(modules.find((m) => m.name === query)).toMatchObject({ ranks: 2, scaling: 5 / Math.SQRT2 });
   });
 
-  test('what is not supported is refused by key and value', async () => {
+  test('DoRA has a magnitude per output, (IA)³ a vector of inputs or outputs', async () => {
     const families = join(GOLDENS, 'families/bert-qa/adapters');
-    await expect(readAdapter(join(families, 'dora'))).rejects.toThrow(
-      /adapter_config\.json: key "use_dora": found true, which is not/,
-    );
-    await expect(readAdapter(join(families, 'ia3'))).rejects.toThrow(
-      /key "peft_type": found "IA3", expected "LORA" or "BOTTLENECK"/,
-    );
+    const [dora, ia3] = await Promise.all(['dora', 'ia3'].map((name) => readAdapter(join(families, name))));
+    const names = ['attention.self.key', 'output.dense'].map((part) => `bert.encoder.layer.0.${part}`) as [
+      string,
+      string,
+    ];
+    expect(dora!.config).toMatchObject({ method: 'dora', r: 2, alpha: 4 });
+    expect(dora!.tensors.get(`${names[1]}.lora_magnitude_vector`)?.shape).toEqual([32]);
+    expect(ia3!.config).toMatchObject({ method: 'ia3', feedforwardModules: ['output.dense'] });
+    const sizes = names.map((name) => ia3!.modules.find((m) => m.name === name));
+    expect(sizes).toMatchObject([
+      { inFeatures: 0, outFeatures: 32, ranks: 0 },
+      { inFeatures: 64, outFeatures: 0, ranks: 0 },
+    ]);
   });
 });
 
@@ -118,10 +119,13 @@ describe('configurations', () => {
   const base = { peft_type: 'LORA', target_modules: ['query'] };
 
   test.each([
-    [{ bias: 'all' }, 'key "bias": found "all", expected "none"'],
+    [{ peft_type: 'VERA' }, 'key "peft_type": found "VERA", expected "LORA", "IA3" or "BOTTLENECK"'],
+    [{ bias: 'some' }, 'key "bias": found "some", expected'],
+    [{ use_qalora: true }, 'key "use_qalora": found true, which is not supported'],
+    [{ lora_bias: true }, 'key "lora_bias": found true'],
     [{ r: 0 }, 'key "r": found 0, expected a number > 0'],
     [{ lora_dropout: 1 }, 'key "lora_dropout": found 1, expected a number < 1'],
-    [{ target_modules: null }, 'key "target_modules": found null, expected array or string'],
+    [{ target_modules: 3 }, 'key "target_modules": found 3, expected'],
     [{ rank_pattern: { query: 1.5 } }, 'key "rank_pattern.query": found 1.5, expected int'],
     [{ init_lora_weights: 'pissa' }, 'key "init_lora_weights": found "pissa", expected boolean or "gaussian"'],
     [{ target_parameters: ['w'] }, 'key "target_parameters": found ["w"], which is not supported'],
@@ -159,11 +163,11 @@ describe('configurations', () => {
     };
     const config = parsePeftConfig(raw, 'f') as BottleneckConfig;
     expect(config).toMatchObject({ method: 'bottleneck', size: 8, nonLinearity: 'gelu_tanh', parallel: true });
-    expect(rankFor('bert.encoder.layer.0.output.dense', config)).toBe(3);
+    expect(at('bert.encoder.layer.0.output.dense', config).ranks).toBe(3);
     expect(peftConfigJson(config)).toEqual(raw);
-    expect(() => parsePeftConfig({ ...raw, scaling: 'learned' }, 'f')).toThrow(
-      /"scaling": found "learned", expected number/,
-    );
+    const hub = { ...raw, scaling: 'learned', adapter_bias: true, dropout_place: 'output', original_ln_before: true };
+    const whole = { ...hub, residual_before_ln: 'post_add', non_linearity: 'swish' };
+    expect(peftConfigJson(parsePeftConfig(whole, 'f'))).toEqual(whole);
   });
 });
 
@@ -176,17 +180,15 @@ describe('pruned adapters', () => {
   ];
 
   test.each([false, true])('LoRA keeps the scaling of its original rank (rsLoRA %s)', async (useRslora) => {
-    const original = {
-      ...parsePeftConfig({ peft_type: 'LORA', target_modules: 'all-linear', lora_alpha: 16 }, 'f'),
-      useRslora,
-    };
-    const scaled = modules.map((m) => ({ ...m, scaling: scalingFor(m.name, original as LoraConfig) }));
+    const raw = { peft_type: 'LORA', target_modules: 'all-linear', lora_alpha: 16 };
+    const original: LoraConfig = { ...(parsePeftConfig(raw, 'f') as LoraConfig), useRslora };
+    const scaled = modules.map((m) => ({ ...m, scaling: at(m.name, original).scaling }));
     const config = configFor(scaled, original) as LoraConfig;
     expect(config.rankPattern).toEqual({ [modules[0]!.name]: 3, [modules[1]!.name]: 1 });
     expect(Object.keys(config.alphaPattern)).toHaveLength(2);
-    await writeAdapter(join(dir, 'pruned'), { config, modules: scaled, tensors: factors(scaled, 'lora') });
+    await writeAdapter(join(dir, 'pruned'), { config, modules: scaled, tensors: factors(scaled, config) });
     const back = await readAdapter(join(dir, 'pruned'));
-    expect(back.tensors).toEqual(factors(scaled, 'lora'));
+    expect(back.tensors).toEqual(factors(scaled, config));
     for (const module of scaled) {
       const found = back.modules.find((m) => m.name === module.name)!;
       expect(found).toEqual({ ...module, scaling: found.scaling });
@@ -209,7 +211,7 @@ describe('pruned adapters', () => {
     const adapter = {
       config: configFor(adapters, original),
       modules: adapters,
-      tensors: factors(adapters, 'bottleneck'),
+      tensors: factors(adapters, original),
     };
     await writeAdapter(join(dir, 'bottleneck'), adapter);
     const back = await readAdapter(join(dir, 'bottleneck'));
@@ -257,7 +259,7 @@ describe('damaged folders', () => {
     [
       'a factor is missing',
       (e) => e.filter((x) => x.name !== `${query}.lora_B.weight`),
-      /query\.lora_B\.weight" is missing; both/,
+      /query\.lora_B\.weight" is missing; all factors/,
     ],
     [
       'a rank is not the configured one',

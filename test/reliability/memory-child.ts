@@ -5,8 +5,8 @@
 import { Engine } from '../../engine/engine.ts';
 import { loadBaseModel } from '../../models/base-model.ts';
 import { loadConfig } from '../../models/config.ts';
-import { frozenHeadShapes } from '../../models/heads.ts';
-import { freshConfig, freshValues, methodFor } from '../../train/assembly.ts';
+import { freshAssembly } from '../../train/assembly.ts';
+import { freshConfig } from '../../train/fresh-config.ts';
 import { inferAll, fineTune } from '../../train/stages.ts';
 import { settingsSchema } from '../../train/settings.ts';
 
@@ -39,7 +39,7 @@ const config = await loadConfig(dir);
 const before = process.memoryUsage().rss;
 const weightType = mode === 'f32' ? 'f32' : 'f16';
 const started = performance.now();
-const base = await loadBaseModel(engine, dir, { weightType, extra: frozenHeadShapes(config, 'classification') });
+const base = await loadBaseModel(engine, dir, { weightType, head: 'classification' });
 await engine.finish();
 const seconds = (performance.now() - started) / 1000;
 const device = engine.memory.current;
@@ -61,10 +61,7 @@ async function takeStep(): Promise<MemoryReport['step']> {
     shuffle: false,
   } as const;
   const settings = settingsSchema.parse({ ...more, weights: 'f16' });
-  const peft = freshConfig(settings, config);
-  const method = methodFor(config, base.layers, peft);
-  const values = freshValues(config, method, 'classification', 2, 0);
-  const assembly = { base, method, peft, values, head: 'classification', labels: ['0', '1'] } as const;
+  const assembly = await freshAssembly(engine, base, freshConfig(settings, config), 'classification', ['0', '1'], 0);
   const examples = [0, 1].map((label) => {
     const ids = Int32Array.from({ length: 32 }, (_, i) => 4 + ((i * 977 + label * 31) % (config.vocabSize - 4)));
     return { ids, mask: new Int32Array(32).fill(1), typeIds: new Int32Array(32), label };

@@ -6,15 +6,17 @@ import type { Engine } from '../../engine/engine.ts';
 import { readJson } from '../../engine/io/files.ts';
 import { fingerprintCheckpoint } from '../../engine/io/fingerprint.ts';
 import type { Variable } from '../../engine/variable.ts';
+import { loadBaseModel } from '../../models/base-model.ts';
 import { loadConfig } from '../../models/config.ts';
 import { loadTokenizer } from '../../models/tokenizer.ts';
-import { readAdapterValues, loadArtefact, saveArtefact } from '../../train/artefact.ts';
-import { freshConfig, freshValues, methodFor } from '../../train/assembly.ts';
+import { loadArtefact, saveArtefact } from '../../train/artefact.ts';
+import { freshAssembly } from '../../train/assembly.ts';
+import { freshConfig } from '../../train/fresh-config.ts';
 import { fullLayers } from '../../models/architecture.ts';
 import { loadCheckpoint, saveCheckpoint } from '../../train/checkpoint.ts';
 import { trainBpe, writeTokenizer } from '../../train/pretrain/bpe.ts';
 import { parseComparison } from '../../train/report/schema.ts';
-import { makePlan, prunePeft } from '../../train/stages.ts';
+import { makePlan } from '../../train/stages.ts';
 import { settingsSchema } from '../../train/settings.ts';
 import { writeRecords } from '../../pruning/records.ts';
 import { z } from 'zod';
@@ -138,11 +140,10 @@ export async function makeFolder(folder: string): Promise<void> {
   const config = await loadConfig(model);
   const fingerprint = await fingerprintCheckpoint(model);
   const settings = settingsSchema.parse({ loraR: 4, estimateSteps: 4, foldMasks: true });
-  const peft = freshConfig(settings, config);
-  const method = methodFor(config, fullLayers(config), peft);
   const labels = ['bad', 'fair', 'good'];
-  const values = freshValues(config, method, 'classification', labels.length, 0);
-  const whole = { base: { config }, method, peft, values, head: 'classification' as const, labels };
+  const base = await loadBaseModel(hostEngine(), model, { head: 'classification' });
+  const whole = await freshAssembly(hostEngine(), base, freshConfig(settings, config), 'classification', labels, 0);
+  const { method } = whole;
   await saveArtefact(join(folder, 'estimate', 'adapter'), whole);
   const ranks = Object.fromEntries(
     method.modules.map(({ name }, i) => [name, [1, 2, 3, 4].map((r) => (r * (i + 1)) % 7)]),
@@ -167,8 +168,6 @@ export async function makeFolder(folder: string): Promise<void> {
   await writeRecords(join(folder, 'estimate', 'records.json'), records);
   const scores = { heads: records.head_masks, neurons: records.ffn_masks, modules: records.module_importance, ranks };
   const plan = makePlan(config, fingerprint, scores, settings);
-  const estimated = await readAdapterValues(join(folder, 'estimate', 'adapter'), config);
-  const pruned = prunePeft(config, estimated.method, estimated.values, plan);
   await command(
     'prune',
     '--model',
@@ -179,7 +178,7 @@ export async function makeFolder(folder: string): Promise<void> {
     join(folder, 'pruned'),
     '--fold-masks',
   );
-  if (pruned.method.modules.length === 0) throw new Error('the plan of the tests keeps nothing');
+  if (Object.keys(plan.modules).length === 0) throw new Error('the plan of the tests keeps nothing');
   const bpe = trainBpe(TEXTS, { vocabSize: 300, minFrequency: 1, maxTokenLength: 8 });
   await writeTokenizer(join(folder, 'tokenizer'), bpe, 32);
   const engine = hostEngine();

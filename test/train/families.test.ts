@@ -1,6 +1,6 @@
 /** Protects: every family and head, with every PEFT method, number for number against transformers and PEFT on CPU. */
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Engine } from '../../engine/engine.ts';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
 import { loadArtefact } from '../../train/artefact.ts';
@@ -65,7 +65,7 @@ describe.each([
   'llama-cls',
 ])('%s', (name) => {
   const folder = join(FAMILIES, name);
-  it.each(['base', 'lora', 'lora-patterns'])('%s', async (method) => {
+  it.each(['base', 'lora', 'lora-patterns', 'dora', 'ia3'])('%s', async (method) => {
     const { batch, logits } = await readGolden(folder);
     const adapter = method === 'base' ? undefined : join(folder, 'adapters', method);
     const options = { weights: 'f32', embeddings: 'device' } as const;
@@ -78,4 +78,20 @@ describe.each([
     classifier.parameters.free();
     artefact.base.free();
   });
+});
+
+it.each(['gpt2-lm', 'llama-lm', 'roberta-mlm'])('%s with tables over the binding limit', async (name) => {
+  const folder = join(FAMILIES, name);
+  const { batch, logits } = await readGolden(folder);
+  const options = { weights: 'f32', embeddings: 'device' } as const;
+  const artefact = await loadArtefact(engine, join(folder, 'model'), undefined, options);
+  const parts = vi.spyOn(artefact.base, 'table');
+  parts.mockImplementation((table) => artefact.base.weights.get(table)!.rowParts(4096));
+  const forward = new Forward(toClassifier(engine, artefact));
+  await forward.prepare(batch);
+  expect(difference(await forward.run(batch), logits.get('base')!, batch)).toBeLessThan(1e-5);
+  expect(parts).toHaveBeenCalledTimes(2);
+  expect(parts.mock.results[0]?.value).toHaveLength(4);
+  forward.dispose();
+  artefact.base.free();
 });

@@ -9,8 +9,10 @@ import { gradients } from '../../engine/graph/autograd.ts';
 import { crossEntropy } from '../../engine/ops/cross-entropy.ts';
 import { linearLayers } from '../../models/architecture.ts';
 import { loadBaseModel, type BaseModel } from '../../models/base-model.ts';
-import { frozenHeadShapes, headShapes } from '../../models/heads.ts';
+import { headShapes } from '../../models/heads.ts';
 import { loadConfig } from '../../models/config.ts';
+import { parsePeftConfig } from '../../peft/config.ts';
+import type { LoraConfig } from '../../peft/lora/config.ts';
 import { Lora } from '../../peft/lora/lora.ts';
 import { factorSpecs } from '../../peft/module.ts';
 import { maskIntervention, maskSpecs } from '../../pruning/masks.ts';
@@ -76,17 +78,14 @@ async function readBatches(family: string): Promise<Batch[]> {
 async function adapterSpecs(base: BaseModel, method: Lora, folder: string): Promise<ParameterSpec[]> {
   const file = await openSafetensors(join(folder, 'adapter_model.safetensors'));
   const read = (name: string): Promise<Float32Array> => file.readFloat32(`base_model.model.${name}`);
-  const values = new Map<string, { down: Float32Array; up: Float32Array }>();
-  for (const module of method.modules) {
-    const { down, up } = method.factors(module);
-    values.set(module.name, { down: await read(down), up: await read(up) });
-  }
+  const values = new Map<string, Float32Array>();
+  for (const { name } of method.modules.flatMap((m) => method.factors(m))) values.set(name, await read(name));
   const head: ParameterSpec[] = [];
   for (const [name, shape] of headShapes(base.config, 'classification', 3)) {
     head.push({ name, shape, data: await read(name), decay: shape.length === 2 });
   }
   await file.close();
-  return [...factorSpecs(method, (m) => values.get(m.name)!), ...head];
+  return [...factorSpecs(method, values), ...head];
 }
 
 describe.each(['roberta', 'bert', 'opt'])('%s', (family) => {
@@ -121,11 +120,13 @@ describe.each(['roberta', 'bert', 'opt'])('%s', (family) => {
   beforeAll(async () => {
     const config = await loadConfig(join(folder, 'model'));
     base = await loadBaseModel(engine, join(folder, 'model'), {
-      extra: new Map([...frozenHeadShapes(config, 'classification'), ...headShapes(config, 'classification', 3)]),
+      head: 'classification',
+      extra: headShapes(config, 'classification', 3),
     });
+    const peft = parsePeftConfig({ peft_type: 'LORA', r: 4, lora_alpha: 8, target_modules: 'all-linear' }, 'test');
     method = new Lora(
+      peft as LoraConfig,
       linearLayers(config).map((l) => ({ ...l, ranks: 4, scaling: 2 })),
-      0,
     );
     batches = await readBatches(family);
   });

@@ -5,10 +5,11 @@ import type { CompileOptions, Program } from '../../engine/compile/program.ts';
 import { Engine } from '../../engine/engine.ts';
 import { loadBaseModel, randomBaseModel } from '../../models/base-model.ts';
 import { parseConfig } from '../../models/config.ts';
-import { freshConfig, freshValues, methodFor, toClassifier } from '../../train/assembly.ts';
+import { freshAssembly, toClassifier } from '../../train/assembly.ts';
 import { pruneModel } from '../../pruning/surgery.ts';
 import { hostRandom } from '../../train/data/random.ts';
 import type { Settings } from '../../train/settings.ts';
+import { freshConfig } from '../../train/fresh-config.ts';
 import type { Estimates } from '../../train/estimate.ts';
 import { estimate, inferAll, fineTune } from '../../train/stages.ts';
 import { TrainingSteps } from '../../train/trainer.ts';
@@ -133,10 +134,8 @@ describe('a LoRA step of four layers, 256 wide, on 16 × 128 tokens', () => {
     const base = await pruneModel(engine, whole, [keep, keep, keep, keep]);
     engine.memory.resetPeak();
     const settings = tinySettings({ loraR: 8 });
-    const peft = freshConfig(settings, config);
-    const method = methodFor(config, base.layers, peft);
-    const values = freshValues(config, method, 'classification', 2, 0);
-    const classifier = toClassifier(engine, { base, method, peft, values, head: 'classification', labels: ['0', '1'] });
+    const assembly = await freshAssembly(engine, base, freshConfig(settings, config), 'classification', ['0', '1'], 0);
+    const classifier = toClassifier(engine, assembly);
     const options = {
       steps: 1,
       lr: 1e-3,

@@ -4,10 +4,10 @@ import type { Engine } from '../../engine/engine.ts';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
 import { loadBaseModel } from '../../models/base-model.ts';
 import { loadConfig } from '../../models/config.ts';
-import { frozenHeadShapes } from '../../models/heads.ts';
-import { freshConfig, freshValues, methodFor, type Assembly } from '../../train/assembly.ts';
+import { freshAssembly, type Assembly } from '../../train/assembly.ts';
 import { hostRandom } from '../../train/data/random.ts';
 import type { EncodedExample } from '../../train/data/encode.ts';
+import { freshConfig } from '../../train/fresh-config.ts';
 import { settingsSchema, type Settings } from '../../train/settings.ts';
 
 const GOLDENS = join(import.meta.dirname, '..', 'goldens');
@@ -34,25 +34,27 @@ export function tinySettings(changes: Partial<Settings> = {}): Settings {
   return settingsSchema.parse({ ...small, dropout: 0, ...changes });
 }
 
-/** PEFT modules whose up factors are not zero, so that they matter. */
+/** PEFT modules moved away from where they start, so that every factor matters. */
 export async function tinyAssembly(engine: Engine, settings: Settings, family: Family = 'roberta'): Promise<Assembly> {
   const model = MODELS[family];
   const config = await loadConfig(model);
   const { weights: weightType, embeddings } = settings;
-  const extra = frozenHeadShapes(config, 'classification');
-  const base = await loadBaseModel(engine, model, { weightType, embeddings, extra });
+  const base = await loadBaseModel(engine, model, { weightType, embeddings, head: 'classification' });
+  const labels = ['0', '1', '2'];
   const peft = freshConfig(settings, config);
-  const method = methodFor(config, base.layers, peft);
-  const values = freshValues(config, method, 'classification', 3, settings.seed);
+  const fresh = await freshAssembly(engine, base, peft, 'classification', labels, settings.seed);
   const random = hostRandom(7, 99);
-  for (const module of method.modules) {
-    const { up } = method.factors(module);
-    values.set(
-      up,
-      Float32Array.from(values.get(up) as Float32Array, () => random.normal() * 0.2),
-    );
+  const values = new Map(fresh.values);
+  for (const module of fresh.method.modules) {
+    for (const { name, axes } of fresh.method.factors(module)) {
+      const shift = axes[0] === 'rank' && axes.length === 2 ? 0 : 0.2;
+      values.set(
+        name,
+        Float32Array.from(values.get(name) as Float32Array, (v) => v + random.normal() * shift),
+      );
+    }
   }
-  return { base, method, peft, values, head: 'classification', labels: ['0', '1', '2'] };
+  return { ...fresh, values };
 }
 
 /** The goldens' 32 sequences, cut to what a family's model takes. */

@@ -171,6 +171,7 @@ export class Pretraining {
       config: this.#config,
       layers: fullLayers(this.#config),
       weight: (name) => this.#parameters.get(name).tensor,
+      table: (name) => [this.#parameters.get(name).tensor],
       interventions: [],
     };
     if (!training) {

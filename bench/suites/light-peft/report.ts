@@ -1,0 +1,204 @@
+/** Room: bench/suites. What the race of one model shows: speed and memory against LoRA, against what pruning allows, and the floor. */
+import { total } from '../../encoder/resident.ts';
+import { floorSeconds, type Rates } from '../../measure/floor.ts';
+import { rate } from '../../measure/sample.ts';
+import type { Figure, Measured, Table, Target } from '../../report/document.ts';
+import { formatNumber } from '../../report/format.ts';
+import type { Entry, Phase, Raced } from './race.ts';
+
+/** What the paper reports of its method, against LoRA. */
+const CLAIMS = { speed: 1.6, train: 1 - 0.39, infer: 1 - 0.48 };
+
+const TITLES = { train: 'training', infer: 'inference' } as const;
+
+export function report(raced: Raced, rates: Rates | undefined, quick: boolean): Measured {
+  const title = titleOf(raced);
+  return {
+    tables: [
+      speedTable(`${title}: training`, raced, 'train', rates),
+      speedTable(`${title}: inference`, raced, 'infer', rates),
+      memoryTable(`${title}: peak of training`, raced, 'train'),
+      memoryTable(`${title}: peak of inference`, raced, 'infer'),
+    ],
+    figures: [speedFigure(title, raced), memoryFigure(title, raced)],
+    targets: quick ? [] : targets(raced),
+    notes: [],
+  };
+}
+
+const titleOf = ({ model, label }: Raced): string => `${model}, ${label}`;
+
+interface Against {
+  readonly measured: number;
+  readonly expected: number;
+}
+
+/** Speed and block FLOPs, both relative to LoRA. */
+function speedUp({ entries }: Raced, entry: Entry, phase: Phase): Against {
+  const lora = entries[0]!;
+  return {
+    measured: lora.seconds[phase].median / entry.seconds[phase].median,
+    expected: lora.flops[phase] / entry.flops[phase],
+  };
+}
+
+/** Peak and lower bound, both relative to LoRA. */
+function memoryShare({ entries }: Raced, entry: Entry, phase: Phase): Against {
+  const lora = entries[0]!;
+  return {
+    measured: total(entry.bytes[phase]) / total(lora.bytes[phase]),
+    expected: entry.bound[phase] / lora.bound[phase],
+  };
+}
+
+function speedTable(title: string, raced: Raced, phase: Phase, rates: Rates | undefined): Table {
+  return {
+    title,
+    caption: 'Methods took turns, all resident at once. × block FLOPs: the speed-up that the smaller blocks allow.',
+    columns: [
+      { key: 'name', title: 'method', unit: 'text' },
+      { key: 'blocks', title: 'blocks left', unit: 'share' },
+      { key: 'time', title: phase === 'train' ? 'step' : 'batch', unit: 'time' },
+      { key: 'tokens', title: 'tokens/s', unit: 'number' },
+      { key: 'speed', title: 'speed-up', unit: 'ratio' },
+      { key: 'flops', title: '× block FLOPs', unit: 'ratio' },
+      { key: 'reached', title: 'of that reached', unit: 'share' },
+      { key: 'floor', title: 'floor', unit: 'time' },
+      { key: 'over', title: '× floor', unit: 'ratio' },
+    ],
+    rows: raced.entries.map((entry) => {
+      const sample = entry.seconds[phase];
+      const { measured, expected } = speedUp(raced, entry, phase);
+      const floor = rates ? floorSeconds(entry.kernels[phase], rates) : null;
+      return {
+        name: entry.name,
+        blocks: entry.flops.infer / raced.entries[0]!.flops.infer,
+        time: sample,
+        tokens: rate(raced.tokens, sample).median,
+        speed: measured,
+        flops: expected,
+        reached: measured / expected,
+        floor,
+        over: floor === null ? null : sample.median / floor,
+      };
+    }),
+  };
+}
+
+function memoryTable(title: string, raced: Raced, phase: Phase): Table {
+  const kinds = [...new Set(raced.entries.flatMap((e) => Object.keys(e.bytes[phase])))];
+  return {
+    title,
+    caption: 'Bytes of GPU buffers. Own share: the lower bound of the method relative to that of LoRA.',
+    columns: [
+      { key: 'name', title: 'method', unit: 'text' },
+      { key: 'peak', title: 'peak', unit: 'bytes' },
+      ...kinds.map((kind) => ({ key: `kind ${kind}`, title: kind, unit: 'bytes' as const })),
+      { key: 'bound', title: 'lower bound', unit: 'bytes' },
+      { key: 'share', title: 'of LoRA', unit: 'share' },
+      { key: 'own', title: 'own share', unit: 'share' },
+    ],
+    rows: raced.entries.map((entry) => {
+      const bytes = entry.bytes[phase];
+      const { measured, expected } = memoryShare(raced, entry, phase);
+      const each = Object.fromEntries(kinds.map((kind) => [`kind ${kind}`, bytes[kind] ?? 0]));
+      // The bound does not know what full fine-tuning keeps.
+      const known = entry.peft ? { bound: entry.bound[phase], own: expected } : { bound: null, own: null };
+      return { name: entry.name, peak: total(bytes), ...each, share: measured, ...known };
+    }),
+  };
+}
+
+const lightEntries = ({ entries }: Raced): readonly (Entry & { ratio: number })[] =>
+  entries.filter((e): e is Entry & { ratio: number } => e.ratio !== null);
+
+function speedFigure(title: string, raced: Raced): Figure {
+  const line = (phase: Phase, kind: keyof Against) =>
+    lightEntries(raced).map((e): [number, number] => [Math.round(e.ratio * 100) / 100, speedUp(raced, e, phase)[kind]]);
+  return {
+    kind: 'lines',
+    title: `${title}: speed-up over LoRA by ratio`,
+    x: 'part of heads and neurons pruned',
+    unit: 'ratio',
+    log: false,
+    series: [
+      { label: 'training', points: line('train', 'measured'), dashed: false },
+      { label: 'training, by block FLOPs', points: line('train', 'expected'), dashed: true },
+      { label: 'inference', points: line('infer', 'measured'), dashed: false },
+      { label: 'inference, by block FLOPs', points: line('infer', 'expected'), dashed: true },
+    ],
+  };
+}
+
+function memoryFigure(title: string, { entries }: Raced): Figure {
+  const bars = entries.map(({ name, bytes, ratio }) => ({ label: name, parts: bytes.train, own: ratio !== null }));
+  return { kind: 'bars', title: `${title}: peak of training by kind`, unit: 'bytes', bars };
+}
+
+function targets(raced: Raced): Target[] {
+  const phases = ['train', 'infer'] as const;
+  return lightEntries(raced).flatMap((entry) => {
+    const what = (text: string): string => `${raced.model}, ${entry.name}: ${text}`;
+    const speed = (phase: Phase): Target => {
+      const { measured, expected } = speedUp(raced, entry, phase);
+      const title = what(`${TITLES[phase]} speed-up over block FLOPs`);
+      return { what: title, unit: 'ratio', relation: '≥', goal: 0.95, measured: measured / expected };
+    };
+    const memory = (phase: Phase): Target => {
+      const { measured, expected } = memoryShare(raced, entry, phase);
+      const title = what(`${TITLES[phase]} peak, relative to LoRA`);
+      return { what: title, unit: 'share', relation: '≤', goal: expected, measured };
+    };
+    return [...phases.map(speed), ...phases.map(memory)];
+  });
+}
+
+export function claimsTable(raced: readonly Raced[]): Table {
+  return {
+    title: 'Beside the paper’s claims',
+    caption:
+      'The paper (Gu et al. 2024) reports, against LoRA on its GPUs: training 1.6× and memory −39 %, inference 1.6× and memory −48 %.',
+    columns: [
+      { key: 'name', title: 'model and ratio', unit: 'text' },
+      { key: 'train', title: 'training', unit: 'ratio' },
+      { key: 'trainClaim', title: 'claim', unit: 'ratio' },
+      { key: 'trainPeak', title: 'peak', unit: 'share' },
+      { key: 'trainPeakClaim', title: 'claim', unit: 'share' },
+      { key: 'infer', title: 'inference', unit: 'ratio' },
+      { key: 'inferClaim', title: 'claim', unit: 'ratio' },
+      { key: 'inferPeak', title: 'peak', unit: 'share' },
+      { key: 'inferPeakClaim', title: 'claim', unit: 'share' },
+    ],
+    rows: raced.flatMap((one) =>
+      lightEntries(one)
+        .filter(({ ratio }) => ratio > 0)
+        .map((entry) => ({
+          name: `${one.model}, ${Math.round(entry.ratio * 100)}%`,
+          train: speedUp(one, entry, 'train').measured,
+          trainClaim: CLAIMS.speed,
+          trainPeak: memoryShare(one, entry, 'train').measured,
+          trainPeakClaim: CLAIMS.train,
+          infer: speedUp(one, entry, 'infer').measured,
+          inferClaim: CLAIMS.speed,
+          inferPeak: memoryShare(one, entry, 'infer').measured,
+          inferPeakClaim: CLAIMS.infer,
+        })),
+    ),
+  };
+}
+
+/** What separates a model's LoRA step and its Light-PEFT steps from their floors and from block FLOPs, in words. */
+export function separation(raced: Raced, rates: Rates): string[] {
+  return (['train', 'infer'] as const).map((phase) => {
+    const share = (e: Entry): number => floorSeconds(e.kernels[phase], rates) / e.seconds[phase].median;
+    const reached = lightEntries(raced).map((e) => {
+      const { measured, expected } = speedUp(raced, e, phase);
+      return measured / expected;
+    });
+    const percent = (value: number): string => formatNumber(value, 'share');
+    return (
+      `${titleOf(raced)}, ${TITLES[phase]}: LoRA reaches ${percent(share(raced.entries[0]!))} of its floor’s speed; ` +
+      `Light-PEFT reaches ${percent(Math.min(...reached))} to ${percent(Math.max(...reached))} of what its block FLOPs allow.`
+    );
+  });
+}

@@ -1,0 +1,136 @@
+/**
+ * Room: peft/dora. Weight-decomposed low-rank adaptation (Liu et al. 2024): W' = m ∘ (W + ΔW)/‖W + ΔW‖, ΔW = (α/r)·B·A, the norm
+ * taken of each row, m one magnitude per output. As in PEFT the norm is a constant for gradients (§4.3 of the paper), and with
+ * dropout y + (m/n − 1)·W·x̃ + (m/n)·ΔW·x̃, x̃ the dropped input.
+ *
+ * Pruning. A cut column of W is one whose input is 0 from then on, but the whole layer's norm still counts it, while the cut
+ * layer's cannot. `afterCut` therefore scales m by ‖W_K + ΔW_K‖/‖W + ΔW‖ (K the kept columns, ΔW by the kept ranks): m/n, and with
+ * it the output, stays what it was. Nothing of the cut columns has to be kept, and the result is plain DoRA on the cut weight,
+ * which PEFT computes alike on a checkpoint whose cut columns are 0. Cut rows take their magnitudes with them; a cut rank leaves m
+ * as it is and counts in the norm no more, as a rank of zeros would.
+ */
+import type { Tensor } from '../../engine/graph/tensor.ts';
+import { UserError } from '../../engine/errors.ts';
+import { add, div, dropout, mul, sqrt, square, stopGradient, sub } from '../../engine/ops/elementwise.ts';
+import { reshape } from '../../engine/ops/leaf.ts';
+import { matmul } from '../../engine/ops/matmul.ts';
+import { sumLast } from '../../engine/ops/reduce.ts';
+import type { Intervention } from '../../models/intervention.ts';
+import type { LoraConfig } from '../lora/config.ts';
+import { deltaRow, freshLora, loraDelta, loraFactors, loraNames } from '../lora/delta.ts';
+import { DROPOUT_STREAM } from '../lora/lora.ts';
+import {
+  valueOf,
+  type Direction,
+  type Draw,
+  type Factor,
+  type PeftMethod,
+  type PeftModule,
+  type PeftRun,
+  type PlacedModule,
+  type Values,
+} from '../module.ts';
+
+export class Dora implements PeftMethod {
+  readonly config: LoraConfig;
+  readonly modules: readonly PeftModule[];
+  readonly attached = true;
+
+  constructor(config: LoraConfig, modules: readonly PeftModule[]) {
+    this.config = config;
+    this.modules = modules;
+  }
+
+  withModules(modules: readonly PeftModule[]): Dora {
+    return new Dora(this.config, modules);
+  }
+
+  factors(module: PeftModule): Factor[] {
+    return [...loraFactors(module), { name: magnitudeName(module), axes: ['out'] }];
+  }
+
+  fresh(module: PeftModule, draw: Draw): Map<string, Float32Array> {
+    return freshLora(module, this.config, draw);
+  }
+
+  fromWeight(placed: PlacedModule): Map<string, Float32Array> {
+    return new Map([[magnitudeName(placed.module), Float32Array.from(norms(placed))]]);
+  }
+
+  intervention(run: PeftRun): Intervention {
+    const byName = new Map(this.modules.map((module, i) => [module.name, { module, stream: DROPOUT_STREAM + i }]));
+    return {
+      linear: (name, x, y) => {
+        const found = byName.get(name);
+        if (!found || run.isActive?.(found.module) === false) return y;
+        const { module, stream } = found;
+        const drops = run.random !== undefined && this.config.dropout > 0;
+        const input = drops ? dropout(x, this.config.dropout, stream, run.random) : x;
+        const scale = div(run.parameter(magnitudeName(module)), norm(run, module));
+        const projected = drops
+          ? matmul(input, run.weight(`${name}.weight`), { transposeB: true })
+          : withoutBias(run, name, y);
+        const delta = add(mul(projected, sub(scale, 1)), mul(loraDelta(run, module, input), scale));
+        run.probe?.(module, delta, y);
+        return add(y, delta);
+      },
+    };
+  }
+
+  /** m/‖W + ΔW‖ ∘ (W + ΔW); a row of zeros stays one. */
+  merge(module: PeftModule, values: Values, weight: Float32Array, direction: Direction): Float32Array {
+    if (direction === 'unmerge') {
+      const why = 'merging forgets the norm of its weight; use the original base';
+      throw new UserError(`${module.name}: DoRA cannot be taken out again: ${why}`);
+    }
+    const magnitude = valueOf(values, magnitudeName(module));
+    const merged = new Float32Array(weight.length);
+    for (let o = 0; o < module.outFeatures; o++) {
+      const row = sumRow(module, values, weight, o);
+      const length = lengthOf(row);
+      const scale = length === 0 ? 0 : (magnitude[o] as number) / length;
+      row.forEach((w, i) => (merged[o * module.inFeatures + i] = scale * w));
+    }
+    return merged;
+  }
+
+  afterCut(whole: PlacedModule, cut: PlacedModule): Map<string, Float32Array> {
+    const name = magnitudeName(cut.module);
+    const [before, after] = [norms(whole), norms(cut)];
+    const scaled = valueOf(cut.values, name).map((m, o) => (m * (after[o] as number)) / (before[o] as number));
+    return new Map([[name, scaled]]);
+  }
+}
+
+function magnitudeName({ name }: PeftModule): string {
+  return `${name}.lora_magnitude_vector`;
+}
+
+function withoutBias(run: PeftRun, name: string, y: Tensor): Tensor {
+  const bias = run.bias(name);
+  return bias ? sub(y, bias) : y;
+}
+
+/** ‖W + scaling·B·A‖ of each row, masked ranks left out, as a constant: f32 [out]. */
+function norm(run: PeftRun, module: PeftModule): Tensor {
+  const names = loraNames(module.name);
+  const mask = run.rankMask?.(module);
+  const down = run.parameter(names.down);
+  const ranks = mask ? mul(down, reshape(mask, [module.ranks, 1])) : down;
+  const delta = mul(matmul(run.parameter(names.up), ranks), module.scaling);
+  return stopGradient(sqrt(sumLast(square(add(run.weight(`${module.name}.weight`), delta)))));
+}
+
+function sumRow(module: PeftModule, values: Values, weight: Float32Array, out: number): Float64Array {
+  const start = out * module.inFeatures;
+  return deltaRow(module, values, out).map((d, i) => d + (weight[start + i] as number));
+}
+
+/** ‖W + scaling·B·A‖ of each row in float64. */
+function norms({ module, values, weight }: PlacedModule): number[] {
+  return Array.from({ length: module.outFeatures }, (_, o) => lengthOf(sumRow(module, values, weight, o)));
+}
+
+function lengthOf(row: Float64Array): number {
+  return Math.sqrt(row.reduce((sum, w) => sum + w * w, 0));
+}

@@ -1,0 +1,86 @@
+/**
+ * Room: peft/ia3. (IA)³ (Liu et al. 2022): one trained vector per module scales a linear layer's output, or, for modules of the
+ * feed-forward network, its input. There are no ranks; pruning drops whole modules.
+ */
+import { UserError } from '../../engine/errors.ts';
+import { mul, sub } from '../../engine/ops/elementwise.ts';
+import { reshape } from '../../engine/ops/leaf.ts';
+import type { Intervention } from '../../models/intervention.ts';
+import {
+  valueOf,
+  type Direction,
+  type Draw,
+  type Factor,
+  type PeftMethod,
+  type PeftModule,
+  type PeftRun,
+  type Values,
+} from '../module.ts';
+import { isFeedforward, type Ia3Config } from './config.ts';
+
+export class Ia3 implements PeftMethod {
+  readonly config: Ia3Config;
+  readonly modules: readonly PeftModule[];
+  readonly attached = true;
+
+  constructor(config: Ia3Config, modules: readonly PeftModule[]) {
+    this.config = config;
+    this.modules = modules;
+  }
+
+  withModules(modules: readonly PeftModule[]): Ia3 {
+    return new Ia3(this.config, modules);
+  }
+
+  factors({ name }: PeftModule): Factor[] {
+    return [{ name: vectorName(name), axes: isFeedforward(name, this.config) ? ['one', 'in'] : ['out', 'one'] }];
+  }
+
+  fresh(module: PeftModule, draw: Draw): Map<string, Float32Array> {
+    const size = isFeedforward(module.name, this.config) ? module.inFeatures : module.outFeatures;
+    const vector = Float32Array.from({ length: size }, () => (this.config.init ? 1 : draw.normal()));
+    return new Map([[vectorName(module.name), vector]]);
+  }
+
+  /** Δ is what scaling adds, of the output or of the input, as the module has it. */
+  intervention(run: PeftRun): Intervention {
+    const byName = new Map(this.modules.map((module) => [module.name, module]));
+    const scaled: NonNullable<Intervention['input']> = (name, x) => {
+      const module = byName.get(name);
+      if (!module || run.isActive?.(module) === false) return x;
+      const vector = run.parameter(vectorName(name));
+      const product = mul(x, reshape(vector, [vector.size]));
+      run.probe?.(module, sub(product, x), x);
+      return product;
+    };
+    return {
+      input: (name, x) => (isFeedforward(name, this.config) ? scaled(name, x) : x),
+      linear: (name, _, y) => (isFeedforward(name, this.config) ? y : scaled(name, y)),
+    };
+  }
+
+  merge(module: PeftModule, values: Values, weight: Float32Array, direction: Direction): Float32Array {
+    const vector = factorsOf(module, values, direction);
+    const { inFeatures } = module;
+    if (isFeedforward(module.name, this.config)) return weight.map((w, i) => w * (vector[i % inFeatures] as number));
+    return weight.map((w, i) => w * (vector[Math.floor(i / inFeatures)] as number));
+  }
+
+  mergeBias(module: PeftModule, values: Values, bias: Float32Array, direction: Direction): Float32Array {
+    if (isFeedforward(module.name, this.config)) return bias;
+    const vector = factorsOf(module, values, direction);
+    return bias.map((b, o) => b * (vector[o] as number));
+  }
+}
+
+/** What merging multiplies by. */
+function factorsOf({ name }: PeftModule, values: Values, direction: Direction): Float64Array {
+  const vector = Float64Array.from(valueOf(values, vectorName(name)));
+  if (direction === 'merge') return vector;
+  if (!vector.includes(0)) return vector.map((l) => 1 / l);
+  throw new UserError(`${name}: (IA)³ scales a feature by 0, which cannot be undone; use the original base`);
+}
+
+function vectorName(name: string): string {
+  return `${name}.ia3_l`;
+}

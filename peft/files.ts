@@ -26,6 +26,8 @@ export interface Adapter {
   readonly modules: readonly PeftModule[];
   /** Factors (`….lora_A.weight` [ranks, in], `….lora_B.weight` [out, ranks] …), modules trained whole, trained biases. */
   readonly tensors: ReadonlyMap<string, AdapterTensor>;
+  /** Class names by index, where the folder has them in a file of its format. */
+  readonly labels?: readonly string[];
 }
 
 const CONFIG = 'adapter_config.json';

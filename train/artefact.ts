@@ -17,6 +17,7 @@ import { loadBaseModel, type BaseModel } from '../models/base-model.ts';
 import { loadConfig, savedHead } from '../models/config.ts';
 import { frozenLinears, headShapes } from '../models/heads.ts';
 import { storedName } from '../models/weights.ts';
+import { isHubFolder, readHubAdapter } from '../peft/adapterhub/files.ts';
 import type { PeftConfig } from '../peft/config.ts';
 import { withDefaultTargets } from '../peft/defaults.ts';
 import { readAdapter, writeAdapter, type Adapter, type AdapterTensor } from '../peft/files.ts';
@@ -79,11 +80,12 @@ export interface LoadedArtefact extends Assembly {
   readonly plan?: Plan;
 }
 
-interface LoadArtefactOptions {
-  /** Absent: the one the adapter, else the checkpoint, was made with. */
-  readonly head?: HeadKind | undefined;
-  /** The same checkpoint, whole and with what that head needs: used unless a plan asks for a base of its own. */
-  readonly shared?: BaseModel | undefined;
+interface LoadOptions {
+  /** Of the head; absent: the one the adapter, else the checkpoint, was made with. */
+  readonly kind?: HeadKind | undefined;
+  /** An adapter on the same checkpoint, whose base is used in place of loading it again. */
+  readonly shared?: LoadedArtefact | undefined;
+  /** Hears of the base's bytes as they are read. */
   readonly onBytes?: OnBytes | undefined;
 }
 
@@ -97,18 +99,22 @@ export async function loadArtefact(
   modelDir: string,
   adapterDir: string | undefined,
   { weights, embeddings }: Pick<Settings, 'weights' | 'embeddings'>,
-  { head: kind, shared, onBytes }: LoadArtefactOptions = {},
+  { kind, shared, onBytes = () => undefined }: LoadOptions = {},
 ): Promise<LoadedArtefact> {
   const config = await loadConfig(modelDir);
   const fingerprint = await fingerprintCheckpoint(modelDir);
-  const adapter = adapterDir === undefined ? undefined : await readAdapter(adapterDir);
+  const adapter = adapterDir === undefined ? undefined : await readAnyAdapter(adapterDir, config);
   const plan = adapterDir === undefined ? undefined : await readPlanFor(adapterDir, fingerprint, config);
-  const head = kind ?? (adapter && taskHead(adapter.config)) ?? savedHead(config) ?? 'classification';
+  const head = kind ?? shared?.head ?? (adapter && taskHead(adapter.config)) ?? savedHead(config) ?? 'classification';
   const trained = await readHead(modelDir, config, head, adapter, adapterDir);
-  const load = (): Promise<BaseModel> =>
-    loadBaseModel(engine, modelDir, { weightType: weights, embeddings, head, onBytes });
-  const whole = plan ? await load() : (shared ?? (await load()));
-  const base = plan ? await pruneModel(engine, whole, keptLayers(plan)) : whole;
+  const load = async (): Promise<BaseModel> => {
+    const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, head, onBytes });
+    return plan ? pruneModel(engine, whole, keptLayers(plan)) : whole;
+  };
+  if (shared && !cutAlike(shared.plan, plan)) {
+    throw new UserError(`${adapterDir}: its base is pruned otherwise than the first adapter's; they cannot share one`);
+  }
+  const base = shared?.base ?? (await load());
   if (!adapter) return { base, method: undefined, peft: headOnly(config), fingerprint, head, ...trained };
   const peft = withDefaultTargets(adapter.config, config.family);
   const method = methodOf(peft, placedModules(adapter, base, head, adapterDir as string));
@@ -117,6 +123,16 @@ export async function loadArtefact(
   const values = new Map([...stored, ...trained.values]);
   const { labels } = trained;
   return { base, method, peft, values, head, labels, fingerprint, ...(plan && { plan }) };
+}
+
+/** Whether two plans leave the same base. */
+export function cutAlike(a: Plan | undefined, b: Plan | undefined): boolean {
+  return JSON.stringify(a?.layers) === JSON.stringify(b?.layers);
+}
+
+/** An adapter's folder, of PEFT or of AdapterHub. */
+async function readAnyAdapter(dir: string, config: ModelConfig): Promise<Adapter> {
+  return (await isHubFolder(dir)) ? readHubAdapter(dir, config) : readAdapter(dir);
 }
 
 /** By PEFT's `task_type`; it has none for masked language models and multiple choice. */
@@ -144,11 +160,11 @@ export async function readAdapterValues(
   dir: string,
   config: ModelConfig,
 ): Promise<Omit<Assembly, 'base' | 'method'> & { method: PeftMethod }> {
-  const adapter = await readAdapter(dir);
+  const adapter = await readAnyAdapter(dir, config);
   const values = new Map([...adapter.tensors].map(([name, { data }]) => [name, data]));
   const head = taskHead(adapter.config) ?? savedHead(config) ?? 'classification';
   const outputs = outputsOf(config, head, adapter.tensors);
-  const labels = head === 'classification' && outputs > 0 ? await readLabels(dir, config, outputs) : [];
+  const labels = head === 'classification' && outputs > 0 ? await readLabels(dir, config, outputs, adapter.labels) : [];
   return { method: methodOf(adapter.config, adapter.modules), peft: adapter.config, values, head, labels };
 }
 
@@ -192,17 +208,23 @@ async function readHead(
       );
     }
   }
-  const labels = kind === 'classification' ? await readLabels(adapterDir, config, outputs) : [];
+  const labels = kind === 'classification' ? await readLabels(adapterDir, config, outputs, adapter?.labels) : [];
   return { values: new Map([...tensors].map(([name, { data }]) => [name, data])), labels };
 }
 
-async function readLabels(dir: string | undefined, config: ModelConfig, outputs: number): Promise<readonly string[]> {
+async function readLabels(
+  dir: string | undefined,
+  config: ModelConfig,
+  outputs: number,
+  own: readonly string[] | undefined,
+): Promise<readonly string[]> {
   const path = dir === undefined ? undefined : join(dir, 'labels.json');
   const written = path !== undefined && (await exists(path)) ? await readJson(path, labelsSchema) : undefined;
   if (written && written.length !== outputs) {
     throw new UserError(`${path}: ${written.length} labels, but the head has ${outputs} outputs`);
   }
   if (written) return written;
+  if (own?.length === outputs && !own.every((label, i) => label === `LABEL_${i}`)) return own;
   // transformers' placeholder names say nothing: a data file's labels are then the class indices themselves.
   const named = config.labels.length === outputs && !config.labels.every((label, i) => label === `LABEL_${i}`);
   return named ? config.labels : Array.from({ length: outputs }, (_, i) => String(i));

@@ -15,6 +15,7 @@ import {
 import { baseWeightShapes, inspectCheckpoint } from '../models/base-model.ts';
 import { frozenLinears, headShapes } from '../models/heads.ts';
 import { isStoredInOut, storedName, transpose } from '../models/weights.ts';
+import { writeHubAdapter } from '../peft/adapterhub/files.ts';
 import { configFor } from '../peft/config.ts';
 import { writeAdapter, type AdapterTensor } from '../peft/files.ts';
 import { factorShape, valueOf, type Direction, type PeftMethod, type PeftModule, type Values } from '../peft/module.ts';
@@ -134,7 +135,7 @@ function denseRewrite({ config, keep, adapter, trained }: Dense): Rewrite {
   };
 }
 
-/** Writes `base/`, a full-size checkpoint with zeroed columns, and `adapter/`, a PEFT folder with rank and alpha patterns. */
+/** Writes `base/`, a full-size checkpoint with zeroed columns, and `adapter/`: a PEFT folder with rank and alpha patterns, or an AdapterHub folder. */
 export async function exportDense(modelDir: string, adapterDir: string, out: string): Promise<void> {
   const dense = await loadDense(modelDir, adapterDir);
   const { config, method, modules, adapter, head, trained } = dense;
@@ -160,7 +161,10 @@ export async function exportDense(modelDir: string, adapterDir: string, out: str
   }
   const plain = [...modules.values()].map(({ module }) => module);
   await mkdir(join(out, 'adapter'), { recursive: true });
-  await writeAdapter(join(out, 'adapter'), { config: configFor(plain, adapter.peft), modules: plain, tensors });
+  const exported = { config: configFor(plain, adapter.peft), modules: plain, tensors };
+  if (adapter.peft.method === 'bottleneck') {
+    await writeHubAdapter(join(out, 'adapter'), config, exported, adapter.labels, 'light_peft');
+  } else await writeAdapter(join(out, 'adapter'), exported);
   if (adapter.labels.length > 0) await writeJson(join(out, 'adapter', 'labels.json'), adapter.labels);
 }
 

@@ -3,12 +3,14 @@ import type { FileHandle } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
 import { writeAtomically } from '../../engine/io/files.ts';
-import { loadArtefact } from '../../train/artefact.ts';
+import { loadOntoOneBase } from '../../train/adapter-set.ts';
+import { loadArtefact, type LoadedArtefact } from '../../train/artefact.ts';
 import { headOfData, loadData, loadRows } from '../../train/data/source.ts';
-import { predict } from '../../train/predict.ts';
+import { predict, type Scores } from '../../train/predict.ts';
 import { evaluate } from '../../train/stages.ts';
 import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
 import { measure } from '../../train/report/numbers.ts';
+import { namedFolders } from '../named-folders.ts';
 import { addSettings, readSettings } from '../options.ts';
 import { scoresLine } from '../scores.ts';
 
@@ -16,30 +18,30 @@ const MODEL_SETTINGS = ['maxLength', 'weights', 'embeddings', 'compute'] as cons
 
 interface InferFlags extends Record<string, unknown>, EngineFlags {
   readonly model: string;
-  readonly adapter?: string;
 }
 
 interface EvalFlags extends InferFlags {
+  readonly adapter?: string;
   readonly task?: string;
   readonly data?: string;
   readonly json?: boolean;
 }
 
 interface PredictFlags extends InferFlags {
+  /** Folders, or NAME=FOLDER. */
+  readonly adapter: readonly string[];
   readonly data: string;
   readonly out: string;
 }
 
 function addModelFlags(command: Command): Command {
-  return addEngineFlags(command)
-    .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')
-    .option('--adapter <dir>', 'PEFT folder, pruned or not');
+  return addEngineFlags(command).requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder');
 }
 
 export function addEval(program: Command): void {
-  const command = addModelFlags(
-    program.command('eval').description('accuracy, F1 and loss on labelled data; perplexity of language models'),
-  )
+  const description = 'accuracy, F1 and loss on labelled data; perplexity of language models';
+  const command = addModelFlags(program.command('eval').description(description))
+    .option('--adapter <dir>', 'PEFT or AdapterHub folder, pruned or not')
     .option('--task <name>', 'built-in task: sentiment or spam')
     .option('--eval, --data <file>', 'labelled examples (JSONL, CSV or TSV), or text for language models')
     .option('--json', 'print the result as JSON');
@@ -52,8 +54,8 @@ async function runEval(flags: EvalFlags): Promise<void> {
   const request = task === undefined ? { ...(file !== undefined && { eval: file }) } : { task };
   if (task !== undefined && file !== undefined) throw new UserError('--task and --data: give one of them');
   const result = await withEngine(flags, settings, async ({ engine, watch: { onBytes } }) => {
-    const head = await headOfData(request, settings.taskType);
-    const model = await loadArtefact(engine, dir, adapter, settings, { head, onBytes });
+    const kind = await headOfData(request, settings.taskType);
+    const model = await loadArtefact(engine, dir, adapter, settings, { kind, onBytes });
     const data = await loadData(request, dir, model.base.config, settings, model);
     const { metrics, inference } = await evaluate(engine, model, data.eval, settings);
     return {
@@ -74,6 +76,12 @@ export function addPredict(program: Command): void {
       'write one line {"logits":[…]} per example, in input order: scores of classes or choices, or a list for every token',
     );
   const command = addModelFlags(described)
+    .option(
+      '--adapter <dir>',
+      'PEFT or AdapterHub folder, pruned or not; given again (NAME=DIR to name it), all run on one base and a line has {"logits":{NAME:…}}',
+      (dir: string, before: readonly string[]) => [...before, dir],
+      [],
+    )
     .requiredOption('--data <file>', 'examples: JSONL, CSV or TSV; labels are not needed')
     .requiredOption('--out <file>', 'JSONL file to write');
   addSettings(command, MODEL_SETTINGS).action(runPredict);
@@ -81,14 +89,21 @@ export function addPredict(program: Command): void {
 
 async function runPredict(flags: PredictFlags): Promise<void> {
   const settings = await readSettings(flags);
+  const folders = namedFolders(flags.adapter);
   const count = await withEngine(flags, settings, async ({ engine, watch }) => {
-    const model = await loadArtefact(engine, flags.model, flags.adapter, settings, watch);
-    const { head, labels } = model;
+    const models =
+      folders.size === 0
+        ? new Map([['', await loadArtefact(engine, flags.model, undefined, settings, { onBytes: watch.onBytes })]])
+        : await loadOntoOneBase(engine, flags.model, folders, settings, watch.onBytes);
+    const [{ head, labels, base }] = models.values() as unknown as readonly [LoadedArtefact];
     const { maxLength } = settings;
-    const rows = await loadRows(flags.data, flags.model, model.base.config, { head, labels, maxLength });
+    const rows = await loadRows(flags.data, flags.model, base.config, { head, labels, maxLength });
+    const longest = Math.min(maxLength, base.config.maxTokens);
     let lines = 0;
     const write = async (file: FileHandle): Promise<void> => {
-      for await (const logits of predict(engine, model, rows, Math.min(maxLength, model.base.config.maxTokens))) {
+      const runs = [...models].map(([name, model]) => ({ name, scores: predict(engine, model, rows, longest) }));
+      for await (const scores of together(runs)) {
+        const logits = folders.size > 1 ? scores : Object.values(scores)[0];
         await file.writeFile(`${JSON.stringify({ logits })}\n`);
         lines++;
       }
@@ -97,4 +112,20 @@ async function runPredict(flags: PredictFlags): Promise<void> {
     return lines;
   });
   print(false, undefined, `${count} predictions: ${flags.out}`);
+}
+
+/** One line of all runs at a time, by name. */
+async function* together(
+  runs: readonly { readonly name: string; readonly scores: AsyncIterable<Scores> }[],
+): AsyncGenerator<Record<string, Scores>> {
+  const streams = runs.map(({ name, scores }) => ({ name, next: scores[Symbol.asyncIterator]() }));
+  for (;;) {
+    const line: Record<string, Scores> = {};
+    for (const { name, next } of streams) {
+      const { value, done } = (await next.next()) as IteratorResult<Scores, undefined>;
+      if (done) return;
+      line[name] = value;
+    }
+    yield line;
+  }
 }

@@ -92,9 +92,9 @@ async function prepare(
   progress.stage('loading');
   const config = await loadConfig(flags.model);
   if (flags.initAdapter !== undefined) {
-    const head = await headOfData(requestOf(flags), settings.taskType);
+    const kind = await headOfData(requestOf(flags), settings.taskType);
     const { onBytes } = watch;
-    const artefact = await loadArtefact(engine, flags.model, flags.initAdapter, settings, { head, onBytes });
+    const artefact = await loadArtefact(engine, flags.model, flags.initAdapter, settings, { kind, onBytes });
     const { fingerprint, plan, ...loaded } = artefact;
     const data = await loadData(requestOf(flags), flags.model, config, settings, loaded);
     const assembly = { ...withDropout(loaded, settings), planned: plan !== undefined };

@@ -84,9 +84,24 @@ describe.each(['bert-qa', 'roberta-choice', 'gpt2-lm'])('%s', (name) => {
       );
     expectClose(tokens(logits), tokens(expected));
   });
+
+  it('predict runs several adapters on one base', async () => {
+    const folder = join(FAMILIES, name);
+    const [lora, dora] = ['lora', 'dora'].map((method) => join(folder, 'adapters', method)) as [string, string];
+    const common = ['--model', join(folder, 'model'), '--data', join(dir, `${name}.jsonl`)];
+    const both = await predictions(...common, '--adapter', lora, '--adapter', `mine=${dora}`);
+    const alone = {
+      lora: await predictions(...common, '--adapter', lora),
+      mine: await predictions(...common, '--adapter', dora),
+    };
+    expect(both).toEqual(alone.lora.map((row, i) => ({ lora: row, mine: alone.mine[i] })));
+  });
 });
 
-describe.each(['gpt2', 'llama'] as Family[])('%s', (family) => {
+describe.each([
+  ['gpt2', 'dora'],
+  ['llama', 'lora'],
+] as const satisfies [Family, string][])('%s with %s', (family, peft) => {
   it('estimates, prunes, trains, evaluates, exports and merges', async () => {
     const model = ['--model', MODELS[family]];
     const at = (name: string): string => join(dir, family, name);
@@ -94,7 +109,20 @@ describe.each(['gpt2', 'llama'] as Family[])('%s', (family) => {
     const examples = (await tinyExamples(family)).slice(0, 8);
     const lines = examples.map(({ ids, label }) => JSON.stringify({ input_ids: [...ids], label }));
     await writeFile(data, lines.join('\n'));
-    const training = ['--train', data, '--steps', '2', '--batch-size', '4', '--max-length', '16', '--lora-r', '2'];
+    const training = [
+      '--peft',
+      peft,
+      '--train',
+      data,
+      '--steps',
+      '2',
+      '--batch-size',
+      '4',
+      '--max-length',
+      '16',
+      '--lora-r',
+      '2',
+    ];
     await light('estimate', ...model, ...training, '--out', at('estimate'));
     const ratios = ['--heads-ratio', '0.5', '--module-ratio', '0.5', '--head-unit', 'group'];
     await light('prune', ...model, ...ratios, '--estimate', at('estimate'), '--out', at('pruned'));

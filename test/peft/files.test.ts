@@ -221,6 +221,24 @@ describe('pruned adapters', () => {
     });
   });
 
+  test('trained biases and modules trained whole have the keys PEFT loads them by', async () => {
+    const [query, norm] = [name(0, 'attention.self.query'), name(0, 'output.LayerNorm')];
+    const raw = { peft_type: 'LORA', target_modules: ['query'], bias: 'all', modules_to_save: ['pooler'] };
+    const config = parsePeftConfig(raw, 'f');
+    const lora = [at(query, config)];
+    const trained = [`${query}.bias`, `${norm}.bias`, 'roberta.pooler.dense.weight'];
+    const tensors = factors(lora, config);
+    for (const key of trained) tensors.set(key, { shape: [6], data: new Float32Array(6).fill(2) });
+    await writeAdapter(join(dir, 'biases'), { config, modules: lora, tensors });
+    const file = await openSafetensors(join(dir, 'biases', 'adapter_model.safetensors'));
+    const keys = [`${query}.base_layer.bias`, `${norm}.bias`, 'roberta.pooler.dense.weight'];
+    expect(file.names).toEqual(expect.arrayContaining(keys.map((key) => `base_model.model.${key}`)));
+    await file.close();
+    expect((await readAdapter(join(dir, 'biases'))).tensors).toEqual(tensors);
+    const none = { config: parsePeftConfig({ ...raw, bias: 'none' }, 'f'), modules: lora, tensors };
+    await expect(writeAdapter(join(dir, 'biases'), none)).rejects.toThrow(/query\.bias" is not supported/);
+  });
+
   test('an adapter that lost every module is its head alone', async () => {
     const { config, tensors } = await readAdapter(INIT);
     const head = new Map([...tensors].filter(([n]) => n.startsWith('classifier.')));

@@ -204,6 +204,59 @@ describe.each(MERGING)('%s', (_, raw) => {
   });
 });
 
+describe.each([
+  ['sequential', {}],
+  ['reading what the sublayer normalises', { original_ln_before: true }],
+  ['with the residual taken after', { original_ln_before: true, residual_before_ln: false }],
+  ['with the residual taken in between', { original_ln_before: true, residual_before_ln: 'post_add' }],
+  ['parallel, scaled', { use_parallel_adapter: true, scaling: 4 }],
+  ['scaled by channel', { scaling: 'channel' }],
+] as const)('bottleneck adapter %s', (_, keys) => {
+  it('adds what the library adds', async () => {
+    const config = parsePeftConfig(
+      { peft_type: 'BOTTLENECK', target_modules: ['dense'], bottleneck_size: 2, adapter_bias: true, ...keys },
+      'test',
+    );
+    const peft = methodOf(config, [moduleFor({ name: NAME, inFeatures: IN, outFeatures: IN }, config)]);
+    const [module] = peft.modules;
+    const random = hostRandom(8, 1);
+    const normal = (n: number): Float32Array => Float32Array.from({ length: n }, () => random.normal());
+    const [y, input, normed] = [normal(TOKENS * IN), normal(TOKENS * IN), normal(TOKENS * IN)];
+    const values = new Map(
+      peft.factors(module!).map((f) => {
+        const shape = factorShape(f, module!);
+        return [f.name, { shape, data: normal(shape.reduce((a, b) => a * b, 1)) }] as const;
+      }),
+    );
+    const variable = (name: string, shape: number[], data: Float32Array): Tensor =>
+      engine.variable(name, shape, { kind: 'weights', data }).tensor;
+    const hidden = (name: string, data: Float32Array): Tensor => variable(name, [TOKENS, IN], data);
+    const hook = peft.intervention({
+      parameter: (name) => variable(name, values.get(name)!.shape, values.get(name)!.data),
+      weight: () => hidden('w', y),
+      bias: () => undefined,
+    });
+    const result = hook.sublayer!(NAME, hidden('y', y), hidden('i', input), () => hidden('n', normed));
+    const [downBias, down, upBias, up, scale] = [...values.values()].map(({ data }) => data);
+    const source = 'use_parallel_adapter' in keys ? input : 'original_ln_before' in keys ? normed : y;
+    const low = product(source, transposed(down!, IN, 2), TOKENS, IN, 2).map((v, i) =>
+      Math.tanh(v + downBias![i % 2]!),
+    );
+    const delta = product(low, transposed(up!, 2, IN), TOKENS, 2, IN).map((v, i) => {
+      const factor = 'scaling' in keys ? (keys.scaling === 'channel' ? scale![i % IN]! : keys.scaling) : 1;
+      return factor * (v + upBias![i % IN]!);
+    });
+    const residual = (i: number): number => {
+      if (!('residual_before_ln' in keys)) return y[i]!;
+      return keys.residual_before_ln === 'post_add' ? y[i]! + input[i]! : normed[i]!;
+    };
+    expectClose(
+      await engine.evaluate(result),
+      delta.map((d, i) => d + residual(i)),
+    );
+  });
+});
+
 it('every way LoRA starts leaves the base as it is, but for false', () => {
   for (const init of [true, 'gaussian', 'orthogonal', false] as const) {
     const peft = method({ peft_type: 'LORA', r: 4, init_lora_weights: init });

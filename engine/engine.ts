@@ -83,6 +83,26 @@ export class Engine {
     return variable;
   }
 
+  /**
+   * Moves variables of one shape into one buffer, side by side, so that products with all of them can be one kernel. They are freed
+   * one by one as before.
+   * @returns the variables in their new place, or the given ones where the device's alignment or binding limit does not allow it
+   */
+  together(variables: readonly Variable[]): readonly Variable[] {
+    const [{ kind, name, storage }] = variables as readonly [Variable, ...Variable[]];
+    const { bytes } = storage;
+    const { minStorageBufferOffsetAlignment: alignment, maxStorageBufferBindingSize: largest } = this.device.limits;
+    if (bytes % alignment !== 0 || bytes * variables.length > largest) return variables;
+    const buffer = this.memory.allocate(bytes * variables.length, kind, name, variables.length);
+    const encoder = this.device.createCommandEncoder();
+    variables.forEach(({ storage: old }, i) =>
+      encoder.copyBufferToBuffer(old.buffer, old.offset, buffer, i * bytes, bytes),
+    );
+    this.device.queue.submit([encoder.finish()]);
+    for (const variable of variables) this.free(variable);
+    return variables.map((v, i) => new Variable(v.name, v.shape, v.dtype, kind, { buffer, offset: i * bytes, bytes }));
+  }
+
   /** Replaces a variable's content; `data` is in the variable's own storage type. */
   write(variable: Variable, data: HostArray): void {
     if (data.length !== variable.size)

@@ -49,30 +49,42 @@ ${rowMain(groups)}
   });
 }
 
-/**
- * The gradient of x. Bindings, all f32: x [rows, cols], gamma [cols], dy [rows, cols], then dx [rows, cols].
- * @param inPlace dx overwrites x, whose binding it then is
- */
-export function layerNormBackward(spec: LayerNormSpec, traits: DeviceTraits, inPlace = false): Kernel {
+/** What the backward kernel does beside. */
+export interface BackwardOptions {
+  /** dx overwrites x, whose binding it then is. */
+  readonly inPlace?: boolean;
+  /** The normalised x comes out too, as `y` behind dx; `beta` [cols] is bound behind dy. */
+  readonly again?: boolean;
+}
+
+/** The gradient of x. Bindings, all f32: x [rows, cols], gamma [cols], dy [rows, cols], then dx [rows, cols]. */
+export function layerNormBackward(
+  spec: LayerNormSpec,
+  traits: DeviceTraits,
+  { inPlace = false, again = false }: BackwardOptions = {},
+): Kernel {
   const { rows, cols } = spec;
   const { vector, groups, params } = layout(spec, traits);
-  const body = `${backwardFunctions(groups, inPlace ? 'x' : 'dx')}
+  const body = `${backwardFunctions(groups, inPlace ? 'x' : 'dx', again)}
 ${rowMain(groups)}
   let s = statistics(row, member, lane);
   if (owner) { write_dx(row, member, s); }
 }`;
-  const names = inPlace ? ['x', 'gamma', 'dy'] : ['x', 'gamma', 'dy', 'dx'];
-  const bindings = f32Bindings(names, 3);
+  const read = ['gamma', 'dy', ...(again ? ['beta'] : [])];
+  const written = [...(inPlace ? [] : ['dx']), ...(again ? ['y'] : [])];
   return assemble({
-    name: 'layer_norm_backward',
-    bindings: inPlace ? [{ name: 'x', dtype: 'f32', role: 'inout' }, ...bindings.slice(1)] : bindings,
+    name: again ? 'layer_norm_backward_again' : 'layer_norm_backward',
+    bindings: [
+      { name: 'x', dtype: 'f32', role: inPlace ? 'inout' : 'in' },
+      ...f32Bindings([...read, ...written], read.length),
+    ],
     params,
     body,
     vector,
-    vectorBindings: vector ? names : [],
+    vectorBindings: vector ? ['x', ...read, ...written] : [],
     workgroups: groups.workgroups,
-    flops: 16 * rows * cols,
-    bytes: 4 * (3 * rows * cols + cols),
+    flops: (again ? 18 : 16) * rows * cols,
+    bytes: 4 * ((again ? 4 : 3) * rows * cols + (again ? 2 : 1) * cols),
   });
 }
 
@@ -129,8 +141,9 @@ function mean({ perRow }: RowGroups): string {
  * With g = dy·gamma and x̂ = (x − mean)·rstd: dx = rstd·(g − mean(g) − x̂·mean(g·x̂)).
  * `statistics` gives (mean, rstd, mean(g), mean(g·x̂)) of a row, to be called in uniform control flow.
  * @param out where dx is written
+ * @param again whether `write_dx` writes x̂·gamma + beta to y
  */
-function backwardFunctions(groups: RowGroups, out: 'dx' | 'x'): string {
+function backwardFunctions(groups: RowGroups, out: 'dx' | 'x', again = false): string {
   return `${rowReduction(groups, 'sum', 'f32', 'a + b')}
 ${rowReduction(groups, 'sums', 'vec3<f32>', 'a + b')}
 ${mean(groups)}
@@ -155,7 +168,7 @@ fn write_dx(row: u32, member: u32, s: vec4<f32>) {
   for (var unit = member; unit < p.units; unit += ${groups.perRow}u) {
     let at = row * p.units + unit;
     let normed = (x[at] - V(s.x)) * s.y;
-    ${out}[at] = (dy[at] * gamma[unit] - V(s.z) - normed * s.w) * s.y;
+    ${again ? 'y[at] = normed * gamma[unit] + beta[unit];\n    ' : ''}${out}[at] = (dy[at] * gamma[unit] - V(s.z) - normed * s.w) * s.y;
   }
 }`;
 }

@@ -9,11 +9,11 @@ import { BYTES, spread, type Binding, type DeviceTraits, type Kernel } from './k
 import { broadcastSkeleton, type BroadcastTile } from './matmul/broadcast.ts';
 import { panelBytes, panelSkeleton, type PanelTile } from './matmul/panel.ts';
 import { matrixBytes, matrixFits, matrixSkeleton, type MatrixTile } from './matmul/matrix.ts';
-import type { MatmulSpec, MatmulTerm, Skeleton } from './matmul/spec.ts';
+import { batchHead, type MatmulSpec, type MatmulTerm, type Skeleton } from './matmul/spec.ts';
 import { tiledSkeleton, workgroupBytes, type WorkgroupTile } from './matmul/tiled.ts';
 import { pick, roundUp, type Variants } from './variant.ts';
 
-export type { MatmulSpec, MatmulTerm } from './matmul/spec.ts';
+export type { MatmulSpec, MatmulTerm, ProductBatch } from './matmul/spec.ts';
 
 const STORE: Fragment = { inputs: [], body: [], outputs: [{ name: 'c', dtype: 'f32', value: 'acc' }] };
 
@@ -28,8 +28,9 @@ export function matmul(spec: MatmulSpec, traits: DeviceTraits, variant?: string)
   const { m, n, terms } = spec;
   const epilogue = spec.epilogue ?? STORE;
   const vector = n % 4 === 0;
+  const apart = spec.batch !== undefined && spec.batch.sum !== true;
   const hosted = hostFragment(epilogue, {
-    name: 'epilogue',
+    name: apart ? 'epilogue_of' : 'epilogue',
     size: m * n,
     cols: n,
     vector,
@@ -40,21 +41,24 @@ export function matmul(spec: MatmulSpec, traits: DeviceTraits, variant?: string)
   const tiles = [Math.ceil(m / skeleton.tile[0]), Math.ceil(n / skeleton.tile[1])] as const;
   const depths = Object.fromEntries(terms.map(({ k }, t) => [`k${t}`, k]));
   const depth = terms.reduce((sum, { k }) => sum + k, 0);
+  const count = spec.batch?.count ?? 1;
+  const results = apart ? count : 1;
   return assemble({
     name: `matmul.${terms.map(({ a, b }) => `${a === 'mk' ? 'n' : 't'}${b === 'kn' ? 'n' : 't'}`).join('+')}`,
     enables: skeleton.enables,
     ...(skeleton.directives && { directives: skeleton.directives }),
     vector,
     vectorBindings: [...skeleton.vectorBindings, ...hosted.vectorBindings],
-    body: `${hosted.wgsl}\n${skeleton.wgsl}`,
+    body: `${hosted.wgsl}\n${batchHead(spec, 'epilogue_of')}${skeleton.wgsl}`,
     bindings: [...terms.flatMap(operandBindings), ...hosted.bindings],
     params: [
       ...u32Params({ m, n, ...depths, tiles_m: tiles[0], tiles_n: tiles[1], ...skeleton.params }),
+      ...(spec.batch ? u32Params({ batch: count }) : []),
       ...hosted.params,
     ],
-    workgroups: spread(tiles[0] * tiles[1]),
-    flops: 2 * m * n * depth + fragmentFlops(epilogue, m * n),
-    bytes: operandBytes(spec) + fragmentBytes(epilogue, m * n, 'store'),
+    workgroups: spread(tiles[0] * tiles[1] * results),
+    flops: 2 * count * m * n * depth + results * fragmentFlops(epilogue, m * n),
+    bytes: operandBytes(spec) + results * fragmentBytes(epilogue, m * n, 'store'),
   });
 }
 
@@ -65,8 +69,13 @@ function operandBindings({ aType, bType }: MatmulTerm, t: number): Binding[] {
   ];
 }
 
-function operandBytes({ m, n, terms }: MatmulSpec): number {
-  return terms.reduce((sum, { k, aType, bType }) => sum + m * k * BYTES[aType] + k * n * BYTES[bType], 0);
+function operandBytes({ m, n, terms, batch }: MatmulSpec): number {
+  const copies = (operand: number): number => (batch?.each[operand] ? batch.count : 1);
+  return terms.reduce(
+    (sum, { k, aType, bType }, t) =>
+      sum + copies(2 * t) * m * k * BYTES[aType] + copies(2 * t + 1) * k * n * BYTES[bType],
+    0,
+  );
 }
 
 /** One way to compute a product. */
@@ -123,16 +132,17 @@ function matrixVariants(spec: MatmulSpec, { matrix: unit, ...traits }: DeviceTra
 const MAX_INVOCATIONS = 256;
 
 /** The same as a choice. The epilogue does not count: it runs once per element of C. */
-export function matmulChoice({ m, n, terms }: MatmulSpec, traits: DeviceTraits): Variants {
+export function matmulChoice({ m, n, terms, batch }: MatmulSpec, traits: DeviceTraits): Variants {
   const classed: MatmulSpec = {
     m: classOf(m),
     n: classOf(n),
     terms: terms.map((term) => ({ ...term, k: classOf(term.k) })),
+    ...(batch && { batch }),
   };
   const products = classed.terms.map(({ k, a, b, aType, bType }) => `${a}·${b} k${k} ${aType}·${bType}`);
   return {
     family: 'matmul',
-    task: `m${classed.m} n${classed.n} ${products.join(' + ')}`,
+    task: `${batch ? `${batch.sum ? 'sum of ' : ''}${batch.count} × ` : ''}m${classed.m} n${classed.n} ${products.join(' + ')}`,
     names: matmulVariants({ m, n, terms }, traits).map(({ name }) => name),
     source: (name) => {
       const known = matmulVariants(classed, traits).some((variant) => variant.name === name);

@@ -4,9 +4,16 @@ import type { Engine } from '../engine/engine.ts';
 import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
 import { loadWeight, type OnBytes } from '../engine/io/load.ts';
 import { openSafetensors } from '../engine/io/safetensors.ts';
-import { sizeOf, type Shape } from '../engine/graph/shape.ts';
+import { sameShape, sizeOf, type Shape } from '../engine/graph/shape.ts';
 import type { Variable } from '../engine/variable.ts';
-import { fullLayers, linearLayers, type HeadKind, type LayerShape, type ModelConfig } from './architecture.ts';
+import {
+  fullLayers,
+  linearLayers,
+  type HeadKind,
+  type LayerShape,
+  type ModelConfig,
+  type Role,
+} from './architecture.ts';
 import { loadConfig } from './config.ts';
 import { frozenHeadShapes, headOf, initialSpec, isTied } from './heads.ts';
 import { HostTable } from './host-table.ts';
@@ -134,6 +141,7 @@ export async function loadBaseModel(
       done += weight.bytes;
       onBytes?.(done, total);
     }
+    gatherProjections(engine, config, weights);
     return new BaseModel(engine, config, weights, fullLayers(config), words);
   } catch (error) {
     for (const weight of weights.values()) engine.free(weight);
@@ -178,7 +186,30 @@ export function randomBaseModel(
     if (isHostTable(engine, config, name, data.byteLength, embeddings)) words = hostTable(name, shape, data);
     else weights.set(name, engine.variable(name, shape, { kind: 'weights', data }));
   }
+  gatherProjections(engine, config, weights);
   return new BaseModel(engine, config, weights, fullLayers(config), words);
+}
+
+/** Linear layers that read the same input. */
+const SIDE_BY_SIDE: readonly (readonly Role[])[] = [
+  ['query', 'key', 'value'],
+  ['gate', 'up'],
+];
+
+/** Puts projections of one input and one shape side by side, so that one kernel runs all of them. */
+export function gatherProjections(engine: Engine, config: ModelConfig, weights: Map<string, Variable>): void {
+  const { prefix, linears } = config.architecture.block;
+  for (let layer = 0; layer < config.numLayers; layer++) {
+    for (const roles of SIDE_BY_SIDE) {
+      for (const kind of ['weight', 'bias']) {
+        const names = roles.flatMap((role) => linears[role]?.name ?? []);
+        const found = names.flatMap((name) => weights.get(`${prefix(layer)}.${name}.${kind}`) ?? []);
+        const alike = found.filter(({ shape }) => sameShape(shape, found.at(-1)!.shape));
+        if (alike.length < 2 || alike[0]!.size === 0) continue;
+        for (const moved of engine.together(alike)) weights.set(moved.name, moved);
+      }
+    }
+  }
 }
 
 function isHostTable(

@@ -6,7 +6,7 @@ import type { Engine } from '../engine/engine.ts';
 import { f32ToF16 } from '../engine/io/float16.ts';
 import type { Shape } from '../engine/graph/shape.ts';
 import type { Variable } from '../engine/variable.ts';
-import { BaseModel } from '../models/base-model.ts';
+import { BaseModel, gatherProjections } from '../models/base-model.ts';
 import { linearLayers, type LayerShape, type ModelConfig, type Role } from '../models/architecture.ts';
 import {
   factorShape,
@@ -123,6 +123,7 @@ export async function pruneModel(engine: Engine, base: BaseModel, keep: readonly
     const slice = slices.get(moduleName(name));
     weights.set(name, slice ? await cut(engine, weight, slice) : weight);
   }
+  gatherProjections(engine, base.config, weights);
   return new BaseModel(engine, base.config, weights, keptShapes(base.config, keep), base.words);
 }
 

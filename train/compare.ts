@@ -171,7 +171,8 @@ export class Comparing {
     const base = random
       ? randomBaseModel(this.#engine, config, normals(settings.seed), embeddings)
       : await loadBaseModel(this.#engine, dir, options);
-    return freshAssembly(this.#engine, base, freshConfig(settings, config, head), head, labels, settings.seed);
+    const peft = freshConfig(settings, config, head);
+    return freshAssembly(this.#engine, base, peft, head, labels, settings.seed);
   }
 
   async #estimate(settings: Settings, { onStage, watch }: CompareWatch): Promise<EstimateOutcome> {

@@ -19,12 +19,12 @@ export function freshConfig(
   config: ModelConfig,
   head: 'classification' | 'causal-lm' = 'classification',
 ): PeftConfig {
-  const trained = head === 'classification' ? ['classifier', 'score'] : [];
+  const isClassifier = head === 'classification';
   const common = {
     dropout: settings.dropout,
-    taskType: head === 'classification' ? 'SEQ_CLS' : 'CAUSAL_LM',
+    taskType: isClassifier ? 'SEQ_CLS' : 'CAUSAL_LM',
     baseModel: null,
-    modulesToSave: [...trained, ...names(settings.modulesToSave)],
+    modulesToSave: [...(isClassifier ? ['classifier', 'score'] : []), ...names(settings.modulesToSave)],
     // PEFT wants to be told of matrices stored as [in, out].
     extra: config.architecture.storedInOut && HAS_FAN_IN_OUT.has(settings.peft) ? { fan_in_fan_out: true } : {},
   };

@@ -5,6 +5,7 @@
 import { broadcastPattern, type BroadcastPattern } from '../graph/shape.ts';
 import { constantValue } from '../ops/elementwise.ts';
 import type { Node, Tensor } from '../graph/tensor.ts';
+import { partsOf, type Batch } from './batch.ts';
 import { packOf, type TracedGraph } from './graph.ts';
 
 /** One kernel: an anchor (product, reduction or any other kernel), elementwise nodes around it, or elementwise nodes alone. */
@@ -14,6 +15,8 @@ export interface Step {
   body: Node[];
   /** Root tensors written to memory. */
   outputs: Tensor[];
+  /** Where it runs several steps at once; `outputs` are those of all. */
+  readonly batch?: Batch;
 }
 
 /** A tensor read by the elementwise part of a step. */
@@ -79,6 +82,7 @@ class Fusion {
     for (const node of [...this.#graph.nodes].reverse()) this.#place(node);
     this.#steps.reverse();
     for (const step of [...this.#steps]) this.#joinProducers(step);
+    for (const step of [...this.#steps]) this.#joinSiblings(step);
     return this.#steps;
   }
 
@@ -128,7 +132,8 @@ class Fusion {
   #isLegal(step: Step): boolean {
     const bound = [...loadsOf(this.#graph, step).map((load) => load.root), ...operandsOf(this.#graph, step)];
     if (new Set(bound).size !== bound.length) return false;
-    return bound.length + step.outputs.length <= this.#maxBindings;
+    const parts = operandsOf(this.#graph, step).length * (1 - 1 / partsOf(step));
+    return bound.length - parts + step.outputs.length <= this.#maxBindings;
   }
 
   /** Appends an elementwise step to the step that produces one of its inputs, as long as one will take it. */
@@ -157,6 +162,29 @@ class Fusion {
     return fitting.sort(
       (a, b) => Number(b.anchor !== undefined) - Number(a.anchor !== undefined) || this.#last(b) - this.#last(a),
     );
+  }
+
+  /**
+   * Lets a later step that reads the same tensor compute again what `step` would, where it does not wait for that itself. The tensor
+   * must be of the type that is computed: one of the two results then takes over its memory, else both would be held beside it.
+   */
+  #joinSiblings(step: Step): void {
+    if (step.anchor || !step.body.every((node) => this.#graph.isRepeat(node))) return;
+    const space = spaceOf(step);
+    const wholeOf = (s: Step): Tensor[] =>
+      loadsOf(this.#graph, s).flatMap(({ root, inner, count }) => (inner === 1 && count === space ? [root] : []));
+    const { dtype } = step.outputs[0] as Tensor;
+    const whole = wholeOf(step).filter((root) => root.dtype === dtype);
+    const siblings = this.#steps.filter(
+      (s) =>
+        (s.anchor ? takes(s.anchor) === 'epilogue' : true) &&
+        spaceOf(s) === space &&
+        this.#last(s) > this.#last(step) &&
+        wholeOf(s).some((root) => whole.includes(root)) &&
+        !this.#inputSteps(s).includes(step) &&
+        !this.#reaches(step, s),
+    );
+    siblings.sort((a, b) => this.#last(a) - this.#last(b)).some((sibling) => this.#tryJoin(sibling, step));
   }
 
   /** Whether a step computes something again: in a step that does not, it would be computed too early and kept. */

@@ -51,6 +51,21 @@ export class TracedGraph {
     return this.#users.get(root) ?? [];
   }
 
+  /** Whether computing `node` takes the value of `source`, directly or through others. */
+  isBehind(source: Node, node: Node): boolean {
+    const seen = new Set<Node>([node]);
+    const stack = [node];
+    while (stack.length > 0) {
+      for (const input of (stack.pop() as Node).inputs.map((t) => this.root(t).node)) {
+        if (input === source) return true;
+        if (seen.has(input) || this.rank(input) < this.rank(source)) continue;
+        seen.add(input);
+        stack.push(input);
+      }
+    }
+    return false;
+  }
+
   /** Position in the execution order. */
   rank(node: Node): number {
     return this.#rank.get(node) ?? -1;

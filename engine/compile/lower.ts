@@ -1,8 +1,10 @@
 /** Room: engine/compile. Turns a planned step into its kernel and the places its bindings stand for. */
 import { elementwise } from '../../kernels/elementwise.ts';
+import type { Fragment } from '../../kernels/fragment.ts';
 import type { DeviceTraits, Kernel } from '../../kernels/kernel.ts';
 import type { Choose, Variants } from '../../kernels/variant.ts';
-import type { Tensor } from '../graph/tensor.ts';
+import type { Node, Tensor } from '../graph/tensor.ts';
+import { partsOf, type Batch } from './batch.ts';
 import { fragmentOf } from './fragment.ts';
 import { operandsOf, spaceOf, takes, type Step } from './fuse.ts';
 import type { TracedGraph } from './graph.ts';
@@ -11,6 +13,8 @@ import type { TracedGraph } from './graph.ts';
 export interface Dispatch {
   readonly kernel: Kernel;
   readonly bound: readonly Tensor[];
+  /** Per binding, where it is a batch: how many tensors side by side it covers, from the one in `bound` on. */
+  readonly spans?: readonly number[];
   /** Where there was a choice: what the kernel was chosen from, and what was chosen. */
   readonly variants?: Variants;
   readonly variant?: string;
@@ -49,14 +53,36 @@ function lowerStep(
     const bound = [...operands, ...step.outputs.filter((output) => !inPlace.has(output))];
     return { kernel: anchor.op.lowering.kernel(anchor, traits, { choose, inPlace: inPlace.size > 0 }), bound };
   }
-  const { fragment, loads, outputs } = fragmentOf(graph, step, inPlace);
+  const { fragment, loads, outputs } = fragmentOf(graph, step.batch?.members[0] ?? step, inPlace);
   const read = loads.map((load) => load.root);
   if (anchor?.op.lowering.kind === 'anchor') {
     const fused = step.body.length > 0 ? fragment : undefined;
+    if (step.batch) return lowerBatch(step, step.batch, [...operands, ...read], fused, traits, choose);
     const kernel = anchor.op.lowering.kernel(anchor, fused, traits, choose);
+    const parts = partsOf(step);
+    if (parts > 1) {
+      const firsts = operands.slice(0, operands.length / parts);
+      const others = [...read, ...outputs.filter((o) => !inPlace.has(o))];
+      return { kernel, bound: [...firsts, ...others], spans: [...firsts.map(() => parts), ...others.map(() => 1)] };
+    }
     if (takes(anchor) === 'prologue') return { kernel, bound: [...read, ...step.outputs] };
     return { kernel, bound: [...operands, ...read, ...outputs.filter((o) => !inPlace.has(o))] };
   }
   const kernel = elementwise(spaceOf(step), fragment, traits);
   return { kernel, bound: [...read, ...outputs.filter((o) => !inPlace.has(o))] };
+}
+
+function lowerBatch(
+  { anchor, outputs }: Step,
+  { members, each }: Batch,
+  read: readonly Tensor[],
+  fused: Fragment | undefined,
+  traits: DeviceTraits,
+  choose: Choose,
+): Dispatch {
+  const lowering = anchor?.op.lowering;
+  if (lowering?.kind !== 'anchor') throw new Error(`${anchor?.op.name} is run in a batch and has no such kernel`);
+  const count = members.length;
+  const kernel = lowering.kernel(anchor as Node, fused, traits, choose, { count, each });
+  return { kernel, bound: [...read, outputs[0] as Tensor], spans: [...each.map((own) => (own ? count : 1)), count] };
 }

@@ -6,13 +6,15 @@ import { BYTES } from '../../kernels/kernel.ts';
 import type { Storage } from '../device/memory.ts';
 import { inputNameOf, residentOf } from '../ops/leaf.ts';
 import type { Node, Tensor } from '../graph/tensor.ts';
+import type { Batched } from './batch.ts';
 import { packOf, type TracedGraph } from './graph.ts';
+import { ARENA_ALIGNMENT } from './neighbours.ts';
 import { loadsOf, spaceOf, takes, type Step } from './fuse.ts';
 import { readsOf } from './schedule.ts';
 
-/** Where a root tensor lies. */
+/** Where a root tensor lies; `offset` counts bytes from the start of the block. */
 export type Place =
-  | { readonly kind: 'arena'; readonly block: Block }
+  | { readonly kind: 'arena'; readonly block: Block; readonly offset: number }
   | { readonly kind: 'resident'; readonly storage: Storage }
   | { readonly kind: 'input'; readonly name: string };
 
@@ -36,26 +38,30 @@ export interface MemoryPlan {
   readonly timeline: readonly number[];
 }
 
-export function planMemory(graph: TracedGraph, steps: readonly Step[], alignment: number): MemoryPlan {
+export function planMemory(graph: TracedGraph, { steps, bundles }: Batched): MemoryPlan {
   const lastUse = lastUses(graph, steps);
   const places = fixedPlaces(graph, steps);
   const blocks: Block[] = [];
   const inPlace = steps.map((step, time) => {
     const taken = new Map<Tensor, Tensor>();
     for (const output of step.outputs) {
-      const source = reusable(graph, step, output, time, { places, lastUse, taken });
+      const bundle = bundles.get(output);
+      const found = bundle ? undefined : reusable(graph, step, output, time, { places, lastUse, taken });
+      // Taking over one of a bundle would hold all of it.
+      const source = found && !bundles.has(found) ? found : undefined;
       if (source) taken.set(output, source);
       if (places.has(output)) continue;
-      const end = lastUse.get(output) ?? time;
+      const end = Math.max(...(bundle ?? [output]).map((tensor) => lastUse.get(tensor) ?? time));
       const held = source && places.get(source);
       if (held?.kind === 'arena') {
         held.block.end = Math.max(held.block.end, end);
         places.set(output, held);
       } else {
-        const bytes = Math.ceil((output.size * BYTES[output.dtype]) / alignment) * alignment;
-        const block: Block = { name: output.toString(), bytes, start: time, end, offset: 0 };
+        const bytes = Math.ceil((output.size * BYTES[output.dtype]) / ARENA_ALIGNMENT) * ARENA_ALIGNMENT;
+        const tensors = bundle ?? [output];
+        const block: Block = { name: output.toString(), bytes: bytes * tensors.length, start: time, end, offset: 0 };
         blocks.push(block);
-        places.set(output, { kind: 'arena', block });
+        tensors.forEach((tensor, i) => places.set(tensor, { kind: 'arena', block, offset: i * bytes }));
       }
     }
     return taken;
@@ -75,7 +81,7 @@ function lastUses(graph: TracedGraph, steps: readonly Step[]): Map<Tensor, numbe
 }
 
 /** Leaves, updates and packed parts lie where they must. */
-function fixedPlaces(graph: TracedGraph, steps: readonly Step[]): Map<Tensor, Place> {
+export function fixedPlaces(graph: TracedGraph, steps: readonly Step[]): Map<Tensor, Place> {
   const places = new Map<Tensor, Place>();
   for (const root of new Set(steps.flatMap((step) => readsOf(graph, step)).concat([...graph.kept()]))) {
     const resident = residentOf(root);
@@ -107,6 +113,7 @@ interface PlanState {
 
 /** What `step` reads that `output` may overwrite element by element. */
 function reusable(graph: TracedGraph, step: Step, output: Tensor, time: number, state: PlanState): Tensor | undefined {
+  if (step.batch) return undefined;
   const lowering = step.anchor?.op.lowering;
   if (lowering?.kind === 'kernel' && lowering.overwrites !== undefined && output === step.outputs[0]) {
     const root = graph.root((step.anchor as Node).inputs[lowering.overwrites] as Tensor);

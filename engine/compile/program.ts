@@ -12,11 +12,13 @@ import type { Tensor } from '../graph/tensor.ts';
 import type { Engine, HostArray } from '../engine.ts';
 import { copy } from '../ops/copy.ts';
 import { PassTimer } from '../profile/timer.ts';
+import { batchSteps, type Batched } from './batch.ts';
 import { fuse, type Step } from './fuse.ts';
 import { TracedGraph, type Results } from './graph.ts';
 import { lower, type Dispatch } from './lower.ts';
 import { separateOperands } from './operands.ts';
-import { planMemory, type Block, type Place } from './plan.ts';
+import { fixedPlaces, planMemory, type Block, type Place } from './plan.ts';
+import { mergeNorms } from './norms.ts';
 import { mergeProducts } from './products.ts';
 import { recompute, type ActivationType, type Recompute } from './recompute.ts';
 import { schedule } from './schedule.ts';
@@ -48,8 +50,6 @@ export interface ProgramMemory {
   /** What lies in the arena, from which dispatch to which. */
   readonly blocks: readonly Block[];
 }
-
-const ARENA_ALIGNMENT = 256;
 
 export class Program {
   readonly name: string;
@@ -98,8 +98,8 @@ export class Program {
     options: CompileOptions = {},
   ): Promise<Program> {
     const results = { outputs: Object.values(outputs), updates };
-    const { graph, steps } = orderSteps(results, engine.traits.maxStorageBuffers, options);
-    const plan = planMemory(graph, steps, ARENA_ALIGNMENT);
+    const { graph, steps, bundles } = orderSteps(results, engine.traits.maxStorageBuffers, options);
+    const plan = planMemory(graph, { steps, bundles });
     const dispatches = steps.map((step, i) =>
       lower(graph, step, plan.inPlace[i] ?? new Map(), engine.traits, options.choose ?? chooseDefault),
     );
@@ -192,7 +192,11 @@ export class Program {
 
   /** Where the bindings of dispatch `i` lie, in order; arena addresses change when the arena does. */
   storages(i: number): Storage[] {
-    return this.dispatches[i]!.bound.map((tensor) => this.#storageOf(tensor));
+    const { bound, spans } = this.dispatches[i]!;
+    return bound.map((tensor, b) => {
+      const storage = this.#storageOf(tensor);
+      return { ...storage, bytes: storage.bytes * (spans?.[b] ?? 1) };
+    });
   }
 
   /** Frees what the program owns; variables stay. */
@@ -205,7 +209,8 @@ export class Program {
     const bytes = tensor.size * BYTES[tensor.dtype];
     const place = this.#places.get(tensor);
     if (place?.kind === 'resident') return place.storage;
-    if (place?.kind === 'arena') return { buffer: this.#arena.buffer, offset: place.block.offset, bytes };
+    if (place?.kind === 'arena')
+      return { buffer: this.#arena.buffer, offset: place.block.offset + place.offset, bytes };
     const input = place && this.#inputs.get(place.name);
     if (!input) throw new Error(`${this.name}: ${tensor.toString()} has no place in memory`);
     return { buffer: input.buffer, offset: 0, bytes };
@@ -231,9 +236,8 @@ export class Program {
   }
 }
 
-interface Ordered {
+interface Ordered extends Batched {
   readonly graph: TracedGraph;
-  readonly steps: Step[];
 }
 
 /** Fused steps in order. Updates that need each other's old values are computed aside and copied in at the end. */
@@ -242,9 +246,12 @@ function orderSteps(results: Results, maxBindings: number, options: CompileOptio
   const attempt = (wanted: Results): Omit<Ordered, 'steps'> & { steps: Step[] | undefined } => {
     const graph = new TracedGraph(wanted);
     recompute(graph, mode, activations);
+    mergeNorms(graph);
     mergeProducts(graph);
     separateOperands(graph);
-    return { graph, steps: schedule(graph, fuse(graph, maxBindings)) };
+    const fused = fuse(graph, maxBindings);
+    const { steps, bundles } = batchSteps(graph, fused, fixedPlaces(graph, fused));
+    return { graph, bundles, steps: schedule(graph, steps) };
   };
   const direct = attempt(results);
   if (direct.steps) return { ...direct, steps: direct.steps };

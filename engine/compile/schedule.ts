@@ -8,7 +8,8 @@ import { loadsOf, operandsOf, type Step } from './fuse.ts';
 
 /** Root tensors a step reads from memory, packed tensors resolved to their parts. */
 export function readsOf(graph: TracedGraph, step: Step): Tensor[] {
-  const direct = [...loadsOf(graph, step).map((load) => load.root), ...operandsOf(graph, step)];
+  const members = step.batch?.members ?? [step];
+  const direct = members.flatMap((s) => [...loadsOf(graph, s).map((load) => load.root), ...operandsOf(graph, s)]);
   return direct.flatMap((root) => [root, ...partsOf(graph, root)]);
 }
 
@@ -71,7 +72,8 @@ function postpone(graph: TracedGraph, order: readonly Step[], before: ReadonlyMa
 }
 
 function lastRank(graph: TracedGraph, step: Step): number {
-  const nodes = step.anchor ? [step.anchor, ...step.body] : step.body;
+  const members = step.batch?.members ?? [step];
+  const nodes = members.flatMap(({ anchor, body }) => (anchor ? [anchor, ...body] : body));
   return Math.max(...nodes.map((node) => graph.rank(node)));
 }
 

@@ -14,6 +14,8 @@ export interface Storage {
 export class Memory {
   readonly #device: GPUDevice;
   readonly #live = new Map<GPUBuffer, MemoryKind>();
+  /** Buffers of several owners: how many there are still. */
+  readonly #owners = new Map<GPUBuffer, number>();
   readonly #bytes = new Map<MemoryKind, number>();
   #current = 0;
   #peak = 0;
@@ -24,9 +26,11 @@ export class Memory {
     this.#device = device;
   }
 
-  /** A zeroed storage buffer of at least `bytes` (rounded up to 4). */
-  allocate(bytes: number, kind: MemoryKind, label: string): GPUBuffer {
-    return this.#create(bytes, kind, label, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC);
+  /** A zeroed storage buffer of at least `bytes` (rounded up to 4). @param owners how many will free it, once each */
+  allocate(bytes: number, kind: MemoryKind, label: string, owners = 1): GPUBuffer {
+    const buffer = this.#create(bytes, kind, label, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC);
+    if (owners > 1) this.#owners.set(buffer, owners);
+    return buffer;
   }
 
   /** A buffer for uniform blocks. */
@@ -43,10 +47,16 @@ export class Memory {
     return buffer;
   }
 
-  /** Destroys a buffer made by `allocate`; destroying twice is harmless. */
+  /** Destroys a buffer made by `allocate` when its last owner frees it; destroying twice is harmless. */
   free(buffer: GPUBuffer): void {
     const kind = this.#live.get(buffer);
     if (kind === undefined) return;
+    const owners = (this.#owners.get(buffer) ?? 1) - 1;
+    if (owners > 0) {
+      this.#owners.set(buffer, owners);
+      return;
+    }
+    this.#owners.delete(buffer);
     this.#live.delete(buffer);
     this.#add(kind, -buffer.size);
     buffer.destroy();

@@ -4,6 +4,7 @@
  */
 import type { DeviceTraits, DType, Kernel, Param } from '../../kernels/kernel.ts';
 import type { Fragment } from '../../kernels/fragment.ts';
+import type { ProductBatch } from '../../kernels/matmul.ts';
 import type { Choose } from '../../kernels/variant.ts';
 import { showShape, sizeOf, type Shape } from './shape.ts';
 
@@ -63,7 +64,13 @@ export type Lowering<A> =
   | {
       readonly kind: 'anchor';
       readonly takes: 'epilogue' | 'prologue';
-      kernel(node: Node<A>, fused: Fragment | undefined, traits: DeviceTraits, choose: Choose): Kernel;
+      kernel(
+        node: Node<A>,
+        fused: Fragment | undefined,
+        traits: DeviceTraits,
+        choose: Choose,
+        batch?: ProductBatch,
+      ): Kernel;
     }
   | {
       readonly kind: 'kernel';

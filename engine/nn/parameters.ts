@@ -41,7 +41,7 @@ export class Parameters {
     this.#engine = engine;
     const keyOf = (s: ParameterSpec): string => `${s.lrMultiplier ?? 1}/${s.decay}`;
     const keys = [...new Set(specs.map(keyOf))];
-    this.groups = keys.map((key) => this.#group(specs.filter((s) => keyOf(s) === key)));
+    this.groups = keys.map((key) => this.#group(alikeTogether(specs.filter((s) => keyOf(s) === key))));
   }
 
   #group(specs: readonly ParameterSpec[]): ParameterGroup {
@@ -99,4 +99,10 @@ export class Parameters {
   free(): void {
     for (const { flat } of this.groups) this.#engine.free(flat);
   }
+}
+
+/** Tensors of one shape follow each other, so that products with several of them can be one kernel. */
+function alikeTogether(specs: readonly ParameterSpec[]): ParameterSpec[] {
+  const shapes = [...new Set(specs.map(({ shape }) => String(shape)))];
+  return shapes.flatMap((key) => specs.filter(({ shape }) => String(shape) === key));
 }

@@ -1,7 +1,7 @@
 /** Room: engine/ops. Layer normalisation over the last dimension (Ba et al. 2016). */
 import * as kernels from '../../kernels/layernorm.ts';
 import { showShape } from '../graph/shape.ts';
-import { emit, emitMany, type Op, type Tensor } from '../graph/tensor.ts';
+import { emit, emitMany, type Node, type Op, type Tensor } from '../graph/tensor.ts';
 import { sumCols } from './reduce.ts';
 
 interface NormAttrs {
@@ -33,9 +33,38 @@ const backwardOp: Op<NormAttrs> = {
   lowering: {
     kind: 'kernel',
     overwrites: 0,
-    kernel: ({ attrs }, traits, { inPlace }) => kernels.layerNormBackward(attrs, traits, inPlace),
+    kernel: ({ attrs }, traits, { inPlace }) => kernels.layerNormBackward(attrs, traits, { inPlace }),
   },
 };
+
+const backwardAgainOp: Op<NormAttrs> = {
+  name: 'layer_norm_backward_again',
+  lowering: {
+    kind: 'kernel',
+    overwrites: 0,
+    kernel: ({ attrs }, traits, { inPlace }) => kernels.layerNormBackward(attrs, traits, { inPlace, again: true }),
+  },
+};
+
+export function isLayerNorm(node: Node): boolean {
+  return node.op === (layerNormOp as Op);
+}
+
+/** Whether `node` is the gradient of a normalisation's input alone; its inputs are x, gamma, dy. */
+export function isLayerNormBackward(node: Node): boolean {
+  return node.op === (backwardOp as Op);
+}
+
+/** A normalisation and its backward pass from one reading of x. @returns the gradient of x, and the normalised x */
+export function layerNormBackwardAgain(norm: Node, backward: Node): readonly [Tensor, Tensor] {
+  const beta = norm.inputs[2] as Tensor;
+  const shape = (backward.outputs[0] as Tensor).shape;
+  const [dx, y] = emitMany(backwardAgainOp, [...backward.inputs, beta], norm.attrs as NormAttrs, [
+    { shape },
+    { shape },
+  ]);
+  return [dx as Tensor, y as Tensor];
+}
 
 const backwardParamsOp: Op<NormAttrs & { readonly parts: number }> = {
   name: 'layer_norm_backward_params',

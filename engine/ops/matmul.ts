@@ -11,11 +11,15 @@ export interface ProductLayout {
   readonly b: 'kn' | 'nk';
 }
 
-/** Σ_t a_t·b_t of shape [m, n]; the inputs are a_0, b_0, a_1, b_1, … */
+/**
+ * Σ_t a_t·b_t of shape [m, n]; the inputs are a_0, b_0, a_1, b_1, … With `parts`, the sum of as many of these, whose inputs follow
+ * each other; each input lies beside its like in the next part.
+ */
 export interface MatmulAttrs {
   readonly m: number;
   readonly n: number;
   readonly terms: readonly ProductLayout[];
+  readonly parts?: number;
 }
 
 export const matmulOp: Op<MatmulAttrs> = {
@@ -23,13 +27,15 @@ export const matmulOp: Op<MatmulAttrs> = {
   lowering: {
     kind: 'anchor',
     takes: 'epilogue',
-    kernel: ({ attrs, inputs }, epilogue, traits, choose) => {
+    kernel: ({ attrs, inputs }, epilogue, traits, choose, apart) => {
       const terms = attrs.terms.map((term, t) => ({
         ...term,
         aType: storageType(inputs[2 * t] as Tensor),
         bType: storageType(inputs[2 * t + 1] as Tensor),
       }));
-      const spec = { m: attrs.m, n: attrs.n, terms, ...(epilogue && { epilogue }) };
+      const parts = attrs.parts && { count: attrs.parts, each: attrs.terms.flatMap(() => [true, true]), sum: true };
+      const batch = parts || apart;
+      const spec = { m: attrs.m, n: attrs.n, terms, ...(epilogue && { epilogue }), ...(batch && { batch }) };
       return matmulKernel(spec, traits, choose(matmulChoice(spec, traits)));
     },
   },

@@ -5,7 +5,7 @@
  * registers.
  */
 import { operandA, operandB, type Operand } from './operand.ts';
-import { callEpilogue, TILE_GUARD, type MatmulSpec, type MatmulTerm, type Skeleton } from './spec.ts';
+import { callEpilogue, summed, tileGuard, type MatmulSpec, type MatmulTerm, type Skeleton } from './spec.ts';
 
 /** Which part of C a workgroup computes: `rows` rows for each of its lanes. */
 export type BroadcastTile =
@@ -38,11 +38,14 @@ fn main(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-${TILE_GUARD}
+${tileGuard(spec)}
   let tile_row = tile % p.tiles_m * ${shape[0]}u;
   let tile_col = tile / p.tiles_m * ${shape[1]}u;
 ${sums.map((row) => `  ${row.map((c) => `var ${c} = vec4<f32>();`).join(' ')}`).join('\n')}
-${products.map(({ loop }) => loop).join('\n')}
+${summed(
+  spec,
+  products.map(({ loop }) => loop),
+)}
   // One loop of unknown length around one call, which compilers do not unroll: the epilogue may be long.
   let slots = min(${tile.rows}u, ${place.rows})${quads === 1 ? '' : ` * ${quads}u`};
   for (var slot = 0u; slot < slots; slot++) {

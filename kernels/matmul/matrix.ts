@@ -4,7 +4,7 @@
  */
 import type { MatrixPlace, MatrixUnit } from './matrix-unit.ts';
 import { operandA, operandB, type Operand } from './operand.ts';
-import { callEpilogue, TILE_GUARD, type MatmulSpec, type Skeleton } from './spec.ts';
+import { callEpilogue, summed, tileGuard, type MatmulSpec, type Skeleton } from './spec.ts';
 
 /** Rows and columns of C per workgroup, and its subgroups down and across. */
 export interface MatrixTile {
@@ -80,7 +80,7 @@ fn main(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) id: u32,
 ) {
-${TILE_GUARD}
+${tileGuard(spec)}
   let tile_row = tile % p.tiles_m * ${rows}u;
   let tile_col = tile / p.tiles_m * ${cols}u;
   let part = id / ${lanes}u;
@@ -89,7 +89,10 @@ ${TILE_GUARD}
   let part_col = part % ${across}u * ${partCols}u;
   let sums = part * ${m * (n + PAD.sums)}u;
 ${places.map(([i, j]) => `  ${spelling.zero(`c${i}_${j}`, unit)}`).join('\n')}
-${pairs.map(([a, b], t) => productLoop(a, b, t, tile, unit, lanes)).join('\n')}
+${summed(
+  spec,
+  pairs.map(([a, b], t) => productLoop(a, b, t, tile, unit, lanes)),
+)}
 ${places
   .map(
     ([i, j]) => `  ${spelling.store(`c${i}_${j}`, unit, sums)}

@@ -20,16 +20,16 @@ export interface LoadOptions {
   readonly guardK: boolean;
 }
 
-export function operandA({ m, terms }: MatmulSpec, t: number, options: LoadOptions): Operand {
+export function operandA({ m, terms, batch }: MatmulSpec, t: number, options: LoadOptions): Operand {
   const { k, a } = terms[t] as MatmulTerm;
   const kContiguous = a === 'mk';
-  return operand(`a${t}`, 'm', t, kContiguous, kContiguous ? k : m, options);
+  return operand(`a${t}`, 'm', t, kContiguous, kContiguous ? k : m, batch?.each[2 * t] === true, options);
 }
 
-export function operandB({ n, terms }: MatmulSpec, t: number, options: LoadOptions): Operand {
+export function operandB({ n, terms, batch }: MatmulSpec, t: number, options: LoadOptions): Operand {
   const { k, b } = terms[t] as MatmulTerm;
   const kContiguous = b === 'nk';
-  return operand(`b${t}`, 'n', t, kContiguous, kContiguous ? k : n, options);
+  return operand(`b${t}`, 'n', t, kContiguous, kContiguous ? k : n, batch?.each[2 * t + 1] === true, options);
 }
 
 function operand(
@@ -38,19 +38,22 @@ function operand(
   t: number,
   kContiguous: boolean,
   contiguous: number,
+  each: boolean,
   { four, guardK }: LoadOptions,
 ): Operand {
   const vector = four && contiguous % 4 === 0;
   const depth = `p.k${t}`;
   const within = (k: string) => (guardK ? `min(${k}, ${depth} - 1u)` : k);
   const clamp = (at: string) => `min(${at}, p.${outer} - 1u)`;
+  const first = each ? `batch * (${depth} * p.${outer}) + ` : '';
+  const firstQuad = each ? `batch * (${depth} * p.${outer} / 4u) + ` : '';
   const element = (k: string, at: string) =>
     kContiguous
-      ? `${name}[${clamp(at)} * ${depth} + ${within(k)}]`
-      : `${name}[${within(k)} * p.${outer} + ${clamp(at)}]`;
+      ? `${name}[${first}${clamp(at)} * ${depth} + ${within(k)}]`
+      : `${name}[${first}${within(k)} * p.${outer} + ${clamp(at)}]`;
   const quad = kContiguous
-    ? `${name}[${clamp('at')} * (${depth} / 4u) + ${within('k')} / 4u]`
-    : `${name}[${within('k')} * (p.${outer} / 4u) + min(at / 4u, p.${outer} / 4u - 1u)]`;
+    ? `${name}[${firstQuad}${clamp('at')} * (${depth} / 4u) + ${within('k')} / 4u]`
+    : `${name}[${firstQuad}${within('k')} * (p.${outer} / 4u) + min(at / 4u, p.${outer} / 4u - 1u)]`;
   const one = (d: number) => {
     const k = kContiguous && d > 0 ? `k + ${d}u` : 'k';
     const value = `f32(${element(k, kContiguous || d === 0 ? 'at' : `at + ${d}u`)})`;

@@ -8,7 +8,7 @@
  * without a branch. Between panels the sums of a row wait in workgroup memory.
  */
 import { operandA, operandB, type Operand } from './operand.ts';
-import { callEpilogue, TILE_GUARD, type MatmulSpec, type MatmulTerm, type Skeleton } from './spec.ts';
+import { callEpilogue, summed, tileGuard, type MatmulSpec, type MatmulTerm, type Skeleton } from './spec.ts';
 
 export interface PanelTile {
   /** Most rows of C per workgroup; how many it takes is the uniform `tile_rows`. */
@@ -57,11 +57,14 @@ fn main(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-${TILE_GUARD}
+${tileGuard(spec)}
   let tile_row = tile % p.tiles_m * p.tile_rows;
   let tile_col = tile / p.tiles_m * ${cols}u;
   let rows = min(p.tile_rows, p.m - tile_row);
-${products.map(({ loop }) => loop).join('\n')}
+${summed(
+  spec,
+  products.map(({ loop }) => loop),
+)}
   for (var slot = 0u; slot < rows * ${groups}u; slot++) {
     let row = tile_row + slot / ${groups}u;
     let col = tile_col + (slot % ${groups}u * ${size}u + lane) * 4u;

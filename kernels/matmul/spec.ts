@@ -10,11 +10,22 @@ export interface MatmulTerm {
   readonly bType: 'f32' | 'f16';
 }
 
+/** Products of one shape in one kernel; what each has of its own lies side by side. */
+export interface ProductBatch {
+  readonly count: number;
+  /** Per operand a0, b0, a1, … then per input of the epilogue: whether each product has its own, or all have one. */
+  readonly each: readonly boolean[];
+  /** One result, the sum of all products, in place of one result each. */
+  readonly sum?: boolean;
+}
+
 export interface MatmulSpec {
   readonly m: number;
   readonly n: number;
   readonly terms: readonly MatmulTerm[];
   readonly epilogue?: Fragment;
+  /** Inputs of the epilogue that are not numbers must be each product's own. */
+  readonly batch?: ProductBatch;
 }
 
 /** The shape-dependent half of a module: everything but declarations, prelude and the epilogue's function. */
@@ -33,9 +44,34 @@ export interface Skeleton {
   readonly params?: Readonly<Record<string, number>>;
 }
 
-/** The start of every `main`: the tile's number in `tile`, tiles of one column following each other. */
-export const TILE_GUARD = `  let tile = wid.y * groups.x + wid.x;
+/** The start of every `main`: the tile's number in `tile`, tiles of one column following each other; in a batch, `batch` is set. */
+export function tileGuard({ batch }: MatmulSpec): string {
+  if (!batch || batch.sum)
+    return `  let tile = wid.y * groups.x + wid.x;
   if (tile >= p.tiles_m * p.tiles_n) { return; }`;
+  return `  let number = wid.y * groups.x + wid.x;
+  let tile = number % (p.tiles_m * p.tiles_n);
+  let product = number / (p.tiles_m * p.tiles_n);
+  if (product >= p.batch) { return; }
+  batch = product;`;
+}
+
+/** Declares the number of the product in its batch, and passes the epilogue on to that product's part of the results. */
+export function batchHead({ batch }: MatmulSpec, name: string): string {
+  if (!batch) return '';
+  if (batch.sum) return 'var<private> batch: u32;\n';
+  return `var<private> batch: u32;
+fn epilogue(index: u32, row: u32, col: u32, acc: V) {
+  ${name}(batch * p.m * p.n + index, batch * p.m + row, batch * p.n + col, acc);
+}
+`;
+}
+
+/** The loops that add products up: once, or for every part of a sum over the batch. */
+export function summed({ batch }: MatmulSpec, loops: readonly string[]): string {
+  const once = loops.join('\n');
+  return batch?.sum ? `for (var part = 0u; part < p.batch; part++) {\n  batch = part;\n${once}\n}` : once;
+}
 
 /** Calls the epilogue for `acc`, a WGSL expression of four neighbours at (row, col), where they lie within C. */
 export function callEpilogue(acc: string, vector: boolean): string {

@@ -3,7 +3,7 @@
  * and each invocation multiplies its rows by its four columns from there.
  */
 import { operandA, operandB, type Operand } from './operand.ts';
-import { callEpilogue, TILE_GUARD, type MatmulSpec, type Skeleton } from './spec.ts';
+import { callEpilogue, summed, tileGuard, type MatmulSpec, type Skeleton } from './spec.ts';
 
 export interface WorkgroupTile {
   /** Rows and columns of C per workgroup, multiples of 4. */
@@ -38,13 +38,16 @@ fn main(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) id: u32,
 ) {
-${TILE_GUARD}
+${tileGuard(spec)}
   let tile_row = tile % p.tiles_m * ${rows}u;
   let tile_col = tile / p.tiles_m * ${cols}u;
   let x = id % ${lanesPerRow}u;
   let y = id / ${lanesPerRow}u;
   var sums = array<vec4<f32>, ${rowsEach}>();
-${pairs.map(([a, b], t) => productLoop(a, b, t, { rows, cols, rowsEach })).join('\n')}
+${summed(
+  spec,
+  pairs.map(([a, b], t) => productLoop(a, b, t, { rows, cols, rowsEach })),
+)}
   let col = tile_col + x * 4u;
   for (var i = 0u; i < ${rowsEach}u; i++) {
     let row = tile_row + y + i * ${rowStep}u;

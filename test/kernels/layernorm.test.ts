@@ -1,6 +1,6 @@
 /** Layer norm and its gradients against float64, with every lane layout and ragged sizes. */
 import fc from 'fast-check';
-import { describe, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
 import { layerNorm, layerNormBackward, layerNormBackwardParams, layerNormParts } from '../../kernels/layernorm.ts';
 import { openTestDevice } from './harness.ts';
@@ -69,8 +69,15 @@ describe('layer norm', () => {
         expectClose(y!, expected.y, 1e-5);
         const { dx } = await gpu.run(layerNormBackward(spec, traits), { x, gamma, dy }, { dx: size });
         expectClose(dx!, expected.dx, 1e-5);
-        const { x: over } = await gpu.run(layerNormBackward(spec, traits, true), { x, gamma, dy }, {});
+        const { x: over } = await gpu.run(layerNormBackward(spec, traits, { inPlace: true }), { x, gamma, dy }, {});
         expectClose(over!, expected.dx, 1e-5);
+        for (const inPlace of [false, true]) {
+          const kernel = layerNormBackward(spec, traits, { inPlace, again: true });
+          const outputs = { y: size, ...(!inPlace && { dx: size }) };
+          const found = await gpu.run(kernel, { ...inputs, beta }, outputs);
+          expectClose((inPlace ? found.x : found.dx)!, expected.dx, 1e-5);
+          expect(found.y).toEqual(y);
+        }
         const parts = layerNormParts(rows);
         const outputs = { dx: size, dgamma: parts * cols, dbeta: parts * cols };
         const all = await gpu.run(layerNormBackwardParams(spec, traits), { x, gamma, dy }, outputs);

@@ -28,12 +28,23 @@ interface Operands {
 
 /** Operands of small integers: products are exact in f32 whatever the order of summation, and values exact in f16. */
 function operands({ m, n, terms }: MatmulSpec, seed = 1): Operands {
+  const values: Record<string, Float32Array> = {};
   const inputs: Record<string, HostArray> = {};
-  const product = new Float64Array(m * n);
-  terms.forEach(({ k, a, b, aType, bType }, t) => {
+  terms.forEach(({ k, aType, bType }, t) => {
     const integers = (length: number, s: number) => randoms(length, s, 3).map(Math.round);
-    const A = integers(m * k, seed + 2 * t);
-    const B = integers(k * n, seed + 2 * t + 1);
+    const A = (values[`a${t}`] = integers(m * k, seed + 2 * t));
+    const B = (values[`b${t}`] = integers(k * n, seed + 2 * t + 1));
+    inputs[`a${t}`] = aType === 'f16' ? toF16(A) : A;
+    inputs[`b${t}`] = bType === 'f16' ? toF16(B) : B;
+  });
+  return { inputs, product: multiply({ m, n, terms }, values) };
+}
+
+/** Σ_t A_t·B_t in float64, row-major. */
+function multiply({ m, n, terms }: MatmulSpec, values: Readonly<Record<string, Float32Array>>): Float64Array {
+  const product = new Float64Array(m * n);
+  terms.forEach(({ k, a, b }, t) => {
+    const [A, B] = [values[`a${t}`]!, values[`b${t}`]!];
     for (let row = 0; row < m; row++) {
       for (let l = 0; l < k; l++) {
         const left = A[a === 'mk' ? row * k + l : l * m + row]!;
@@ -42,10 +53,8 @@ function operands({ m, n, terms }: MatmulSpec, seed = 1): Operands {
         }
       }
     }
-    inputs[`a${t}`] = aType === 'f16' ? toF16(A) : A;
-    inputs[`b${t}`] = bType === 'f16' ? toF16(B) : B;
   });
-  return { inputs, product };
+  return product;
 }
 
 const plain = (k: number, a: 'mk' | 'km' = 'mk', b: 'kn' | 'nk' = 'kn'): MatmulTerm => ({
@@ -187,6 +196,62 @@ describe.each(SKELETONS)('matmul, $name skeleton', ({ traits, runs }) => {
     expectExactly(
       result.scaled!,
       product.map((v, i) => v * per_row[Math.floor(i / n)]!),
+    );
+  });
+});
+
+describe.each(SKELETONS)('a batch of products, $name skeleton', ({ traits }) => {
+  const rows = [plain(20, 'mk', 'nk'), plain(8, 'mk', 'kn')];
+  const columns = [plain(12, 'km', 'kn'), plain(5, 'km', 'nk')];
+
+  /** Three products' operands; where all have one, it is the first product's. */
+  function batched(spec: MatmulSpec, each: readonly boolean[]) {
+    const names = spec.terms.flatMap((_, t) => [`a${t}`, `b${t}`]);
+    const all = [0, 1, 2].map((i) => {
+      const own = operands(spec, 10 * i + 1).inputs as Record<string, Float32Array>;
+      const first = operands(spec, 1).inputs as Record<string, Float32Array>;
+      return Object.fromEntries(names.map((name, o) => [name, (each[o] ? own : first)[name]!]));
+    });
+    const joined = (name: string): Float32Array => Float32Array.from(all.flatMap((one) => [...one[name]!]));
+    const inputs = Object.fromEntries(names.map((name, o) => [name, each[o] ? joined(name) : all[0]![name]!]));
+    return { inputs, products: all.map((one) => multiply(spec, one)) };
+  }
+
+  it.each([
+    { m: 150, n: 72, terms: rows, own: [true, true, true, true] },
+    { m: 70, n: 8, terms: rows, own: [false, true, true, false] },
+    { m: 21, n: 7, terms: columns, own: [true, false, false, true] },
+  ])('each with operands of its own ($own), biases and residuals, $m × $n', async ({ m, n, terms, own }) => {
+    const epilogue: Fragment = {
+      inputs: [
+        { name: 'bias', dtype: 'f32', inner: 1, count: n },
+        { name: 'residual', dtype: 'f32', inner: 1, count: m * n },
+        { name: 'scalar', dtype: 'f32', inner: 1, count: 1 },
+      ],
+      body: [],
+      outputs: [{ name: 'y', dtype: 'f32', value: 'acc * scalar + bias + residual' }],
+    };
+    const spec: MatmulSpec = { m, n, terms, epilogue, batch: { count: 3, each: [...own, true, true, false] } };
+    const { inputs, products } = batched(spec, own);
+    const bias = randoms(3 * n, 5, 3).map(Math.round);
+    const residual = randoms(3 * m * n, 6, 3).map(Math.round);
+    const data = { ...inputs, bias, residual, scalar: Float32Array.of(2) };
+    const { y } = await gpu.run(matmul(spec, traits), data, { y: 3 * m * n });
+    const expected = products.flatMap((product, i) =>
+      [...product].map((v, at) => 2 * v + bias[i * n + (at % n)]! + residual[i * m * n + at]!),
+    );
+    expectExactly(y!, expected);
+  });
+
+  it('summed into one result', async () => {
+    const [m, n, terms] = [70, 40, rows];
+    const each = [true, true, true, true];
+    const spec: MatmulSpec = { m, n, terms, batch: { count: 3, each, sum: true } };
+    const { inputs, products } = batched(spec, each);
+    const { c } = await gpu.run(matmul(spec, traits), inputs, { c: m * n });
+    expectExactly(
+      c!,
+      products[0]!.map((v, i) => v + products[1]![i]! + products[2]![i]!),
     );
   });
 });

@@ -1,0 +1,21 @@
+/** Room: engine/compile. Which tensors lie, or can be put, side by side in memory without gaps: one kernel can then run through them. */
+import { BYTES } from '../../kernels/kernel.ts';
+import type { Storage } from '../device/memory.ts';
+import type { Tensor } from '../graph/tensor.ts';
+
+/** Bytes to which every tensor in the arena is aligned. */
+export const ARENA_ALIGNMENT = 256;
+
+/** Whether ranges of memory follow each other. */
+export function areNeighbours(storages: readonly (Storage | undefined)[]): boolean {
+  const [first] = storages;
+  return storages.every(
+    (s, i) =>
+      first && s && s.buffer === first.buffer && s.bytes === first.bytes && s.offset === first.offset + i * s.bytes,
+  );
+}
+
+/** Whether the arena leaves no gap between tensors of this size. */
+export function fitsArena({ size, dtype }: Tensor): boolean {
+  return (size * BYTES[dtype]) % ARENA_ALIGNMENT === 0;
+}

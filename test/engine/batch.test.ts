@@ -1,0 +1,110 @@
+/** Protects: products side by side become one dispatch, and compute what they computed apart. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Program } from '../../engine/compile/program.ts';
+import { Engine } from '../../engine/engine.ts';
+import { gradients } from '../../engine/graph/autograd.ts';
+import type { Tensor } from '../../engine/graph/tensor.ts';
+import { Parameters } from '../../engine/nn/parameters.ts';
+import { attention } from '../../engine/ops/attention.ts';
+import { add, mul, square } from '../../engine/ops/elementwise.ts';
+import { matmul } from '../../engine/ops/matmul.ts';
+import { sum } from '../../engine/ops/reduce.ts';
+import type { Variable } from '../../engine/variable.ts';
+import { randoms } from '../kernels/reference.ts';
+
+let engine: Engine;
+beforeAll(async () => {
+  engine = await Engine.open();
+});
+afterAll(() => engine.close());
+
+const TOKENS = 64;
+const WIDTH = 64;
+const RANKS = 4;
+const SPEC = { batch: 2, seq: TOKENS / 2, heads: 2, headDim: WIDTH / 2, causal: false, scale: 0.25 };
+const NAMES = ['q', 'k', 'v'];
+
+interface Outcome {
+  readonly program: Program;
+  readonly values: Readonly<Record<string, Float32Array>>;
+}
+
+/** y_i = x·W_iᵀ + b_i + (x·A_iᵀ)·B_iᵀ for three i, then the squares of their attention summed; x = u², so that dx is needed. */
+async function run(arrange: (variables: readonly Variable[]) => readonly Variable[]): Promise<Outcome> {
+  const variable = (name: string, shape: number[], seed: number): Variable =>
+    engine.variable(name, shape, {
+      kind: 'weights',
+      data: randoms(
+        shape.reduce((a, b) => a * b),
+        seed,
+        0.5,
+      ),
+    });
+  const weights = arrange(NAMES.map((name, i) => variable(`${name}.weight`, [WIDTH, WIDTH], i + 1)));
+  const biases = arrange(NAMES.map((name, i) => variable(`${name}.bias`, [WIDTH], i + 11)));
+  const u = variable('u', [TOKENS, WIDTH], 20);
+  const all = new Int32Array(TOKENS).fill(1);
+  const mask = engine.variable('mask', [2, TOKENS / 2], { kind: 'state', dtype: 'i32', data: all });
+  const specs = NAMES.flatMap((name, i) => [
+    { name: `${name}.A`, shape: [RANKS, WIDTH], data: randoms(RANKS * WIDTH, 30 + i), decay: true },
+    { name: `${name}.B`, shape: [WIDTH, RANKS], data: randoms(WIDTH * RANKS, 40 + i), decay: true },
+  ]);
+  const parameters = new Parameters(engine, specs);
+  const program = await engine.compile('projections', {}, () => {
+    const x = square(u.tensor);
+    const [q, k, v] = NAMES.map((name, i) => {
+      const y = add(matmul(x, weights[i]!.tensor, { transposeB: true }), biases[i]!.tensor);
+      const low = mul(matmul(x, parameters.get(`${name}.A`).tensor, { transposeB: true }), 2);
+      return add(y, matmul(low, parameters.get(`${name}.B`).tensor, { transposeB: true }));
+    }) as [Tensor, Tensor, Tensor];
+    const value = sum(square(attention(q, k, v, mask.tensor, SPEC)));
+    const wanted = [u, ...parameters.all];
+    const grads = gradients(
+      value,
+      wanted.map(({ tensor }) => tensor),
+    );
+    return { outputs: { value, ...Object.fromEntries(wanted.map(({ name }, i) => [name, grads[i] as Tensor])) } };
+  });
+  program.run();
+  const values: Record<string, Float32Array> = {};
+  for (const name of ['value', 'u', ...parameters.all.map((p) => p.name)]) values[name] = await program.read(name);
+  return { program, values };
+}
+
+const products = ({ program }: Outcome): string[] =>
+  program.dispatches.map(({ kernel }) => kernel.name).filter((name) => name.startsWith('matmul'));
+
+describe('three projections of one tensor, their weights', () => {
+  let apart: Outcome;
+  let together: Outcome;
+  beforeAll(async () => {
+    apart = await run((variables) => variables);
+    together = await run((variables) => engine.together(variables));
+  });
+
+  it('side by side, are one product each way', () => {
+    expect(products(together)).toEqual(['nt', 'nt+nt', 'tn', 'nn', 'nn+nn', 'tn'].map((name) => `matmul.${name}`));
+    const low = (outcome: Outcome): number => products(outcome).filter((name) => !name.includes('+')).length;
+    expect([low(apart), products(apart).length]).toEqual([6, 10]);
+  });
+
+  it('anywhere, give the same numbers', () => {
+    for (const [name, values] of Object.entries(together.values)) {
+      const largest = Math.max(...apart.values[name]!.map(Math.abs));
+      expect(largest).toBeGreaterThan(0);
+      values.forEach((value, i) => expect(Math.abs(value - apart.values[name]![i]!) / largest).toBeLessThan(1e-5));
+    }
+  });
+});
+
+it('variables moved together keep their values and are freed one by one', async () => {
+  const before = engine.memory.current;
+  const data = [1, 2, 3].map((seed) => randoms(64, seed));
+  const moved = engine.together(data.map((d, i) => engine.variable(`w${i}`, [64], { kind: 'weights', data: d })));
+  expect(engine.memory.current - before).toBe(3 * 256);
+  expect(new Set(moved.map(({ storage }) => storage.buffer)).size).toBe(1);
+  engine.free(moved[0]!);
+  expect(await engine.read(moved[2]!)).toEqual(data[2]);
+  for (const variable of moved.slice(1)) engine.free(variable);
+  expect(engine.memory.current).toBe(before);
+});

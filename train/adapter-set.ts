@@ -143,8 +143,8 @@ export async function loadOntoOneBase(
 ): Promise<ReadonlyMap<string, LoadedArtefact>> {
   const artefacts = new Map<string, LoadedArtefact>();
   for (const [name, folder] of folders) {
-    const [onto] = artefacts.values();
-    artefacts.set(name, await loadArtefact(engine, modelDir, folder, settings, { onBytes, onto }));
+    const [shared] = artefacts.values();
+    artefacts.set(name, await loadArtefact(engine, modelDir, folder, settings, { onBytes, shared }));
   }
   return artefacts;
 }

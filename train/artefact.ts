@@ -80,14 +80,13 @@ export interface LoadedArtefact extends Assembly {
   readonly plan?: Plan;
 }
 
-interface LoadArtefactOptions {
-  /** Absent: the one the adapter, else the checkpoint, was made with. */
-  readonly head?: HeadKind | undefined;
-  /** The same checkpoint, whole and with what that head needs: used unless a plan asks for a base of its own. */
-  readonly shared?: BaseModel | undefined;
+interface LoadOptions {
+  /** Of the head; absent: the one the adapter, else the checkpoint, was made with. */
+  readonly kind?: HeadKind | undefined;
+  /** An adapter on the same checkpoint, whose base is used in place of loading it again. */
+  readonly shared?: LoadedArtefact | undefined;
+  /** Hears of the base's bytes as they are read. */
   readonly onBytes?: OnBytes | undefined;
-  /** An adapter whose base is used in place of loading one; its plan must cut the base alike. */
-  readonly onto?: LoadedArtefact | undefined;
 }
 
 /**
@@ -100,23 +99,22 @@ export async function loadArtefact(
   modelDir: string,
   adapterDir: string | undefined,
   { weights, embeddings }: Pick<Settings, 'weights' | 'embeddings'>,
-  { head: kind, shared, onto, onBytes }: LoadArtefactOptions = {},
+  { kind, shared, onBytes = () => undefined }: LoadOptions = {},
 ): Promise<LoadedArtefact> {
   const config = await loadConfig(modelDir);
   const fingerprint = await fingerprintCheckpoint(modelDir);
   const adapter = adapterDir === undefined ? undefined : await readAnyAdapter(adapterDir, config);
   const plan = adapterDir === undefined ? undefined : await readPlanFor(adapterDir, fingerprint, config);
-  const head = kind ?? onto?.head ?? headFor(config, adapter);
+  const head = kind ?? shared?.head ?? headFor(config, adapter);
   const trained = await readHead(modelDir, config, head, adapter, adapterDir);
-  if (onto && JSON.stringify(onto.plan?.layers) !== JSON.stringify(plan?.layers)) {
+  const load = async (): Promise<BaseModel> => {
+    const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, head, onBytes });
+    return plan ? pruneModel(engine, whole, keptLayers(plan)) : whole;
+  };
+  if (shared && !cutAlike(shared.plan, plan)) {
     throw new UserError(`${adapterDir}: its base is pruned otherwise than the first adapter's; they cannot share one`);
   }
-  const options = { weightType: weights, embeddings, head, ...(onBytes && { onBytes }) };
-  const load = async (): Promise<BaseModel> => {
-    if (!plan) return shared ?? loadBaseModel(engine, modelDir, options);
-    return pruneModel(engine, await loadBaseModel(engine, modelDir, options), keptLayers(plan));
-  };
-  const base = onto?.base ?? (await load());
+  const base = shared?.base ?? (await load());
   if (!adapter) return { base, method: undefined, peft: headOnly(config), fingerprint, head, ...trained };
   const peft = withDefaultTargets(adapter.config, config.family);
   const method = methodOf(peft, placedModules(adapter, base, head, adapterDir as string));
@@ -125,6 +123,11 @@ export async function loadArtefact(
   const values = new Map([...stored, ...trained.values]);
   const { labels } = trained;
   return { base, method, peft, values, head, labels, fingerprint, ...(plan && { plan }) };
+}
+
+/** Whether two plans leave the same base. */
+export function cutAlike(a: Plan | undefined, b: Plan | undefined): boolean {
+  return JSON.stringify(a?.layers) === JSON.stringify(b?.layers);
 }
 
 /** An adapter's folder, of PEFT or of AdapterHub. */

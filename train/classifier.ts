@@ -94,8 +94,8 @@ export class Classifier {
     if (!vocabulary || vocabulary.bias !== undefined) return undefined;
     const name = `${vocabulary.weight}.weight`;
     const adapted = this.method?.modules.some((module) => module.name === vocabulary.weight);
-    const weight = adapted || this.parameters.has(name) ? undefined : this.base.weights.get(name);
-    return weight && [weight.tensor];
+    if (adapted || this.parameters.has(name)) return undefined;
+    return this.base.table(name).map(({ tensor }) => tensor);
   }
 
   #context(options: ForwardOptions): ForwardContext {

@@ -4,11 +4,11 @@ import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
 import { writeAtomically } from '../../engine/io/files.ts';
 import { generateAll, type Answer, type Watcher } from '../../train/generate/generate.ts';
-import type { NamedAdapter } from '../../train/generate/language-models.ts';
 import { readPrompts, type Prompt } from '../../train/generate/prompts.ts';
 import { InterruptedError } from '../../train/loop.ts';
 import { measure } from '../../train/report/numbers.ts';
 import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
+import { namedFolders } from '../named-folders.ts';
 import type { Progress } from '../progress.ts';
 import { addSettings, parseNumber, readSettings } from '../options.ts';
 
@@ -33,7 +33,12 @@ export function addGenerate(program: Command): void {
   const command = addEngineFlags(program.command('generate'))
     .description('go on from prompts with a language model; the text is shown as it comes')
     .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')
-    .option('--adapter <[name=]dir>', 'PEFT folder, pruned or not; may be given several times', collect, [])
+    .option(
+      '--adapter <[name=]dir>',
+      'PEFT or AdapterHub folders, pruned or not; prompts choose one by its name',
+      collect,
+      [],
+    )
     .option('--prompt <text>', 'text to go on from')
     .option('--prompts <file>', 'JSONL of {"prompt": …} or {"input_ids": […]}, and perhaps "adapter": a name, or null')
     .option('--max-new-tokens <n>', 'most tokens to add', number('--max-new-tokens'), 64)
@@ -64,7 +69,7 @@ async function runGenerate(flags: GenerateFlags): Promise<void> {
     ...(topK !== undefined && { topK }),
     ...(topP !== undefined && { topP }),
   };
-  const adapters = adaptersOf(flags.adapter);
+  const adapters = namedFolders(flags.adapter);
   const answers = await withEngine(flags, settings, async ({ engine, progress, watch }) => {
     const request = { modelDir: flags.model, adapters, prompts, maxNewTokens, wanted, settings, watch };
     const shown = out === undefined && !json;
@@ -82,18 +87,6 @@ async function promptsOf({ prompt, prompts }: GenerateFlags): Promise<Prompt[]> 
   if ((prompt === undefined) === (prompts === undefined))
     throw new UserError('--prompt TEXT and --prompts FILE: give one of them');
   return prompts === undefined ? [{ at: '--prompt', text: prompt }] : readPrompts(prompts);
-}
-
-/** `name=folder`; a folder alone is its own name. @throws UserError where two have the same */
-function adaptersOf(flags: readonly string[]): NamedAdapter[] {
-  const adapters = flags.map((flag) => {
-    const [, name, dir] = /^([^=/\\]+)=(.+)$/.exec(flag) ?? [undefined, flag, flag];
-    return { name, dir };
-  });
-  const twice = adapters.find(({ name }, i) => adapters.findIndex((other) => other.name === name) < i);
-  if (twice)
-    throw new UserError(`--adapter: two are called "${twice.name}", expected NAME=DIR with names of their own`);
-  return adapters;
 }
 
 /** Prompt and continuation on standard output, a blank line between two. */

@@ -1,6 +1,5 @@
 /** Room: cli. `eval` and `predict`: a base with or without an adapter, on data. */
 import type { FileHandle } from 'node:fs/promises';
-import { basename, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
 import { writeAtomically } from '../../engine/io/files.ts';
@@ -11,6 +10,7 @@ import { predict, type Scores } from '../../train/predict.ts';
 import { evaluate } from '../../train/stages.ts';
 import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
 import { measure } from '../../train/report/numbers.ts';
+import { namedFolders } from '../named-folders.ts';
 import { addSettings, readSettings } from '../options.ts';
 import { scoresLine } from '../scores.ts';
 
@@ -39,9 +39,8 @@ function addModelFlags(command: Command): Command {
 }
 
 export function addEval(program: Command): void {
-  const command = addModelFlags(
-    program.command('eval').description('accuracy, F1 and loss on labelled data; perplexity of language models'),
-  )
+  const description = 'accuracy, F1 and loss on labelled data; perplexity of language models';
+  const command = addModelFlags(program.command('eval').description(description))
     .option('--adapter <dir>', 'PEFT or AdapterHub folder, pruned or not')
     .option('--task <name>', 'built-in task: sentiment or spam')
     .option('--eval, --data <file>', 'labelled examples (JSONL, CSV or TSV), or text for language models')
@@ -55,8 +54,8 @@ async function runEval(flags: EvalFlags): Promise<void> {
   const request = task === undefined ? { ...(file !== undefined && { eval: file }) } : { task };
   if (task !== undefined && file !== undefined) throw new UserError('--task and --data: give one of them');
   const result = await withEngine(flags, settings, async ({ engine, watch: { onBytes } }) => {
-    const head = await headOfData(request, settings.taskType);
-    const model = await loadArtefact(engine, dir, adapter, settings, { head, onBytes });
+    const kind = await headOfData(request, settings.taskType);
+    const model = await loadArtefact(engine, dir, adapter, settings, { kind, onBytes });
     const data = await loadData(request, dir, model.base.config, settings, model);
     const { metrics, inference } = await evaluate(engine, model, data.eval, settings);
     return {
@@ -96,7 +95,7 @@ async function runPredict(flags: PredictFlags): Promise<void> {
       folders.size === 0
         ? new Map([['', await loadArtefact(engine, flags.model, undefined, settings, { onBytes: watch.onBytes })]])
         : await loadOntoOneBase(engine, flags.model, folders, settings, watch.onBytes);
-    const { head, labels, base } = [...models.values()][0] as LoadedArtefact;
+    const [{ head, labels, base }] = models.values() as unknown as readonly [LoadedArtefact];
     const { maxLength } = settings;
     const rows = await loadRows(flags.data, flags.model, base.config, { head, labels, maxLength });
     const longest = Math.min(maxLength, base.config.maxTokens);
@@ -113,18 +112,6 @@ async function runPredict(flags: PredictFlags): Promise<void> {
     return lines;
   });
   print(false, undefined, `${count} predictions: ${flags.out}`);
-}
-
-/** Adapters by name: NAME=DIR, else the last part of the folder's path. @throws UserError for a name given twice */
-function namedFolders(given: readonly string[]): Map<string, string> {
-  const folders = new Map<string, string>();
-  for (const text of given) {
-    const at = text.indexOf('=');
-    const [name, dir] = at > 0 ? [text.slice(0, at), text.slice(at + 1)] : [basename(resolve(text)), text];
-    if (folders.has(name)) throw new UserError(`--adapter: two are called "${name}"; name them NAME=DIR`);
-    folders.set(name, dir);
-  }
-  return folders;
 }
 
 /** One line of all runs at a time, by name. */

@@ -92,9 +92,9 @@ async function prepare(
   progress.stage('loading');
   const config = await loadConfig(flags.model);
   if (flags.initAdapter !== undefined) {
-    const head = await headOfData(requestOf(flags), settings.taskType);
+    const kind = await headOfData(requestOf(flags), settings.taskType);
     const { onBytes } = watch;
-    const artefact = await loadArtefact(engine, flags.model, flags.initAdapter, settings, { head, onBytes });
+    const artefact = await loadArtefact(engine, flags.model, flags.initAdapter, settings, { kind, onBytes });
     const { fingerprint, plan, ...loaded } = artefact;
     const data = await loadData(requestOf(flags), flags.model, config, settings, loaded);
     const assembly = { ...withDropout(loaded, settings), planned: plan !== undefined };
@@ -114,8 +114,7 @@ async function prepare(
   const { onBytes = () => undefined } = watch;
   const base = await loadBaseModel(engine, flags.model, { weightType, embeddings, head, onBytes });
   const peft = freshConfig(settings, config, head);
-  const fresh = await freshAssembly(engine, base, peft, head, labels, settings.seed);
-  const assembly = { ...fresh, planned: false };
+  const assembly = { ...(await freshAssembly(engine, base, peft, head, labels, settings.seed)), planned: false };
   return { assembly, examples, evaluation: data.eval, fingerprint };
 }
 

@@ -9,15 +9,15 @@ import { hostRandom, STREAM } from '../data/random.ts';
 import type { Settings } from '../settings.ts';
 import type { Watch } from '../stages.ts';
 import type { Generated } from './generator.ts';
-import { LanguageModels, type NamedAdapter } from './language-models.ts';
+import { LanguageModels } from './language-models.ts';
 import { generationConfig, type Wanted } from './options.ts';
 import { encodePrompt, type Prompt } from './prompts.ts';
 import { TextStream } from './text-stream.ts';
 
 export interface GenerationRequest {
   readonly modelDir: string;
-  /** Prompts that name none use the first. */
-  readonly adapters: readonly NamedAdapter[];
+  /** Folders by name; prompts that name none use the first. */
+  readonly adapters: ReadonlyMap<string, string>;
   readonly prompts: readonly Prompt[];
   readonly maxNewTokens: number;
   readonly wanted: Wanted;
@@ -87,10 +87,10 @@ export async function* generateAll(
 }
 
 /** The adapter that answers a prompt; undefined: none. @throws UserError where it names one that is not there */
-function adapterOf({ at, adapter }: Prompt, adapters: readonly NamedAdapter[]): string | undefined {
-  if (adapter === undefined) return adapters[0]?.name;
-  if (adapter === null || adapters.some(({ name }) => name === adapter)) return adapter ?? undefined;
-  const names = adapters.map(({ name }) => name).join(', ');
+function adapterOf({ at, adapter }: Prompt, adapters: ReadonlyMap<string, string>): string | undefined {
+  if (adapter === undefined) return [...adapters.keys()][0];
+  if (adapter === null || adapters.has(adapter)) return adapter ?? undefined;
+  const names = [...adapters.keys()].join(', ');
   const expected = names === '' ? 'none, as no --adapter is given' : `one of ${names}, or null for none`;
   throw new UserError(`${at}: "adapter" is "${adapter}", expected ${expected}`);
 }

@@ -1,25 +1,22 @@
 /**
- * Room: train. A base checkpoint with any number of adapters, one used after the other without loading the base again. An adapter
- * with a plan has a pruned base of its own.
+ * Room: train. A base checkpoint with any number of adapters, one used after the other without loading the base again. Adapters
+ * whose plans leave different parts of it have a base for each plan.
  */
 import type { Engine } from '../../engine/engine.ts';
+import { fingerprintCheckpoint } from '../../engine/io/fingerprint.ts';
 import type { OnBytes } from '../../engine/io/load.ts';
 import type { BaseModel } from '../../models/base-model.ts';
+import { loadConfig } from '../../models/config.ts';
 import { KeyValues } from '../../models/key-values.ts';
-import { loadArtefact } from '../artefact.ts';
+import { cutAlike, loadArtefact, readPlanFor, type LoadedArtefact } from '../artefact.ts';
 import { toClassifier } from '../assembly.ts';
 import type { Settings } from '../settings.ts';
 import { Generator } from './generator.ts';
 
-/** A PEFT folder under the name that prompts give it. */
-export interface NamedAdapter {
-  readonly name: string;
-  readonly dir: string;
-}
-
 export interface LanguageModelOptions {
   readonly modelDir: string;
-  readonly adapters: readonly NamedAdapter[];
+  /** Folders by name. */
+  readonly adapters: ReadonlyMap<string, string>;
   readonly settings: Pick<Settings, 'weights' | 'embeddings'>;
   /** Tokens of the longest text, prompt and all. */
   readonly capacity: number;
@@ -32,8 +29,8 @@ export class LanguageModels {
   readonly #options: LanguageModelOptions;
   /** By adapter; `undefined`: the base alone. */
   readonly #generators = new Map<string | undefined, Generator>();
+  readonly #loaded: LoadedArtefact[] = [];
   readonly #memories = new Map<BaseModel, KeyValues>();
-  #shared: BaseModel | undefined;
 
   constructor(engine: Engine, options: LanguageModelOptions) {
     this.#engine = engine;
@@ -44,26 +41,26 @@ export class LanguageModels {
   async get(name: string | undefined): Promise<Generator> {
     const known = this.#generators.get(name);
     if (known) return known;
-    const { adapters, modelDir, settings, capacity, onBytes } = this.#options;
-    const adapter = adapters.find((one) => one.name === name);
-    if (name !== undefined && !adapter) throw new Error(`no adapter ${name}`);
-    const artefact = await loadArtefact(this.#engine, modelDir, adapter?.dir, settings, {
-      head: 'causal-lm',
-      shared: this.#shared,
-      onBytes,
-    });
+    const artefact = await this.#load(name === undefined ? undefined : this.#options.adapters.get(name));
     const { base } = artefact;
-    if (!artefact.plan) this.#shared = base;
-    const memory = this.#memories.get(base) ?? new KeyValues(this.#engine, base, capacity);
+    const memory = this.#memories.get(base) ?? new KeyValues(this.#engine, base, this.#options.capacity);
     this.#memories.set(base, memory);
     const generator = new Generator(toClassifier(this.#engine, artefact), memory);
     this.#generators.set(name, generator);
     return generator;
   }
 
-  /** Bytes of all keys and values. */
-  get cacheBytes(): number {
-    return [...this.#memories.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+  /** Onto a base that is there, where one is left as the adapter's plan leaves it. */
+  async #load(dir: string | undefined): Promise<LoadedArtefact> {
+    const { modelDir, settings, onBytes } = this.#options;
+    const plan =
+      dir === undefined
+        ? undefined
+        : await readPlanFor(dir, await fingerprintCheckpoint(modelDir), await loadConfig(modelDir));
+    const shared = this.#loaded.find((one) => cutAlike(one.plan, plan));
+    const artefact = await loadArtefact(this.#engine, modelDir, dir, settings, { kind: 'causal-lm', shared, onBytes });
+    this.#loaded.push(artefact);
+    return artefact;
   }
 
   free(): void {

@@ -154,7 +154,7 @@ describe.each(variants)('attention on $name', ({ traits, texts }) => {
           traits,
         );
       }),
-      { numRuns: 6, seed: 8, examples: [[{ batch: 2, seq: 67, heads: 2, padding: 30 }]] },
+      { numRuns: 3, seed: 8, examples: [[{ batch: 2, seq: 67, heads: 2, padding: 30 }]] },
     );
   });
 
@@ -186,7 +186,7 @@ describe.each(variants)('attention on $name', ({ traits, texts }) => {
           traits,
         );
       }),
-      { numRuns: 8, seed: 3 },
+      { numRuns: 4, seed: 3 },
     );
   });
 
@@ -215,7 +215,7 @@ describe.each(variants)('attention on $name', ({ traits, texts }) => {
           traits,
         );
       }),
-      { numRuns: 8, seed: 4 },
+      { numRuns: 4, seed: 4 },
     );
   });
 

@@ -97,14 +97,21 @@ function wrap(path: string, tokenizer: Tokenizer, json: Json, config: Json): Tex
   // RoBERTa has one segment; its post-processor's segment numbers are for offsets only.
   const oneSegment = (json.post_processor as { type?: string } | null | undefined)?.type === 'RobertaProcessing';
 
+  const unknown = role('unk_token') ?? unknownId(json, tokenizer);
   const toId = (token: string): number => {
-    const id = tokenizer.token_to_id(token) ?? role('unk_token');
+    const id = tokenizer.token_to_id(token) ?? unknown;
     if (id === undefined)
       throw new UserError(`${path}: no id for the token "${token}" and no unk_token to stand for it`);
     return id;
   };
-  const assemble = (first: string[], second: string[] | null): { tokens: string[]; token_type_ids?: number[] } =>
-    tokenizer.post_processor?.post_process(first, second, true) ?? { tokens: [...first, ...(second ?? [])] };
+  const assemble = (first: string[], second: string[] | null): Assembled => {
+    const done: Assembled = tokenizer.post_processor?.post_process(first, second, true) ?? { tokens: first };
+    // Post-processors without a template, such as GPT-2's, leave the second text apart.
+    const rest = tokenizer.post_processor ? done.tokens_pair : second;
+    return rest
+      ? { tokens: [...done.tokens, ...rest], token_type_ids: segments(done.tokens.length, rest.length) }
+      : done;
+  };
 
   const encode = (text: string, pair?: string, options: EncodeOptions = {}): Encoded => {
     const { maxLength = Infinity, addSpecial = true } = options;
@@ -118,6 +125,15 @@ function wrap(path: string, tokenizer: Tokenizer, json: Json, config: Json): Tex
       : { tokens: [...head, ...(tail ?? [])], token_type_ids: segments(head.length, tail?.length ?? 0) };
     return { ids: tokens.map(toId), typeIds: tokens.map((_, i) => (oneSegment ? 0 : (types[i] ?? 0))) };
   };
+  /** What only shows when a text comes: a component that names parts it does not have. */
+  const sound = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      if (error instanceof UserError) throw error;
+      throw new UserError(`${path}: a component is damaged: ${preview((error as Error).message)}`);
+    }
+  };
   return {
     vocabSize,
     padId: role('pad_token'),
@@ -125,10 +141,23 @@ function wrap(path: string, tokenizer: Tokenizer, json: Json, config: Json): Tex
     eosId: role('eos_token'),
     specialIds: new Set(added.filter(([, token]) => token.special).map(([id]) => id)),
     maxLength: typeof limit === 'number' && limit < NO_LIMIT ? limit : undefined,
-    encode,
+    encode: (text, pair, options) => sound(() => encode(text, pair, options)),
     decode: (ids, keepSpecial = false) =>
-      ids.length === 0 ? '' : tokenizer.decode([...ids], { skip_special_tokens: !keepSpecial }),
+      ids.length === 0 ? '' : sound(() => tokenizer.decode([...ids], { skip_special_tokens: !keepSpecial })),
   };
+}
+
+interface Assembled {
+  readonly tokens: string[];
+  readonly token_type_ids?: number[];
+  readonly tokens_pair?: string[] | null;
+}
+
+/** What the model itself says stands for unknown text: a token (BPE, WordPiece), or an id (unigram). */
+function unknownId({ model }: Json, tokenizer: Tokenizer): number | undefined {
+  const { unk_token: token, unk_id: id } = model as Json;
+  if (typeof token === 'string') return tokenizer.token_to_id(token);
+  return typeof id === 'number' ? id : undefined;
 }
 
 function segments(first: number, second: number): number[] {

@@ -18,7 +18,7 @@ const indices = z.array(count).refine((list) => list.every((n, i) => i === 0 || 
   error: 'expected ascending indices, each once',
 });
 
-const schema = z.strictObject({
+export const planSchema = z.strictObject({
   format: z.literal(PLAN_FORMAT),
   version: z.literal(PLAN_VERSION),
   /** The checkpoint this plan was made for. */
@@ -57,7 +57,7 @@ const schema = z.strictObject({
   }),
 });
 
-export type Plan = Omit<z.infer<typeof schema>, 'format' | 'version'>;
+export type Plan = Omit<z.infer<typeof planSchema>, 'format' | 'version'>;
 
 /** Writes a plan atomically. */
 export function writePlan(path: string, plan: Plan): Promise<void> {
@@ -66,7 +66,7 @@ export function writePlan(path: string, plan: Plan): Promise<void> {
 
 /** @throws UserError for a file that is missing, of another version, or malformed */
 export async function readPlan(path: string): Promise<Plan> {
-  const { format: _, version: __, ...plan } = await readVersioned(path, PLAN_FORMAT, PLAN_VERSION, schema);
+  const { format: _, version: __, ...plan } = await readVersioned(path, PLAN_FORMAT, PLAN_VERSION, planSchema);
   return plan;
 }
 

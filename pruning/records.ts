@@ -10,7 +10,7 @@ const RECORDS_VERSION = 1;
 
 const series = z.array(z.number());
 
-const schema = z.strictObject({
+export const recordsSchema = z.strictObject({
   format: z.literal(RECORDS_FORMAT),
   version: z.literal(RECORDS_VERSION),
   /** sha256 of the base checkpoint. */
@@ -31,10 +31,10 @@ const schema = z.strictObject({
   rank_importance: z.record(z.string(), series),
 });
 
-export type Records = z.infer<typeof schema>;
+export type Records = z.infer<typeof recordsSchema>;
 
 /** What types cannot say: lists that belong together are of one length, and both importances are of the same modules. */
-const consistent = schema.check(({ value, issues }) => {
+const consistent = recordsSchema.check(({ value, issues }) => {
   const refuse = (key: keyof Records, found: string | number, expected: string): void => {
     issues.push({ code: 'custom', path: [key], message: `found ${found}, expected ${expected}`, input: value });
   };

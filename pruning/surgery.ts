@@ -84,7 +84,7 @@ export function keptShapes(config: ModelConfig, keep: readonly LayerKeep[]): Lay
     const groups = keptGroups(config, heads);
     const kvHeadOf = heads.map((head) => groups.indexOf(groupOf(config, head)));
     const shared = heads.length / groups.length;
-    const regular = kvHeadOf.every((group, i) => group === Math.floor(i / shared));
+    const regular = Number.isInteger(shared) && kvHeadOf.every((group, i) => group === Math.floor(i / shared));
     const sizes = { heads: heads.length, kvHeads: groups.length, neurons: neurons.length };
     return regular ? sizes : { ...sizes, kvHeadOf };
   });

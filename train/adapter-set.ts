@@ -144,7 +144,7 @@ export async function loadOntoOneBase(
   const artefacts = new Map<string, LoadedArtefact>();
   for (const [name, folder] of folders) {
     const [shared] = artefacts.values();
-    artefacts.set(name, await loadArtefact(engine, modelDir, folder, settings, { onBytes, ...(shared && { shared }) }));
+    artefacts.set(name, await loadArtefact(engine, modelDir, folder, settings, { onBytes, shared }));
   }
   return artefacts;
 }

@@ -105,7 +105,7 @@ export async function loadArtefact(
   const fingerprint = await fingerprintCheckpoint(modelDir);
   const adapter = adapterDir === undefined ? undefined : await readAnyAdapter(adapterDir, config);
   const plan = adapterDir === undefined ? undefined : await readPlanFor(adapterDir, fingerprint, config);
-  const head = kind ?? shared?.head ?? (adapter && taskHead(adapter.config)) ?? savedHead(config) ?? 'classification';
+  const head = kind ?? shared?.head ?? headFor(config, adapter);
   const trained = await readHead(modelDir, config, head, adapter, adapterDir);
   const load = async (): Promise<BaseModel> => {
     const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, head, onBytes });
@@ -142,8 +142,21 @@ const TASK_HEADS: Readonly<Record<string, HeadKind>> = {
   QUESTION_ANS: 'question-answering',
 };
 
-function taskHead({ taskType }: PeftConfig): HeadKind | undefined {
-  return taskType === null ? undefined : TASK_HEADS[taskType];
+/**
+ * The head that an adapter is for: by its task type, else by the head's weights it holds, which may be those of more than one kind;
+ * else, and without an adapter, the one the checkpoint was saved with.
+ */
+function headFor(config: ModelConfig, adapter: Adapter | undefined): HeadKind {
+  const saved = savedHead(config) ?? 'classification';
+  if (!adapter) return saved;
+  const named = TASK_HEADS[adapter.config.taskType ?? ''];
+  if (named) return named;
+  const held = (Object.keys(config.architecture.heads) as HeadKind[]).filter((kind) => {
+    const names = [...headShapes(config, kind, 1).keys()];
+    return names.length > 0 && names.every((name) => adapter.tensors.has(name));
+  });
+  if (held.length === 0 || held.includes(saved)) return saved;
+  return held.includes('classification') ? 'classification' : (held[0] as HeadKind);
 }
 
 /** The plan in an adapter's folder, checked against the base; undefined where nothing was pruned. */
@@ -162,7 +175,7 @@ export async function readAdapterValues(
 ): Promise<Omit<Assembly, 'base' | 'method'> & { method: PeftMethod }> {
   const adapter = await readAnyAdapter(dir, config);
   const values = new Map([...adapter.tensors].map(([name, { data }]) => [name, data]));
-  const head = taskHead(adapter.config) ?? savedHead(config) ?? 'classification';
+  const head = headFor(config, adapter);
   const outputs = outputsOf(config, head, adapter.tensors);
   const labels = head === 'classification' && outputs > 0 ? await readLabels(dir, config, outputs, adapter.labels) : [];
   return { method: methodOf(adapter.config, adapter.modules), peft: adapter.config, values, head, labels };

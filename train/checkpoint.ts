@@ -7,6 +7,9 @@ import { openSafetensors, writeSafetensors, type TensorFile } from '../engine/io
 import type { Variable } from '../engine/variable.ts';
 import type { Settings } from './settings.ts';
 
+/** Of the file: how variables are laid out in it. */
+const VERSION = '2';
+
 /** Facts a checkpoint is only valid for; they must be equal on resuming. */
 export type RunIdentity = Readonly<Record<string, string | number | boolean>>;
 
@@ -42,6 +45,7 @@ export async function saveCheckpoint(
     data: () => engine.read(variable),
   }));
   await writeSafetensors(path, entries, {
+    version: VERSION,
     step: String(step),
     identity: JSON.stringify(identity),
     losses: JSON.stringify(losses),
@@ -61,7 +65,12 @@ export async function loadCheckpoint(
 ): Promise<{ step: number; losses: PastLosses }> {
   const file = await openSafetensors(path);
   try {
-    const { step } = file.metadata;
+    const { step, version = '1' } = file.metadata;
+    if (version !== VERSION) {
+      throw new UserError(
+        `${path}: checkpoint of version ${preview(version)}, this program reads version ${VERSION}: start anew without --resume`,
+      );
+    }
     const written = validate(metadataJson(file, 'identity'), identitySchema, `${path}: identity`);
     const past = validate(metadataJson(file, 'losses'), lossesSchema, `${path}: losses`);
     if (!/^\d{1,15}$/.test(step ?? '')) {

@@ -127,17 +127,17 @@ export class Classifier {
     };
   }
 
-  /** Input specs of a batch shape. */
-  inputSpecs(batch: number, seq: number): PerInput<InputSpec> {
+  /** Input specs of a batch shape. @param count rows that the head reads, where that is not one or all of a sequence */
+  inputSpecs(batch: number, seq: number, count?: number): PerInput<InputSpec> {
     const grid: InputSpec = { shape: [batch, seq], dtype: 'i32' };
-    const rows: InputSpec = { shape: [batch], dtype: 'i32' };
+    const rows: InputSpec = { shape: [count ?? batch], dtype: 'i32' };
     const { config } = this.base;
     const words: InputSpec = { shape: [batch * seq, config.embeddingSize], dtype: 'f32' };
     const rotary: InputSpec = { shape: [seq, config.headDim], dtype: 'f32' };
     const grids = { inputIds: grid, positionIds: grid, tokenTypeIds: grid, attentionMask: grid };
     return {
       ...grids,
-      ...(!this.#readsEvery && { rows }),
+      ...((count !== undefined || !this.#readsEvery) && { rows }),
       ...(this.base.words && { words }),
       ...(config.architecture.rotary && { rotary }),
     };

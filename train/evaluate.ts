@@ -21,34 +21,64 @@ export interface Inference extends InferenceCost {
 export class Forward {
   readonly #classifier: Classifier;
   readonly #programs: ProgramCache;
+  readonly #rowsPerRun: number | undefined;
 
-  /** @param options masks of a plan that is not applied physically */
-  constructor(classifier: Classifier, options: ForwardOptions = {}) {
+  /**
+   * @param options masks of a plan that is not applied physically
+   * @param rowsPerRun tokens whose scores exist at a time, for heads that read every token; absent: all of a batch
+   */
+  constructor(classifier: Classifier, options: ForwardOptions = {}, rowsPerRun?: number) {
     this.#classifier = classifier;
+    this.#rowsPerRun = rowsPerRun;
     this.#programs = new ProgramCache(classifier.engine, (batch, seq, choose) => {
       const trace = (inputs: Readonly<Record<string, Tensor>>): Traced => ({
         outputs: { logits: classifier.logits(inputs as BatchInputs, options) },
       });
-      return classifier.engine.compile(`infer ${batch}x${seq}`, classifier.inputSpecs(batch, seq), trace, {
+      return classifier.engine.compile(`infer ${batch}x${seq}`, classifier.inputSpecs(batch, seq, rowsPerRun), trace, {
         ...(choose && { choose }),
       });
     });
   }
 
   async prepare(batch: Batch): Promise<void> {
-    await this.#programs.get(batch.batch, batch.seq, this.#classifier.inputValues(batch));
+    await this.#programs.get(batch.batch, batch.seq, this.#inputs(batch, 0));
   }
 
   /** The head's scores of a batch, its filling rows included. */
   async run(batch: Batch): Promise<Float32Array> {
     const program = await this.#programs.get(batch.batch, batch.seq);
-    program.run(this.#classifier.inputValues(batch));
-    return await program.read('logits');
+    const tokens = batch.batch * batch.seq;
+    const perRun = this.#rowsPerRun ?? tokens;
+    const parts: Float32Array[] = [];
+    for (let start = 0; start < tokens; start += perRun) {
+      program.run(this.#inputs(batch, start));
+      parts.push(await program.read('logits'));
+    }
+    return parts.length === 1 ? (parts[0] as Float32Array) : joined(parts);
+  }
+
+  /** @param start the first token that the head reads, where it reads some at a time */
+  #inputs(batch: Batch, start: number): ReturnType<Classifier['inputValues']> {
+    const inputs = this.#classifier.inputValues(batch);
+    const count = this.#rowsPerRun;
+    if (count === undefined) return inputs;
+    const tokens = batch.batch * batch.seq;
+    return { ...inputs, rows: Int32Array.from({ length: count }, (_, i) => (start + i < tokens ? start + i : -1)) };
   }
 
   dispose(): void {
     this.#programs.dispose();
   }
+}
+
+function joined(parts: readonly Float32Array[]): Float32Array {
+  const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 /**

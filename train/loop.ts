@@ -25,7 +25,7 @@ export interface LoopOptions {
 }
 
 /** Steps enqueued ahead of the device: enough to keep it busy, few enough that Ctrl-C is soon heard. */
-const AHEAD = 2;
+const AHEAD = 4;
 
 /** The work of one training run. */
 export interface LoopBody {

@@ -2,7 +2,7 @@
 import type { Engine } from '../engine/engine.ts';
 import { headOf } from '../models/heads.ts';
 import { toClassifier, type Assembly } from './assembly.ts';
-import { Batches } from './data/batches.ts';
+import { Batches, MULTIPLE } from './data/batches.ts';
 import type { Rows } from './data/source.ts';
 import { Forward } from './evaluate.ts';
 import { inferAll } from './stages.ts';
@@ -51,10 +51,13 @@ async function* everyToken(
   const { config } = assembly.base;
   const width = headOf(config, assembly.head).vocabulary ? config.vocabSize : 2;
   const longest = examples.reduce((most, { ids }) => Math.max(most, ids.length), 1);
-  const batchSize = Math.max(1, Math.min(BATCH_ROWS, Math.floor(BATCH_BYTES / (4 * longest * width))));
+  const sequenceBytes = 4 * Math.ceil(longest / MULTIPLE) * MULTIPLE * width;
+  const batchSize = Math.max(1, Math.min(BATCH_ROWS, Math.floor(BATCH_BYTES / sequenceBytes)));
+  const limit = engine.device.limits.maxStorageBufferBindingSize;
+  const rowsPerRun = batchSize * sequenceBytes > limit ? Math.floor(BATCH_BYTES / (4 * width)) : undefined;
   const batches = new Batches(examples, { batchSize, order: 'file', seed: 0, padId: config.padTokenId, maxLength });
   const classifier = toClassifier(engine, assembly);
-  const forward = new Forward(classifier);
+  const forward = new Forward(classifier, {}, rowsPerRun);
   try {
     for (const batch of batches.epoch(0)) {
       await forward.prepare(batch);

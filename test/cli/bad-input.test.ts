@@ -163,10 +163,10 @@ describe('adapters and plans', () => {
     expect(await readdir(dir)).not.toContain('p.jsonl');
   });
   it('an adapter of a kind that is not supported', async () => {
-    const dora = join(dir, 'dora');
-    await cp(join(GOLDENS, 'adapter-init'), dora, { recursive: true });
-    const config = JSON.parse(await readFile(join(dora, 'adapter_config.json'), 'utf8')) as object;
-    await writeFile(join(dora, 'adapter_config.json'), JSON.stringify({ ...config, use_dora: true }));
-    await refuses(/adapter_config\.json.*use_dora/, ...predict(MODEL, 'good.jsonl'), '--adapter', dora);
+    const other = join(dir, 'other');
+    await cp(join(GOLDENS, 'adapter-init'), other, { recursive: true });
+    const config = JSON.parse(await readFile(join(other, 'adapter_config.json'), 'utf8')) as object;
+    await writeFile(join(other, 'adapter_config.json'), JSON.stringify({ ...config, use_qalora: true }));
+    await refuses(/adapter_config\.json.*use_qalora/, ...predict(MODEL, 'good.jsonl'), '--adapter', other);
   });
 });

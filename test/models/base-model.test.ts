@@ -99,7 +99,7 @@ it('GPT-2’s matrices are turned, and nothing else is', async () => {
   const loaded = await load(MODELS.gpt2);
   for (const [name, values] of loaded) {
     const { shape, data } = stored.get(name)!;
-    const [rows, cols = 1] = shape as [number, number];
+    const [rows, cols] = shape as [number, number];
     const turned = /\.(c_attn|c_proj|c_fc)\.weight$/.test(name);
     const at = (i: number): number => (turned ? (i % rows) * cols + Math.floor(i / rows) : i);
     expect(values, name).toEqual(Float32Array.from(values, (_, i) => (data as Float32Array)[at(i)]!));

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { UserError } from '../../engine/errors.ts';
-import { loadConfig, parseConfig } from '../../models/config.ts';
+import { loadConfig, parseConfig, savedHead } from '../../models/config.ts';
 
 const GOLDENS = join(import.meta.dirname, '../goldens');
 const minimal = {
@@ -97,6 +97,64 @@ test.each([
   expect(parse).toThrow(UserError);
   expect(parse).toThrow(`config.json: ${message.startsWith('key') ? message : ''}`);
   expect(parse).toThrow(message);
+});
+
+const decoders = {
+  opt: { ...minimal, model_type: 'opt', ffn_dim: 20 },
+  gpt2: { model_type: 'gpt2', vocab_size: 50, n_embd: 12, n_layer: 2, n_head: 3 },
+  llama: { ...minimal, model_type: 'llama' },
+  qwen2: { ...minimal, model_type: 'qwen2' },
+  mistral: { ...minimal, model_type: 'mistral', sliding_window: 8 },
+};
+
+test('decoders have the defaults of transformers', () => {
+  expect(parseConfig(decoders.opt, 'f')).toMatchObject({
+    hiddenAct: 'relu',
+    padTokenId: 1,
+    maxPositions: 36,
+    maxTokens: 34,
+  });
+  expect(parseConfig(decoders.gpt2, 'f')).toMatchObject({
+    hiddenAct: 'gelu_tanh',
+    intermediateSize: 48,
+    maxTokens: 1024,
+  });
+  expect(parseConfig(decoders.llama, 'f')).toMatchObject({
+    hiddenAct: 'silu',
+    kvHeads: 3,
+    headDim: 4,
+    hasPadToken: false,
+  });
+  expect(parseConfig(decoders.mistral, 'f').maxTokens).toBe(8);
+  const vocabulary = (raw: object): unknown => parseConfig(raw, 'f').architecture.heads['causal-lm']?.vocabulary;
+  expect(vocabulary(decoders.gpt2)).toEqual({ weight: 'transformer.wte' });
+  expect(vocabulary({ ...decoders.gpt2, tie_word_embeddings: false })).toEqual({ weight: 'lm_head' });
+  expect(vocabulary(decoders.llama)).toEqual({ weight: 'lm_head' });
+});
+
+test.each([
+  ['opt', { layer_norm_elementwise_affine: false }, 'key "layer_norm_elementwise_affine": found false, expected true'],
+  ['gpt2', { n_head: 5 }, 'key "n_embd": found 12, expected a multiple of n_head (5)'],
+  [
+    'gpt2',
+    { scale_attn_by_inverse_layer_idx: true },
+    'key "scale_attn_by_inverse_layer_idx": found true, expected false',
+  ],
+  ['llama', { num_key_value_heads: 2 }, 'found 3, expected a multiple of num_key_value_heads (2)'],
+  ['llama', { head_dim: 3 }, 'key "head_dim": found 3, expected an even number'],
+  ['qwen2', { use_sliding_window: true }, 'key "use_sliding_window": found true, expected false'],
+] as const)('%s with %j is refused', (family, change, message) => {
+  const parse = (): unknown => parseConfig({ ...decoders[family], ...change }, 'config.json');
+  expect(parse).toThrow(UserError);
+  expect(parse).toThrow(message);
+});
+
+test('the head a checkpoint was saved with is told by its class', () => {
+  const saved = (name: string): unknown => savedHead(parseConfig({ ...minimal, architectures: [name] }, 'f'));
+  expect(saved('RobertaForMaskedLM')).toBe('masked-lm');
+  expect(saved('RobertaForMultipleChoice')).toBe('multiple-choice');
+  expect(saved('RobertaModel')).toBeUndefined();
+  expect(saved('RobertaForCausalLM')).toBeUndefined();
 });
 
 test('a folder without config.json is named', async () => {

@@ -156,6 +156,14 @@ describe('decide', () => {
     });
   });
 
+  test('grouped queries go one by one, or with their key/value head', () => {
+    const shared = { ...scores, heads: [[0.1, 0.9, 0.5, 0.6]], neurons: [[1]] };
+    const heads = (headUnit: 'query' | 'group'): unknown =>
+      decide(shared, { ...options, ffnRatio: 0, headsRatio: 0.5, headUnit }, 2).layers[0]!.heads;
+    expect(heads('query')).toEqual([1, 3]);
+    expect(heads('group')).toEqual([2, 3]);
+  });
+
   test('signed masks, ranks by module, and nothing asked for', () => {
     expect(decide(scores, { ...options, maskScore: 'signed' }).layers[0]!.heads).toEqual([0, 2]);
     expect(decide(scores, { ...options, rankScope: 'layerwise' }).modules).toEqual({

@@ -52,7 +52,36 @@ const MODEL_FILES = ['model/config.json', 'model/model.safetensors'];
 const ADAPTER_FILES = ['adapter_config.json', 'adapter_model.safetensors', 'labels.json'];
 const PRUNED_FILES = [...ADAPTER_FILES, 'plan.json'].map((name) => `pruned/${name}`);
 
+/** Folders of other families, each with an adapter of another method. */
+const FAMILIES = [
+  ['llama-cls', 'dora'],
+  ['gpt2-lm', 'ia3'],
+  ['bert-qa', 'lora-patterns'],
+] as const;
+
+function familyFiles(family: string, adapter: string): string[] {
+  const own = ADAPTER_FILES.filter((name) => name !== 'labels.json').map((name) => `adapters/${adapter}/${name}`);
+  return [...MODEL_FILES, ...own].map((name) => `${family}/${name}`);
+}
+
 export const TARGETS: readonly Target[] = [
+  ...FAMILIES.map(([family, adapter]): Target => ({
+    name: `load ${family}`,
+    files: familyFiles(family, adapter),
+    use: async (folder) => {
+      const settings = { weights: 'f32', embeddings: 'device' } as const;
+      const [model, peft] = [join(folder, family, 'model'), join(folder, family, 'adapters', adapter)];
+      await loadArtefact(hostEngine(), model, peft, settings);
+    },
+  })),
+  ...FAMILIES.map(([family, adapter]): Target => ({
+    name: `merge ${family}`,
+    files: familyFiles(family, adapter),
+    use: (folder, out) => {
+      const [model, peft] = [join(folder, family, 'model'), join(folder, family, 'adapters', adapter)];
+      return command('merge', '--model', model, '--adapter', peft, '--out', out);
+    },
+  })),
   {
     name: 'load',
     files: [...MODEL_FILES, ...PRUNED_FILES],
@@ -137,6 +166,8 @@ export async function makeFolder(folder: string): Promise<void> {
   const model = join(folder, 'model');
   await mkdir(folder, { recursive: true });
   await cp(join(GOLDENS, 'roberta', 'model'), model, { recursive: true });
+  for (const [family] of FAMILIES)
+    await cp(join(GOLDENS, 'families', family), join(folder, family), { recursive: true });
   const config = await loadConfig(model);
   const fingerprint = await fingerprintCheckpoint(model);
   const settings = settingsSchema.parse({ loraR: 4, estimateSteps: 4, foldMasks: true });

@@ -1,4 +1,6 @@
 /** Protects: every family and head, with every PEFT method, number for number against transformers and PEFT on CPU. */
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Engine } from '../../engine/engine.ts';
@@ -78,6 +80,38 @@ describe.each([
     classifier.parameters.free();
     artefact.base.free();
   });
+});
+
+it('scores of every token come in runs of some where all are too many', async () => {
+  const folder = join(FAMILIES, 'llama-lm');
+  const { batch, logits } = await readGolden(folder);
+  const options = { weights: 'f32', embeddings: 'device' } as const;
+  const artefact = await loadArtefact(engine, join(folder, 'model'), undefined, options);
+  const forward = new Forward(toClassifier(engine, artefact), {}, 16);
+  await forward.prepare(batch);
+  const scores = await forward.run(batch);
+  expect(scores.length).toBe(3 * 16 * 120);
+  expect(difference(scores.subarray(0, 3 * 13 * 120), logits.get('base')!, batch)).toBeLessThan(1e-5);
+  forward.dispose();
+  artefact.base.free();
+});
+
+it('the head is that of the adapter’s weights where no task is named', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'light-peft-'));
+  const source = join(FAMILIES, '..', 'roberta', 'adapter-final');
+  await cp(source, folder, { recursive: true });
+  const config = JSON.parse(await readFile(join(source, 'adapter_config.json'), 'utf8')) as object;
+  await writeFile(join(folder, 'adapter_config.json'), JSON.stringify({ ...config, task_type: null }));
+  const model = join(FAMILIES, 'roberta-mlm', 'model');
+  const options = { weights: 'f32', embeddings: 'device' } as const;
+  const headWith = async (adapter: string): Promise<string> => {
+    const { head, base } = await loadArtefact(engine, model, adapter, options);
+    base.free();
+    return head;
+  };
+  expect(await headWith(folder)).toBe('classification');
+  expect(await headWith(join(FAMILIES, 'roberta-mlm', 'adapters', 'lora'))).toBe('masked-lm');
+  await rm(folder, { recursive: true });
 });
 
 it.each(['gpt2-lm', 'llama-lm', 'roberta-mlm'])('%s with tables over the binding limit', async (name) => {

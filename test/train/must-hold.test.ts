@@ -87,6 +87,7 @@ const CASES: readonly (readonly [Family, string, Partial<Settings>])[] = [
   ),
   ['roberta', 'LoRA on f16 weights', { weights: 'f16' }],
   ['llama', 'LoRA, whole key/value groups', { headUnit: 'group' }],
+  ['llama', 'LoRA, keys read by unequally many queries', { headsRatio: 0.25 }],
   ['roberta', 'LoRA with biases and modules', { bias: 'all', modulesToSave: 'intermediate.dense,LayerNorm' }],
   ['bert', 'DoRA with masks folded', { peft: 'dora', foldMasks: true }],
   ['bert', '(IA)³', { peft: 'ia3' }],

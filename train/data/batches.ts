@@ -46,7 +46,8 @@ export interface Batch {
   readonly labels: Int32Array;
 }
 
-const MULTIPLE = 8;
+/** Sequences are padded to a multiple of this, unless said otherwise. */
+export const MULTIPLE = 8;
 
 /** Batches per window that `bucket` sorts by length: long enough to save padding, short enough to keep epochs different. */
 const BUCKET_BATCHES = 32;

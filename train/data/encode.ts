@@ -38,7 +38,7 @@ export interface EncodeFileOptions {
   readonly maxLength: number;
   /** Token ids the model has embeddings for. */
   readonly vocabSize: number;
-  /** Leaves padding at the end of tokenised rows, for scores of every token given; else it is cut off. */
+  /** Leaves padding at the end of tokenised rows, up to `maxLength`, for scores of every token given; else it is cut off. */
   readonly keepPadding?: boolean;
   /** Not needed for files that are tokenised already. */
   readonly tokenizer: TextTokenizer | undefined;
@@ -83,18 +83,25 @@ function encodeTokens(
   { maxLength, vocabSize, keepPadding }: EncodeFileOptions,
   at: string,
 ): EncodedExample {
-  const length = keepPadding ? row.inputIds.length : row.attentionMask.lastIndexOf(1) + 1;
-  if (length > maxLength) {
+  const tokens = row.attentionMask.lastIndexOf(1) + 1;
+  if (tokens > maxLength) {
     throw new UserError(
-      `${at}: "input_ids" has ${length} tokens, expected at most ${maxLength}; raise --max-length or cut them`,
+      `${at}: "input_ids" has ${tokens} tokens, expected at most ${maxLength}; raise --max-length or cut them`,
     );
   }
-  const ids = Int32Array.from(row.inputIds.slice(0, length));
+  const length = keepPadding ? Math.min(row.inputIds.length, maxLength) : tokens;
+  const part = (values: readonly number[]): Int32Array => Int32Array.from(values.slice(0, length));
+  const ids = part(row.inputIds);
   const outside = ids.find((id) => id >= vocabSize);
   if (outside !== undefined) {
     throw new UserError(
       `${at}: "input_ids" holds ${outside}, expected ids below the model's vocabulary size ${vocabSize}`,
     );
   }
-  return { ids, mask: Int32Array.from(row.attentionMask.slice(0, length)), typeIds: new Int32Array(length), label };
+  return {
+    ids,
+    mask: part(row.attentionMask),
+    typeIds: row.typeIds ? part(row.typeIds) : new Int32Array(length),
+    label,
+  };
 }

@@ -28,6 +28,8 @@ export interface TokenRow extends Row {
   readonly inputIds: readonly number[];
   /** 1 for tokens, 0 for padding; as long as `inputIds`. */
   readonly attentionMask: readonly number[];
+  /** Segments, where the row gives them; as long as `inputIds`. */
+  readonly typeIds?: readonly number[];
 }
 
 export type RawExample = TextRow | TokenRow;
@@ -57,7 +59,7 @@ const READERS: Record<string, (path: string, text: string) => Fields[]> = {
 
 /**
  * Reads a data file; its ending tells the format (.jsonl, .ndjson, .json, .csv, .tsv). Columns: `text`, or `text_a` and
- * `text_b`, or (JSON lines only) `input_ids` and `attention_mask`; and `label`. Other columns are ignored. With choices (JSON lines
+ * `text_b`, or (JSON lines only) `input_ids`, `attention_mask` and `token_type_ids`; and `label`. Other columns are ignored. With choices (JSON lines
  * only): `text` and a list `choices`, or lists of `input_ids` and `attention_mask`.
  * @param needLabel whether every row must have a label; otherwise labels are optional
  * @param choices whether every line holds several texts or token lists
@@ -158,7 +160,7 @@ function unquote(field: string): string {
   return /^".*"$/.test(field) && field.length > 1 ? field.slice(1, -1).replaceAll('""', '"') : field;
 }
 
-type Content = Pick<TextRow, 'text' | 'textPair'> | Pick<TokenRow, 'inputIds' | 'attentionMask'>;
+type Content = Pick<TextRow, 'text' | 'textPair'> | Omit<TokenRow, keyof Row>;
 
 /** The kind of a file's rows is that of its first row. */
 function rowParser(path: string, first: Fields): (record: Fields) => Content {
@@ -179,7 +181,7 @@ function choicesParser(path: string, first: Fields): (record: Fields) => Content
   const tokens = first.fields.input_ids !== undefined;
   const name = tokens ? 'input_ids' : 'choices';
   return (record) => {
-    const { [name]: choices, attention_mask: masks } = record.fields;
+    const { [name]: choices, attention_mask: masks, token_type_ids: types } = record.fields;
     if (!Array.isArray(choices) || choices.length === 0) {
       const expected = tokens ? 'a list of token lists' : 'a list of texts beside "text"';
       throw new UserError(
@@ -187,8 +189,9 @@ function choicesParser(path: string, first: Fields): (record: Fields) => Content
       );
     }
     return choices.map((choice: unknown, i) => {
-      const mask: unknown = Array.isArray(masks) ? masks[i] : masks;
-      if (tokens) return parseTokens(path, { ...record, fields: { input_ids: choice, attention_mask: mask } });
+      const of = (values: unknown): unknown => (Array.isArray(values) ? (values as unknown[])[i] : values);
+      const lists = { input_ids: choice, attention_mask: of(masks), token_type_ids: of(types) };
+      if (tokens) return parseTokens(path, { ...record, fields: lists });
       const fields = { text: record.fields.text, choices: choice };
       return {
         text: parseText(path, { ...record, fields }, 'text'),
@@ -206,20 +209,22 @@ export function parseText(path: string, { line, fields }: Fields, name: string):
   return value;
 }
 
-function parseTokens(path: string, { line, fields }: Fields): Pick<TokenRow, 'inputIds' | 'attentionMask'> {
+function parseTokens(path: string, { line, fields }: Fields): Omit<TokenRow, keyof Row> {
   const at = `${path}:${line}`;
   const inputIds = integers(at, 'input_ids', fields.input_ids, 2 ** 31 - 1, 'a token id (an integer from 0)');
-  if (fields.attention_mask === undefined) return { inputIds, attentionMask: inputIds.map(() => 1) };
-  const attentionMask = integers(at, 'attention_mask', fields.attention_mask, 1, '0 or 1');
-  if (attentionMask.length !== inputIds.length) {
-    throw new UserError(
-      `${at}: "attention_mask" has ${attentionMask.length} entries, "input_ids" ${inputIds.length}; expected equally many`,
-    );
-  }
+  const perToken = (name: string): number[] | undefined => {
+    if (fields[name] === undefined) return undefined;
+    const values = integers(at, name, fields[name], 1, '0 or 1');
+    if (values.length === inputIds.length) return values;
+    const found = `"${name}" has ${values.length} entries, "input_ids" ${inputIds.length}`;
+    throw new UserError(`${at}: ${found}; expected equally many`);
+  };
+  const attentionMask = perToken('attention_mask') ?? inputIds.map(() => 1);
+  const typeIds = perToken('token_type_ids');
   if (!attentionMask.includes(1)) {
     throw new UserError(`${at}: "attention_mask" is 0 everywhere, expected at least one 1`);
   }
-  return { inputIds, attentionMask };
+  return { inputIds, attentionMask, ...(typeIds && { typeIds }) };
 }
 
 /** A list of integers from 0 to `high`, at least one. */

@@ -127,7 +127,7 @@ const task = z.object({
 /** What tells a comparison of this version from other files. */
 const header = z.object({ format: z.unknown(), version: z.unknown() });
 
-const comparison = z
+export const comparisonSchema = z
   .object({
     format: z.literal(FORMAT),
     version: z.literal(VERSION),
@@ -173,7 +173,7 @@ const comparison = z
     });
   });
 
-export type Comparison = z.infer<typeof comparison>;
+export type Comparison = z.infer<typeof comparisonSchema>;
 export type Run = z.infer<typeof runSchema>;
 export type Task = z.infer<typeof task>;
 export type Plan = NonNullable<Run['plan']>;
@@ -194,5 +194,5 @@ export function parseComparison(value: unknown, file: string): Comparison {
     throw new UserError(
       `${file}: key "version": found ${preview(head.version)}, expected ${VERSION}; run the comparison again or use the program that wrote it`,
     );
-  return validate(value, comparison, file);
+  return validate(value, comparisonSchema, file);
 }

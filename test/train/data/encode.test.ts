@@ -45,6 +45,17 @@ describe('encodeFile', () => {
     });
   });
 
+  it('keeps padding where every token is to have scores, and the segments given', () => {
+    const padded = { ...tokens([1, 0, 5, 2, 9, 9, 9, 9], [1, 1, 1, 0, 0, 0, 0, 0]), typeIds: [0, 1, 1, 0, 0, 0, 0, 0] };
+    const [row] = encodeFile(file(padded), { ...OPTIONS, labels: undefined, keepPadding: true });
+    expect(row).toEqual({
+      ids: Int32Array.of(1, 0, 5, 2, 9, 9),
+      mask: Int32Array.of(1, 1, 1, 0, 0, 0),
+      typeIds: Int32Array.of(0, 1, 1, 0, 0, 0),
+      label: NO_LABEL,
+    });
+  });
+
   it('looks labels up among the training classes', () => {
     const rows = [
       { ...tokens([0, 2]), label: 'pos' },

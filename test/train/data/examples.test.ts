@@ -13,10 +13,15 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-async function read(name: string, content: string | Uint8Array, needLabel = true): Promise<readonly RawExample[]> {
+async function read(
+  name: string,
+  content: string | Uint8Array,
+  needLabel = true,
+  choices = false,
+): Promise<readonly RawExample[]> {
   const path = join(folder, name);
   await writeFile(path, content);
-  return (await readExamples(path, { needLabel })).rows;
+  return (await readExamples(path, { needLabel, choices })).rows;
 }
 
 async function fault(name: string, content: string | Uint8Array, needLabel = true): Promise<string> {
@@ -77,6 +82,32 @@ describe('JSON lines', () => {
       { line: 2, text: 'y', label: 1 },
     ]);
     expect(await fault('a.jsonl', '{"text":"x","label":1.5}', false)).toContain('"label" is 1.5');
+  });
+});
+
+describe('choices', () => {
+  it('are rows of the same line, as texts or as tokens', async () => {
+    expect(
+      await read('a.jsonl', '{"text":"q","choices":["x","y"],"label":1}\n{"text":"r","choices":["z"]}', false, true),
+    ).toEqual([
+      { line: 1, label: 1, text: 'q', textPair: 'x' },
+      { line: 1, label: 1, text: 'q', textPair: 'y' },
+      { line: 2, text: 'r', textPair: 'z' },
+    ]);
+    const tokens = '{"input_ids":[[5,6],[7]],"attention_mask":[[1,0],[1]],"token_type_ids":[[0,1],[0]]}';
+    expect(await read('a.jsonl', tokens, false, true)).toEqual([
+      { line: 1, inputIds: [5, 6], attentionMask: [1, 0], typeIds: [0, 1] },
+      { line: 1, inputIds: [7], attentionMask: [1], typeIds: [0] },
+    ]);
+  });
+
+  it('are asked for, and no row without them is one', async () => {
+    const message = (content: string): Promise<string> =>
+      read('a.jsonl', content, false, true).then(String, (error: unknown) => (error as Error).message);
+    expect(await message('{"text":"q"}')).toContain(
+      'a.jsonl:1: "choices" is nothing, expected a list of texts beside "text"',
+    );
+    expect(await message('{"input_ids":[5,6]}')).toContain('a.jsonl:1: "input_ids" is 5, expected a list');
   });
 });
 

@@ -38,18 +38,14 @@ export class Progress {
   /** How much of a checkpoint has been read. */
   bytes(done: number, total: number): void {
     if (total < SHOWN_FROM) return;
-    const megabytes = [done, total].map((n) => Math.round(n / 1e6)) as [number, number];
+    const [read, all] = [done, total].map((n) => Math.round(n / 1e6)) as [number, number];
     if (!this.#stream.isTTY) {
-      this.#printBytes(...megabytes);
+      if (done === total || this.#lineIsDue()) this.#stream.write(`  ${read} of ${all} MB read\n`);
       return;
     }
-    this.#bar ??= this.#newBar('{bar} {value}/{total} MB · {eta_formatted} left', megabytes[1], 0);
-    this.#bar.update(megabytes[0]);
+    this.#bar ??= this.#newBar('{bar} {value}/{total} MB · {eta_formatted} left', all, 0);
+    this.#bar.update(read);
     if (done === total) this.finish();
-  }
-
-  #printBytes(done: number, total: number): void {
-    if (done === total || this.#lineIsDue()) this.#stream.write(`  ${done} of ${total} MB read\n`);
   }
 
   /** Leaves the cursor below the bar. */

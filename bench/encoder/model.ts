@@ -50,6 +50,23 @@ function rawConfig({ layers, hidden, heads, neurons, vocab, positions }: Encoder
   };
 }
 
+/** `config.json` of an OPT of this shape. */
+function rawDecoderConfig({ layers, hidden, heads, neurons, vocab, positions }: EncoderShape): Record<string, unknown> {
+  return {
+    architectures: ['OPTForCausalLM'],
+    model_type: 'opt',
+    vocab_size: vocab,
+    hidden_size: hidden,
+    num_hidden_layers: layers,
+    num_attention_heads: heads,
+    ffn_dim: neurons,
+    max_position_embeddings: positions,
+    word_embed_proj_dim: hidden,
+    dropout: 0,
+    pad_token_id: 1,
+  };
+}
+
 export function encoderConfig(shape: EncoderShape): ModelConfig {
   return parseConfig(rawConfig(shape), 'config.json');
 }
@@ -63,10 +80,19 @@ function tabled(seed: number): () => number {
 }
 
 /** Writes a folder with random weights. @returns its path */
-export async function writeRandomModel(parent: string, name: string, shape: EncoderShape): Promise<string> {
+export function writeRandomModel(parent: string, name: string, shape: EncoderShape): Promise<string> {
+  return writeModel(parent, name, rawConfig(shape));
+}
+
+/** The same for a decoder with its language model. */
+export function writeRandomDecoder(parent: string, name: string, shape: EncoderShape): Promise<string> {
+  return writeModel(parent, name, rawDecoderConfig(shape));
+}
+
+async function writeModel(parent: string, name: string, raw: Record<string, unknown>): Promise<string> {
   const dir = join(parent, name);
   await mkdir(dir, { recursive: true });
-  const config = encoderConfig(shape);
+  const config = parseConfig(raw, 'config.json');
   const normal = tabled(1);
   const entries = [...baseWeightShapes(config)].map(([key, size]) => ({
     name: key,
@@ -74,7 +100,7 @@ export async function writeRandomModel(parent: string, name: string, shape: Enco
     shape: size,
     data: () => Promise.resolve(initialSpec(key, size, config.initializerRange, normal).data),
   }));
-  await writeJson(join(dir, 'config.json'), rawConfig(shape));
+  await writeJson(join(dir, 'config.json'), raw);
   await writeSafetensors(join(dir, 'model.safetensors'), entries, { format: 'pt' });
   return dir;
 }
@@ -89,16 +115,16 @@ export function benchSettings(changes: Partial<Settings> = {}): Settings {
 }
 
 /** A base on the device with fresh PEFT modules. LoRA's second factors are not zero, so that every product matters. */
-export async function openPeft(engine: Engine, dir: string, settings: Settings): Promise<Assembly> {
-  const base = await loadBaseModel(engine, dir, { weightType: settings.weights, embeddings: settings.embeddings });
-  const assembly = await freshAssembly(
-    engine,
-    base,
-    freshConfig(settings, base.config),
-    'classification',
-    ['0', '1'],
-    settings.seed,
-  );
+export async function openPeft(
+  engine: Engine,
+  dir: string,
+  settings: Settings,
+  head: 'classification' | 'causal-lm' = 'classification',
+): Promise<Assembly> {
+  const { weights: weightType, embeddings, seed } = settings;
+  const base = await loadBaseModel(engine, dir, { weightType, embeddings, head });
+  const labels = head === 'classification' ? ['0', '1'] : [];
+  const assembly = await freshAssembly(engine, base, freshConfig(settings, base.config, head), head, labels, seed);
   const normal = tabled(2);
   const values = new Map(assembly.values);
   for (const factor of assembly.method.modules.flatMap((module) => assembly.method.factors(module))) {

@@ -3,11 +3,12 @@ import type { BatchShape } from '../encoder/cost.ts';
 import { measureRates } from '../rates.ts';
 import type { Measured } from '../report/document.ts';
 import type { BenchContext, Suite } from '../suite.ts';
+import { DECODER, generationSchema, generationTable, LONGEST_TEXT, raceGeneration } from './light-peft/generation.ts';
 import { bucketFigure, bucketTable, lengthsSchema, raceLengths } from './light-peft/lengths.ts';
 import { raceModel, racedSchema, type Raced } from './light-peft/race.ts';
 import { claimsTable, report, separation } from './light-peft/report.ts';
 import { raceSettings, settingsRaceSchema, settingsTable } from './light-peft/settings.ts';
-import { DIVISORS, divisorFor, fit, LONGEST_STEP, MODELS } from './light-peft/shapes.ts';
+import { DIVISORS, divisorFor, fit, LONGEST_STEP, MODELS, type Published } from './light-peft/shapes.ts';
 
 export const lightPeft: Suite = {
   name: 'light-peft',
@@ -25,10 +26,12 @@ async function measure(context: BenchContext): Promise<Measured> {
   const { quick } = context;
   const rates = await measureRates(context);
   const batch = quick ? SIZES.quick : SIZES.full;
-  const models = (quick ? MODELS.slice(0, 1) : MODELS).map((model) => {
-    const divisor = quick || !rates ? DIVISORS.at(-1)! : divisorFor(model, batch, rates.flops, context.engine);
-    return { model, fitted: fit(model, divisor, batch.seq) };
-  });
+  const divisorOf = (model: Published): number =>
+    quick || !rates ? DIVISORS.at(-1)! : divisorFor(model, batch, rates.flops, context.engine);
+  const models = (quick ? MODELS.slice(0, 1) : MODELS).map((model) => ({
+    model,
+    fitted: fit(model, divisorOf(model), batch.seq),
+  }));
   const raced: Raced[] = [];
   for (const { model, fitted } of models) {
     const name = `${model.name}, ${fitted.label}`;
@@ -41,6 +44,10 @@ async function measure(context: BenchContext): Promise<Measured> {
     raceSettings(context, fitted.shape, batch),
   );
   const lengths = await context.part('length-bucketed batches', lengthsSchema, () => raceLengths(context));
+  const decoder = fit(DECODER, divisorOf(DECODER), LONGEST_TEXT);
+  const generated = await context.part(`generation, ${decoder.label}`, generationSchema, () =>
+    raceGeneration(context, decoder),
+  );
   const parts = raced.map((one) => report(one, rates, quick));
   return {
     tables: [
@@ -48,12 +55,13 @@ async function measure(context: BenchContext): Promise<Measured> {
       ...(raced.length > 0 ? [claimsTable(raced)] : []),
       ...(settings ? [settingsTable(settings, onModel)] : []),
       ...(lengths ? [bucketTable(lengths)] : []),
+      ...(generated ? [generationTable(generated)] : []),
     ],
     figures: [...parts.flatMap((p) => p.figures), ...(lengths ? [bucketFigure(lengths)] : [])],
     targets: parts.flatMap((p) => p.targets),
     notes: [
       `Scaling rule: the width, its heads and neurons, the vocabulary and the layers (at least 4) are divided by the smallest of ${DIVISORS.join(', ')} for which a LoRA step is predicted to take at most ${LONGEST_STEP} s (4·P·T operations at the product rate of this run) and no tensor exceeds the adapter’s binding limit. Heads keep 64 features.`,
-      'OPT’s shape is measured as an encoder block of the same widths: the engine has no decoder.',
+      'OPT’s shape is trained as an encoder block of the same widths; text is generated with a decoder.',
       'Heads and neurons are chosen at random, heads within layers and neurons over the model; modules and ranks by the settings’ ratios.',
       'Before timing, the logits of each pruned model were compared with those of the whole model with masks at 0.',
       'Block FLOPs leave PEFT modules, embeddings and head out. Own share: what weights, trainables × 4 and the values that must be kept need, relative to LoRA.',

@@ -70,15 +70,18 @@ async function runGenerate(flags: GenerateFlags): Promise<void> {
     ...(topP !== undefined && { topP }),
   };
   const adapters = namedFolders(flags.adapter);
+  const shown = out === undefined && !json;
   const answers = await withEngine(flags, settings, async ({ engine, progress, watch }) => {
+    progress.stage('loading');
     const request = { modelDir: flags.model, adapters, prompts, maxNewTokens, wanted, settings, watch };
-    const shown = out === undefined && !json;
     const all = generateAll(engine, request, shown ? terminal(progress) : {});
-    return out === undefined ? collected(all) : written(all, out, prompts.length);
+    const finished = await (out === undefined ? collected(all) : written(all, out, prompts.length));
+    if (shown) process.stdout.write('\n');
+    return finished;
   });
   const speed = speedOf(answers);
   if (out !== undefined) print(json, { answers: answers.length, speed }, `${answers.length} answers: ${out}`);
-  else print(json, { answers: answers.map(lineOf), speed }, '');
+  else if (json) print(json, { answers: answers.map(lineOf), speed }, '');
   process.stderr.write(`${speedLine(speed)}\n`);
   if (answers.at(-1)?.generated.finish === 'interrupted') throw interrupted(answers.length, prompts.length);
 }

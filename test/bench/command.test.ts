@@ -44,7 +44,7 @@ it('runs a quick suite, and compares with an earlier run of the same adapter alo
 it.each([
   [['nothing'], 'expected one of kernels'],
   [['scaling', '--repeats', '0'], 'whole number above 0'],
-  [['scaling', '--peers', 'numpy'], 'no peer "numpy"'],
+  [['scaling', '--peers', 'nobody'], 'no peer "nobody"'],
   [['light-peft', '--set', 'loraR=none'], 'loraR'],
   [['light-peft', '--set', 'speed=11'], 'speed'],
 ])('refuses %j', async (argv, message) => {

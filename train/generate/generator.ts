@@ -102,7 +102,7 @@ export class Generator {
     this.#classifier.parameters.free();
   }
 
-  /** Compiles what a prompt needs and runs it once, so that the clock sees none of it. */
+  /** Compiles what a prompt needs, so that the clock sees none of it. */
   async #prepare(prompt: Int32Array, maxNewTokens: number): Promise<void> {
     const counts = chunksOf(prompt.length).map(({ size }) => size);
     for (const count of new Set(maxNewTokens > 1 ? [...counts, 1] : counts))

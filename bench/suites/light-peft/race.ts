@@ -100,7 +100,7 @@ export async function raceModel(
 }
 
 /** What Light-PEFT keeps when scores are drawn at random: the method's own ratios for modules and ranks. */
-function randomPlan({ base, method }: Assembly, settings: Settings, ratio: number): Plan {
+export function randomPlan({ base, method }: Assembly, settings: Settings, ratio: number): Plan {
   const modules = method!.modules;
   const zeros = (length: number): number[] => Array<number>(length).fill(0);
   const scores = {

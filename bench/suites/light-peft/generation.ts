@@ -1,0 +1,159 @@
+/** Room: bench/suites. Text from a decoder with LoRA, whole and pruned: a prompt's tokens and new tokens a second, bytes of the cache. */
+import { z } from 'zod';
+import type { Engine } from '../../../engine/engine.ts';
+import { KeyValues } from '../../../models/key-values.ts';
+import { toClassifier, type Assembly } from '../../../train/assembly.ts';
+import { Generator } from '../../../train/generate/generator.ts';
+import { prune } from '../../../train/stages.ts';
+import { benchSettings, openPeft, randomBatch, writeRandomDecoder } from '../../encoder/model.ts';
+import { alternate, type Contender, type Sample } from '../../measure/sample.ts';
+import { sampleSchema, type Table } from '../../report/document.ts';
+import type { BenchContext } from '../../suite.ts';
+import { randomPlan } from './race.ts';
+import type { Fitted, Published } from './shapes.ts';
+
+export const DECODER: Published = {
+  name: 'OPT-125m',
+  layers: 12,
+  hidden: 768,
+  heads: 12,
+  neurons: 3072,
+  vocab: 50272,
+  positions: 2048,
+};
+
+const PROMPT = 128;
+const NEW = 32;
+export const LONGEST_TEXT = PROMPT + NEW;
+
+const RATIOS = [1 / 3, 0.5];
+
+export const generationSchema = z.object({
+  title: z.string(),
+  /** Without pruning first. */
+  entries: z.array(
+    z.object({
+      name: z.string(),
+      blocks: z.number(),
+      /** A prompt, and one new token. */
+      prefill: sampleSchema,
+      token: sampleSchema,
+      weightBytes: z.number(),
+      cacheBytes: z.number(),
+    }),
+  ),
+});
+
+type Generation = z.infer<typeof generationSchema>;
+
+/** A model that can generate. */
+interface Speaker {
+  readonly name: string;
+  readonly blocks: number;
+  readonly weightBytes: number;
+  readonly memory: KeyValues;
+  readonly prefill: Contender;
+  readonly decode: Contender;
+  free(): void;
+}
+
+export async function raceGeneration(context: BenchContext, { shape, label }: Fitted): Promise<Generation> {
+  const { engine, timing, quick } = context;
+  const folder = await writeRandomDecoder(context.folder, 'generation', shape);
+  const settings = benchSettings(context.settings);
+  const open = (): Promise<Assembly> => openPeft(engine, folder, settings, 'causal-lm');
+  const speakers = [speaker(engine, 'LoRA', await open())];
+  for (const ratio of quick ? RATIOS.slice(-1) : RATIOS) {
+    const whole = await open();
+    const cut = await prune(engine, whole, randomPlan(whole, settings, ratio), settings);
+    speakers.push(speaker(engine, `Light-PEFT ${Math.round(ratio * 100)}%`, cut));
+  }
+  const prefill = await alternate(
+    speakers.map((one) => one.prefill),
+    timing,
+  );
+  const decode = await alternate(
+    speakers.map((one) => one.decode),
+    timing,
+  );
+  const entries = speakers.map(({ name, blocks, weightBytes, memory }) => ({
+    name,
+    blocks: blocks / speakers[0]!.blocks,
+    prefill: prefill.get(name)!,
+    token: perToken(decode.get(name)!),
+    weightBytes,
+    cacheBytes: memory.bytes,
+  }));
+  for (const one of speakers) one.free();
+  engine.arena.release();
+  return { title: `${DECODER.name}, ${label}`, entries };
+}
+
+/** The first of the new tokens comes of the prompt. */
+function perToken({ median, ...rest }: Sample): Sample {
+  return { ...rest, median: median / (NEW - 1) };
+}
+
+function speaker(engine: Engine, name: string, assembly: Assembly): Speaker {
+  const { base } = assembly;
+  const memory = new KeyValues(engine, base, LONGEST_TEXT);
+  const generator = new Generator(toClassifier(engine, assembly), memory);
+  const { inputIds } = randomBatch(base.config, 1, PROMPT);
+  const options = { maxNewTokens: NEW, endIds: new Set<number>() };
+  /** The generator's own clock: each part is timed alone, reading the scores back included. */
+  const timed = (pick: 'prefill' | 'decode'): Contender => ({
+    name,
+    async time(runs) {
+      let seconds = 0;
+      for (let i = 0; i < runs; i++) {
+        const maxNewTokens = pick === 'prefill' ? 1 : NEW;
+        const generated = await generator.generate(inputIds, { ...options, maxNewTokens });
+        seconds += generated[`${pick}Seconds`];
+      }
+      return seconds;
+    },
+  });
+  return {
+    name,
+    blocks: base.blockParameterCount,
+    weightBytes: [...base.weights.values()].reduce((sum, { storage }) => sum + storage.bytes, 0),
+    memory,
+    prefill: timed('prefill'),
+    decode: timed('decode'),
+    free: () => {
+      generator.free();
+      memory.free();
+      base.free();
+    },
+  };
+}
+
+export function generationTable({ title, entries }: Generation): Table {
+  const lora = entries[0]!;
+  return {
+    title: `Generation, ${title}`,
+    caption: `Greedy, one text at a time: a prompt of ${PROMPT} tokens, then ${NEW} new ones over the cache. Scores are read back for every token.`,
+    columns: [
+      { key: 'name', title: 'method', unit: 'text' },
+      { key: 'blocks', title: 'blocks left', unit: 'share' },
+      { key: 'prefill', title: 'prompt, tokens/s', unit: 'number' },
+      { key: 'prefillRatio', title: 'speed-up', unit: 'ratio' },
+      { key: 'token', title: 'one token', unit: 'time' },
+      { key: 'decode', title: 'new tokens/s', unit: 'number' },
+      { key: 'decodeRatio', title: 'speed-up', unit: 'ratio' },
+      { key: 'weights', title: 'weights', unit: 'bytes' },
+      { key: 'cache', title: 'cache', unit: 'bytes' },
+    ],
+    rows: entries.map(({ name, blocks, prefill, token, weightBytes, cacheBytes }) => ({
+      name,
+      blocks,
+      prefill: PROMPT / prefill.median,
+      prefillRatio: lora.prefill.median / prefill.median,
+      token,
+      decode: 1 / token.median,
+      decodeRatio: lora.token.median / token.median,
+      weights: weightBytes,
+      cache: cacheBytes,
+    })),
+  };
+}

@@ -143,7 +143,7 @@ export function matmulChoice({ m, n, terms, batch }: MatmulSpec, traits: DeviceT
   return {
     family: 'matmul',
     task: `${batch ? `${batch.sum ? 'sum of ' : ''}${batch.count} × ` : ''}m${classed.m} n${classed.n} ${products.join(' + ')}`,
-    names: matmulVariants({ m, n, terms }, traits).map(({ name }) => name),
+    names: matmulVariants({ m, n, terms, ...(batch && { batch }) }, traits).map(({ name }) => name),
     source: (name) => {
       const known = matmulVariants(classed, traits).some((variant) => variant.name === name);
       return known ? matmul(classed, traits, name).wgsl : '';
@@ -182,8 +182,13 @@ function broadcastTiles({ m, n }: MatmulSpec, size: number): BroadcastTile[] {
 /** From how many rows of C on a panel of B is used often enough; more where A's rows must be gathered. */
 const PANEL_ROWS = { mk: 64, km: 256 };
 
-function panelIsBest({ m, n, terms }: MatmulSpec): boolean {
-  return n > 16 && terms.every(({ a }) => m >= PANEL_ROWS[a]);
+/** Multiply-adds from which on a panel is worth the seconds its text takes to compile: below, 10,000 runs do not earn them back. */
+const PANEL_WORK = 2 ** 24;
+
+function panelIsBest({ m, n, terms, batch }: MatmulSpec): boolean {
+  const depth = terms.reduce((sum, { k }) => sum + k, 0);
+  const work = m * n * depth * (batch?.count ?? 1);
+  return n > 16 && work >= PANEL_WORK && terms.every(({ a }) => m >= PANEL_ROWS[a]);
 }
 
 function panelVariants(spec: MatmulSpec, { subgroupSize: size, workgroupMemory }: DeviceTraits): MatmulVariant[] {

@@ -84,23 +84,32 @@ export class Engine {
   }
 
   /**
-   * Moves variables of one shape into one buffer, side by side, so that products with all of them can be one kernel. They are freed
-   * one by one as before.
-   * @returns the variables in their new place, or the given ones where the device's alignment or binding limit does not allow it
+   * Zeroed variables of one shape side by side in one buffer, so that products with all of them can be one kernel. They are freed
+   * one by one. Where the device's alignment or binding limit does not allow it, each has a buffer of its own.
    */
-  together(variables: readonly Variable[]): readonly Variable[] {
-    const [{ kind, name, storage }] = variables as readonly [Variable, ...Variable[]];
-    const { bytes } = storage;
+  sideBySide(names: readonly string[], shape: Shape, options: Omit<VariableOptions, 'data'>): Variable[] {
+    const { dtype = 'f32', kind } = options;
+    const bytes = sizeOf(shape) * BYTES[dtype];
     const { minStorageBufferOffsetAlignment: alignment, maxStorageBufferBindingSize: largest } = this.device.limits;
-    if (bytes % alignment !== 0 || bytes * variables.length > largest) return variables;
-    const buffer = this.memory.allocate(bytes * variables.length, kind, name, variables.length);
+    if (bytes % alignment !== 0 || bytes * names.length > largest)
+      return names.map((name) => this.variable(name, shape, options));
+    const buffer = this.memory.allocate(bytes * names.length, kind, names.join(', '), names.length);
+    return names.map((name, i) => new Variable(name, shape, dtype, kind, { buffer, offset: i * bytes, bytes }));
+  }
+
+  /** Moves variables of one shape side by side. @returns them in their new place */
+  together(variables: readonly Variable[]): readonly Variable[] {
+    const [{ kind, dtype, shape }] = variables as readonly [Variable, ...Variable[]];
+    const names = variables.map(({ name }) => name);
+    const moved = this.sideBySide(names, shape, { kind, dtype });
     const encoder = this.device.createCommandEncoder();
-    variables.forEach(({ storage: old }, i) =>
-      encoder.copyBufferToBuffer(old.buffer, old.offset, buffer, i * bytes, bytes),
-    );
+    variables.forEach(({ storage: old }, i) => {
+      const { buffer, offset, bytes } = moved[i]!.storage;
+      encoder.copyBufferToBuffer(old.buffer, old.offset, buffer, offset, bytes);
+    });
     this.device.queue.submit([encoder.finish()]);
     for (const variable of variables) this.free(variable);
-    return variables.map((v, i) => new Variable(v.name, v.shape, v.dtype, kind, { buffer, offset: i * bytes, bytes }));
+    return moved;
   }
 
   /** Replaces a variable's content; `data` is in the variable's own storage type. */

@@ -2,7 +2,7 @@
 import { BYTES } from '../kernels/kernel.ts';
 import type { Engine } from '../engine/engine.ts';
 import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
-import { loadWeight, type OnBytes } from '../engine/io/load.ts';
+import { loadWeight, type OnBytes, type Placing } from '../engine/io/load.ts';
 import { openSafetensors } from '../engine/io/safetensors.ts';
 import { sameShape, sizeOf, type Shape } from '../engine/graph/shape.ts';
 import type { Variable } from '../engine/variable.ts';
@@ -123,6 +123,7 @@ export async function loadBaseModel(
   if (weightType === 'f16') engine.needF16('--weights f16');
   const file = await openSafetensors(dir);
   const weights = new Map<string, Variable>();
+  const places = new Map<string, Variable>();
   try {
     const frozen = head === undefined ? [] : frozenHeadShapes(config, head);
     const wanted = [...baseWeightShapes(config), ...frozen, ...extra].map(([name, shape]) =>
@@ -131,20 +132,20 @@ export async function loadBaseModel(
     const vocabulary = head === undefined ? undefined : headOf(config, head).vocabulary;
     const tied = vocabulary !== undefined && isTied(config, vocabulary);
     const total = wanted.reduce((sum, { bytes }) => sum + bytes, 0);
+    placeProjections(engine, config, wanted, places);
     let words: HostTable | undefined;
     let done = 0;
     for (const weight of wanted) {
       const { key, name, shape, dtype } = weight;
       if (!tied && isHostTable(engine, config, name, sizeOf(shape) * BYTES[dtype], embeddings)) {
         words = await HostTable.read(file, key, name, shape as [number, number], dtype === 'f16');
-      } else weights.set(name, await loadWeight(engine, file, key, weight));
+      } else weights.set(name, await loadWeight(engine, file, key, weight, places.get(name)));
       done += weight.bytes;
       onBytes?.(done, total);
     }
-    gatherProjections(engine, config, weights);
     return new BaseModel(engine, config, weights, fullLayers(config), words);
   } catch (error) {
-    for (const weight of weights.values()) engine.free(weight);
+    for (const weight of new Set([...weights.values(), ...places.values()])) engine.free(weight);
     throw error;
   } finally {
     await file.close();
@@ -196,19 +197,41 @@ const SIDE_BY_SIDE: readonly (readonly Role[])[] = [
   ['gate', 'up'],
 ];
 
-/** Puts projections of one input and one shape side by side, so that one kernel runs all of them. */
-export function gatherProjections(engine: Engine, config: ModelConfig, weights: Map<string, Variable>): void {
+/** Names of weights of one shape that multiply the same input. */
+function projectionGroups(config: ModelConfig, shapeOf: (name: string) => Shape | undefined): string[][] {
   const { prefix, linears } = config.architecture.block;
-  for (let layer = 0; layer < config.numLayers; layer++) {
-    for (const roles of SIDE_BY_SIDE) {
-      for (const kind of ['weight', 'bias']) {
-        const names = roles.flatMap((role) => linears[role]?.name ?? []);
-        const found = names.flatMap((name) => weights.get(`${prefix(layer)}.${name}.${kind}`) ?? []);
-        const alike = found.filter(({ shape }) => sameShape(shape, found.at(-1)!.shape));
-        if (alike.length < 2 || alike[0]!.size === 0) continue;
-        for (const moved of engine.together(alike)) weights.set(moved.name, moved);
-      }
-    }
+  const layers = Array.from({ length: config.numLayers }, (_, layer) => prefix(layer));
+  const groups = layers.flatMap((layer) =>
+    SIDE_BY_SIDE.flatMap((roles) =>
+      ['weight', 'bias'].map((kind) => {
+        const names = roles.flatMap((role) => (linears[role] ? [`${layer}.${linears[role].name}.${kind}`] : []));
+        const last = names.map(shapeOf).at(-1);
+        return names.filter((name) => last && sizeOf(last) > 0 && sameShape(shapeOf(name) ?? [], last));
+      }),
+    ),
+  );
+  return groups.filter(({ length }) => length > 1);
+}
+
+/** Makes room for projections side by side, so that one kernel runs all of a group. */
+function placeProjections(
+  engine: Engine,
+  config: ModelConfig,
+  wanted: readonly Placing[],
+  places: Map<string, Variable>,
+): void {
+  const found = new Map(wanted.map((weight) => [weight.name, weight]));
+  for (const names of projectionGroups(config, (name) => found.get(name)?.shape)) {
+    const { shape, dtype } = found.get(names[0]!) as Placing;
+    for (const place of engine.sideBySide(names, shape, { kind: 'weights', dtype })) places.set(place.name, place);
+  }
+}
+
+/** The same for weights that are on the device already: moves them. */
+export function gatherProjections(engine: Engine, config: ModelConfig, weights: Map<string, Variable>): void {
+  for (const names of projectionGroups(config, (name) => weights.get(name)?.shape)) {
+    const group = names.map((name) => weights.get(name) as Variable);
+    for (const moved of engine.together(group)) weights.set(moved.name, moved);
   }
 }
 

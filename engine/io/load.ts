@@ -20,17 +20,24 @@ export type OnBytes = (done: number, total: number) => void;
 /**
  * A frozen weight from a file, converted on the way to f32 or f16.
  * @param key the tensor's name in the file
+ * @param place the variable to fill, where there is one already
  * @throws UserError for a tensor that is missing, of another shape, or out of f16's range
  */
-export async function loadWeight(engine: Engine, file: TensorFile, key: string, placing: Placing): Promise<Variable> {
+export async function loadWeight(
+  engine: Engine,
+  file: TensorFile,
+  key: string,
+  placing: Placing,
+  place?: Variable,
+): Promise<Variable> {
   const { name, shape, dtype, transposed = false } = placing;
   const stored = transposed ? [...shape].reverse() : shape;
   const pieces: AsyncIterable<HostArray> = dtype === 'f16' ? file.halves(key, stored) : file.floats(key, stored);
-  const variable = engine.variable(name, shape, { kind: 'weights', dtype });
+  const variable = place ?? engine.variable(name, shape, { kind: 'weights', dtype });
   try {
     await engine.fill(variable, transposed ? turned(pieces, shape, dtype) : pieces);
   } catch (error) {
-    engine.free(variable);
+    if (!place) engine.free(variable);
     throw error;
   }
   return variable;

@@ -44,6 +44,9 @@ export interface OpenDevice {
   close(): void;
 }
 
+/** Kept for good: collecting the instance of a closed device ended the process while another device worked. */
+const instances: GPU[] = [];
+
 const TOGGLES = [
   'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia',
   'disable-dawn-features=timestamp_quantization',
@@ -65,7 +68,8 @@ const RAISED_LIMITS = [
  */
 export async function openDevice(): Promise<OpenDevice> {
   Object.assign(globalThis, globals);
-  let gpu: GPU | undefined = create(TOGGLES);
+  const gpu = create(TOGGLES);
+  instances.push(gpu);
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   if (!adapter) throw new NoAdapterError();
   const device = await adapter.requestDevice({
@@ -88,7 +92,6 @@ export async function openDevice(): Promise<OpenDevice> {
     close() {
       closed = true;
       device.destroy();
-      gpu = undefined;
     },
   };
 }

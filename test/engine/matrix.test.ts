@@ -1,5 +1,4 @@
 /** Protects: which matrix shape is taken, that the feature alone is not enough, and what is said where there is none. */
-import { create, globals } from 'webgpu';
 import { describe, expect, it } from 'vitest';
 import { findMatrixUnit, matrixShape } from '../../engine/device/matrix.ts';
 import { Engine } from '../../engine/engine.ts';
@@ -28,14 +27,9 @@ describe('the matrix shape', () => {
 });
 
 it('a device with the feature and without a shape has no unit', async () => {
-  Object.assign(globalThis, globals);
-  const dawn = create(['backend=null', 'enable-dawn-features=allow_unsafe_apis']);
-  const adapter = (await dawn.requestAdapter())!;
-  const features = [MATRIX_FEATURE, 'shader-f16', 'subgroups'] as GPUFeatureName[];
-  const device = await adapter.requestDevice({ requiredFeatures: features });
-  expect(device.features.has(MATRIX_FEATURE)).toBe(true);
+  const device = { features: new Set([MATRIX_FEATURE, 'shader-f16', 'subgroups']) } as unknown as GPUDevice;
+  const adapter = { info: { subgroupMatrixConfigs: [] } } as unknown as GPUAdapter;
   expect(await findMatrixUnit(adapter, device, 32)).toBeUndefined();
-  device.destroy();
 });
 
 it('takes the first spelling that the compiler accepts', async () => {

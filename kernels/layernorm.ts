@@ -2,23 +2,15 @@
  * Room: kernels. Layer normalisation over the last dimension (Ba et al. 2016), forward and backward. The backward kernels
  * recompute mean and variance from x, so nothing but x is kept for them.
  */
-import { assemble, mainHead, u32Params } from './assemble.ts';
-import { spread, type Binding, type DeviceTraits, type Kernel, type Param } from './kernel.ts';
-import { rowGroups, rowMain, rowReduction, type RowGroups } from './row-group.ts';
-
-export interface LayerNormSpec {
-  readonly rows: number;
-  readonly cols: number;
-  readonly eps: number;
-}
-
-/** Rows whose gradients of gamma and beta are summed by one workgroup. */
-const PART_ROWS = 32;
+import { assemble, mainHead } from './assemble.ts';
+import { spread, type DeviceTraits, type Kernel } from './kernel.ts';
+import { f32Bindings, normLayout, normParts, PART_ROWS, type NormSpec } from './norm.ts';
+import { rowMain, rowReduction, type RowGroups } from './row-group.ts';
 
 /** y = (x − mean) / √(variance + eps) · gamma + beta. Bindings, all f32: x [rows, cols], gamma, beta [cols], then y. */
-export function layerNorm(spec: LayerNormSpec, traits: DeviceTraits): Kernel {
+export function layerNorm(spec: NormSpec, traits: DeviceTraits): Kernel {
   const { rows, cols } = spec;
-  const { vector, groups, params } = layout(spec, traits);
+  const { vector, groups, params } = normLayout(spec, traits);
   const body = `${rowReduction(groups, 'sum', 'f32', 'a + b')}
 ${mean(groups)}
 ${rowMain(groups)}
@@ -59,12 +51,12 @@ export interface BackwardOptions {
 
 /** The gradient of x. Bindings, all f32: x [rows, cols], gamma [cols], dy [rows, cols], then dx [rows, cols]. */
 export function layerNormBackward(
-  spec: LayerNormSpec,
+  spec: NormSpec,
   traits: DeviceTraits,
   { inPlace = false, again = false }: BackwardOptions = {},
 ): Kernel {
   const { rows, cols } = spec;
-  const { vector, groups, params } = layout(spec, traits);
+  const { vector, groups, params } = normLayout(spec, traits);
   const body = `${backwardFunctions(groups, inPlace ? 'x' : 'dx', again)}
 ${rowMain(groups)}
   let s = statistics(row, member, lane);
@@ -88,20 +80,15 @@ ${rowMain(groups)}
   });
 }
 
-/** First dimension of the partial gradients that `layerNormBackwardParams` writes. */
-export function layerNormParts(rows: number): number {
-  return Math.ceil(rows / PART_ROWS);
-}
-
 /**
  * The gradients of x and, in parts, of gamma and beta. Bindings as of `layerNormBackward`, then dgamma and dbeta, f32
- * [layerNormParts(rows), cols] each, to be summed over their first dimension.
+ * [normParts(rows), cols] each, to be summed over their first dimension.
  */
-export function layerNormBackwardParams(spec: LayerNormSpec, traits: DeviceTraits): Kernel {
+export function layerNormBackwardParams(spec: NormSpec, traits: DeviceTraits): Kernel {
   const { rows, cols } = spec;
-  const { vector, groups: rowwise, params } = layout(spec, traits);
+  const { vector, groups: rowwise, params } = normLayout(spec, traits);
   const groups = traits.software ? { ...rowwise, lanes: PART_ROWS, perRow: 1 } : rowwise;
-  const parts = layerNormParts(rows);
+  const parts = normParts(rows);
   const body = `${backwardFunctions(groups, 'dx')}
 ${partMain(groups)}`;
   const names = ['x', 'gamma', 'dy', 'dx', 'dgamma', 'dbeta'];
@@ -116,17 +103,6 @@ ${partMain(groups)}`;
     flops: 20 * rows * cols,
     bytes: 4 * (3 * rows * cols + cols + 2 * parts * cols),
   });
-}
-
-function layout({ rows, cols, eps }: LayerNormSpec, traits: DeviceTraits) {
-  const vector = cols % 4 === 0;
-  const units = vector ? cols / 4 : cols;
-  const params: Param[] = [...u32Params({ rows, cols, units }), { name: 'eps', type: 'f32', value: eps }];
-  return { vector, groups: rowGroups(rows, units, traits), params };
-}
-
-function f32Bindings(names: readonly string[], inputs: number): Binding[] {
-  return names.map((name, i) => ({ name, dtype: 'f32', role: i < inputs ? 'in' : 'out' }));
 }
 
 function mean({ perRow }: RowGroups): string {

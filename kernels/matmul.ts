@@ -182,7 +182,7 @@ function broadcastTiles({ m, n }: MatmulSpec, size: number): BroadcastTile[] {
 /** From how many rows of C on a panel of B is used often enough; more where A's rows must be gathered. */
 const PANEL_ROWS = { mk: 64, km: 256 };
 
-/** Multiply-adds from which on a panel is worth the seconds its text takes to compile: below, 10,000 runs do not earn them back. */
+/** Multiply-adds from which on a panel is used: its text takes seconds to compile, and small products save little by it. */
 const PANEL_WORK = 2 ** 24;
 
 function panelIsBest({ m, n, terms, batch }: MatmulSpec): boolean {

@@ -2,23 +2,15 @@
  * Room: kernels. Root-mean-square normalisation over the last dimension (Zhang & Sennrich 2019), forward and backward. The
  * backward kernels compute the root again from x, so nothing but x is kept for them.
  */
-import { assemble, mainHead, u32Params } from './assemble.ts';
-import { spread, type Binding, type DeviceTraits, type Kernel, type Param } from './kernel.ts';
-import { rowGroups, rowMain, rowReduction, type RowGroups } from './row-group.ts';
-
-export interface RmsNormSpec {
-  readonly rows: number;
-  readonly cols: number;
-  readonly eps: number;
-}
-
-/** Rows whose gradients of gamma are summed by one workgroup. */
-const PART_ROWS = 32;
+import { assemble, mainHead } from './assemble.ts';
+import { spread, type Binding, type DeviceTraits, type Kernel } from './kernel.ts';
+import { f32Bindings, normLayout, normParts, PART_ROWS, type NormSpec } from './norm.ts';
+import { rowMain, rowReduction, type RowGroups } from './row-group.ts';
 
 /** y = x / √(mean(x²) + eps) · gamma. Bindings, all f32: x [rows, cols], gamma [cols], then y. */
-export function rmsNorm(spec: RmsNormSpec, traits: DeviceTraits): Kernel {
+export function rmsNorm(spec: NormSpec, traits: DeviceTraits): Kernel {
   const { rows, cols } = spec;
-  const { vector, groups, params } = layout(spec, traits);
+  const { vector, groups, params } = normLayout(spec, traits);
   const body = `${rowReduction(groups, 'sum', 'f32', 'a + b')}
 ${rowMain(groups)}
   var squares = V(0.0);
@@ -51,9 +43,9 @@ ${rowMain(groups)}
  * The gradient of x. Bindings, all f32: x [rows, cols], gamma [cols], dy [rows, cols], then dx [rows, cols].
  * @param inPlace dx overwrites x, whose binding it then is
  */
-export function rmsNormBackward(spec: RmsNormSpec, traits: DeviceTraits, inPlace = false): Kernel {
+export function rmsNormBackward(spec: NormSpec, traits: DeviceTraits, inPlace = false): Kernel {
   const { rows, cols } = spec;
-  const { vector, groups, params } = layout(spec, traits);
+  const { vector, groups, params } = normLayout(spec, traits);
   const body = `${backwardFunctions(groups, inPlace ? 'x' : 'dx')}
 ${rowMain(groups)}
   let s = statistics(row, member, lane);
@@ -74,20 +66,15 @@ ${rowMain(groups)}
   });
 }
 
-/** First dimension of the partial gradients that `rmsNormBackwardParams` writes. */
-export function rmsNormParts(rows: number): number {
-  return Math.ceil(rows / PART_ROWS);
-}
-
 /**
- * The gradients of x and, in parts, of gamma. Bindings as of `rmsNormBackward`, then dgamma f32 [rmsNormParts(rows), cols], to
+ * The gradients of x and, in parts, of gamma. Bindings as of `rmsNormBackward`, then dgamma f32 [normParts(rows), cols], to
  * be summed over its first dimension.
  */
-export function rmsNormBackwardParams(spec: RmsNormSpec, traits: DeviceTraits): Kernel {
+export function rmsNormBackwardParams(spec: NormSpec, traits: DeviceTraits): Kernel {
   const { rows, cols } = spec;
-  const { vector, groups: rowwise, params } = layout(spec, traits);
+  const { vector, groups: rowwise, params } = normLayout(spec, traits);
   const groups = traits.software ? { ...rowwise, lanes: PART_ROWS, perRow: 1 } : rowwise;
-  const parts = rmsNormParts(rows);
+  const parts = normParts(rows);
   const names = ['x', 'gamma', 'dy', 'dx', 'dgamma'];
   return assemble({
     name: 'rms_norm_backward_params',
@@ -100,17 +87,6 @@ export function rmsNormBackwardParams(spec: RmsNormSpec, traits: DeviceTraits): 
     flops: 12 * rows * cols,
     bytes: 4 * (3 * rows * cols + cols + parts * cols),
   });
-}
-
-function layout({ rows, cols, eps }: RmsNormSpec, traits: DeviceTraits) {
-  const vector = cols % 4 === 0;
-  const units = vector ? cols / 4 : cols;
-  const params: Param[] = [...u32Params({ rows, cols, units }), { name: 'eps', type: 'f32', value: eps }];
-  return { vector, groups: rowGroups(rows, units, traits), params };
-}
-
-function f32Bindings(names: readonly string[], inputs: number): Binding[] {
-  return names.map((name, i) => ({ name, dtype: 'f32', role: i < inputs ? 'in' : 'out' }));
 }
 
 /**

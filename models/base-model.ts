@@ -28,8 +28,6 @@ export interface LoadOptions {
   readonly embeddings?: EmbeddingPlace;
   /** Its frozen weights are loaded along, e.g. BERT's pooler or a language model's head. */
   readonly head?: HeadKind;
-  /** Further weights to load. */
-  readonly extra?: ReadonlyMap<string, Shape>;
   /** Called after each tensor. */
   readonly onBytes?: OnBytes;
 }
@@ -117,7 +115,7 @@ export function baseWeightShapes(config: ModelConfig): Map<string, Shape> {
 export async function loadBaseModel(
   engine: Engine,
   dir: string,
-  { weightType = 'f32', embeddings = 'device', head, extra = new Map(), onBytes }: LoadOptions = {},
+  { weightType = 'f32', embeddings = 'device', head, onBytes }: LoadOptions = {},
 ): Promise<BaseModel> {
   const config = await loadConfig(dir);
   if (weightType === 'f16') engine.needF16('--weights f16');
@@ -126,7 +124,7 @@ export async function loadBaseModel(
   const places = new Map<string, Variable>();
   try {
     const frozen = head === undefined ? [] : frozenHeadShapes(config, head);
-    const wanted = [...baseWeightShapes(config), ...frozen, ...extra].map(([name, shape]) =>
+    const wanted = [...baseWeightShapes(config), ...frozen].map(([name, shape]) =>
       findWeight(file, config, name, shape, weightType),
     );
     const vocabulary = head === undefined ? undefined : headOf(config, head).vocabulary;

@@ -1,16 +1,11 @@
 /** Room: engine/ops. Layer normalisation over the last dimension (Ba et al. 2016). */
 import * as kernels from '../../kernels/layernorm.ts';
+import { normParts, type NormSpec } from '../../kernels/norm.ts';
 import { showShape } from '../graph/shape.ts';
 import { emit, emitMany, type Node, type Op, type Tensor } from '../graph/tensor.ts';
 import { sumCols } from './reduce.ts';
 
-interface NormAttrs {
-  readonly rows: number;
-  readonly cols: number;
-  readonly eps: number;
-}
-
-const layerNormOp: Op<NormAttrs> = {
+const layerNormOp: Op<NormSpec> = {
   name: 'layer_norm',
   cheap: true,
   lowering: { kind: 'kernel', kernel: ({ attrs }, traits) => kernels.layerNorm(attrs, traits) },
@@ -18,7 +13,7 @@ const layerNormOp: Op<NormAttrs> = {
     if (!dy) return [];
     const [x, gamma] = inputs as [Tensor, Tensor, Tensor];
     if (!needs[1] && !needs[2]) return [emit(backwardOp, [x, gamma, dy], attrs, x.shape)];
-    const parts = kernels.layerNormParts(attrs.rows);
+    const parts = normParts(attrs.rows);
     const [dx, dGamma, dBeta] = emitMany(backwardParamsOp, [x, gamma, dy], { ...attrs, parts }, [
       { shape: x.shape },
       { shape: [parts, attrs.cols] },
@@ -28,7 +23,7 @@ const layerNormOp: Op<NormAttrs> = {
   },
 };
 
-const backwardOp: Op<NormAttrs> = {
+const backwardOp: Op<NormSpec> = {
   name: 'layer_norm_backward',
   lowering: {
     kind: 'kernel',
@@ -37,7 +32,7 @@ const backwardOp: Op<NormAttrs> = {
   },
 };
 
-const backwardAgainOp: Op<NormAttrs> = {
+const backwardAgainOp: Op<NormSpec> = {
   name: 'layer_norm_backward_again',
   lowering: {
     kind: 'kernel',
@@ -59,14 +54,11 @@ export function isLayerNormBackward(node: Node): boolean {
 export function layerNormBackwardAgain(norm: Node, backward: Node): readonly [Tensor, Tensor] {
   const beta = norm.inputs[2] as Tensor;
   const shape = (backward.outputs[0] as Tensor).shape;
-  const [dx, y] = emitMany(backwardAgainOp, [...backward.inputs, beta], norm.attrs as NormAttrs, [
-    { shape },
-    { shape },
-  ]);
+  const [dx, y] = emitMany(backwardAgainOp, [...backward.inputs, beta], norm.attrs as NormSpec, [{ shape }, { shape }]);
   return [dx as Tensor, y as Tensor];
 }
 
-const backwardParamsOp: Op<NormAttrs & { readonly parts: number }> = {
+const backwardParamsOp: Op<NormSpec & { readonly parts: number }> = {
   name: 'layer_norm_backward_params',
   lowering: { kind: 'kernel', kernel: ({ attrs }, traits) => kernels.layerNormBackwardParams(attrs, traits) },
 };

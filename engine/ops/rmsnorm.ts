@@ -1,12 +1,11 @@
 /** Room: engine/ops. Root-mean-square normalisation over the last dimension (Zhang & Sennrich 2019). */
 import * as kernels from '../../kernels/rmsnorm.ts';
+import { normParts, type NormSpec } from '../../kernels/norm.ts';
 import { showShape } from '../graph/shape.ts';
 import { emit, emitMany, type Op, type Tensor } from '../graph/tensor.ts';
 import { sumCols } from './reduce.ts';
 
-type NormAttrs = kernels.RmsNormSpec;
-
-const rmsNormOp: Op<NormAttrs> = {
+const rmsNormOp: Op<NormSpec> = {
   name: 'rms_norm',
   cheap: true,
   lowering: { kind: 'kernel', kernel: ({ attrs }, traits) => kernels.rmsNorm(attrs, traits) },
@@ -14,7 +13,7 @@ const rmsNormOp: Op<NormAttrs> = {
     if (!dy) return [];
     const [x, gamma] = inputs as [Tensor, Tensor];
     if (!needs[1]) return [emit(backwardOp, [x, gamma, dy], attrs, x.shape)];
-    const parts = kernels.rmsNormParts(attrs.rows);
+    const parts = normParts(attrs.rows);
     const [dx, dGamma] = emitMany(backwardParamsOp, [x, gamma, dy], attrs, [
       { shape: x.shape },
       { shape: [parts, attrs.cols] },
@@ -23,7 +22,7 @@ const rmsNormOp: Op<NormAttrs> = {
   },
 };
 
-const backwardOp: Op<NormAttrs> = {
+const backwardOp: Op<NormSpec> = {
   name: 'rms_norm_backward',
   lowering: {
     kind: 'kernel',
@@ -32,7 +31,7 @@ const backwardOp: Op<NormAttrs> = {
   },
 };
 
-const backwardParamsOp: Op<NormAttrs> = {
+const backwardParamsOp: Op<NormSpec> = {
   name: 'rms_norm_backward_params',
   lowering: { kind: 'kernel', kernel: ({ attrs }, traits) => kernels.rmsNormBackwardParams(attrs, traits) },
 };

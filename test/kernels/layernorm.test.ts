@@ -2,7 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
-import { layerNorm, layerNormBackward, layerNormBackwardParams, layerNormParts } from '../../kernels/layernorm.ts';
+import { layerNorm, layerNormBackward, layerNormBackwardParams } from '../../kernels/layernorm.ts';
+import { normParts } from '../../kernels/norm.ts';
 import { openTestDevice } from './harness.ts';
 import { expectClose, randoms } from './reference.ts';
 
@@ -78,7 +79,7 @@ describe('layer norm', () => {
           expectClose((inPlace ? found.x : found.dx)!, expected.dx, 1e-5);
           expect(found.y).toEqual(y);
         }
-        const parts = layerNormParts(rows);
+        const parts = normParts(rows);
         const outputs = { dx: size, dgamma: parts * cols, dbeta: parts * cols };
         const all = await gpu.run(layerNormBackwardParams(spec, traits), { x, gamma, dy }, outputs);
         expectClose(all.dx!, expected.dx, 1e-5);

@@ -2,7 +2,8 @@
 import fc from 'fast-check';
 import { describe, it } from 'vitest';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
-import { rmsNorm, rmsNormBackward, rmsNormBackwardParams, rmsNormParts } from '../../kernels/rmsnorm.ts';
+import { rmsNorm, rmsNormBackward, rmsNormBackwardParams } from '../../kernels/rmsnorm.ts';
+import { normParts } from '../../kernels/norm.ts';
 import { openTestDevice } from './harness.ts';
 import { expectClose, randoms } from './reference.ts';
 
@@ -54,7 +55,7 @@ describe('RMS norm', () => {
         expectClose(dx!, expected.dx, 1e-5);
         const { x: over } = await gpu.run(rmsNormBackward(spec, traits, true), inputs, {});
         expectClose(over!, expected.dx, 1e-5);
-        const parts = rmsNormParts(rows);
+        const parts = normParts(rows);
         const all = await gpu.run(rmsNormBackwardParams(spec, traits), inputs, { dx: size, dgamma: parts * cols });
         expectClose(all.dx!, expected.dx, 1e-5);
         const dgamma = Float32Array.from({ length: cols }, (_, c) => {

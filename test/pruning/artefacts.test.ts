@@ -8,6 +8,7 @@ import { fingerprintCheckpoint } from '../../engine/io/fingerprint.ts';
 import { loadConfig } from '../../models/config.ts';
 import { assertPlanFits, readPlan, writePlan, type Plan } from '../../pruning/plan.ts';
 import { readRecords, scoresOf, writeRecords, type Records } from '../../pruning/records.ts';
+import { SAMPLE_PLAN } from './sample-plan.ts';
 
 const MODEL = join(import.meta.dirname, '../goldens/roberta/model');
 let dir: string;
@@ -74,33 +75,12 @@ describe('records.json', () => {
 
 describe('plan.json', () => {
   const plan: Plan = {
-    base: {
-      fingerprint: 'sha256:00',
-      model_type: 'roberta',
-      num_hidden_layers: 2,
-      num_attention_heads: 4,
-      num_key_value_heads: 4,
-      intermediate_size: 64,
-    },
+    ...SAMPLE_PLAN,
     layers: [
       { heads: [0, 3], neurons: [0, 1, 63] },
       { heads: [2], neurons: [5], fold: { heads: [0.5], neurons: [0.9] } },
     ],
     modules: { [query]: { ranks: 4, kept: [1, 3] } },
-    origin: {
-      method: 'light-peft',
-      seed: 1,
-      steps: 64,
-      heads_ratio: 1 / 3,
-      heads_scope: 'layerwise',
-      head_unit: 'query',
-      ffn_ratio: 1 / 3,
-      ffn_scope: 'global',
-      mask_score: 'abs',
-      module_ratio: 0.75,
-      rank_ratio: 0.5,
-      rank_scope: 'global',
-    },
   };
 
   test('written and read, and fits the base it was made for', async () => {

@@ -7,9 +7,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { UserError } from '../../engine/errors.ts';
 import { parseConfig } from '../../models/config.ts';
 import { parsePeftConfig } from '../../peft/config.ts';
-import { readPlan, writePlan, type Plan } from '../../pruning/plan.ts';
+import { readPlan, writePlan } from '../../pruning/plan.ts';
 import { readRecords, writeRecords, type Records } from '../../pruning/records.ts';
 import { parseComparison } from '../../train/report/schema.ts';
+import { SAMPLE_PLAN } from './sample-plan.ts';
 
 let dir: string;
 beforeAll(async () => {
@@ -56,7 +57,7 @@ test('plans', async () => {
   });
   await fc.assert(
     fc.asyncProperty(layers, modules, async (kept, table) => {
-      const plan = { ...PLAN, layers: kept, modules: table };
+      const plan = { ...SAMPLE_PLAN, layers: kept, modules: table };
       await writePlan(path, plan);
       expect(await readPlan(path)).toEqual(plan);
     }),
@@ -109,28 +110,3 @@ test('any JSON is read or refused in one line', async () => {
     { numRuns: 200 },
   );
 });
-
-const PLAN: Omit<Plan, 'layers' | 'modules'> = {
-  base: {
-    fingerprint: 'sha256:00',
-    model_type: 'roberta',
-    num_hidden_layers: 2,
-    num_attention_heads: 4,
-    num_key_value_heads: 4,
-    intermediate_size: 64,
-  },
-  origin: {
-    method: 'light-peft',
-    seed: 1,
-    steps: 64,
-    heads_ratio: 1 / 3,
-    heads_scope: 'layerwise',
-    head_unit: 'query',
-    ffn_ratio: 1 / 3,
-    ffn_scope: 'global',
-    mask_score: 'abs',
-    module_ratio: 0.75,
-    rank_ratio: 0.5,
-    rank_scope: 'global',
-  },
-};

@@ -1,0 +1,38 @@
+/** Room: kernels. What layer normalisation and root-mean-square normalisation have in common around their bodies. */
+import { u32Params } from './assemble.ts';
+import type { Binding, DeviceTraits, Param } from './kernel.ts';
+import { rowGroups, type RowGroups } from './row-group.ts';
+
+/** Of a matrix x [rows, cols], normalised row by row. */
+export interface NormSpec {
+  readonly rows: number;
+  readonly cols: number;
+  readonly eps: number;
+}
+
+/** Rows whose gradients of the norm's parameters are summed by one workgroup. */
+export const PART_ROWS = 32;
+
+/** First dimension of the partial gradients that the kernels with parameters' gradients write. */
+export function normParts(rows: number): number {
+  return Math.ceil(rows / PART_ROWS);
+}
+
+export interface NormLayout {
+  /** Whether a unit is four elements. */
+  readonly vector: boolean;
+  readonly groups: RowGroups;
+  readonly params: readonly Param[];
+}
+
+export function normLayout({ rows, cols, eps }: NormSpec, traits: DeviceTraits): NormLayout {
+  const vector = cols % 4 === 0;
+  const units = vector ? cols / 4 : cols;
+  const params: Param[] = [...u32Params({ rows, cols, units }), { name: 'eps', type: 'f32', value: eps }];
+  return { vector, groups: rowGroups(rows, units, traits), params };
+}
+
+/** @param inputs how many come first; the others are outputs */
+export function f32Bindings(names: readonly string[], inputs: number): Binding[] {
+  return names.map((name, i) => ({ name, dtype: 'f32', role: i < inputs ? 'in' : 'out' }));
+}

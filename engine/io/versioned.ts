@@ -43,7 +43,7 @@ export async function readVersioned<T extends object>(
   const found = await readJson(path, z.unknown());
   const early = unversioned?.(found);
   const value = early ? { format, version, ...early } : found;
-  const head = validate(value, z.looseObject({ format: z.literal(format), version: z.unknown() }), path);
+  const head = validate(value, z.looseObject({ format: z.literal(format), version: z.unknown().optional() }), path);
   if (head.version !== version) {
     const expected = `this program reads version ${version}; use the program that wrote it, or make it again`;
     throw new UserError(`${path}: key "version": found ${preview(head.version)}, ${expected}`);

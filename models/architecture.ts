@@ -107,8 +107,11 @@ export interface Head {
   readonly frozen: readonly HeadLinear[];
   /** Trained with the task: `modules_to_save` of PEFT. */
   readonly trained: readonly HeadLinear[];
-  /** Names of the matrix [vocabulary, features] and of a bias. */
-  readonly vocabulary?: { readonly weight: string; readonly bias?: string };
+  /**
+   * The module that scores the vocabulary, its matrix [vocabulary, features] and bias; the matrix is the word embedding's where they
+   * are tied.
+   */
+  readonly vocabulary?: { readonly module: string; readonly weight: string; readonly bias?: string };
 }
 
 export interface Architecture {
@@ -178,12 +181,14 @@ export function fullLayers({ numLayers, numHeads, kvHeads, intermediateSize }: M
   return Array.from({ length: numLayers }, () => ({ heads: numHeads, kvHeads, neurons: intermediateSize }));
 }
 
-/** A linear layer of the model: weight [outFeatures, inFeatures]. */
+/** A layer that PEFT modules may be attached to: a linear one, weight [outFeatures, inFeatures]. */
 export interface LinearLayer {
   /** Hugging Face module name. */
   readonly name: string;
   readonly inFeatures: number;
   readonly outFeatures: number;
+  /** An embedding instead, whose rows are looked up: weight [inFeatures, outFeatures]. */
+  readonly isTable?: true;
 }
 
 /** A linear layer inside a block. */
@@ -226,6 +231,21 @@ export function outerLinears({ architecture, hiddenSize, embeddingSize }: ModelC
   return [
     ...(into === undefined ? [] : [{ name: into, inFeatures: embeddingSize, outFeatures: hiddenSize }]),
     ...(finalProject === undefined ? [] : [{ name: finalProject, inFeatures: hiddenSize, outFeatures: embeddingSize }]),
+  ];
+}
+
+/** The embeddings, as layers that LoRA may be attached to. */
+export function embeddingTables(config: ModelConfig): LinearLayer[] {
+  const { embeddings, positions } = config.architecture;
+  const { words, types } = embeddings;
+  // Where the mask tells positions, transformers' own embedding is not called with them, and PEFT cannot adapt it.
+  const places = positions.count === 'mask' ? undefined : embeddings.positions;
+  const table = (name: string | undefined, inFeatures: number, outFeatures: number): LinearLayer[] =>
+    name === undefined ? [] : [{ name, inFeatures, outFeatures, isTable: true }];
+  return [
+    ...table(words, config.vocabSize, config.embeddingSize),
+    ...table(places, config.maxPositions, config.hiddenSize),
+    ...table(types, config.typeVocabSize, config.hiddenSize),
   ];
 }
 

@@ -120,18 +120,19 @@ export function hiddenStates(context: ForwardContext, inputs: TokenInputs): Tens
 
 function embed(context: ForwardContext, inputs: TokenInputs): Tensor {
   const { embeddings } = context.config.architecture;
-  const table = (name: string): Tensor => context.weight(`${name}.weight`);
-  let hidden = inputs.words ?? gatherRows(context.table(`${embeddings.words}.weight`), inputs.inputIds);
+  const { inputIds, positionIds, tokenTypeIds } = inputs;
+  const found = (name: string, ids: Tensor, rows = gatherRows(context.weight(`${name}.weight`), ids)): Tensor =>
+    context.interventions.reduce((y, i) => i.lookup?.(name, ids, y) ?? y, rows);
+  const words = inputs.words ?? gatherRows(context.table(`${embeddings.words}.weight`), inputIds);
+  let hidden = found(embeddings.words, inputIds, words);
   if (embeddings.project !== undefined) hidden = linear(context, embeddings.project, hidden, false);
-  if (embeddings.types !== undefined) hidden = add(hidden, typeVectors(context, table(embeddings.types), inputs));
-  if (embeddings.positions !== undefined) {
-    hidden = add(hidden, gatherRows(table(embeddings.positions), inputs.positionIds));
+  if (embeddings.types !== undefined) {
+    // A single row needs no lookup.
+    const only = context.config.typeVocabSize === 1 ? context.weight(`${embeddings.types}.weight`) : undefined;
+    hidden = add(hidden, found(embeddings.types, tokenTypeIds, only));
   }
+  if (embeddings.positions !== undefined) hidden = add(hidden, found(embeddings.positions, positionIds));
   return drop(context, 0, embeddings.norm === undefined ? hidden : norm(context, embeddings.norm, hidden));
-}
-
-function typeVectors({ config }: ForwardContext, table: Tensor, { tokenTypeIds }: TokenInputs): Tensor {
-  return config.typeVocabSize === 1 ? table : gatherRows(table, tokenTypeIds);
 }
 
 function drop({ hiddenDropout }: ForwardContext, stream: number, x: Tensor): Tensor {

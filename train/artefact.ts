@@ -14,10 +14,10 @@ import { sameShape, showShape, type Shape } from '../engine/graph/shape.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import { loadBaseModel, type BaseModel } from '../models/base-model.ts';
 import { loadConfig, savedHead } from '../models/config.ts';
-import { frozenLinears, headShapes } from '../models/heads.ts';
+import { adaptableLayers, headShapes } from '../models/heads.ts';
 import { storedName } from '../models/weights.ts';
 import { isHubFolder, readHubAdapter } from '../peft/adapterhub/files.ts';
-import type { PeftConfig } from '../peft/config.ts';
+import { configFor, type PeftConfig } from '../peft/config.ts';
 import { withDefaultTargets } from '../peft/defaults.ts';
 import { readAdapter, writeAdapter, type Adapter, type AdapterTensor } from '../peft/files.ts';
 import { methodOf } from '../peft/methods.ts';
@@ -101,7 +101,7 @@ export async function loadArtefact(
 ): Promise<LoadedArtefact> {
   const config = await loadConfig(modelDir);
   const fingerprint = await fingerprintCheckpoint(modelDir);
-  const adapter = adapterDir === undefined ? undefined : await readAnyAdapter(adapterDir, config);
+  const adapter = adapterDir === undefined ? undefined : await readAnyAdapter(adapterDir, modelDir, config);
   const plan = adapterDir === undefined ? undefined : await readPlanFor(adapterDir, fingerprint, config);
   const head = kind ?? shared?.head ?? headFor(config, adapter);
   const trained = await readHead(modelDir, config, head, adapter, adapterDir);
@@ -129,8 +129,56 @@ export function cutAlike(a: Plan | undefined, b: Plan | undefined): boolean {
 }
 
 /** An adapter's folder, of PEFT or of AdapterHub. */
-async function readAnyAdapter(dir: string, config: ModelConfig): Promise<Adapter> {
-  return (await isHubFolder(dir)) ? readHubAdapter(dir, config) : readAdapter(dir);
+async function readAnyAdapter(dir: string, modelDir: string, config: ModelConfig): Promise<Adapter> {
+  if (await isHubFolder(dir)) return readHubAdapter(dir, config);
+  const adapter = withOwnPrefix(await readAdapter(dir), config);
+  await assertOwnBase(adapter, dir, modelDir, config);
+  return adapter;
+}
+
+/** An adapter of a model whose class calls its layers otherwise, e.g. Llama's for question answering, under the names used here. */
+function withOwnPrefix(adapter: Adapter, { architecture: { prefix, otherPrefixes = [] } }: ModelConfig): Adapter {
+  const other = otherPrefixes.find((one) => adapter.modules.some(({ name }) => name.startsWith(one)));
+  if (other === undefined) return adapter;
+  const own = (name: string): string => (name.startsWith(other) ? prefix + name.slice(other.length) : name);
+  const renamed = <T>(entries: ReadonlyMap<string, T>): Map<string, T> =>
+    new Map([...entries].map(([name, value]) => [own(name), value]));
+  const modules = adapter.modules.map((module) => ({ ...module, name: own(module.name) }));
+  const { tensors, baseWeights } = adapter;
+  return {
+    ...adapter,
+    config: configFor(modules, adapter.config),
+    modules,
+    tensors: renamed(tensors),
+    ...(baseWeights && { baseWeights: renamed(baseWeights) }),
+  };
+}
+
+/** What rounding to bf16 may change. */
+const ROUNDING = 2 ** -8;
+
+/** @throws UserError where the folder has weights of a base, and they are not this one's */
+async function assertOwnBase(
+  { baseWeights }: Adapter,
+  dir: string,
+  modelDir: string,
+  config: ModelConfig,
+): Promise<void> {
+  if (!baseWeights) return;
+  const file = await openSafetensors(modelDir);
+  try {
+    for (const [name, { shape, data }] of baseWeights) {
+      // A head tied to the word embedding is not stored by itself.
+      const words = `${config.architecture.embeddings.words}.weight`;
+      const key = storedName(file, name, config) ?? storedName(file, words, config) ?? words;
+      const isSame = sameShape(file.info(key).shape, shape);
+      const own = isSame ? await file.readFloat32(key) : data;
+      if (isSame && own.every((w, i) => Math.abs(w - (data[i] as number)) <= ROUNDING * Math.abs(w))) continue;
+      throw new UserError(`${dir}: its copy of ${name} is not that of ${modelDir}; give the base it was trained on`);
+    }
+  } finally {
+    await file.close();
+  }
 }
 
 /** By PEFT's `task_type`; it has none for masked language models and multiple choice. */
@@ -169,9 +217,10 @@ export async function readPlanFor(dir: string, fingerprint: string, config: Mode
 /** Everything an adapter's folder holds, on the host: what stage two cuts. @throws UserError as `readAdapter` */
 export async function readAdapterValues(
   dir: string,
+  modelDir: string,
   config: ModelConfig,
 ): Promise<Omit<Assembly, 'base' | 'method'> & { method: PeftMethod }> {
-  const adapter = await readAnyAdapter(dir, config);
+  const adapter = await readAnyAdapter(dir, modelDir, config);
   const values = new Map([...adapter.tensors].map(([name, { data }]) => [name, data]));
   const head = headFor(config, adapter);
   const outputs = outputsOf(config, head, adapter.tensors);
@@ -243,10 +292,14 @@ async function readLabels(
 
 /** An adapter's modules with the sizes of the base's layers. @throws UserError for a module the base has not, or of other sizes */
 function placedModules({ config, modules }: Adapter, base: BaseModel, head: HeadKind, dir: string): PeftModule[] {
-  const linears = new Map(frozenLinears(base.config, base.layers, head).map((linear) => [linear.name, linear]));
+  const linears = new Map(adaptableLayers(base.config, base.layers, head).map((linear) => [linear.name, linear]));
   return modules.map((module) => {
     const linear = linears.get(module.name);
     if (!linear) throw new UserError(`${dir}: module "${module.name}" is not in the base model`);
+    if (module.isTable !== linear.isTable) {
+      const [is, has] = linear.isTable ? ['an embedding', 'a linear layer'] : ['a linear layer', 'an embedding'];
+      throw new UserError(`${dir}: module "${module.name}" is ${is} of the base, but has factors of ${has}`);
+    }
     const { inFeatures, outFeatures } = placeOf(linear, base.config, config);
     const differs = (size: number, expected: number): boolean => size !== 0 && size !== expected;
     if (differs(module.inFeatures, inFeatures) || differs(module.outFeatures, outFeatures)) {

@@ -13,7 +13,7 @@ import {
   type ModelConfig,
 } from '../models/architecture.ts';
 import { baseWeightShapes, inspectCheckpoint } from '../models/base-model.ts';
-import { frozenLinears, headShapes } from '../models/heads.ts';
+import { adaptableLayers, headShapes, tiedModules } from '../models/heads.ts';
 import { isStoredInOut, storedName, transpose } from '../models/weights.ts';
 import { writeHubAdapter } from '../peft/adapterhub/files.ts';
 import { configFor } from '../peft/config.ts';
@@ -48,10 +48,10 @@ interface Dense {
 async function loadDense(modelDir: string, adapterDir: string): Promise<Dense> {
   const { config, fingerprint } = await inspectCheckpoint(modelDir);
   const plan = await readPlanFor(adapterDir, fingerprint, config);
-  const adapter = await readAdapterValues(adapterDir, config);
+  const adapter = await readAdapterValues(adapterDir, modelDir, config);
   const keep = plan ? keptLayers(plan) : keepAll(config);
   const linears = (layers: readonly LayerShape[]): ReadonlyMap<string, LinearLayer> =>
-    new Map(frozenLinears(config, layers, adapter.head).map((linear) => [linear.name, linear]));
+    new Map(adaptableLayers(config, layers, adapter.head).map((linear) => [linear.name, linear]));
   const [full, left] = [linears(fullLayers(config)), linears(keptShapes(config, keep))];
   const modules = adapter.method.modules.map((module) => {
     const [linear, sliced] = [full.get(module.name), left.get(module.name)];
@@ -96,6 +96,7 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
       `${adapterDir}: ${name} was trained whole and cannot be taken out again; use the original base`,
     );
   }
+  assertMergeable(dense.config, adapter, adapterDir);
   const direction: Direction = unmerge ? 'unmerge' : 'merge';
   const whole = denseRewrite(dense);
   const rewrite: Rewrite = (name, shape) => {
@@ -123,6 +124,21 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
   await rewriteCheckpoint(modelDir, out, dense, rewrite, extra);
   const { labels } = adapter;
   if (!unmerge && labels.length > 0) await writeJson(join(out, 'config.json'), classifierConfig(dense.config, labels));
+}
+
+/** @throws UserError for a module on one of two layers that share a matrix: merged it would change both */
+export function assertMergeable(
+  config: ModelConfig,
+  { method, head }: { readonly method: PeftMethod | undefined; readonly head: HeadKind },
+  at: string,
+): void {
+  const tied = tiedModules(config, head);
+  const found = method?.modules.find(({ name }) => tied.includes(name));
+  if (!found) return;
+  const others = tied.filter((name) => name !== found.name).join(', ');
+  throw new UserError(
+    `${at}: "${found.name}" shares its matrix with ${others}: merging would change both; keep the adapter beside the base`,
+  );
 }
 
 /** Weights at full size: with zeros for what a plan cuts, or as trained along. */
@@ -224,7 +240,7 @@ async function changed(
 }
 
 function weightNames(config: ModelConfig, head: HeadKind): string[] {
-  const linears = frozenLinears(config, fullLayers(config), head);
+  const linears = adaptableLayers(config, fullLayers(config), head);
   const names = linears.flatMap(({ name }) => [`${name}.weight`, `${name}.bias`]);
   return [...new Set([...baseWeightShapes(config).keys(), ...names])];
 }

@@ -170,7 +170,7 @@ async function runPrune(flags: PruneFlags): Promise<void> {
   const path = join(flags.estimate, 'records.json');
   const records = await readRecords(path);
   assertRecordsFit(records, path, fingerprint, config);
-  const adapter = await readAdapterValues(join(flags.estimate, 'adapter'), config);
+  const adapter = await readAdapterValues(join(flags.estimate, 'adapter'), flags.model, config);
   for (const { name, ranks } of adapter.method.modules) {
     const recorded = records.rank_importance[name]?.length;
     if (recorded === ranks) continue;

@@ -13,6 +13,11 @@ export function decoderHeads(vocabulary: string): Architecture['heads'] {
       frozen: [],
       trained: [{ name: 'qa_outputs', outFeatures: 2, bias: true }],
     },
-    'causal-lm': { reads: 'every-token', frozen: [], trained: [], vocabulary: { weight: vocabulary } },
+    'causal-lm': {
+      reads: 'every-token',
+      frozen: [],
+      trained: [],
+      vocabulary: { module: 'lm_head', weight: vocabulary },
+    },
   };
 }

@@ -127,9 +127,9 @@ test('decoders have the defaults of transformers', () => {
   });
   expect(parseConfig(decoders.mistral, 'f').maxTokens).toBe(8);
   const vocabulary = (raw: object): unknown => parseConfig(raw, 'f').architecture.heads['causal-lm']?.vocabulary;
-  expect(vocabulary(decoders.gpt2)).toEqual({ weight: 'transformer.wte' });
-  expect(vocabulary({ ...decoders.gpt2, tie_word_embeddings: false })).toEqual({ weight: 'lm_head' });
-  expect(vocabulary(decoders.llama)).toEqual({ weight: 'lm_head' });
+  expect(vocabulary(decoders.gpt2)).toEqual({ module: 'lm_head', weight: 'transformer.wte' });
+  expect(vocabulary({ ...decoders.gpt2, tie_word_embeddings: false })).toEqual({ module: 'lm_head', weight: 'lm_head' });
+  expect(vocabulary(decoders.llama)).toEqual({ module: 'lm_head', weight: 'lm_head' });
 });
 
 test.each([

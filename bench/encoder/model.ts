@@ -1,4 +1,4 @@
-/** Room: bench/encoder. Encoders of any shape with random weights, as Hugging Face folders, and what trains on them. */
+/** Room: bench/encoder. Transformers of any shape with random weights, as Hugging Face folders, and what trains on them. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Engine } from '../../engine/engine.ts';
@@ -28,8 +28,7 @@ export interface EncoderShape {
 
 const LABELS = 2;
 
-/** `config.json` of a RoBERTa of this shape. */
-function rawConfig({ layers, hidden, heads, neurons, vocab, positions }: EncoderShape): Record<string, unknown> {
+function robertaConfig({ layers, hidden, heads, neurons, vocab, positions }: EncoderShape): Record<string, unknown> {
   return {
     architectures: ['RobertaModel'],
     model_type: 'roberta',
@@ -50,8 +49,7 @@ function rawConfig({ layers, hidden, heads, neurons, vocab, positions }: Encoder
   };
 }
 
-/** `config.json` of an OPT of this shape. */
-function rawDecoderConfig({ layers, hidden, heads, neurons, vocab, positions }: EncoderShape): Record<string, unknown> {
+function optConfig({ layers, hidden, heads, neurons, vocab, positions }: EncoderShape): Record<string, unknown> {
   return {
     architectures: ['OPTForCausalLM'],
     model_type: 'opt',
@@ -67,8 +65,13 @@ function rawDecoderConfig({ layers, hidden, heads, neurons, vocab, positions }: 
   };
 }
 
+/** `config.json` of each family: an encoder, a decoder with its language model. */
+const RAW_CONFIGS = { roberta: robertaConfig, opt: optConfig };
+
+export type Family = keyof typeof RAW_CONFIGS;
+
 export function encoderConfig(shape: EncoderShape): ModelConfig {
-  return parseConfig(rawConfig(shape), 'config.json');
+  return parseConfig(robertaConfig(shape), 'config.json');
 }
 
 /** Normal numbers from a table: large models need more than can be drawn in reasonable time. */
@@ -80,16 +83,13 @@ function tabled(seed: number): () => number {
 }
 
 /** Writes a folder with random weights. @returns its path */
-export function writeRandomModel(parent: string, name: string, shape: EncoderShape): Promise<string> {
-  return writeModel(parent, name, rawConfig(shape));
-}
-
-/** The same for a decoder with its language model. */
-export function writeRandomDecoder(parent: string, name: string, shape: EncoderShape): Promise<string> {
-  return writeModel(parent, name, rawDecoderConfig(shape));
-}
-
-async function writeModel(parent: string, name: string, raw: Record<string, unknown>): Promise<string> {
+export async function writeRandomModel(
+  parent: string,
+  name: string,
+  shape: EncoderShape,
+  family: Family = 'roberta',
+): Promise<string> {
+  const raw = RAW_CONFIGS[family](shape);
   const dir = join(parent, name);
   await mkdir(dir, { recursive: true });
   const config = parseConfig(raw, 'config.json');

@@ -13,7 +13,7 @@ import { demandSchema, demandsOf } from '../../measure/floor.ts';
 import { alternate } from '../../measure/sample.ts';
 import { sampleSchema } from '../../report/document.ts';
 import type { BenchContext } from '../../suite.ts';
-import type { Fitted } from './shapes.ts';
+import type { Fitted, Published } from './shapes.ts';
 
 const phases = <T extends z.ZodType>(value: T) => z.object({ train: value, infer: value });
 
@@ -59,12 +59,12 @@ interface Contestant {
 /** @throws UserError where a pruned model computes something else than the masked one */
 export async function raceModel(
   context: BenchContext,
-  model: string,
+  { name: model, family }: Published,
   fitted: Fitted,
   batch: BatchShape,
 ): Promise<Raced> {
   const { engine, timing, quick } = context;
-  const folder = await writeRandomModel(context.folder, model, fitted.shape);
+  const folder = await writeRandomModel(context.folder, model, fitted.shape, family);
   const settings = benchSettings(context.settings);
   const open = (): Promise<Assembly> => openPeft(engine, folder, settings);
   const lora = await makeResident(engine, 'LoRA', batch, settings, assembled(engine, open));

@@ -1,5 +1,6 @@
 /** Room: bench/suites. LoRA, Light-PEFT at several ratios and full fine-tuning, on the shapes of published models. */
 import type { BatchShape } from '../encoder/cost.ts';
+import { PUBLISHED, type Published } from '../encoder/published.ts';
 import { measureRates } from '../rates.ts';
 import type { Measured } from '../report/document.ts';
 import type { BenchContext, Suite } from '../suite.ts';
@@ -8,7 +9,7 @@ import { bucketFigure, bucketTable, lengthsSchema, raceLengths } from './light-p
 import { raceModel, racedSchema, type Raced } from './light-peft/race.ts';
 import { claimsTable, report, separation } from './light-peft/report.ts';
 import { raceSettings, settingsRaceSchema, settingsTable } from './light-peft/settings.ts';
-import { DIVISORS, divisorFor, fit, LONGEST_STEP, MODELS, type Published } from './light-peft/shapes.ts';
+import { DIVISORS, divisorFor, fit, LONGEST_STEP } from './light-peft/shapes.ts';
 
 export const lightPeft: Suite = {
   name: 'light-peft',
@@ -28,7 +29,7 @@ async function measure(context: BenchContext): Promise<Measured> {
   const batch = quick ? SIZES.quick : SIZES.full;
   const divisorOf = (model: Published): number =>
     quick || !rates ? DIVISORS.at(-1)! : divisorFor(model, batch, rates.flops, context.engine);
-  const models = (quick ? MODELS.slice(0, 1) : MODELS).map((model) => ({
+  const models = (quick ? PUBLISHED.slice(0, 1) : PUBLISHED).map((model) => ({
     model,
     fitted: fit(model, divisorOf(model), batch.seq),
   }));

@@ -6,11 +6,12 @@ import { toClassifier, type Assembly } from '../../../train/assembly.ts';
 import { Generator } from '../../../train/generate/generator.ts';
 import { prune } from '../../../train/stages.ts';
 import { benchSettings, openPeft, randomBatch, writeRandomModel } from '../../encoder/model.ts';
+import { randomPlan } from '../../encoder/plan.ts';
+import type { Published } from '../../encoder/published.ts';
 import { alternate, type Contender, type Sample } from '../../measure/sample.ts';
 import { sampleSchema, type Table } from '../../report/document.ts';
 import type { BenchContext } from '../../suite.ts';
-import { randomPlan } from './race.ts';
-import type { Fitted, Published } from './shapes.ts';
+import type { Fitted } from './shapes.ts';
 
 export const DECODER: Published = {
   name: 'OPT-125m',

@@ -1,45 +1,7 @@
 /** Room: bench/suites. Shapes of published models, divided until the adapter can train them in reasonable time. */
 import type { Engine } from '../../../engine/engine.ts';
 import type { BatchShape } from '../../encoder/cost.ts';
-import type { EncoderShape, Family } from '../../encoder/model.ts';
-
-export interface Published extends EncoderShape {
-  readonly name: string;
-  readonly family: Family;
-}
-
-export const MODELS: readonly Published[] = [
-  {
-    name: 'RoBERTa-base',
-    family: 'roberta',
-    layers: 12,
-    hidden: 768,
-    heads: 12,
-    neurons: 3072,
-    vocab: 50265,
-    positions: 512,
-  },
-  {
-    name: 'RoBERTa-large',
-    family: 'roberta',
-    layers: 24,
-    hidden: 1024,
-    heads: 16,
-    neurons: 4096,
-    vocab: 50265,
-    positions: 512,
-  },
-  {
-    name: 'OPT-1.3B',
-    family: 'opt',
-    layers: 24,
-    hidden: 2048,
-    heads: 32,
-    neurons: 8192,
-    vocab: 50272,
-    positions: 2048,
-  },
-];
+import type { EncoderShape } from '../../encoder/model.ts';
 
 export const DIVISORS = [1, 2, 3, 4, 6, 8, 12, 16];
 

@@ -17,14 +17,20 @@ export const off = z.literal(false).nullish();
 
 const PROBLEM_TYPES = ['single_label_classification', 'multi_label_classification', 'regression'] as const;
 
+/** A feature that is not supported, and may only be absent. */
+const none = z.null().optional();
+
 /** Keys that every family has. */
 export const commonKeys = {
   vocab_size: count,
   initializer_range: positive.default(0.02),
   is_decoder: off,
   add_cross_attention: off,
+  quantization_config: none,
+  pruned_heads: z.strictObject({}).nullish(),
   num_labels: count.max(100_000).optional(),
-  id2label: z.record(z.string(), z.string()).nullish(),
+  // Some files name their labels by numbers.
+  id2label: z.record(z.string(), z.union([z.string(), z.number()]).transform(String)).nullish(),
   problem_type: z.enum(PROBLEM_TYPES).nullish(),
 };
 

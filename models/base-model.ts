@@ -1,6 +1,7 @@
 /** Room: models. A frozen base checkpoint on the device, under its Hugging Face weight names. */
 import { BYTES } from '../kernels/kernel.ts';
 import type { Engine } from '../engine/engine.ts';
+import { UserError } from '../engine/errors.ts';
 import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
 import { loadWeight, type OnBytes, type Placing } from '../engine/io/load.ts';
 import { openSafetensors, type TensorFile } from '../engine/io/safetensors.ts';
@@ -19,7 +20,6 @@ import { loadConfig } from './config.ts';
 import { frozenHeadShapes, headOf, initialSpec, isTied } from './heads.ts';
 import { HostTable } from './host-table.ts';
 import { findWeight, storedName, type WeightType } from './weights.ts';
-import { UserError } from '../engine/errors.ts';
 
 /** Where the word embedding lives: on the device, or on the host, from where each batch takes its rows along. */
 export type EmbeddingPlace = 'device' | 'host';

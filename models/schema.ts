@@ -17,8 +17,11 @@ export const off = z.literal(false).nullish();
 
 const PROBLEM_TYPES = ['single_label_classification', 'multi_label_classification', 'regression'] as const;
 
-/** A feature that is not supported, and may only be absent. */
-const none = z.null().optional();
+/** A feature that is not supported, and may only be absent, null or empty. */
+const absent = (what: string): z.ZodType => {
+  const isEmpty = (value: unknown): boolean => Object.keys(value ?? {}).length === 0;
+  return z.unknown().refine(isEmpty, `${what} are not supported, expected none`);
+};
 
 /** Keys that every family has. */
 export const commonKeys = {
@@ -26,8 +29,8 @@ export const commonKeys = {
   initializer_range: positive.default(0.02),
   is_decoder: off,
   add_cross_attention: off,
-  quantization_config: none,
-  pruned_heads: z.strictObject({}).nullish(),
+  quantization_config: absent('quantised weights'),
+  pruned_heads: absent('heads pruned by transformers'),
   num_labels: count.max(100_000).optional(),
   // Some files name their labels by numbers.
   id2label: z.record(z.string(), z.union([z.string(), z.number()]).transform(String)).nullish(),

@@ -105,7 +105,8 @@ export async function loadArtefact(
   const fingerprint = await fingerprintCheckpoint(modelDir);
   const adapter = adapterDir === undefined ? undefined : await readAnyAdapter(adapterDir, config);
   const plan = adapterDir === undefined ? undefined : await readPlanFor(adapterDir, fingerprint, config);
-  const head = kind ?? shared?.head ?? (adapter ? headFor(config, adapter, adapterDir as string) : ownHead(modelDir, config));
+  const told = (): HeadKind => (adapter ? headFor(config, adapter, adapterDir as string) : ownHead(modelDir, config));
+  const head = kind ?? shared?.head ?? told();
   const trained = await readHead(modelDir, config, head, adapter, adapterDir);
   const load = async (): Promise<BaseModel> => {
     const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, head, onBytes });
@@ -144,7 +145,7 @@ const TASK_HEADS: Readonly<Record<string, HeadKind>> = {
 
 /**
  * The head that an adapter is for: by its task type, else by the head's weights it holds, which may be those of more than one kind;
- * else, and without an adapter, the one the checkpoint was saved with.
+ * else the one the checkpoint was saved with.
  */
 function headFor(config: ModelConfig, adapter: Adapter, dir: string): HeadKind {
   const { taskType } = adapter.config;

@@ -59,7 +59,9 @@ export function encodeFile({ path, rows }: ExampleFile, options: EncodeFileOptio
     if (!tokenizer) {
       throw new UserError(`${at}: found text, but the model folder has no tokenizer.json; expected "input_ids"`);
     }
-    return encodeText(tokenizer, row.text, row.textPair, maxLength, label);
+    const example = encodeText(tokenizer, row.text, row.textPair, maxLength, label);
+    if (example.ids.length > 0) return example;
+    throw new UserError(`${at}: the text gives no tokens, expected at least one; leave the row out`);
   });
 }
 

@@ -83,6 +83,13 @@ describe('encodeFile', () => {
     expect(encodeFile(file(segments), { ...OPTIONS, typeVocabSize: 0 })).toHaveLength(1);
   });
 
+  it('refuses a text without tokens, as GPT-2 makes of an empty one', () => {
+    const silent = { ...tokenizer, encode: () => ({ ids: [], typeIds: [] }) };
+    expect(() => encodeFile(file({ line: 4, text: '' }), { ...OPTIONS, tokenizer: silent })).toThrow(
+      'f.jsonl:4: the text gives no tokens',
+    );
+  });
+
   it('encodes texts as encodeTexts does', () => {
     const [row] = encodeFile(file({ line: 1, text: 'fine', label: 'pos' }), { ...OPTIONS, vocabSize: 8000, tokenizer });
     expect(row).toEqual(encodeTexts([{ text: 'fine', label: 1 }], tokenizer, 6)[0]);

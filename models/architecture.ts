@@ -3,7 +3,9 @@
  * forward pass (`transformer.ts`), one loader and one surgery read it; a family's file writes it.
  */
 
-/** `gelu` is the exact (erf) one, `gelu_tanh` its tanh approximation; `silu` is x·sigmoid(x), `quick_gelu` x·sigmoid(1.702·x). */
+/**
+ * `gelu` is the exact (erf) one, `gelu_tanh` its tanh approximation; `silu` is x·sigmoid(x), `quick_gelu` x·sigmoid(1.702·x).
+ */
 export type Activation = 'gelu' | 'gelu_tanh' | 'quick_gelu' | 'relu' | 'tanh' | 'silu';
 
 /** What transformers calls an activation, and what it is here. */
@@ -125,7 +127,7 @@ export interface Head {
   readonly frozen: readonly HeadLinear[];
   /** Trained with the task: `modules_to_save` of PEFT. */
   readonly trained: readonly HeadLinear[];
-  /** Names of the matrix [vocabulary, features], of the one that is tied to the word embedding or would be, and of a bias. */
+  /** Names of the matrix [vocabulary, features], of the one that it is where nothing is tied, and of a bias. */
   readonly vocabulary?: { readonly weight: string; readonly untied: string; readonly bias?: string };
 }
 

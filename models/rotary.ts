@@ -21,7 +21,7 @@ function llama3(frequency: number, scaling: Extract<RotaryScaling, { type: 'llam
   return ((1 - smooth) * frequency) / factor + smooth * frequency;
 }
 
-/** YaRN (Peng et al. 2023): as `llama3`, but interpolated along the pairs between those of `betaFast` and `betaSlow` turns. */
+/** YaRN (Peng et al. 2023): as `llama3`, but interpolated along the pairs, from `betaFast` to `betaSlow` turns. */
 function yarn(plain: readonly number[], theta: number, scaling: Extract<RotaryScaling, { type: 'yarn' }>): number[] {
   const { factor, betaFast, betaSlow, truncate, originalPositions } = scaling;
   const last = 2 * plain.length - 1;

@@ -20,7 +20,7 @@ const PROBLEM_TYPES = ['single_label_classification', 'multi_label_classificatio
 /** A feature that is not supported, and may only be absent, null or empty. */
 const absent = (what: string): z.ZodType => {
   const isEmpty = (value: unknown): boolean => Object.keys(value ?? {}).length === 0;
-  return z.unknown().refine(isEmpty, `${what} are not supported, expected none`);
+  return z.unknown().refine(isEmpty, `${what} are not supported, expected none`).optional();
 };
 
 /** Keys that every family has. */

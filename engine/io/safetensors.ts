@@ -254,8 +254,8 @@ class Checkpoint implements TensorFile {
     if (a.dtype !== b.dtype || a.shape.join() !== b.shape.join()) return false;
     const others = this.chunks(other);
     for await (const chunk of this.chunks(name)) {
-      const { value } = await others.next();
-      if (Buffer.compare(chunk, value as Uint8Array) !== 0) return false;
+      const next = await others.next();
+      if (next.done || Buffer.compare(chunk, next.value) !== 0) return false;
     }
     return true;
   }

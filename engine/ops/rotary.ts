@@ -22,11 +22,7 @@ const rotaryOp: Op<kernels.RotarySpec> = {
  * @param amplitude factor of cosines and sines
  * @returns f32 [positions, headDim]: the cosines of a position's angles, then their sines
  */
-export function rotaryTable(
-  positions: number,
-  inverseFrequencies: readonly number[],
-  amplitude = 1,
-): Float32Array {
+export function rotaryTable(positions: number, inverseFrequencies: readonly number[], amplitude = 1): Float32Array {
   const half = inverseFrequencies.length;
   const table = new Float32Array(positions * 2 * half);
   for (let position = 0; position < positions; position++) {

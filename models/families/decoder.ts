@@ -28,6 +28,11 @@ export function decoderHeads(words: string, tied: boolean): Architecture['heads'
       frozen: [],
       trained: [{ name: 'qa_outputs', outFeatures: 2, bias: true }],
     },
-    'causal-lm': { reads: 'every-token', frozen: [], trained: [], vocabulary: { weight: tied ? words : untied, untied } },
+    'causal-lm': {
+      reads: 'every-token',
+      frozen: [],
+      trained: [],
+      vocabulary: { weight: tied ? words : untied, untied },
+    },
   };
 }

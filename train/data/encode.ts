@@ -90,7 +90,7 @@ function encodeTokens(
   const tokens = row.attentionMask.lastIndexOf(1) + 1;
   if (tokens > maxLength) {
     throw new UserError(
-      `${at}: "input_ids" has ${tokens} tokens, expected at most ${maxLength}; cut them, or raise --max-length where the model has more positions`,
+      `${at}: "input_ids" has ${tokens} tokens, expected at most ${maxLength}; cut them, or raise --max-length if the model has more`,
     );
   }
   const length = keepPadding ? Math.min(row.inputIds.length, maxLength) : tokens;

@@ -13,7 +13,7 @@ export const positive = z.number().positive();
 export const activationName = z.enum(Object.keys(ACTIVATION_NAMES) as (keyof typeof ACTIVATION_NAMES)[]);
 
 /** A feature that is not supported, and may only be off; null is off too. */
-export const off = z.literal(false).nullish();
+const off = z.literal(false).nullish();
 
 const PROBLEM_TYPES = ['single_label_classification', 'multi_label_classification', 'regression'] as const;
 
@@ -52,7 +52,7 @@ export function readKeys<T>({ raw, path }: ConfigFile, schema: z.ZodType<T>): T 
 
 /** What `commonKeys` say of a model. */
 export function commonConfig(
-  keys: z.infer<z.ZodObject<typeof commonKeys>>,
+  keys: Omit<z.infer<z.ZodObject<typeof commonKeys>>, 'is_decoder'>,
   { raw, path }: ConfigFile,
 ): Pick<ModelConfig, 'vocabSize' | 'initializerRange' | 'labels' | 'problemType' | 'raw'> {
   return {

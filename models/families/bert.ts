@@ -60,6 +60,7 @@ export function bert(file: ConfigFile): ModelConfig {
         trained: [],
         vocabulary: {
           weight: keys.tie_word_embeddings ? 'bert.embeddings.word_embeddings' : 'cls.predictions.decoder',
+          untied: 'cls.predictions.decoder',
           bias: 'cls.predictions.bias',
         },
       },

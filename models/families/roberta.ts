@@ -35,6 +35,7 @@ export function roberta(file: ConfigFile, family: keyof typeof CLASS_NAMES = 'ro
         trained: [],
         vocabulary: {
           weight: keys.tie_word_embeddings ? 'roberta.embeddings.word_embeddings' : 'lm_head.decoder',
+          untied: 'lm_head.decoder',
           bias: 'lm_head.bias',
         },
       },

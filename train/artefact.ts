@@ -4,11 +4,10 @@
  */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
 import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../engine/errors.ts';
 import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
-import { exists, preview, readJson, writeJson } from '../engine/io/files.ts';
+import { exists, preview } from '../engine/io/files.ts';
 import type { OnBytes } from '../engine/io/load.ts';
 import { openSafetensors } from '../engine/io/safetensors.ts';
 import { sameShape, showShape, type Shape } from '../engine/graph/shape.ts';
@@ -28,10 +27,9 @@ import { assertPlanFits, readPlan, writePlan, type Plan } from '../pruning/plan.
 import { pruneModel } from '../pruning/surgery.ts';
 import { placeOf, type Assembly } from './assembly.ts';
 import { freshConfig } from './fresh-config.ts';
+import { readLabelFile, writeLabels } from './label-file.ts';
 import { settingsSchema, type Settings } from './settings.ts';
 import { keptLayers } from './stages.ts';
-
-const labelsSchema = z.array(z.string()).min(1);
 
 /** Writes the folder of a task. The plan's base must be the one the assembly stands on. */
 export async function saveArtefact(
@@ -62,7 +60,7 @@ export async function saveArtefact(
     if (weight) put(name, weight.shape);
   }
   await writeAdapter(dir, { config: savingHead(peft, [...head.keys()]), modules, tensors });
-  if (assembly.labels.length > 0) await writeJson(join(dir, 'labels.json'), assembly.labels);
+  if (assembly.labels.length > 0) await writeLabels(join(dir, 'labels.json'), assembly.labels);
   if (plan) await writePlan(join(dir, 'plan.json'), plan);
   else await rm(join(dir, 'plan.json'), { force: true });
 }
@@ -246,7 +244,7 @@ async function readLabels(
   own: readonly string[] | undefined,
 ): Promise<readonly string[]> {
   const path = dir === undefined ? undefined : join(dir, 'labels.json');
-  const written = path !== undefined && (await exists(path)) ? await readJson(path, labelsSchema) : undefined;
+  const written = path !== undefined && (await exists(path)) ? await readLabelFile(path) : undefined;
   if (written && written.length !== outputs) {
     throw new UserError(`${path}: ${written.length} labels, but the head has ${outputs} outputs`);
   }

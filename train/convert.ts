@@ -24,6 +24,7 @@ import { keepAll } from '../pruning/plan.ts';
 import { keptShapes, moduleSlices, type LayerKeep } from '../pruning/surgery.ts';
 import { readAdapterValues, readPlanFor } from './artefact.ts';
 import { keptLayers } from './stages.ts';
+import { writeLabels } from './label-file.ts';
 
 /**
  * What makes new values of a weight out of the old ones; undefined where it stays as it is. Names are Hugging Face's, matrices
@@ -165,7 +166,7 @@ export async function exportDense(modelDir: string, adapterDir: string, out: str
   if (adapter.peft.method === 'bottleneck') {
     await writeHubAdapter(join(out, 'adapter'), config, exported, adapter.labels, 'light_peft');
   } else await writeAdapter(join(out, 'adapter'), exported);
-  if (adapter.labels.length > 0) await writeJson(join(out, 'adapter', 'labels.json'), adapter.labels);
+  if (adapter.labels.length > 0) await writeLabels(join(out, 'adapter', 'labels.json'), adapter.labels);
 }
 
 /** Copies a model folder with some weights rewritten: in memory is one of those at a time, and pieces of the others. */

@@ -3,8 +3,10 @@
  * forward pass (`transformer.ts`), one loader and one surgery read it; a family's file writes it.
  */
 
-/** `gelu` is the exact (erf) one, `gelu_tanh` its tanh approximation; `silu` is x·sigmoid(x). */
-export type Activation = 'gelu' | 'gelu_tanh' | 'relu' | 'tanh' | 'silu';
+/**
+ * `gelu` is the exact (erf) one, `gelu_tanh` its tanh approximation; `silu` is x·sigmoid(x), `quick_gelu` x·sigmoid(1.702·x).
+ */
+export type Activation = 'gelu' | 'gelu_tanh' | 'quick_gelu' | 'relu' | 'tanh' | 'silu';
 
 /** What transformers calls an activation, and what it is here. */
 export const ACTIVATION_NAMES = {
@@ -15,6 +17,10 @@ export const ACTIVATION_NAMES = {
   tanh: 'tanh',
   silu: 'silu',
   swish: 'silu',
+  gelu_python: 'gelu',
+  gelu_fast: 'gelu_tanh',
+  gelu_accurate: 'gelu_tanh',
+  quick_gelu: 'quick_gelu',
 } as const satisfies Record<string, Activation>;
 
 /** Sizes of one layer; pruning makes them differ between layers. */
@@ -52,6 +58,8 @@ export interface Block {
   readonly normPlace: 'before' | 'after';
   /** Whether a token sees only itself and those before it. */
   readonly causal: boolean;
+  /** What the attention scores of layer n are multiplied by; absent: 1/√headDim. */
+  readonly attentionScale?: (layer: number) => number;
 }
 
 /** Names of embedding tables and of what follows them, without `.weight`. */
@@ -85,6 +93,18 @@ export type RotaryScaling =
       readonly lowFrequencyFactor: number;
       readonly highFrequencyFactor: number;
       readonly originalPositions: number;
+    }
+  | {
+      readonly type: 'yarn';
+      readonly factor: number;
+      /** Turns within the original positions: frequencies with more are kept, with fewer divided. */
+      readonly betaFast: number;
+      readonly betaSlow: number;
+      /** Whether the bounds between kept and divided frequencies are whole pairs. */
+      readonly truncate: boolean;
+      readonly originalPositions: number;
+      /** Factor of cosines and sines. */
+      readonly amplitude: number;
     };
 
 export type HeadKind = 'classification' | 'multiple-choice' | 'question-answering' | 'masked-lm' | 'causal-lm';
@@ -107,11 +127,16 @@ export interface Head {
   readonly frozen: readonly HeadLinear[];
   /** Trained with the task: `modules_to_save` of PEFT. */
   readonly trained: readonly HeadLinear[];
+<<<<<<< HEAD
   /**
    * The module that scores the vocabulary, its matrix [vocabulary, features] and bias; the matrix is the word embedding's where they
    * are tied.
    */
   readonly vocabulary?: { readonly module: string; readonly weight: string; readonly bias?: string };
+=======
+  /** Names of the matrix [vocabulary, features], of the one that it is where nothing is tied, and of a bias. */
+  readonly vocabulary?: { readonly weight: string; readonly untied: string; readonly bias?: string };
+>>>>>>> main
 }
 
 export interface Architecture {

@@ -1,14 +1,16 @@
 /** Room: models. A frozen base checkpoint on the device, under its Hugging Face weight names. */
 import { BYTES } from '../kernels/kernel.ts';
 import type { Engine } from '../engine/engine.ts';
+import { UserError } from '../engine/errors.ts';
 import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
 import { loadWeight, type OnBytes, type Placing } from '../engine/io/load.ts';
-import { openSafetensors } from '../engine/io/safetensors.ts';
+import { openSafetensors, type TensorFile } from '../engine/io/safetensors.ts';
 import { sameShape, sizeOf, type Shape } from '../engine/graph/shape.ts';
 import type { Variable } from '../engine/variable.ts';
 import {
   fullLayers,
   linearLayers,
+  type Head,
   type HeadKind,
   type LayerShape,
   type ModelConfig,
@@ -17,7 +19,7 @@ import {
 import { loadConfig } from './config.ts';
 import { frozenHeadShapes, headOf, initialSpec, isTied } from './heads.ts';
 import { HostTable } from './host-table.ts';
-import { findWeight, type WeightType } from './weights.ts';
+import { findWeight, storedName, type WeightType } from './weights.ts';
 
 /** Where the word embedding lives: on the device, or on the host, from where each batch takes its rows along. */
 export type EmbeddingPlace = 'device' | 'host';
@@ -129,6 +131,7 @@ export async function loadBaseModel(
     );
     const vocabulary = head === undefined ? undefined : headOf(config, head).vocabulary;
     const tied = vocabulary !== undefined && isTied(config, vocabulary);
+    if (tied) await checkTied(file, config, vocabulary);
     const total = wanted.reduce((sum, { bytes }) => sum + bytes, 0);
     placeProjections(engine, config, wanted, places);
     let words: HostTable | undefined;
@@ -148,6 +151,20 @@ export async function loadBaseModel(
   } finally {
     await file.close();
   }
+}
+
+/** @throws UserError where the word embedding scores the vocabulary, but the file has another matrix for that */
+async function checkTied(
+  file: TensorFile,
+  config: ModelConfig,
+  { weight, untied }: NonNullable<Head['vocabulary']>,
+): Promise<void> {
+  const name = `${untied}.weight`;
+  const words = storedName(file, `${weight}.weight`, config);
+  if (!file.has(name) || words === undefined || (await file.isEqual(name, words))) return;
+  throw new UserError(
+    `${file.path}: ${name} and ${words} differ, but config.json ties them; set "tie_word_embeddings": false to use both`,
+  );
 }
 
 /** What a checkpoint is, without loading it. */

@@ -70,7 +70,16 @@ export interface ForwardContext {
   readonly hiddenDropout?: { readonly rate: number; readonly random: RandomState };
 }
 
-const ACTIVATIONS: Record<Activation, (x: Tensor) => Tensor> = { gelu, gelu_tanh: geluTanh, relu, tanh, silu };
+const quickGelu = (x: Tensor): Tensor => mul(silu(mul(x, 1.702)), 1 / 1.702);
+
+const ACTIVATIONS: Record<Activation, (x: Tensor) => Tensor> = {
+  gelu,
+  gelu_tanh: geluTanh,
+  quick_gelu: quickGelu,
+  relu,
+  tanh,
+  silu,
+};
 
 export function activation(name: Activation): (x: Tensor) => Tensor {
   return ACTIVATIONS[name];
@@ -148,7 +157,7 @@ function blockLinear(context: ForwardContext, layer: number, role: Role, x: Tens
 function selfAttention(context: ForwardContext, layer: number, hidden: Tensor, inputs: TokenInputs): Tensor {
   const { config, interventions } = context;
   const { heads, kvHeads, kvHeadOf } = context.layers[layer] as LayerShape;
-  const { attentionNorm, causal } = config.architecture.block;
+  const { attentionNorm, causal, attentionScale } = config.architecture.block;
   return sublayer(context, { layer, norm: attentionNorm, output: 'attentionOutput', hidden }, (x) => {
     if (heads === 0) return undefined;
     const [queries, keys, values] = queriesKeysValues(context, layer, x);
@@ -157,7 +166,7 @@ function selfAttention(context: ForwardContext, layer: number, hidden: Tensor, i
     const [batch, seq] = inputs.inputIds.shape as [number, number];
     const { headDim } = config;
     const spec = {
-      ...{ batch, seq, heads, kvHeads, headDim, causal, scale: 1 / Math.sqrt(headDim) },
+      ...{ batch, seq, heads, kvHeads, headDim, causal, scale: attentionScale?.(layer) ?? 1 / Math.sqrt(headDim) },
       ...(cache && { keys: cache.capacity }),
       ...(kvHeadOf && { kvHeadOf }),
     };

@@ -7,14 +7,19 @@ import { join } from 'node:path';
 import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../engine/errors.ts';
 import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
-import { exists } from '../engine/io/files.ts';
+import { exists, preview } from '../engine/io/files.ts';
 import type { OnBytes } from '../engine/io/load.ts';
 import { openSafetensors } from '../engine/io/safetensors.ts';
 import { sameShape, showShape, type Shape } from '../engine/graph/shape.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import { loadBaseModel, type BaseModel } from '../models/base-model.ts';
+<<<<<<< HEAD
 import { loadConfig, savedHead } from '../models/config.ts';
 import { adaptableLayers, headShapes } from '../models/heads.ts';
+=======
+import { loadConfig, savedHead, unsupportedClass } from '../models/config.ts';
+import { frozenLinears, headShapes } from '../models/heads.ts';
+>>>>>>> main
 import { storedName } from '../models/weights.ts';
 import { isHubFolder, readHubAdapter } from '../peft/adapterhub/files.ts';
 import { configFor, type PeftConfig } from '../peft/config.ts';
@@ -103,7 +108,8 @@ export async function loadArtefact(
   const fingerprint = await fingerprintCheckpoint(modelDir);
   const adapter = adapterDir === undefined ? undefined : await readAnyAdapter(adapterDir, modelDir, config);
   const plan = adapterDir === undefined ? undefined : await readPlanFor(adapterDir, fingerprint, config);
-  const head = kind ?? shared?.head ?? headFor(config, adapter);
+  const told = (): HeadKind => (adapter ? headFor(config, adapter, adapterDir as string) : ownHead(modelDir, config));
+  const head = kind ?? shared?.head ?? told();
   const trained = await readHead(modelDir, config, head, adapter, adapterDir);
   const load = async (): Promise<BaseModel> => {
     const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, head, onBytes });
@@ -190,19 +196,32 @@ const TASK_HEADS: Readonly<Record<string, HeadKind>> = {
 
 /**
  * The head that an adapter is for: by its task type, else by the head's weights it holds, which may be those of more than one kind;
- * else, and without an adapter, the one the checkpoint was saved with.
+ * else the one the checkpoint was saved with.
  */
-function headFor(config: ModelConfig, adapter: Adapter | undefined): HeadKind {
-  const saved = savedHead(config) ?? 'classification';
-  if (!adapter) return saved;
-  const named = TASK_HEADS[adapter.config.taskType ?? ''];
+function headFor(config: ModelConfig, adapter: Adapter, dir: string): HeadKind {
+  const { taskType } = adapter.config;
+  const named = TASK_HEADS[taskType ?? ''];
   if (named) return named;
+  if (taskType !== null && taskType !== 'FEATURE_EXTRACTION') {
+    const expected = Object.keys(TASK_HEADS).join(', ');
+    throw new UserError(`${dir}: key "task_type": found ${preview(taskType)}, expected null or one of ${expected}`);
+  }
+  const saved = savedHead(config) ?? 'classification';
   const held = (Object.keys(config.architecture.heads) as HeadKind[]).filter((kind) => {
     const names = [...headShapes(config, kind, 1).keys()];
     return names.length > 0 && names.every((name) => adapter.tensors.has(name));
   });
   if (held.length === 0 || held.includes(saved)) return saved;
   return held.includes('classification') ? 'classification' : (held[0] as HeadKind);
+}
+
+/** The head that a checkpoint was saved with, or classification. @throws UserError for a head that is not supported */
+function ownHead(dir: string, config: ModelConfig): HeadKind {
+  const other = unsupportedClass(config);
+  if (other === undefined) return savedHead(config) ?? 'classification';
+  const kinds = Object.keys(config.architecture.heads).join(', ');
+  const path = join(dir, 'config.json');
+  throw new UserError(`${path}: key "architectures": found ${other}, expected a model for ${kinds}`);
 }
 
 /** The plan in an adapter's folder, checked against the base; undefined where nothing was pruned. */
@@ -222,7 +241,7 @@ export async function readAdapterValues(
 ): Promise<Omit<Assembly, 'base' | 'method'> & { method: PeftMethod }> {
   const adapter = await readAnyAdapter(dir, modelDir, config);
   const values = new Map([...adapter.tensors].map(([name, { data }]) => [name, data]));
-  const head = headFor(config, adapter);
+  const head = headFor(config, adapter, dir);
   const outputs = outputsOf(config, head, adapter.tensors);
   const labels = head === 'classification' && outputs > 0 ? await readLabels(dir, config, outputs, adapter.labels) : [];
   return { method: methodOf(adapter.config, adapter.modules), peft: adapter.config, values, head, labels };

@@ -206,14 +206,16 @@ async function rewriteCheckpoint(
     for (const stored of file.names) {
       const name = canonical.get(stored) ?? stored;
       if (replaced.has(name)) continue;
+      // A head beside a bare model's names is a damaged file to transformers.
+      const written = extra.length > 0 ? name : stored;
       const { shape, dtype } = file.info(stored);
       const isFloat = dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
       const turned = isStoredInOut(config, name);
       const change = isFloat ? rewrite(name, turned ? [...shape].reverse() : shape) : undefined;
       entries.push(
         change
-          ? { name: stored, shape, dtype: 'F32', data: () => changed(file, stored, change, turned) }
-          : { name: stored, shape, dtype, data: () => file.chunks(stored) },
+          ? { name: written, shape, dtype: 'F32', data: () => changed(file, stored, change, turned) }
+          : { name: written, shape, dtype, data: () => file.chunks(stored) },
       );
     }
     await writeSafetensors(join(out, 'model.safetensors'), entries, { format: 'pt' });

@@ -1,11 +1,26 @@
-/** Room: models/families. The heads that all decoders have alike. */
+/** Room: models/families. What all decoders have alike: keys and heads. */
+import { z } from 'zod';
 import type { Architecture } from '../architecture.ts';
+import { commonKeys } from '../schema.ts';
+
+/** Keys that every decoder has. That it is one changes nothing; a pad token of −1 is none. */
+export const decoderKeys = {
+  ...commonKeys,
+  is_decoder: z.boolean().nullish(),
+  pad_token_id: z
+    .int()
+    .min(-1)
+    .nullish()
+    .transform((id) => (id === -1 ? null : id)),
+};
 
 /**
  * Classification by the last token, extractive question answering, and the language model.
- * @param vocabulary the matrix of the language model's scores: the word embedding's name where they are tied
+ * @param words name of the word embedding
+ * @param tied whether it is the matrix of the language model's scores too
  */
-export function decoderHeads(vocabulary: string): Architecture['heads'] {
+export function decoderHeads(words: string, tied: boolean): Architecture['heads'] {
+  const untied = 'lm_head';
   return {
     classification: { reads: 'last-token', frozen: [], trained: [{ name: 'score', bias: false }] },
     'question-answering': {
@@ -17,7 +32,11 @@ export function decoderHeads(vocabulary: string): Architecture['heads'] {
       reads: 'every-token',
       frozen: [],
       trained: [],
+<<<<<<< HEAD
       vocabulary: { module: 'lm_head', weight: vocabulary },
+=======
+      vocabulary: { weight: tied ? words : untied, untied },
+>>>>>>> main
     },
   };
 }

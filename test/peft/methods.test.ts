@@ -341,6 +341,7 @@ it('targets left open are those of PEFT, by model type', () => {
   const lora = parsePeftConfig({ peft_type: 'LORA' }, 'test');
   expect(withDefaultTargets(lora, 'roberta').targetModules).toEqual(['query', 'value']);
   expect(withDefaultTargets(lora, 'gpt2').targetModules).toEqual(['c_attn']);
+  expect(withDefaultTargets(lora, 'mistral').targetModules).toEqual(['q_proj', 'v_proj']);
   const ia3 = withDefaultTargets(parsePeftConfig({ peft_type: 'IA3' }, 'test'), 'bert');
   expect(ia3).toMatchObject({ targetModules: ['key', 'value', 'output.dense'], feedforwardModules: ['output.dense'] });
   expect(() => withDefaultTargets(lora, 'unheard-of')).toThrow(UserError);

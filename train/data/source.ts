@@ -90,7 +90,8 @@ export async function loadData(
   const test = request.eval === undefined ? undefined : await readExamples(request.eval, { needLabel: true });
   const labels = known?.labels ?? labelNames((train ?? test) as ExampleFile);
   const tokenizer = await tokenizerFor([train, test], modelDir);
-  const options = { labels, maxLength, vocabSize: config.vocabSize, tokenizer };
+  const { vocabSize, typeVocabSize } = config;
+  const options = { labels, maxLength, vocabSize, typeVocabSize, tokenizer };
   const encode = (file: ExampleFile | undefined): EncodedExample[] => (file ? encodeFile(file, options) : []);
   const baseline = baselineOf(train, test, labels);
   return {
@@ -154,6 +155,7 @@ export async function loadRows(
     labels: head === 'classification' ? labels : undefined,
     maxLength: Math.min(maxLength, config.maxTokens),
     vocabSize: config.vocabSize,
+    typeVocabSize: config.typeVocabSize,
     keepPadding: headOf(config, head).reads === 'every-token',
     tokenizer,
   });

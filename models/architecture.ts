@@ -127,16 +127,11 @@ export interface Head {
   readonly frozen: readonly HeadLinear[];
   /** Trained with the task: `modules_to_save` of PEFT. */
   readonly trained: readonly HeadLinear[];
-<<<<<<< HEAD
   /**
    * The module that scores the vocabulary, its matrix [vocabulary, features] and bias; the matrix is the word embedding's where they
    * are tied.
    */
   readonly vocabulary?: { readonly module: string; readonly weight: string; readonly bias?: string };
-=======
-  /** Names of the matrix [vocabulary, features], of the one that it is where nothing is tied, and of a bias. */
-  readonly vocabulary?: { readonly weight: string; readonly untied: string; readonly bias?: string };
->>>>>>> main
 }
 
 export interface Architecture {

@@ -157,9 +157,9 @@ export async function loadBaseModel(
 async function checkTied(
   file: TensorFile,
   config: ModelConfig,
-  { weight, untied }: NonNullable<Head['vocabulary']>,
+  { module, weight }: NonNullable<Head['vocabulary']>,
 ): Promise<void> {
-  const name = `${untied}.weight`;
+  const name = `${module}.weight`;
   const words = storedName(file, `${weight}.weight`, config);
   if (!file.has(name) || words === undefined || (await file.isEqual(name, words))) return;
   throw new UserError(

@@ -13,13 +13,8 @@ import { openSafetensors } from '../engine/io/safetensors.ts';
 import { sameShape, showShape, type Shape } from '../engine/graph/shape.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import { loadBaseModel, type BaseModel } from '../models/base-model.ts';
-<<<<<<< HEAD
-import { loadConfig, savedHead } from '../models/config.ts';
-import { adaptableLayers, headShapes } from '../models/heads.ts';
-=======
 import { loadConfig, savedHead, unsupportedClass } from '../models/config.ts';
-import { frozenLinears, headShapes } from '../models/heads.ts';
->>>>>>> main
+import { adaptableLayers, headShapes } from '../models/heads.ts';
 import { storedName } from '../models/weights.ts';
 import { isHubFolder, readHubAdapter } from '../peft/adapterhub/files.ts';
 import { configFor, type PeftConfig } from '../peft/config.ts';

@@ -61,7 +61,6 @@ export function bert(file: ConfigFile): ModelConfig {
         vocabulary: {
           module: 'cls.predictions.decoder',
           weight: keys.tie_word_embeddings ? 'bert.embeddings.word_embeddings' : 'cls.predictions.decoder',
-          untied: 'cls.predictions.decoder',
           bias: 'cls.predictions.bias',
         },
       },

@@ -20,7 +20,7 @@ export const decoderKeys = {
  * @param tied whether it is the matrix of the language model's scores too
  */
 export function decoderHeads(words: string, tied: boolean): Architecture['heads'] {
-  const untied = 'lm_head';
+  const module = 'lm_head';
   return {
     classification: { reads: 'last-token', frozen: [], trained: [{ name: 'score', bias: false }] },
     'question-answering': {
@@ -32,11 +32,7 @@ export function decoderHeads(words: string, tied: boolean): Architecture['heads'
       reads: 'every-token',
       frozen: [],
       trained: [],
-<<<<<<< HEAD
-      vocabulary: { module: 'lm_head', weight: vocabulary },
-=======
-      vocabulary: { weight: tied ? words : untied, untied },
->>>>>>> main
+      vocabulary: { module, weight: tied ? words : module },
     },
   };
 }

@@ -101,13 +101,8 @@ function architecture(dim: number, tied: boolean, activation: ModelConfig['hidde
         frozen: [{ ...linear('vocab_transform'), outFeatures: dim, activation, norm: 'vocab_layer_norm' }],
         trained: [],
         vocabulary: {
-<<<<<<< HEAD
           module: 'vocab_projector',
           weight: tied ? words : 'vocab_projector',
-=======
-          weight: tied ? words : 'vocab_projector',
-          untied: 'vocab_projector',
->>>>>>> main
           bias: 'vocab_projector.bias',
         },
       },

@@ -36,7 +36,6 @@ export function roberta(file: ConfigFile, family: keyof typeof CLASS_NAMES = 'ro
         vocabulary: {
           module: 'lm_head.decoder',
           weight: keys.tie_word_embeddings ? 'roberta.embeddings.word_embeddings' : 'lm_head.decoder',
-          untied: 'lm_head.decoder',
           bias: 'lm_head.bias',
         },
       },

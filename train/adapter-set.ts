@@ -83,7 +83,7 @@ export class AdapterSet {
   async merge(): Promise<void> {
     if (this.#merged) return;
     const { artefact, classifier } = this.#current;
-    const { base, method, values, head } = artefact;
+    const { base, method, values } = artefact;
     if (method && !method.merge) throw new UserError(`adapter "${this.#active}": bottleneck adapters cannot be merged`);
     const originals = new Map<Variable, HostArray>();
     for (const module of method?.modules ?? []) {
@@ -100,7 +100,7 @@ export class AdapterSet {
         await rewrite('bias', (bias) => mergeBias(module, values, bias, 'merge'));
       }
     }
-    const plain = new Classifier(this.#engine, base, undefined, classifier.parameters, head);
+    const plain = new Classifier(this.#engine, base, undefined, classifier.parameters, classifier.objective);
     this.#merged = { originals, forward: new Forward(plain) };
   }
 

@@ -14,7 +14,7 @@ import { openSafetensors } from '../engine/io/safetensors.ts';
 import { sameShape, showShape, type Shape } from '../engine/graph/shape.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import { loadBaseModel, type BaseModel } from '../models/base-model.ts';
-import { loadConfig, savedHead } from '../models/config.ts';
+import { headOfClass, loadConfig, savedHead } from '../models/config.ts';
 import { frozenLinears, headShapes } from '../models/heads.ts';
 import { storedName } from '../models/weights.ts';
 import { isHubFolder, readHubAdapter } from '../peft/adapterhub/files.ts';
@@ -27,7 +27,7 @@ import { isInSaved } from '../peft/targets.ts';
 import { assertPlanFits, readPlan, writePlan, type Plan } from '../pruning/plan.ts';
 import { pruneModel } from '../pruning/surgery.ts';
 import { placeOf, type Assembly } from './assembly.ts';
-import { freshConfig } from './fresh-config.ts';
+import { freshConfig, PEFT_TASKS } from './fresh-config.ts';
 import { settingsSchema, type Settings } from './settings.ts';
 import { keptLayers } from './stages.ts';
 
@@ -108,7 +108,8 @@ export async function loadArtefact(
   const head = kind ?? shared?.head ?? headFor(config, adapter);
   const trained = await readHead(modelDir, config, head, adapter, adapterDir);
   const load = async (): Promise<BaseModel> => {
-    const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, head, onBytes });
+    const lacking = (name: string): Float32Array | undefined => adapter?.tensors.get(name)?.data;
+    const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, head, lacking, onBytes });
     return plan ? pruneModel(engine, whole, keptLayers(plan)) : whole;
   };
   if (shared && !cutAlike(shared.plan, plan)) {
@@ -135,21 +136,17 @@ async function readAnyAdapter(dir: string, config: ModelConfig): Promise<Adapter
   return (await isHubFolder(dir)) ? readHubAdapter(dir, config) : readAdapter(dir);
 }
 
-/** By PEFT's `task_type`; it has none for masked language models and multiple choice. */
-const TASK_HEADS: Readonly<Record<string, HeadKind>> = {
-  SEQ_CLS: 'classification',
-  CAUSAL_LM: 'causal-lm',
-  QUESTION_ANS: 'question-answering',
-};
-
 /**
- * The head that an adapter is for: by its task type, else by the head's weights it holds, which may be those of more than one kind;
- * else, and without an adapter, the one the checkpoint was saved with.
+ * The head that an adapter is for: by its task type, or the class of its model, which PEFT writes where it has no task type; else by the
+ * head's weights it holds, which may be those of more than one kind; else, and without an adapter, the one the checkpoint was saved with.
  */
 function headFor(config: ModelConfig, adapter: Adapter | undefined): HeadKind {
   const saved = savedHead(config) ?? 'classification';
   if (!adapter) return saved;
-  const named = TASK_HEADS[adapter.config.taskType ?? ''];
+  const { taskType, extra } = adapter.config;
+  const kinds = Object.keys(PEFT_TASKS) as HeadKind[];
+  const mapping = extra.auto_mapping as { base_model_class?: unknown } | null | undefined;
+  const named = taskType === null ? headOfClass(config, mapping?.base_model_class) : kinds.find((kind) => PEFT_TASKS[kind].taskType === taskType);
   if (named) return named;
   const held = (Object.keys(config.architecture.heads) as HeadKind[]).filter((kind) => {
     const names = [...headShapes(config, kind, 1).keys()];

@@ -1,6 +1,7 @@
 /** Room: train. The PEFT configuration that settings ask for, as a new folder would have it. */
 import { UserError } from '../engine/errors.ts';
-import { linearLayers, linearName, type ModelConfig, type Role } from '../models/architecture.ts';
+import { linearLayers, linearName, type HeadKind, type ModelConfig, type Role } from '../models/architecture.ts';
+import { className } from '../models/config.ts';
 import type { BottleneckConfig } from '../peft/bottleneck/config.ts';
 import type { PeftConfig } from '../peft/config.ts';
 import { withDefaultTargets } from '../peft/defaults.ts';
@@ -10,6 +11,23 @@ import type { LoraConfig } from '../peft/lora/config.ts';
 import { targetedModules } from '../peft/targets.ts';
 import type { Settings } from './settings.ts';
 
+/** PEFT's task type of a head, null where it has none, and what it saves with it. */
+export const PEFT_TASKS: Readonly<Record<HeadKind, { taskType: string | null; modulesToSave: readonly string[] }>> = {
+  classification: { taskType: 'SEQ_CLS', modulesToSave: ['classifier', 'score'] },
+  'causal-lm': { taskType: 'CAUSAL_LM', modulesToSave: [] },
+  'question-answering': { taskType: 'QUESTION_ANS', modulesToSave: ['qa_outputs'] },
+  'multiple-choice': { taskType: null, modulesToSave: ['classifier'] },
+  'masked-lm': { taskType: null, modulesToSave: [] },
+};
+
+function autoMapping(config: ModelConfig, head: HeadKind): Record<string, string> {
+  const module = config.family.replaceAll('-', '_');
+  return {
+    base_model_class: className(config, head),
+    parent_library: `transformers.models.${module}.modeling_${module}`,
+  };
+}
+
 /** Methods of PEFT itself. */
 const HAS_FAN_IN_OUT: ReadonlySet<Settings['peft']> = new Set(['lora', 'dora', 'ia3']);
 
@@ -17,16 +35,20 @@ const HAS_FAN_IN_OUT: ReadonlySet<Settings['peft']> = new Set(['lora', 'dora', '
 export function freshConfig(
   settings: Settings,
   config: ModelConfig,
-  head: 'classification' | 'causal-lm' = 'classification',
+  head: HeadKind = 'classification',
 ): PeftConfig {
-  const isClassifier = head === 'classification';
+  const { taskType, modulesToSave } = PEFT_TASKS[head];
   const common = {
     dropout: settings.dropout,
-    taskType: isClassifier ? 'SEQ_CLS' : 'CAUSAL_LM',
+    taskType,
     baseModel: null,
-    modulesToSave: [...(isClassifier ? ['classifier', 'score'] : []), ...names(settings.modulesToSave)],
-    // PEFT wants to be told of matrices stored as [in, out].
-    extra: config.architecture.storedInOut && HAS_FAN_IN_OUT.has(settings.peft) ? { fan_in_fan_out: true } : {},
+    modulesToSave: [...modulesToSave, ...names(settings.modulesToSave)],
+    extra: {
+      // PEFT wants to be told of matrices stored as [in, out].
+      ...(config.architecture.storedInOut && HAS_FAN_IN_OUT.has(settings.peft) && { fan_in_fan_out: true }),
+      // It writes the class of models for which it has no task type.
+      ...(taskType === null && { auto_mapping: autoMapping(config, head) }),
+    },
   };
   switch (settings.peft) {
     case 'lora':

@@ -26,7 +26,7 @@ export async function evaluateLanguage(
   engine.memory.resetPeak();
   const classifier = toClassifier(engine, assembly);
   const programs = new ProgramCache(engine, (batch, seq, choose) => {
-    const labels = { shape: classifier.labelShape(batch, seq), dtype: 'i32' } as const;
+    const labels = classifier.labels(batch, seq);
     const trace = (inputs: Readonly<Record<string, Tensor>>): Traced => ({
       outputs: { loss: classifier.loss(inputs as BatchInputs, inputs.labels as Tensor) },
     });

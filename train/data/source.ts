@@ -13,7 +13,7 @@ import { encodeQuestions } from '../qa/encode.ts';
 import { hasQuestion, readQuestions, type QuestionFile } from '../qa/questions.ts';
 import type { Settings } from '../settings.ts';
 import { encodeChoices, encodeFile, encodeTexts, type EncodedExample } from './encode.ts';
-import { hasChoices, readExamples, readRecords, type ExampleFile, type Label } from './examples.ts';
+import { hasChoices, readExamples, readRecords, type ExampleFile, type Fields, type Label } from './examples.ts';
 import { labelIndex, labelNames, labelSetNames, problemOf, type Problem } from './labels.ts';
 import { loadTask, type Example } from './tasks.ts';
 
@@ -61,7 +61,7 @@ export async function headOfData(
 /** By the columns of a file's first line. */
 async function headOfFile(path: string): Promise<HeadKind | undefined> {
   if (isPlainText(path)) return 'causal-lm';
-  const { fields } = (await readRecords(path))[0] ?? { fields: {} };
+  const fields: Fields['fields'] = (await readRecords(path))[0]?.fields ?? {};
   if (isForLanguage(fields)) return 'causal-lm';
   if (hasQuestion(fields)) return 'question-answering';
   if (hasChoices(fields)) return 'multiple-choice';

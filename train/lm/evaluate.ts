@@ -42,7 +42,8 @@ export async function evaluateLanguage(
     for (const batch of batches.epoch(0)) {
       const program = await programs.get(batch.batch, batch.seq);
       program.run({ ...classifier.inputValues(batch), labels: batch.labels });
-      const labelled = batch.labels.reduce((n, label) => n + Number(label >= 0), 0);
+      let labelled = 0;
+      for (const label of batch.labels) labelled += Number(label >= 0);
       sum += labelled * ((await program.read('loss'))[0] as number);
       count += labelled;
       examples += batch.count;

@@ -2,15 +2,24 @@
 import { rm } from 'node:fs/promises';
 import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
-import { exists, readJson, writeJson } from '../engine/io/files.ts';
+import { exists, writeJson } from '../engine/io/files.ts';
+import { header, readVersioned, withoutFormat, type VersionedFormat } from '../engine/io/versioned.ts';
 
 const fileSchema = z.object({
+  ...header('light-peft/parts', 1),
   /** What two runs must share for parts of one to stand in the other. */
   identity: z.string(),
   parts: z.record(z.string(), z.object({ date: z.string(), seconds: z.number(), value: z.unknown() })),
 });
 
 type PartsFile = z.infer<typeof fileSchema>;
+
+const PARTS = {
+  format: 'light-peft/parts',
+  version: 1,
+  schema: fileSchema,
+  unversioned: withoutFormat,
+} as const satisfies VersionedFormat<PartsFile>;
 
 export interface Failure {
   readonly part: string;
@@ -33,8 +42,9 @@ export class Parts {
    * @throws UserError for a file that holds something else
    */
   static async open(path: string, identity: string, resume: boolean): Promise<Parts> {
-    const before = resume && (await exists(path)) ? await readJson(path, fileSchema) : undefined;
-    const kept = before?.identity === identity ? before : { identity, parts: {} };
+    const before = resume && (await exists(path)) ? await readVersioned(path, PARTS) : undefined;
+    const kept =
+      before?.identity === identity ? before : { format: PARTS.format, version: PARTS.version, identity, parts: {} };
     if (before === undefined) await rm(path, { force: true });
     return new Parts(path, kept);
   }

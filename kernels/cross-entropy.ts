@@ -1,15 +1,13 @@
 /** Room: kernels. Softmax cross-entropy per row, with its gradient. */
 import { assemble, u32Params } from './assemble.ts';
 import type { DeviceTraits, Kernel } from './kernel.ts';
-import { rowGroups, rowMain, rowReduction } from './row-group.ts';
+import { expSum, expSumFunctions } from './exp-sum.ts';
+import { rowGroups, rowMain } from './row-group.ts';
 
 export interface CrossEntropySpec {
   readonly rows: number;
   readonly classes: number;
 }
-
-/** Terms a lane adds up before that partial sum is added to the rest. */
-const BLOCK = 16;
 
 /**
  * Bindings: logits f32 [rows, classes], labels i32 [rows] below `classes` (negative = left out); then loss f32 [rows] =
@@ -21,24 +19,12 @@ export function crossEntropy({ rows, classes }: CrossEntropySpec, traits: Device
   const units = classes / width;
   const groups = rowGroups(rows, units, traits);
   const { perRow } = groups;
-  const body = `${rowReduction(groups, 'max', 'f32', 'max(a, b)')}
-${rowReduction(groups, 'sum', 'f32', 'a + b')}
+  const body = `${expSumFunctions(groups)}
 ${rowMain(groups)}
   let label = labels[row];
   let first = row * p.units;
   let end = select(0u, p.units, label >= 0);
-  var most = V(-3.4e38);
-  for (var unit = member; unit < end; unit += ${perRow}u) { most = max(most, logits[first + unit]); }
-  let peak = row_max(hmax(most), lane);
-  var total = V(0.0);
-  for (var block = member; block < end; block += ${perRow * BLOCK}u) {
-    var partial = V(0.0);
-    for (var unit = block; unit < min(block + ${perRow * BLOCK}u, end); unit += ${perRow}u) {
-      partial += exp(logits[first + unit] - V(peak));
-    }
-    total += partial;
-  }
-  let sum = row_sum(hsum(total), lane);
+${expSum(groups, 'end')}
   if (!owner) { return; }
   if (label < 0) {
     for (var unit = member; unit < p.units; unit += ${perRow}u) { grad[first + unit] = V(0.0); }

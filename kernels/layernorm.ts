@@ -2,9 +2,9 @@
  * Room: kernels. Layer normalisation over the last dimension (Ba et al. 2016), forward and backward. The backward kernels
  * recompute mean and variance from x, so nothing but x is kept for them.
  */
-import { assemble, mainHead } from './assemble.ts';
+import { assemble } from './assemble.ts';
 import { spread, type DeviceTraits, type Kernel } from './kernel.ts';
-import { f32Bindings, normLayout, normParts, PART_ROWS, type NormSpec } from './norm.ts';
+import { f32Bindings, normLayout, normParts, PART_ROWS, partRows, type NormSpec } from './norm.ts';
 import { rowMain, rowReduction, type RowGroups } from './row-group.ts';
 
 /** y = (x − mean) / √(variance + eps) · gamma + beta. Bindings, all f32: x [rows, cols], gamma, beta [cols], then y. */
@@ -149,26 +149,10 @@ fn write_dx(row: u32, member: u32, s: vec4<f32>) {
 }`;
 }
 
-/** One workgroup per part: first its rows in turn, whose mean and rstd are kept, then its columns. */
-function partMain({ lanes, perRow }: RowGroups): string {
-  const rowsAtOnce = lanes / perRow;
-  return `var<workgroup> kept: array<vec2<f32>, ${PART_ROWS}>;
-${mainHead(lanes)}
-  let first = group * ${PART_ROWS}u;
-  if (first >= p.rows) { return; }
-  let count = min(${PART_ROWS}u, p.rows - first);
-  let member = lane % ${perRow}u;
-  for (var start = 0u; start < ${PART_ROWS}u; start += ${rowsAtOnce}u) {
-    let slot = start + lane / ${perRow}u;
-    let row = first + min(slot, count - 1u);
-    let s = statistics(row, member, lane);
-    if (slot < count) {
-      write_dx(row, member, s);
-      if (member == 0u) { kept[slot] = s.xy; }
-    }
-  }
-  workgroupBarrier();
-  for (var unit = lane; unit < p.units; unit += ${lanes}u) {
+/** Of a part's rows mean and rstd are kept for its columns. */
+function partMain(groups: RowGroups): string {
+  return `${partRows(groups, 'vec2<f32>', 's.xy')}
+  for (var unit = lane; unit < p.units; unit += ${groups.lanes}u) {
     var dgamma_sum = V(0.0);
     var dbeta_sum = V(0.0);
     for (var slot = 0u; slot < count; slot++) {

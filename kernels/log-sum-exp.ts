@@ -1,7 +1,8 @@
 /** Room: kernels. What a softmax over a vocabulary needs of each part of it, where logits come part by part. */
 import { assemble, u32Params } from './assemble.ts';
 import type { DeviceTraits, Kernel } from './kernel.ts';
-import { rowGroups, rowMain, rowReduction } from './row-group.ts';
+import { expSum, expSumFunctions } from './exp-sum.ts';
+import { rowGroups, rowMain } from './row-group.ts';
 
 export interface LogSumExpSpec {
   readonly rows: number;
@@ -9,9 +10,6 @@ export interface LogSumExpSpec {
   /** The class of the first column. */
   readonly start: number;
 }
-
-/** Terms a lane adds up before that partial sum is added to the rest. */
-const BLOCK = 16;
 
 /**
  * Bindings: logits f32 [rows, classes], labels i32 [rows]; then lse f32 [rows], the logarithm of the sum of the exponentials
@@ -22,23 +20,10 @@ export function logSumExp({ rows, classes, start }: LogSumExpSpec, traits: Devic
   const width = vector ? 4 : 1;
   const units = classes / width;
   const groups = rowGroups(rows, units, traits);
-  const { perRow } = groups;
-  const body = `${rowReduction(groups, 'max', 'f32', 'max(a, b)')}
-${rowReduction(groups, 'sum', 'f32', 'a + b')}
+  const body = `${expSumFunctions(groups)}
 ${rowMain(groups)}
   let first = row * p.units;
-  var most = V(-3.4e38);
-  for (var unit = member; unit < p.units; unit += ${perRow}u) { most = max(most, logits[first + unit]); }
-  let peak = row_max(hmax(most), lane);
-  var total = V(0.0);
-  for (var block = member; block < p.units; block += ${perRow * BLOCK}u) {
-    var partial = V(0.0);
-    for (var unit = block; unit < min(block + ${perRow * BLOCK}u, p.units); unit += ${perRow}u) {
-      partial += exp(logits[first + unit] - V(peak));
-    }
-    total += partial;
-  }
-  let sum = row_sum(hsum(total), lane);
+${expSum(groups, 'p.units')}
   if (!owner || member != 0u) { return; }
   lse[row] = log(sum) + peak;
   let column = labels[row] - p.start;

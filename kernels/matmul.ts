@@ -6,6 +6,7 @@ import { assemble, u32Params } from './assemble.ts';
 import { fragmentBytes, fragmentFlops, hostFragment } from './fragment-host.ts';
 import type { Fragment } from './fragment.ts';
 import { BYTES, spread, type Binding, type DeviceTraits, type Kernel } from './kernel.ts';
+import { dropParams, drops, dropsProduct, RANDOM_INPUTS } from './matmul/drop.ts';
 import { broadcastSkeleton, type BroadcastTile } from './matmul/broadcast.ts';
 import { panelBytes, panelSkeleton, type PanelTile } from './matmul/panel.ts';
 import { matrixBytes, matrixFits, matrixSkeleton, type MatrixTile } from './matmul/matrix.ts';
@@ -13,20 +14,23 @@ import { batchHead, type MatmulSpec, type MatmulTerm, type Skeleton } from './ma
 import { tiledSkeleton, workgroupBytes, type WorkgroupTile } from './matmul/tiled.ts';
 import { pick, roundUp, type Variants } from './variant.ts';
 
+export type { ProductDrop } from './matmul/drop.ts';
+export { RANDOM_INPUTS };
 export type { MatmulSpec, MatmulTerm, ProductBatch } from './matmul/spec.ts';
 
 const STORE: Fragment = { inputs: [], body: [], outputs: [{ name: 'c', dtype: 'f32', value: 'acc' }] };
+const STORE_DROPPED: Fragment = { ...STORE, inputs: RANDOM_INPUTS };
 
 /**
  * C[m,n] = epilogue( Σ_t A_t · B_t ), accumulated in f32.
  *
  * Bindings in order: a0, b0, a1, b1, … then the epilogue's inputs and outputs (see `HostedFragment.bindings`); without
- * an epilogue one f32 output `c`. The epilogue's own names must not begin like a0, b0 or load_.
+ * an epilogue `RANDOM_INPUTS`, where a term drops, and one f32 output `c`. The epilogue's own names must not begin like a0, b0 or load_.
  * @param variant a name of `matmulVariants`; absent: its first
  */
 export function matmul(spec: MatmulSpec, traits: DeviceTraits, variant?: string): Kernel {
   const { m, n, terms } = spec;
-  const epilogue = spec.epilogue ?? STORE;
+  const epilogue = spec.epilogue ?? (drops(spec) ? STORE_DROPPED : STORE);
   const vector = n % 4 === 0;
   const apart = spec.batch !== undefined && spec.batch.sum !== true;
   const hosted = hostFragment(epilogue, {
@@ -54,6 +58,7 @@ export function matmul(spec: MatmulSpec, traits: DeviceTraits, variant?: string)
     params: [
       ...u32Params({ m, n, ...depths, tiles_m: tiles[0], tiles_n: tiles[1], ...skeleton.params }),
       ...(spec.batch ? u32Params({ batch: count }) : []),
+      ...dropParams(spec),
       ...hosted.params,
     ],
     workgroups: spread(tiles[0] * tiles[1] * results),
@@ -115,6 +120,7 @@ function matrixVariants(spec: MatmulSpec, { matrix: unit, ...traits }: DeviceTra
   const half = spec.terms.every(({ aType, bType }) => aType === 'f16' && bType === 'f16');
   const lanes = traits.subgroupSize;
   if (!unit || lanes === 0 || !(half || traits.halfProducts) || Math.min(spec.m, spec.n) < 32) return [];
+  if (spec.terms.some((_, t) => dropsProduct(spec, t))) return [];
   const fitting = MATRIX_TILES.filter(
     (tile) =>
       matrixFits(tile, unit) &&
@@ -128,6 +134,11 @@ function matrixVariants(spec: MatmulSpec, { matrix: unit, ...traits }: DeviceTra
   }));
 }
 
+/** Whether a term may drop its product at no loss: the sums of matrix units are out of reach until they are drained. */
+export function mayDropProducts({ matrix, halfProducts }: DeviceTraits): boolean {
+  return !(matrix && halfProducts);
+}
+
 /** Of a workgroup, on every device. */
 const MAX_INVOCATIONS = 256;
 
@@ -139,7 +150,9 @@ export function matmulChoice({ m, n, terms, batch }: MatmulSpec, traits: DeviceT
     terms: terms.map((term) => ({ ...term, k: classOf(term.k) })),
     ...(batch && { batch }),
   };
-  const products = classed.terms.map(({ k, a, b, aType, bType }) => `${a}·${b} k${k} ${aType}·${bType}`);
+  const products = classed.terms.map(
+    ({ k, a, b, aType, bType, drop }) => `${a}·${b} k${k} ${aType}·${bType}${drop ? ` dropping ${drop.of}` : ''}`,
+  );
   return {
     family: 'matmul',
     task: `${batch ? `${batch.sum ? 'sum of ' : ''}${batch.count} × ` : ''}m${classed.m} n${classed.n} ${products.join(' + ')}`,

@@ -1,5 +1,5 @@
 /** Room: kernels. What layer normalisation and root-mean-square normalisation have in common around their bodies. */
-import { u32Params } from './assemble.ts';
+import { mainHead, u32Params } from './assemble.ts';
 import type { Binding, DeviceTraits, Param } from './kernel.ts';
 import { rowGroups, type RowGroups } from './row-group.ts';
 
@@ -35,4 +35,29 @@ export function normLayout({ rows, cols, eps }: NormSpec, traits: DeviceTraits):
 /** @param inputs how many come first; the others are outputs */
 export function f32Bindings(names: readonly string[], inputs: number): Binding[] {
   return names.map((name, i) => ({ name, dtype: 'f32', role: i < inputs ? 'in' : 'out' }));
+}
+
+/**
+ * The start of `main` where a workgroup does a part, `count` rows from `first`: it writes dx of its rows in turn and keeps some of
+ * their `statistics` s for its columns, which come next. Needs `statistics` and `write_dx`.
+ * @param type of what is kept of a row
+ */
+export function partRows({ lanes, perRow }: RowGroups, type: string, value: string): string {
+  const rowsAtOnce = lanes / perRow;
+  return `var<workgroup> kept: array<${type}, ${PART_ROWS}>;
+${mainHead(lanes)}
+  let first = group * ${PART_ROWS}u;
+  if (first >= p.rows) { return; }
+  let count = min(${PART_ROWS}u, p.rows - first);
+  let member = lane % ${perRow}u;
+  for (var start = 0u; start < ${PART_ROWS}u; start += ${rowsAtOnce}u) {
+    let slot = start + lane / ${perRow}u;
+    let row = first + min(slot, count - 1u);
+    let s = statistics(row, member, lane);
+    if (slot < count) {
+      write_dx(row, member, s);
+      if (member == 0u) { kept[slot] = ${value}; }
+    }
+  }
+  workgroupBarrier();`;
 }

@@ -2,9 +2,9 @@
  * Room: kernels. Root-mean-square normalisation over the last dimension (Zhang & Sennrich 2019), forward and backward. The
  * backward kernels compute the root again from x, so nothing but x is kept for them.
  */
-import { assemble, mainHead } from './assemble.ts';
+import { assemble } from './assemble.ts';
 import { spread, type Binding, type DeviceTraits, type Kernel } from './kernel.ts';
-import { f32Bindings, normLayout, normParts, PART_ROWS, type NormSpec } from './norm.ts';
+import { f32Bindings, normLayout, normParts, PART_ROWS, partRows, type NormSpec } from './norm.ts';
 import { rowMain, rowReduction, type RowGroups } from './row-group.ts';
 
 /** y = x / √(mean(x²) + eps) · gamma. Bindings, all f32: x [rows, cols], gamma [cols], then y. */
@@ -117,26 +117,10 @@ fn write_dx(row: u32, member: u32, s: vec2<f32>) {
 }`;
 }
 
-/** One workgroup per part: first its rows in turn, whose scale is kept, then its columns. */
-function partMain({ lanes, perRow }: RowGroups): string {
-  const rowsAtOnce = lanes / perRow;
-  return `var<workgroup> kept: array<f32, ${PART_ROWS}>;
-${mainHead(lanes)}
-  let first = group * ${PART_ROWS}u;
-  if (first >= p.rows) { return; }
-  let count = min(${PART_ROWS}u, p.rows - first);
-  let member = lane % ${perRow}u;
-  for (var start = 0u; start < ${PART_ROWS}u; start += ${rowsAtOnce}u) {
-    let slot = start + lane / ${perRow}u;
-    let row = first + min(slot, count - 1u);
-    let s = statistics(row, member, lane);
-    if (slot < count) {
-      write_dx(row, member, s);
-      if (member == 0u) { kept[slot] = s.x; }
-    }
-  }
-  workgroupBarrier();
-  for (var unit = lane; unit < p.units; unit += ${lanes}u) {
+/** Of a part's rows the scale is kept for its columns. */
+function partMain(groups: RowGroups): string {
+  return `${partRows(groups, 'f32', 's.x')}
+  for (var unit = lane; unit < p.units; unit += ${groups.lanes}u) {
     var sum = V(0.0);
     for (var slot = 0u; slot < count; slot++) {
       let at = (first + slot) * p.units + unit;

@@ -84,14 +84,19 @@ const FUNCTIONS: Readonly<Record<string, Source>> = {
   return c;
 }`,
   // Element i draws word i % 4 of the block i / 4, so that scalar and vector hosts agree.
+  dropout_block: `fn dropout_block(block: u32, seed: u32, step: u32, stream: u32, rate: f32) -> vec4<f32> {
+  let words = philox(vec4(block, step, stream, 0u), vec2(seed, 0xD0D0u));
+  return select(vec4<f32>(), vec4(1.0 / (1.0 - rate)), vec4<f32>(words >> vec4(8u)) * 5.9604645e-8 >= vec4(rate));
+}`,
+  dropout_one: `fn dropout_one(index: u32, seed: u32, step: u32, stream: u32, rate: f32) -> f32 {
+  return dropout_block(index / 4u, seed, step, stream, rate)[index % 4u];
+}`,
   dropout_scale: {
     scalar: `fn dropout_scale(index: u32, seed: u32, step: u32, stream: u32, rate: f32) -> V {
-  let word = philox(vec4(index / 4u, step, stream, 0u), vec2(seed, 0xD0D0u))[index % 4u];
-  return select(0.0, 1.0 / (1.0 - rate), f32(word >> 8u) * 5.9604645e-8 >= rate);
+  return dropout_one(index, seed, step, stream, rate);
 }`,
     vector: `fn dropout_scale(index: u32, seed: u32, step: u32, stream: u32, rate: f32) -> V {
-  let words = philox(vec4(index / 4u, step, stream, 0u), vec2(seed, 0xD0D0u));
-  return select(V(0.0), V(1.0 / (1.0 - rate)), V(words >> vec4(8u)) * 5.9604645e-8 >= V(rate));
+  return dropout_block(index / 4u, seed, step, stream, rate);
 }`,
   },
   within: {
@@ -131,6 +136,8 @@ function collect(text: string, vector: boolean, found: Set<string>): void {
  * - `dropout_scale(index: u32, seed: u32, step: u32, stream: u32, rate: f32) -> V`: 0 with probability `rate`, else
  *   1/(1−rate). Element i is decided by word i%4 of philox((i/4, step, stream, 0), (seed, 0xD0D0)); a vector host's
  *   `index` is a multiple of 4.
+ * - `dropout_block(block: u32, …) -> vec4<f32>`, `dropout_one(index: u32, …) -> f32`: the same for elements 4·block … 4·block + 3,
+ *   and for one, in any host.
  * - `within(index: u32, start: u32, end: u32) -> V`: 1 for elements start … end − 1, else 0.
  * @param vector whether V is `vec4<f32>` (else `f32`)
  */

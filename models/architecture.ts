@@ -3,8 +3,10 @@
  * forward pass (`transformer.ts`), one loader and one surgery read it; a family's file writes it.
  */
 
-/** `gelu` is the exact (erf) one, `gelu_tanh` its tanh approximation; `silu` is x·sigmoid(x). */
-export type Activation = 'gelu' | 'gelu_tanh' | 'relu' | 'tanh' | 'silu';
+/**
+ * `gelu` is the exact (erf) one, `gelu_tanh` its tanh approximation; `silu` is x·sigmoid(x), `quick_gelu` x·sigmoid(1.702·x).
+ */
+export type Activation = 'gelu' | 'gelu_tanh' | 'quick_gelu' | 'relu' | 'tanh' | 'silu';
 
 /** What transformers calls an activation, and what it is here. */
 export const ACTIVATION_NAMES = {
@@ -15,6 +17,10 @@ export const ACTIVATION_NAMES = {
   tanh: 'tanh',
   silu: 'silu',
   swish: 'silu',
+  gelu_python: 'gelu',
+  gelu_fast: 'gelu_tanh',
+  gelu_accurate: 'gelu_tanh',
+  quick_gelu: 'quick_gelu',
 } as const satisfies Record<string, Activation>;
 
 /** Sizes of one layer; pruning makes them differ between layers. */
@@ -52,6 +58,8 @@ export interface Block {
   readonly normPlace: 'before' | 'after';
   /** Whether a token sees only itself and those before it. */
   readonly causal: boolean;
+  /** What the attention scores of layer n are multiplied by; absent: 1/√headDim. */
+  readonly attentionScale?: (layer: number) => number;
 }
 
 /** Names of embedding tables and of what follows them, without `.weight`. */
@@ -85,6 +93,18 @@ export type RotaryScaling =
       readonly lowFrequencyFactor: number;
       readonly highFrequencyFactor: number;
       readonly originalPositions: number;
+    }
+  | {
+      readonly type: 'yarn';
+      readonly factor: number;
+      /** Turns within the original positions: frequencies with more are kept, with fewer divided. */
+      readonly betaFast: number;
+      readonly betaSlow: number;
+      /** Whether the bounds between kept and divided frequencies are whole pairs. */
+      readonly truncate: boolean;
+      readonly originalPositions: number;
+      /** Factor of cosines and sines. */
+      readonly amplitude: number;
     };
 
 export type HeadKind = 'classification' | 'multiple-choice' | 'question-answering' | 'masked-lm' | 'causal-lm';
@@ -107,8 +127,11 @@ export interface Head {
   readonly frozen: readonly HeadLinear[];
   /** Trained with the task: `modules_to_save` of PEFT. */
   readonly trained: readonly HeadLinear[];
-  /** Names of the matrix [vocabulary, features] and of a bias. */
-  readonly vocabulary?: { readonly weight: string; readonly bias?: string };
+  /**
+   * The module that scores the vocabulary, its matrix [vocabulary, features] and bias; the matrix is the word embedding's where they
+   * are tied.
+   */
+  readonly vocabulary?: { readonly module: string; readonly weight: string; readonly bias?: string };
 }
 
 export interface Architecture {
@@ -178,12 +201,14 @@ export function fullLayers({ numLayers, numHeads, kvHeads, intermediateSize }: M
   return Array.from({ length: numLayers }, () => ({ heads: numHeads, kvHeads, neurons: intermediateSize }));
 }
 
-/** A linear layer of the model: weight [outFeatures, inFeatures]. */
+/** A layer that PEFT modules may be attached to: a linear one, weight [outFeatures, inFeatures]. */
 export interface LinearLayer {
   /** Hugging Face module name. */
   readonly name: string;
   readonly inFeatures: number;
   readonly outFeatures: number;
+  /** An embedding instead, whose rows are looked up: weight [inFeatures, outFeatures]. */
+  readonly isTable?: true;
 }
 
 /** A linear layer inside a block. */
@@ -226,6 +251,21 @@ export function outerLinears({ architecture, hiddenSize, embeddingSize }: ModelC
   return [
     ...(into === undefined ? [] : [{ name: into, inFeatures: embeddingSize, outFeatures: hiddenSize }]),
     ...(finalProject === undefined ? [] : [{ name: finalProject, inFeatures: hiddenSize, outFeatures: embeddingSize }]),
+  ];
+}
+
+/** The embeddings, as layers that LoRA may be attached to. */
+export function embeddingTables(config: ModelConfig): LinearLayer[] {
+  const { embeddings, positions } = config.architecture;
+  const { words, types } = embeddings;
+  // Where the mask tells positions, transformers' own embedding is not called with them, and PEFT cannot adapt it.
+  const places = positions.count === 'mask' ? undefined : embeddings.positions;
+  const table = (name: string | undefined, inFeatures: number, outFeatures: number): LinearLayer[] =>
+    name === undefined ? [] : [{ name, inFeatures, outFeatures, isTable: true }];
+  return [
+    ...table(words, config.vocabSize, config.embeddingSize),
+    ...table(places, config.maxPositions, config.hiddenSize),
+    ...table(types, config.typeVocabSize, config.hiddenSize),
   ];
 }
 

@@ -1,6 +1,7 @@
 /** Room: models. A frozen base checkpoint on the device, under its Hugging Face weight names. */
 import { BYTES } from '../kernels/kernel.ts';
 import type { Engine } from '../engine/engine.ts';
+import { UserError } from '../engine/errors.ts';
 import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
 import { loadWeight, type OnBytes, type Placing } from '../engine/io/load.ts';
 import { openSafetensors, type TensorFile } from '../engine/io/safetensors.ts';
@@ -9,6 +10,7 @@ import type { Variable } from '../engine/variable.ts';
 import {
   fullLayers,
   linearLayers,
+  type Head,
   type HeadKind,
   type LayerShape,
   type ModelConfig,
@@ -139,6 +141,7 @@ export async function loadBaseModel(
       .filter(([name]) => !made.has(name))
       .map(([name, shape]) => findWeight(file, config, name, shape, weightType));
     const tied = vocabulary !== undefined && isTied(config, vocabulary);
+    if (tied) await checkTied(file, config, vocabulary);
     const total = wanted.reduce((sum, { bytes }) => sum + bytes, 0);
     placeProjections(engine, config, wanted, places);
     let words: HostTable | undefined;
@@ -176,6 +179,20 @@ function madeUp(
     if (value) values.set(name, value);
   }
   return values;
+}
+
+/** @throws UserError where the word embedding scores the vocabulary, but the file has another matrix for that */
+async function checkTied(
+  file: TensorFile,
+  config: ModelConfig,
+  { module, weight }: NonNullable<Head['vocabulary']>,
+): Promise<void> {
+  const name = `${module}.weight`;
+  const words = storedName(file, `${weight}.weight`, config);
+  if (!file.has(name) || words === undefined || (await file.isEqual(name, words))) return;
+  throw new UserError(
+    `${file.path}: ${name} and ${words} differ, but config.json ties them; set "tie_word_embeddings": false to use both`,
+  );
 }
 
 /** What a checkpoint is, without loading it. */

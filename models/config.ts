@@ -84,6 +84,12 @@ export function className({ architecture, family }: ModelConfig, head: HeadKind)
   return architecture.className + (CLASS_ENDINGS.find(([, kind]) => kind === head) as readonly [string, HeadKind])[0];
 }
 
+/** The class of a checkpoint whose head is none of these, e.g. `BertForTokenClassification`. */
+export function unsupportedClass(config: ModelConfig): string | undefined {
+  const name: unknown = [config.raw.architectures].flat()[0];
+  return typeof name === 'string' && name.includes('For') && !savedHead(config) ? name : undefined;
+}
+
 /** Tokens that end a text, by `eos_token_id`: none, one or several. */
 export function endTokens({ raw: { eos_token_id: id } }: Pick<ModelConfig, 'raw'>): readonly number[] {
   return [id].flat().filter((token) => typeof token === 'number');

@@ -10,6 +10,7 @@ import { layerNorm } from '../engine/ops/layernorm.ts';
 import { vocabularyLogits } from '../engine/ops/vocabulary.ts';
 import { writeRows } from '../engine/ops/write-rows.ts';
 import {
+  embeddingTables,
   linearLayers,
   outerLinears,
   type Head,
@@ -61,14 +62,24 @@ export function frozenHeadShapes(config: ModelConfig, kind: HeadKind): Map<strin
   return shapes;
 }
 
-/** All linear layers that stay frozen, and so may be adapted: those of blocks, around them, and of the head. */
-export function frozenLinears(config: ModelConfig, layers: readonly LayerShape[], kind: HeadKind): LinearLayer[] {
-  const { frozen, vocabulary } = headOf(config, kind);
-  const scores: LinearLayer[] =
-    vocabulary && !isTied(config, vocabulary)
-      ? [{ name: vocabulary.weight, inFeatures: config.embeddingSize, outFeatures: config.vocabSize }]
-      : [];
-  return [...linearLayers(config, layers), ...outerLinears(config), ...headLinears(config, frozen, 0), ...scores];
+/** All layers that stay frozen, and so may be adapted: linear ones of blocks, around them, and of the head, and embeddings. */
+export function adaptableLayers(config: ModelConfig, layers: readonly LayerShape[], kind: HeadKind): LinearLayer[] {
+  const { frozen } = headOf(config, kind);
+  const linears = [...linearLayers(config, layers), ...outerLinears(config), ...headLinears(config, frozen, 0)];
+  return [...linears, ...vocabularyLayers(config, kind), ...embeddingTables(config)];
+}
+
+/** The layer that scores the vocabulary, where a head has one. */
+export function vocabularyLayers(config: ModelConfig, kind: HeadKind): LinearLayer[] {
+  const { vocabulary } = headOf(config, kind);
+  if (!vocabulary) return [];
+  return [{ name: vocabulary.module, inFeatures: config.embeddingSize, outFeatures: config.vocabSize }];
+}
+
+/** Names of the modules that share the word embedding's matrix: none, or that embedding and what scores the vocabulary with it. */
+export function tiedModules(config: ModelConfig, kind: HeadKind): string[] {
+  const { vocabulary } = headOf(config, kind);
+  return vocabulary && isTied(config, vocabulary) ? [vocabulary.module, vocabulary.weight] : [];
 }
 
 /** Whether the vocabulary's scores are taken with the word embedding itself. */
@@ -98,11 +109,11 @@ function headLayer(context: ForwardContext, { name, bias, activation: act, norm 
 
 function vocabularyScores(
   context: ForwardContext,
-  { weight, bias }: NonNullable<Head['vocabulary']>,
+  { module, weight, bias }: NonNullable<Head['vocabulary']>,
   x: Tensor,
 ): Tensor {
   const table = context.table(`${weight}.weight`);
-  const scores = intervened(context, weight, x, (input) => joined(vocabularyLogits(input, table)));
+  const scores = intervened(context, module, x, (input) => joined(vocabularyLogits(input, table)));
   return bias === undefined ? scores : add(scores, context.weight(bias));
 }
 

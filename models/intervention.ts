@@ -20,6 +20,13 @@ export interface Intervention {
    */
   linear?(name: string, x: Tensor, y: Tensor): Tensor;
   /**
+   * After an embedding's lookup.
+   * @param name Hugging Face module name, e.g. `roberta.embeddings.word_embeddings`
+   * @param ids i32, one per token
+   * @param y the rows of these ids
+   */
+  lookup?(name: string, ids: Tensor, y: Tensor): Tensor;
+  /**
    * After a sublayer's output projection, before the residual is added.
    * @param name of the output projection, e.g. `….layer.0.attention.output.dense`
    * @param y the projection's output

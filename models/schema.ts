@@ -13,9 +13,15 @@ export const positive = z.number().positive();
 export const activationName = z.enum(Object.keys(ACTIVATION_NAMES) as (keyof typeof ACTIVATION_NAMES)[]);
 
 /** A feature that is not supported, and may only be off; null is off too. */
-export const off = z.literal(false).nullish();
+const off = z.literal(false).nullish();
 
 const PROBLEM_TYPES = ['single_label_classification', 'multi_label_classification', 'regression'] as const;
+
+/** A feature that is not supported, and may only be absent, null or empty. */
+const absent = (what: string): z.ZodType => {
+  const isEmpty = (value: unknown): boolean => Object.keys(value ?? {}).length === 0;
+  return z.unknown().refine(isEmpty, `${what} are not supported, expected none`).optional();
+};
 
 /** Keys that every family has. */
 export const commonKeys = {
@@ -23,8 +29,11 @@ export const commonKeys = {
   initializer_range: positive.default(0.02),
   is_decoder: off,
   add_cross_attention: off,
+  quantization_config: absent('quantised weights'),
+  pruned_heads: absent('heads pruned by transformers'),
   num_labels: count.max(100_000).optional(),
-  id2label: z.record(z.string(), z.string()).nullish(),
+  // Some files name their labels by numbers.
+  id2label: z.record(z.string(), z.union([z.string(), z.number()]).transform(String)).nullish(),
   problem_type: z.enum(PROBLEM_TYPES).nullish(),
 };
 
@@ -43,7 +52,7 @@ export function readKeys<T>({ raw, path }: ConfigFile, schema: z.ZodType<T>): T 
 
 /** What `commonKeys` say of a model. */
 export function commonConfig(
-  keys: z.infer<z.ZodObject<typeof commonKeys>>,
+  keys: Omit<z.infer<z.ZodObject<typeof commonKeys>>, 'is_decoder'>,
   { raw, path }: ConfigFile,
 ): Pick<ModelConfig, 'vocabSize' | 'initializerRange' | 'labels' | 'problemType' | 'raw'> {
   return {

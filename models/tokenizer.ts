@@ -65,7 +65,12 @@ export async function loadTokenizer(folder: string): Promise<TextTokenizer> {
     readObject(join(folder, 'special_tokens_map.json')),
   ]);
   if (json === undefined) {
-    throw new UserError(`${path}: not found, expected a Hugging Face model folder with its tokenizer`);
+    const code =
+      'import sys; from transformers import AutoTokenizer as A; ' +
+      'd = sys.argv[1]; A.from_pretrained(d).save_pretrained(d)';
+    throw new UserError(
+      `${path}: not found, expected the model's tokenizer; older folders get one with: python -c "${code}" ${folder}`,
+    );
   }
   if (typeof json.model !== 'object' || json.model === null) {
     throw new UserError(`${path}: key "model" is missing, expected the vocabulary; is this a tokenizer.json?`);

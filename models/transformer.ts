@@ -70,7 +70,16 @@ export interface ForwardContext {
   readonly hiddenDropout?: { readonly rate: number; readonly random: RandomState };
 }
 
-const ACTIVATIONS: Record<Activation, (x: Tensor) => Tensor> = { gelu, gelu_tanh: geluTanh, relu, tanh, silu };
+const quickGelu = (x: Tensor): Tensor => mul(silu(mul(x, 1.702)), 1 / 1.702);
+
+const ACTIVATIONS: Record<Activation, (x: Tensor) => Tensor> = {
+  gelu,
+  gelu_tanh: geluTanh,
+  quick_gelu: quickGelu,
+  relu,
+  tanh,
+  silu,
+};
 
 export function activation(name: Activation): (x: Tensor) => Tensor {
   return ACTIVATIONS[name];
@@ -120,18 +129,19 @@ export function hiddenStates(context: ForwardContext, inputs: TokenInputs): Tens
 
 function embed(context: ForwardContext, inputs: TokenInputs): Tensor {
   const { embeddings } = context.config.architecture;
-  const table = (name: string): Tensor => context.weight(`${name}.weight`);
-  let hidden = inputs.words ?? gatherRows(context.table(`${embeddings.words}.weight`), inputs.inputIds);
+  const { inputIds, positionIds, tokenTypeIds } = inputs;
+  const found = (name: string, ids: Tensor, rows = gatherRows(context.weight(`${name}.weight`), ids)): Tensor =>
+    context.interventions.reduce((y, i) => i.lookup?.(name, ids, y) ?? y, rows);
+  const words = inputs.words ?? gatherRows(context.table(`${embeddings.words}.weight`), inputIds);
+  let hidden = found(embeddings.words, inputIds, words);
   if (embeddings.project !== undefined) hidden = linear(context, embeddings.project, hidden, false);
-  if (embeddings.types !== undefined) hidden = add(hidden, typeVectors(context, table(embeddings.types), inputs));
-  if (embeddings.positions !== undefined) {
-    hidden = add(hidden, gatherRows(table(embeddings.positions), inputs.positionIds));
+  if (embeddings.types !== undefined) {
+    // A single row needs no lookup.
+    const only = context.config.typeVocabSize === 1 ? context.weight(`${embeddings.types}.weight`) : undefined;
+    hidden = add(hidden, found(embeddings.types, tokenTypeIds, only));
   }
+  if (embeddings.positions !== undefined) hidden = add(hidden, found(embeddings.positions, positionIds));
   return drop(context, 0, embeddings.norm === undefined ? hidden : norm(context, embeddings.norm, hidden));
-}
-
-function typeVectors({ config }: ForwardContext, table: Tensor, { tokenTypeIds }: TokenInputs): Tensor {
-  return config.typeVocabSize === 1 ? table : gatherRows(table, tokenTypeIds);
 }
 
 function drop({ hiddenDropout }: ForwardContext, stream: number, x: Tensor): Tensor {
@@ -147,7 +157,7 @@ function blockLinear(context: ForwardContext, layer: number, role: Role, x: Tens
 function selfAttention(context: ForwardContext, layer: number, hidden: Tensor, inputs: TokenInputs): Tensor {
   const { config, interventions } = context;
   const { heads, kvHeads, kvHeadOf } = context.layers[layer] as LayerShape;
-  const { attentionNorm, causal } = config.architecture.block;
+  const { attentionNorm, causal, attentionScale } = config.architecture.block;
   return sublayer(context, { layer, norm: attentionNorm, output: 'attentionOutput', hidden }, (x) => {
     if (heads === 0) return undefined;
     const [queries, keys, values] = queriesKeysValues(context, layer, x);
@@ -156,7 +166,7 @@ function selfAttention(context: ForwardContext, layer: number, hidden: Tensor, i
     const [batch, seq] = inputs.inputIds.shape as [number, number];
     const { headDim } = config;
     const spec = {
-      ...{ batch, seq, heads, kvHeads, headDim, causal, scale: 1 / Math.sqrt(headDim) },
+      ...{ batch, seq, heads, kvHeads, headDim, causal, scale: attentionScale?.(layer) ?? 1 / Math.sqrt(headDim) },
       ...(cache && { keys: cache.capacity }),
       ...(kvHeadOf && { kvHeadOf }),
     };

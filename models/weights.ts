@@ -16,13 +16,19 @@ export interface FoundWeight extends Placing {
   readonly bytes: number;
 }
 
-/** The name under which a checkpoint stores a weight: bare models leave the family's prefix out, old ones say gamma and beta. */
+/**
+ * The name under which a checkpoint stores a weight: bare models leave the family's prefix out, old ones say gamma and beta, and the
+ * bias of a masked language model's scores may be that of its decoder.
+ */
 export function storedName(file: TensorFile, name: string, { architecture }: ModelConfig): string | undefined {
   const { prefix, otherPrefixes = [] } = architecture;
   const own = name.startsWith(prefix) ? name.slice(prefix.length) : undefined;
   const names = own === undefined ? [name] : [name, own, ...otherPrefixes.map((other) => other + own)];
   const old = (n: string): string =>
-    n.replace(/LayerNorm\.weight$/, 'LayerNorm.gamma').replace(/LayerNorm\.bias$/, 'LayerNorm.beta');
+    n
+      .replace(/LayerNorm\.weight$/, 'LayerNorm.gamma')
+      .replace(/LayerNorm\.bias$/, 'LayerNorm.beta')
+      .replace(/^(cls\.predictions|lm_head)\.bias$/, '$1.decoder.bias');
   return [...names, ...names.map(old)].find((candidate) => file.has(candidate));
 }
 

@@ -80,12 +80,12 @@ export function configFor(modules: readonly PeftModule[], config: PeftConfig): P
   return formatOf(config).configFor(modules, config);
 }
 
-/** The module that a configuration attaches to a linear layer. */
+/** The module that a configuration attaches to a layer. */
 export function moduleFor(
-  layer: Pick<PeftModule, 'name' | 'inFeatures' | 'outFeatures'>,
+  { name, inFeatures, outFeatures, isTable }: Pick<PeftModule, 'name' | 'inFeatures' | 'outFeatures' | 'isTable'>,
   config: PeftConfig,
 ): PeftModule {
-  const { name, inFeatures, outFeatures } = layer;
   const format = formatOf(config);
-  return { name, inFeatures, outFeatures, ranks: format.ranks(name, config), scaling: format.scaling(name, config) };
+  const sizes = { name, inFeatures, outFeatures, ...(isTable && { isTable }) };
+  return { ...sizes, ranks: format.ranks(name, config), scaling: format.scaling(name, config) };
 }

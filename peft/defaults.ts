@@ -10,6 +10,8 @@ const LORA_TARGETS: Readonly<Record<string, readonly string[]>> = {
   gpt2: ['c_attn'],
   opt: ['q_proj', 'v_proj'],
   llama: ['q_proj', 'v_proj'],
+  mistral: ['q_proj', 'v_proj'],
+  qwen2: ['q_proj', 'v_proj'],
 };
 
 /** Targets of (IA)³; the last of each is its feed-forward module. */
@@ -21,6 +23,8 @@ const IA3_TARGETS: Readonly<Record<string, readonly string[]>> = {
   gpt2: ['c_attn', 'mlp.c_proj'],
   opt: ['q_proj', 'k_proj', 'fc2'],
   llama: ['k_proj', 'v_proj', 'down_proj'],
+  mistral: ['k_proj', 'v_proj', 'down_proj'],
+  qwen2: ['q_proj', 'v_proj', 'down_proj'],
 };
 
 /**

@@ -26,6 +26,8 @@ export interface Adapter {
   readonly modules: readonly PeftModule[];
   /** Factors (`….lora_A.weight` [ranks, in], `….lora_B.weight` [out, ranks] …), modules trained whole, trained biases. */
   readonly tensors: ReadonlyMap<string, AdapterTensor>;
+  /** Weights of the base that PEFT keeps in the folder beside modules on embeddings; they change nothing. */
+  readonly baseWeights?: ReadonlyMap<string, AdapterTensor>;
   /** Class names by index, where the folder has them in a file of its format. */
   readonly labels?: readonly string[];
 }
@@ -44,8 +46,15 @@ export async function readAdapter(dir: string): Promise<Adapter> {
   const file = await openWeights(dir);
   try {
     const tensors = new Map<string, AdapterTensor>();
-    for (const key of file.names) tensors.set(parameterName(key, file.path), await readTensor(file, key));
-    return { config, modules: findModules(tensors, config, file.path), tensors };
+    const baseWeights = new Map<string, AdapterTensor>();
+    for (const key of file.names) {
+      const name = parameterName(key, file.path);
+      const found = await readTensor(file, key);
+      if (name.endsWith(BASE_LAYER_WEIGHT)) baseWeights.set(name.replace(BASE_LAYER_WEIGHT, '.weight'), found);
+      else tensors.set(name, found);
+    }
+    const modules = findModules(tensors, config, file.path);
+    return { config, modules, tensors, ...(baseWeights.size > 0 && { baseWeights }) };
   } finally {
     await file.close();
   }
@@ -75,21 +84,27 @@ function parameterName(key: string, file: string): string {
 
 /** The modules whose factors are there; every other tensor must be a bias or of a module trained whole. */
 function findModules(tensors: Adapter['tensors'], config: PeftConfig, file: string): PeftModule[] {
-  const method = methodOf(config, []);
-  const suffixes = method.factors({ ...UNKNOWN, name: '' }).map(({ name }) => name);
-  const modules = new Set<string>();
+  const suffixesOf = (kind: Pick<PeftModule, 'isTable'>): string[] =>
+    methodOf(config, [])
+      .factors({ ...UNKNOWN, ...kind, name: '' })
+      .map(({ name }) => name);
+  const suffixes = suffixesOf({});
+  const tables = config.method === 'lora' ? suffixesOf({ isTable: true }) : [];
+  const modules = new Map<string, Pick<PeftModule, 'isTable'>>();
   for (const name of tensors.keys()) {
     const suffix = suffixes.find((s) => name.endsWith(s));
-    if (suffix !== undefined) modules.add(name.slice(0, -suffix.length));
+    const table = tables.find((s) => name.endsWith(s));
+    if (suffix !== undefined) modules.set(name.slice(0, -suffix.length), {});
+    else if (table !== undefined) modules.set(name.slice(0, -table.length), { isTable: true });
     else if (!isTrainedWhole(name, config)) {
-      const expected = `a factor (${suffixes.map((s) => `*${s}`).join(', ')}) or part of modules_to_save`;
+      const expected = `a factor (${[...suffixes, ...tables].map((s) => `*${s}`).join(', ')}) or part of modules_to_save`;
       throw new UserError(`${file}: tensor "${PREFIX}${name}" is not supported, expected ${expected}`);
     }
   }
   if (modules.size === 0 && config.targetModules?.length !== 0) {
     throw new UserError(`${file}: no factors, expected tensors such as "${PREFIX}*${suffixes[0]!}"`);
   }
-  return [...modules].map((name) => moduleOf(name, tensors, config, file));
+  return [...modules].map(([name, kind]) => moduleOf({ name, ...kind }, tensors, config, file));
 }
 
 /** Sizes that a module has before its factors say. */
@@ -102,11 +117,16 @@ function isTrainedWhole(name: string, config: PeftConfig): boolean {
 }
 
 /** A module as its factors' shapes and the configuration describe it. */
-function moduleOf(name: string, tensors: Adapter['tensors'], config: PeftConfig, file: string): PeftModule {
+function moduleOf(
+  { name, isTable }: Pick<PeftModule, 'name' | 'isTable'>,
+  tensors: Adapter['tensors'],
+  config: PeftConfig,
+  file: string,
+): PeftModule {
   if (config.targetModules !== undefined && !matchesTarget(name, config)) {
     throw new UserError(`${file}: module "${name}" has factors, but is not in target_modules of ${CONFIG}`);
   }
-  const module = moduleFor({ ...UNKNOWN, name }, config);
+  const module = moduleFor({ ...UNKNOWN, name, ...(isTable && { isTable }) }, config);
   const sizes: Record<Axis, number | undefined> = { rank: module.ranks, one: 1, in: undefined, out: undefined };
   for (const factor of methodOf(config, [module]).factors(module)) {
     const shape = tensors.get(factor.name)?.shape;
@@ -127,6 +147,7 @@ function moduleOf(name: string, tensors: Adapter['tensors'], config: PeftConfig,
 
 /** PEFT keeps the layer that a module wraps under `base_layer`: trained biases of such layers have it in their keys. */
 const BASE_LAYER_BIAS = '.base_layer.bias';
+const BASE_LAYER_WEIGHT = '.base_layer.weight';
 
 /**
  * Writes an adapter folder that PEFT reads; both files or none.
@@ -153,7 +174,7 @@ export async function writeAdapter(dir: string, { config, modules, tensors }: Ad
 
 /** Scalings may differ by the rounding of α = scaling·r; sizes that the factors do not say are 0. */
 function isSame(written: PeftModule | undefined, module: PeftModule): boolean {
-  if (!written) return false;
+  if (!written || written.isTable !== module.isTable) return false;
   const { ranks, inFeatures, outFeatures, scaling } = module;
   const isEqual = (size: number, other: number): boolean => size === 0 || size === other;
   const sameSizes = isEqual(written.inFeatures, inFeatures) && isEqual(written.outFeatures, outFeatures);

@@ -1,5 +1,5 @@
 /**
- * Room: peft. What all methods have in common: trainable modules attached to named linear layers, each a few factors whose
+ * Room: peft. What all methods have in common: trainable modules attached to named layers, each a few factors whose
  * dimensions run along its ranks, its inputs or its outputs. Files, pruning, merging and training work on this view alone.
  */
 import type { ParameterSpec } from '../engine/nn/parameters.ts';
@@ -9,7 +9,7 @@ import type { Intervention } from '../models/intervention.ts';
 
 /** One trainable module. */
 export interface PeftModule {
-  /** Hugging Face name of the linear layer it is attached to. */
+  /** Hugging Face name of the layer it is attached to. */
   readonly name: string;
   /** Features of the linear layer (of hidden states for bottleneck adapters); 0 where a file's factors do not say. */
   readonly inFeatures: number;
@@ -18,6 +18,8 @@ export interface PeftModule {
   readonly ranks: number;
   /** Fixed by the original rank: removing ranks must not rescale the rest (light-peft.md §2). */
   readonly scaling: number;
+  /** On an embedding: `inFeatures` rows of `outFeatures`. Absent: on a linear layer. */
+  readonly isTable?: true;
 }
 
 /** What a dimension of a factor runs along. */
@@ -90,7 +92,7 @@ export interface PeftMethod {
    */
   afterCut?(whole: PlacedModule, cut: PlacedModule): Map<string, Float32Array>;
   /**
-   * The weight [outFeatures, inFeatures] with the module merged into it, in float64; the way back is exact to rounding.
+   * The weight (of linear layers [outFeatures, inFeatures], of embeddings the other way) with the module merged into it, in float64; the way back is exact to rounding.
    * Absent: the method is not linear in the layer's input.
    * @throws UserError where the weight before cannot be computed from the merged one
    */

@@ -3,6 +3,7 @@
  * `get_pattern_key`). Pure functions of module names.
  */
 import { UserError } from '../engine/errors.ts';
+import { execPattern } from './pattern.ts';
 
 /** The part of a configuration that chooses modules. */
 export interface TargetRule {
@@ -35,7 +36,7 @@ export function matchesTarget(name: string, rule: TargetRule, head?: string): bo
   if (typeof targetModules !== 'string') {
     return targetModules.includes(name) || (hasSuffix(name, targetModules) && isInLayers(name, rule));
   }
-  if (targetModules.toLowerCase() !== ALL_LINEAR) return fullMatch(targetModules, 'target_modules').test(name);
+  if (targetModules.toLowerCase() !== ALL_LINEAR) return isFullMatch(targetModules, name, 'target_modules');
   return head === undefined || (name !== head && !name.startsWith(`${head}.`));
 }
 
@@ -54,7 +55,7 @@ export function targetedModules(linears: readonly string[], rule: TargetRule, he
 
 /** Whether a module is one of `modulesToSave` or lies inside one, and so is never targeted. */
 function isSaved(name: string, modulesToSave: readonly string[]): boolean {
-  return modulesToSave.some((saved) => pattern(`(^|.*\\.)${saved}($|\\..*)`, 'modules_to_save').test(name));
+  return modulesToSave.some((saved) => execPattern(saved, `(^|.*\\.)${saved}($|\\..*)`, name, 'modules_to_save'));
 }
 
 /**
@@ -77,13 +78,13 @@ export function patternValue(
   fallback: number,
   key: string,
 ): number {
-  const found = Object.entries(patterns).find(([source]) => pattern(`^(.*\\.)?(${source})$`, key).test(name));
+  const found = Object.entries(patterns).find(([source]) => execPattern(source, `^(.*\\.)?(${source})$`, name, key));
   return found ? found[1] : fallback;
 }
 
 /** Whether a module is among names (as `targetModules`) or matches a regular expression. */
 export function matchesNames(name: string, names: readonly string[] | string, key: string): boolean {
-  return typeof names === 'string' ? fullMatch(names, key).test(name) : names.includes(name) || hasSuffix(name, names);
+  return typeof names === 'string' ? isFullMatch(names, name, key) : names.includes(name) || hasSuffix(name, names);
 }
 
 function hasSuffix(name: string, suffixes: readonly string[]): boolean {
@@ -92,25 +93,15 @@ function hasSuffix(name: string, suffixes: readonly string[]): boolean {
 
 function isInLayers(name: string, { layersToTransform, layersPattern = [] }: TargetRule): boolean {
   if (layersToTransform === undefined || layersToTransform.length === 0) return true;
-  const sources =
+  const digits =
     layersPattern.length === 0
-      ? ['^.*?\\.[^.]*\\.(\\d+)\\.']
-      : layersPattern.map((list) => `^(?:|.*?\\.)${list}\\.(\\d+)\\.`);
-  const digits = sources
-    .map((source) => pattern(source, 'layers_pattern').exec(name)?.at(-1))
-    .find((d) => d !== undefined);
+      ? /^.*?\.[^.]*\.(\d+)\./.exec(name)?.[1]
+      : layersPattern
+          .map((list) => execPattern(list, `^(?:|.*?\\.)${list}\\.(\\d+)\\.`, name, 'layers_pattern')?.at(-1))
+          .find((d) => d !== undefined);
   return digits !== undefined && layersToTransform.includes(Number(digits));
 }
 
-function fullMatch(source: string, key: string): RegExp {
-  return pattern(`^(?:${source})$`, key);
-}
-
-/** A regular expression written for Python's `re`, whose named groups JavaScript spells differently. */
-function pattern(source: string, key: string): RegExp {
-  try {
-    return new RegExp(source.replaceAll('(?P<', '(?<').replace(/\(\?P=(\w+)\)/g, '\\k<$1>'));
-  } catch (error) {
-    throw new UserError(`${key}: ${(error as Error).message}`);
-  }
+function isFullMatch(source: string, name: string, key: string): boolean {
+  return execPattern(source, `^(?:${source})$`, name, key) !== null;
 }

@@ -1,13 +1,9 @@
 /** Room: pruning. `plan.json`: what stays of a base checkpoint and of its PEFT modules. With the base it is all surgery needs. */
 import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
-import { writeJson } from '../engine/io/files.ts';
+import { header, readVersioned, writeVersioned } from '../engine/io/versioned.ts';
 import type { ModelConfig } from '../models/architecture.ts';
-import { readVersioned } from './records.ts';
 import type { LayerKeep } from './surgery.ts';
-
-const PLAN_FORMAT = 'light-peft/plan';
-const PLAN_VERSION = 2;
 
 const count = z.int().nonnegative();
 const scope = z.enum(['layerwise', 'global']);
@@ -19,8 +15,7 @@ const indices = z.array(count).refine((list) => list.every((n, i) => i === 0 || 
 });
 
 export const planSchema = z.strictObject({
-  format: z.literal(PLAN_FORMAT),
-  version: z.literal(PLAN_VERSION),
+  ...header('light-peft/plan', 2),
   /** The checkpoint this plan was made for. */
   base: z.strictObject({
     fingerprint: z.string(),
@@ -59,14 +54,16 @@ export const planSchema = z.strictObject({
 
 export type Plan = Omit<z.infer<typeof planSchema>, 'format' | 'version'>;
 
+const PLAN = { format: 'light-peft/plan', version: 2, schema: planSchema };
+
 /** Writes a plan atomically. */
 export function writePlan(path: string, plan: Plan): Promise<void> {
-  return writeJson(path, { format: PLAN_FORMAT, version: PLAN_VERSION, ...plan });
+  return writeVersioned(path, PLAN, plan);
 }
 
 /** @throws UserError for a file that is missing, of another version, or malformed */
 export async function readPlan(path: string): Promise<Plan> {
-  const { format: _, version: __, ...plan } = await readVersioned(path, PLAN_FORMAT, PLAN_VERSION, planSchema);
+  const { format: _, version: __, ...plan } = await readVersioned(path, PLAN);
   return plan;
 }
 

@@ -1,18 +1,14 @@
 /** Room: pruning. `records.json`: what the estimation measured, as the decision reads it. */
 import { z } from 'zod';
-import { readJson, writeJson } from '../engine/io/files.ts';
 import { UserError } from '../engine/errors.ts';
+import { header, readVersioned, writeVersioned } from '../engine/io/versioned.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import type { Scores } from './decide.ts';
-
-const RECORDS_FORMAT = 'light-peft/records';
-const RECORDS_VERSION = 1;
 
 const series = z.array(z.number());
 
 export const recordsSchema = z.strictObject({
-  format: z.literal(RECORDS_FORMAT),
-  version: z.literal(RECORDS_VERSION),
+  ...header('light-peft/records', 1),
   /** sha256 of the base checkpoint. */
   base: z.string(),
   steps: z.int().positive(),
@@ -48,28 +44,16 @@ const consistent = recordsSchema.check(({ value, issues }) => {
   if (unknown !== undefined) refuse('module_importance', 'nothing', `"${unknown}", as in "rank_importance"`);
 });
 
+const RECORDS = { format: 'light-peft/records', version: 1, schema: consistent };
+
 /** Writes records atomically. */
 export function writeRecords(path: string, records: Omit<Records, 'format' | 'version'>): Promise<void> {
-  return writeJson(path, { format: RECORDS_FORMAT, version: RECORDS_VERSION, ...records });
+  return writeVersioned(path, RECORDS, records);
 }
 
 /** @throws UserError for a file that is missing, of another version, or incomplete */
 export async function readRecords(path: string): Promise<Records> {
-  return readVersioned(path, RECORDS_FORMAT, RECORDS_VERSION, consistent);
-}
-
-/** Reads a versioned file; the version is told before anything else is complained about. */
-export async function readVersioned<T>(
-  path: string,
-  format: string,
-  version: number,
-  content: z.ZodType<T>,
-): Promise<T> {
-  const head = await readJson(path, z.looseObject({ format: z.literal(format), version: z.number() }));
-  if (head.version !== version) {
-    throw new UserError(`${path}: key "version": found ${head.version}, this program reads version ${version}`);
-  }
-  return readJson(path, content);
+  return readVersioned(path, RECORDS);
 }
 
 /**

@@ -11,6 +11,7 @@ import type { Variable } from '../engine/variable.ts';
 import { loadArtefact, type LoadedArtefact } from './artefact.ts';
 import { toClassifier } from './assembly.ts';
 import { Classifier } from './classifier.ts';
+import { assertMergeable } from './convert.ts';
 import type { Batch } from './data/batches.ts';
 import { Forward } from './evaluate.ts';
 import type { Settings } from './settings.ts';
@@ -84,7 +85,12 @@ export class AdapterSet {
     if (this.#merged) return;
     const { artefact, classifier } = this.#current;
     const { base, method, values } = artefact;
-    if (method && !method.merge) throw new UserError(`adapter "${this.#active}": bottleneck adapters cannot be merged`);
+    const at = `adapter "${this.#active}"`;
+    if (method && !method.merge) throw new UserError(`${at}: bottleneck adapters cannot be merged`);
+    assertMergeable(base.config, artefact, at);
+    const onHost = method?.modules.find(({ name }) => `${name}.weight` === base.words?.name);
+    if (onHost)
+      throw new UserError(`${at}: ${onHost.name} stays on the host, where nothing is merged; use --embeddings device`);
     const originals = new Map<Variable, HostArray>();
     for (const module of method?.modules ?? []) {
       const rewrite = async (kind: 'weight' | 'bias', merge: (values: Float32Array) => Float32Array): Promise<void> => {

@@ -4,21 +4,20 @@
  */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
 import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../engine/errors.ts';
 import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
-import { exists, readJson, writeJson } from '../engine/io/files.ts';
+import { exists, preview } from '../engine/io/files.ts';
 import type { OnBytes } from '../engine/io/load.ts';
 import { openSafetensors } from '../engine/io/safetensors.ts';
 import { sameShape, showShape, type Shape } from '../engine/graph/shape.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import { loadBaseModel, type BaseModel } from '../models/base-model.ts';
-import { headOfClass, loadConfig, savedHead } from '../models/config.ts';
-import { frozenLinears, headShapes } from '../models/heads.ts';
+import { headOfClass, loadConfig, savedHead, unsupportedClass } from '../models/config.ts';
+import { adaptableLayers, headShapes } from '../models/heads.ts';
 import { storedName } from '../models/weights.ts';
 import { isHubFolder, readHubAdapter } from '../peft/adapterhub/files.ts';
-import type { PeftConfig } from '../peft/config.ts';
+import { configFor, type PeftConfig } from '../peft/config.ts';
 import { withDefaultTargets } from '../peft/defaults.ts';
 import { readAdapter, writeAdapter, type Adapter, type AdapterTensor } from '../peft/files.ts';
 import { methodOf } from '../peft/methods.ts';
@@ -28,10 +27,9 @@ import { assertPlanFits, readPlan, writePlan, type Plan } from '../pruning/plan.
 import { pruneModel } from '../pruning/surgery.ts';
 import { placeOf, type Assembly } from './assembly.ts';
 import { freshConfig, PEFT_TASKS } from './fresh-config.ts';
+import { readLabelFile, writeLabels } from './label-file.ts';
 import { settingsSchema, type Settings } from './settings.ts';
 import { keptLayers } from './stages.ts';
-
-const labelsSchema = z.array(z.string()).min(1);
 
 /** Writes the folder of a task. The plan's base must be the one the assembly stands on. */
 export async function saveArtefact(
@@ -62,7 +60,7 @@ export async function saveArtefact(
     if (weight) put(name, weight.shape);
   }
   await writeAdapter(dir, { config: savingHead(peft, [...head.keys()]), modules, tensors });
-  if (assembly.labels.length > 0) await writeJson(join(dir, 'labels.json'), assembly.labels);
+  if (assembly.labels.length > 0) await writeLabels(join(dir, 'labels.json'), assembly.labels);
   if (plan) await writePlan(join(dir, 'plan.json'), plan);
   else await rm(join(dir, 'plan.json'), { force: true });
 }
@@ -103,9 +101,10 @@ export async function loadArtefact(
 ): Promise<LoadedArtefact> {
   const config = await loadConfig(modelDir);
   const fingerprint = await fingerprintCheckpoint(modelDir);
-  const adapter = adapterDir === undefined ? undefined : await readAnyAdapter(adapterDir, config);
+  const adapter = adapterDir === undefined ? undefined : await readAnyAdapter(adapterDir, modelDir, config);
   const plan = adapterDir === undefined ? undefined : await readPlanFor(adapterDir, fingerprint, config);
-  const head = kind ?? shared?.head ?? headFor(config, adapter);
+  const told = (): HeadKind => (adapter ? headFor(config, adapter, adapterDir as string) : ownHead(modelDir, config));
+  const head = kind ?? shared?.head ?? told();
   const trained = await readHead(modelDir, config, head, adapter, adapterDir);
   const load = async (): Promise<BaseModel> => {
     const lacking = (name: string): Float32Array | undefined => adapter?.tensors.get(name)?.data;
@@ -132,28 +131,91 @@ export function cutAlike(a: Plan | undefined, b: Plan | undefined): boolean {
 }
 
 /** An adapter's folder, of PEFT or of AdapterHub. */
-async function readAnyAdapter(dir: string, config: ModelConfig): Promise<Adapter> {
-  return (await isHubFolder(dir)) ? readHubAdapter(dir, config) : readAdapter(dir);
+async function readAnyAdapter(dir: string, modelDir: string, config: ModelConfig): Promise<Adapter> {
+  if (await isHubFolder(dir)) return readHubAdapter(dir, config);
+  const adapter = withOwnPrefix(await readAdapter(dir), config);
+  await assertOwnBase(adapter, dir, modelDir, config);
+  return adapter;
+}
+
+/** An adapter of a model whose class calls its layers otherwise, e.g. Llama's for question answering, under the names used here. */
+function withOwnPrefix(adapter: Adapter, { architecture: { prefix, otherPrefixes = [] } }: ModelConfig): Adapter {
+  const other = otherPrefixes.find((one) => adapter.modules.some(({ name }) => name.startsWith(one)));
+  if (other === undefined) return adapter;
+  const own = (name: string): string => (name.startsWith(other) ? prefix + name.slice(other.length) : name);
+  const renamed = <T>(entries: ReadonlyMap<string, T>): Map<string, T> =>
+    new Map([...entries].map(([name, value]) => [own(name), value]));
+  const modules = adapter.modules.map((module) => ({ ...module, name: own(module.name) }));
+  const { tensors, baseWeights } = adapter;
+  return {
+    ...adapter,
+    config: configFor(modules, adapter.config),
+    modules,
+    tensors: renamed(tensors),
+    ...(baseWeights && { baseWeights: renamed(baseWeights) }),
+  };
+}
+
+/** What rounding to bf16 may change. */
+const ROUNDING = 2 ** -8;
+
+/** @throws UserError where the folder has weights of a base, and they are not this one's */
+async function assertOwnBase(
+  { baseWeights }: Adapter,
+  dir: string,
+  modelDir: string,
+  config: ModelConfig,
+): Promise<void> {
+  if (!baseWeights) return;
+  const file = await openSafetensors(modelDir);
+  try {
+    for (const [name, { shape, data }] of baseWeights) {
+      // A head tied to the word embedding is not stored by itself.
+      const words = `${config.architecture.embeddings.words}.weight`;
+      const key = storedName(file, name, config) ?? storedName(file, words, config) ?? words;
+      const isSame = sameShape(file.info(key).shape, shape);
+      const own = isSame ? await file.readFloat32(key) : data;
+      if (isSame && own.every((w, i) => Math.abs(w - (data[i] as number)) <= ROUNDING * Math.abs(w))) continue;
+      throw new UserError(`${dir}: its copy of ${name} is not that of ${modelDir}; give the base it was trained on`);
+    }
+  } finally {
+    await file.close();
+  }
 }
 
 /**
  * The head that an adapter is for: by its task type, or the class of its model, which PEFT writes where it has no task type; else by the
- * head's weights it holds, which may be those of more than one kind; else, and without an adapter, the one the checkpoint was saved with.
+ * head's weights it holds, which may be those of more than one kind; else the one the checkpoint was saved with.
  */
-function headFor(config: ModelConfig, adapter: Adapter | undefined): HeadKind {
-  const saved = savedHead(config) ?? 'classification';
-  if (!adapter) return saved;
+function headFor(config: ModelConfig, adapter: Adapter, dir: string): HeadKind {
   const { taskType, extra } = adapter.config;
   const kinds = Object.keys(PEFT_TASKS) as HeadKind[];
   const mapping = extra.auto_mapping as { base_model_class?: unknown } | null | undefined;
-  const named = taskType === null ? headOfClass(config, mapping?.base_model_class) : kinds.find((kind) => PEFT_TASKS[kind].taskType === taskType);
+  const named =
+    taskType === null
+      ? headOfClass(config, mapping?.base_model_class)
+      : kinds.find((kind) => PEFT_TASKS[kind].taskType === taskType);
   if (named) return named;
+  if (taskType !== null && taskType !== 'FEATURE_EXTRACTION') {
+    const expected = kinds.flatMap((kind) => PEFT_TASKS[kind].taskType ?? []).join(', ');
+    throw new UserError(`${dir}: key "task_type": found ${preview(taskType)}, expected null or one of ${expected}`);
+  }
+  const saved = savedHead(config) ?? 'classification';
   const held = (Object.keys(config.architecture.heads) as HeadKind[]).filter((kind) => {
     const names = [...headShapes(config, kind, 1).keys()];
     return names.length > 0 && names.every((name) => adapter.tensors.has(name));
   });
   if (held.length === 0 || held.includes(saved)) return saved;
   return held.includes('classification') ? 'classification' : (held[0] as HeadKind);
+}
+
+/** The head that a checkpoint was saved with, or classification. @throws UserError for a head that is not supported */
+function ownHead(dir: string, config: ModelConfig): HeadKind {
+  const other = unsupportedClass(config);
+  if (other === undefined) return savedHead(config) ?? 'classification';
+  const kinds = Object.keys(config.architecture.heads).join(', ');
+  const path = join(dir, 'config.json');
+  throw new UserError(`${path}: key "architectures": found ${other}, expected a model for ${kinds}`);
 }
 
 /** The plan in an adapter's folder, checked against the base; undefined where nothing was pruned. */
@@ -168,11 +230,12 @@ export async function readPlanFor(dir: string, fingerprint: string, config: Mode
 /** Everything an adapter's folder holds, on the host: what stage two cuts. @throws UserError as `readAdapter` */
 export async function readAdapterValues(
   dir: string,
+  modelDir: string,
   config: ModelConfig,
 ): Promise<Omit<Assembly, 'base' | 'method'> & { method: PeftMethod }> {
-  const adapter = await readAnyAdapter(dir, config);
+  const adapter = await readAnyAdapter(dir, modelDir, config);
   const values = new Map([...adapter.tensors].map(([name, { data }]) => [name, data]));
-  const head = headFor(config, adapter);
+  const head = headFor(config, adapter, dir);
   const outputs = outputsOf(config, head, adapter.tensors);
   const labels = head === 'classification' && outputs > 0 ? await readLabels(dir, config, outputs, adapter.labels) : [];
   return { method: methodOf(adapter.config, adapter.modules), peft: adapter.config, values, head, labels };
@@ -229,7 +292,7 @@ async function readLabels(
   own: readonly string[] | undefined,
 ): Promise<readonly string[]> {
   const path = dir === undefined ? undefined : join(dir, 'labels.json');
-  const written = path !== undefined && (await exists(path)) ? await readJson(path, labelsSchema) : undefined;
+  const written = path !== undefined && (await exists(path)) ? await readLabelFile(path) : undefined;
   if (written && written.length !== outputs) {
     throw new UserError(`${path}: ${written.length} labels, but the head has ${outputs} outputs`);
   }
@@ -242,10 +305,14 @@ async function readLabels(
 
 /** An adapter's modules with the sizes of the base's layers. @throws UserError for a module the base has not, or of other sizes */
 function placedModules({ config, modules }: Adapter, base: BaseModel, head: HeadKind, dir: string): PeftModule[] {
-  const linears = new Map(frozenLinears(base.config, base.layers, head).map((linear) => [linear.name, linear]));
+  const linears = new Map(adaptableLayers(base.config, base.layers, head).map((linear) => [linear.name, linear]));
   return modules.map((module) => {
     const linear = linears.get(module.name);
     if (!linear) throw new UserError(`${dir}: module "${module.name}" is not in the base model`);
+    if (module.isTable !== linear.isTable) {
+      const [is, has] = linear.isTable ? ['an embedding', 'a linear layer'] : ['a linear layer', 'an embedding'];
+      throw new UserError(`${dir}: module "${module.name}" is ${is} of the base, but has factors of ${has}`);
+    }
     const { inFeatures, outFeatures } = placeOf(linear, base.config, config);
     const differs = (size: number, expected: number): boolean => size !== 0 && size !== expected;
     if (differs(module.inFeatures, inFeatures) || differs(module.outFeatures, outFeatures)) {

@@ -3,9 +3,11 @@
  * factors and of the task head on the host.
  */
 import type { Engine } from '../engine/engine.ts';
+import { UserError } from '../engine/errors.ts';
 import { Parameters, type ParameterSpec } from '../engine/nn/parameters.ts';
 import { sizeOf, type Shape } from '../engine/graph/shape.ts';
 import {
+  embeddingTables,
   linearLayers,
   type HeadKind,
   type LayerShape,
@@ -13,7 +15,7 @@ import {
   type ModelConfig,
 } from '../models/architecture.ts';
 import type { BaseModel } from '../models/base-model.ts';
-import { headShapes, initialSpec } from '../models/heads.ts';
+import { headShapes, initialSpec, tiedModules, vocabularyLayers } from '../models/heads.ts';
 import { moduleFor, type PeftConfig } from '../peft/config.ts';
 import { methodOf } from '../peft/methods.ts';
 import { factorSpecs, moduleSize, valueOf, type PeftMethod, type Values } from '../peft/module.ts';
@@ -36,19 +38,28 @@ export interface Assembly {
   readonly labels: readonly string[];
 }
 
-/** The PEFT method of a configuration on a model with layers of these sizes. */
-function methodFor(config: ModelConfig, layers: readonly LayerShape[], peft: PeftConfig): PeftMethod {
-  const linears = linearLayers(config, layers);
+/**
+ * The PEFT method of a configuration on a model with layers of these sizes.
+ * @throws UserError for a method that cannot adapt what is targeted
+ */
+function methodFor(config: ModelConfig, shapes: readonly LayerShape[], peft: PeftConfig, head: HeadKind): PeftMethod {
+  const layers = [...linearLayers(config, shapes), ...vocabularyLayers(config, head), ...embeddingTables(config)];
   const targeted = new Set(
     targetedModules(
-      linears.map(({ name }) => name),
+      layers.map(({ name }) => name),
       peft,
     ),
   );
-  const modules = linears
-    .filter(({ name }) => targeted.has(name))
-    .map((layer) => moduleFor(placeOf(layer, config, peft), peft));
-  return methodOf(peft, modules);
+  const found = layers.filter(({ name }) => targeted.has(name));
+  const tied = tiedModules(config, head);
+  const wrong = peft.method === 'lora' ? undefined : found.find((l) => l.isTable || tied.includes(l.name));
+  if (wrong) {
+    throw new UserError(`target_modules: ${wrong.name} is an embedding, or tied to one; only LoRA adapts these`);
+  }
+  return methodOf(
+    peft,
+    found.map((layer) => moduleFor(placeOf(layer, config, peft), peft)),
+  );
 }
 
 /** The features that a module on a linear layer works on. */
@@ -99,7 +110,7 @@ export async function freshAssembly(
   seed: number,
 ): Promise<Assembly & { readonly method: PeftMethod }> {
   const peft = savingLacked(given, base);
-  const method = methodFor(base.config, base.layers, peft);
+  const method = methodFor(base.config, base.layers, peft, head);
   const values = freshValues(base.config, method, head, labels.length, seed);
   const read = weightReader(engine, base);
   for (const [name, value] of await factorsFromBase(method, values, read)) values.set(name, value);

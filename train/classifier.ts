@@ -97,7 +97,7 @@ export class Classifier {
     const { vocabulary } = headOf(this.base.config, this.head);
     if (!vocabulary || vocabulary.bias !== undefined) return undefined;
     const name = `${vocabulary.weight}.weight`;
-    const adapted = this.method?.modules.some((module) => module.name === vocabulary.weight);
+    const adapted = this.method?.modules.some((module) => module.name === vocabulary.module);
     if (adapted || this.parameters.has(name)) return undefined;
     return this.base.table(name).map(({ tensor }) => tensor);
   }

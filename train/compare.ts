@@ -4,10 +4,8 @@
  */
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
 import type { Engine } from '../engine/engine.ts';
-import { UserError } from '../engine/errors.ts';
-import { exists, readJson, writeJson } from '../engine/io/files.ts';
+import { exists } from '../engine/io/files.ts';
 import { fullLayers, type ModelConfig } from '../models/architecture.ts';
 import { loadBaseModel, randomBaseModel } from '../models/base-model.ts';
 import { keptLayers } from './stages.ts';
@@ -19,8 +17,8 @@ import { hostRandom, STREAM } from './data/random.ts';
 import { freshConfig } from './fresh-config.ts';
 import type { DataSet } from './data/source.ts';
 import { METRICS } from './report/metrics.ts';
-import type { Run } from './report/schema.ts';
-import { runSchema } from './report/schema.ts';
+import { readRun, writeRun, type Run } from './report/schema.ts';
+import { assertSameRun, writeIdentity } from './run-identity.ts';
 import {
   estimate,
   evaluate,
@@ -104,7 +102,7 @@ export class Comparing {
     };
     if (await exists(file)) {
       await assertSameRun(join(folder, 'identity.json'), identity);
-      return readJson(file, runSchema);
+      return readRun(file);
     }
     const title = `${this.#data.name} · ${methodLabel(method, settings.peft)} · seed ${seed}`;
     const prunes = method !== 'reference' && method !== 'random-init';
@@ -152,8 +150,8 @@ export class Comparing {
       ...(estimated && plan && { plan: planPicture(this.#foundation.config, estimated, plan) }),
     };
     base.free();
-    await writeJson(join(folder, 'identity.json'), identity);
-    await writeJson(file, run);
+    await writeIdentity(join(folder, 'identity.json'), identity);
+    await writeRun(file, run);
     return run;
   }
 
@@ -254,17 +252,6 @@ function planPicture(config: ModelConfig, { estimates }: EstimateOutcome, plan: 
       return { name, importance, kept: kept.size > 0, ranks };
     }),
   };
-}
-
-/** @throws UserError naming the first setting with which an earlier run in the same folder differs */
-async function assertSameRun(path: string, identity: Readonly<Record<string, unknown>>): Promise<void> {
-  const written = await readJson(path, z.record(z.string(), z.unknown()));
-  const differs = [...new Set([...Object.keys(written), ...Object.keys(identity)])].find(
-    (k) => written[k] !== identity[k],
-  );
-  if (differs === undefined) return;
-  const values = `${JSON.stringify(written[differs])}, now it is ${JSON.stringify(identity[differs])}`;
-  throw new UserError(`${path}: ${differs} was ${values}: use another --out, or the same settings`);
 }
 
 async function folderBytes(dir: string): Promise<number> {

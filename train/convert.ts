@@ -14,7 +14,7 @@ import {
 } from '../models/architecture.ts';
 import { className } from '../models/config.ts';
 import { baseWeightShapes, inspectCheckpoint } from '../models/base-model.ts';
-import { frozenHeadShapes, frozenLinears, headShapes } from '../models/heads.ts';
+import { adaptableLayers, frozenHeadShapes, headShapes, tiedModules } from '../models/heads.ts';
 import { isStoredInOut, storedName, transpose } from '../models/weights.ts';
 import { writeHubAdapter } from '../peft/adapterhub/files.ts';
 import { configFor } from '../peft/config.ts';
@@ -25,6 +25,7 @@ import { keepAll } from '../pruning/plan.ts';
 import { keptShapes, moduleSlices, type LayerKeep } from '../pruning/surgery.ts';
 import { readAdapterValues, readPlanFor } from './artefact.ts';
 import { keptLayers } from './stages.ts';
+import { writeLabels } from './label-file.ts';
 
 /**
  * What makes new values of a weight out of the old ones; undefined where it stays as it is. Names are Hugging Face's, matrices
@@ -48,10 +49,10 @@ interface Dense {
 async function loadDense(modelDir: string, adapterDir: string): Promise<Dense> {
   const { config, fingerprint } = await inspectCheckpoint(modelDir);
   const plan = await readPlanFor(adapterDir, fingerprint, config);
-  const adapter = await readAdapterValues(adapterDir, config);
+  const adapter = await readAdapterValues(adapterDir, modelDir, config);
   const keep = plan ? keptLayers(plan) : keepAll(config);
   const linears = (layers: readonly LayerShape[]): ReadonlyMap<string, LinearLayer> =>
-    new Map(frozenLinears(config, layers, adapter.head).map((linear) => [linear.name, linear]));
+    new Map(adaptableLayers(config, layers, adapter.head).map((linear) => [linear.name, linear]));
   const [full, left] = [linears(fullLayers(config)), linears(keptShapes(config, keep))];
   const modules = adapter.method.modules.map((module) => {
     const [linear, sliced] = [full.get(module.name), left.get(module.name)];
@@ -96,6 +97,7 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
       `${adapterDir}: ${name} was trained whole and cannot be taken out again; use the original base`,
     );
   }
+  assertMergeable(dense.config, adapter, adapterDir);
   const direction: Direction = unmerge ? 'unmerge' : 'merge';
   const whole = denseRewrite(dense);
   const rewrite: Rewrite = (name, shape) => {
@@ -124,6 +126,21 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
   }));
   await rewriteCheckpoint(modelDir, out, dense, rewrite, extra);
   if (!unmerge) await writeJson(join(out, 'config.json'), headConfig(dense.config, adapter));
+}
+
+/** @throws UserError for a module on one of two layers that share a matrix: merged it would change both */
+export function assertMergeable(
+  config: ModelConfig,
+  { method, head }: { readonly method: PeftMethod | undefined; readonly head: HeadKind },
+  at: string,
+): void {
+  const tied = tiedModules(config, head);
+  const found = method?.modules.find(({ name }) => tied.includes(name));
+  if (!found) return;
+  const others = tied.filter((name) => name !== found.name).join(', ');
+  throw new UserError(
+    `${at}: "${found.name}" shares its matrix with ${others}: merging would change both; keep the adapter beside the base`,
+  );
 }
 
 /** Weights at full size: with zeros for what a plan cuts, or as trained along. */
@@ -168,7 +185,7 @@ export async function exportDense(modelDir: string, adapterDir: string, out: str
   if (adapter.peft.method === 'bottleneck') {
     await writeHubAdapter(join(out, 'adapter'), config, exported, adapter.labels, 'light_peft');
   } else await writeAdapter(join(out, 'adapter'), exported);
-  if (adapter.labels.length > 0) await writeJson(join(out, 'adapter', 'labels.json'), adapter.labels);
+  if (adapter.labels.length > 0) await writeLabels(join(out, 'adapter', 'labels.json'), adapter.labels);
 }
 
 /** Copies a model folder with some weights rewritten: in memory is one of those at a time, and pieces of the others. */
@@ -192,14 +209,16 @@ async function rewriteCheckpoint(
     for (const stored of file.names) {
       const name = canonical.get(stored) ?? stored;
       if (replaced.has(name)) continue;
+      // A head beside a bare model's names is a damaged file to transformers.
+      const written = extra.length > 0 ? name : stored;
       const { shape, dtype } = file.info(stored);
       const isFloat = dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
       const turned = isStoredInOut(config, name);
       const change = isFloat ? rewrite(name, turned ? [...shape].reverse() : shape) : undefined;
       entries.push(
         change
-          ? { name: stored, shape, dtype: 'F32', data: () => changed(file, stored, change, turned) }
-          : { name: stored, shape, dtype, data: () => file.chunks(stored) },
+          ? { name: written, shape, dtype: 'F32', data: () => changed(file, stored, change, turned) }
+          : { name: written, shape, dtype, data: () => file.chunks(stored) },
       );
     }
     await writeSafetensors(join(out, 'model.safetensors'), entries, { format: 'pt' });
@@ -226,7 +245,7 @@ async function changed(
 }
 
 function weightNames(config: ModelConfig, head: HeadKind): string[] {
-  const linears = frozenLinears(config, fullLayers(config), head);
+  const linears = adaptableLayers(config, fullLayers(config), head);
   const names = linears.flatMap(({ name }) => [`${name}.weight`, `${name}.bias`]);
   return [...new Set([...baseWeightShapes(config).keys(), ...names])];
 }

@@ -1,7 +1,15 @@
 /** Room: train. The PEFT configuration that settings ask for, as a new folder would have it. */
 import { UserError } from '../engine/errors.ts';
-import { linearLayers, linearName, type HeadKind, type ModelConfig, type Role } from '../models/architecture.ts';
+import {
+  embeddingTables,
+  linearLayers,
+  linearName,
+  type HeadKind,
+  type ModelConfig,
+  type Role,
+} from '../models/architecture.ts';
 import { className } from '../models/config.ts';
+import { vocabularyLayers } from '../models/heads.ts';
 import type { BottleneckConfig } from '../peft/bottleneck/config.ts';
 import type { PeftConfig } from '../peft/config.ts';
 import { withDefaultTargets } from '../peft/defaults.ts';
@@ -183,8 +191,10 @@ function targetRule(
 
 /** A configuration whose targets the model has. */
 function checked<C extends Pick<CommonConfig, 'targetModules' | 'modulesToSave'>>(rule: C, config: ModelConfig): C {
+  const heads = Object.keys(config.architecture.heads) as HeadKind[];
+  const layers = [...linearLayers(config), ...embeddingTables(config)].map(({ name }) => name);
   targetedModules(
-    linearLayers(config).map(({ name }) => name),
+    [...layers, ...heads.flatMap((kind) => vocabularyLayers(config, kind)).map(({ name }) => name)],
     rule,
   );
   return rule;

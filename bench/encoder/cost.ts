@@ -1,4 +1,4 @@
-/** Room: bench/encoder. What a step of an encoder costs at least, by its shapes: operations, and bytes that must be held. */
+/** Room: bench/encoder. What a step of a transformer costs at least, by its shapes: operations, and bytes that must be held. */
 import { linearLayers, type LayerShape, type ModelConfig } from '../../models/architecture.ts';
 import type { PeftModule } from '../../peft/module.ts';
 
@@ -21,19 +21,20 @@ const PASSES: Readonly<Record<Pass, readonly [linear: number, attention: number]
   full: [3, 3],
 };
 
-/** Operations of the transformer layers; PEFT modules, embeddings and head left out. */
+/** Operations of the transformer layers; PEFT modules, embeddings and head left out. A causal token meets half of the keys on average. */
 export function blockFlops(
-  { hiddenSize, numHeads }: ModelConfig,
+  { hiddenSize, numHeads, architecture }: ModelConfig,
   layers: readonly EncoderLayer[],
   { batch, seq }: BatchShape,
   pass: Pass,
 ): number {
   const [linear, attention] = PASSES[pass];
   const tokens = batch * seq;
+  const keys = architecture.block.causal ? (seq + 1) / 2 : seq;
   return layers.reduce((sum, { heads, neurons }) => {
     const features = (heads * hiddenSize) / numHeads;
     const products = 2 * tokens * hiddenSize * (4 * features + 2 * neurons);
-    return sum + linear * products + attention * 4 * tokens * seq * features;
+    return sum + linear * products + attention * 4 * tokens * keys * features;
   }, 0);
 }
 

@@ -1,4 +1,4 @@
-/** Room: bench/encoder. Encoders of any shape with random weights, as Hugging Face folders, and what trains on them. */
+/** Room: bench/encoder. Transformers of any shape with random weights, as Hugging Face folders, and what trains on them. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Engine } from '../../engine/engine.ts';
@@ -6,7 +6,7 @@ import { writeJson } from '../../engine/io/files.ts';
 import { writeSafetensors } from '../../engine/io/safetensors.ts';
 import { Parameters } from '../../engine/nn/parameters.ts';
 import type { ModelConfig } from '../../models/architecture.ts';
-import { baseWeightShapes, loadBaseModel } from '../../models/base-model.ts';
+import { baseWeightShapes, loadBaseModel, randomBaseModel, type BaseModel } from '../../models/base-model.ts';
 import { parseConfig } from '../../models/config.ts';
 import { headShapes, initialSpec } from '../../models/heads.ts';
 import { freshAssembly, freshValues, type Assembly } from '../../train/assembly.ts';
@@ -28,8 +28,7 @@ export interface EncoderShape {
 
 const LABELS = 2;
 
-/** `config.json` of a RoBERTa of this shape. */
-function rawConfig({ layers, hidden, heads, neurons, vocab, positions }: EncoderShape): Record<string, unknown> {
+function robertaConfig({ layers, hidden, heads, neurons, vocab, positions }: EncoderShape): Record<string, unknown> {
   return {
     architectures: ['RobertaModel'],
     model_type: 'roberta',
@@ -50,8 +49,7 @@ function rawConfig({ layers, hidden, heads, neurons, vocab, positions }: Encoder
   };
 }
 
-/** `config.json` of an OPT of this shape. */
-function rawDecoderConfig({ layers, hidden, heads, neurons, vocab, positions }: EncoderShape): Record<string, unknown> {
+function optConfig({ layers, hidden, heads, neurons, vocab, positions }: EncoderShape): Record<string, unknown> {
   return {
     architectures: ['OPTForCausalLM'],
     model_type: 'opt',
@@ -67,8 +65,13 @@ function rawDecoderConfig({ layers, hidden, heads, neurons, vocab, positions }: 
   };
 }
 
-export function encoderConfig(shape: EncoderShape): ModelConfig {
-  return parseConfig(rawConfig(shape), 'config.json');
+/** `config.json` of each family: an encoder, a decoder with its language model. */
+const RAW_CONFIGS = { roberta: robertaConfig, opt: optConfig };
+
+export type Family = keyof typeof RAW_CONFIGS;
+
+export function shapedConfig(shape: EncoderShape, family: Family = 'roberta'): ModelConfig {
+  return parseConfig(RAW_CONFIGS[family](shape), 'config.json');
 }
 
 /** Normal numbers from a table: large models need more than can be drawn in reasonable time. */
@@ -80,16 +83,13 @@ function tabled(seed: number): () => number {
 }
 
 /** Writes a folder with random weights. @returns its path */
-export function writeRandomModel(parent: string, name: string, shape: EncoderShape): Promise<string> {
-  return writeModel(parent, name, rawConfig(shape));
-}
-
-/** The same for a decoder with its language model. */
-export function writeRandomDecoder(parent: string, name: string, shape: EncoderShape): Promise<string> {
-  return writeModel(parent, name, rawDecoderConfig(shape));
-}
-
-async function writeModel(parent: string, name: string, raw: Record<string, unknown>): Promise<string> {
+export async function writeRandomModel(
+  parent: string,
+  name: string,
+  shape: EncoderShape,
+  family: Family = 'roberta',
+): Promise<string> {
+  const raw = RAW_CONFIGS[family](shape);
   const dir = join(parent, name);
   await mkdir(dir, { recursive: true });
   const config = parseConfig(raw, 'config.json');
@@ -105,6 +105,11 @@ async function writeModel(parent: string, name: string, raw: Record<string, unkn
   return dir;
 }
 
+/** The same without a folder. */
+export function randomModel(engine: Engine, shape: EncoderShape, family: Family): BaseModel {
+  return randomBaseModel(engine, shapedConfig(shape, family), tabled(1));
+}
+
 /** Settings of a benchmark: LoRA r = 8 on the six linear layers, no dropout, no clipping, and what is laid over them. */
 export function benchSettings(changes: Partial<Settings> = {}): Settings {
   return settingsSchema.parse({
@@ -114,17 +119,29 @@ export function benchSettings(changes: Partial<Settings> = {}): Settings {
   });
 }
 
-/** A base on the device with fresh PEFT modules. LoRA's second factors are not zero, so that every product matters. */
+type Head = 'classification' | 'causal-lm';
+
+/** A base from its folder with fresh PEFT modules. */
 export async function openPeft(
   engine: Engine,
   dir: string,
   settings: Settings,
-  head: 'classification' | 'causal-lm' = 'classification',
+  head: Head = 'classification',
 ): Promise<Assembly> {
-  const { weights: weightType, embeddings, seed } = settings;
-  const base = await loadBaseModel(engine, dir, { weightType, embeddings, head });
+  const { weights: weightType, embeddings } = settings;
+  return withPeft(engine, await loadBaseModel(engine, dir, { weightType, embeddings, head }), settings, head);
+}
+
+/** Fresh PEFT modules on a base. LoRA's second factors are not zero, so that every product matters. */
+export async function withPeft(
+  engine: Engine,
+  base: BaseModel,
+  settings: Settings,
+  head: Head = 'classification',
+): Promise<Assembly> {
   const labels = head === 'classification' ? ['0', '1'] : [];
-  const assembly = await freshAssembly(engine, base, freshConfig(settings, base.config, head), head, labels, seed);
+  const config = freshConfig(settings, base.config, head);
+  const assembly = await freshAssembly(engine, base, config, head, labels, settings.seed);
   const normal = tabled(2);
   const values = new Map(assembly.values);
   for (const factor of assembly.method.modules.flatMap((module) => assembly.method.factors(module))) {

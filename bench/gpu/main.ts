@@ -11,20 +11,22 @@ import { cacheFile, Picks } from '../../engine/tune/picks.ts';
 import { Tuner } from '../../engine/tune/tuner.ts';
 import { bytes, measure, times } from '../../train/report/numbers.ts';
 import { plainTable } from '../../train/report/plain-table.ts';
+import { PUBLISHED, type Published } from '../encoder/published.ts';
 import { timeProducts, type ProductResult } from './products.ts';
-import { timeSteps, type EncoderShape, type StepResult } from './steps.ts';
+import { timeSteps, type StepResult } from './steps.ts';
 
 const { values: flags } = parseArgs({
   options: { small: { type: 'boolean' }, tune: { type: 'boolean' }, peer: { type: 'string' } },
 });
 
-const LARGE: EncoderShape = { name: 'RoBERTa-large', layers: 24, hidden: 1024, heads: 16, neurons: 4096, vocab: 50265 };
-const OPT: EncoderShape = { name: 'OPT-1.3B shape', layers: 24, hidden: 2048, heads: 32, neurons: 8192, vocab: 50272 };
-const TINY: EncoderShape = { name: 'tiny encoder', layers: 2, hidden: 64, heads: 4, neurons: 128, vocab: 200 };
+const TINY: Published = {
+  ...{ name: 'tiny encoder', family: 'roberta', positions: 16 },
+  ...{ layers: 2, hidden: 64, heads: 4, neurons: 128, vocab: 200 },
+};
 
 const WORK = flags.small
   ? { side: 160, shapes: [TINY], batch: 2, seq: 16, runs: 3, ratios: [0, 1 / 2] }
-  : { side: 4096, shapes: [LARGE, OPT], batch: 32, seq: 128, runs: 7, ratios: [0, 1 / 3, 1 / 2] };
+  : { side: 4096, shapes: PUBLISHED.slice(1), batch: 32, seq: 128, runs: 7, ratios: [0, 1 / 3, 1 / 2] };
 
 const peerSchema = z.object({
   missing: z.string().optional(),
@@ -88,7 +90,7 @@ function stepText({ batch, tokensPerSecond, peakBytes }: StepResult): string {
 }
 
 async function stepRows(engine: Engine, kind: string, peer: Peer['stepF32'], why: string): Promise<Row[]> {
-  const [shape] = WORK.shapes as [EncoderShape];
+  const [shape] = WORK.shapes as [Published];
   const result = await timeSteps(engine, shape, { ...WORK, ratio: 0 });
   const beside = peer ? `${measure(peer.tokensPerSecond)} tokens/s, ${bytes(peer.peakBytes)}` : why;
   const ratio = peer ? times(result.tokensPerSecond / peer.tokensPerSecond) : '';
@@ -96,7 +98,7 @@ async function stepRows(engine: Engine, kind: string, peer: Peer['stepF32'], why
 }
 
 /** Pruned beside whole; the ideal is the ratio of block parameters. */
-async function pruningRows(engine: Engine, shape: EncoderShape): Promise<Row[]> {
+async function pruningRows(engine: Engine, shape: Published): Promise<Row[]> {
   const rows: Row[] = [];
   let whole: StepResult | undefined;
   let { batch } = WORK;

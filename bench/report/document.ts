@@ -1,7 +1,8 @@
 /** Room: bench/report. The format of a suite's JSON: tables, pictures, targets and where they were measured. */
 import { z } from 'zod';
 import { UserError } from '../../engine/errors.ts';
-import { preview, readJson } from '../../engine/io/files.ts';
+import { preview } from '../../engine/io/files.ts';
+import { readVersioned } from '../../engine/io/versioned.ts';
 
 const FORMAT = 'light-peft/benchmark';
 const VERSION = 1;
@@ -101,7 +102,7 @@ export function makeDocument(parts: Omit<BenchDocument, 'format' | 'version'>): 
 
 /** @throws UserError where the file is missing or not a benchmark's JSON */
 export async function readDocument(path: string): Promise<BenchDocument> {
-  return readJson(path, documentSchema);
+  return readVersioned(path, { format: FORMAT, version: VERSION, schema: documentSchema });
 }
 
 /** Whether a target was reached; undefined where it was not measured. */

@@ -1,5 +1,6 @@
 /** Room: bench/suites. LoRA, Light-PEFT at several ratios and full fine-tuning, on the shapes of published models. */
 import type { BatchShape } from '../encoder/cost.ts';
+import { PUBLISHED, type Published } from '../encoder/published.ts';
 import { measureRates } from '../rates.ts';
 import type { Measured } from '../report/document.ts';
 import type { BenchContext, Suite } from '../suite.ts';
@@ -8,7 +9,7 @@ import { bucketFigure, bucketTable, lengthsSchema, raceLengths } from './light-p
 import { raceModel, racedSchema, type Raced } from './light-peft/race.ts';
 import { claimsTable, report, separation } from './light-peft/report.ts';
 import { raceSettings, settingsRaceSchema, settingsTable } from './light-peft/settings.ts';
-import { DIVISORS, divisorFor, fit, LONGEST_STEP, MODELS, type Published } from './light-peft/shapes.ts';
+import { DIVISORS, divisorFor, fit, LONGEST_STEP } from './light-peft/shapes.ts';
 
 export const lightPeft: Suite = {
   name: 'light-peft',
@@ -28,14 +29,14 @@ async function measure(context: BenchContext): Promise<Measured> {
   const batch = quick ? SIZES.quick : SIZES.full;
   const divisorOf = (model: Published): number =>
     quick || !rates ? DIVISORS.at(-1)! : divisorFor(model, batch, rates.flops, context.engine);
-  const models = (quick ? MODELS.slice(0, 1) : MODELS).map((model) => ({
+  const models = (quick ? PUBLISHED.slice(0, 1) : PUBLISHED).map((model) => ({
     model,
     fitted: fit(model, divisorOf(model), batch.seq),
   }));
   const raced: Raced[] = [];
   for (const { model, fitted } of models) {
     const name = `${model.name}, ${fitted.label}`;
-    const result = await context.part(name, racedSchema, () => raceModel(context, model.name, fitted, batch));
+    const result = await context.part(name, racedSchema, () => raceModel(context, model, fitted, batch));
     if (result) raced.push(result);
   }
   const { model, fitted } = models[0]!;
@@ -61,7 +62,7 @@ async function measure(context: BenchContext): Promise<Measured> {
     targets: parts.flatMap((p) => p.targets),
     notes: [
       `Scaling rule: the width, its heads and neurons, the vocabulary and the layers (at least 4) are divided by the smallest of ${DIVISORS.join(', ')} for which a LoRA step is predicted to take at most ${LONGEST_STEP} s (4·P·T operations at the product rate of this run) and no tensor exceeds the adapter’s binding limit. Heads keep 64 features.`,
-      'OPT’s shape is trained as an encoder block of the same widths; text is generated with a decoder.',
+      'OPT is trained as a decoder with a classification head on its last token; text is generated with its language model.',
       'Heads and neurons are chosen at random, heads within layers and neurons over the model; modules and ranks by the settings’ ratios.',
       'Before timing, the logits of each pruned model were compared with those of the whole model with masks at 0.',
       'Block FLOPs leave PEFT modules, embeddings and head out. Own share: what weights, trainables × 4 and the values that must be kept need, relative to LoRA.',

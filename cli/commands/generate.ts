@@ -23,13 +23,16 @@ interface GenerateFlags extends Record<string, unknown>, EngineFlags {
   readonly temperature?: number;
   readonly topK?: number;
   readonly topP?: number;
+  readonly repetitionPenalty?: number;
+  readonly minNewTokens?: number;
+  readonly stop?: readonly string[];
   readonly out?: string;
   readonly json?: boolean;
 }
 
 export function addGenerate(program: Command): void {
   const number = (flag: string) => (text: string) => parseNumber(text, flag);
-  const collect = (dir: string, others: readonly string[]): string[] => [...others, dir];
+  const collect = (one: string, others: readonly string[] = []): string[] => [...others, one];
   const command = addEngineFlags(program.command('generate'))
     .description('go on from prompts with a language model; the text is shown as it comes')
     .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')
@@ -51,6 +54,13 @@ export function addGenerate(program: Command): void {
       number('--top-k'),
     )
     .option('--top-p <n>', 'draw among the most likely tokens that make up this probability', number('--top-p'))
+    .option(
+      '--repetition-penalty <n>',
+      'above 1: tokens that prompt or answer have already get less likely',
+      number('--repetition-penalty'),
+    )
+    .option('--min-new-tokens <n>', 'tokens before an answer may end', number('--min-new-tokens'))
+    .option('--stop <text>', 'ends an answer when it comes up in it; may be given more than once', collect)
     .option('--out <file>', 'JSONL file for the answers, in place of the terminal')
     .option('--json', 'print answers and speeds as JSON when all are there');
   addSettings(command, ['seed', 'weights', 'embeddings', 'compute']).action(runGenerate);
@@ -59,8 +69,11 @@ export function addGenerate(program: Command): void {
 async function runGenerate(flags: GenerateFlags): Promise<void> {
   const settings = await readSettings(flags);
   const { maxNewTokens, greedy, doSample, temperature, topK, topP, out, json } = flags;
+  const { repetitionPenalty, minNewTokens, stop } = flags;
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1)
     throw new UserError(`--max-new-tokens: found ${maxNewTokens}, expected an integer from 1`);
+  if (minNewTokens !== undefined && minNewTokens > maxNewTokens)
+    throw new UserError(`--min-new-tokens: found ${minNewTokens}, expected at most --max-new-tokens, ${maxNewTokens}`);
   const prompts = await promptsOf(flags);
   const wanted = {
     ...(greedy !== undefined && { greedy }),
@@ -68,13 +81,20 @@ async function runGenerate(flags: GenerateFlags): Promise<void> {
     ...(temperature !== undefined && { temperature }),
     ...(topK !== undefined && { topK }),
     ...(topP !== undefined && { topP }),
+    ...(repetitionPenalty !== undefined && { repetitionPenalty }),
+    ...(minNewTokens !== undefined && { minNewTokens }),
+    ...(stop !== undefined && { stop }),
   };
   const adapters = namedFolders(flags.adapter);
   const shown = out === undefined && !json;
   const answers = await withEngine(flags, settings, async ({ engine, progress, watch }) => {
     progress.stage('loading');
     const request = { modelDir: flags.model, adapters, prompts, maxNewTokens, wanted, settings, watch };
-    const all = generateAll(engine, request, shown ? terminal(progress) : {});
+    const onWarning = (text: string): void => {
+      progress.finish();
+      process.stderr.write(`${text}\n`);
+    };
+    const all = generateAll(engine, request, { ...(shown && terminal(progress)), onWarning });
     const finished = await (out === undefined ? collected(all) : written(all, out, prompts.length));
     if (shown) process.stdout.write('\n');
     return finished;

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
 import { fingerprintCheckpoint } from '../../engine/io/fingerprint.ts';
-import { writeJson } from '../../engine/io/files.ts';
 import { inspectCheckpoint, loadBaseModel } from '../../models/base-model.ts';
 import { loadConfig } from '../../models/config.ts';
 import { methodOf } from '../../peft/methods.ts';
@@ -16,6 +15,7 @@ import { numericSettings, type RunIdentity } from '../../train/checkpoint.ts';
 import { headOfData, loadData } from '../../train/data/source.ts';
 import { freshConfig } from '../../train/fresh-config.ts';
 import { pruneOnHost } from '../../train/host-prune.ts';
+import { writeTrainRecord } from '../../train/result-file.ts';
 import { estimate, evaluate, fineTune, makePlan, stepsOf, type Watch } from '../../train/stages.ts';
 import type { Settings } from '../../train/settings.ts';
 import { addEngineFlags, print, withEngine, type CommandContext, type EngineFlags } from '../context.ts';
@@ -171,7 +171,7 @@ async function runPrune(flags: PruneFlags): Promise<void> {
   const path = join(flags.estimate, 'records.json');
   const records = await readRecords(path);
   assertRecordsFit(records, path, fingerprint, config);
-  const adapter = await readAdapterValues(join(flags.estimate, 'adapter'), config);
+  const adapter = await readAdapterValues(join(flags.estimate, 'adapter'), flags.model, config);
   for (const { name, ranks } of adapter.method.modules) {
     const recorded = records.rank_importance[name]?.length;
     if (recorded === ranks) continue;
@@ -223,7 +223,7 @@ async function runTrain(flags: StageFlags): Promise<void> {
     const steps = stepsOf(examples.length, settings);
     return { steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes, ...(metrics && { metrics }) };
   });
-  await writeJson(join(flags.out, 'train.json'), result);
+  await writeTrainRecord(join(flags.out, 'train.json'), result);
   const { metrics } = result;
   const scores = metrics ? `${scoresLine(metrics)}\n` : '';
   const last = result.loss[result.loss.length - 1] ?? NaN;

@@ -2,8 +2,8 @@
  * Room: engine/compile. Horizontal fusion: products that are alike and read the same tensor, or tensors that lie side by side, become
  * one dispatch. It turns a layer's query, key and value projections into one product, and likewise what their gradients take.
  */
-import { matmulOp, type MatmulAttrs } from '../ops/matmul.ts';
-import type { Op, Tensor } from '../graph/tensor.ts';
+import { isProduct, kindOfProduct } from '../ops/matmul.ts';
+import type { Tensor } from '../graph/tensor.ts';
 import { areNeighbours, fitsArena } from './neighbours.ts';
 import { loadsOf, operandsOf, type Step } from './fuse.ts';
 import type { TracedGraph } from './graph.ts';
@@ -40,12 +40,12 @@ function rankOf(graph: TracedGraph, { anchor }: Step): number {
 }
 
 function isBatchable(step: Step): boolean {
-  return step.anchor?.op === (matmulOp as Op) && step.outputs.length === 1 && partsOf(step) === 1;
+  return isProduct(step.anchor) && step.outputs.length === 1 && partsOf(step) === 1;
 }
 
 /** How many products, whose operands follow each other, a step sums up. */
 export function partsOf({ anchor }: Step): number {
-  return anchor?.op === (matmulOp as Op) ? ((anchor.attrs as MatmulAttrs).parts ?? 1) : 1;
+  return isProduct(anchor) ? (anchor.attrs.parts ?? 1) : 1;
 }
 
 class Batching implements Batched {
@@ -107,7 +107,7 @@ class Batching implements Batched {
       return [node.op.name, node.attrs ?? '', inputs];
     });
     const patterns = loads.map(({ inner, count }) => [inner, count]);
-    return JSON.stringify([anchor!.attrs, types, work, patterns]);
+    return JSON.stringify([isProduct(anchor) && kindOfProduct(anchor.attrs), types, work, patterns]);
   }
 
   #boundBy(step: Step): Tensor[] {

@@ -4,6 +4,8 @@ import type { Param } from '../../kernels/kernel.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { broadcastPattern } from '../graph/shape.ts';
 import type { TracedGraph } from './graph.ts';
+import { RANDOM_INPUTS } from '../../kernels/matmul.ts';
+import { isProduct, randomOfProduct } from '../ops/matmul.ts';
 import { loadsOf, takes, type Load, type Step } from './fuse.ts';
 
 /** A fragment and the tensors its inputs and outputs stand for, in order. */
@@ -20,18 +22,17 @@ export function fragmentOf(graph: TracedGraph, step: Step, inPlace: ReadonlyMap<
   const loads = loadsOf(graph, step);
   const names = new Map<Tensor, string>();
   if (step.anchor && takes(step.anchor) === 'epilogue') names.set(step.anchor.outputs[0] as Tensor, 'acc');
-  const inputs = loads.map(({ root, inner, count }, i): FragmentInput => ({
-    name: `x${i}`,
-    dtype: root.dtype,
-    inner,
-    count,
-  }));
+  const random = isProduct(step.anchor) ? randomOfProduct(step.anchor).map((input) => graph.root(input)) : [];
+  const inputs = loads.map(
+    ({ root, inner, count }, i): FragmentInput =>
+      RANDOM_INPUTS[random.indexOf(root)] ?? { name: `x${i}`, dtype: root.dtype, inner, count },
+  );
   const nameOf = (input: Tensor, target: Tensor): string => {
     const root = graph.root(input);
     const known = names.get(root);
     if (known !== undefined) return known;
     const { inner, count } = target.size === 1 ? { inner: 1, count: 1 } : broadcastPattern(input.shape, target.shape);
-    return `x${loads.findIndex((l) => l.root === root && l.inner === inner && l.count === count)}`;
+    return inputs[loads.findIndex((l) => l.root === root && l.inner === inner && l.count === count)]!.name;
   };
   const params: Param[] = [];
   const body = step.body.map((node, i) => {

@@ -4,6 +4,7 @@
  */
 import { broadcastPattern, type BroadcastPattern } from '../graph/shape.ts';
 import { constantValue } from '../ops/elementwise.ts';
+import { isProduct, operandsOfProduct, randomOfProduct } from '../ops/matmul.ts';
 import type { Node, Tensor } from '../graph/tensor.ts';
 import { partsOf, type Batch } from './batch.ts';
 import { packOf, type TracedGraph } from './graph.ts';
@@ -34,7 +35,7 @@ export function takes(node: Node): 'epilogue' | 'prologue' | undefined {
   return node.op.lowering.kind === 'anchor' ? node.op.lowering.takes : undefined;
 }
 
-/** What the elementwise part reads from memory, in first-use order. The anchor's own result is not a load. */
+/** What the elementwise part, and dropout within a product, read from memory, in first-use order. The anchor's own result is no load. */
 export function loadsOf(graph: TracedGraph, step: Step): Load[] {
   const inside = new Set(step.body.flatMap((node) => node.outputs));
   const epilogueOf = step.anchor && takes(step.anchor) === 'epilogue' ? step.anchor : undefined;
@@ -51,13 +52,15 @@ export function loadsOf(graph: TracedGraph, step: Step): Load[] {
     const [x] = step.anchor.inputs as [Tensor];
     read(x, x);
   }
+  if (isProduct(step.anchor)) for (const number of randomOfProduct(step.anchor)) read(number, number);
   return loads;
 }
 
 /** Root tensors bound by the anchor itself. */
 export function operandsOf(graph: TracedGraph, step: Step): Tensor[] {
   if (!step.anchor || takes(step.anchor) === 'prologue') return [];
-  return step.anchor.inputs.map((input) => graph.root(input));
+  const { anchor } = step;
+  return (isProduct(anchor) ? operandsOfProduct(anchor) : anchor.inputs).map((input) => graph.root(input));
 }
 
 export function fuse(graph: TracedGraph, maxBindings: number): Step[] {

@@ -3,7 +3,8 @@ import { elementwise } from '../../kernels/elementwise.ts';
 import type { Fragment } from '../../kernels/fragment.ts';
 import type { DeviceTraits, Kernel } from '../../kernels/kernel.ts';
 import type { Choose, Variants } from '../../kernels/variant.ts';
-import type { Node, Tensor } from '../graph/tensor.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import { asBatch, isProduct, randomOfProduct } from '../ops/matmul.ts';
 import { partsOf, type Batch } from './batch.ts';
 import { fragmentOf } from './fragment.ts';
 import { operandsOf, spaceOf, takes, type Step } from './fuse.ts';
@@ -56,7 +57,8 @@ function lowerStep(
   const { fragment, loads, outputs } = fragmentOf(graph, step.batch?.members[0] ?? step, inPlace);
   const read = loads.map((load) => load.root);
   if (anchor?.op.lowering.kind === 'anchor') {
-    const fused = step.body.length > 0 ? fragment : undefined;
+    const drops = isProduct(anchor) && randomOfProduct(anchor).length > 0;
+    const fused = step.body.length > 0 || drops ? fragment : undefined;
     if (step.batch) return lowerBatch(step, step.batch, [...operands, ...read], fused, traits, choose);
     const kernel = anchor.op.lowering.kernel(anchor, fused, traits, choose);
     const parts = partsOf(step);
@@ -73,16 +75,17 @@ function lowerStep(
 }
 
 function lowerBatch(
-  { anchor, outputs }: Step,
+  { outputs }: Step,
   { members, each }: Batch,
   read: readonly Tensor[],
   fused: Fragment | undefined,
   traits: DeviceTraits,
   choose: Choose,
 ): Dispatch {
-  const lowering = anchor?.op.lowering;
-  if (lowering?.kind !== 'anchor') throw new Error(`${anchor?.op.name} is run in a batch and has no such kernel`);
+  const anchor = asBatch(members.map((member) => member.anchor).filter((node) => isProduct(node)));
+  const { lowering } = anchor.op;
+  if (lowering.kind !== 'anchor') throw new Error(`${anchor.op.name} is run in a batch and has no such kernel`);
   const count = members.length;
-  const kernel = lowering.kernel(anchor as Node, fused, traits, choose, { count, each });
+  const kernel = lowering.kernel(anchor, fused, traits, choose, { count, each });
   return { kernel, bound: [...read, outputs[0] as Tensor], spans: [...each.map((own) => (own ? count : 1)), count] };
 }

@@ -1,12 +1,21 @@
 /**
  * Room: engine/compile. Rewrite: a sum of matrix products becomes one product kernel with several terms. It turns
- * x·Wᵀ + t·Bᵀ (a linear layer with LoRA) and dy·W + dt·A (its input gradient) into one pass each.
+ * x·Wᵀ + t·Bᵀ (a linear layer with LoRA) and dy·W + dropout(dt·A) (its input gradient) into one pass each.
  */
-import { add } from '../ops/elementwise.ts';
-import { matmulOp, type MatmulAttrs } from '../ops/matmul.ts';
+import { add, dropoutOf } from '../ops/elementwise.ts';
+import {
+  isProduct,
+  joinTerms,
+  kindOfProduct,
+  matmulOp,
+  operandsOfProduct,
+  randomOfProduct,
+  withDrop,
+  type ProductNode,
+} from '../ops/matmul.ts';
 import type { Storage } from '../device/memory.ts';
 import { reshape, residentOf } from '../ops/leaf.ts';
-import { emit, type Node, type Op, type Tensor } from '../graph/tensor.ts';
+import { emit, type Node, type Tensor } from '../graph/tensor.ts';
 import { packOf, type TracedGraph } from './graph.ts';
 import { areNeighbours, fitsArena } from './neighbours.ts';
 
@@ -15,21 +24,25 @@ const MAX_TERMS = 2;
 
 const addOp = add(0, 0).node.op;
 
-/** Merges sums of products in place. */
-export function mergeProducts(graph: TracedGraph): void {
+/**
+ * Merges sums of products in place.
+ * @param mayDrop whether dropout of a product may be drawn within the sum
+ */
+export function mergeProducts(graph: TracedGraph, mayDrop: boolean): void {
   const kept = graph.kept();
   const inner = new Set<Node>();
   const taken = new Set<Tensor>();
   for (const node of [...graph.nodes].reverse()) {
     if (node.op !== addOp || inner.has(node)) continue;
     const leaves = flatten(graph, node, kept, inner);
-    const products = leaves.filter((leaf) => isSingleUseProduct(graph, leaf, node, kept));
+    const found = leaves.map((leaf) => productOf(graph, leaf, node, kept, mayDrop));
+    const products = found.filter((product) => product !== undefined);
     if (products.length < 2) continue;
     const gathered = gather(graph, products, kept, taken);
-    const single = products.filter((leaf) => !gathered.flat().includes(leaf));
+    const single = products.filter((product) => !gathered.flat().includes(product));
     const sums = chunk(gathered, MAX_TERMS).map((groups) => sumParts(graph, groups));
     const merged = [...sums, ...chunk(single, MAX_TERMS).map((group) => combine(graph, group))];
-    const others = leaves.filter((leaf) => !products.includes(leaf));
+    const others = leaves.filter((_, i) => !found[i]);
     const output = node.outputs[0] as Tensor;
     const addends = [...merged.map((t) => reshape(t, output.shape)), ...others];
     const total = addends.reduce((sum, t) => linkedAdd(graph, sum, t, node));
@@ -55,28 +68,61 @@ function flatten(graph: TracedGraph, node: Node, kept: Set<Tensor>, inner: Set<N
   });
 }
 
-function isSingleUseProduct(graph: TracedGraph, leaf: Tensor, sum: Node, kept: Set<Tensor>): boolean {
+/** An addend: a product of one term that nobody else reads. */
+interface Product {
+  readonly leaf: Tensor;
+  /** The product, with its dropout if the addend is one of it. */
+  readonly node: ProductNode;
+  /** Where it stands in the order. */
+  readonly at: Node;
+}
+
+function productOf(
+  graph: TracedGraph,
+  leaf: Tensor,
+  sum: Node,
+  kept: Set<Tensor>,
+  mayDrop: boolean,
+): Product | undefined {
+  const { size } = sum.outputs[0] as Tensor;
+  const isFree = (root: Tensor): boolean => root.size === size && graph.users(root).length === 1 && !kept.has(root);
   const root = graph.root(leaf);
-  if (root.node.op !== (matmulOp as Op) || root.size !== sum.outputs[0]?.size) return false;
-  const attrs = root.node.attrs as MatmulAttrs;
-  return attrs.terms.length === 1 && graph.users(root).length === 1 && !kept.has(root);
+  const dropout = mayDrop ? dropoutOf(root) : undefined;
+  const inner = dropout ? graph.root(dropout.x) : root;
+  const { node } = inner;
+  if (!isFree(root) || !isFree(inner) || !isProduct(node) || node.attrs.terms.length > 1) return undefined;
+  if (!dropout) return { leaf, node, at: node };
+  if (randomOfProduct(node).length > 0) return undefined;
+  const { rate, stream, random } = dropout;
+  const drop = { of: 'product', rate, streams: [stream] } as const;
+  const dropped = withDrop(node.attrs, operandsOfProduct(node), drop, random).node;
+  return isProduct(dropped) ? { leaf, node: dropped, at: root.node } : undefined;
+}
+
+/** Seed and step of some products: a kernel binds one of each. Undefined where they differ. */
+function commonRandom(graph: TracedGraph, nodes: readonly ProductNode[]): readonly Tensor[] | undefined {
+  const drawing = nodes.map(randomOfProduct).filter((random) => random.length > 0);
+  const [first = []] = drawing;
+  const alike = drawing.every((random) => random.every((t, i) => graph.root(t) === graph.root(first[i] as Tensor)));
+  return alike ? first : undefined;
 }
 
 function chunk<T>(items: readonly T[], size: number): T[][] {
   return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size));
 }
 
-/** One product node with the terms of several; they must agree on m and n, else the first stands alone. */
-function combine(graph: TracedGraph, leaves: readonly Tensor[]): Tensor {
-  const nodes = leaves.map((leaf) => graph.root(leaf).node as Node<MatmulAttrs>);
-  const first = nodes[0] as Node<MatmulAttrs>;
-  if (nodes.length === 1) return leaves[0] as Tensor;
-  const { m, n } = first.attrs;
-  const fitting = nodes.every((node) => node.attrs.m === m && node.attrs.n === n);
-  if (!fitting) return leaves.reduce((a, b) => linkedAdd(graph, a, b, first as Node));
-  const inputs = nodes.flatMap((node) => node.inputs);
-  const sum = emit(matmulOp, inputs, { m, n, terms: nodes.flatMap((node) => node.attrs.terms) }, [m, n]);
-  graph.standIn(sum.node, nodes[nodes.length - 1] as Node);
+/** One product node with the terms of several; they must agree on m and n, and on what they draw, else each stands alone. */
+function combine(graph: TracedGraph, products: readonly Product[]): Tensor {
+  const [first] = products as [Product];
+  if (products.length === 1) return first.leaf;
+  const nodes = products.map(({ node }) => node);
+  const { m, n } = first.node.attrs;
+  const random = commonRandom(graph, nodes);
+  if (!random || !nodes.every(({ attrs }) => attrs.m === m && attrs.n === n))
+    return products.map(({ leaf }) => leaf).reduce((a, b) => linkedAdd(graph, a, b, first.at));
+  const terms = nodes.flatMap(({ attrs }) => attrs.terms);
+  const sum = emit(matmulOp, [...nodes.flatMap(operandsOfProduct), ...random], { m, n, terms }, [m, n]);
+  graph.standIn(sum.node, products[products.length - 1]!.at);
   return sum;
 }
 
@@ -85,19 +131,26 @@ function combine(graph: TracedGraph, leaves: readonly Tensor[]): Tensor {
  * put side by side. Groups that are given together have as many members.
  * @param taken left operands that have their place already
  */
-function gather(graph: TracedGraph, products: readonly Tensor[], kept: Set<Tensor>, taken: Set<Tensor>): Tensor[][] {
-  const operandsOf = (leaf: Tensor): Tensor[] => graph.root(leaf).node.inputs.map((input) => graph.root(input));
-  const keyOf = (leaf: Tensor): string =>
-    JSON.stringify([graph.root(leaf).node.attrs, operandsOf(leaf).map(({ dtype }) => dtype)]);
-  const storageOf = (leaf: Tensor): Storage | undefined => residentOf(operandsOf(leaf)[1] as Tensor)?.storage;
+function gather(graph: TracedGraph, products: readonly Product[], kept: Set<Tensor>, taken: Set<Tensor>): Product[][] {
+  if (
+    !commonRandom(
+      graph,
+      products.map(({ node }) => node),
+    )
+  )
+    return [];
+  const operandsOf = ({ node }: Product): Tensor[] => operandsOfProduct(node).map((input) => graph.root(input));
+  const keyOf = (product: Product): string =>
+    JSON.stringify([kindOfProduct(product.node.attrs), operandsOf(product).map(({ dtype }) => dtype)]);
+  const storageOf = (product: Product): Storage | undefined => residentOf(operandsOf(product)[1] as Tensor)?.storage;
   const isMovable = (root: Tensor): boolean =>
     root.node.inputs.length > 0 && fitsArena(root) && !kept.has(root) && !taken.has(root) && !isPacked(graph, root);
   const groups = [...new Set(products.map(keyOf))]
-    .map((key) => products.filter((leaf) => keyOf(leaf) === key))
+    .map((key) => products.filter((product) => keyOf(product) === key))
     .map((group) => group.sort((a, b) => (storageOf(a)?.offset ?? 0) - (storageOf(b)?.offset ?? 0)))
     .filter((group) => group.length > 1 && areNeighbours(group.map(storageOf)));
   const fitting = groups.filter((group) => {
-    const left = group.map((leaf) => operandsOf(leaf)[0] as Tensor);
+    const left = group.map((product) => operandsOf(product)[0] as Tensor);
     if (new Set(left).size !== left.length || !left.every(isMovable)) return false;
     for (const root of left) taken.add(root);
     return true;
@@ -110,15 +163,22 @@ function isPacked(graph: TracedGraph, root: Tensor): boolean {
 }
 
 /** One product node with a term per group, summed over the members of the groups. */
-function sumParts(graph: TracedGraph, groups: readonly (readonly Tensor[])[]): Tensor {
-  const nodes = groups.map((group) => group.map((leaf) => graph.root(leaf).node));
-  const first = nodes[0] as Node[];
-  const attrs = nodes.map(([member]) => member!.attrs as MatmulAttrs);
-  const { m, n } = attrs[0]!;
-  const terms = attrs.map(({ terms: [term] }) => term!);
-  const inputs = first.flatMap((_, part) => nodes.flatMap((group) => group[part]!.inputs));
-  const sum = emit(matmulOp, inputs, { m, n, terms, parts: first.length }, [m, n]);
-  const latest = nodes.flat().reduce((a, b) => (graph.rank(b) > graph.rank(a) ? b : a));
-  graph.standIn(sum.node, latest);
+function sumParts(graph: TracedGraph, groups: readonly (readonly Product[])[]): Tensor {
+  const nodes = groups.map((group) => group.map(({ node }) => node));
+  const [first] = nodes as [ProductNode[]];
+  const { m, n } = first[0]!.attrs;
+  const terms = nodes.map((group) => joinTerms(group, 0));
+  const operands = first.flatMap((_, part) => nodes.flatMap((group) => operandsOfProduct(group[part]!)));
+  const random =
+    nodes
+      .flat()
+      .map(randomOfProduct)
+      .find((one) => one.length > 0) ?? [];
+  const sum = emit(matmulOp, [...operands, ...random], { m, n, terms, parts: first.length }, [m, n]);
+  const all = groups.flat().map(({ at }) => at);
+  graph.standIn(
+    sum.node,
+    all.reduce((a, b) => (graph.rank(b) > graph.rank(a) ? b : a)),
+  );
   return sum;
 }

@@ -2,7 +2,8 @@
  * Room: engine/compile. A compiled graph: kernels, buffers and bind groups are made once; a run only writes the inputs and
  * encodes the dispatches.
  */
-import { BYTES, packParams, type DType } from '../../kernels/kernel.ts';
+import { BYTES, packParams, type DeviceTraits, type DType } from '../../kernels/kernel.ts';
+import { mayDropProducts } from '../../kernels/matmul.ts';
 import { chooseDefault, type Choose } from '../../kernels/variant.ts';
 import type { Arena } from '../device/arena.ts';
 import type { Storage } from '../device/memory.ts';
@@ -13,6 +14,7 @@ import type { Engine, HostArray } from '../engine.ts';
 import { copy } from '../ops/copy.ts';
 import { PassTimer } from '../profile/timer.ts';
 import { batchSteps, type Batched } from './batch.ts';
+import { dropInProducts } from './drops.ts';
 import { fuse, type Step } from './fuse.ts';
 import { TracedGraph, type Results } from './graph.ts';
 import { lower, type Dispatch } from './lower.ts';
@@ -98,7 +100,7 @@ export class Program {
     options: CompileOptions = {},
   ): Promise<Program> {
     const results = { outputs: Object.values(outputs), updates };
-    const { graph, steps, bundles } = orderSteps(results, engine.traits.maxStorageBuffers, options);
+    const { graph, steps, bundles } = orderSteps(results, engine.traits, options);
     const plan = planMemory(graph, { steps, bundles });
     const dispatches = steps.map((step, i) =>
       lower(graph, step, plan.inPlace[i] ?? new Map(), engine.traits, options.choose ?? chooseDefault),
@@ -241,15 +243,16 @@ interface Ordered extends Batched {
 }
 
 /** Fused steps in order. Updates that need each other's old values are computed aside and copied in at the end. */
-function orderSteps(results: Results, maxBindings: number, options: CompileOptions): Ordered {
+function orderSteps(results: Results, traits: DeviceTraits, options: CompileOptions): Ordered {
   const { recompute: mode = 'cheap', activations = 'f32' } = options;
   const attempt = (wanted: Results): Omit<Ordered, 'steps'> & { steps: Step[] | undefined } => {
     const graph = new TracedGraph(wanted);
     recompute(graph, mode, activations);
     mergeNorms(graph);
-    mergeProducts(graph);
+    dropInProducts(graph);
+    mergeProducts(graph, mayDropProducts(traits));
     separateOperands(graph);
-    const fused = fuse(graph, maxBindings);
+    const fused = fuse(graph, traits.maxStorageBuffers);
     const { steps, bundles } = batchSteps(graph, fused, fixedPlaces(graph, fused));
     return { graph, bundles, steps: schedule(graph, steps) };
   };

@@ -15,6 +15,8 @@ const REASONS: Record<string, string> = {
   EPERM: 'permission denied',
   EISDIR: 'is a folder, expected a file',
   ENOTDIR: 'a part of the path is a file, expected a folder',
+  EEXIST: 'a part of the path is a file, expected a folder',
+  ENAMETOOLONG: 'the name is too long',
   ENOSPC: 'no space left on the disk',
   EROFS: 'the disk is read-only',
   EMFILE: 'too many open files',

@@ -59,6 +59,8 @@ export interface TensorFile {
   readFloat32(name: string, shape?: readonly number[]): Promise<Float32Array>;
   /** `halves` in one array. */
   readFloat16(name: string, shape?: readonly number[]): Promise<Uint16Array>;
+  /** Whether two tensors are the same bytes of the same type and shape. */
+  isEqual(name: string, other: string): Promise<boolean>;
   /** I32, or I64 whose values fit. */
   readInt32(name: string, shape?: readonly number[]): Promise<Int32Array>;
   close(): Promise<void>;
@@ -245,6 +247,17 @@ class Checkpoint implements TensorFile {
     const lost = wide.findIndex((value) => BigInt.asIntN(32, value) !== value);
     if (lost >= 0) throw this.#fault(name, `found ${wide[lost]!} at element ${lost}, expected a 32-bit integer`);
     return Int32Array.from(wide, Number);
+  }
+
+  async isEqual(name: string, other: string): Promise<boolean> {
+    const [a, b] = [this.info(name), this.info(other)];
+    if (a.dtype !== b.dtype || a.shape.join() !== b.shape.join()) return false;
+    const others = this.chunks(other);
+    for await (const chunk of this.chunks(name)) {
+      const next = await others.next();
+      if (next.done || Buffer.compare(chunk, next.value) !== 0) return false;
+    }
+    return true;
   }
 
   async close(): Promise<void> {

@@ -250,6 +250,19 @@ const dropoutOp: Op<DropoutAttrs> = {
   vjp: (node, [dy]) => [dy && emit(dropoutOp, [dy, ...node.inputs.slice(1)], node.attrs, dy.shape)],
 };
 
+/** An application of `dropout`. */
+export interface Dropout extends DropoutAttrs {
+  readonly x: Tensor;
+  readonly random: readonly [seed: Tensor, step: Tensor];
+}
+
+/** How a tensor was dropped, if it was. */
+export function dropoutOf({ node }: Tensor): Dropout | undefined {
+  if (node.op !== (dropoutOp as Op)) return undefined;
+  const [x, seed, step] = node.inputs as [Tensor, Tensor, Tensor];
+  return { ...(node.attrs as DropoutAttrs), x, random: [seed, step] };
+}
+
 /**
  * Inverted dropout: each element is 0 with probability `rate`, else divided by 1 − rate. The pattern is Philox 4x32-10 of
  * (seed, step, stream, element), so the backward pass draws it again instead of storing it, and a resumed run repeats it.

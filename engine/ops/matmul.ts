@@ -1,7 +1,7 @@
 /** Room: engine/ops. Matrix products, and sums of them in one kernel. */
-import { matmul as matmulKernel, matmulChoice } from '../../kernels/matmul.ts';
+import { matmul as matmulKernel, matmulChoice, type ProductDrop } from '../../kernels/matmul.ts';
 import { showShape, sizeOf } from '../graph/shape.ts';
-import { emit, type Op, type Tensor } from '../graph/tensor.ts';
+import { emit, type Node, type Op, type Tensor } from '../graph/tensor.ts';
 import { reshape } from './leaf.ts';
 
 /** How the operands of one product lie in memory: a is [m,k] or [k,m], b is [k,n] or [n,k]. */
@@ -9,11 +9,13 @@ export interface ProductLayout {
   readonly k: number;
   readonly a: 'mk' | 'km';
   readonly b: 'kn' | 'nk';
+  /** Dropout drawn in the kernel; put there by the compiler, after differentiation. */
+  readonly drop?: ProductDrop;
 }
 
 /**
  * Σ_t a_t·b_t of shape [m, n]; the inputs are a_0, b_0, a_1, b_1, … With `parts`, the sum of as many of these, whose inputs follow
- * each other; each input lies beside its like in the next part.
+ * each other; each input lies beside its like in the next part. Where a term drops, seed and step come last.
  */
 export interface MatmulAttrs {
   readonly m: number;
@@ -50,6 +52,53 @@ export const matmulOp: Op<MatmulAttrs> = {
         })
       : [],
 };
+
+/** An application of `matmulOp`. */
+export interface ProductNode extends Node {
+  readonly attrs: MatmulAttrs;
+}
+
+export function isProduct(node: Node | undefined): node is ProductNode {
+  return node?.op === (matmulOp as Op);
+}
+
+/** The inputs of a product that are multiplied. */
+export function operandsOfProduct({ attrs, inputs }: ProductNode): readonly Tensor[] {
+  return inputs.slice(0, 2 * attrs.terms.length * (attrs.parts ?? 1));
+}
+
+/** Seed and step of a product with dropout; of others none. */
+export function randomOfProduct({ attrs, inputs }: ProductNode): readonly Tensor[] {
+  return inputs.slice(2 * attrs.terms.length * (attrs.parts ?? 1));
+}
+
+/** A product of one term that drops something. */
+export function withDrop(
+  { m, n, terms: [term] }: MatmulAttrs,
+  operands: readonly Tensor[],
+  drop: ProductDrop,
+  random: readonly Tensor[],
+): Tensor {
+  return emit(matmulOp, [...operands, ...random], { m, n, terms: [{ ...term!, drop }] }, [m, n]);
+}
+
+/** The first of some products, which differ in their operands and streams alone, with the streams of all. */
+export function asBatch(products: readonly ProductNode[]): ProductNode {
+  const [first] = products as [ProductNode];
+  return { ...first, attrs: { ...first.attrs, terms: first.attrs.terms.map((_, t) => joinTerms(products, t)) } };
+}
+
+/** Term t of some products that differ in their streams alone, with the streams of all. */
+export function joinTerms(products: readonly Pick<ProductNode, 'attrs'>[], t: number): ProductLayout {
+  const terms = products.map(({ attrs }) => attrs.terms[t]!);
+  const [{ drop, ...layout }] = terms as [ProductLayout];
+  return drop ? { ...layout, drop: { ...drop, streams: terms.flatMap((term) => term.drop!.streams) } } : layout;
+}
+
+/** What is equal in products that differ in their streams alone. */
+export function kindOfProduct(attrs: MatmulAttrs): string {
+  return JSON.stringify(attrs, (key, value: unknown) => (key === 'streams' ? undefined : value));
+}
 
 function storageType(tensor: Tensor): 'f32' | 'f16' {
   if (tensor.dtype === 'f32' || tensor.dtype === 'f16') return tensor.dtype;

@@ -19,16 +19,17 @@ const rotaryOp: Op<kernels.RotarySpec> = {
 /**
  * The table that `rotary` reads: cosines and sines in f32 of the angles that transformers computes in f32.
  * @param inverseFrequencies radians per position of each pair, headDim/2 of them
+ * @param amplitude factor of cosines and sines
  * @returns f32 [positions, headDim]: the cosines of a position's angles, then their sines
  */
-export function rotaryTable(positions: number, inverseFrequencies: readonly number[]): Float32Array {
+export function rotaryTable(positions: number, inverseFrequencies: readonly number[], amplitude = 1): Float32Array {
   const half = inverseFrequencies.length;
   const table = new Float32Array(positions * 2 * half);
   for (let position = 0; position < positions; position++) {
     inverseFrequencies.forEach((frequency, i) => {
       const angle = Math.fround(position * Math.fround(frequency));
-      table[position * 2 * half + i] = Math.cos(angle);
-      table[(position * 2 + 1) * half + i] = Math.sin(angle);
+      table[position * 2 * half + i] = amplitude * Math.cos(angle);
+      table[(position * 2 + 1) * half + i] = amplitude * Math.sin(angle);
     });
   }
   return table;

@@ -5,6 +5,7 @@
  * registers.
  */
 import { operandA, operandB, type Operand } from './operand.ts';
+import { dropsProduct, productDrop } from './drop.ts';
 import { callEpilogue, summed, tileGuard, type MatmulSpec, type MatmulTerm, type Skeleton } from './spec.ts';
 
 /** Which part of C a workgroup computes: `rows` rows for each of its lanes. */
@@ -23,6 +24,7 @@ export function broadcastSkeleton(spec: MatmulSpec, tile: BroadcastTile, size: n
   const quads = alongN ? 1 : tile.quads;
   const shape = alongN ? ([tile.rows, 4 * size] as const) : ([tile.rows * size, 4 * quads] as const);
   const sums = range(tile.rows).map((i) => range(quads).map((j) => sum(i, j)));
+  const functions = [...operands.map((o) => o.load), ...spec.terms.map((_, t) => productDrop(spec, t, vector))];
   const place = alongN
     ? { rows: 'p.m - tile_row', row: 'tile_row + slot', col: 'tile_col + lane * 4u' }
     : {
@@ -30,7 +32,26 @@ export function broadcastSkeleton(spec: MatmulSpec, tile: BroadcastTile, size: n
         row: `tile_row + lane + slot / ${quads}u * ${size}u`,
         col: `tile_col + slot % ${quads}u * 4u`,
       };
-  const wgsl = `${operands.map((o) => o.load).join('\n')}
+  // Loops of unknown length around one call, which compilers do not unroll: what is called may be long.
+  const eachSlot = (before: string, lineOf: (sum: string) => string, after: string): string => `  {
+    let slots = min(${tile.rows}u, ${place.rows})${quads === 1 ? '' : ` * ${quads}u`};
+    for (var slot = 0u; slot < slots; slot++) {
+      let row = ${place.row};
+      let col = ${place.col};
+      ${before}
+      switch slot {
+${sums
+  .flat()
+  .map((c, i, all) => `        ${i < all.length - 1 ? `case ${i}u` : 'default'}: { ${lineOf(c)} }`)
+  .join('\n')}
+      }
+      ${after}
+    }
+  }`;
+  const dropped = (t: number, loop: string): string => `${declareSums(sums, `d${t}_`)}
+${loop}
+${eachSlot(`let scale = drop_${t}(row, col);`, (c) => `${c} += d${t}_${c} * scale;`, '')}`;
+  const wgsl = `${functions.join('\n')}
 
 @compute @workgroup_size(${size})
 fn main(
@@ -41,25 +62,12 @@ fn main(
 ${tileGuard(spec)}
   let tile_row = tile % p.tiles_m * ${shape[0]}u;
   let tile_col = tile / p.tiles_m * ${shape[1]}u;
-${sums.map((row) => `  ${row.map((c) => `var ${c} = vec4<f32>();`).join(' ')}`).join('\n')}
+${declareSums(sums)}
 ${summed(
   spec,
-  products.map(({ loop }) => loop),
+  products.map(({ loop }, t) => (dropsProduct(spec, t) ? dropped(t, loop) : loop)),
 )}
-  // One loop of unknown length around one call, which compilers do not unroll: the epilogue may be long.
-  let slots = min(${tile.rows}u, ${place.rows})${quads === 1 ? '' : ` * ${quads}u`};
-  for (var slot = 0u; slot < slots; slot++) {
-    var acc: vec4<f32>;
-    switch slot {
-${sums
-  .flat()
-  .map((c, i, all) => `      ${i < all.length - 1 ? `case ${i}u` : 'default'}: { acc = ${c}; }`)
-  .join('\n')}
-    }
-    let row = ${place.row};
-    let col = ${place.col};
-    ${callEpilogue('acc', vector)}
-  }
+${eachSlot('var acc: vec4<f32>;', (c) => `acc = ${c};`, callEpilogue('acc', vector))}
 }`;
   return {
     enables: ['subgroups'],
@@ -67,6 +75,10 @@ ${sums
     vectorBindings: operands.filter((o) => o.vector).map((o) => o.name),
     tile: shape,
   };
+}
+
+function declareSums(sums: readonly (readonly string[])[], prefix = ''): string {
+  return sums.map((row) => `  ${row.map((c) => `var ${prefix}${c} = vec4<f32>();`).join(' ')}`).join('\n');
 }
 
 /** One term's operands and its loop over k, in steps of four. */
@@ -80,13 +92,16 @@ function product(
   const guardK = k % 4 !== 0;
   const a = operandA(spec, t, { four: layout === 'mk', guardK });
   const b = operandB(spec, t, { four: true, guardK });
+  const into = dropsProduct(spec, t) ? `d${t}_` : '';
   const lines =
-    tile.lanes === 'n' ? lanesAlongN(a, b, tile.rows, size) : lanesAlongM(a, b, tile.rows, tile.quads, size);
+    tile.lanes === 'n'
+      ? lanesAlongN(a, b, tile.rows, size, into)
+      : lanesAlongM(a, b, tile.rows, tile.quads, size, into);
   const loop = [`  for (var k = 0u; k < p.k${t}; k += 4u) {`, ...lines.map((line) => `    ${line}`), '  }'].join('\n');
   return { a, b, loop };
 }
 
-function lanesAlongN(a: Operand, b: Operand, rows: number, size: number): string[] {
+function lanesAlongN(a: Operand, b: Operand, rows: number, size: number, into: string): string[] {
   const column = (d: number) =>
     b.kContiguous
       ? `load_${b.name}(k, ${plus('tile_col + lane * 4u', d)})`
@@ -94,11 +109,11 @@ function lanesAlongN(a: Operand, b: Operand, rows: number, size: number): string
   return [
     ...range(Math.ceil(rows / size)).map((q) => `let part_${q} = ${loadA(a, plus('tile_row + lane', q * size))};`),
     `let b = ${block(column)};`,
-    ...range(rows).map((i) => `${sum(i, 0)} += ${times(spread(i, size), 'b', b)};`),
+    ...range(rows).map((i) => `${into}${sum(i, 0)} += ${times(spread(i, size), 'b', b)};`),
   ];
 }
 
-function lanesAlongM(a: Operand, b: Operand, rows: number, quads: number, size: number): string[] {
+function lanesAlongM(a: Operand, b: Operand, rows: number, quads: number, size: number, into: string): string[] {
   // B's 4 × 4·quads elements of one step are 4·quads vectors in memory: vector `lane + q · size` is loaded into part q.
   const load = (q: number) => {
     const vector = q === 0 ? 'lane' : `(lane + ${q * size}u)`;
@@ -111,7 +126,7 @@ function lanesAlongM(a: Operand, b: Operand, rows: number, quads: number, size: 
     ...range(rows).map((i) => `let a_${i} = ${loadA(a, plus('tile_row + lane', i * size))};`),
     ...range(Math.ceil((4 * quads) / size)).map((q) => `let part_${q} = ${load(q)};`),
     ...range(quads).map((j) => {
-      const sums = range(rows).map((i) => `${sum(i, j)} += ${times(`a_${i}`, 'b', b)};`);
+      const sums = range(rows).map((i) => `${into}${sum(i, j)} += ${times(`a_${i}`, 'b', b)};`);
       return `{ let b = ${block(column(j))}; ${sums.join(' ')} }`;
     }),
   ];

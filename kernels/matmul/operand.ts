@@ -1,4 +1,5 @@
 /** Room: kernels/matmul. How an operand is read: one WGSL function `load_<name>(k, at)`, `at` being its row or column of C. */
+import { dropScale, type DropScale } from './drop.ts';
 import type { MatmulSpec, MatmulTerm } from './spec.ts';
 
 export interface Operand {
@@ -20,47 +21,58 @@ export interface LoadOptions {
   readonly guardK: boolean;
 }
 
-export function operandA({ m, terms, batch }: MatmulSpec, t: number, options: LoadOptions): Operand {
-  const { k, a } = terms[t] as MatmulTerm;
+export function operandA(spec: MatmulSpec, t: number, options: LoadOptions): Operand {
+  const { k, a, drop } = spec.terms[t] as MatmulTerm;
   const kContiguous = a === 'mk';
-  return operand(`a${t}`, 'm', t, kContiguous, kContiguous ? k : m, batch?.each[2 * t] === true, options);
+  return operand({
+    ...{ name: `a${t}`, outer: 'm', t, kContiguous, contiguous: kContiguous ? k : spec.m },
+    each: spec.batch?.each[2 * t] === true,
+    ...(drop?.of === 'a' && { drop: dropScale(spec, t) }),
+    ...options,
+  });
 }
 
-export function operandB({ n, terms, batch }: MatmulSpec, t: number, options: LoadOptions): Operand {
-  const { k, b } = terms[t] as MatmulTerm;
+export function operandB(spec: MatmulSpec, t: number, options: LoadOptions): Operand {
+  const { k, b, drop } = spec.terms[t] as MatmulTerm;
   const kContiguous = b === 'nk';
-  return operand(`b${t}`, 'n', t, kContiguous, kContiguous ? k : n, batch?.each[2 * t + 1] === true, options);
+  return operand({
+    ...{ name: `b${t}`, outer: 'n', t, kContiguous, contiguous: kContiguous ? k : spec.n },
+    each: spec.batch?.each[2 * t + 1] === true,
+    ...(drop?.of === 'b' && { drop: dropScale(spec, t) }),
+    ...options,
+  });
 }
 
-function operand(
-  name: string,
-  outer: 'm' | 'n',
-  t: number,
-  kContiguous: boolean,
-  contiguous: number,
-  each: boolean,
-  { four, guardK }: LoadOptions,
-): Operand {
+interface Reading extends LoadOptions, Pick<Operand, 'name' | 'outer' | 'kContiguous'> {
+  readonly t: number;
+  /** Length of the contiguous dimension. */
+  readonly contiguous: number;
+  /** Whether each product of a batch has its own. */
+  readonly each: boolean;
+  readonly drop?: DropScale;
+}
+
+function operand({ name, outer, t, kContiguous, contiguous, each, drop, four, guardK }: Reading): Operand {
   const vector = four && contiguous % 4 === 0;
   const depth = `p.k${t}`;
   const within = (k: string) => (guardK ? `min(${k}, ${depth} - 1u)` : k);
   const clamp = (at: string) => `min(${at}, p.${outer} - 1u)`;
   const first = each ? `batch * (${depth} * p.${outer}) + ` : '';
   const firstQuad = each ? `batch * (${depth} * p.${outer} / 4u) + ` : '';
-  const element = (k: string, at: string) =>
-    kContiguous
-      ? `${name}[${first}${clamp(at)} * ${depth} + ${within(k)}]`
-      : `${name}[${first}${within(k)} * p.${outer} + ${clamp(at)}]`;
+  const index = (k: string, at: string) =>
+    kContiguous ? `${clamp(at)} * ${depth} + ${within(k)}` : `${within(k)} * p.${outer} + ${clamp(at)}`;
   const quad = kContiguous
-    ? `${name}[${firstQuad}${clamp('at')} * (${depth} / 4u) + ${within('k')} / 4u]`
-    : `${name}[${firstQuad}${within('k')} * (p.${outer} / 4u) + min(at / 4u, p.${outer} / 4u - 1u)]`;
+    ? `${clamp('at')} * (${depth} / 4u) + ${within('k')} / 4u`
+    : `${within('k')} * (p.${outer} / 4u) + min(at / 4u, p.${outer} / 4u - 1u)`;
+  const block = `vec4<f32>(${name}[${firstQuad}${quad}])${drop ? ` * ${drop.block(quad)}` : ''}`;
   const one = (d: number) => {
     const k = kContiguous && d > 0 ? `k + ${d}u` : 'k';
-    const value = `f32(${element(k, kContiguous || d === 0 ? 'at' : `at + ${d}u`)})`;
+    const i = index(k, kContiguous || d === 0 ? 'at' : `at + ${d}u`);
+    const value = `f32(${name}[${first}${i}])${drop ? ` * ${drop.one(i)}` : ''}`;
     return guardK ? `select(0.0, ${value}, ${k} < ${depth})` : value;
   };
   const scattered = `vec4<f32>(\n    ${[0, 1, 2, 3].map(one).join(',\n    ')})`;
-  const whole = guardK ? `select(vec4<f32>(), vec4<f32>(${quad}), k < ${depth})` : `vec4<f32>(${quad})`;
+  const whole = guardK ? `select(vec4<f32>(), ${block}, k < ${depth})` : block;
   const value = four ? (vector ? whole : scattered) : one(0);
   const load = `fn load_${name}(k: u32, at: u32) -> ${four ? 'vec4<f32>' : 'f32'} {\n  return ${value};\n}`;
   return { name, outer, kContiguous, vector, load };

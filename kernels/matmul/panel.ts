@@ -8,6 +8,7 @@
  * without a branch. Between panels the sums of a row wait in workgroup memory.
  */
 import { operandA, operandB, type Operand } from './operand.ts';
+import { dropsProduct, productDrop } from './drop.ts';
 import { callEpilogue, summed, tileGuard, type MatmulSpec, type MatmulTerm, type Skeleton } from './spec.ts';
 
 export interface PanelTile {
@@ -48,8 +49,9 @@ export function panelSkeleton(
   const cols = 4 * size * groups;
   const products = spec.terms.map((_, t) => product(spec, t, groups, size));
   const operands = products.flatMap(({ a, b }) => [a, b]);
+  const functions = [...operands.map((o) => o.load), ...spec.terms.map((_, t) => productDrop(spec, t, vector))];
   const wgsl = `var<workgroup> sums: array<vec4<f32>, ${maxRows * groups * size}>;
-${operands.map((o) => o.load).join('\n')}
+${functions.join('\n')}
 
 @compute @workgroup_size(${size})
 fn main(
@@ -93,7 +95,7 @@ function product(spec: MatmulSpec, t: number, groups: number, size: number): { a
     for (var row = 0u; row < rows; row++) {
       ${parts.map((q) => `let part_${q} = load_${a.name}(k + ${stepsOf(a, q, size)}, tile_row + row);`).join('\n      ')}
 ${range(groups)
-  .map((j) => sumGroup(a, b, depth, j, groups, size))
+  .map((j) => sumGroup(a, b, { depth, groups, size, j, drop: dropsProduct(spec, t) ? `drop_${t}` : undefined }))
   .join('\n')}
     }
   }`;
@@ -127,16 +129,27 @@ function elementsOfB({ kContiguous }: Operand, d: number, j: number, groups: num
   return `vec4(${[0, 1, 2, 3].map((c) => `panel[${first + c}][${d % 4}]`).join(', ')})`;
 }
 
+interface Group {
+  readonly depth: number;
+  readonly groups: number;
+  readonly size: number;
+  /** Its number. */
+  readonly j: number;
+  /** The function that gives what the panel's products are multiplied by, if they are. */
+  readonly drop: string | undefined;
+}
+
 /**
  * Adds a panel's products to a row's sums of one group. The groups follow each other whole: products of several in turn are
  * all kept until the first group's sums are stored.
  */
-function sumGroup(a: Operand, b: Operand, depth: number, j: number, groups: number, size: number): string {
+function sumGroup(a: Operand, b: Operand, { depth, groups, size, j, drop }: Group): string {
+  const col = `tile_col + (${j * size}u + lane) * 4u`;
   const lines = range(depth).map((d) => `sum += ${elementOfA(a, d, size)} * ${elementsOfB(b, d, j, groups)};`);
   return `      {
         let at = (row * ${groups}u + ${j}u) * ${size}u + lane;
-        var sum = sums[at];
+        var sum = ${drop ? 'vec4<f32>()' : 'sums[at]'};
         ${lines.join('\n        ')}
-        sums[at] = sum;
+        ${drop ? `sums[at] += sum * ${drop}(tile_row + row, ${col})` : 'sums[at] = sum'};
       }`;
 }

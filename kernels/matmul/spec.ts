@@ -1,5 +1,6 @@
 /** Room: kernels/matmul. What a matrix product is asked to be, and what a skeleton gives back. */
 import type { Fragment } from '../fragment.ts';
+import type { ProductDrop } from './drop.ts';
 
 /** One product A·B of a sum. `a` and `b` name the dimensions as they lie in memory: the last one is contiguous. */
 export interface MatmulTerm {
@@ -8,6 +9,7 @@ export interface MatmulTerm {
   readonly b: 'kn' | 'nk';
   readonly aType: 'f32' | 'f16';
   readonly bType: 'f32' | 'f16';
+  readonly drop?: ProductDrop;
 }
 
 /** Products of one shape in one kernel; what each has of its own lies side by side. */
@@ -23,6 +25,7 @@ export interface MatmulSpec {
   readonly m: number;
   readonly n: number;
   readonly terms: readonly MatmulTerm[];
+  /** With dropout, `RANDOM_INPUTS` are among its inputs. */
   readonly epilogue?: Fragment;
   /** Inputs of the epilogue that are not numbers must be each product's own. */
   readonly batch?: ProductBatch;

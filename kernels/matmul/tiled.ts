@@ -3,6 +3,7 @@
  * and each invocation multiplies its rows by its four columns from there.
  */
 import { operandA, operandB, type Operand } from './operand.ts';
+import { dropsProduct, productDrop } from './drop.ts';
 import { callEpilogue, summed, tileGuard, type MatmulSpec, type Skeleton } from './spec.ts';
 
 export interface WorkgroupTile {
@@ -30,7 +31,7 @@ export function tiledSkeleton(spec: MatmulSpec, { rows, cols, rowsEach }: Workgr
 var<workgroup> a_tile: array<vec4<f32>, ${(rows * DEPTH) / 4}>;
 var<workgroup> b_tile: array<vec4<f32>, ${(cols * DEPTH) / 4}>;
 
-${operands.map((o) => o.load).join('\n')}
+${[...operands.map((o) => o.load), ...spec.terms.map((_, t) => productDrop(spec, t, vector))].join('\n')}
 
 @compute @workgroup_size(${rowStep * lanesPerRow})
 fn main(
@@ -43,12 +44,15 @@ ${tileGuard(spec)}
   let tile_col = tile / p.tiles_m * ${cols}u;
   let x = id % ${lanesPerRow}u;
   let y = id / ${lanesPerRow}u;
+  let col = tile_col + x * 4u;
   var sums = array<vec4<f32>, ${rowsEach}>();
 ${summed(
   spec,
-  pairs.map(([a, b], t) => productLoop(a, b, t, { rows, cols, rowsEach })),
+  pairs.map(([a, b], t) => {
+    const tile = { rows, cols, rowsEach };
+    return dropsProduct(spec, t) ? droppedLoop(a, b, t, tile) : productLoop(a, b, t, tile, 'sums');
+  }),
 )}
-  let col = tile_col + x * 4u;
   for (var i = 0u; i < ${rowsEach}u; i++) {
     let row = tile_row + y + i * ${rowStep}u;
     ${callEpilogue('sums[i]', vector)}
@@ -57,7 +61,15 @@ ${summed(
   return { enables: [], wgsl, vectorBindings: operands.filter((o) => o.vector).map((o) => o.name), tile: [rows, cols] };
 }
 
-function productLoop(a: Operand, b: Operand, t: number, { rows, cols, rowsEach }: WorkgroupTile): string {
+/** The same for a term whose product is dropped: it is summed up apart. */
+function droppedLoop(a: Operand, b: Operand, t: number, tile: WorkgroupTile): string {
+  const { rows, rowsEach } = tile;
+  return `  var dropped_${t} = array<vec4<f32>, ${rowsEach}>();
+${productLoop(a, b, t, tile, `dropped_${t}`)}
+  for (var i = 0u; i < ${rowsEach}u; i++) { sums[i] += dropped_${t}[i] * drop_${t}(tile_row + y + i * ${rows / rowsEach}u, col); }`;
+}
+
+function productLoop(a: Operand, b: Operand, t: number, { rows, cols, rowsEach }: WorkgroupTile, sums: string): string {
   const quads = DEPTH / 4;
   return `  for (var k = 0u; k < p.k${t}; k += ${DEPTH}u) {
     if (id < ${rows}u) {
@@ -71,7 +83,7 @@ function productLoop(a: Operand, b: Operand, t: number, { rows, cols, rowsEach }
     let depths = min(${quads}u, (p.k${t} - k + 3u) / 4u);
     for (var depth = 0u; depth < depths; depth++) {
       let b = mat4x4<f32>(${[0, 1, 2, 3].map((d) => `b_tile[(4u * depth + ${d}u) * ${cols / 4}u + x]`).join(', ')});
-      for (var i = 0u; i < ${rowsEach}u; i++) { sums[i] += b * a_tile[(y + i * ${rows / rowsEach}u) * ${quads}u + depth]; }
+      for (var i = 0u; i < ${rowsEach}u; i++) { ${sums}[i] += b * a_tile[(y + i * ${rows / rowsEach}u) * ${quads}u + depth]; }
     }
     workgroupBarrier();
   }`;

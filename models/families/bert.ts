@@ -59,6 +59,7 @@ export function bert(file: ConfigFile): ModelConfig {
         ],
         trained: [],
         vocabulary: {
+          module: 'cls.predictions.decoder',
           weight: keys.tie_word_embeddings ? 'bert.embeddings.word_embeddings' : 'cls.predictions.decoder',
           bias: 'cls.predictions.bias',
         },

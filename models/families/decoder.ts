@@ -1,11 +1,26 @@
-/** Room: models/families. The heads that all decoders have alike. */
+/** Room: models/families. What all decoders have alike: keys and heads. */
+import { z } from 'zod';
 import type { Architecture } from '../architecture.ts';
+import { commonKeys } from '../schema.ts';
+
+/** Keys that every decoder has. That it is one changes nothing; a pad token of −1 is none. */
+export const decoderKeys = {
+  ...commonKeys,
+  is_decoder: z.boolean().nullish(),
+  pad_token_id: z
+    .int()
+    .min(-1)
+    .nullish()
+    .transform((id) => (id === -1 ? null : id)),
+};
 
 /**
  * Classification by the last token, extractive question answering, and the language model.
- * @param vocabulary the matrix of the language model's scores: the word embedding's name where they are tied
+ * @param words name of the word embedding
+ * @param tied whether it is the matrix of the language model's scores too
  */
-export function decoderHeads(vocabulary: string): Architecture['heads'] {
+export function decoderHeads(words: string, tied: boolean): Architecture['heads'] {
+  const module = 'lm_head';
   return {
     classification: { reads: 'last-token', frozen: [], trained: [{ name: 'score', bias: false }] },
     'question-answering': {
@@ -13,6 +28,11 @@ export function decoderHeads(vocabulary: string): Architecture['heads'] {
       frozen: [],
       trained: [{ name: 'qa_outputs', outFeatures: 2, bias: true }],
     },
-    'causal-lm': { reads: 'every-token', frozen: [], trained: [], vocabulary: { weight: vocabulary } },
+    'causal-lm': {
+      reads: 'every-token',
+      frozen: [],
+      trained: [],
+      vocabulary: { module, weight: tied ? words : module },
+    },
   };
 }

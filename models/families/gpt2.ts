@@ -5,20 +5,17 @@ import {
   activationName,
   checkPadToken,
   commonConfig,
-  commonKeys,
   count,
   dividedBy,
-  off,
   positive,
   probability,
   readKeys,
-  token,
   type ConfigFile,
 } from '../schema.ts';
-import { decoderHeads } from './decoder.ts';
+import { decoderHeads, decoderKeys } from './decoder.ts';
 
 const schema = z.looseObject({
-  ...commonKeys,
+  ...decoderKeys,
   n_embd: count,
   n_layer: count,
   n_head: count,
@@ -28,26 +25,28 @@ const schema = z.looseObject({
   layer_norm_epsilon: positive.default(1e-5),
   embd_pdrop: probability.default(0.1),
   attn_pdrop: probability.default(0.1),
-  scale_attn_weights: z.literal(true).default(true),
-  scale_attn_by_inverse_layer_idx: off,
-  pad_token_id: token.nullish(),
+  scale_attn_weights: z.boolean().default(true),
+  scale_attn_by_inverse_layer_idx: z.boolean().nullish(),
   tie_word_embeddings: z.boolean().default(true),
 });
+
+type Gpt2File = z.infer<typeof schema>;
 
 export function gpt2(file: ConfigFile): ModelConfig {
   const keys = readKeys(file, schema);
   const { n_embd: hiddenSize, n_head: numHeads } = keys;
   checkPadToken(file, keys.pad_token_id ?? 0, keys.vocab_size);
+  const headDim = dividedBy(file, ['n_embd', hiddenSize], ['n_head', numHeads]);
   return {
     family: 'gpt2',
-    architecture: architecture(keys.tie_word_embeddings),
+    architecture: architecture(keys, headDim),
     ...commonConfig(keys, file),
     hiddenSize,
     embeddingSize: hiddenSize,
     numLayers: keys.n_layer,
     numHeads,
     kvHeads: numHeads,
-    headDim: dividedBy(file, ['n_embd', hiddenSize], ['n_head', numHeads]),
+    headDim,
     intermediateSize: keys.n_inner ?? 4 * hiddenSize,
     hiddenAct: ACTIVATION_NAMES[keys.activation_function],
     normEps: keys.layer_norm_epsilon,
@@ -62,8 +61,9 @@ export function gpt2(file: ConfigFile): ModelConfig {
   };
 }
 
-function architecture(tied: boolean): Architecture {
+function architecture(keys: Gpt2File, headDim: number): Architecture {
   const words = 'transformer.wte';
+  const scale = keys.scale_attn_weights ? 1 / Math.sqrt(headDim) : 1;
   return {
     prefix: 'transformer.',
     className: 'GPT2',
@@ -80,11 +80,12 @@ function architecture(tied: boolean): Architecture {
       ffnNorm: 'ln_2',
       normPlace: 'before',
       causal: true,
+      attentionScale: (layer) => (keys.scale_attn_by_inverse_layer_idx ? scale / (layer + 1) : scale),
     },
     norm: 'layer',
     finalNorm: 'transformer.ln_f',
     positions: { count: 'places', first: 0 },
     storedInOut: true,
-    heads: decoderHeads(tied ? words : 'lm_head'),
+    heads: decoderHeads(words, keys.tie_word_embeddings),
   };
 }

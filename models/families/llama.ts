@@ -10,17 +10,17 @@ import {
   activationName,
   checkPadToken,
   commonConfig,
-  commonKeys,
   count,
   dividedBy,
-  off,
   positive,
   probability,
   readKeys,
-  token,
   type ConfigFile,
 } from '../schema.ts';
-import { decoderHeads } from './decoder.ts';
+import { decoderHeads, decoderKeys } from './decoder.ts';
+
+/** Models that turn only a part of each head are other families. */
+const whole = z.literal(1).nullish();
 
 const scaling = z.looseObject({
   rope_type: z.string().optional(),
@@ -29,11 +29,18 @@ const scaling = z.looseObject({
   factor: positive.optional(),
   low_freq_factor: positive.optional(),
   high_freq_factor: positive.optional(),
-  original_max_position_embeddings: count.optional(),
+  original_max_position_embeddings: count.nullish(),
+  attention_factor: positive.nullish(),
+  beta_fast: positive.nullish(),
+  beta_slow: positive.nullish(),
+  mscale: z.number().nullish(),
+  mscale_all_dim: z.number().nullish(),
+  truncate: z.boolean().nullish(),
+  partial_rotary_factor: whole,
 });
 
 const schema = z.looseObject({
-  ...commonKeys,
+  ...decoderKeys,
   hidden_size: count,
   num_hidden_layers: count,
   num_attention_heads: count,
@@ -50,9 +57,10 @@ const schema = z.looseObject({
   rope_parameters: scaling.nullish(),
   rope_theta: positive.nullish(),
   rope_scaling: scaling.nullish(),
+  partial_rotary_factor: whole,
+  original_max_position_embeddings: count.nullish(),
   sliding_window: count.nullish(),
-  use_sliding_window: off,
-  pad_token_id: token.nullish(),
+  use_sliding_window: z.boolean().nullish(),
   tie_word_embeddings: z.boolean().default(false),
 });
 
@@ -83,7 +91,7 @@ const QWEN2: Relative = {
   family: 'qwen2',
   className: 'Qwen2',
   biases: () => ({ queryKeyValue: true, output: false }),
-  window: () => Infinity,
+  window: ({ use_sliding_window: windowed, sliding_window: window }) => (windowed ? (window ?? 4096) : Infinity),
 };
 
 export const llama = (file: ConfigFile): ModelConfig => read(file, LLAMA);
@@ -154,25 +162,27 @@ function architecture(keys: LlamaFile, { className, biases }: Relative, rotary: 
     positions: { count: 'places', first: 0 },
     rotary,
     storedInOut: false,
-    heads: decoderHeads(keys.tie_word_embeddings ? words : 'lm_head'),
+    heads: decoderHeads(words, keys.tie_word_embeddings),
   };
 }
 
 /** @throws UserError for a scaling that is not supported, or lacks a number */
 function readRotary({ path }: ConfigFile, keys: LlamaFile): Rotary {
-  const key = keys.rope_parameters ? 'rope_parameters' : 'rope_scaling';
-  const values = keys.rope_parameters ?? keys.rope_scaling ?? {};
+  const old = Object.keys(keys.rope_scaling ?? {}).length > 0;
+  const key = old || !keys.rope_parameters ? 'rope_scaling' : 'rope_parameters';
+  const values = keys[key] ?? {};
   const theta = values.rope_theta ?? keys.rope_theta ?? 10_000;
-  const need = (
-    name: 'factor' | 'low_freq_factor' | 'high_freq_factor' | 'original_max_position_embeddings',
-  ): number => {
+  const need = (name: 'factor' | 'low_freq_factor' | 'high_freq_factor'): number => {
     const value = values[name];
     if (value !== undefined) return value;
     throw new UserError(`${path}: key "${key}.${name}": found nothing, expected a number`);
   };
   const type = values.rope_type ?? values.type ?? 'default';
-  if (type === 'default') return { theta, scaling: undefined };
+  // Dynamic scaling begins beyond the longest sequence.
+  if (type === 'default' || type === 'dynamic') return { theta, scaling: undefined };
   if (type === 'linear') return { theta, scaling: { type, factor: need('factor') } };
+  const originalPositions =
+    keys.original_max_position_embeddings ?? values.original_max_position_embeddings ?? keys.max_position_embeddings;
   if (type === 'llama3') {
     return {
       theta,
@@ -181,11 +191,31 @@ function readRotary({ path }: ConfigFile, keys: LlamaFile): Rotary {
         factor: need('factor'),
         lowFrequencyFactor: need('low_freq_factor'),
         highFrequencyFactor: need('high_freq_factor'),
-        originalPositions: need('original_max_position_embeddings'),
+        originalPositions,
       },
     };
   }
-  throw new UserError(
-    `${path}: key "${key}.rope_type": found ${preview(type)}, expected "default", "linear" or "llama3"`,
-  );
+  if (type === 'yarn') {
+    const factor = need('factor');
+    return {
+      theta,
+      scaling: {
+        type,
+        factor,
+        betaFast: values.beta_fast ?? 32,
+        betaSlow: values.beta_slow ?? 1,
+        truncate: values.truncate ?? true,
+        originalPositions,
+        amplitude: values.attention_factor ?? yarnAmplitude(factor, values),
+      },
+    };
+  }
+  const expected = ['default', 'linear', 'dynamic', 'llama3', 'yarn'].map((name) => `"${name}"`).join(', ');
+  throw new UserError(`${path}: key "${key}.rope_type": found ${preview(type)}, expected one of ${expected}`);
+}
+
+/** As the paper recommends, or, as DeepSeek has it, by two magnitudes. */
+function yarnAmplitude(factor: number, { mscale, mscale_all_dim: all }: z.infer<typeof scaling>): number {
+  const grown = (by: number): number => (factor <= 1 ? 1 : 0.1 * by * Math.log(factor) + 1);
+  return mscale && all ? grown(mscale) / grown(all) : grown(1);
 }

@@ -5,19 +5,17 @@ import {
   activationName,
   checkPadToken,
   commonConfig,
-  commonKeys,
   count,
   dividedBy,
   positive,
   probability,
   readKeys,
-  token,
   type ConfigFile,
 } from '../schema.ts';
-import { decoderHeads } from './decoder.ts';
+import { decoderHeads, decoderKeys } from './decoder.ts';
 
 const schema = z.looseObject({
-  ...commonKeys,
+  ...decoderKeys,
   hidden_size: count,
   num_hidden_layers: count,
   num_attention_heads: count,
@@ -32,7 +30,6 @@ const schema = z.looseObject({
   dropout: probability.default(0.1),
   attention_dropout: probability.default(0),
   init_std: positive.default(0.02),
-  pad_token_id: token.nullish(),
   tie_word_embeddings: z.boolean().default(true),
 });
 
@@ -105,6 +102,6 @@ function architecture(keys: OptFile): Architecture {
     ...(projected && { finalProject: `${decoder}.project_out` }),
     positions: { count: 'mask', first: OFFSET },
     storedInOut: false,
-    heads: decoderHeads(keys.tie_word_embeddings ? words : 'lm_head'),
+    heads: decoderHeads(words, keys.tie_word_embeddings),
   };
 }

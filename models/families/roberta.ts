@@ -34,6 +34,7 @@ export function roberta(file: ConfigFile, family: keyof typeof CLASS_NAMES = 'ro
         frozen: [{ name: 'lm_head.dense', outFeatures: d, bias: true, activation: 'gelu', norm: 'lm_head.layer_norm' }],
         trained: [],
         vocabulary: {
+          module: 'lm_head.decoder',
           weight: keys.tie_word_embeddings ? 'roberta.embeddings.word_embeddings' : 'lm_head.decoder',
           bias: 'lm_head.bias',
         },

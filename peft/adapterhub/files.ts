@@ -8,6 +8,7 @@ import { UserError } from '../../engine/errors.ts';
 import { exists, jsonText, readJson, writeAtomically } from '../../engine/io/files.ts';
 import { openSafetensors, safetensorsWriter, type TensorEntry, type TensorFile } from '../../engine/io/safetensors.ts';
 import { linearName, type ModelConfig } from '../../models/architecture.ts';
+import { storedName } from '../../models/weights.ts';
 import { Bottleneck, bottleneckNames } from '../bottleneck/bottleneck.ts';
 import { moduleFor } from '../config.ts';
 import type { Adapter, AdapterTensor } from '../files.ts';
@@ -97,17 +98,22 @@ export async function readHubAdapter(dir: string, model: ModelConfig): Promise<A
   for (const [key, tensor] of head?.tensors ?? []) tensors.set(key, tensor);
   const modulesToSave = [...new Set([...(head?.tensors.keys() ?? [])].map((key) => key.split('.')[0] as string))];
   return {
-    config: { ...config, modulesToSave, taskType: head ? 'SEQ_CLS' : null },
+    config: { ...config, modulesToSave, taskType: head ? taskOf(model, head.tensors) : null },
     modules,
     tensors,
     ...(head?.labels && { labels: head.labels }),
   };
 }
 
-/** Saved from a model without a head, keys begin below the family's prefix. */
-function storedKey(file: TensorFile, key: string, { architecture: { prefix } }: ModelConfig): string {
-  const bare = key.startsWith(prefix) ? key.slice(prefix.length) : key;
-  const found = [key, bare].find((k) => file.has(k));
+/** PEFT's name of the task that a head is for. */
+function taskOf({ architecture: { heads } }: ModelConfig, tensors: ReadonlyMap<string, unknown>): string {
+  const spans = heads['question-answering']?.trained ?? [];
+  return spans.some(({ name }) => tensors.has(`${name}.weight`)) ? 'QUESTION_ANS' : 'SEQ_CLS';
+}
+
+/** Keys begin as those of the model it was saved from: below the family's prefix without a head, otherwise for some heads. */
+function storedKey(file: TensorFile, key: string, model: ModelConfig): string {
+  const found = storedName(file, key, model);
   if (found !== undefined) return found;
   throw new UserError(`${file.path}: tensor "${key}" is missing`);
 }

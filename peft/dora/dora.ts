@@ -113,7 +113,7 @@ function withoutBias(run: PeftRun, name: string, y: Tensor): Tensor {
 
 /** ‖W + scaling·B·A‖ of each row, masked ranks left out, as a constant: f32 [out]. */
 function norm(run: PeftRun, module: PeftModule): Tensor {
-  const names = loraNames(module.name);
+  const names = loraNames(module);
   const mask = run.rankMask?.(module);
   const down = run.parameter(names.down);
   const ranks = mask ? mul(down, reshape(mask, [module.ranks, 1])) : down;

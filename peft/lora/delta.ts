@@ -1,27 +1,36 @@
 /** Room: peft/lora. What LoRA and DoRA share: the factors A [ranks, in] and B [out, ranks], their product, how they start. */
 import type { Tensor } from '../../engine/graph/tensor.ts';
+import { permute } from '../../engine/ops/copy.ts';
 import { mul } from '../../engine/ops/elementwise.ts';
+import { gatherRows } from '../../engine/ops/gather.ts';
 import { maskColumns } from '../../engine/ops/mask.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
 import { uniformIn, valueOf, type Draw, type Factor, type PeftModule, type PeftRun, type Values } from '../module.ts';
 import type { LoraConfig } from './config.ts';
 
-export function loraNames(name: string): { readonly down: string; readonly up: string } {
-  return { down: `${name}.lora_A.weight`, up: `${name}.lora_B.weight` };
+export function loraNames({ name, isTable }: Pick<PeftModule, 'name' | 'isTable'>): {
+  readonly down: string;
+  readonly up: string;
+} {
+  return isTable
+    ? { down: `${name}.lora_embedding_A`, up: `${name}.lora_embedding_B` }
+    : { down: `${name}.lora_A.weight`, up: `${name}.lora_B.weight` };
 }
 
-export function loraFactors({ name }: PeftModule): Factor[] {
-  const { down, up } = loraNames(name);
+export function loraFactors(module: PeftModule): Factor[] {
+  const { down, up } = loraNames(module);
   return [
     { name: down, axes: ['rank', 'in'] },
     { name: up, axes: ['out', 'rank'] },
   ];
 }
 
-/** scaling · B·A·x, masked ranks left out. @param x f32 [tokens, in] */
+/** scaling · B·A·x, masked ranks left out. @param x f32 [tokens, in]; of embeddings i32, the ids that choose columns of A */
 export function loraDelta(run: PeftRun, module: PeftModule, x: Tensor): Tensor {
-  const names = loraNames(module.name);
-  const down = mul(matmul(x, run.parameter(names.down), { transposeB: true }), module.scaling);
+  const names = loraNames(module);
+  const a = run.parameter(names.down);
+  const product = module.isTable ? gatherRows(permute(a, [1, 0]), x) : matmul(x, a, { transposeB: true });
+  const down = mul(product, module.scaling);
   const mask = run.rankMask?.(module);
   const ranks = mask ? maskColumns(down, mask) : down;
   return matmul(ranks, run.parameter(names.up), { transposeB: true });
@@ -30,7 +39,7 @@ export function loraDelta(run: PeftRun, module: PeftModule, x: Tensor): Tensor {
 /** scaling · B·A in float64, row by row: [out, in]. */
 export function deltaRow(module: PeftModule, values: Values, out: number): Float64Array {
   const { inFeatures, ranks, scaling } = module;
-  const names = loraNames(module.name);
+  const names = loraNames(module);
   const [down, up] = [valueOf(values, names.down), valueOf(values, names.up)];
   const row = new Float64Array(inFeatures);
   for (let rank = 0; rank < ranks; rank++) {
@@ -43,12 +52,21 @@ export function deltaRow(module: PeftModule, values: Values, out: number): Float
 /**
  * Factors as PEFT starts them: A Kaiming-uniform with a = √5 (±1/√in) or, for `gaussian`, normal with deviation 1/r; B zero. With
  * `false` B is drawn too (±1/√r), as a linear layer starts; `eva` starts as `true` does without its data pass; `orthogonal`
- * (rows of one orthonormal basis, the even ones for B and the odd ones for A) makes B·A = 0.
+ * (rows of one orthonormal basis, the even ones for B and the odd ones for A) makes B·A = 0. On embeddings A is zero and B
+ * normal, with `false` both normal.
  */
 export function freshLora(module: PeftModule, { init }: LoraConfig, draw: Draw): Map<string, Float32Array> {
   const { ranks, inFeatures, outFeatures } = module;
-  const names = loraNames(module.name);
+  const names = loraNames(module);
   const sizes = { down: ranks * inFeatures, up: outFeatures * ranks };
+  if (module.isTable) {
+    const normal = (size: number): Float32Array => Float32Array.from({ length: size }, () => draw.normal());
+    const a = init === false ? normal(sizes.down) : new Float32Array(sizes.down);
+    return new Map([
+      [names.down, a],
+      [names.up, normal(sizes.up)],
+    ]);
+  }
   if (init === 'orthogonal') return orthogonal(module, draw);
   const down =
     init === 'gaussian'
@@ -64,7 +82,7 @@ export function freshLora(module: PeftModule, { init }: LoraConfig, draw: Draw):
 /** A and B random combinations of orthogonal directions of rank space, so that B·A = 0 at first. */
 function orthogonal(module: PeftModule, draw: Draw): Map<string, Float32Array> {
   const { ranks, inFeatures, outFeatures } = module;
-  const names = loraNames(module.name);
+  const names = loraNames(module);
   const basis = orthonormal(ranks, draw);
   const half = Math.floor(ranks / 2);
   const down = new Float32Array(ranks * inFeatures);

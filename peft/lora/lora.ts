@@ -1,4 +1,8 @@
-/** Room: peft/lora. Low-rank adaptation of linear layers (Hu et al. 2022): y += (α/r)·B·A·dropout(x). */
+/**
+ * Room: peft/lora. Low-rank adaptation (Hu et al. 2022) of linear layers, y += (α/r)·B·A·dropout(x), and of embeddings, where x is the one
+ * column that a token's id chooses, and there is no dropout.
+ */
+import type { Tensor } from '../../engine/graph/tensor.ts';
 import { add, dropout } from '../../engine/ops/elementwise.ts';
 import type { Intervention } from '../../models/intervention.ts';
 import type { Direction, Draw, Factor, PeftMethod, PeftModule, PeftRun, Values } from '../module.ts';
@@ -32,26 +36,31 @@ export class Lora implements PeftMethod {
 
   intervention(run: PeftRun): Intervention {
     const byName = new Map(this.modules.map((module, i) => [module.name, { module, stream: DROPOUT_STREAM + i }]));
+    const adapted = (name: string, y: Tensor, input: (stream: number) => Tensor): Tensor => {
+      const found = byName.get(name);
+      if (!found || run.isActive?.(found.module) === false) return y;
+      const delta = loraDelta(run, found.module, input(found.stream));
+      run.probe?.(found.module, delta, y);
+      return add(y, delta);
+    };
+    const { random } = run;
     return {
-      linear: (name, x, y) => {
-        const found = byName.get(name);
-        if (!found || run.isActive?.(found.module) === false) return y;
-        const { module, stream } = found;
-        const input = run.random ? dropout(x, this.config.dropout, stream, run.random) : x;
-        const delta = loraDelta(run, module, input);
-        run.probe?.(module, delta, y);
-        return add(y, delta);
-      },
+      linear: (name, x, y) =>
+        adapted(name, y, (stream) => (random ? dropout(x, this.config.dropout, stream, random) : x)),
+      lookup: (name, ids, y) => adapted(name, y, () => ids),
     };
   }
 
-  /** W ± scaling·B·A. */
+  /** W ± scaling·B·A, of embeddings W ± scaling·(B·A)ᵀ. */
   merge(module: PeftModule, values: Values, weight: Float32Array, direction: Direction): Float32Array {
+    const { inFeatures, outFeatures, isTable } = module;
     const sign = direction === 'merge' ? 1 : -1;
     const sum = new Float32Array(weight.length);
-    for (let o = 0; o < module.outFeatures; o++) {
-      const at = o * module.inFeatures;
-      deltaRow(module, values, o).forEach((d, i) => (sum[at + i] = (weight[at + i] as number) + sign * d));
+    for (let o = 0; o < outFeatures; o++) {
+      deltaRow(module, values, o).forEach((d, i) => {
+        const at = isTable ? i * outFeatures + o : o * inFeatures + i;
+        sum[at] = (weight[at] as number) + sign * d;
+      });
     }
     return sum;
   }

@@ -1,10 +1,10 @@
 /** Protects: what targets are measured against: operations, and the bytes a step must hold. */
 import { expect, it } from 'vitest';
 import { blockFlops, memoryBound, peftFlops, savedValues } from '../../bench/encoder/cost.ts';
-import { encoderConfig } from '../../bench/encoder/model.ts';
+import { shapedConfig } from '../../bench/encoder/model.ts';
 import type { PeftModule } from '../../peft/module.ts';
 
-const CONFIG = encoderConfig({ layers: 2, hidden: 8, heads: 2, neurons: 32, vocab: 16, positions: 4 });
+const CONFIG = shapedConfig({ layers: 2, hidden: 8, heads: 2, neurons: 32, vocab: 16, positions: 4 });
 const WHOLE = [
   { heads: 2, neurons: 32 },
   { heads: 2, neurons: 32 },

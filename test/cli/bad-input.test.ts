@@ -84,6 +84,16 @@ describe('models', () => {
     });
     await refuses(/config\.json.*model_type.*mamba.*bert, distilbert/, ...predict(folder, 'good.jsonl'));
   });
+  it('a head that is not supported', async () => {
+    const folder = await brokenModel('tokens', async (f) => {
+      const config = JSON.parse(await readFile(join(f, 'config.json'), 'utf8')) as object;
+      await writeFile(
+        join(f, 'config.json'),
+        JSON.stringify({ ...config, architectures: ['RobertaForTokenClassification'] }),
+      );
+    });
+    await refuses(/config\.json.*RobertaForTokenClassification.*masked-lm/, ...predict(folder, 'good.jsonl'));
+  });
   it('weights of another shape than config.json says', async () => {
     const folder = await brokenModel('shape', async (f) => {
       const config = JSON.parse(await readFile(join(f, 'config.json'), 'utf8')) as object;
@@ -162,11 +172,14 @@ describe('adapters and plans', () => {
     expect(unknown.message).toMatch(/plan\.json.*version.*9.*2/);
     expect(await readdir(dir)).not.toContain('p.jsonl');
   });
-  it('an adapter of a kind that is not supported', async () => {
+  it.each([
+    [{ use_qalora: true }, /adapter_config\.json.*use_qalora/],
+    [{ task_type: 'TOKEN_CLS' }, /task_type.*TOKEN_CLS.*SEQ_CLS/],
+  ])('an adapter of a kind that is not supported: %j', async (change, pattern) => {
     const other = join(dir, 'other');
     await cp(join(GOLDENS, 'adapter-init'), other, { recursive: true });
     const config = JSON.parse(await readFile(join(other, 'adapter_config.json'), 'utf8')) as object;
-    await writeFile(join(other, 'adapter_config.json'), JSON.stringify({ ...config, use_qalora: true }));
-    await refuses(/adapter_config\.json.*use_qalora/, ...predict(MODEL, 'good.jsonl'), '--adapter', other);
+    await writeFile(join(other, 'adapter_config.json'), JSON.stringify({ ...config, ...change }));
+    await refuses(pattern, ...predict(MODEL, 'good.jsonl'), '--adapter', other);
   });
 });

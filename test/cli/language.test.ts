@@ -120,6 +120,13 @@ it('fine-tunes on completions, scores perplexity, and generates what was learned
   expect(rows.filter((_, i) => i % 2 === 1).some(({ completion }, i) => completion === PAIRS[i]![1])).toBe(false);
   expect(await succeeds(...generate, '--prompt', PAIRS[3][0])).toBe(`${PAIRS[3].join('')}\n`);
 
+  const stop = PAIRS[3][1].slice(0, 4);
+  const ended = await succeeds(...generate, '--prompt', PAIRS[3][0], '--stop', stop, '--json');
+  const [{ completion, finish_reason: reason }] = (JSON.parse(ended) as { answers: [Record<string, string>] }).answers;
+  expect(completion).toContain(stop);
+  expect(completion!.length).toBeLessThan(PAIRS[3][1].length);
+  expect(reason).toBe('stop');
+
   const drawn = () => succeeds(...generate, '--prompt', 'the', '--temperature', '2', '--seed', '3', '--json');
   const first = (JSON.parse(await drawn()) as { answers: unknown[] }).answers;
   expect((JSON.parse(await drawn()) as { answers: unknown[] }).answers).toEqual(first);

@@ -1,4 +1,4 @@
-/** Protects: products side by side become one dispatch, and compute what they computed apart. */
+/** Protects: products side by side become one dispatch, dropout of their input is drawn within, and they compute what they did apart. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Program } from '../../engine/compile/program.ts';
 import { Engine } from '../../engine/engine.ts';
@@ -6,11 +6,11 @@ import { gradients } from '../../engine/graph/autograd.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import { Parameters } from '../../engine/nn/parameters.ts';
 import { attention } from '../../engine/ops/attention.ts';
-import { add, mul, square } from '../../engine/ops/elementwise.ts';
+import { add, dropout, mul, square } from '../../engine/ops/elementwise.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
 import { sum } from '../../engine/ops/reduce.ts';
 import type { Variable } from '../../engine/variable.ts';
-import { randoms } from '../kernels/reference.ts';
+import { dropoutScale, randoms } from '../kernels/reference.ts';
 
 let engine: Engine;
 beforeAll(async () => {
@@ -29,8 +29,27 @@ interface Outcome {
   readonly values: Readonly<Record<string, Float32Array>>;
 }
 
-/** y_i = x·W_iᵀ + b_i + (x·A_iᵀ)·B_iᵀ for three i, then the squares of their attention summed; x = u², so that dx is needed. */
-async function run(arrange: (variables: readonly Variable[]) => readonly Variable[]): Promise<Outcome> {
+/** Of the random state of the step: how the input of the i-th low-rank product is dropped. */
+type Drop = (x: Tensor, i: number, random: readonly [seed: Variable, step: Variable]) => Tensor;
+
+const [SEED, STEP, RATE] = [5, 3, 0.25];
+
+const DROPS: Record<string, Drop> = {
+  none: (x) => x,
+  drawn: (x, i, [seed, step]) => dropout(x, RATE, 7 - i, { seed: seed.tensor, step: step.tensor }),
+  given: (x, i) => {
+    const data = Float32Array.from({ length: x.size }, (_, at) => dropoutScale(at, SEED, STEP, 7 - i, RATE));
+    return mul(x, engine.variable(`scale ${i}`, x.shape, { kind: 'state', data }).tensor);
+  },
+};
+
+/**
+ * y_i = x·W_iᵀ + b_i + (drop_i(x)·A_iᵀ)·B_iᵀ for three i, then the squares of their attention summed; x = u², so that dx is needed.
+ */
+async function run(
+  arrange: (variables: readonly Variable[]) => readonly Variable[],
+  drop = DROPS.none!,
+): Promise<Outcome> {
   const variable = (name: string, shape: number[], seed: number): Variable =>
     engine.variable(name, shape, {
       kind: 'weights',
@@ -50,11 +69,14 @@ async function run(arrange: (variables: readonly Variable[]) => readonly Variabl
     { name: `${name}.B`, shape: [WIDTH, RANKS], data: randoms(WIDTH * RANKS, 40 + i), decay: true },
   ]);
   const parameters = new Parameters(engine, specs);
+  const number = (name: string, value: number): Variable =>
+    engine.variable(name, [1], { kind: 'state', dtype: 'u32', data: Uint32Array.of(value) });
+  const random = [number('seed', SEED), number('step', STEP)] as const;
   const program = await engine.compile('projections', {}, () => {
     const x = square(u.tensor);
     const [q, k, v] = NAMES.map((name, i) => {
       const y = add(matmul(x, weights[i]!.tensor, { transposeB: true }), biases[i]!.tensor);
-      const low = mul(matmul(x, parameters.get(`${name}.A`).tensor, { transposeB: true }), 2);
+      const low = mul(matmul(drop(x, i, random), parameters.get(`${name}.A`).tensor, { transposeB: true }), 2);
       return add(y, matmul(low, parameters.get(`${name}.B`).tensor, { transposeB: true }));
     }) as [Tensor, Tensor, Tensor];
     const value = sum(square(attention(q, k, v, mask.tensor, SPEC)));
@@ -88,14 +110,24 @@ describe('three projections of one tensor, their weights', () => {
     expect([low(apart), products(apart).length]).toEqual([6, 10]);
   });
 
-  it('anywhere, give the same numbers', () => {
-    for (const [name, values] of Object.entries(together.values)) {
-      const largest = Math.max(...apart.values[name]!.map(Math.abs));
-      expect(largest).toBeGreaterThan(0);
-      values.forEach((value, i) => expect(Math.abs(value - apart.values[name]![i]!) / largest).toBeLessThan(1e-5));
-    }
+  it('anywhere, give the same numbers', () => expectAlike(together, apart));
+
+  it('with dropout, take no dispatch more and give the numbers of masks multiplied in', async () => {
+    const drawn = await run((variables) => engine.together(variables), DROPS.drawn);
+    expect(drawn.program.dispatches.length).toBe(together.program.dispatches.length);
+    expect(products(drawn)).toEqual(products(together));
+    expectAlike(drawn, await run((variables) => variables, DROPS.given));
+    expectAlike(drawn, await run((variables) => variables, DROPS.drawn));
   });
 });
+
+function expectAlike({ values }: Outcome, expected: Outcome): void {
+  for (const [name, found] of Object.entries(values)) {
+    const largest = Math.max(...expected.values[name]!.map(Math.abs));
+    expect(largest).toBeGreaterThan(0);
+    found.forEach((value, i) => expect(Math.abs(value - expected.values[name]![i]!) / largest).toBeLessThan(1e-5));
+  }
+}
 
 it('variables moved together keep their values and are freed one by one', async () => {
   const before = engine.memory.current;

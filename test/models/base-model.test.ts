@@ -94,6 +94,21 @@ describe.each(Object.keys(MODELS) as Family[])('%s', (family) => {
   });
 });
 
+it('a vocabulary matrix that differs from the word embedding it is tied to is refused', async () => {
+  const folder = join(dir, 'untied');
+  await cp(MODELS.gpt2, folder, { recursive: true });
+  const entries = await tensorsOf(MODELS.gpt2);
+  const words = entries.find(({ name }) => name === 'transformer.wte.weight')!;
+  const write = (data: Float32Array): Promise<void> =>
+    writeSafetensors(join(folder, 'model.safetensors'), [...entries, { ...words, name: 'lm_head.weight', data }]);
+  await write(floats(words));
+  (await loadBaseModel(engine, folder, { head: 'causal-lm' })).free();
+  await write(floats(words).map((x, i) => x + Number(i === 77)));
+  await expect(loadBaseModel(engine, folder, { head: 'causal-lm' })).rejects.toThrow(
+    /lm_head\.weight and transformer\.wte\.weight differ.*"tie_word_embeddings": false/,
+  );
+});
+
 it('GPT-2’s matrices are turned, and nothing else is', async () => {
   const stored = new Map((await tensorsOf(MODELS.gpt2)).map((entry) => [entry.name, entry]));
   const loaded = await load(MODELS.gpt2);

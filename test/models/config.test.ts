@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { UserError } from '../../engine/errors.ts';
-import { loadConfig, parseConfig, savedHead } from '../../models/config.ts';
+import { loadConfig, parseConfig, savedHead, unsupportedClass } from '../../models/config.ts';
 
 const GOLDENS = join(import.meta.dirname, '../goldens');
 const minimal = {
@@ -73,6 +73,10 @@ test('names of transformers are translated; null stands for absent', () => {
   expect(config).toMatchObject({ hiddenAct: 'gelu_tanh', classifierDropout: 0.3, labels: ['ham', 'spam'] });
   expect(config.problemType).toBeUndefined();
   expect(parseConfig({ ...minimal, num_labels: 1, id2label: null }, 'f').labels).toEqual(['LABEL_0']);
+  expect(parseConfig({ ...minimal, id2label: { 0: 1, 1: 5 }, hidden_act: 'gelu_fast' }, 'f')).toMatchObject({
+    labels: ['1', '5'],
+    hiddenAct: 'gelu_tanh',
+  });
 });
 
 test.each([
@@ -91,6 +95,8 @@ test.each([
   [{ hidden_dropout_prob: 1 }, 'key "hidden_dropout_prob": found 1, expected a number < 1'],
   [{ pad_token_id: 50 }, 'key "pad_token_id": found 50, expected less than vocab_size (50)'],
   [{ max_position_embeddings: 2 }, 'key "max_position_embeddings": found 2, expected more than'],
+  [{ pruned_heads: { 0: [1] } }, 'key "pruned_heads": heads pruned by transformers are not supported'],
+  [{ quantization_config: { bits: 4 } }, 'key "quantization_config": quantised weights are not supported'],
   [{ id2label: { 0: 'a', 2: 'b' } }, 'key "id2label": no label 1, expected the keys "0" to "1"'],
 ])('%j is refused', (change, message) => {
   const parse = (): unknown => parseConfig({ ...minimal, ...change }, 'config.json');
@@ -126,23 +132,22 @@ test('decoders have the defaults of transformers', () => {
     hasPadToken: false,
   });
   expect(parseConfig(decoders.mistral, 'f').maxTokens).toBe(8);
+  const windowed = { ...decoders.qwen2, use_sliding_window: true };
+  expect(parseConfig({ ...windowed, sliding_window: 9 }, 'f').maxTokens).toBe(9);
+  expect(parseConfig({ ...decoders.llama, is_decoder: true, pad_token_id: -1 }, 'f').hasPadToken).toBe(false);
   const vocabulary = (raw: object): unknown => parseConfig(raw, 'f').architecture.heads['causal-lm']?.vocabulary;
-  expect(vocabulary(decoders.gpt2)).toEqual({ weight: 'transformer.wte' });
-  expect(vocabulary({ ...decoders.gpt2, tie_word_embeddings: false })).toEqual({ weight: 'lm_head' });
-  expect(vocabulary(decoders.llama)).toEqual({ weight: 'lm_head' });
+  expect(vocabulary(decoders.gpt2)).toMatchObject({ weight: 'transformer.wte' });
+  expect(vocabulary({ ...decoders.gpt2, tie_word_embeddings: false })).toMatchObject({ weight: 'lm_head' });
+  expect(vocabulary(decoders.llama)).toMatchObject({ weight: 'lm_head' });
 });
 
 test.each([
   ['opt', { layer_norm_elementwise_affine: false }, 'key "layer_norm_elementwise_affine": found false, expected true'],
   ['gpt2', { n_head: 5 }, 'key "n_embd": found 12, expected a multiple of n_head (5)'],
-  [
-    'gpt2',
-    { scale_attn_by_inverse_layer_idx: true },
-    'key "scale_attn_by_inverse_layer_idx": found true, expected false',
-  ],
+  ['gpt2', { add_cross_attention: true }, 'key "add_cross_attention": found true, expected false'],
   ['llama', { num_key_value_heads: 2 }, 'found 3, expected a multiple of num_key_value_heads (2)'],
   ['llama', { head_dim: 3 }, 'key "head_dim": found 3, expected an even number'],
-  ['qwen2', { use_sliding_window: true }, 'key "use_sliding_window": found true, expected false'],
+  ['llama', { partial_rotary_factor: 0.5 }, 'key "partial_rotary_factor": found 0.5, expected 1'],
 ] as const)('%s with %j is refused', (family, change, message) => {
   const parse = (): unknown => parseConfig({ ...decoders[family], ...change }, 'config.json');
   expect(parse).toThrow(UserError);
@@ -155,6 +160,13 @@ test('the head a checkpoint was saved with is told by its class', () => {
   expect(saved('RobertaForMultipleChoice')).toBe('multiple-choice');
   expect(saved('RobertaModel')).toBeUndefined();
   expect(saved('RobertaForCausalLM')).toBeUndefined();
+});
+
+test('a class whose head is not supported is told from a bare model', () => {
+  const other = (name?: string): unknown =>
+    unsupportedClass(parseConfig({ ...minimal, ...(name !== undefined && { architectures: [name] }) }, 'f'));
+  expect(other('RobertaForTokenClassification')).toBe('RobertaForTokenClassification');
+  expect(['RobertaModel', 'RobertaForMaskedLM', undefined].map(other)).toEqual([undefined, undefined, undefined]);
 });
 
 test('a folder without config.json is named', async () => {

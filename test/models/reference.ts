@@ -67,6 +67,10 @@ export class ReferenceDecoder {
     return x.map((v, i) => (v / root) * gamma[i]!);
   }
 
+  #activation(x: number): number {
+    return this.#raw.activation_function === 'quick_gelu' ? x / (1 + Math.exp(-1.702 * x)) : Math.max(x, 0);
+  }
+
   #opt(ids: readonly number[]): Vector[] {
     const before = this.#raw.do_layer_norm_before !== false;
     const [d, e] = [this.#number('hidden_size'), this.#number('word_embed_proj_dim')];
@@ -92,7 +96,7 @@ export class ReferenceDecoder {
       });
       sublayer('final_layer_norm', (xs) =>
         xs.map((x) => {
-          const inner = this.#linear(`${at}.fc1`, x).map((u) => Math.max(u, 0));
+          const inner = this.#linear(`${at}.fc1`, x).map((u) => this.#activation(u));
           return this.#linear(`${at}.fc2`, inner);
         }),
       );

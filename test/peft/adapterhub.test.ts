@@ -221,6 +221,30 @@ describe('writing', () => {
     expect([...back.tensors.get(names.up)!.data.slice(0, 4)]).toEqual([7, 0, 7, 0]);
   });
 
+  test('Llama for question answering calls its layers otherwise, and brings a head for answer spans', async () => {
+    const model = await loadConfig(MODELS.llama);
+    const layers = Array.from(
+      { length: model.numLayers },
+      (_, n) => `transformer.layers.${n}.output_adapters.adapters.sst`,
+    );
+    const d = model.hiddenSize;
+    const sized = (at: string): TensorEntry[] => [
+      tensor(`${at}.adapter_down.0.weight`, [2, d], 1),
+      tensor(`${at}.adapter_down.0.bias`, [2], 2),
+      tensor(`${at}.adapter_up.weight`, [d, 2], 3),
+      tensor(`${at}.adapter_up.bias`, [d], 4),
+    ];
+    const top = { model_type: 'llama', hidden_size: d, model_class: 'LlamaForQuestionAnswering' };
+    const path = await folder({ ...SEQ_BN, reduction_factor: d / 2 }, layers.flatMap(sized), top);
+    const head = [tensor('qa_outputs.weight', [2, d], 6), tensor('qa_outputs.bias', [2], 7)];
+    await writeSafetensors(join(path, 'model_head.safetensors'), head, { format: 'pt' });
+    await writeFile(join(path, 'head_config.json'), JSON.stringify({ config: null, name: null, label2id: null }));
+    const { config, modules, tensors } = await readHubAdapter(path, model);
+    expect(modules.map(({ name }) => name)).toEqual(layers.map((_, n) => `model.layers.${n}.mlp.down_proj`));
+    expect(tensors.get(bottleneckNames('model.layers.0.mlp.down_proj').upBias)?.data[0]).toBe(4);
+    expect(config).toMatchObject({ taskType: 'QUESTION_ANS', modulesToSave: ['qa_outputs'] });
+  });
+
   test.each(['distilbert', 'gpt2', 'llama', 'opt'] as const)('%s has adapters in its layers', async (family) => {
     const model = await loadConfig(MODELS[family]);
     const prefix = model.architecture.block.prefix(0);

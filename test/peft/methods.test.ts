@@ -5,6 +5,7 @@ import { UserError } from '../../engine/errors.ts';
 import { gradients } from '../../engine/graph/autograd.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import { add, dropout, mul } from '../../engine/ops/elementwise.ts';
+import { gatherRows } from '../../engine/ops/gather.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
 import { sum } from '../../engine/ops/reduce.ts';
 import { moduleFor, parsePeftConfig } from '../../peft/config.ts';
@@ -175,6 +176,73 @@ describe('DoRA', () => {
   });
 });
 
+describe('LoRA on an embedding', () => {
+  const [ROWS, DIM, RANKS] = [11, OUT, 2];
+  const ids = Int32Array.of(3, 0, 3, 10, 7);
+  const config = parsePeftConfig(
+    { peft_type: 'LORA', target_modules: ['wte'], r: RANKS, lora_alpha: 3, lora_dropout: 0.4 },
+    'test',
+  );
+  const module = moduleFor({ name: 'wte', inFeatures: ROWS, outFeatures: DIM, isTable: true }, config);
+  const peft = methodOf(config, [module]);
+  const random = hostRandom(6, 1);
+  const normal = (n: number): Float32Array => Float32Array.from({ length: n }, () => random.normal());
+  const [table, dy] = [normal(ROWS * DIM), normal(TOKENS * DIM)];
+  const [a, b] = [normal(RANKS * ROWS), normal(DIM * RANKS)];
+  const values = new Map([
+    ['wte.lora_embedding_A', a],
+    ['wte.lora_embedding_B', b],
+  ]);
+  /** [rows, dim] */
+  const adapted = transposed(product(b, a, DIM, RANKS, ROWS), ROWS, DIM).map((d, i) => table[i]! + 1.5 * d);
+
+  it('adds the columns that ids choose, without dropout, and finds their gradients', async () => {
+    const variable = (name: string, shape: number[], data: Float32Array): Tensor =>
+      engine.variable(name, shape, { kind: 'weights', data }).tensor;
+    const parameters = new Map(
+      peft.factors(module).map((f) => [f.name, variable(f.name, factorShape(f, module), values.get(f.name)!)]),
+    );
+    expect([...parameters.keys()]).toEqual([...values.keys()]);
+    const specs = { ids: { shape: [TOKENS], dtype: 'i32' }, seed: { shape: [1], dtype: 'u32' } } as const;
+    const program = await engine.compile('embedding', specs, ({ ids: tokens, seed }) => {
+      const hook = peft.intervention({
+        parameter: (name) => parameters.get(name)!,
+        weight: () => variable('w', [ROWS, DIM], table),
+        bias: () => undefined,
+        random: { seed, step: seed },
+      });
+      const rows = gatherRows(variable('table', [ROWS, DIM], table), tokens);
+      const y = hook.lookup!('wte', tokens, rows);
+      const loss = sum(mul(y, variable('dy', [TOKENS, DIM], dy)));
+      const [da, db] = gradients(loss, [...parameters.values()]);
+      return { outputs: { y, da: da!, db: db! } };
+    });
+    program.run({ ids, seed: Uint32Array.of(1) });
+    const chosen = (rows: ArrayLike<number>, width: number): number[] =>
+      [...ids].flatMap((id) => Array.from({ length: width }, (_, i) => rows[id * width + i]!));
+    expectClose(await program.read('y'), chosen(adapted, DIM));
+    const intoRanks = product(dy, b, TOKENS, DIM, RANKS);
+    const down = new Array<number>(RANKS * ROWS).fill(0);
+    ids.forEach((id, t) => {
+      for (let r = 0; r < RANKS; r++) down[r * ROWS + id]! += 1.5 * intoRanks[t * RANKS + r]!;
+    });
+    expectClose(await program.read('da'), down);
+    const ranks = chosen(transposed(a, ROWS, RANKS), RANKS);
+    const up = product(transposed(dy, DIM, TOKENS), ranks, DIM, TOKENS, RANKS).map((v) => 1.5 * v);
+    expectClose(await program.read('db'), up);
+    program.dispose();
+  });
+
+  it('goes into the table and out of it again, and starts as the base', () => {
+    const merged = peft.merge!(module, values, table, 'merge');
+    expectClose(merged, adapted);
+    expectClose(peft.merge!(module, values, merged, 'unmerge'), Array.from(table));
+    const fresh = peft.fresh(module, hostRandom(1, 2));
+    expect(fresh.get('wte.lora_embedding_A')!.every((v) => v === 0)).toBe(true);
+    expect(new Set(fresh.get('wte.lora_embedding_B')).size).toBe(DIM * RANKS);
+  });
+});
+
 const MERGING = [
   ['LoRA', { peft_type: 'LORA', r: 2 }],
   ['DoRA', { peft_type: 'LORA', r: 2, use_dora: true }],
@@ -273,6 +341,7 @@ it('targets left open are those of PEFT, by model type', () => {
   const lora = parsePeftConfig({ peft_type: 'LORA' }, 'test');
   expect(withDefaultTargets(lora, 'roberta').targetModules).toEqual(['query', 'value']);
   expect(withDefaultTargets(lora, 'gpt2').targetModules).toEqual(['c_attn']);
+  expect(withDefaultTargets(lora, 'mistral').targetModules).toEqual(['q_proj', 'v_proj']);
   const ia3 = withDefaultTargets(parsePeftConfig({ peft_type: 'IA3' }, 'test'), 'bert');
   expect(ia3).toMatchObject({ targetModules: ['key', 'value', 'output.dense'], feedforwardModules: ['output.dense'] });
   expect(() => withDefaultTargets(lora, 'unheard-of')).toThrow(UserError);

@@ -86,6 +86,25 @@ describe('targets', () => {
   });
 });
 
+describe('patterns that backtrack without end', () => {
+  const name = `${layer}.1.attention.self.query`;
+  const endless = '([a-z.0-9]+)+X';
+
+  test.each([
+    ['target_modules', () => matchesTarget(name, { targetModules: endless })],
+    ['rank_pattern', () => patternValue(name, { [endless]: 2 }, 8, 'rank_pattern')],
+  ])(
+    '%s: refused by name, after seconds for all names together',
+    (key, match) => {
+      expect(match).toThrow(UserError);
+      const started = performance.now();
+      expect(match).toThrow(new RegExp(`^${key}: found the regular expression .*z\\.0-9.* on "${layer}`));
+      expect(performance.now() - started).toBeLessThan(1000);
+    },
+    30_000,
+  );
+});
+
 describe('patterns', () => {
   const valueOf = (name: string, patterns: Record<string, number>): number =>
     patternValue(name, patterns, 8, 'rank_pattern');

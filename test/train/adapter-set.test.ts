@@ -15,6 +15,7 @@ import { MODEL, tinyAssembly, tinyExamples, tinySettings } from './tiny.ts';
 
 const KINDS = {
   lora: {},
+  embeddings: { targetModules: 'query,word_embeddings,position_embeddings,token_type_embeddings' },
   dora: { peft: 'dora' },
   ia3: { peft: 'ia3' },
   houlsby: { peft: 'houlsby' },
@@ -63,7 +64,7 @@ it('each adapter computes what it computes alone; merged, the same to rounding; 
     expect(await set.run(batch), name).toEqual(await alone(folders.get(name)!));
   }
   expect(engine.memory.byKind().weights).toBe(base);
-  for (const name of ['lora', 'dora', 'ia3']) {
+  for (const name of ['lora', 'embeddings', 'dora', 'ia3']) {
     set.setAdapter(name);
     const plain = await set.run(batch);
     await set.merge();
@@ -79,7 +80,7 @@ it('each adapter computes what it computes alone; merged, the same to rounding; 
   }
   set.setAdapter('houlsby');
   await expect(set.merge()).rejects.toThrow(UserError);
-  expect(() => set.setAdapter('unheard-of')).toThrow(/expected one of lora, dora/);
+  expect(() => set.setAdapter('unheard-of')).toThrow(/expected one of lora, embeddings, dora/);
   set.free();
   expect(engine.memory.byKind().weights ?? 0).toBe(before);
 });

@@ -6,15 +6,16 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Engine } from '../../engine/engine.ts';
 import { sizeOf } from '../../engine/graph/shape.ts';
 import { writeJson } from '../../engine/io/files.ts';
-import { writeSafetensors } from '../../engine/io/safetensors.ts';
+import { openSafetensors, writeSafetensors, type TensorEntry } from '../../engine/io/safetensors.ts';
 import { baseWeightShapes } from '../../models/base-model.ts';
-import { parseConfig } from '../../models/config.ts';
+import { loadConfig, parseConfig } from '../../models/config.ts';
 import { frozenHeadShapes } from '../../models/heads.ts';
 import { loadArtefact } from '../../train/artefact.ts';
 import { toClassifier } from '../../train/assembly.ts';
-import { Batches } from '../../train/data/batches.ts';
+import { Batches, type Batch } from '../../train/data/batches.ts';
 import { Forward } from '../../train/evaluate.ts';
 import { randomWeight, ReferenceDecoder } from '../models/reference.ts';
+import { MODELS } from './tiny.ts';
 
 let engine: Engine;
 let dir: string;
@@ -35,6 +36,7 @@ const FORMS: readonly (readonly [string, Record<string, unknown>])[] = [
   ['OPT, plain', { ...opt, word_embed_proj_dim: 24 }],
   ['OPT, post-norm with projected words', { ...opt, word_embed_proj_dim: 10, do_layer_norm_before: false }],
   ['OPT, pre-norm without last normalisation', { ...opt, word_embed_proj_dim: 10, _remove_final_layer_norm: true }],
+  ['OPT with another activation', { ...opt, word_embed_proj_dim: 24, activation_function: 'quick_gelu' }],
   ['OPT without biases and ties', { ...opt, word_embed_proj_dim: 24, enable_bias: false, tie_word_embeddings: false }],
   ['Llama with biases', { ...llama, model_type: 'llama', attention_bias: true, mlp_bias: true }],
   [
@@ -44,6 +46,25 @@ const FORMS: readonly (readonly [string, Record<string, unknown>])[] = [
   ['Mistral', { ...llama, model_type: 'mistral', num_key_value_heads: 2, sliding_window: 4096, rope_theta: 1e6 }],
   ['Qwen2', { ...llama, model_type: 'qwen2', num_key_value_heads: 1, use_sliding_window: false, sliding_window: 8 }],
 ];
+
+function batchOf(sequences: readonly (readonly number[])[]): Batch {
+  const examples = sequences.map((ids) => {
+    const [mask, typeIds] = [new Int32Array(ids.length).fill(1), new Int32Array(ids.length)];
+    return { ids: Int32Array.from(ids), mask, typeIds, label: -100 };
+  });
+  return new Batches(examples, { batchSize: 2, order: 'file', seed: 0, padId: 1, maxLength: 12 }).at(0, 0);
+}
+
+/** The scores of every token by the checkpoint in a folder. */
+async function run(folder: string, batch: Batch): Promise<Float32Array> {
+  const artefact = await loadArtefact(engine, folder, undefined, { weights: 'f32', embeddings: 'device' });
+  const forward = new Forward(toClassifier(engine, artefact));
+  await forward.prepare(batch);
+  const scores = await forward.run(batch);
+  forward.dispose();
+  artefact.base.free();
+  return scores;
+}
 
 it.each(FORMS)('%s', async (_, raw) => {
   const config = parseConfig({ ...raw, architectures: ['ForCausalLM'] }, 'config.json');
@@ -57,17 +78,8 @@ it.each(FORMS)('%s', async (_, raw) => {
     [5, 17, 3, 38, 9, 21, 30, 2, 11],
     [7, 7, 12, 39],
   ];
-  const examples = sequences.map((ids) => {
-    const [mask, typeIds] = [new Int32Array(ids.length).fill(1), new Int32Array(ids.length)];
-    return { ids: Int32Array.from(ids), mask, typeIds, label: -100 };
-  });
-  const batch = new Batches(examples, { batchSize: 2, order: 'file', seed: 0, padId: 1, maxLength: 12 }).at(0, 0);
-  const artefact = await loadArtefact(engine, dir, undefined, { weights: 'f32', embeddings: 'device' });
-  const forward = new Forward(toClassifier(engine, artefact));
-  await forward.prepare(batch);
-  const scores = await forward.run(batch);
-  forward.dispose();
-  artefact.base.free();
+  const batch = batchOf(sequences);
+  const scores = await run(dir, batch);
 
   const reference = new ReferenceDecoder(raw, (name) => weights.get(name));
   sequences.forEach((ids, row) => {
@@ -78,4 +90,42 @@ it.each(FORMS)('%s', async (_, raw) => {
     );
     expect(Math.max(...differences) / scale).toBeLessThan(1e-5);
   });
+});
+
+it.each([
+  [{ scale_attn_by_inverse_layer_idx: true }, (layer: number) => 1 / (layer + 1)],
+  [{ scale_attn_weights: false }, () => Math.sqrt(8)],
+] as const)('GPT-2 with %j is GPT-2 with scaled queries', async (change, factorOf) => {
+  const config = (await loadConfig(MODELS.gpt2)).raw;
+  const file = await openSafetensors(MODELS.gpt2);
+  const entries = await Promise.all(
+    file.names.map(async (name): Promise<TensorEntry> => {
+      // Large enough for attention to choose.
+      const grown = name.includes('c_attn') ? 20 : 1;
+      const data = (await file.readFloat32(name)).map((x) => x * grown);
+      return { name, dtype: 'F32', shape: file.info(name).shape, data };
+    }),
+  );
+  await file.close();
+  const scaled = entries.map((entry): TensorEntry => {
+    const layer = /h\.(\d+)\.attn\.c_attn/.exec(entry.name)?.[1];
+    if (layer === undefined) return entry;
+    // Stored [in, 3·D]: the first D of 32 are the queries.
+    const factor = factorOf(Number(layer));
+    return { ...entry, data: (entry.data as Float32Array).map((x, i) => (i % 96 < 32 ? x * factor : x)) };
+  });
+  const batch = batchOf([[5, 17, 3, 38, 9], [7]]);
+  const write = async (raw: object, tensors: readonly TensorEntry[]): Promise<void> => {
+    await writeJson(join(dir, 'config.json'), raw);
+    await writeSafetensors(join(dir, 'model.safetensors'), tensors);
+  };
+  await write({ ...config, ...change }, entries);
+  const found = await run(dir, batch);
+  await write(config, scaled);
+  const expected = await run(dir, batch);
+  await write(config, entries);
+  const plain = await run(dir, batch);
+  const distance = (a: Float32Array): number => Math.max(...a.map((x, i) => Math.abs(x - expected[i]!)));
+  expect(distance(found)).toBeLessThan(1e-5);
+  expect(distance(plain)).toBeGreaterThan(1e-4);
 });

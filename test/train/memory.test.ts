@@ -119,11 +119,13 @@ describe('a LoRA step of four layers, 256 wide, on 16 × 128 tokens', () => {
   /**
    * Compiles it, without running it.
    * @param kept part of the heads and neurons
+   * @param dropout rate on the inputs of LoRA modules
    * @returns the program, the most bytes allocated, and the least there can be
    */
   async function compiled(
     compile: CompileOptions,
     kept = 1,
+    dropout = 0,
   ): Promise<{ program: Program; peak: number; bound: number }> {
     const sizes = { vocab_size: 1000, hidden_size: 256, num_hidden_layers: 4, num_attention_heads: 4 };
     const raw = { model_type: 'roberta', ...sizes, intermediate_size: 1024, max_position_embeddings: 130 };
@@ -134,7 +136,7 @@ describe('a LoRA step of four layers, 256 wide, on 16 × 128 tokens', () => {
     const whole = randomBaseModel(engine, config, () => 0.01);
     const base = await pruneModel(engine, whole, [keep, keep, keep, keep]);
     engine.memory.resetPeak();
-    const settings = tinySettings({ loraR: 8 });
+    const settings = tinySettings({ loraR: 8, dropout });
     const assembly = await freshAssembly(engine, base, freshConfig(settings, config), 'classification', ['0', '1'], 0);
     const classifier = toClassifier(engine, assembly);
     const options = {
@@ -146,7 +148,7 @@ describe('a LoRA step of four layers, 256 wide, on 16 × 128 tokens', () => {
       clip: 1,
       seed: 0,
     } as const;
-    const steps = new TrainingSteps(classifier, { ...options, dropout: false, compile });
+    const steps = new TrainingSteps(classifier, { ...options, dropout: dropout > 0, compile });
     const program = await steps.program({ batch, seq });
     const kinds = engine.memory.byKind();
     const sum = Object.values(kinds).reduce((a, b) => a + b, 0);
@@ -169,6 +171,15 @@ describe('a LoRA step of four layers, 256 wide, on 16 × 128 tokens', () => {
     const units = program.memory.saved / (batch * seq * 256 * 4);
     expect(units).toBeGreaterThan(4 * 10);
     expect(units).toBeLessThan(4 * 10 + 1);
+  });
+
+  it('takes not a byte or dispatch more with dropout, but for its seed and step', async () => {
+    const plain = await compiled({});
+    const dropping = await compiled({}, 1, 0.05);
+    expect(dropping.program.dispatches.length).toBe(plain.program.dispatches.length);
+    expect(dropping.program.memory.activations).toBe(plain.program.memory.activations);
+    expect(dropping.program.dispatches.some(({ kernel }) => kernel.wgsl.includes('philox'))).toBe(true);
+    expect(dropping.peak / dropping.bound).toBeLessThan(1.1);
   });
 
   it('needs less by pruning, at least as fast as the lower bound falls', async () => {

@@ -89,6 +89,7 @@ const CASES: readonly (readonly [Family, string, Partial<Settings>])[] = [
   ['llama', 'LoRA, whole key/value groups', { headUnit: 'group' }],
   ['llama', 'LoRA, keys read by unequally many queries', { headsRatio: 0.25 }],
   ['roberta', 'LoRA with biases and modules', { bias: 'all', modulesToSave: 'intermediate.dense,LayerNorm' }],
+  ['roberta', 'LoRA on embeddings', { targetModules: 'query,output.dense,word_embeddings,position_embeddings' }],
   ['bert', 'DoRA with masks folded', { peft: 'dora', foldMasks: true }],
   ['bert', '(IA)³', { peft: 'ia3' }],
   ['gpt2', '(IA)³', { peft: 'ia3' }],

@@ -47,7 +47,7 @@ export async function tinyAssembly(engine: Engine, settings: Settings, family: F
   const values = new Map(fresh.values);
   for (const module of fresh.method.modules) {
     for (const { name, axes } of fresh.method.factors(module)) {
-      const shift = axes[0] === 'rank' && axes.length === 2 ? 0 : 0.2;
+      const shift = axes[0] === 'rank' && axes.length === 2 && !module.isTable ? 0 : 0.2;
       values.set(
         name,
         Float32Array.from(values.get(name) as Float32Array, (v) => v + random.normal() * shift),

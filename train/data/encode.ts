@@ -68,6 +68,8 @@ export interface EncodeFileOptions {
   readonly maxLength: number;
   /** Token ids the model has embeddings for. */
   readonly vocabSize: number;
+  /** Segments the model has embeddings for; 0 = it has none and reads none. */
+  readonly typeVocabSize: number;
   /** Leaves padding at the end of tokenised rows, up to `maxLength`, for scores of every token given; else it is cut off. */
   readonly keepPadding?: boolean;
   /** Not needed for files that are tokenised already. */
@@ -87,7 +89,9 @@ export function encodeFile({ path, rows }: ExampleFile, options: EncodeFileOptio
     if (!tokenizer) {
       throw new UserError(`${at}: found text, but the model folder has no tokenizer.json; expected "input_ids"`);
     }
-    return encodeText(tokenizer, row.text, row.textPair, maxLength, target);
+    const example = encodeText(tokenizer, row.text, row.textPair, maxLength, target);
+    if (example.ids.length > 0) return example;
+    throw new UserError(`${at}: the text gives no tokens, expected at least one; leave the row out`);
   });
 }
 
@@ -144,13 +148,13 @@ function encodeText(
 /** @throws UserError where tokens are too many or not of the vocabulary */
 export function encodeTokens(
   row: Omit<TokenRow, 'label'>,
-  { maxLength, vocabSize, keepPadding }: Pick<EncodeFileOptions, 'maxLength' | 'vocabSize' | 'keepPadding'>,
+  { maxLength, vocabSize, typeVocabSize, keepPadding }: Omit<EncodeFileOptions, 'labels' | 'problem' | 'tokenizer'>,
   at: string,
 ): Sequence {
   const tokens = row.attentionMask.lastIndexOf(1) + 1;
   if (tokens > maxLength) {
     throw new UserError(
-      `${at}: "input_ids" has ${tokens} tokens, expected at most ${maxLength}; raise --max-length or cut them`,
+      `${at}: "input_ids" has ${tokens} tokens, expected at most ${maxLength}; cut them, or raise --max-length if the model has more`,
     );
   }
   const length = keepPadding ? Math.min(row.inputIds.length, maxLength) : tokens;
@@ -162,9 +166,12 @@ export function encodeTokens(
       `${at}: "input_ids" holds ${outside}, expected ids below the model's vocabulary size ${vocabSize}`,
     );
   }
-  return {
-    ids,
-    mask: part(row.attentionMask),
-    typeIds: row.typeIds ? part(row.typeIds) : new Int32Array(length),
-  };
+  const typeIds = row.typeIds ? part(row.typeIds) : new Int32Array(length);
+  const segment = typeVocabSize > 0 ? typeIds.find((id) => id >= typeVocabSize) : undefined;
+  if (segment !== undefined) {
+    throw new UserError(
+      `${at}: "token_type_ids" holds ${segment}, expected segments below the model's type_vocab_size ${typeVocabSize}`,
+    );
+  }
+  return { ids, mask: part(row.attentionMask), typeIds };
 }

@@ -232,15 +232,15 @@ export function parseText(path: string, { line, fields }: Fields, name: string):
 export function parseTokens(path: string, { line, fields }: Fields): Omit<TokenRow, keyof Row> {
   const at = `${path}:${line}`;
   const inputIds = integers(at, 'input_ids', fields.input_ids, 2 ** 31 - 1, 'a token id (an integer from 0)');
-  const perToken = (name: string): number[] | undefined => {
+  const perToken = (name: string, high: number, expected: string): number[] | undefined => {
     if (fields[name] === undefined) return undefined;
-    const values = integers(at, name, fields[name], 1, '0 or 1');
+    const values = integers(at, name, fields[name], high, expected);
     if (values.length === inputIds.length) return values;
     const found = `"${name}" has ${values.length} entries, "input_ids" ${inputIds.length}`;
     throw new UserError(`${at}: ${found}; expected equally many`);
   };
-  const attentionMask = perToken('attention_mask') ?? inputIds.map(() => 1);
-  const typeIds = perToken('token_type_ids');
+  const attentionMask = perToken('attention_mask', 1, '0 or 1') ?? inputIds.map(() => 1);
+  const typeIds = perToken('token_type_ids', 2 ** 31 - 1, 'a segment (an integer from 0)');
   if (!attentionMask.includes(1)) {
     throw new UserError(`${at}: "attention_mask" is 0 everywhere, expected at least one 1`);
   }

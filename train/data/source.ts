@@ -156,7 +156,8 @@ async function loadLabelled(
   const labels = known ?? namesFor(problem, labelled);
   checkOutputs(problem, labels, labelled.path);
   const tokenizer = await tokenizerFor([train, test], modelDir);
-  const options = { labels, problem, maxLength, vocabSize: config.vocabSize, tokenizer };
+  const { vocabSize, typeVocabSize } = config;
+  const options = { labels, problem, maxLength, vocabSize, typeVocabSize, tokenizer };
   const encode = (file: ExampleFile | undefined): EncodedExample[] => (file ? encodeFile(file, options) : []);
   const baseline = problem === 'single_label_classification' ? baselineOf(train, test, labels) : undefined;
   const encoded = { train: encode(train), eval: encode(test) };
@@ -194,9 +195,9 @@ async function loadChoices({ name, train, test }: Files, encoding: Encoding): Pr
   const encode = async (path: string | undefined): Promise<EncodedExample[]> => {
     if (path === undefined) return [];
     const file = await readExamples(path, { needLabel: true, choices: true });
-    const { maxLength, config } = encoding;
-    const tokenizer = await tokenizerFor([file], encoding.modelDir);
-    return encodeChoices(file, { maxLength, vocabSize: config.vocabSize, tokenizer });
+    const { maxLength, config, modelDir } = encoding;
+    const { vocabSize, typeVocabSize } = config;
+    return encodeChoices(file, { maxLength, vocabSize, typeVocabSize, tokenizer: await tokenizerFor([file], modelDir) });
   };
   return { name, head: 'multiple-choice', labels: [], train: await encode(train), eval: await encode(test) };
 }
@@ -212,7 +213,8 @@ async function encodeQuestionFile(
   { modelDir, config, maxLength }: Encoding,
 ): Promise<EncodedExample[]> {
   const tokenizer = file.rows.some((row) => !('inputIds' in row)) ? await loadTokenizer(modelDir) : undefined;
-  return encodeQuestions(file, { maxLength, vocabSize: config.vocabSize, tokenizer });
+  const { vocabSize, typeVocabSize } = config;
+  return encodeQuestions(file, { maxLength, vocabSize, typeVocabSize, tokenizer });
 }
 
 function noData(): UserError {
@@ -266,6 +268,7 @@ export async function loadRows(
     problem: problemOf(file, problemOfModel(config, file, labels)),
     maxLength,
     vocabSize: config.vocabSize,
+    typeVocabSize: config.typeVocabSize,
     keepPadding: headOf(config, head).reads === 'every-token',
     tokenizer,
   });

@@ -40,19 +40,24 @@ export interface Watcher {
   readonly onPrompt?: (prompt: Prompt) => void;
   /** Called with new text when it is certain; without a tokenizer with the tokens themselves. */
   readonly onText?: (text: string) => void;
+  /** Called once with what of the model's own options is not heeded. */
+  readonly onWarning?: (text: string) => void;
 }
 
 /** @throws UserError as the loading of models and `encodePrompt` */
 export async function* generateAll(
   engine: Engine,
   request: GenerationRequest,
-  { onPrompt, onText }: Watcher = {},
+  { onPrompt, onText, onWarning }: Watcher = {},
 ): AsyncGenerator<Answer> {
   const { modelDir, adapters, prompts, maxNewTokens, wanted, settings } = request;
   const { signal, onBytes } = request.watch ?? {};
   const config = await loadConfig(modelDir);
-  const { endIds, sampling } = await generationConfig(modelDir, config, wanted);
+  const { endIds, stop, sampling, constraints, ignored } = await generationConfig(modelDir, config, wanted);
+  if (ignored.length > 0) onWarning?.(`generation_config.json: not supported and left out: ${ignored.join(', ')}`);
   const tokenizer = (await exists(join(modelDir, 'tokenizer.json'))) ? await loadTokenizer(modelDir) : undefined;
+  if (stop.length > 0 && !tokenizer)
+    throw new UserError(`${modelDir}: no tokenizer.json, so no text to look for --stop in; leave it out`);
   const encoded = prompts.map((prompt) => encodePrompt(prompt, config, tokenizer));
   const names = prompts.map((prompt) => adapterOf(prompt, adapters));
   const longest = encoded.reduce((most, { length }) => Math.max(most, length), 0);
@@ -64,15 +69,18 @@ export async function* generateAll(
       const ids = encoded[i] as Int32Array;
       const text = tokenizer && new TextStream((some) => tokenizer.decode(some), [...ids]);
       const pieces: string[] = [];
-      const show = (piece: string): void => {
+      const show = (piece: string): boolean => {
         pieces.push(piece);
-        if (piece !== '') onText?.(piece);
+        if (piece === '') return false;
+        onText?.(piece);
+        return isStopped(pieces.join(''), piece.length, stop);
       };
       onPrompt?.(prompt);
       const generator = await models.get(names[i]);
       const generated = await generator.generate(ids, {
         maxNewTokens,
         endIds,
+        constraints,
         ...(sampling && { sampling: { ...sampling, random: hostRandom(settings.seed, STREAM.sampling, i) } }),
         ...(signal && { signal }),
         onToken: (id) => show(text ? text.push(id) : `${pieces.length > 0 ? ' ' : ''}${id}`),
@@ -84,6 +92,11 @@ export async function* generateAll(
   } finally {
     models.free();
   }
+}
+
+/** Whether a text has a stop text that reaches into its last characters. */
+function isStopped(text: string, last: number, stop: readonly string[]): boolean {
+  return stop.some((end) => text.includes(end, Math.max(0, text.length - last - end.length + 1)));
 }
 
 /** The adapter that answers a prompt; undefined: none. @throws UserError where it names one that is not there */

@@ -10,6 +10,7 @@ import type { KeyValues } from '../../models/key-values.ts';
 import type { BatchInputs, Classifier } from '../classifier.ts';
 import type { HostRandom } from '../data/random.ts';
 import { ProgramCache } from '../programs.ts';
+import { constrained, UNCONSTRAINED, type Constraints } from './constraints.ts';
 import { greedyToken, sampleToken, type Sampling } from './sampling.ts';
 
 /** Tokens of a prompt that go through the model at a time: few sizes, so that few programs are compiled. */
@@ -22,16 +23,18 @@ export interface GenerateOptions {
   readonly endIds: ReadonlySet<number>;
   /** Absent: the most likely token always. */
   readonly sampling?: Sampling & { readonly random: HostRandom };
-  /** Called with every new token. */
-  readonly onToken?: (id: number) => void;
+  /** Absent: none. */
+  readonly constraints?: Constraints;
+  /** Called with every new token; true ends the text with it. */
+  readonly onToken?: (id: number) => boolean | undefined;
   readonly signal?: AbortSignal;
 }
 
 export interface Generated {
   /** The new tokens. */
   readonly ids: readonly number[];
-  /** An end token came; as many tokens as asked for, or as the model has positions for; or Ctrl-C. */
-  readonly finish: 'eos' | 'length' | 'interrupted';
+  /** An end token came; a stop text; as many tokens as asked for, or as the model has positions for; or Ctrl-C. */
+  readonly finish: 'eos' | 'stop' | 'length' | 'interrupted';
   readonly promptTokens: number;
   /** From the prompt to the scores of its last token, compiling left out. */
   readonly prefillSeconds: number;
@@ -62,13 +65,16 @@ export class Generator {
    * @returns when the text has ended
    */
   async generate(prompt: Int32Array, options: GenerateOptions): Promise<Generated> {
-    const { maxNewTokens, endIds, sampling, onToken, signal } = options;
+    const { maxNewTokens, endIds, sampling, constraints = UNCONSTRAINED, onToken, signal } = options;
     const { capacity } = this.#memory;
     if (prompt.length === 0 || prompt.length >= capacity)
       throw new RangeError(`a prompt of ${prompt.length} tokens for a cache of ${capacity}`);
     await this.#prepare(prompt, maxNewTokens);
-    const choose = (scores: Float32Array): number =>
-      sampling ? sampleToken(scores, sampling, sampling.random) : greedyToken(scores);
+    const seen = new Set(prompt);
+    const choose = (given: Float32Array, count: number): number => {
+      const scores = constrained(given, constraints, seen, count, endIds);
+      return sampling ? sampleToken(scores, sampling, sampling.random) : greedyToken(scores);
+    };
     const started = performance.now();
     let scores = await this.#prefill(prompt);
     const first = performance.now();
@@ -78,10 +84,12 @@ export class Generator {
     while (ids.length < most) {
       if (ids.length > 0)
         scores = await this.#run(Int32Array.of(ids[ids.length - 1] as number), prompt.length + ids.length - 1);
-      const id = choose(scores);
+      const id = choose(scores, ids.length);
       ids.push(id);
-      onToken?.(id);
+      seen.add(id);
+      const isStopped = onToken?.(id) === true;
       if (endIds.has(id)) finish = 'eos';
+      else if (isStopped) finish = 'stop';
       else if (signal?.aborted) finish = 'interrupted';
       else continue;
       break;

@@ -8,6 +8,8 @@ export interface QuestionOptions {
   readonly maxLength: number;
   /** Token ids the model has embeddings for. */
   readonly vocabSize: number;
+  /** Segments it has embeddings for; 0 = it has none. */
+  readonly typeVocabSize: number;
   /** Not needed for files that are tokenised already. */
   readonly tokenizer: TextTokenizer | undefined;
 }
@@ -72,10 +74,10 @@ function spanOf(offsets: Int32Array, from: number, start: number, end: number): 
 /** Positions past the tokens given are not learned. */
 function encodeTokenQuestion(
   row: TokenQuestion,
-  { maxLength, vocabSize }: QuestionOptions,
+  { tokenizer: _, ...limits }: QuestionOptions,
   at: string,
 ): EncodedExample {
-  const sequence = encodeTokens(row, { maxLength, vocabSize, keepPadding: true }, at);
+  const sequence = encodeTokens(row, { ...limits, keepPadding: true }, at);
   const place = (position: number): number => (position < sequence.ids.length ? position : NO_LABEL);
   const span = row.span?.map(place) as [number, number] | undefined;
   return { ...sequence, label: NO_LABEL, ...(span && { span }), passage: passageOf(sequence) };

@@ -5,6 +5,13 @@
 import { z } from 'zod';
 import { UserError } from '../../engine/errors.ts';
 import { preview, validate } from '../../engine/io/files.ts';
+import {
+  header,
+  readVersioned,
+  withoutFormat,
+  writeVersioned,
+  type VersionedFormat,
+} from '../../engine/io/versioned.ts';
 
 const FORMAT = 'light-peft/comparison';
 const VERSION = 1;
@@ -64,7 +71,7 @@ const timeline = z
     path: ['points'],
   });
 
-export const runSchema = z.object({
+const runSchema = z.object({
   task: z.string().min(1),
   /** Identifier of the method: `lora`, `light-peft`, `random`, `foundation-only`, `peft-only`, `lora-random-init` … */
   method: z.string().min(1),
@@ -136,12 +143,11 @@ const task = z.object({
 });
 
 /** What tells a comparison of this version from other files. */
-const header = z.object({ format: z.unknown(), version: z.unknown() });
+const head = z.object({ format: z.unknown(), version: z.unknown() });
 
 export const comparisonSchema = z
   .object({
-    format: z.literal(FORMAT),
-    version: z.literal(VERSION),
+    ...header(FORMAT, VERSION),
     meta: z.object({
       /** ISO 8601 date, with or without time. */
       date: z.string().regex(/^\d{4}-\d\d-\d\d/, 'an ISO 8601 date'),
@@ -190,20 +196,41 @@ export type Task = z.infer<typeof task>;
 export type Plan = NonNullable<Run['plan']>;
 export type Timeline = z.infer<typeof timeline>;
 
+/** `run.json` in the folder of a method and seed. */
+export const runFileSchema = z.object({ ...header('light-peft/run', 1), ...runSchema.shape });
+
+const RUN: VersionedFormat<z.infer<typeof runFileSchema>> = {
+  format: 'light-peft/run',
+  version: 1,
+  schema: runFileSchema,
+  unversioned: withoutFormat,
+};
+
+/** Writes a run atomically. */
+export function writeRun(path: string, run: Run): Promise<void> {
+  return writeVersioned(path, RUN, run);
+}
+
+/** @throws UserError as `readVersioned` */
+export async function readRun(path: string): Promise<Run> {
+  const { format: _, version: __, ...run } = await readVersioned(path, RUN);
+  return run;
+}
+
 /**
  * Checks the parsed JSON of a `comparison.json`.
  * @param file the path shown in errors
  * @throws UserError naming the file, the first key at fault and what was expected
  */
 export function parseComparison(value: unknown, file: string): Comparison {
-  const head = validate(value, header, file);
-  if (head.format !== FORMAT)
+  const found = validate(value, head, file);
+  if (found.format !== FORMAT)
     throw new UserError(
-      `${file}: key "format": found ${preview(head.format)}, expected "${FORMAT}"; give the comparison.json of a run`,
+      `${file}: key "format": found ${preview(found.format)}, expected "${FORMAT}"; give the comparison.json of a run`,
     );
-  if (head.version !== VERSION)
+  if (found.version !== VERSION)
     throw new UserError(
-      `${file}: key "version": found ${preview(head.version)}, expected ${VERSION}; run the comparison again or use the program that wrote it`,
+      `${file}: key "version": found ${preview(found.version)}, expected ${VERSION}; run the comparison again or use the program that wrote it`,
     );
   return validate(value, comparisonSchema, file);
 }

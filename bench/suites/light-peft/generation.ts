@@ -5,15 +5,17 @@ import { KeyValues } from '../../../models/key-values.ts';
 import { toClassifier, type Assembly } from '../../../train/assembly.ts';
 import { Generator } from '../../../train/generate/generator.ts';
 import { prune } from '../../../train/stages.ts';
-import { benchSettings, openPeft, randomBatch, writeRandomDecoder } from '../../encoder/model.ts';
+import { benchSettings, openPeft, randomBatch, writeRandomModel } from '../../encoder/model.ts';
+import { randomPlan } from '../../encoder/plan.ts';
+import type { Published } from '../../encoder/published.ts';
 import { alternate, type Contender, type Sample } from '../../measure/sample.ts';
 import { sampleSchema, type Table } from '../../report/document.ts';
 import type { BenchContext } from '../../suite.ts';
-import { randomPlan } from './race.ts';
-import type { Fitted, Published } from './shapes.ts';
+import type { Fitted } from './shapes.ts';
 
 export const DECODER: Published = {
   name: 'OPT-125m',
+  family: 'opt',
   layers: 12,
   hidden: 768,
   heads: 12,
@@ -59,7 +61,7 @@ interface Speaker {
 
 export async function raceGeneration(context: BenchContext, { shape, label }: Fitted): Promise<Generation> {
   const { engine, timing, quick } = context;
-  const folder = await writeRandomDecoder(context.folder, 'generation', shape);
+  const folder = await writeRandomModel(context.folder, 'generation', shape, DECODER.family);
   const settings = benchSettings(context.settings);
   const open = (): Promise<Assembly> => openPeft(engine, folder, settings, 'causal-lm');
   const speakers = [speaker(engine, 'LoRA', await open())];

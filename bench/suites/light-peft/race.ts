@@ -1,11 +1,11 @@
 /** Room: bench/suites. LoRA, Light-PEFT by ratio and full fine-tuning of one model, by turns: times, bytes, and what they must need. */
 import { z } from 'zod';
-import type { Plan } from '../../../pruning/plan.ts';
 import type { Assembly } from '../../../train/assembly.ts';
-import type { Settings } from '../../../train/settings.ts';
-import { makePlan, prune } from '../../../train/stages.ts';
+import { prune } from '../../../train/stages.ts';
 import { blockFlops, memoryBound, savedValues, type BatchShape, type Pass } from '../../encoder/cost.ts';
 import { benchSettings, openFull, openPeft, writeRandomModel } from '../../encoder/model.ts';
+import { randomPlan } from '../../encoder/plan.ts';
+import type { Published } from '../../encoder/published.ts';
 import { assembled, makeResident, type Resident } from '../../encoder/resident.ts';
 import { softLogits } from '../../encoder/soft.ts';
 import { assertClose } from '../../measure/closeness.ts';
@@ -59,12 +59,12 @@ interface Contestant {
 /** @throws UserError where a pruned model computes something else than the masked one */
 export async function raceModel(
   context: BenchContext,
-  model: string,
+  { name: model, family }: Published,
   fitted: Fitted,
   batch: BatchShape,
 ): Promise<Raced> {
   const { engine, timing, quick } = context;
-  const folder = await writeRandomModel(context.folder, model, fitted.shape);
+  const folder = await writeRandomModel(context.folder, model, fitted.shape, family);
   const settings = benchSettings(context.settings);
   const open = (): Promise<Assembly> => openPeft(engine, folder, settings);
   const lora = await makeResident(engine, 'LoRA', batch, settings, assembled(engine, open));
@@ -97,19 +97,6 @@ export async function raceModel(
   for (const resident of residents) resident.free();
   engine.arena.release();
   return { model, label: fitted.label, tokens: batch.batch * batch.seq, entries };
-}
-
-/** What Light-PEFT keeps when scores are drawn at random: the method's own ratios for modules and ranks. */
-export function randomPlan({ base, method }: Assembly, settings: Settings, ratio: number): Plan {
-  const modules = method!.modules;
-  const zeros = (length: number): number[] => Array<number>(length).fill(0);
-  const scores = {
-    heads: base.layers.map((l) => zeros(l.heads)),
-    neurons: base.layers.map((l) => zeros(l.neurons)),
-    modules: Object.fromEntries(modules.map((m) => [m.name, 0])),
-    ranks: Object.fromEntries(modules.map((m) => [m.name, zeros(m.ranks)])),
-  };
-  return makePlan(base.config, 'benchmark', scores, { ...settings, headsRatio: ratio, ffnRatio: ratio }, 'random');
 }
 
 function needs(resident: Resident, batch: BatchShape): Omit<Entry, 'ratio' | 'seconds'> {

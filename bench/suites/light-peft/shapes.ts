@@ -3,16 +3,6 @@ import type { Engine } from '../../../engine/engine.ts';
 import type { BatchShape } from '../../encoder/cost.ts';
 import type { EncoderShape } from '../../encoder/model.ts';
 
-export interface Published extends EncoderShape {
-  readonly name: string;
-}
-
-export const MODELS: readonly Published[] = [
-  { name: 'RoBERTa-base', layers: 12, hidden: 768, heads: 12, neurons: 3072, vocab: 50265, positions: 512 },
-  { name: 'RoBERTa-large', layers: 24, hidden: 1024, heads: 16, neurons: 4096, vocab: 50265, positions: 512 },
-  { name: 'OPT-1.3B', layers: 24, hidden: 2048, heads: 32, neurons: 8192, vocab: 50272, positions: 2048 },
-];
-
 export const DIVISORS = [1, 2, 3, 4, 6, 8, 12, 16];
 
 /** Longest predicted LoRA step, in seconds, for which a model keeps its size. */

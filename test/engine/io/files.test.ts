@@ -77,3 +77,8 @@ test('a write that cannot finish leaves nothing behind', async () => {
   );
   expect((await readdir(dir)).filter((name) => name.endsWith('.tmp'))).toEqual([]);
 });
+
+test('a file in the place of a folder is named, not a code', async () => {
+  await writeFile(join(dir, 'file'), '');
+  await expect(writeFileAtomic(join(dir, 'file', 'x'), '')).rejects.toThrow('a part of the path is a file');
+});

@@ -5,7 +5,7 @@ import { encodeFile, encodeTexts, NO_LABEL } from '../../../train/data/encode.ts
 import type { ExampleFile, RawExample } from '../../../train/data/examples.ts';
 
 const tokenizer = await loadTokenizer(new URL('../../../checkpoints/light-roberta', import.meta.url).pathname);
-const OPTIONS = { labels: ['neg', 'pos'], maxLength: 6, vocabSize: 100, tokenizer: undefined };
+const OPTIONS = { labels: ['neg', 'pos'], maxLength: 6, vocabSize: 100, typeVocabSize: 2, tokenizer: undefined };
 
 function file(...rows: RawExample[]): ExampleFile {
   return { path: 'f.jsonl', rows };
@@ -75,6 +75,19 @@ describe('encodeFile', () => {
       'f.jsonl:4: "input_ids" holds 100, expected ids below the model\'s vocabulary size 100',
     );
     expect(() => encodeFile(file({ line: 4, text: 'words' }), OPTIONS)).toThrow('f.jsonl:4: found text, but the model');
+    const segments = { ...tokens([0, 5, 2]), typeIds: [0, 2, 1] };
+    expect(() => encodeFile(file(segments), OPTIONS)).toThrow(
+      'f.jsonl:4: "token_type_ids" holds 2, expected segments below the model\'s type_vocab_size 2',
+    );
+    expect(encodeFile(file(segments), { ...OPTIONS, typeVocabSize: 3 })[0]!.typeIds).toEqual(Int32Array.of(0, 2, 1));
+    expect(encodeFile(file(segments), { ...OPTIONS, typeVocabSize: 0 })).toHaveLength(1);
+  });
+
+  it('refuses a text without tokens, as GPT-2 makes of an empty one', () => {
+    const silent = { ...tokenizer, encode: () => ({ ids: [], typeIds: [] }) };
+    expect(() => encodeFile(file({ line: 4, text: '' }), { ...OPTIONS, tokenizer: silent })).toThrow(
+      'f.jsonl:4: the text gives no tokens',
+    );
   });
 
   it('encodes texts as encodeTexts does', () => {

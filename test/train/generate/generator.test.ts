@@ -118,6 +118,22 @@ describe('one model', () => {
     const ended = await draw(1, new Set([end]));
     expect(ended.ids).toEqual(first.ids.slice(0, first.ids.indexOf(end) + 1));
     expect(ended.finish).toBe('eos');
+    const later = await generator.generate(prompt, {
+      maxNewTokens: 6,
+      endIds: new Set([end]),
+      sampling: { temperature: 2, topK: 0, topP: 1, random: hostRandom(1, STREAM.sampling) },
+      constraints: { repetitionPenalty: 1, minNewTokens: 6 },
+    });
+    expect(later.ids).toHaveLength(6);
+    expect(later.ids).not.toContain(end);
+    const varied = await generator.generate(prompt, {
+      maxNewTokens: 8,
+      endIds: NEVER,
+      constraints: { repetitionPenalty: 1e6, minNewTokens: 0 },
+    });
+    expect(new Set([...prompt, ...varied.ids]).size).toBe(new Set(prompt).size + 8);
+    const stopped = await generator.generate(prompt, { maxNewTokens: 6, endIds: NEVER, onToken: () => true });
+    expect([stopped.ids.length, stopped.finish]).toEqual([1, 'stop']);
     await expect(generator.generate(new Int32Array(CAPACITY), { maxNewTokens: 1, endIds: NEVER })).rejects.toThrow(
       /19/,
     );

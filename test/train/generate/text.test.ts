@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../../models/config.ts';
 import { hostRandom } from '../../../train/data/random.ts';
+import { constrained, UNCONSTRAINED } from '../../../train/generate/constraints.ts';
 import { generationConfig, type Wanted } from '../../../train/generate/options.ts';
 import { encodePrompt, readPrompts } from '../../../train/generate/prompts.ts';
 import { greedyToken, sampleToken } from '../../../train/generate/sampling.ts';
@@ -63,6 +64,31 @@ describe('drawing', () => {
   });
 });
 
+describe('scores before a choice', () => {
+  const scores = Float32Array.of(2, -1, 0.5, 1);
+  const none: ReadonlySet<number> = new Set();
+
+  it('are divided by the penalty where above 0, else multiplied, once for each token of the text', () => {
+    const changed = constrained(scores, { repetitionPenalty: 2, minNewTokens: 0 }, new Set([0, 1]), 5, none);
+    expect([...changed]).toEqual([1, -2, 0.5, 1]);
+    expect([...scores]).toEqual([2, -1, 0.5, 1]);
+    expect(greedyToken(constrained(scores, { repetitionPenalty: 4, minNewTokens: 0 }, new Set([0]), 1, none))).toBe(3);
+  });
+
+  it('of end tokens never win before the least length', () => {
+    const ends = new Set([0, 3, 99]);
+    const least = { repetitionPenalty: 1, minNewTokens: 2 };
+    for (const count of [0, 1]) {
+      const changed = constrained(scores, least, none, count, ends);
+      expect([...changed]).toEqual([-Infinity, -1, 0.5, -Infinity]);
+      const random = hostRandom(2, 97);
+      for (let i = 0; i < 100; i++)
+        expect([1, 2]).toContain(sampleToken(changed, { temperature: 5, topK: 0, topP: 1 }, random));
+    }
+    expect(constrained(scores, least, none, 2, ends)).toBe(scores);
+  });
+});
+
 /** A token for every byte, as byte-level tokenizers have at least. */
 const decodeBytes = (ids: readonly number[]): string => new TextDecoder().decode(Uint8Array.from(ids));
 
@@ -97,7 +123,8 @@ describe('options', () => {
   const of = async (wanted: Wanted) => generationConfig(GPT2, await loadConfig(GPT2), wanted);
 
   it('are greedy unless something asks to sample, with the defaults of transformers', async () => {
-    const { endIds, sampling } = await of({});
+    const { endIds, sampling, constraints, stop, ignored } = await of({});
+    expect({ constraints, stop, ignored }).toEqual({ constraints: UNCONSTRAINED, stop: [], ignored: [] });
     expect(sampling).toBeUndefined();
     expect(endIds.size).toBe(1);
     expect((await of({ doSample: true })).sampling).toEqual({ temperature: 1, topK: 50, topP: 1 });
@@ -116,11 +143,33 @@ describe('options', () => {
     await rm(dir, { recursive: true });
   });
 
+  it('take penalties, a least length and stop texts from the file, and name what they leave out', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
+    const off = { num_beams: 1, typical_p: 1, bad_words_ids: null, suppress_tokens: [], max_length: 20 };
+    const file = { ...off, repetition_penalty: 1.2, min_new_tokens: 3, stop_strings: '###', min_p: 0.1 };
+    await writeFile(join(dir, 'generation_config.json'), JSON.stringify({ ...file, no_repeat_ngram_size: 2 }));
+    const config = await loadConfig(GPT2);
+    const own = await generationConfig(dir, config, {});
+    expect(own.constraints).toEqual({ repetitionPenalty: 1.2, minNewTokens: 3 });
+    expect(own.stop).toEqual(['###']);
+    expect(own.ignored).toEqual(['no_repeat_ngram_size (2)']);
+    const asked = await generationConfig(dir, config, { repetitionPenalty: 1, stop: ['.'], doSample: true });
+    expect(asked.constraints).toEqual({ repetitionPenalty: 1, minNewTokens: 3 });
+    expect(asked.stop).toEqual(['.']);
+    expect(asked.ignored).toEqual(['no_repeat_ngram_size (2)', 'min_p (0.1)']);
+    await writeFile(join(dir, 'generation_config.json'), '{"repetition_penalty": 0}');
+    await expect(generationConfig(dir, config, {})).rejects.toThrow(/"repetition_penalty": found 0/);
+    await rm(dir, { recursive: true });
+  });
+
   it.each<[Wanted, RegExp]>([
     [{ greedy: true, topK: 5 }, /--greedy/],
     [{ temperature: 0 }, /--temperature: found 0, expected a number above 0/],
     [{ topK: 1.5 }, /--top-k: found 1\.5/],
     [{ topP: 0 }, /--top-p: found 0/],
+    [{ repetitionPenalty: 0 }, /--repetition-penalty: found 0/],
+    [{ minNewTokens: -1 }, /--min-new-tokens: found -1/],
+    [{ stop: [''] }, /--stop: found an empty text/],
   ])('%j is refused', async (wanted, message) => {
     await expect(of(wanted)).rejects.toThrow(message);
   });

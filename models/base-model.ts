@@ -135,8 +135,12 @@ export async function loadBaseModel(
   const places = new Map<string, Variable>();
   try {
     const vocabulary = head === undefined ? undefined : headOf(config, head).vocabulary;
-    const shapes = new Map([...baseWeightShapes(config), ...(head === undefined ? [] : frozenHeadShapes(config, head))]);
-    const made = head === undefined || vocabulary ? new Map<string, Float32Array>() : madeUp(file, config, head, lacking);
+    const shapes = new Map([
+      ...baseWeightShapes(config),
+      ...(head === undefined ? [] : frozenHeadShapes(config, head)),
+    ]);
+    const made =
+      head === undefined || vocabulary ? new Map<string, Float32Array>() : madeUp(file, config, head, lacking);
     const wanted = [...shapes]
       .filter(([name]) => !made.has(name))
       .map(([name, shape]) => findWeight(file, config, name, shape, weightType));

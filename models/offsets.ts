@@ -44,11 +44,7 @@ export function tokenOffsets(text: string, tokens: readonly string[], style: Tok
 }
 
 /** What lies between the neighbours of token i that were found. */
-function between(
-  text: string,
-  found: readonly (readonly [number, number] | undefined)[],
-  i: number,
-): [number, number] {
+function between(text: string, found: readonly (readonly [number, number] | undefined)[], i: number): [number, number] {
   const before = found.slice(0, i).findLast((place) => place !== undefined)?.[1] ?? 0;
   const after = found.slice(i + 1).find((place) => place !== undefined)?.[0] ?? text.length;
   const gap = text.slice(before, after);
@@ -84,7 +80,7 @@ function streamOf(text: string, { normalize, byteLevel }: TokenStyle): Stream {
 }
 
 function surfaceOf(token: string, { byteLevel, continuing }: TokenStyle): string {
-  if (byteLevel) return withoutSpace([...token].map((c) => BYTE_OF.get(c) ?? bytesOf(c)).join(''));
+  if (byteLevel) return withoutSpace(Array.from(token, (c) => BYTE_OF.get(c) ?? bytesOf(c)).join(''));
   const goesOn = continuing !== '' && token.startsWith(continuing) && token.length > continuing.length;
   return withoutSpace(goesOn ? token.slice(continuing.length) : token);
 }

@@ -13,7 +13,7 @@ import { openSafetensors } from '../engine/io/safetensors.ts';
 import { sameShape, showShape, type Shape } from '../engine/graph/shape.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import { loadBaseModel, type BaseModel } from '../models/base-model.ts';
-import { headOfClass, loadConfig, savedHead, unsupportedClass } from '../models/config.ts';
+import { loadConfig, savedHead, unsupportedClass } from '../models/config.ts';
 import { adaptableLayers, headShapes } from '../models/heads.ts';
 import { storedName } from '../models/weights.ts';
 import { isHubFolder, readHubAdapter } from '../peft/adapterhub/files.ts';
@@ -23,10 +23,11 @@ import { readAdapter, writeAdapter, type Adapter, type AdapterTensor } from '../
 import { methodOf } from '../peft/methods.ts';
 import { factorShape, type PeftMethod, type PeftModule, type Values } from '../peft/module.ts';
 import { isInSaved } from '../peft/targets.ts';
+import { headOfTask, savedModule, TASK_TYPES, taskKeys } from '../peft/tasks.ts';
 import { assertPlanFits, readPlan, writePlan, type Plan } from '../pruning/plan.ts';
 import { pruneModel } from '../pruning/surgery.ts';
 import { placeOf, type Assembly } from './assembly.ts';
-import { freshConfig, PEFT_TASKS } from './fresh-config.ts';
+import { freshConfig } from './fresh-config.ts';
 import { readLabelFile, writeLabels } from './label-file.ts';
 import { settingsSchema, type Settings } from './settings.ts';
 import { keptLayers } from './stages.ts';
@@ -59,18 +60,18 @@ export async function saveArtefact(
     const weight = tensors.has(name) ? undefined : base.weights?.get(name);
     if (weight) put(name, weight.shape);
   }
-  await writeAdapter(dir, { config: savingHead(peft, [...head.keys()]), modules, tensors });
+  await writeAdapter(dir, { config: savingHead(base.config, peft, assembly.head, [...head.keys()]), modules, tensors });
   if (assembly.labels.length > 0) await writeLabels(join(dir, 'labels.json'), assembly.labels);
   if (plan) await writePlan(join(dir, 'plan.json'), plan);
   else await rm(join(dir, 'plan.json'), { force: true });
 }
 
-/** The head is among the modules to save, whatever the adapter came with. */
-function savingHead(peft: PeftConfig, head: readonly string[]): PeftConfig {
-  const missing = head
-    .filter((name) => !isInSaved(name, peft.modulesToSave))
-    .map((name) => name.split('.')[0] as string);
-  return missing.length === 0 ? peft : { ...peft, modulesToSave: [...new Set([...peft.modulesToSave, ...missing])] };
+/** The head is told, and among the modules to save, whatever the adapter came with. */
+function savingHead(config: ModelConfig, peft: PeftConfig, kind: HeadKind, head: readonly string[]): PeftConfig {
+  const { taskType, extra } = headOfTask(config, peft) === kind ? peft : taskKeys(config, kind);
+  const missing = head.filter((name) => !isInSaved(name, peft.modulesToSave)).map((name) => savedModule(config, name));
+  const modulesToSave = [...new Set([...peft.modulesToSave, ...missing])];
+  return { ...peft, taskType, modulesToSave, extra: { ...peft.extra, ...extra } };
 }
 
 export interface LoadedArtefact extends Assembly {
@@ -188,16 +189,11 @@ async function assertOwnBase(
  * head's weights it holds, which may be those of more than one kind; else the one the checkpoint was saved with.
  */
 function headFor(config: ModelConfig, adapter: Adapter, dir: string): HeadKind {
-  const { taskType, extra } = adapter.config;
-  const kinds = Object.keys(PEFT_TASKS) as HeadKind[];
-  const mapping = extra.auto_mapping as { base_model_class?: unknown } | null | undefined;
-  const named =
-    taskType === null
-      ? headOfClass(config, mapping?.base_model_class)
-      : kinds.find((kind) => PEFT_TASKS[kind].taskType === taskType);
+  const { taskType } = adapter.config;
+  const named = headOfTask(config, adapter.config);
   if (named) return named;
   if (taskType !== null && taskType !== 'FEATURE_EXTRACTION') {
-    const expected = kinds.flatMap((kind) => PEFT_TASKS[kind].taskType ?? []).join(', ');
+    const expected = TASK_TYPES.join(', ');
     throw new UserError(`${dir}: key "task_type": found ${preview(taskType)}, expected null or one of ${expected}`);
   }
   const saved = savedHead(config) ?? 'classification';

@@ -19,6 +19,7 @@ import { headShapes, initialSpec, tiedModules, vocabularyLayers } from '../model
 import { moduleFor, type PeftConfig } from '../peft/config.ts';
 import { methodOf } from '../peft/methods.ts';
 import { factorSpecs, moduleSize, valueOf, type PeftMethod, type Values } from '../peft/module.ts';
+import { savedModule } from '../peft/tasks.ts';
 import { targetedModules } from '../peft/targets.ts';
 import { Classifier } from './classifier.ts';
 import { hostRandom, STREAM } from './data/random.ts';
@@ -95,8 +96,7 @@ export function lackingWeights(config: ModelConfig, seed: number): (name: string
 
 /** Weights that the checkpoint lacks train along, by the module after the family's prefix, e.g. `pooler`. */
 function savingLacked(peft: PeftConfig, { config, lacked }: BaseModel): PeftConfig {
-  const { prefix } = config.architecture;
-  const modules = lacked.map((name) => name.slice(name.startsWith(prefix) ? prefix.length : 0).split('.')[0] as string);
+  const modules = lacked.map((name) => savedModule(config, name));
   return modules.length === 0 ? peft : { ...peft, modulesToSave: [...new Set([...peft.modulesToSave, ...modules])] };
 }
 

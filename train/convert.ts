@@ -183,7 +183,7 @@ export async function exportDense(modelDir: string, adapterDir: string, out: str
   await mkdir(join(out, 'adapter'), { recursive: true });
   const exported = { config: configFor(plain, adapter.peft), modules: plain, tensors };
   if (adapter.peft.method === 'bottleneck') {
-    await writeHubAdapter(join(out, 'adapter'), config, exported, adapter.labels, 'light_peft');
+    await writeHubAdapter(join(out, 'adapter'), config, exported, adapter, 'light_peft');
   } else await writeAdapter(join(out, 'adapter'), exported);
   if (adapter.labels.length > 0) await writeLabels(join(out, 'adapter', 'labels.json'), adapter.labels);
 }

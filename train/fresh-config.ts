@@ -8,7 +8,6 @@ import {
   type ModelConfig,
   type Role,
 } from '../models/architecture.ts';
-import { className } from '../models/config.ts';
 import { vocabularyLayers } from '../models/heads.ts';
 import type { BottleneckConfig } from '../peft/bottleneck/config.ts';
 import type { PeftConfig } from '../peft/config.ts';
@@ -16,46 +15,25 @@ import { withDefaultTargets } from '../peft/defaults.ts';
 import type { Ia3Config } from '../peft/ia3/config.ts';
 import type { CommonConfig } from '../peft/keys.ts';
 import type { LoraConfig } from '../peft/lora/config.ts';
+import { taskKeys } from '../peft/tasks.ts';
 import { targetedModules } from '../peft/targets.ts';
 import type { Settings } from './settings.ts';
-
-/** PEFT's task type of a head, null where it has none, and what it saves with it. */
-export const PEFT_TASKS: Readonly<Record<HeadKind, { taskType: string | null; modulesToSave: readonly string[] }>> = {
-  classification: { taskType: 'SEQ_CLS', modulesToSave: ['classifier', 'score'] },
-  'causal-lm': { taskType: 'CAUSAL_LM', modulesToSave: [] },
-  'question-answering': { taskType: 'QUESTION_ANS', modulesToSave: ['qa_outputs'] },
-  'multiple-choice': { taskType: null, modulesToSave: ['classifier'] },
-  'masked-lm': { taskType: null, modulesToSave: [] },
-};
-
-function autoMapping(config: ModelConfig, head: HeadKind): Record<string, string> {
-  const module = config.family.replaceAll('-', '_');
-  return {
-    base_model_class: className(config, head),
-    parent_library: `transformers.models.${module}.modeling_${module}`,
-  };
-}
 
 /** Methods of PEFT itself. */
 const HAS_FAN_IN_OUT: ReadonlySet<Settings['peft']> = new Set(['lora', 'dora', 'ia3']);
 
 /** @throws UserError for names that target nothing, or a pattern that cannot be read */
-export function freshConfig(
-  settings: Settings,
-  config: ModelConfig,
-  head: HeadKind = 'classification',
-): PeftConfig {
-  const { taskType, modulesToSave } = PEFT_TASKS[head];
+export function freshConfig(settings: Settings, config: ModelConfig, head: HeadKind = 'classification'): PeftConfig {
+  const { taskType, modulesToSave, extra } = taskKeys(config, head);
   const common = {
     dropout: settings.dropout,
     taskType,
     baseModel: null,
     modulesToSave: [...modulesToSave, ...names(settings.modulesToSave)],
+    // PEFT wants to be told of matrices stored as [in, out].
     extra: {
-      // PEFT wants to be told of matrices stored as [in, out].
+      ...extra,
       ...(config.architecture.storedInOut && HAS_FAN_IN_OUT.has(settings.peft) && { fan_in_fan_out: true }),
-      // It writes the class of models for which it has no task type.
-      ...(taskType === null && { auto_mapping: autoMapping(config, head) }),
     },
   };
   switch (settings.peft) {

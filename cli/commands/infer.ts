@@ -47,7 +47,8 @@ function addModelFlags(command: Command): Command {
 }
 
 export function addEval(program: Command): void {
-  const description = 'figures on labelled data: accuracy and F1, exact match and F1 of answers, errors of numbers, perplexity';
+  const description =
+    'figures on labelled data: accuracy and F1, exact match and F1 of answers, errors of numbers, perplexity';
   const command = addModelFlags(program.command('eval').description(description))
     .option('--adapter <dir>', 'PEFT or AdapterHub folder, pruned or not')
     .option('--task <name>', 'built-in task: sentiment or spam')
@@ -113,7 +114,8 @@ async function runPredict(flags: PredictFlags): Promise<void> {
       for await (const scores of together(runs)) {
         const example = head === 'question-answering' ? rows.examples[lines] : undefined;
         const answers = mapped(scores, (values) => example && answerText(example, values.flat(), settings));
-        const of = (all: Readonly<Record<string, unknown>>): unknown => (folders.size > 1 ? all : Object.values(all)[0]);
+        const of = (all: Readonly<Record<string, unknown>>): unknown =>
+          folders.size > 1 ? all : Object.values(all)[0];
         const hasText = Object.values(answers).some((answer) => answer !== undefined);
         await file.writeFile(`${JSON.stringify({ logits: of(scores), ...(hasText && { answer: of(answers) }) })}\n`);
         lines++;

@@ -110,7 +110,10 @@ function targetOf(label: Label | undefined, { labels, problem }: EncodeFileOptio
  * Examples of several choices, each choice a row of the file.
  * @throws UserError with file and line, where there are fewer than two choices, or not as many as before
  */
-export function encodeChoices(file: ExampleFile, options: Omit<EncodeFileOptions, 'labels' | 'problem'>): EncodedExample[] {
+export function encodeChoices(
+  file: ExampleFile,
+  options: Omit<EncodeFileOptions, 'labels' | 'problem'>,
+): EncodedExample[] {
   const { path, rows } = file;
   const sequences = encodeFile(file, { ...options, labels: undefined });
   const starts = rows.flatMap(({ line }, i) => (i === 0 || rows[i - 1]?.line !== line ? [i] : []));

@@ -186,7 +186,9 @@ function choicesParser(path: string, first: Fields): (record: Fields) => Content
     const { attention_mask: masks, token_type_ids: types } = record.fields;
     const choices = columns.length > 0 ? inOrder(columns).map((c) => record.fields[c]) : record.fields[name];
     if (!Array.isArray(choices) || choices.length === 0) {
-      const expected = tokens ? 'a list of token lists' : 'a list of texts beside "text", or the columns choice_0, choice_1 …';
+      const expected = tokens
+        ? 'a list of token lists'
+        : 'a list of texts beside "text", or the columns choice_0, choice_1 …';
       throw new UserError(
         `${path}:${record.line}: "${name}" is ${preview(choices)}, expected ${expected}, one a choice`,
       );
@@ -268,8 +270,8 @@ function parseLabel(path: string, { line, fields }: Fields, needed: boolean): { 
     throw new UserError(`${path}:${line}: "label" is missing, expected a class index, a class name or a number`);
   }
   if (typeof value === 'boolean') return { label: Number(value) };
-  if (typeof value === 'number') return { label: value };
-  if (Array.isArray(value) && value.length > 0 && value.every((item) => item === 0 || item === 1)) {
+  if (typeof value === 'number' && Number.isFinite(value)) return { label: value };
+  if (Array.isArray(value) && value.length > 1 && value.every((item) => item === 0 || item === 1)) {
     return { label: value as number[] };
   }
   if (typeof value === 'string') {

@@ -96,7 +96,8 @@ export async function loadData(
   const encoding = { modelDir, config, maxLength: Math.min(settings.maxLength, config.maxTokens) };
   const head = known?.head ?? (await headOfData(request, settings.taskType)) ?? savedHead(config) ?? 'classification';
   headOf(config, head);
-  if (request.task !== undefined && head === 'classification') return loadBuiltIn(request, encoding, settings.evalSplit);
+  if (request.task !== undefined && head === 'classification')
+    return loadBuiltIn(request, encoding, settings.evalSplit);
   const files = filesOf(request);
   switch (head) {
     case 'causal-lm':
@@ -118,7 +119,8 @@ interface Files {
 }
 
 function filesOf({ task, train, eval: test }: DataRequest): Files {
-  if (task !== undefined) throw new UserError(`--task ${task}: has classes to tell apart; other heads learn from files`);
+  if (task !== undefined)
+    throw new UserError(`--task ${task}: has classes to tell apart; other heads learn from files`);
   const name = train ?? test;
   if (name === undefined) throw noData();
   return { name, train, test };
@@ -197,7 +199,12 @@ async function loadChoices({ name, train, test }: Files, encoding: Encoding): Pr
     const file = await readExamples(path, { needLabel: true, choices: true });
     const { maxLength, config, modelDir } = encoding;
     const { vocabSize, typeVocabSize } = config;
-    return encodeChoices(file, { maxLength, vocabSize, typeVocabSize, tokenizer: await tokenizerFor([file], modelDir) });
+    return encodeChoices(file, {
+      maxLength,
+      vocabSize,
+      typeVocabSize,
+      tokenizer: await tokenizerFor([file], modelDir),
+    });
   };
   return { name, head: 'multiple-choice', labels: [], train: await encode(train), eval: await encode(test) };
 }
@@ -221,10 +228,7 @@ function noData(): UserError {
   return new UserError('No data: give --task NAME, or a file (--train and --eval; --data of `eval`)');
 }
 
-async function loadLanguage(
-  { name, train, test }: Files,
-  { modelDir, config, maxLength }: Encoding,
-): Promise<DataSet> {
+async function loadLanguage({ name, train, test }: Files, { modelDir, config, maxLength }: Encoding): Promise<DataSet> {
   const tokenizer = (await exists(join(modelDir, 'tokenizer.json'))) ? await loadTokenizer(modelDir) : undefined;
   const endId = tokenizer?.eosId ?? endTokens(config)[0];
   const options = { tokenizer, maxLength, vocabSize: config.vocabSize, endId };

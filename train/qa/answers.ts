@@ -71,7 +71,8 @@ export function answerMetrics(
     if (source) return judgeText(answerText(example, own, options) as string, source.answers);
     return judgeSpan(bestSpan(own, example.passage ?? wholeOf(example), options), span);
   });
-  const mean = (values: readonly number[]): number => values.reduce((sum, x) => sum + x, 0) / Math.max(1, values.length);
+  const mean = (values: readonly number[]): number =>
+    values.reduce((sum, x) => sum + x, 0) / Math.max(1, values.length);
   const losses = ([0, 1] as const).map((which) =>
     mean(
       known.flatMap(({ example, span, scores: own }) =>

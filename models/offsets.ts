@@ -5,7 +5,7 @@
 
 /** What of a tokenizer tells how its tokens are written. */
 export interface TokenStyle {
-  /** The normalised form of one character. */
+  /** The normalised form of a character with its combining marks. */
   readonly normalize: (character: string) => string;
   /** Whether a character of a token stands for a byte (GPT-2's alphabet). */
   readonly byteLevel: boolean;
@@ -47,6 +47,8 @@ export function tokenOffsets(text: string, tokens: readonly string[], style: Tok
 function between(text: string, found: readonly (readonly [number, number] | undefined)[], i: number): [number, number] {
   const before = found.slice(0, i).findLast((place) => place !== undefined)?.[1] ?? 0;
   const after = found.slice(i + 1).find((place) => place !== undefined)?.[0] ?? text.length;
+  // Tokens of one character's bytes have the same place.
+  if (after < before) return [after, before];
   const gap = text.slice(before, after);
   const begin = before + gap.length - gap.trimStart().length;
   return [begin, Math.max(begin, before + gap.trimEnd().length)];
@@ -65,7 +67,7 @@ function streamOf(text: string, { normalize, byteLevel }: TokenStyle): Stream {
   const known = new Map<string, string>();
   let units = '';
   let at = 0;
-  for (const character of text) {
+  for (const [character] of text.matchAll(/\P{M}\p{M}*|\p{M}+/gsu)) {
     const plain = known.get(character) ?? withoutSpace(normalize(character));
     known.set(character, plain);
     const written = byteLevel ? bytesOf(plain) : plain;

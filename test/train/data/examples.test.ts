@@ -102,6 +102,14 @@ describe('choices', () => {
     ]);
   });
 
+  it('may be columns, beside text or text_a', async () => {
+    const names = Array.from({ length: 11 }, (_, i) => `choice_${i}`);
+    const csv = `text_a,${[...names].reverse().join(',')},label\nq,${[...names].reverse().join(',')},3\n`;
+    expect(await read('a.csv', csv, true, true)).toEqual(
+      names.map((name) => ({ line: 2, label: 3, text: 'q', textPair: name })),
+    );
+  });
+
   it('are asked for, and no row without them is one', async () => {
     const message = (content: string): Promise<string> =>
       read('a.jsonl', content, false, true).then(String, (error: unknown) => (error as Error).message);

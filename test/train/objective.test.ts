@@ -1,11 +1,20 @@
 /** Protects: the losses of every head but language models' — against float64, gradients against its finite differences, filling left out. */
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Engine } from '../../engine/engine.ts';
 import { gradients } from '../../engine/graph/autograd.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
+import { openSafetensors } from '../../engine/io/safetensors.ts';
+import { loadArtefact } from '../../train/artefact.ts';
+import { toClassifier } from '../../train/assembly.ts';
+import type { BatchInputs } from '../../train/classifier.ts';
 import { Batches } from '../../train/data/batches.ts';
-import { NO_LABEL, type EncodedExample } from '../../train/data/encode.ts';
+import { encodeChoices, NO_LABEL, type EncodedExample } from '../../train/data/encode.ts';
+import type { TokenRow } from '../../train/data/examples.ts';
 import { objectiveOf } from '../../train/objective.ts';
+import { encodeQuestions } from '../../train/qa/encode.ts';
+
+const FAMILIES = join(import.meta.dirname, '..', 'goldens', 'families');
 
 let engine: Engine;
 beforeAll(async () => {
@@ -113,5 +122,75 @@ it('answers: mean of the cross-entropies of start and end, over the places of th
         }),
       );
     return (of(0) + of(1)) / 2;
+  });
+});
+
+describe('on the logits that transformers gives, padding and all', () => {
+  const options = { maxLength: 16, vocabSize: 120, typeVocabSize: 0, tokenizer: undefined };
+
+  /** Rows of a golden with their padding, and its logits. */
+  async function golden(name: string): Promise<{ rows: Omit<TokenRow, 'line'>[]; logits: number[]; seq: number }> {
+    const inputs = await openSafetensors(join(FAMILIES, name, 'batch.safetensors'));
+    const outputs = await openSafetensors(join(FAMILIES, name, 'logits.safetensors'));
+    const [ids, mask] = [await inputs.readInt32('input_ids'), await inputs.readInt32('attention_mask')];
+    const seq = inputs.info('input_ids').shape.at(-1) as number;
+    const logits = [...(await outputs.readFloat32('lora'))];
+    await Promise.all([inputs.close(), outputs.close()]);
+    const row = (values: Int32Array, i: number): number[] => [...values.slice(i * seq, (i + 1) * seq)];
+    const rows = Array.from({ length: ids.length / seq }, (_, i) => ({
+      inputIds: row(ids, i),
+      attentionMask: row(mask, i),
+    }));
+    return { rows, logits, seq };
+  }
+
+  async function lossOf(name: string, examples: readonly EncodedExample[]): Promise<number> {
+    const folder = join(FAMILIES, name);
+    const place = { weights: 'f32', embeddings: 'device' } as const;
+    const artefact = await loadArtefact(engine, join(folder, 'model'), join(folder, 'adapters', 'lora'), place);
+    const classifier = toClassifier(engine, artefact, [], objectiveOf(artefact, examples));
+    const order = { batchSize: examples.length, order: 'file', seed: 0, maxLength: 16 } as const;
+    const batch = new Batches(examples, { ...order, padId: artefact.base.config.padTokenId }).at(0, 0);
+    const specs = {
+      ...classifier.inputSpecs(batch.batch, batch.seq),
+      labels: classifier.labels(batch.batch, batch.seq),
+    };
+    const program = await engine.compile('loss', specs, (inputs) => ({
+      outputs: { loss: classifier.loss(inputs as BatchInputs, inputs.labels) },
+    }));
+    program.run({ ...classifier.inputValues(batch), labels: batch.labels });
+    const [loss] = await program.read('loss');
+    program.dispose();
+    classifier.parameters.free();
+    artefact.base.free();
+    return loss as number;
+  }
+
+  it('answers', async () => {
+    const { rows, logits, seq } = await golden('bert-qa');
+    const spans = rows.map((_, i) => [i, 2 * i + 1] as const);
+    const questions = rows.map((row, i) => ({ line: i + 1, ...row, span: spans[i]! }));
+    const of = (which: 0 | 1): number =>
+      mean(
+        spans.map((span, row) => {
+          const places = Array.from({ length: seq }, (_, t) => logits[2 * (row * seq + t) + which]!);
+          return crossEntropy(places, span[which]);
+        }),
+      );
+    const loss = await lossOf('bert-qa', encodeQuestions({ path: 'q', rows: questions }, options));
+    expect(loss).toBeCloseTo((of(0) + of(1)) / 2, 5);
+  });
+
+  it('choices', async () => {
+    const { rows, logits } = await golden('roberta-choice');
+    const count = 2;
+    const labelled = rows.map((row, i) => ({
+      line: Math.floor(i / count),
+      label: Math.floor(i / count) % count,
+      ...row,
+    }));
+    const examples = encodeChoices({ path: 'c', rows: labelled }, options);
+    const losses = examples.map(({ label }, i) => crossEntropy(logits.slice(count * i, count * (i + 1)), label));
+    expect(await lossOf('roberta-choice', examples)).toBeCloseTo(mean(losses), 5);
   });
 });

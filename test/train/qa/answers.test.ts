@@ -59,7 +59,7 @@ describe('figures', () => {
   const said = scores({ 4: 3 }, { 7: 3 });
 
   it.each([
-    [["Dogs, the BIG bed!"], 1, 1],
+    [['Dogs, the BIG bed!'], 1, 1],
     [['dogs bed'], 0, 0.8],
     [['nothing', 'big bed'], 0, 0.8],
     [['cat'], 0, 0],

@@ -80,7 +80,7 @@ describe('tokens', () => {
     expect(example!.passage).toEqual({ from: 0, to: 4 });
   });
 
-  it('answers are in the second segment, where there are two', async () => {
+  it('answers are in the second segment, where there are two', () => {
     const options = { maxLength: 8, vocabSize: 100, typeVocabSize: 2, tokenizer: undefined };
     const row = { line: 1, inputIds: [0, 5, 2, 6, 7, 2], attentionMask: [1, 1, 1, 1, 1, 1] };
     const rows = [{ ...row, typeIds: [0, 0, 0, 1, 1, 1] }];
@@ -91,7 +91,11 @@ describe('tokens', () => {
 it.each([
   ['no answers', [{ question: 'q', context: 'c' }], /q\.jsonl:1: "answers" is nothing, expected \{"text"/],
   ['answers of another form', [{ ...ask('Paris'), answers: ['Paris'] }], /:1: "answers" is \["Paris"\], expected/],
-  ['a place where the answer is not', [ask('Paris', 3)], /:1: "answers" has "Paris" at 3, expected a text and the place/],
+  [
+    'a place where the answer is not',
+    [ask('Paris', 3)],
+    /:1: "answers" has "Paris" at 3, expected a text and the place/,
+  ],
   ['a question without its context', [{ question: 'q' }], /:1: "context" is nothing, expected a string/],
   ['other columns', [{ text: 'q', label: 1 }], /:1: found text, label, expected "question" and "context"/],
   ['tokens without places', [{ input_ids: [0, 5] }], /:1: "start_positions" is nothing, expected the place of a token/],

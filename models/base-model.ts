@@ -30,6 +30,11 @@ export interface LoadOptions {
   readonly embeddings?: EmbeddingPlace;
   /** Its frozen weights are loaded along, e.g. BERT's pooler or a language model's head. */
   readonly head?: HeadKind;
+  /**
+   * Values of a frozen weight of the head that the checkpoint lacks, as one of a masked language model lacks the pooler; undefined where
+   * there are none, and the load fails. Vocabularies are never made up.
+   */
+  readonly lacking?: (name: string, shape: Shape) => Float32Array | undefined;
   /** Called after each tensor. */
   readonly onBytes?: OnBytes;
 }
@@ -41,6 +46,8 @@ export class BaseModel {
   readonly weights: ReadonlyMap<string, Variable>;
   /** The word embedding, where it is not among the weights. */
   readonly words: HostTable | undefined;
+  /** Weights that the checkpoint lacks. */
+  readonly lacked: readonly string[];
   readonly #engine: Engine;
 
   constructor(
@@ -49,12 +56,14 @@ export class BaseModel {
     weights: ReadonlyMap<string, Variable>,
     layers: readonly LayerShape[],
     words?: HostTable,
+    lacked: readonly string[] = [],
   ) {
     this.#engine = engine;
     this.config = config;
     this.weights = weights;
     this.layers = layers;
     this.words = words;
+    this.lacked = lacked;
   }
 
   /** A matrix as views that the device can bind, along its rows. @throws Error where the model has no such weight */
@@ -117,7 +126,7 @@ export function baseWeightShapes(config: ModelConfig): Map<string, Shape> {
 export async function loadBaseModel(
   engine: Engine,
   dir: string,
-  { weightType = 'f32', embeddings = 'device', head, onBytes }: LoadOptions = {},
+  { weightType = 'f32', embeddings = 'device', head, lacking, onBytes }: LoadOptions = {},
 ): Promise<BaseModel> {
   const config = await loadConfig(dir);
   if (weightType === 'f16') engine.needF16('--weights f16');
@@ -125,11 +134,16 @@ export async function loadBaseModel(
   const weights = new Map<string, Variable>();
   const places = new Map<string, Variable>();
   try {
-    const frozen = head === undefined ? [] : frozenHeadShapes(config, head);
-    const wanted = [...baseWeightShapes(config), ...frozen].map(([name, shape]) =>
-      findWeight(file, config, name, shape, weightType),
-    );
     const vocabulary = head === undefined ? undefined : headOf(config, head).vocabulary;
+    const shapes = new Map([
+      ...baseWeightShapes(config),
+      ...(head === undefined ? [] : frozenHeadShapes(config, head)),
+    ]);
+    const made =
+      head === undefined || vocabulary ? new Map<string, Float32Array>() : madeUp(file, config, head, lacking);
+    const wanted = [...shapes]
+      .filter(([name]) => !made.has(name))
+      .map(([name, shape]) => findWeight(file, config, name, shape, weightType));
     const tied = vocabulary !== undefined && isTied(config, vocabulary);
     if (tied) await checkTied(file, config, vocabulary);
     const total = wanted.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -144,13 +158,31 @@ export async function loadBaseModel(
       done += weight.bytes;
       onBytes?.(done, total);
     }
-    return new BaseModel(engine, config, weights, fullLayers(config), words);
+    for (const [name, data] of made) {
+      weights.set(name, engine.variable(name, shapes.get(name) as Shape, { kind: 'weights', data }));
+    }
+    return new BaseModel(engine, config, weights, fullLayers(config), words, [...made.keys()]);
   } catch (error) {
     for (const weight of new Set([...weights.values(), ...places.values()])) engine.free(weight);
     throw error;
   } finally {
     await file.close();
   }
+}
+
+/** Values of the head's weights that a checkpoint lacks. */
+function madeUp(
+  file: TensorFile,
+  config: ModelConfig,
+  head: HeadKind,
+  lacking: LoadOptions['lacking'],
+): Map<string, Float32Array> {
+  const values = new Map<string, Float32Array>();
+  for (const [name, shape] of frozenHeadShapes(config, head)) {
+    const value = storedName(file, name, config) === undefined ? lacking?.(name, shape) : undefined;
+    if (value) values.set(name, value);
+  }
+  return values;
 }
 
 /** @throws UserError where the word embedding scores the vocabulary, but the file has another matrix for that */
@@ -193,11 +225,11 @@ export function randomBaseModel(
   engine: Engine,
   config: ModelConfig,
   normal: () => number,
-  embeddings: EmbeddingPlace = 'device',
+  { embeddings = 'device', head = 'classification' }: Pick<LoadOptions, 'embeddings' | 'head'> = {},
 ): BaseModel {
   const weights = new Map<string, Variable>();
   let words: HostTable | undefined;
-  for (const [name, shape] of [...baseWeightShapes(config), ...frozenHeadShapes(config, 'classification')]) {
+  for (const [name, shape] of [...baseWeightShapes(config), ...frozenHeadShapes(config, head)]) {
     const { data } = initialSpec(name, shape, config.initializerRange, normal);
     if (isHostTable(engine, config, name, data.byteLength, embeddings)) words = hostTable(name, shape, data);
     else weights.set(name, engine.variable(name, shape, { kind: 'weights', data }));

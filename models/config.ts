@@ -67,10 +67,21 @@ const CLASS_ENDINGS: readonly (readonly [string, HeadKind])[] = [
 ];
 
 /** The head that a checkpoint was saved with, by `architectures`; undefined for a bare model. */
-export function savedHead({ raw: { architectures }, architecture }: ModelConfig): HeadKind | undefined {
-  const name: unknown = Array.isArray(architectures) ? architectures[0] : undefined;
+export function savedHead(config: ModelConfig): HeadKind | undefined {
+  const { architectures } = config.raw;
+  return Array.isArray(architectures) ? headOfClass(config, architectures[0]) : undefined;
+}
+
+/** The head of a class of transformers; undefined for a bare model's, and where the family has no such head. */
+export function headOfClass({ architecture }: ModelConfig, name: unknown): HeadKind | undefined {
   const found = CLASS_ENDINGS.find(([ending]) => typeof name === 'string' && name.endsWith(ending))?.[1];
   return found && architecture.heads[found] ? found : undefined;
+}
+
+/** What transformers calls a model with a head. */
+export function className({ architecture, family }: ModelConfig, head: HeadKind): string {
+  if (family === 'gpt2' && head === 'causal-lm') return 'GPT2LMHeadModel';
+  return architecture.className + (CLASS_ENDINGS.find(([, kind]) => kind === head) as readonly [string, HeadKind])[0];
 }
 
 /** The class of a checkpoint whose head is none of these, e.g. `BertForTokenClassification`. */

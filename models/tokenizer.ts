@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { UserError } from '../engine/errors.ts';
 import { fileError, parseJson, preview } from '../engine/io/files.ts';
+import { tokenOffsets, type TokenStyle } from './offsets.ts';
 
 export interface EncodeOptions {
   /** Longest result, special tokens included; no limit where absent. */
@@ -21,6 +22,14 @@ export interface Encoded {
   readonly typeIds: readonly number[];
 }
 
+/** A pair of which the second text may be asked for by place. */
+export interface EncodedQuestion extends Encoded {
+  /** The second text's first token. */
+  readonly from: number;
+  /** Begin and end of each of its tokens in it, UTF-16 units: [2·tokens]. */
+  readonly offsets: Int32Array;
+}
+
 export interface TextTokenizer {
   /** Largest id plus one, added tokens included. */
   readonly vocabSize: number;
@@ -33,6 +42,8 @@ export interface TextTokenizer {
   /** `model_max_length` of the tokenizer's configuration, where it gives a real limit. */
   readonly maxLength: number | undefined;
   encode(text: string, pair?: string, options?: EncodeOptions): Encoded;
+  /** A pair of which only the second text is cut, as `only_second` of the reference tokenizers; maybe to no token at all. */
+  encodeQuestion(question: string, context: string, maxLength: number): EncodedQuestion;
   /** The text of ids; special tokens are left out unless `keepSpecial`. */
   decode(ids: readonly number[], keepSpecial?: boolean): string;
 }
@@ -130,6 +141,25 @@ function wrap(path: string, tokenizer: Tokenizer, json: Json, config: Json): Tex
       : { tokens: [...head, ...(tail ?? [])], token_type_ids: segments(head.length, tail?.length ?? 0) };
     return { ids: tokens.map(toId), typeIds: tokens.map((_, i) => (oneSegment ? 0 : (types[i] ?? 0))) };
   };
+  const style = styleOf(json, tokenizer, config);
+  const encodeQuestion = (question: string, context: string, maxLength: number): EncodedQuestion => {
+    const first = tokenizer.tokenize(question);
+    const whole = tokenizer.tokenize(context);
+    const room = maxLength - first.length - assemble([], []).tokens.length;
+    const second = whole.slice(0, Math.max(0, room));
+    const { tokens, token_type_ids: types = [] } = assemble(first, second);
+    const mark = (i: number): string => `\0${i}`;
+    const marked = assemble(
+      first,
+      second.map((_, i) => mark(i)),
+    ).tokens;
+    return {
+      ids: tokens.map(toId),
+      typeIds: tokens.map((_, i) => (oneSegment ? 0 : (types[i] ?? 0))),
+      from: Math.max(0, marked.indexOf(mark(0))),
+      offsets: tokenOffsets(context, whole, style).slice(0, 2 * second.length),
+    };
+  };
   /** What only shows when a text comes: a component that names parts it does not have. */
   const sound = <T>(work: () => T): T => {
     try {
@@ -147,6 +177,7 @@ function wrap(path: string, tokenizer: Tokenizer, json: Json, config: Json): Tex
     specialIds: new Set(added.filter(([, token]) => token.special).map(([id]) => id)),
     maxLength: typeof limit === 'number' && limit < NO_LIMIT ? limit : undefined,
     encode: (text, pair, options) => sound(() => encode(text, pair, options)),
+    encodeQuestion: (question, context, maxLength) => sound(() => encodeQuestion(question, context, maxLength)),
     decode: (ids, keepSpecial = false) =>
       ids.length === 0 ? '' : sound(() => tokenizer.decode([...ids], { skip_special_tokens: !keepSpecial })),
   };
@@ -156,6 +187,18 @@ interface Assembled {
   readonly tokens: string[];
   readonly token_type_ids?: number[];
   readonly tokens_pair?: string[] | null;
+}
+
+function styleOf({ model, pre_tokenizer: before }: Json, tokenizer: Tokenizer, config: Json): TokenStyle {
+  const { type, unk_token: token, continuing_subword_prefix: prefix } = model as Json;
+  const unknown = token ?? config.unk_token;
+  return {
+    normalize: (character) => tokenizer.normalizer?.normalize(character) ?? character,
+    // The one component that writes bytes stands alone or in a sequence.
+    byteLevel: JSON.stringify(before ?? null).includes('"ByteLevel"'),
+    continuing: typeof prefix === 'string' ? prefix : type === 'WordPiece' ? '##' : '',
+    unknown: typeof unknown === 'string' ? unknown : undefined,
+  };
 }
 
 /** What the model itself says stands for unknown text: a token (BPE, WordPiece), or an id (unigram). */

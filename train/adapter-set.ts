@@ -84,7 +84,7 @@ export class AdapterSet {
   async merge(): Promise<void> {
     if (this.#merged) return;
     const { artefact, classifier } = this.#current;
-    const { base, method, values, head } = artefact;
+    const { base, method, values } = artefact;
     const at = `adapter "${this.#active}"`;
     if (method && !method.merge) throw new UserError(`${at}: bottleneck adapters cannot be merged`);
     assertMergeable(base.config, artefact, at);
@@ -106,7 +106,7 @@ export class AdapterSet {
         await rewrite('bias', (bias) => mergeBias(module, values, bias, 'merge'));
       }
     }
-    const plain = new Classifier(this.#engine, base, undefined, classifier.parameters, head);
+    const plain = new Classifier(this.#engine, base, undefined, classifier.parameters, classifier.objective);
     this.#merged = { originals, forward: new Forward(plain) };
   }
 

@@ -23,6 +23,7 @@ import { readAdapter, writeAdapter, type Adapter, type AdapterTensor } from '../
 import { methodOf } from '../peft/methods.ts';
 import { factorShape, type PeftMethod, type PeftModule, type Values } from '../peft/module.ts';
 import { isInSaved } from '../peft/targets.ts';
+import { headOfTask, savedModule, TASK_TYPES, taskKeys } from '../peft/tasks.ts';
 import { assertPlanFits, readPlan, writePlan, type Plan } from '../pruning/plan.ts';
 import { pruneModel } from '../pruning/surgery.ts';
 import { placeOf, type Assembly } from './assembly.ts';
@@ -59,18 +60,18 @@ export async function saveArtefact(
     const weight = tensors.has(name) ? undefined : base.weights?.get(name);
     if (weight) put(name, weight.shape);
   }
-  await writeAdapter(dir, { config: savingHead(peft, [...head.keys()]), modules, tensors });
+  await writeAdapter(dir, { config: savingHead(base.config, peft, assembly.head, [...head.keys()]), modules, tensors });
   if (assembly.labels.length > 0) await writeLabels(join(dir, 'labels.json'), assembly.labels);
   if (plan) await writePlan(join(dir, 'plan.json'), plan);
   else await rm(join(dir, 'plan.json'), { force: true });
 }
 
-/** The head is among the modules to save, whatever the adapter came with. */
-function savingHead(peft: PeftConfig, head: readonly string[]): PeftConfig {
-  const missing = head
-    .filter((name) => !isInSaved(name, peft.modulesToSave))
-    .map((name) => name.split('.')[0] as string);
-  return missing.length === 0 ? peft : { ...peft, modulesToSave: [...new Set([...peft.modulesToSave, ...missing])] };
+/** The head is told, and among the modules to save, whatever the adapter came with. */
+function savingHead(config: ModelConfig, peft: PeftConfig, kind: HeadKind, head: readonly string[]): PeftConfig {
+  const { taskType, extra } = headOfTask(config, peft) === kind ? peft : taskKeys(config, kind);
+  const missing = head.filter((name) => !isInSaved(name, peft.modulesToSave)).map((name) => savedModule(config, name));
+  const modulesToSave = [...new Set([...peft.modulesToSave, ...missing])];
+  return { ...peft, taskType, modulesToSave, extra: { ...peft.extra, ...extra } };
 }
 
 export interface LoadedArtefact extends Assembly {
@@ -107,7 +108,8 @@ export async function loadArtefact(
   const head = kind ?? shared?.head ?? told();
   const trained = await readHead(modelDir, config, head, adapter, adapterDir);
   const load = async (): Promise<BaseModel> => {
-    const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, head, onBytes });
+    const lacking = (name: string): Float32Array | undefined => adapter?.tensors.get(name)?.data;
+    const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, head, lacking, onBytes });
     return plan ? pruneModel(engine, whole, keptLayers(plan)) : whole;
   };
   if (shared && !cutAlike(shared.plan, plan)) {
@@ -182,23 +184,16 @@ async function assertOwnBase(
   }
 }
 
-/** By PEFT's `task_type`; it has none for masked language models and multiple choice. */
-const TASK_HEADS: Readonly<Record<string, HeadKind>> = {
-  SEQ_CLS: 'classification',
-  CAUSAL_LM: 'causal-lm',
-  QUESTION_ANS: 'question-answering',
-};
-
 /**
- * The head that an adapter is for: by its task type, else by the head's weights it holds, which may be those of more than one kind;
- * else the one the checkpoint was saved with.
+ * The head that an adapter is for: by its task type, or the class of its model, which PEFT writes where it has no task type; else by the
+ * head's weights it holds, which may be those of more than one kind; else the one the checkpoint was saved with.
  */
 function headFor(config: ModelConfig, adapter: Adapter, dir: string): HeadKind {
   const { taskType } = adapter.config;
-  const named = TASK_HEADS[taskType ?? ''];
+  const named = headOfTask(config, adapter.config);
   if (named) return named;
   if (taskType !== null && taskType !== 'FEATURE_EXTRACTION') {
-    const expected = Object.keys(TASK_HEADS).join(', ');
+    const expected = TASK_TYPES.join(', ');
     throw new UserError(`${dir}: key "task_type": found ${preview(taskType)}, expected null or one of ${expected}`);
   }
   const saved = savedHead(config) ?? 'classification';

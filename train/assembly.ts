@@ -19,9 +19,11 @@ import { headShapes, initialSpec, tiedModules, vocabularyLayers } from '../model
 import { moduleFor, type PeftConfig } from '../peft/config.ts';
 import { methodOf } from '../peft/methods.ts';
 import { factorSpecs, moduleSize, valueOf, type PeftMethod, type Values } from '../peft/module.ts';
+import { savedModule } from '../peft/tasks.ts';
 import { targetedModules } from '../peft/targets.ts';
 import { Classifier } from './classifier.ts';
 import { hostRandom, STREAM } from './data/random.ts';
+import { objectiveOf, type Objective } from './objective.ts';
 import { factorsFromBase, trainedWeights, weightReader } from './from-base.ts';
 
 export interface Assembly {
@@ -86,15 +88,28 @@ export function freshValues(
   return values;
 }
 
+/** Fresh values of frozen weights that the task's head needs and a checkpoint lacks; `loadBaseModel` asks for them. */
+export function lackingWeights(config: ModelConfig, seed: number): (name: string, shape: Shape) => Float32Array {
+  const random = hostRandom(seed, STREAM.weights, 4);
+  return (name, shape) => initialSpec(name, shape, config.initializerRange, () => random.normal()).data;
+}
+
+/** Weights that the checkpoint lacks train along, by the module after the family's prefix, e.g. `pooler`. */
+function savingLacked(peft: PeftConfig, { config, lacked }: BaseModel): PeftConfig {
+  const modules = lacked.map((name) => savedModule(config, name));
+  return modules.length === 0 ? peft : { ...peft, modulesToSave: [...new Set([...peft.modulesToSave, ...modules])] };
+}
+
 /** A fresh assembly on a whole base: everything that will train has its first value. */
 export async function freshAssembly(
   engine: Engine,
   base: BaseModel,
-  peft: PeftConfig,
+  given: PeftConfig,
   head: HeadKind,
   labels: readonly string[],
   seed: number,
 ): Promise<Assembly & { readonly method: PeftMethod }> {
+  const peft = savingLacked(given, base);
   const method = methodFor(base.config, base.layers, peft, head);
   const values = freshValues(base.config, method, head, labels.length, seed);
   const read = weightReader(engine, base);
@@ -103,8 +118,13 @@ export async function freshAssembly(
   return { base, method, peft, values, head, labels };
 }
 
-/** Uploads an assembly. @param extra further parameters, e.g. masks */
-export function toClassifier(engine: Engine, assembly: Assembly, extra: readonly ParameterSpec[] = []): Classifier {
+/** Uploads an assembly. @param extra further parameters, e.g. masks @param objective if labels tell it, that of theirs */
+export function toClassifier(
+  engine: Engine,
+  assembly: Assembly,
+  extra: readonly ParameterSpec[] = [],
+  objective: Objective = objectiveOf(assembly),
+): Classifier {
   const { base, method, values, head: kind, labels } = assembly;
   const spec = (name: string, shape: Shape): ParameterSpec => ({
     name,
@@ -118,7 +138,7 @@ export function toClassifier(engine: Engine, assembly: Assembly, extra: readonly
   const whole = [...values.keys()].filter((name) => base.weights.has(name) && !shapes.has(name));
   const trained = whole.map((name) => spec(name, base.weights.get(name)!.shape));
   const parameters = new Parameters(engine, [...factors, ...head, ...trained, ...extra]);
-  return new Classifier(engine, base, method, parameters, kind);
+  return new Classifier(engine, base, method, parameters, objective);
 }
 
 /** Values in PEFT modules; the task head is the same for every method and not counted, as in PEFT's own reports of rank. */

@@ -22,10 +22,12 @@ export type PastLosses = z.infer<typeof lossesSchema>;
 
 /**
  * The settings that a checkpoint of this stage is only valid for: those that change a number. Where the word embedding lives
- * changes none, nor does gradient checkpointing in fine-tuning; in the estimation that moves the last digits of importances.
+ * changes none, nor does gradient checkpointing in fine-tuning (in the estimation that moves the last digits of importances), nor how
+ * answers are chosen.
  */
 export function numericSettings(settings: Settings, stage: 'estimate' | 'train'): RunIdentity {
-  const { saveEvery: _, embeddings: __, gradientCheckpointing, ...rest } = settings;
+  const { saveEvery: _, embeddings: __, maxAnswerLength: ___, allowEmptyAnswer: ____, ...numeric } = settings;
+  const { gradientCheckpointing, ...rest } = numeric;
   return stage === 'estimate' ? { ...rest, gradientCheckpointing } : rest;
 }
 

@@ -3,8 +3,6 @@ import type { InputSpec } from '../engine/compile/program.ts';
 import type { Engine, HostArray } from '../engine/engine.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import type { Parameters } from '../engine/nn/parameters.ts';
-import type { Shape } from '../engine/graph/shape.ts';
-import { crossEntropy } from '../engine/ops/cross-entropy.ts';
 import type { RandomState } from '../engine/ops/elementwise.ts';
 import { reshape } from '../engine/ops/leaf.ts';
 import { languageModelLoss } from '../engine/ops/vocabulary.ts';
@@ -17,6 +15,7 @@ import { positionIds } from '../models/positions.ts';
 import { rotaryInput } from '../models/rotary.ts';
 import type { PeftMethod, PeftRun } from '../peft/module.ts';
 import type { Batch } from './data/batches.ts';
+import { CLASSES, type Objective } from './objective.ts';
 
 /**
  * Something for every program input of a forward pass; `rows`, the tokens the head reads, where it reads one of each sequence;
@@ -49,7 +48,8 @@ export class Classifier {
   readonly method: PeftMethod | undefined;
   /** PEFT factors and head (and masks while estimating), by name; they go before the base's weights. */
   readonly parameters: Parameters;
-  readonly head: HeadKind;
+  /** What the head is trained for. */
+  readonly objective: Objective;
   /** Rotary tables by sequence length. */
   readonly #tables = new Map<number, Float32Array | undefined>();
 
@@ -58,13 +58,17 @@ export class Classifier {
     base: BaseModel,
     method: PeftMethod | undefined,
     parameters: Parameters,
-    head: HeadKind = 'classification',
+    objective: Objective = CLASSES,
   ) {
     this.engine = engine;
     this.base = base;
     this.method = method;
     this.parameters = parameters;
-    this.head = head;
+    this.objective = objective;
+  }
+
+  get head(): HeadKind {
+    return this.objective.head;
   }
 
   /** The head's scores; for classification f32 [batch, labels]. */
@@ -74,18 +78,18 @@ export class Classifier {
   }
 
   /**
-   * The mean cross-entropy over what is labelled, shape [].
-   * @param labels i32 of `labelShape`; negative ones are left out
+   * The objective's mean loss over what is labelled, shape [].
+   * @param labels as `labels` says
    */
   loss(inputs: BatchInputs, labels: Tensor, options: ForwardOptions = {}): Tensor {
     const table = this.#frozenTable;
-    if (!table) return crossEntropy(this.logits(inputs, options), labels);
+    if (!table) return this.objective.loss(this.logits(inputs, options), labels);
     return languageModelLoss(hiddenStates(this.#context(options), inputs), table, reshape(labels, [labels.size]));
   }
 
-  /** One label for every token of language models, else one for every sequence. */
-  labelShape(batch: number, seq: number): Shape {
-    return headOf(this.base.config, this.head).vocabulary ? [batch, seq] : [batch];
+  /** Spec of the labels of a batch. */
+  labels(batch: number, seq: number): InputSpec {
+    return this.objective.labels(batch, seq);
   }
 
   /** The vocabulary's matrix where scores are products with it alone: then the loss needs no scores of all tokens at once. */

@@ -12,12 +12,11 @@ import { keptLayers } from './stages.ts';
 import type { Plan } from '../pruning/plan.ts';
 import { scoresOf, writeRecords, type Records } from '../pruning/records.ts';
 import { saveArtefact } from './artefact.ts';
-import { factorCount, freshAssembly, type Assembly } from './assembly.ts';
+import { factorCount, freshAssembly, lackingWeights, type Assembly } from './assembly.ts';
 import { hostRandom, STREAM } from './data/random.ts';
-import type { LossMetrics } from './data/metrics.ts';
 import { freshConfig } from './fresh-config.ts';
 import type { DataSet } from './data/source.ts';
-import type { LanguageMetrics } from './lm/evaluate.ts';
+import { METRICS } from './report/metrics.ts';
 import { readRun, writeRun, type Run } from './report/schema.ts';
 import { assertSameRun, writeIdentity } from './run-identity.ts';
 import {
@@ -28,6 +27,7 @@ import {
   prune,
   stepsOf,
   type EstimateOutcome,
+  type Evaluation,
   type Method,
   type Watch,
 } from './stages.ts';
@@ -94,8 +94,10 @@ export class Comparing {
     const settings = { ...this.#settings, seed };
     const folder = join(this.#out, methodId(method, settings.peft), `seed-${seed}`);
     const file = join(folder, 'run.json');
+    const { maxAnswerLength, allowEmptyAnswer, ...others } = settings;
     const identity = {
-      ...settings,
+      ...others,
+      ...(this.#data.head === 'question-answering' && { maxAnswerLength, allowEmptyAnswer }),
       base: this.#foundation.fingerprint,
       train: this.#data.train.length,
       eval: this.#data.eval.length,
@@ -165,9 +167,10 @@ export class Comparing {
     const { dir, config } = this.#foundation;
     const { head, labels } = this.#data;
     const { weights: weightType, embeddings } = settings;
-    const options = { weightType, embeddings, head, ...(onBytes && { onBytes }) };
+    const lacking = lackingWeights(config, settings.seed);
+    const options = { weightType, embeddings, head, lacking, ...(onBytes && { onBytes }) };
     const base = random
-      ? randomBaseModel(this.#engine, config, normals(settings.seed), embeddings)
+      ? randomBaseModel(this.#engine, config, normals(settings.seed), { embeddings, head })
       : await loadBaseModel(this.#engine, dir, options);
     const peft = freshConfig(settings, config, head);
     return freshAssembly(this.#engine, base, peft, head, labels, settings.seed);
@@ -214,11 +217,10 @@ export function recordsOf(
   };
 }
 
-function scoresFrom(metrics: LossMetrics | LanguageMetrics): Run['metrics'] {
-  const { loss } = metrics;
-  return 'perplexity' in metrics
-    ? { perplexity: metrics.perplexity, loss }
-    : { accuracy: metrics.accuracy, f1: metrics.f1, loss };
+function scoresFrom(metrics: Evaluation['metrics']): Run['metrics'] {
+  const all: Partial<Record<string, unknown>> = { ...metrics };
+  const scores = METRICS.filter((name) => all[name] !== undefined).map((name) => [name, all[name]] as const);
+  return { ...(Object.fromEntries(scores) as Omit<Run['metrics'], 'loss'>), loss: metrics.loss };
 }
 
 function normals(seed: number): () => number {

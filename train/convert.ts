@@ -12,8 +12,9 @@ import {
   type LinearLayer,
   type ModelConfig,
 } from '../models/architecture.ts';
+import { className } from '../models/config.ts';
 import { baseWeightShapes, inspectCheckpoint } from '../models/base-model.ts';
-import { adaptableLayers, headShapes, tiedModules } from '../models/heads.ts';
+import { adaptableLayers, frozenHeadShapes, headShapes, tiedModules } from '../models/heads.ts';
 import { isStoredInOut, storedName, transpose } from '../models/weights.ts';
 import { writeHubAdapter } from '../peft/adapterhub/files.ts';
 import { configFor } from '../peft/config.ts';
@@ -114,7 +115,9 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
     if (!method.mergeBias) return change;
     return (bias) => method.mergeBias?.(found.module, found.values, own(bias), direction) ?? bias;
   };
-  const added = unmerge ? [] : [...head].filter(([name]) => adapter.values.has(name));
+  // The checkpoint may lack the head, and frozen weights of it that were trained along.
+  const saved = [...head, ...frozenHeadShapes(dense.config, adapter.head)];
+  const added = unmerge ? [] : saved.filter(([name]) => adapter.values.has(name));
   const extra = added.map(([name, shape]): TensorEntry => ({
     name,
     dtype: 'F32',
@@ -122,8 +125,7 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
     data: adapter.values.get(name) as Float32Array,
   }));
   await rewriteCheckpoint(modelDir, out, dense, rewrite, extra);
-  const { labels } = adapter;
-  if (!unmerge && labels.length > 0) await writeJson(join(out, 'config.json'), classifierConfig(dense.config, labels));
+  if (!unmerge) await writeJson(join(out, 'config.json'), headConfig(dense.config, adapter));
 }
 
 /** @throws UserError for a module on one of two layers that share a matrix: merged it would change both */
@@ -156,7 +158,8 @@ function denseRewrite({ config, keep, adapter, trained }: Dense): Rewrite {
 export async function exportDense(modelDir: string, adapterDir: string, out: string): Promise<void> {
   const dense = await loadDense(modelDir, adapterDir);
   const { config, method, modules, adapter, head, trained } = dense;
-  const shapes = new Map<string, Shape>();
+  const lacked = [...frozenHeadShapes(config, adapter.head)].filter(([name]) => trained.has(name));
+  const shapes = new Map<string, Shape>(lacked);
   const whole = denseRewrite({ ...dense, trained: new Set() });
   const rewrite: Rewrite = (name, shape) => {
     if (trained.has(name)) shapes.set(name, shape);
@@ -180,7 +183,7 @@ export async function exportDense(modelDir: string, adapterDir: string, out: str
   await mkdir(join(out, 'adapter'), { recursive: true });
   const exported = { config: configFor(plain, adapter.peft), modules: plain, tensors };
   if (adapter.peft.method === 'bottleneck') {
-    await writeHubAdapter(join(out, 'adapter'), config, exported, adapter.labels, 'light_peft');
+    await writeHubAdapter(join(out, 'adapter'), config, exported, adapter, 'light_peft');
   } else await writeAdapter(join(out, 'adapter'), exported);
   if (adapter.labels.length > 0) await writeLabels(join(out, 'adapter', 'labels.json'), adapter.labels);
 }
@@ -247,11 +250,15 @@ function weightNames(config: ModelConfig, head: HeadKind): string[] {
   return [...new Set([...baseWeightShapes(config).keys(), ...names])];
 }
 
-function classifierConfig({ raw, architecture }: ModelConfig, labels: readonly string[]): Record<string, unknown> {
+/** With the class and the class names of the head; of a number to predict there is one. */
+function headConfig(config: ModelConfig, { head, labels }: Dense['adapter']): Record<string, unknown> {
   return {
-    ...raw,
-    architectures: [`${architecture.className}ForSequenceClassification`],
-    id2label: Object.fromEntries(labels.map((label, i) => [String(i), label])),
-    label2id: Object.fromEntries(labels.map((label, i) => [label, i])),
+    ...config.raw,
+    architectures: [className(config, head)],
+    ...(labels.length === 1 && { problem_type: 'regression' }),
+    ...(labels.length > 0 && {
+      id2label: Object.fromEntries(labels.map((label, i) => [String(i), label])),
+      label2id: Object.fromEntries(labels.map((label, i) => [label, i])),
+    }),
   };
 }

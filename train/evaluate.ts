@@ -91,25 +91,47 @@ export async function infer(
   examples: number,
   soft: ForwardOptions = {},
 ): Promise<Inference> {
+  let logits = new Float32Array();
+  const labels = new Int32Array(examples);
+  const onScores = (index: number, scores: Float32Array, label: number): void => {
+    if (logits.length === 0) logits = new Float32Array(examples * scores.length);
+    logits.set(scores, index * scores.length);
+    labels[index] = label;
+  };
+  const cost = await inferEach(classifier, batches, onScores, soft);
+  return { logits, labels, ...cost };
+}
+
+/**
+ * Scores of every example: of its classes, its choices, or every token of its row.
+ * @param onScores is given an example's place, its scores in memory that is used again, and its label where it has one
+ */
+export async function inferEach(
+  classifier: Classifier,
+  batches: Batches,
+  onScores: (index: number, scores: Float32Array, label: number) => void,
+  soft: ForwardOptions = {},
+): Promise<InferenceCost> {
   const { engine } = classifier;
   engine.arena.release();
   engine.memory.resetPeak();
   const forward = new Forward(classifier, soft);
-  let logits = new Float32Array();
-  const labels = new Int32Array(examples);
-  for (const batch of batches.epoch(0)) await forward.prepare(batch);
-  const started = performance.now();
-  for (const batch of batches.epoch(0)) {
-    const values = await forward.run(batch);
-    const classes = values.length / batch.batch;
-    if (logits.length === 0) logits = new Float32Array(examples * classes);
-    batch.indices.forEach((index, row) => {
-      logits.set(values.subarray(row * classes, (row + 1) * classes), index * classes);
-      labels[index] = batch.labels[row] as number;
-    });
+  let examples = 0;
+  try {
+    for (const batch of batches.epoch(0)) await forward.prepare(batch);
+    const started = performance.now();
+    for (const batch of batches.epoch(0)) {
+      const values = await forward.run(batch);
+      const rows = batch.count / batch.indices.length;
+      const width = (values.length / batch.batch) * rows;
+      batch.indices.forEach((index, i) => {
+        onScores(index, values.subarray(i * width, (i + 1) * width), batch.labels[i] as number);
+      });
+      examples += batch.indices.length;
+    }
+    const seconds = (performance.now() - started) / 1000;
+    return { seconds, examples, peakBytes: engine.memory.peak };
+  } finally {
+    forward.dispose();
   }
-  const seconds = (performance.now() - started) / 1000;
-  const peakBytes = engine.memory.peak;
-  forward.dispose();
-  return { logits, labels, seconds, examples, peakBytes };
 }

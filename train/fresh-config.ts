@@ -15,6 +15,7 @@ import { withDefaultTargets } from '../peft/defaults.ts';
 import type { Ia3Config } from '../peft/ia3/config.ts';
 import type { CommonConfig } from '../peft/keys.ts';
 import type { LoraConfig } from '../peft/lora/config.ts';
+import { taskKeys } from '../peft/tasks.ts';
 import { targetedModules } from '../peft/targets.ts';
 import type { Settings } from './settings.ts';
 
@@ -22,19 +23,18 @@ import type { Settings } from './settings.ts';
 const HAS_FAN_IN_OUT: ReadonlySet<Settings['peft']> = new Set(['lora', 'dora', 'ia3']);
 
 /** @throws UserError for names that target nothing, or a pattern that cannot be read */
-export function freshConfig(
-  settings: Settings,
-  config: ModelConfig,
-  head: 'classification' | 'causal-lm' = 'classification',
-): PeftConfig {
-  const isClassifier = head === 'classification';
+export function freshConfig(settings: Settings, config: ModelConfig, head: HeadKind = 'classification'): PeftConfig {
+  const { taskType, modulesToSave, extra } = taskKeys(config, head);
   const common = {
     dropout: settings.dropout,
-    taskType: isClassifier ? 'SEQ_CLS' : 'CAUSAL_LM',
+    taskType,
     baseModel: null,
-    modulesToSave: [...(isClassifier ? ['classifier', 'score'] : []), ...names(settings.modulesToSave)],
+    modulesToSave: [...modulesToSave, ...names(settings.modulesToSave)],
     // PEFT wants to be told of matrices stored as [in, out].
-    extra: config.architecture.storedInOut && HAS_FAN_IN_OUT.has(settings.peft) ? { fan_in_fan_out: true } : {},
+    extra: {
+      ...extra,
+      ...(config.architecture.storedInOut && HAS_FAN_IN_OUT.has(settings.peft) && { fan_in_fan_out: true }),
+    },
   };
   switch (settings.peft) {
     case 'lora':

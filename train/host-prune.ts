@@ -4,7 +4,8 @@ import { openSafetensors } from '../engine/io/safetensors.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import { baseWeightShapes } from '../models/base-model.ts';
 import { frozenHeadShapes, headShapes } from '../models/heads.ts';
-import { readWeight } from '../models/weights.ts';
+import { readWeight, storedName } from '../models/weights.ts';
+import { valueOf } from '../peft/module.ts';
 import { configFor } from '../peft/config.ts';
 import { methodOf } from '../peft/methods.ts';
 import type { Plan } from '../pruning/plan.ts';
@@ -50,7 +51,10 @@ export async function pruneOnHost(
       labels,
     };
     if (carry === 'inherit') return assembly;
-    return await reinitialise(assembly, seed, async (name) => cut(name, await read(name)).data);
+    // What the checkpoint lacks has only the adapter's values.
+    const first = async (name: string): Promise<Float32Array> =>
+      storedName(file, name, config) === undefined ? valueOf(values, name) : read(name);
+    return await reinitialise(assembly, seed, async (name) => cut(name, await first(name)).data);
   } finally {
     await file.close();
   }

@@ -3,6 +3,7 @@
  * `--help` are made from this table, so they cannot disagree.
  */
 import { z } from 'zod';
+import { ANSWER_DEFAULTS } from './qa/answers.ts';
 
 const count = z.int().positive();
 const whole = z.int().nonnegative();
@@ -49,9 +50,20 @@ export const settingsSchema = z.strictObject({
   adapterParallel: z.boolean().default(false).describe('let adapters (--peft adapter) read the sublayer input'),
   dropout: ratio.default(0.05).describe('dropout of PEFT modules'),
   taskType: z
-    .enum(['SEQ_CLS', 'CAUSAL_LM'])
+    .enum(['SEQ_CLS', 'CAUSAL_LM', 'QUESTION_ANS', 'MULTIPLE_CHOICE'])
     .optional()
-    .describe('sequence classification or language modelling, if the data does not tell'),
+    .describe('the task, if the data does not tell'),
+  problemType: z
+    .enum(['single_label_classification', 'multi_label_classification', 'regression'])
+    .optional()
+    .describe('what the labels of SEQ_CLS are, if they do not tell'),
+  maxAnswerLength: count
+    .default(ANSWER_DEFAULTS.maxAnswerLength)
+    .describe('longest answer to a question on a text, in tokens'),
+  allowEmptyAnswer: z
+    .boolean()
+    .default(ANSWER_DEFAULTS.allowEmptyAnswer)
+    .describe('let a question have no answer, where that scores highest'),
 
   lr: positive.default(1e-3).describe('peak learning rate'),
   schedule: z.enum(['constant', 'linear']).default('linear').describe('learning-rate schedule'),

@@ -17,9 +17,10 @@ import type { EncodedExample } from './data/encode.ts';
 import { hostRandom, STREAM } from './data/random.ts';
 import { Estimation, type Estimates } from './estimate.ts';
 import { factorsFromBase, weightReader } from './from-base.ts';
-import { infer, type Inference, type InferenceCost } from './evaluate.ts';
-import { logitMetrics, type LossMetrics } from './data/metrics.ts';
+import { infer, inferEach, type Inference, type InferenceCost } from './evaluate.ts';
 import { evaluateLanguage, type LanguageMetrics } from './lm/evaluate.ts';
+import { objectiveOf, type ScoreMetrics } from './objective.ts';
+import { ANSWER_DEFAULTS, type AnswerOptions } from './qa/answers.ts';
 import type { Settings } from './settings.ts';
 import { train, type TrainOptions, type TrainResult } from './trainer.ts';
 
@@ -72,7 +73,8 @@ export async function estimate(
   const { base, method } = assembly;
   if (!method) throw new Error('estimate: there are no PEFT modules to estimate');
   const masks = maskOptions(settings);
-  const classifier = toClassifier(engine, assembly, maskSpecs(base.layers, masks));
+  const objective = objectiveOf(assembly, examples);
+  const classifier = toClassifier(engine, assembly, maskSpecs(base.layers, masks), objective);
   const estimation = new Estimation(classifier, method, masks, settings.estimateSteps);
   try {
     const batches = trainingBatches(examples, base.config, settings);
@@ -225,7 +227,7 @@ export async function fineTune(
   settings: Settings,
   watch: Watch = {},
 ): Promise<FineTuneOutcome> {
-  const classifier = toClassifier(engine, assembly);
+  const classifier = toClassifier(engine, assembly, [], objectiveOf(assembly, examples));
   try {
     const batches = trainingBatches(examples, assembly.base.config, settings);
     const result = await train(classifier, batches, trainOptions(settings, stepsOf(examples.length, settings), watch));
@@ -237,20 +239,27 @@ export async function fineTune(
 
 export interface Evaluation {
   readonly inference: InferenceCost;
-  readonly metrics: LossMetrics | LanguageMetrics;
+  readonly metrics: ScoreMetrics | LanguageMetrics;
 }
 
-/** Scores on labelled examples: accuracy and the like, or perplexity. */
+/** Figures on labelled examples: accuracy and the like, or perplexity. */
 export async function evaluate(
   engine: Engine,
   assembly: Assembly,
   examples: readonly EncodedExample[],
-  options: { readonly maxLength: number },
+  { maxLength, ...answers }: { readonly maxLength: number } & Partial<AnswerOptions>,
 ): Promise<Evaluation> {
-  if (assembly.head === 'causal-lm')
-    return evaluateLanguage(engine, assembly, inferenceBatches(assembly, examples, options));
-  const inference = await inferAll(engine, assembly, examples, options);
-  return { inference, metrics: logitMetrics(inference.logits, inference.labels, assembly.labels.length) };
+  const objective = objectiveOf(assembly, examples);
+  const batches = inferenceBatches(assembly, examples, { maxLength });
+  if (!objective.metrics) return evaluateLanguage(engine, assembly, batches);
+  const classifier = toClassifier(engine, assembly, [], objective);
+  try {
+    const scores: Float32Array[] = [];
+    const inference = await inferEach(classifier, batches, (index, values) => (scores[index] = values.slice()));
+    return { inference, metrics: objective.metrics(examples, scores, { ...ANSWER_DEFAULTS, ...answers }) };
+  } finally {
+    classifier.parameters.free();
+  }
 }
 
 /** Scores of every example, for heads that read one token of each. */

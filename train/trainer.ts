@@ -241,7 +241,7 @@ function compileStep(
 ): Promise<Program> {
   const inputs = {
     ...classifier.inputSpecs(batch, seq),
-    labels: { shape: classifier.labelShape(batch, seq), dtype: 'i32' },
+    labels: classifier.labels(batch, seq),
     ...ADAMW_INPUTS,
     ...RANDOM_INPUTS,
     slot: SLOT_INPUT,

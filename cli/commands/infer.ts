@@ -7,6 +7,7 @@ import { loadOntoOneBase } from '../../train/adapter-set.ts';
 import { loadArtefact, type LoadedArtefact } from '../../train/artefact.ts';
 import { headOfData, loadData, loadRows } from '../../train/data/source.ts';
 import { predict, type Scores } from '../../train/predict.ts';
+import { answerText } from '../../train/qa/answers.ts';
 import { evaluate } from '../../train/stages.ts';
 import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
 import { measure } from '../../train/report/numbers.ts';
@@ -14,7 +15,14 @@ import { namedFolders } from '../named-folders.ts';
 import { addSettings, readSettings } from '../options.ts';
 import { scoresLine } from '../scores.ts';
 
-const MODEL_SETTINGS = ['maxLength', 'weights', 'embeddings', 'compute'] as const;
+const MODEL_SETTINGS = [
+  'maxLength',
+  'maxAnswerLength',
+  'allowEmptyAnswer',
+  'weights',
+  'embeddings',
+  'compute',
+] as const;
 
 interface InferFlags extends Record<string, unknown>, EngineFlags {
   readonly model: string;
@@ -39,13 +47,14 @@ function addModelFlags(command: Command): Command {
 }
 
 export function addEval(program: Command): void {
-  const description = 'accuracy, F1 and loss on labelled data; perplexity of language models';
+  const description =
+    'figures on labelled data: accuracy and F1, exact match and F1 of answers, errors of numbers, perplexity';
   const command = addModelFlags(program.command('eval').description(description))
     .option('--adapter <dir>', 'PEFT or AdapterHub folder, pruned or not')
     .option('--task <name>', 'built-in task: sentiment or spam')
     .option('--eval, --data <file>', 'labelled examples (JSONL, CSV or TSV), or text for language models')
     .option('--json', 'print the result as JSON');
-  addSettings(command, [...MODEL_SETTINGS, 'evalSplit', 'taskType']).action(runEval);
+  addSettings(command, [...MODEL_SETTINGS, 'evalSplit', 'taskType', 'problemType']).action(runEval);
 }
 
 async function runEval(flags: EvalFlags): Promise<void> {
@@ -73,7 +82,7 @@ export function addPredict(program: Command): void {
   const described = program
     .command('predict')
     .description(
-      'write one line {"logits":[…]} per example, in input order: scores of classes or choices, or a list for every token',
+      'write one line {"logits":[…]} per example, in input order: scores of classes or choices, or a list for every token; with "answer" where a question has its context',
     );
   const command = addModelFlags(described)
     .option(
@@ -103,8 +112,12 @@ async function runPredict(flags: PredictFlags): Promise<void> {
     const write = async (file: FileHandle): Promise<void> => {
       const runs = [...models].map(([name, model]) => ({ name, scores: predict(engine, model, rows, longest) }));
       for await (const scores of together(runs)) {
-        const logits = folders.size > 1 ? scores : Object.values(scores)[0];
-        await file.writeFile(`${JSON.stringify({ logits })}\n`);
+        const example = head === 'question-answering' ? rows.examples[lines] : undefined;
+        const answers = mapped(scores, (values) => example && answerText(example, values.flat(), settings));
+        const of = (all: Readonly<Record<string, unknown>>): unknown =>
+          folders.size > 1 ? all : Object.values(all)[0];
+        const hasText = Object.values(answers).some((answer) => answer !== undefined);
+        await file.writeFile(`${JSON.stringify({ logits: of(scores), ...(hasText && { answer: of(answers) }) })}\n`);
         lines++;
       }
     };
@@ -112,6 +125,10 @@ async function runPredict(flags: PredictFlags): Promise<void> {
     return lines;
   });
   print(false, undefined, `${count} predictions: ${flags.out}`);
+}
+
+function mapped<T, U>(all: Readonly<Record<string, T>>, map: (value: T) => U): Record<string, U> {
+  return Object.fromEntries(Object.entries(all).map(([name, value]) => [name, map(value)]));
 }
 
 /** One line of all runs at a time, by name. */

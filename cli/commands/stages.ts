@@ -9,7 +9,7 @@ import { loadConfig } from '../../models/config.ts';
 import { methodOf } from '../../peft/methods.ts';
 import { assertRecordsFit, readRecords, scoresOf, writeRecords } from '../../pruning/records.ts';
 import { loadArtefact, readAdapterValues, saveArtefact } from '../../train/artefact.ts';
-import { factorCount, freshAssembly, type Assembly } from '../../train/assembly.ts';
+import { factorCount, freshAssembly, lackingWeights, type Assembly } from '../../train/assembly.ts';
 import { recordsOf } from '../../train/compare.ts';
 import { numericSettings, type RunIdentity } from '../../train/checkpoint.ts';
 import { headOfData, loadData } from '../../train/data/source.ts';
@@ -112,7 +112,8 @@ async function prepare(
   const { weights: weightType, embeddings } = settings;
   const { head, labels } = data;
   const { onBytes = () => undefined } = watch;
-  const base = await loadBaseModel(engine, flags.model, { weightType, embeddings, head, onBytes });
+  const lacking = lackingWeights(config, settings.seed);
+  const base = await loadBaseModel(engine, flags.model, { weightType, embeddings, head, lacking, onBytes });
   const peft = freshConfig(settings, config, head);
   const assembly = { ...(await freshAssembly(engine, base, peft, head, labels, settings.seed)), planned: false };
   return { assembly, examples, evaluation: data.eval, fingerprint };

@@ -7,12 +7,14 @@ import { z } from 'zod';
 import { UserError } from '../../engine/errors.ts';
 import { exists, jsonText, readJson, writeAtomically } from '../../engine/io/files.ts';
 import { openSafetensors, safetensorsWriter, type TensorEntry, type TensorFile } from '../../engine/io/safetensors.ts';
-import { linearName, type ModelConfig } from '../../models/architecture.ts';
+import { linearName, type HeadKind, type ModelConfig } from '../../models/architecture.ts';
+import { className } from '../../models/config.ts';
 import { storedName } from '../../models/weights.ts';
 import { Bottleneck, bottleneckNames } from '../bottleneck/bottleneck.ts';
 import { moduleFor } from '../config.ts';
 import type { Adapter, AdapterTensor } from '../files.ts';
 import { factorShape, type PeftModule } from '../module.ts';
+import { savedModule, taskKeys } from '../tasks.ts';
 import { hubConfigJson, layerSizes, parseHubConfig } from './config.ts';
 import { headFiles, readHubHead } from './head.ts';
 
@@ -96,19 +98,14 @@ export async function readHubAdapter(dir: string, model: ModelConfig): Promise<A
   }
   const head = await readHubHead(dir, model);
   for (const [key, tensor] of head?.tensors ?? []) tensors.set(key, tensor);
-  const modulesToSave = [...new Set([...(head?.tensors.keys() ?? [])].map((key) => key.split('.')[0] as string))];
+  const modulesToSave = [...new Set([...(head?.tensors.keys() ?? [])].map((key) => savedModule(model, key)))];
+  const { taskType, extra } = head ? taskKeys(model, head.kind) : { taskType: null, extra: {} };
   return {
-    config: { ...config, modulesToSave, taskType: head ? taskOf(model, head.tensors) : null },
+    config: { ...config, modulesToSave, taskType, extra: { ...config.extra, ...extra } },
     modules,
     tensors,
     ...(head?.labels && { labels: head.labels }),
   };
-}
-
-/** PEFT's name of the task that a head is for. */
-function taskOf({ architecture: { heads } }: ModelConfig, tensors: ReadonlyMap<string, unknown>): string {
-  const spans = heads['question-answering']?.trained ?? [];
-  return spans.some(({ name }) => tensors.has(`${name}.weight`)) ? 'QUESTION_ANS' : 'SEQ_CLS';
 }
 
 /** Keys begin as those of the model it was saved from: below the family's prefix without a head, otherwise for some heads. */
@@ -135,7 +132,7 @@ export async function writeHubAdapter(
   dir: string,
   model: ModelConfig,
   { config, modules, tensors }: Adapter,
-  labels: readonly string[],
+  { head, labels }: { readonly head: HeadKind; readonly labels: readonly string[] },
   name: string,
 ): Promise<void> {
   if (config.method !== 'bottleneck')
@@ -158,13 +155,12 @@ export async function writeHubAdapter(
       }
     }
   }
-  const modelClass = `${model.architecture.className}ForSequenceClassification`;
-  const json = jsonText(hubConfigJson(name, config, sizes, roles, model, modelClass));
+  const json = jsonText(hubConfigJson(name, config, sizes, roles, model, className(model, head)));
   await writeAtomically([
     { path: join(dir, WEIGHTS), write: safetensorsWriter(entries, { format: 'pt' }) },
     // The library tells numbers from "learned" by their being Python floats.
     { path: join(dir, CONFIG), write: (file) => file.writeFile(json.replace(/("scaling": -?\d+)(?=[,\n])/, '$1.0')) },
-    ...headFiles(dir, model, tensors, labels, modelClass),
+    ...headFiles(dir, model, tensors, labels, head),
   ]);
 }
 

@@ -1,5 +1,5 @@
 /**
- * Room: peft/adapterhub. Classification heads beside AdapterHub adapters: `head_config.json` and `model_head.safetensors`. Models of
+ * Room: peft/adapterhub. Task heads beside AdapterHub adapters: `head_config.json` and `model_head.safetensors`. Models of
  * transformers keep their own keys (`classifier.…`); the library's flexible heads number theirs (`heads.NAME.1.weight`).
  */
 import { join } from 'node:path';
@@ -7,7 +7,8 @@ import { z } from 'zod';
 import { UserError } from '../../engine/errors.ts';
 import { exists, jsonText, readJson, type PendingFile } from '../../engine/io/files.ts';
 import { openSafetensors, safetensorsWriter } from '../../engine/io/safetensors.ts';
-import type { HeadLinear, ModelConfig } from '../../models/architecture.ts';
+import type { HeadKind, HeadLinear, ModelConfig } from '../../models/architecture.ts';
+import { className, headOfClass } from '../../models/config.ts';
 import type { AdapterTensor } from '../files.ts';
 
 const CONFIG = 'head_config.json';
@@ -15,6 +16,7 @@ const WEIGHTS = 'model_head.safetensors';
 
 const schema = z.looseObject({
   name: z.string().nullish(),
+  model_class: z.string().nullish(),
   config: z
     .looseObject({
       head_type: z.string(),
@@ -28,6 +30,7 @@ const schema = z.looseObject({
 });
 
 interface HubHead {
+  readonly kind: HeadKind;
   /** By the names that transformers gives the head's weights. */
   readonly tensors: ReadonlyMap<string, AdapterTensor>;
   readonly labels: readonly string[] | undefined;
@@ -42,7 +45,7 @@ export async function readHubHead(dir: string, model: ModelConfig): Promise<HubH
       `${path}: missing, only pytorch_model_head.bin is there; save the adapter with use_safetensors=True`,
     );
   }
-  const { name, config, label2id } = await readJson(join(dir, CONFIG), schema);
+  const { name, config, label2id, model_class: modelClass } = await readJson(join(dir, CONFIG), schema);
   const rename = config ? flexible(model, name ?? '', config, join(dir, CONFIG)) : undefined;
   const file = await openSafetensors(path);
   try {
@@ -50,14 +53,23 @@ export async function readHubHead(dir: string, model: ModelConfig): Promise<HubH
     for (const key of file.names) {
       const own = rename ? rename.get(key.replace(/\.(weight|bias)$/, '')) : key.replace(/\.(weight|bias)$/, '');
       if (own === undefined) throw new UserError(`${path}: tensor "${key}" is not part of the head in ${CONFIG}`);
-      const kind = key.slice(key.lastIndexOf('.'));
-      tensors.set(own + kind, { shape: file.info(key).shape, data: await file.readFloat32(key) });
+      tensors.set(own + key.slice(key.lastIndexOf('.')), {
+        shape: file.info(key).shape,
+        data: await file.readFloat32(key),
+      });
     }
     const ids = Object.entries(config?.label2id ?? label2id ?? {}).sort(([, a], [, b]) => a - b);
-    return { tensors, labels: ids.length > 0 ? ids.map(([label]) => label) : undefined };
+    const kind = config ? 'classification' : (headOfClass(model, modelClass) ?? headOfWeights(model, tensors));
+    return { kind, tensors, labels: ids.length > 0 ? ids.map(([label]) => label) : undefined };
   } finally {
     await file.close();
   }
+}
+
+/** A head whose class is not told: of answers where it has their layer, else of classes. */
+function headOfWeights({ architecture: { heads } }: ModelConfig, tensors: ReadonlyMap<string, unknown>): HeadKind {
+  const spans = heads['question-answering']?.trained ?? [];
+  return spans.some(({ name }) => tensors.has(`${name}.weight`)) ? 'question-answering' : 'classification';
 }
 
 /** What the library's numbered layers are called in transformers: a dropout goes before each, an activation after all but the last. */
@@ -87,9 +99,10 @@ export function headFiles(
   model: ModelConfig,
   tensors: ReadonlyMap<string, AdapterTensor>,
   labels: readonly string[],
-  modelClass: string,
+  kind: HeadKind,
 ): PendingFile[] {
-  const names = (model.architecture.heads.classification?.trained ?? []).map((linear) => linear.name);
+  const { trained = [], frozen = [] } = model.architecture.heads[kind] ?? {};
+  const names = [...trained, ...frozen].map((linear) => linear.name);
   const own = [...tensors].filter(([name]) => names.includes(name.replace(/\.(weight|bias)$/, '')));
   if (own.length === 0) return [];
   const entries = own.map(([name, { shape, data }]) => ({ name, dtype: 'F32' as const, shape, data }));
@@ -97,7 +110,7 @@ export function headFiles(
     config: null,
     hidden_size: model.hiddenSize,
     label2id: Object.fromEntries(labels.map((label, i) => [label, i])),
-    model_class: modelClass,
+    model_class: className(model, kind),
     model_name: null,
     model_type: model.family,
     name: null,

@@ -72,7 +72,7 @@ const schema = z.looseObject({
   bias: z.literal('none').default('none'),
 });
 
-const HARMLESS = new Set(['inference_mode']);
+const HARMLESS = new Set(['auto_mapping', 'inference_mode']);
 
 export function parseBottleneck(raw: RawConfig, file: string): BottleneckConfig {
   const c = validate(raw, schema, file);

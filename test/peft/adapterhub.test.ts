@@ -183,7 +183,13 @@ describe('writing', () => {
   ])('%s: the library’s own keys, values and configuration come back', async (_, bn, entries) => {
     const source = await folder(bn, entries);
     const out = await mkdtemp(join(dir, 'out-'));
-    await writeHubAdapter(out, roberta, await readHubAdapter(source, roberta), [], 'sst');
+    await writeHubAdapter(
+      out,
+      roberta,
+      await readHubAdapter(source, roberta),
+      { head: 'classification', labels: [] },
+      'sst',
+    );
     const [before, after] = await Promise.all(
       [source, out].map((d) => openSafetensors(join(d, 'adapter.safetensors'))),
     );
@@ -209,7 +215,7 @@ describe('writing', () => {
       .filter(({ name }) => name !== gone)
       .map((m) => (m.name === short ? { ...m, ranks: 1 } : m));
     const out = await mkdtemp(join(dir, 'out-'));
-    await writeHubAdapter(out, roberta, { ...read, modules, tensors }, [], 'sst');
+    await writeHubAdapter(out, roberta, { ...read, modules, tensors }, { head: 'classification', labels: [] }, 'sst');
     const back = await readHubAdapter(out, roberta);
     expect(back.tensors.get(bottleneckNames(gone).up)!.data.every((v) => v === 0)).toBe(true);
     expect(

@@ -213,7 +213,7 @@ it('a seeded base has the same values wherever its embedding lives', async () =>
   );
   const make = (place: 'device' | 'host') => {
     const random = hostRandom(4, 1);
-    return randomBaseModel(engine, config, () => random.normal(), place);
+    return randomBaseModel(engine, config, () => random.normal(), { embeddings: place });
   };
   const [device, host] = [make('device'), make('host')];
   const words = 'bert.embeddings.word_embeddings.weight';

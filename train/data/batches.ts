@@ -2,7 +2,7 @@
  * Room: train. Batches of encoded examples: order, grouping by length, padding. A batch depends only on the examples, the
  * options and its place (epoch, index), so that a resumed run reads the same batches. Pure; touches nothing.
  */
-import { NO_LABEL, type EncodedExample } from './encode.ts';
+import { NO_LABEL, NO_VALUE, sequencesOf, type EncodedExample } from './encode.ts';
 import { hostRandom, STREAM } from './random.ts';
 
 /**
@@ -12,6 +12,7 @@ import { hostRandom, STREAM } from './random.ts';
 export type Order = 'file' | 'shuffle' | 'bucket' | 'length';
 
 export interface BatchOptions {
+  /** Examples, which are as many rows unless they have several choices. */
   readonly batchSize: number;
   readonly order: Order;
   /** Used by `shuffle` and `bucket`. */
@@ -26,15 +27,15 @@ export interface BatchOptions {
 }
 
 /**
- * B = batch rows, S = seq. B is the same for every batch, so that programs differ by S alone. The rows from `count` on, in
- * an epoch's last batch, are filling: padding that nothing attends to, and the label −100, so that they count nowhere.
+ * B = batch rows, S = seq. An example is one row, or a row for each of its choices. B is the same for every batch, so that programs differ by S alone. The rows from `count` on, in
+ * an epoch's last batch, are filling: padding that nothing attends to, without a label, so that they count nowhere.
  */
 export interface Batch {
   readonly batch: number;
   readonly seq: number;
-  /** Rows that are examples. */
+  /** Rows that are of examples. */
   readonly count: number;
-  /** [count] positions of the rows among the examples given. */
+  /** Positions of the batch's examples among those given; there are `count` rows for them. */
   readonly indices: Int32Array;
   /** [B, S] */
   readonly inputIds: Int32Array;
@@ -42,8 +43,8 @@ export interface Batch {
   readonly attentionMask: Int32Array;
   /** [B, S] */
   readonly tokenTypeIds: Int32Array;
-  /** [B] class indices or −100; for language models [B, S], the id of the token after each. */
-  readonly labels: Int32Array;
+  /** As the objective wants them: [B] class indices or −100; for language models [B, S], the id of the token after each … */
+  readonly labels: Int32Array | Float32Array;
 }
 
 /** Sequences are padded to a multiple of this, unless said otherwise. */
@@ -59,9 +60,11 @@ export class Batches {
 
   /** @param examples at least one, none longer than `maxLength` */
   constructor(examples: readonly EncodedExample[], options: BatchOptions) {
-    const longest = examples.reduce((max, { ids }) => Math.max(max, ids.length), 0);
+    const longest = examples.reduce((max, example) => Math.max(max, longestOf(example)), 0);
     if (longest === 0) throw new Error('no examples to make batches of');
     if (longest > options.maxLength) throw new Error(`an example of ${longest} tokens is over maxLength`);
+    const choices = examples.map((example) => sequencesOf(example).length);
+    if (choices.some((n) => n !== choices[0])) throw new Error('examples have different numbers of choices');
     this.#examples = examples;
     this.#options = options;
   }
@@ -103,26 +106,26 @@ export class Batches {
   }
 
   #byLength(indices: Int32Array): Int32Array {
-    const length = (i: number): number => this.#examples[i]?.ids.length ?? 0;
+    const length = (i: number): number => longestOf(this.#examples[i] as EncodedExample);
     return indices.slice().sort((a, b) => length(a) - length(b) || a - b);
   }
 
   #assemble(indices: Int32Array): Batch {
-    const { batchSize: batch, padId } = this.#options;
-    const rows = Array.from(indices, (i) => this.#examples[i] as EncodedExample);
-    const seq = this.#seq(rows.reduce((max, { ids }) => Math.max(max, ids.length), 0));
+    const { batchSize, padId } = this.#options;
+    const examples = Array.from(indices, (i) => this.#examples[i] as EncodedExample);
+    const rows = examples.flatMap(sequencesOf);
+    const batch = batchSize * (rows.length / examples.length);
+    const longest = examples.reduce((max, example) => Math.max(max, longestOf(example)), 0);
+    const seq = this.#seq(longest);
     const inputIds = new Int32Array(batch * seq).fill(padId);
     const attentionMask = new Int32Array(batch * seq);
     const tokenTypeIds = new Int32Array(batch * seq);
-    const perToken = rows[0]?.tokenLabels !== undefined;
-    const labels = new Int32Array(perToken ? batch * seq : batch).fill(NO_LABEL);
     rows.forEach((row, i) => {
       inputIds.set(row.ids, i * seq);
       attentionMask.set(row.mask, i * seq);
       tokenTypeIds.set(row.typeIds, i * seq);
-      if (row.tokenLabels) labels.set(row.tokenLabels.subarray(1), i * seq);
-      else labels[i] = row.label;
     });
+    const labels = labelsOf(examples, { size: batchSize, seq, longest });
     return { batch, seq, count: rows.length, indices, inputIds, attentionMask, tokenTypeIds, labels };
   }
 
@@ -130,6 +133,35 @@ export class Batches {
     const { maxLength, fixedLength = false, multipleOf = MULTIPLE } = this.#options;
     return fixedLength ? maxLength : Math.min(maxLength, Math.ceil(longest / multipleOf) * multipleOf);
   }
+}
+
+/**
+ * Of tokens [size, S]: for each the label of the one after it. Of values [size, width]. Of spans [2·size + 1]: all starts, all ends, and
+ * how many places of a row are in the running, those of the longest. Else [size].
+ */
+function labelsOf(
+  examples: readonly EncodedExample[],
+  { size, seq, longest }: { readonly size: number; readonly seq: number; readonly longest: number },
+): Batch['labels'] {
+  const [first] = examples;
+  if (first?.values) {
+    const width = first.values.length;
+    const labels = new Float32Array(size * width).fill(NO_VALUE);
+    examples.forEach(({ values }, i) => values && labels.set(values, i * width));
+    return labels;
+  }
+  const labels = new Int32Array(first?.tokenLabels ? size * seq : first?.span ? 2 * size + 1 : size).fill(NO_LABEL);
+  examples.forEach(({ label, span, tokenLabels }, i) => {
+    if (tokenLabels) labels.set(tokenLabels.subarray(1), i * seq);
+    else labels[i] = span ? span[0] : label;
+    if (span) labels[size + i] = span[1];
+  });
+  if (first?.span) labels[2 * size] = longest;
+  return labels;
+}
+
+function longestOf(example: EncodedExample): number {
+  return sequencesOf(example).reduce((most, { ids }) => Math.max(most, ids.length), 0);
 }
 
 function chunks(items: Int32Array, size: number): Int32Array[] {

@@ -9,8 +9,8 @@ import { parse } from 'csv-parse/sync';
 import { UserError } from '../../engine/errors.ts';
 import { fileError, preview } from '../../engine/io/files.ts';
 
-/** As found in the file: an integer class index or a class name. */
-export type Label = number | string;
+/** As found in the file: an integer class index, a class name, a number to predict, or 0 or 1 for every class. */
+export type Label = number | string | readonly number[];
 
 interface Row {
   /** Line of the file, from 1. */
@@ -59,8 +59,8 @@ const READERS: Record<string, (path: string, text: string) => Fields[]> = {
 
 /**
  * Reads a data file; its ending tells the format (.jsonl, .ndjson, .json, .csv, .tsv). Columns: `text`, or `text_a` and
- * `text_b`, or (JSON lines only) `input_ids`, `attention_mask` and `token_type_ids`; and `label`. Other columns are ignored. With choices (JSON lines
- * only): `text` and a list `choices`, or lists of `input_ids` and `attention_mask`.
+ * `text_b`, or (JSON lines only) `input_ids`, `attention_mask` and `token_type_ids`; and `label`. Other columns are ignored. With choices:
+ * `text` or `text_a` and `choice_0`, `choice_1` …, or (JSON lines only) a list `choices`, or lists of `input_ids` and `attention_mask`.
  * @param needLabel whether every row must have a label; otherwise labels are optional
  * @param choices whether every line holds several texts or token lists
  * @throws UserError with file and line
@@ -179,11 +179,16 @@ function rowParser(path: string, first: Fields): (record: Fields) => Content {
 /** The choices of a line: what `rowParser` reads of it with one choice in the place of all. */
 function choicesParser(path: string, first: Fields): (record: Fields) => Content[] {
   const tokens = first.fields.input_ids !== undefined;
+  const columns = Object.keys(first.fields).filter((column) => CHOICE_COLUMN.test(column));
   const name = tokens ? 'input_ids' : 'choices';
+  const text = first.fields.text === undefined ? 'text_a' : 'text';
   return (record) => {
-    const { [name]: choices, attention_mask: masks, token_type_ids: types } = record.fields;
+    const { attention_mask: masks, token_type_ids: types } = record.fields;
+    const choices = columns.length > 0 ? inOrder(columns).map((c) => record.fields[c]) : record.fields[name];
     if (!Array.isArray(choices) || choices.length === 0) {
-      const expected = tokens ? 'a list of token lists' : 'a list of texts beside "text"';
+      const expected = tokens
+        ? 'a list of token lists'
+        : 'a list of texts beside "text", or the columns choice_0, choice_1 …';
       throw new UserError(
         `${path}:${record.line}: "${name}" is ${preview(choices)}, expected ${expected}, one a choice`,
       );
@@ -192,13 +197,30 @@ function choicesParser(path: string, first: Fields): (record: Fields) => Content
       const of = (values: unknown): unknown => (Array.isArray(values) ? (values as unknown[])[i] : values);
       const lists = { input_ids: choice, attention_mask: of(masks), token_type_ids: of(types) };
       if (tokens) return parseTokens(path, { ...record, fields: lists });
-      const fields = { text: record.fields.text, choices: choice };
+      const fields = { [text]: record.fields[text], [columns[i] ?? name]: choice };
       return {
-        text: parseText(path, { ...record, fields }, 'text'),
-        textPair: parseText(path, { ...record, fields }, 'choices'),
+        text: parseText(path, { ...record, fields }, text),
+        textPair: parseText(path, { ...record, fields }, columns[i] ?? name),
       };
     });
   };
+}
+
+const CHOICE_COLUMN = /^choice_\d+$/;
+
+/** `choice_2` before `choice_10`. */
+function inOrder(columns: readonly string[]): string[] {
+  const number = (column: string): number => Number(column.slice(column.indexOf('_') + 1));
+  return [...columns].sort((a, b) => number(a) - number(b));
+}
+
+/** Whether a line holds several choices. */
+export function hasChoices({ choices, input_ids: ids, ...others }: Fields['fields']): boolean {
+  return choices !== undefined || Object.keys(others).some((c) => CHOICE_COLUMN.test(c)) || isNested(ids);
+}
+
+function isNested(value: unknown): boolean {
+  return Array.isArray(value) && Array.isArray(value[0]);
 }
 
 /** @throws UserError where the column holds no text */
@@ -209,7 +231,7 @@ export function parseText(path: string, { line, fields }: Fields, name: string):
   return value;
 }
 
-function parseTokens(path: string, { line, fields }: Fields): Omit<TokenRow, keyof Row> {
+export function parseTokens(path: string, { line, fields }: Fields): Omit<TokenRow, keyof Row> {
   const at = `${path}:${line}`;
   const inputIds = integers(at, 'input_ids', fields.input_ids, 2 ** 31 - 1, 'a token id (an integer from 0)');
   const perToken = (name: string, high: number, expected: string): number[] | undefined => {
@@ -237,21 +259,27 @@ export function integers(at: string, name: string, value: unknown, high: number,
   return value as number[];
 }
 
-/** Absent, null and (in tables) empty labels are missing. `"3"` and `"3.0"` are the integer 3, true and false 1 and 0. */
+/**
+ * Absent, null and (in tables) empty labels are missing. `"3"` and `"3.0"` are the integer 3, `"0.5"` is a number, true and false are 1
+ * and 0.
+ */
 function parseLabel(path: string, { line, fields }: Fields, needed: boolean): { label?: Label } {
   const value = fields.label;
   if (value === undefined || value === null || value === '') {
     if (!needed) return {};
-    throw new UserError(`${path}:${line}: "label" is missing, expected a class index or a class name`);
+    throw new UserError(`${path}:${line}: "label" is missing, expected a class index, a class name or a number`);
   }
   if (typeof value === 'boolean') return { label: Number(value) };
-  if (typeof value === 'number' && Number.isInteger(value)) return { label: value };
-  if (typeof value === 'string' && !isFraction(value)) {
-    return { label: /^\s*\d+(\.0+)?\s*$/.test(value) ? Number(value) : value.trim() };
+  if (typeof value === 'number' && Number.isFinite(value)) return { label: value };
+  if (Array.isArray(value) && value.length > 1 && value.every((item) => item === 0 || item === 1)) {
+    return { label: value as number[] };
   }
-  throw new UserError(
-    `${path}:${line}: "label" is ${preview(value)}, expected a class index or a class name (regression is not supported)`,
-  );
+  if (typeof value === 'string') {
+    const isNumber = isFraction(value) || /^\s*\d+(\.0+)?\s*$/.test(value);
+    return { label: isNumber ? Number(value) : value.trim() };
+  }
+  const expected = 'a class index, a class name, a number, or a list with 0 or 1 for every class';
+  throw new UserError(`${path}:${line}: "label" is ${preview(value)}, expected ${expected}`);
 }
 
 function isFraction(text: string): boolean {

@@ -1,4 +1,5 @@
-/** Room: train. Figures of a classifier from its logits or predictions, as scikit-learn defines them. Pure functions. */
+/** Room: train. Figures of a classifier or a regression from its scores or predictions, as scikit-learn defines them. Pure functions. */
+import { sampleCorrelation, sampleRankCorrelation } from 'simple-statistics';
 
 export interface Metrics {
   /** Examples with a label. */
@@ -91,4 +92,98 @@ export function logitMetrics(logits: ArrayLike<number>, labels: ArrayLike<number
   }
   const metrics = classificationMetrics(labels, predictions, classes);
   return { ...metrics, loss: ratio(loss, metrics.count) };
+}
+
+/** Of classes any number of which may hold. */
+export interface LabelSetMetrics {
+  /** Examples with labels. */
+  readonly count: number;
+  /** Share of examples of which every class is told right. */
+  readonly accuracy: number;
+  /** Means over the classes that occur as label or prediction (macro). */
+  readonly f1: number;
+  readonly precision: number;
+  readonly recall: number;
+  /** Mean binary cross-entropy, in nats. */
+  readonly loss: number;
+}
+
+/**
+ * A class is predicted where its score is above 0; the loss is summed in double precision.
+ * @param scores a row of class scores for each example
+ * @param labels as many rows of 0 and 1; empty ones (no labels) are left out
+ */
+export function labelSetMetrics(
+  scores: readonly ArrayLike<number>[],
+  labels: readonly ArrayLike<number>[],
+): LabelSetMetrics {
+  const labelled = labels.flatMap((row, i) => (row.length > 0 ? [{ row, score: scores[i] as ArrayLike<number> }] : []));
+  const classes = labelled[0]?.row.length ?? 0;
+  const confusions = Array.from({ length: classes }, () => [
+    [0, 0],
+    [0, 0],
+  ]);
+  let [loss, right] = [0, 0];
+  for (const { row, score } of labelled) {
+    let wrong = 0;
+    confusions.forEach((confusion, c) => {
+      const [label, x] = [row[c] as number, score[c] as number];
+      const prediction = x > 0 ? 1 : 0;
+      confusion[label]![prediction]!++;
+      wrong += Number(prediction !== label);
+      loss += Math.max(x, 0) - x * label + Math.log1p(Math.exp(-Math.abs(x)));
+    });
+    right += Number(wrong === 0);
+  }
+  const found = confusions.map((confusion) => classScores(confusion, 1)).filter(({ support }) => support > 0);
+  const mean = (key: 'f1' | 'precision' | 'recall'): number =>
+    ratio(
+      found.reduce((sum, score) => sum + score[key], 0),
+      found.length,
+    );
+  const count = labelled.length;
+  return {
+    count,
+    accuracy: ratio(right, count),
+    f1: mean('f1'),
+    precision: mean('precision'),
+    recall: mean('recall'),
+    loss: ratio(loss, count * classes),
+  };
+}
+
+export interface RegressionMetrics {
+  /** Examples with a value. */
+  readonly count: number;
+  /** Mean squared error. */
+  readonly mse: number;
+  /** Correlations, of ranks for Spearman's; 0 where either side does not vary. */
+  readonly pearson: number;
+  readonly spearman: number;
+  /** The mean squared error again: what was trained. */
+  readonly loss: number;
+}
+
+/** @param values as many as `predictions`; undefined ones are left out */
+export function regressionMetrics(
+  predictions: readonly number[],
+  values: readonly (number | undefined)[],
+): RegressionMetrics {
+  const known = values.flatMap((value, i) => (value === undefined ? [] : [[predictions[i] as number, value] as const]));
+  const [x, y] = [known.map(([prediction]) => prediction), known.map(([, value]) => value)];
+  const mse = ratio(
+    known.reduce((sum, [a, b]) => sum + (a - b) ** 2, 0),
+    known.length,
+  );
+  const correlation = (of: (a: number[], b: number[]) => number): number => {
+    const r = known.length > 1 ? of(x, y) : 0;
+    return Number.isFinite(r) ? r : 0;
+  };
+  return {
+    count: known.length,
+    mse,
+    pearson: correlation(sampleCorrelation),
+    spearman: correlation(sampleRankCorrelation),
+    loss: mse,
+  };
 }

@@ -35,14 +35,12 @@ export interface LanguageFile {
   readonly rows: readonly LanguageRow[];
 }
 
-const isPlain = (path: string): boolean => extname(path).toLowerCase() === '.txt';
+/** Whether a file is one document. */
+export const isPlainText = (path: string): boolean => extname(path).toLowerCase() === '.txt';
 
-/** Whether a file can only be meant for a language model (true) or a classifier (false); undefined where it could be either. */
-export async function isLanguageFile(path: string): Promise<boolean | undefined> {
-  if (isPlain(path)) return true;
-  const first = (await readRecords(path))[0]?.fields ?? {};
-  if (first.prompt !== undefined || first.completion !== undefined || Array.isArray(first.labels)) return true;
-  return first.label === undefined ? undefined : false;
+/** Whether a line can only be meant for a language model. */
+export function isForLanguage({ prompt, completion, labels }: Fields['fields']): boolean {
+  return prompt !== undefined || completion !== undefined || Array.isArray(labels);
 }
 
 /**
@@ -51,7 +49,7 @@ export async function isLanguageFile(path: string): Promise<boolean | undefined>
  * @throws UserError with file and line
  */
 export async function readLanguageFile(path: string): Promise<LanguageFile> {
-  if (isPlain(path)) return { path, rows: [{ line: 1, text: await readText(path) }] };
+  if (isPlainText(path)) return { path, rows: [{ line: 1, text: await readText(path) }] };
   const records = await readRecords(path);
   const first = records[0];
   if (!first) throw new UserError(`${path}: empty, expected at least one example`);

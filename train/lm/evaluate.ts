@@ -26,7 +26,7 @@ export async function evaluateLanguage(
   engine.memory.resetPeak();
   const classifier = toClassifier(engine, assembly);
   const programs = new ProgramCache(engine, (batch, seq, choose) => {
-    const labels = { shape: classifier.labelShape(batch, seq), dtype: 'i32' } as const;
+    const labels = classifier.labels(batch, seq);
     const trace = (inputs: Readonly<Record<string, Tensor>>): Traced => ({
       outputs: { loss: classifier.loss(inputs as BatchInputs, inputs.labels as Tensor) },
     });
@@ -42,7 +42,8 @@ export async function evaluateLanguage(
     for (const batch of batches.epoch(0)) {
       const program = await programs.get(batch.batch, batch.seq);
       program.run({ ...classifier.inputValues(batch), labels: batch.labels });
-      const labelled = batch.labels.reduce((n, label) => n + Number(label >= 0), 0);
+      let labelled = 0;
+      for (const label of batch.labels) labelled += Number(label >= 0);
       sum += labelled * ((await program.read('loss'))[0] as number);
       count += labelled;
       examples += batch.count;

@@ -12,10 +12,13 @@ export interface Spread {
   readonly deviation: number | undefined;
 }
 
-/** Ratios of means to the reference method's, except `accuracy`: a difference of fractions. */
+/** Ratios of means to the reference method's, except `accuracy` and `exactMatch`: differences of fractions. */
 export interface Relative {
   readonly accuracy?: number;
+  readonly exactMatch?: number;
   readonly perplexity?: number;
+  /** Absent where the reference makes no error at all. */
+  readonly mse?: number;
   readonly trainSpeed: number;
   readonly inferSpeed: number;
   readonly trainPeak: number;
@@ -28,11 +31,16 @@ export interface MethodSummary {
   readonly method: string;
   readonly label: string;
   readonly runs: readonly Run[];
-  /** Of classifiers. */
+  /** Of classifiers; F1 of answers to questions too. */
   readonly accuracy?: Spread;
   readonly f1?: Spread;
+  readonly exactMatch?: Spread;
   /** Of language models. */
   readonly perplexity?: Spread;
+  /** Of numbers. */
+  readonly mse?: Spread;
+  readonly pearson?: Spread;
+  readonly spearman?: Spread;
   /** Mean evaluation loss. */
   readonly loss: number;
   /** Parameters left, and the fraction left of the blocks' and of the trainable parameters. */
@@ -123,12 +131,25 @@ function summariseMethod(runs: readonly Run[]): Own {
 
 function relate(own: Own, reference: Own): Relative {
   return {
-    ...(own.accuracy && reference.accuracy && { accuracy: own.accuracy.mean - reference.accuracy.mean }),
-    ...(own.perplexity && reference.perplexity && { perplexity: own.perplexity.mean / reference.perplexity.mean }),
+    ...compared('accuracy', own, reference, (a, b) => a - b),
+    ...compared('exactMatch', own, reference, (a, b) => a - b),
+    ...compared('perplexity', own, reference, (a, b) => a / b),
+    ...(reference.mse?.mean !== 0 && compared('mse', own, reference, (a, b) => a / b)),
     trainSpeed: own.trainSpeed.mean / reference.trainSpeed.mean,
     inferSpeed: own.inferSpeed.mean / reference.inferSpeed.mean,
     trainPeak: own.trainPeak / reference.trainPeak,
     inferPeak: own.inferPeak / reference.inferPeak,
     artefact: own.artefact / reference.artefact,
   };
+}
+
+/** A score of both, if both have it. */
+function compared<K extends 'accuracy' | 'exactMatch' | 'perplexity' | 'mse'>(
+  key: K,
+  own: Own,
+  reference: Own,
+  by: (a: number, b: number) => number,
+): Partial<Record<K, number>> {
+  const [a, b] = [own[key], reference[key]];
+  return a && b ? ({ [key]: by(a.mean, b.mean) } as Record<K, number>) : {};
 }

@@ -1,6 +1,6 @@
 /** Room: train/report. The columns of the comparison, shared by the terminal, Markdown and HTML tables. */
 import type { MethodSummary, Spread, TaskSummary } from './aggregate.ts';
-import { METRIC_STYLES, metricsOf, type Metric } from './metrics.ts';
+import { baselineScore, METRIC_STYLES, metricsOf, type Metric } from './metrics.ts';
 import { bytes, change, measure, percent, short, times } from './numbers.ts';
 import type { Comparison, Task } from './schema.ts';
 
@@ -15,10 +15,8 @@ export interface Column {
   readonly title: readonly [string, string];
   readonly cell: (method: MethodSummary) => Cell;
   /** Where a plain classifier has this figure too. */
-  readonly baseline?: (baseline: Baseline) => string;
+  readonly baseline?: (baseline: NonNullable<Task['baseline']>) => string;
 }
-
-type Baseline = NonNullable<Task['baseline']>;
 
 /** Scores, then costs. */
 export function columnsOf({ methods }: TaskSummary): readonly Column[] {
@@ -30,7 +28,10 @@ function scoreColumn(metric: Metric): Column {
   return {
     title: [name === 'F1' ? name : name.toLowerCase(), unit],
     cell: (m) => ({ value: spread(m[metric] as Spread, text), note: m.relative && relative?.(m.relative) }),
-    ...(metric !== 'perplexity' && { baseline: (b: Baseline) => text(b[metric]) }),
+    baseline: (plain) => {
+      const value = baselineScore(plain, metric);
+      return value === undefined ? '' : text(value);
+    },
   };
 }
 

@@ -50,6 +50,12 @@ export function score(fraction: number): string {
   return (fraction * 100).toFixed(1);
 }
 
+/** With a true minus sign: `−0.123`. */
+export function fixed(value: number, digits: number): string {
+  const text = Math.abs(value).toFixed(digits);
+  return value < 0 && Number(text) !== 0 ? `−${text}` : text;
+}
+
 /** A ratio: `1.45×`. */
 export function times(ratio: number): string {
   return `${ratio < 10 ? ratio.toFixed(2) : three.format(ratio)}×`;

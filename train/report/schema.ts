@@ -20,6 +20,7 @@ const count = z.int().nonnegative();
 const amount = z.number().nonnegative();
 const measured = z.number().positive();
 const share = z.number().min(0).max(1);
+const correlation = z.number().min(-1).max(1);
 
 /** Indices of the parts of [0, size) that were kept. */
 const indices = z.array(count).refine((kept) => new Set(kept).size === kept.length, 'an index occurs twice');
@@ -77,18 +78,28 @@ const runSchema = z.object({
   /** The method's name for people. */
   label: z.string().min(1),
   seed: count,
-  /** On the evaluation split. Of classifiers accuracy and F1, fractions; of language models perplexity. */
+  /**
+   * On the evaluation split. Of classes accuracy and F1, fractions; of answers exact match and F1, fractions; of language models
+   * perplexity; of numbers the mean squared error and both correlations.
+   */
   metrics: z
     .object({
       accuracy: share.optional(),
+      exactMatch: share.optional(),
       f1: share.optional(),
+      mse: amount.optional(),
+      pearson: correlation.optional(),
+      spearman: correlation.optional(),
       perplexity: measured.optional(),
       loss: z.number(),
     })
-    .refine((m) => m.perplexity !== undefined || m.accuracy !== undefined, {
-      error: 'expected "accuracy" and "f1", or "perplexity"',
+    .refine((m) => [m.perplexity, m.accuracy, m.exactMatch, m.mse].some((score) => score !== undefined), {
+      error: 'expected "accuracy" and "f1", or "perplexity", or "exactMatch" and "f1", or "mse"',
     })
-    .refine((m) => (m.accuracy === undefined) === (m.f1 === undefined), { error: 'expected a number', path: ['f1'] }),
+    .refine((m) => ((m.accuracy ?? m.exactMatch) === undefined) === (m.f1 === undefined), {
+      error: 'expected a number',
+      path: ['f1'],
+    }),
   /** Parameters of the frozen base, and of its encoder or decoder blocks alone (embeddings and head left out). */
   foundation: z
     .object({ total: count.positive(), left: count, blockTotal: count.positive(), blockLeft: count })

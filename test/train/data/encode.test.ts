@@ -1,7 +1,7 @@
 /** Protects: examples become what the model reads: cut, checked against the vocabulary, labelled by the training classes. */
 import { describe, expect, it } from 'vitest';
 import { loadTokenizer } from '../../../models/tokenizer.ts';
-import { encodeFile, encodeTexts, NO_LABEL } from '../../../train/data/encode.ts';
+import { encodeChoices, encodeFile, encodeTexts, NO_LABEL } from '../../../train/data/encode.ts';
 import type { ExampleFile, RawExample } from '../../../train/data/examples.ts';
 
 const tokenizer = await loadTokenizer(new URL('../../../checkpoints/light-roberta', import.meta.url).pathname);
@@ -93,5 +93,32 @@ describe('encodeFile', () => {
   it('encodes texts as encodeTexts does', () => {
     const [row] = encodeFile(file({ line: 1, text: 'fine', label: 'pos' }), { ...OPTIONS, vocabSize: 8000, tokenizer });
     expect(row).toEqual(encodeTexts([{ text: 'fine', label: 1 }], tokenizer, 6)[0]);
+  });
+});
+
+describe('encodeChoices', () => {
+  const row = (line: number, label: number, ...ids: number[]): RawExample => ({ ...tokens(ids), line, label });
+
+  it('makes one example of the choices of a line', () => {
+    const rows = [row(1, 1, 0, 5, 2), row(1, 1, 0, 2), row(3, 0, 0, 6, 2), row(3, 0, 0, 7, 7, 2)];
+    const examples = encodeChoices(file(...rows), OPTIONS);
+    expect(examples.map(({ label, ids, otherChoices }) => [label, ids.length, otherChoices?.[0]?.ids.length])).toEqual([
+      [1, 3, 2],
+      [0, 3, 4],
+    ]);
+  });
+
+  it('refuses one choice, other numbers of choices, and labels that are none', () => {
+    expect(() => encodeChoices(file(row(1, 0, 0, 2)), OPTIONS)).toThrow(
+      'f.jsonl:1: found 1 choice, expected at least two',
+    );
+    const uneven = [row(1, 0, 0, 2), row(1, 0, 0, 2), row(2, 0, 0, 2)];
+    expect(() => encodeChoices(file(...uneven), OPTIONS)).toThrow(
+      'f.jsonl:2: found 1 choices, expected 2 as in the first',
+    );
+    const beyond = [row(1, 2, 0, 2), row(1, 2, 0, 2)];
+    expect(() => encodeChoices(file(...beyond), OPTIONS)).toThrow(
+      'f.jsonl:1: "label" is 2, expected an integer from 0 to 1',
+    );
   });
 });

@@ -1,7 +1,7 @@
 /** Protects: the same label means the same class in training, evaluation and prediction files. */
 import { describe, expect, it } from 'vitest';
 import type { ExampleFile, Label } from '../../../train/data/examples.ts';
-import { labelIndex, labelNames } from '../../../train/data/labels.ts';
+import { labelIndex, labelNames, labelSet, labelSetNames, labelValue, problemOf } from '../../../train/data/labels.ts';
 
 function file(...labels: (Label | undefined)[]): ExampleFile {
   const rows = labels.map((label, i) => ({ line: i + 1, text: '', ...(label === undefined ? {} : { label }) }));
@@ -44,6 +44,8 @@ describe('labelNames', () => {
     [['a', 'a'], 'all labels are a, expected at least two classes'],
     [[0, 0], 'all labels are 0, expected at least two classes'],
     [[0, 5_000_000_000], 'expected at most 1000'],
+    [[0, 0.5], 'train.csv:2: "label" is 0.5, expected a class index or a class name'],
+    [[[0, 1]], 'train.csv:1: "label" is [0,1], expected a class index or a class name'],
   ])('refuses %j', (labels, message) => {
     expect(() => labelNames(file(...labels))).toThrow(message);
   });
@@ -64,5 +66,38 @@ describe('labelIndex', () => {
     expect(() => labelIndex(0, ['-1', '1'], 'f:1')).toThrow('f:1: "label" is 0, expected one of -1, 1');
     expect(() => labelIndex('x', ['neg', 'pos'], 'f:1')).toThrow('f:1: "label" is "x", expected one of neg, pos');
     expect(() => labelIndex(-1, ['neg', 'pos'], 'f:1')).toThrow('expected one of neg, pos');
+  });
+});
+
+describe('problemOf', () => {
+  it.each([
+    [[0, 1, 2], 'single_label_classification'],
+    [['a', 0.5], 'single_label_classification'],
+    [[0, 0.5, 3], 'regression'],
+    [
+      [
+        [0, 1],
+        [1, 1],
+      ],
+      'multi_label_classification',
+    ],
+  ])('%j → %s', (labels, problem) => {
+    expect(problemOf(file(...labels), undefined)).toBe(problem);
+  });
+
+  it('what is asked for goes first', () => {
+    expect(problemOf(file(0, 1), 'regression')).toBe('regression');
+  });
+});
+
+describe('numbers and sets', () => {
+  it('are read, and told from what they are not', () => {
+    expect([labelValue(1.5, 'f:1'), labelValue('-2', 'f:1')]).toEqual([1.5, -2]);
+    expect(() => labelValue('good', 'f:1')).toThrow('f:1: "label" is "good", expected a number');
+    expect(labelSetNames(file([0, 1, 1]))).toEqual(['0', '1', '2']);
+    expect(labelSet([0, 1], 2, 'f:1')).toEqual([0, 1]);
+    expect(() => labelSet([0, 1], 3, 'f:1')).toThrow(
+      'f:1: "label" is [0,1], expected a list of 3 entries, each 0 or 1',
+    );
   });
 });

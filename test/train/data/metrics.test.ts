@@ -1,6 +1,11 @@
 /** Protects: the figures everything is judged by, against cases worked out by hand (and scikit-learn's definitions). */
 import { describe, expect, it } from 'vitest';
-import { classificationMetrics, logitMetrics } from '../../../train/data/metrics.ts';
+import {
+  classificationMetrics,
+  labelSetMetrics,
+  logitMetrics,
+  regressionMetrics,
+} from '../../../train/data/metrics.ts';
 
 describe('classificationMetrics', () => {
   it('two classes: scores of class 1', () => {
@@ -57,5 +62,40 @@ describe('logitMetrics', () => {
 
   it('stays finite for large logits', () => {
     expect(logitMetrics([1000, -1000, 0], [2], 3).loss).toBeCloseTo(1000, 6);
+  });
+});
+
+describe('labelSetMetrics', () => {
+  it('takes scores above 0 for classes: exact share, macro F1 over classes that occur, mean binary cross-entropy', () => {
+    const scores = [
+      [1, -1, -2],
+      [1, 2, -1],
+      [-1, 3, -1],
+      [9, 9, 9],
+    ];
+    const labels = [[1, 0, 0], [0, 1, 0], [0, 1, 0], []];
+    const found = labelSetMetrics(scores, labels);
+    // Class 0: one hit, one false alarm; class 1 all right; class 2 never.
+    expect(found).toMatchObject({ count: 3, accuracy: 2 / 3, precision: 0.75, recall: 1 });
+    expect(found.f1).toBeCloseTo((2 / 3 + 1) / 2, 12);
+    const loss = labels
+      .slice(0, 3)
+      .flatMap((row, i) => row.map((y, c) => Math.log(1 + Math.exp(scores[i]![c]!)) - y * scores[i]![c]!));
+    expect(found.loss).toBeCloseTo(loss.reduce((a, b) => a + b, 0) / 9, 12);
+  });
+});
+
+describe('regressionMetrics', () => {
+  it('squared error and both correlations, ties sharing ranks; examples without a value left out', () => {
+    const found = regressionMetrics([1, 2, 4, 4, 50], [1, 3, 2, 8, undefined]);
+    expect(found).toMatchObject({ count: 4, mse: (0 + 1 + 4 + 16) / 4, loss: 21 / 4 });
+    // Σ(x−x̄)(y−ȳ) / √(Σ(x−x̄)²·Σ(y−ȳ)²), of the values and of the ranks 0, 1, 2½, 2½ and 0, 2, 1, 3.
+    expect(found.pearson).toBeCloseTo(8.5 / Math.sqrt(6.75 * 29), 12);
+    expect(found.spearman).toBeCloseTo(3 / Math.sqrt(4.5 * 5), 12);
+  });
+
+  it('is 0 where nothing varies', () => {
+    expect(regressionMetrics([1, 1], [1, 2])).toMatchObject({ pearson: 0, spearman: 0, mse: 0.5 });
+    expect(regressionMetrics([], [])).toMatchObject({ count: 0, mse: 0, pearson: 0 });
   });
 });

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadTokenizer, type TextTokenizer } from '../../../models/tokenizer.ts';
-import { isLanguageFile, readLanguageFile } from '../../../train/lm/documents.ts';
+import { isForLanguage, isPlainText, readLanguageFile } from '../../../train/lm/documents.ts';
 import { encodeLanguageFile, type LanguageOptions } from '../../../train/lm/encode.ts';
 
 const MODEL = join(import.meta.dirname, '..', '..', '..', 'checkpoints', 'light-roberta');
@@ -68,12 +68,12 @@ describe('text', () => {
   });
 });
 
-it('tells what a file is for', async () => {
-  expect(await isLanguageFile('x.txt')).toBe(true);
-  expect(await isLanguageFile(await write('f.jsonl', lines({ prompt: 'a', completion: 'b' })))).toBe(true);
-  expect(await isLanguageFile(await write('g.jsonl', lines({ input_ids: [1], labels: [1] })))).toBe(true);
-  expect(await isLanguageFile(await write('h.jsonl', lines({ text: 'a', label: 1 })))).toBe(false);
-  expect(await isLanguageFile(await write('i.jsonl', lines({ text: 'a' })))).toBeUndefined();
+it('tells what a line is for', () => {
+  expect([isPlainText('x.txt'), isPlainText('x.jsonl')]).toEqual([true, false]);
+  expect(isForLanguage({ prompt: 'a', completion: 'b' })).toBe(true);
+  expect(isForLanguage({ input_ids: [1], labels: [1] })).toBe(true);
+  expect(isForLanguage({ text: 'a', label: 1 })).toBe(false);
+  expect(isForLanguage({ text: 'a' })).toBe(false);
 });
 
 it.each([

@@ -78,7 +78,7 @@ async function lossAndGradients(
   lossFor: LossOf,
 ): Promise<Map<string, Float32Array>> {
   const parameters = classifier.parameters.all;
-  const labels = { shape: classifier.labelShape(batch.batch, batch.seq), dtype: 'i32' } as const;
+  const labels = classifier.labels(batch.batch, batch.seq);
   const program = await engine.compile(
     'loss',
     { ...classifier.inputSpecs(batch.batch, batch.seq), labels },

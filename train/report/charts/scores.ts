@@ -1,7 +1,7 @@
 /** Room: train/report/charts. A score by method: a dot per seed, a tick at the mean, the plain classifier as a thin rule. */
 import type { TopLevelSpec } from 'vega-lite';
 import type { MethodSummary, Spread, TaskSummary } from '../aggregate.ts';
-import { METRIC_STYLES, type Metric } from '../metrics.ts';
+import { baselineScore, METRIC_STYLES, type Metric, type MetricStyle } from '../metrics.ts';
 import type { Run } from '../schema.ts';
 import { COLOUR, type Layer } from './render.ts';
 import { rowChart, rowLabels, rowLines, rowScale, rowValues } from './rows.ts';
@@ -9,23 +9,21 @@ import { rowChart, rowLabels, rowLines, rowScale, rowValues } from './rows.ts';
 export function scoreChart(summary: TaskSummary, metric: Metric): TopLevelSpec {
   const { methods, subject, task } = summary;
   const colour = (method: MethodSummary): string => (method === subject ? COLOUR.accent : COLOUR.muted);
-  const { text, unit } = METRIC_STYLES[metric];
+  const { text, unit, range } = METRIC_STYLES[metric];
   const factor = unit === '%' ? 100 : 1;
   const mean = (m: MethodSummary): number => (m[metric] as Spread).mean;
   const of = (run: Run): number => (run.metrics[metric] as number) * factor;
   const seeds = methods.flatMap((m, row) => m.runs.map((run) => ({ row, value: of(run), colour: colour(m) })));
   const means = methods.map((m, row) => ({ row, value: mean(m) * factor, colour: colour(m) }));
-  const plain = metric === 'perplexity' || !task.baseline ? undefined : task.baseline[metric] * factor;
+  const baseline = baselineScore(task.baseline, metric);
+  const plain = baseline === undefined ? undefined : baseline * factor;
   const x = {
     type: 'quantitative',
     scale: {
-      domain: domain(
-        [...seeds.map((s) => s.value), ...(plain === undefined ? [] : [plain])],
-        unit === '%' ? 100 : Infinity,
-      ),
+      domain: domain([...seeds.map((s) => s.value), ...(plain === undefined ? [] : [plain])], range),
       nice: false,
     },
-    axis: { title: null, labelExpr: `datum.label + '${unit}'`, tickMinStep: 1 },
+    axis: { title: null, labelExpr: `datum.label + '${unit}'`, tickMinStep: range.step },
   } as const;
   const color = { field: 'colour', type: 'nominal', scale: null } as const;
   const rule: Layer = {
@@ -53,9 +51,12 @@ export function scoreChart(summary: TaskSummary, metric: Metric): TopLevelSpec {
 }
 
 /** The values' range with room at both ends, and never so narrow that noise fills the width. */
-function domain(values: readonly number[], most: number): [number, number] {
+function domain(values: readonly number[], { low: least, high: most, step }: MetricStyle['range']): [number, number] {
   const low = Math.min(...values);
   const high = Math.max(...values);
-  const room = Math.max((high - low) * 0.12, 1);
-  return [Math.max(0, Math.floor(low - room)), Math.min(most, Math.ceil(high + room))];
+  const room = Math.max((high - low) * 0.12, step);
+  return [
+    Math.max(least, Math.floor((low - room) / step) * step),
+    Math.min(most, Math.ceil((high + room) / step) * step),
+  ];
 }

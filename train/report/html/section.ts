@@ -6,7 +6,7 @@ import { kindColours, timelineChart, timelinePeak } from '../charts/memory.ts';
 import { COLOUR } from '../charts/render.ts';
 import { barChart } from '../charts/rows.ts';
 import { scoreChart } from '../charts/scores.ts';
-import { METRIC_STYLES, metricsOf, type Metric } from '../metrics.ts';
+import { baselineScore, METRIC_STYLES, metricsOf, type Metric } from '../metrics.ts';
 import { bytes, change, duration, measure, percent, times } from '../numbers.ts';
 import type { Plan } from '../schema.ts';
 import { html, type Html } from './markup.ts';
@@ -29,7 +29,8 @@ function scores(summary: TaskSummary): Promise<Html> {
   const panel = (metric: Metric): Panel => {
     const { name: title, text, unit } = METRIC_STYLES[metric];
     const shown = (value: number): string => text(value) + unit;
-    const beside = plain && metric !== 'perplexity' ? `; ${plain.name} ${shown(plain[metric])}` : '';
+    const value = baselineScore(plain, metric);
+    const beside = plain && value !== undefined ? `; ${plain.name} ${shown(value)}` : '';
     const alt = `${title}: ${words(summary, (m) => shown((m[metric] as Spread).mean))}${beside}`;
     return { title, chart: scoreChart(summary, metric), alt };
   };

@@ -62,11 +62,8 @@ function inputsOf({ m, n, terms }: MatmulSpec, seed: number): Record<string, Flo
 describe.each(SKELETONS)('dropout in a product, $name skeleton', ({ traits }) => {
   it.each<MatmulSpec>([
     { m: 37, n: 8, terms: [term(20, 'mk', 'nk', dropped('a', 3))] },
-    { m: 19, n: 6, terms: [term(7, 'mk', 'nk', dropped('a', 3))] },
-    { m: 8, n: 36, terms: [term(21, 'km', 'kn', dropped('b', 4))] },
     { m: 5, n: 33, terms: [term(9, 'km', 'kn', dropped('b', 4))] },
     { m: 37, n: 40, terms: [term(8, 'mk', 'kn', dropped('product', 5)), term(20, 'mk', 'kn')] },
-    { m: 33, n: 23, terms: [term(5, 'mk', 'nk', dropped('product', 5)), term(9, 'km', 'kn')] },
     { m: 33, n: 7, terms: [term(9, 'km', 'kn'), term(5, 'mk', 'nk', dropped('product', 5))] },
   ])('drops what it is asked to in every variant: $m × $n, $terms', async (spec) => {
     const inputs = inputsOf(spec, 1);

@@ -5,17 +5,9 @@
 import { isProduct, kindOfProduct } from '../ops/matmul.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { areNeighbours, fitsArena } from './neighbours.ts';
-import { loadsOf, operandsOf, type Step } from './fuse.ts';
 import type { TracedGraph } from './graph.ts';
-import type { Place } from './plan.ts';
-import { readsOf } from './schedule.ts';
-
-/** Steps that one kernel runs; the first of them stands for all. */
-export interface Batch {
-  readonly members: readonly Step[];
-  /** Per operand, then per load: whether each member has its own, side by side. */
-  readonly each: readonly boolean[];
-}
+import type { Place } from './place.ts';
+import { loadsOf, operandsOf, partsOf, readsOf, type Step } from './step.ts';
 
 /** Tensors that must lie side by side in the arena, in order. */
 export type Bundle = readonly Tensor[];
@@ -41,11 +33,6 @@ function rankOf(graph: TracedGraph, { anchor }: Step): number {
 
 function isBatchable(step: Step): boolean {
   return isProduct(step.anchor) && step.outputs.length === 1 && partsOf(step) === 1;
-}
-
-/** How many products, whose operands follow each other, a step sums up. */
-export function partsOf({ anchor }: Step): number {
-  return isProduct(anchor) ? (anchor.attrs.parts ?? 1) : 1;
 }
 
 class Batching implements Batched {

@@ -6,7 +6,7 @@ import { broadcastPattern } from '../graph/shape.ts';
 import type { TracedGraph } from './graph.ts';
 import { RANDOM_INPUTS } from '../../kernels/matmul.ts';
 import { isProduct, randomOfProduct } from '../ops/matmul.ts';
-import { loadsOf, takes, type Load, type Step } from './fuse.ts';
+import { loadsOf, takes, type Load, type Step } from './step.ts';
 
 /** A fragment and the tensors its inputs and outputs stand for, in order. */
 export interface BoundFragment {

@@ -5,9 +5,8 @@ import type { DeviceTraits, Kernel } from '../../kernels/kernel.ts';
 import type { Choose, Variants } from '../../kernels/variant.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { asBatch, isProduct, randomOfProduct } from '../ops/matmul.ts';
-import { partsOf, type Batch } from './batch.ts';
 import { fragmentOf } from './fragment.ts';
-import { operandsOf, spaceOf, takes, type Step } from './fuse.ts';
+import { operandsOf, partsOf, spaceOf, takes, type Batch, type Step } from './step.ts';
 import type { TracedGraph } from './graph.ts';
 
 /** A kernel and the root tensor behind each of its bindings, in order. */

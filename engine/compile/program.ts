@@ -15,15 +15,17 @@ import { copy } from '../ops/copy.ts';
 import { PassTimer } from '../profile/timer.ts';
 import { batchSteps, type Batched } from './batch.ts';
 import { dropInProducts } from './drops.ts';
-import { fuse, type Step } from './fuse.ts';
+import { fuse } from './fuse.ts';
 import { TracedGraph, type Results } from './graph.ts';
 import { lower, type Dispatch } from './lower.ts';
 import { separateOperands } from './operands.ts';
-import { fixedPlaces, planMemory, type Block, type Place } from './plan.ts';
+import { fixedPlaces, type Block, type Place } from './place.ts';
+import { planMemory } from './plan.ts';
 import { mergeNorms } from './norms.ts';
 import { mergeProducts } from './products.ts';
 import { recompute, type ActivationType, type Recompute } from './recompute.ts';
 import { schedule } from './schedule.ts';
+import type { Step } from './step.ts';
 
 export interface InputSpec {
   readonly shape: Shape;

@@ -3,19 +3,8 @@ import { BYTES } from '../../kernels/kernel.ts';
 import type { Storage } from '../device/memory.ts';
 import { residentOf } from '../ops/leaf.ts';
 import type { Tensor } from '../graph/tensor.ts';
-import { packOf, type TracedGraph } from './graph.ts';
-import { loadsOf, operandsOf, type Step } from './fuse.ts';
-
-/** Root tensors a step reads from memory, packed tensors resolved to their parts. */
-export function readsOf(graph: TracedGraph, step: Step): Tensor[] {
-  const members = step.batch?.members ?? [step];
-  const direct = members.flatMap((s) => [...loadsOf(graph, s).map((load) => load.root), ...operandsOf(graph, s)]);
-  return direct.flatMap((root) => [root, ...partsOf(graph, root)]);
-}
-
-function partsOf(graph: TracedGraph, root: Tensor): Tensor[] {
-  return packOf(root) ? root.node.inputs.map((part) => graph.root(part)) : [];
-}
+import type { TracedGraph } from './graph.ts';
+import { packedIn, readsOf, type Step } from './step.ts';
 
 function overlap(a: Storage, b: Storage): boolean {
   return a.buffer === b.buffer && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
@@ -48,8 +37,8 @@ export function schedule(graph: TracedGraph, steps: readonly Step[]): Step[] | u
 function postpone(graph: TracedGraph, order: readonly Step[], before: ReadonlyMap<Step, ReadonlySet<Step>>): Step[] {
   const moved = [...order];
   const reads = new Map(order.map((step) => [step, new Set(readsOf(graph, step))]));
-  const fixed = new Set([...graph.kept()].flatMap((root) => [root, ...partsOf(graph, root)]));
-  const packed = order.flatMap((step) => readsOf(graph, step).flatMap((root) => partsOf(graph, root)));
+  const fixed = new Set([...graph.kept()].flatMap((root) => [root, ...packedIn(graph, root)]));
+  const packed = order.flatMap((step) => readsOf(graph, step).flatMap((root) => packedIn(graph, root)));
   for (const part of packed) fixed.add(part);
   const bytesOf = (root: Tensor): number =>
     fixed.has(root) || root.node.inputs.length === 0 ? 0 : root.size * BYTES[root.dtype];

@@ -99,8 +99,7 @@ describe.each(['bert-qa', 'roberta-choice'])('%s', (name) => {
 });
 
 describe.each([
-  ['gpt2', 'dora'],
-  ['llama', 'lora'],
+  ['llama', 'dora'],
 ] as const satisfies [Family, string][])('%s with %s', (family, peft) => {
   it('estimates, prunes, trains, evaluates, exports and merges', async () => {
     const model = ['--model', MODELS[family]];

@@ -1,11 +1,12 @@
 /** Protects: every head but language models' through all commands — trained, pruned, judged, exported, merged — from tokens and from texts. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { runCommand } from '../../cli/program.ts';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
 import { parseComparison } from '../../train/report/schema.ts';
+import { writeRandomFolder } from '../reliability/random-folder.ts';
 import { MODELS } from '../train/tiny.ts';
 
 const FAMILIES = join(import.meta.dirname, '..', 'goldens', 'families');
@@ -143,9 +144,20 @@ it.each([CASES[1], CASES[2]])('%s are compared by their own figure', async (kind
   expect(await readFile(join(out, 'report.html'), 'utf8')).toContain('<svg');
 });
 
-describe('from texts, with the bundled model', () => {
-  const model = ['--model', BUNDLED];
-  const short = ['--batch-size', '4', '--max-length', '32', '--lora-r', '2', '--lr', '5e-3', '--steps', '10'];
+describe("from texts, with the bundled model's tokenizer", () => {
+  const model: string[] = [];
+  const short = ['--batch-size', '4', '--max-length', '32', '--lora-r', '2', '--lr', '5e-2', '--steps', '20'];
+
+  /** A small masked language model of random weights: it compiles faster than the bundled one. */
+  beforeAll(async () => {
+    const folder = join(dir, 'model');
+    const sizes = { hidden_size: 16, intermediate_size: 32, num_attention_heads: 2, num_hidden_layers: 1 };
+    const config = JSON.parse(await readFile(join(BUNDLED, 'config.json'), 'utf8')) as Record<string, unknown>;
+    await writeRandomFolder(folder, { ...config, ...sizes }, 1e9);
+    for (const file of ['tokenizer.json', 'tokenizer_config.json'])
+      await copyFile(join(BUNDLED, file), join(folder, file));
+    model.push('--model', folder);
+  });
 
   it('questions on a text are answered with a part of it', async () => {
     const context = 'the film was made in paris by a young woman, long ago';

@@ -4,8 +4,12 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    // What was tuned on this machine must not decide what is tested.
-    env: { LIGHT_PEFT_CACHE: '.cache/test' },
+    env: {
+      // What was tuned on this machine must not decide what is tested.
+      LIGHT_PEFT_CACHE: '.cache/test',
+      // Mesa's software driver compiles without LLVM's optimisations: most of the time of a first run is compilation.
+      GALLIVM_PERF: 'nopt',
+    },
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 120_000,

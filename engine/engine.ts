@@ -4,6 +4,7 @@ import { chooseDefault, type Choose } from '../kernels/variant.ts';
 import { Arena } from './device/arena.ts';
 import { openDevice, type AdapterDescription, type OpenDevice } from './device/device.ts';
 import { Memory, type MemoryKind, type Storage } from './device/memory.ts';
+import { patiently } from './device/patience.ts';
 import { Pipelines } from './device/pipelines.ts';
 import { Uploads } from './device/uploads.ts';
 import { UserError } from './errors.ts';
@@ -181,7 +182,7 @@ export class Engine {
     encoder.copyBufferToBuffer(buffer, start, staging, 0, size);
     this.device.queue.submit([encoder.finish()]);
     try {
-      await staging.mapAsync(GPUMapMode.READ);
+      await patiently(staging.mapAsync(GPUMapMode.READ));
     } catch (error) {
       this.check();
       throw error;
@@ -199,7 +200,7 @@ export class Engine {
 
   /** Waits until everything enqueued so far has run. */
   async finish(): Promise<void> {
-    await this.device.queue.onSubmittedWorkDone();
+    await patiently(this.device.queue.onSubmittedWorkDone());
     this.check();
   }
 

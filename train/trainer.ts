@@ -146,7 +146,7 @@ export async function train(
     };
     const watch = { onReport, ...(options.signal && { signal: options.signal }) };
     const loop = { from, total: options.steps, readEvery: READ_EVERY, saveEvery: checkpoint?.every ?? 0, ...watch };
-    const finished = (): Promise<unknown> => engine.device.queue.onSubmittedWorkDone();
+    const finished = (): Promise<unknown> => engine.finish();
     const timing = await runSteps(loop, { enqueue, finished, losses: readLosses, ...(checkpoint && { save }) });
     const largest = largestOf(steps.programs);
     return {

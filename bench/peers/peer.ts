@@ -62,9 +62,11 @@ export class Peer {
   static async start(name: PeerName, folder: string): Promise<Peer | Missing> {
     const [program, ...args] = PEERS[name].command;
     const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    process.once('exit', () => child.kill('SIGKILL'));
     const lines = new Lines(child);
     try {
       const greeting = greetingSchema.parse(await lines.next());
+      child.kill('SIGSTOP');
       return new Peer(name, greeting, child, lines, folder);
     } catch (error) {
       child.kill();
@@ -127,19 +129,22 @@ export class Peer {
     };
   }
 
+  /** A peer sleeps until it is asked: threads that wait for work busily would take the cores of whoever is timed. */
   async #ask(request: Request): Promise<Reply> {
+    this.#child.kill('SIGCONT');
     this.#child.stdin?.write(`${JSON.stringify(request)}\n`);
     const reply = await this.#lines.next().then(
       (message) => replySchema.parse(message),
       (error: unknown) => ({ error: (error as Error).message }),
     );
+    this.#child.kill('SIGSTOP');
     if (!('error' in reply)) return reply;
     this.#failure = `it failed: ${reply.error}`;
     throw new ContenderError(this.#failure);
   }
 
   close(): void {
-    this.#child.kill();
+    this.#child.kill('SIGKILL');
   }
 }
 

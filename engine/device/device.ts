@@ -1,5 +1,4 @@
 /** Room: engine/device. Finds an adapter through Dawn, opens a device and reads off the traits kernels are chosen by. */
-import os from 'node:os';
 import { create, globals } from 'webgpu';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
 import { MATRIX_FEATURE } from '../../kernels/matmul/matrix-unit.ts';
@@ -77,8 +76,6 @@ export async function openDevice(): Promise<OpenDevice> {
     requiredLimits: Object.fromEntries(RAISED_LIMITS.map((name) => [name, adapter.limits[name]])),
   });
   const description = describe(adapter);
-  // Dawn polls for pending promises on this thread; on a CPU rasteriser that steals a core from the shaders.
-  if (description.software) os.setPriority(19);
   const lost: { error?: DeviceLostError } = {};
   let closed = false;
   void device.lost.then((info) => {

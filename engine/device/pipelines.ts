@@ -1,5 +1,6 @@
 /** Room: engine/device. Compute pipelines, one per distinct WGSL source. */
 import type { Kernel } from '../../kernels/kernel.ts';
+import { patiently } from './patience.ts';
 
 export class Pipelines {
   readonly #device: GPUDevice;
@@ -29,7 +30,7 @@ export class Pipelines {
 
   async #build(kernel: Kernel): Promise<GPUComputePipeline> {
     const module = this.#device.createShaderModule({ label: kernel.name, code: kernel.wgsl });
-    const info = await module.getCompilationInfo();
+    const info = await patiently(module.getCompilationInfo());
     const fault = info.messages.find((m) => m.type === 'error');
     if (fault) {
       const line = kernel.wgsl.split('\n')[fault.lineNum - 1] ?? '';
@@ -37,10 +38,7 @@ export class Pipelines {
         `Kernel ${kernel.name} does not compile: ${fault.message} (line ${fault.lineNum}: ${line.trim()})`,
       );
     }
-    return this.#device.createComputePipelineAsync({
-      label: kernel.name,
-      layout: 'auto',
-      compute: { module, entryPoint: 'main' },
-    });
+    const compute = { module, entryPoint: 'main' };
+    return patiently(this.#device.createComputePipelineAsync({ label: kernel.name, layout: 'auto', compute }));
   }
 }

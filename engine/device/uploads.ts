@@ -1,4 +1,5 @@
 /** Room: engine/device. Data on its way to buffers. What has not arrived yet is host memory; streams keep it small. */
+import { patiently } from './patience.ts';
 import type { Storage } from './memory.ts';
 
 /** Bytes under way before a stream waits for them to arrive. */
@@ -29,7 +30,7 @@ export class Uploads {
       elements += piece.length;
       this.#underWay += piece.byteLength;
       if (this.#underWay < LIMIT) continue;
-      await this.#device.queue.onSubmittedWorkDone();
+      await patiently(this.#device.queue.onSubmittedWorkDone());
       this.#underWay = 0;
     }
     return elements;

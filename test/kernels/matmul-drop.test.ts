@@ -27,6 +27,12 @@ function integers(length: number, seed: number): Float32Array {
   return randoms(length, seed, 3).map(Math.round);
 }
 
+/** The first variant and the last; the tiled ones take seconds each to compile on a software adapter. */
+function someVariants(spec: MatmulSpec, traits: DeviceTraits): string[] {
+  const names = matmulVariants(spec, traits).map(({ name }) => name);
+  return traits.software ? names : names.filter((_, i) => i === 0 || i === names.length - 1);
+}
+
 /** What is left of `values` in a stream, if it is one. */
 function drop(values: ArrayLike<number>, stream: number | undefined): Float64Array {
   const scale = (i: number) => (stream === undefined ? 1 : dropoutScale(i, SEED, STEP, stream, RATE));
@@ -65,10 +71,10 @@ describe.each(SKELETONS)('dropout in a product, $name skeleton', ({ traits }) =>
     { m: 5, n: 33, terms: [term(9, 'km', 'kn', dropped('b', 4))] },
     { m: 37, n: 40, terms: [term(8, 'mk', 'kn', dropped('product', 5)), term(20, 'mk', 'kn')] },
     { m: 33, n: 7, terms: [term(9, 'km', 'kn'), term(5, 'mk', 'nk', dropped('product', 5))] },
-  ])('drops what it is asked to in every variant: $m × $n, $terms', async (spec) => {
+  ])('drops what it is asked to in its variants: $m × $n, $terms', async (spec) => {
     const inputs = inputsOf(spec, 1);
     const sum = expected(spec, 0, (name) => inputs[name]!);
-    for (const { name } of matmulVariants(spec, traits)) {
+    for (const name of someVariants(spec, traits)) {
       const { c } = await gpu.run(matmul(spec, traits, name), { ...inputs, ...RANDOM }, { c: spec.m * spec.n });
       expect([...c!], name).toEqual([...sum]);
     }
@@ -98,7 +104,7 @@ describe.each(SKELETONS)('dropout in a product, $name skeleton', ({ traits }) =>
     const data = { a0: joined('a0'), b0: joined('b0'), a1: joined('a1'), b1: joined('b1'), ...RANDOM };
     const batch = { count: 3, each: names.map(() => true), sum: true };
     const parts = all.map((one, i) => expected(spec, i, (name) => one[name]!));
-    for (const { name } of matmulVariants({ ...spec, batch }, traits)) {
+    for (const name of someVariants({ ...spec, batch }, traits)) {
       const { c } = await gpu.run(matmul({ ...spec, batch }, traits, name), data, { c: spec.m * spec.n });
       expect([...c!], name).toEqual([...parts[0]!.map((v, i) => v + parts[1]![i]! + parts[2]![i]!)]);
     }

@@ -114,7 +114,7 @@ export class Pretraining {
           program.run({ ...this.#batchInputs(batch), ...this.#stepInputs(step), slot: this.#history.slot(step) });
           return batchSize * maxLength;
         },
-        finished: () => this.#engine.device.queue.onSubmittedWorkDone(),
+        finished: () => this.#engine.finish(),
         losses: (first, to) => this.#history.read('loss', first, to),
         save: (next) => saveCheckpoint(this.#engine, path, next, identity, state),
       },

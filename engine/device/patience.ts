@@ -1,0 +1,28 @@
+/**
+ * Room: engine/device. Waiting for the device without taking its cores. Dawn asks from this thread, turn after turn of the event
+ * loop, whether what is waited for has happened; on a software adapter the device computes on the same cores. So the thread
+ * sleeps a little in every turn.
+ */
+
+/** Milliseconds asleep per turn: how late an answer may be noticed. */
+const NAP = 0.25;
+
+const never = new Int32Array(new SharedArrayBuffer(4));
+
+let waiting = 0;
+
+/** The same promise; until it is settled, this thread sleeps most of the time. */
+export async function patiently<T>(promise: Promise<T>): Promise<T> {
+  if (waiting++ === 0) setImmediate(nap);
+  try {
+    return await promise;
+  } finally {
+    waiting--;
+  }
+}
+
+function nap(): void {
+  if (waiting === 0) return;
+  Atomics.wait(never, 0, 0, NAP);
+  setImmediate(nap);
+}

@@ -6,7 +6,6 @@ import { Engine } from '../engine/engine.ts';
 import { exists, jsonText, writeFileAtomic, writeJson } from '../engine/io/files.ts';
 import { adapterName, versions } from '../train/provenance.ts';
 import type { Settings } from '../train/settings.ts';
-import { Launcher } from './launcher.ts';
 import { Parts, type Failure } from './parts.ts';
 import { PEERS, Peers, type PeerName } from './peers/peer.ts';
 import {
@@ -55,10 +54,10 @@ export async function runSuites(suites: readonly Suite[], options: RunOptions): 
   const documents: BenchDocument[] = [];
   const failures: string[] = [];
   const wanted = options.peers.filter((name) => suites.some((suite) => suite.peers.includes(name)));
-  const helpers = { peers: await Peers.start(wanted), launcher: new Launcher() };
+  const peers = await Peers.start(wanted);
   try {
     for (const suite of suites) {
-      const { document, failed } = await runSuite(suite, helpers, options);
+      const { document, failed } = await runSuite(suite, peers, options);
       await writeJson(join(options.out, `${suite.name}.json`), document);
       await writeFileAtomic(join(options.out, `${suite.name}.html`), await benchPage(document));
       if (!options.json) process.stdout.write(`${terminalText(document)}\n\n`);
@@ -66,8 +65,7 @@ export async function runSuites(suites: readonly Suite[], options: RunOptions): 
       failures.push(...failed.map(({ part, reason }) => `${suite.name}, ${part}: ${reason}`));
     }
   } finally {
-    await helpers.peers.close();
-    helpers.launcher.close();
+    await peers.close();
   }
   if (options.json) process.stdout.write(jsonText(documents.length === 1 ? documents[0] : documents));
   else process.stdout.write(`Written to ${options.out}: ${suites.map((s) => `${s.name}.json, .html`).join('; ')}\n`);
@@ -98,16 +96,13 @@ interface Outcome {
   readonly failed: readonly Failure[];
 }
 
-/** Processes that are started before any engine. */
-type Helpers = Pick<BenchContext, 'peers' | 'launcher'>;
-
-async function runSuite(suite: Suite, helpers: Helpers, options: RunOptions): Promise<Outcome> {
+async function runSuite(suite: Suite, started: Peers, options: RunOptions): Promise<Outcome> {
   const { quick, command, set, repeats = quick ? 3 : 9 } = options;
   const say = (text: string): unknown => process.stderr.write(`${suite.name}: ${text}\n`);
   const folder = await mkdtemp(join(os.tmpdir(), 'light-peft-bench-'));
   let engine = await Engine.open();
   try {
-    const peers = helpers.peers.only(suite.peers).on(engine.adapter);
+    const peers = started.only(suite.peers).on(engine.adapter);
     const identity = { suite: suite.name, meta: { adapter: identityOf(engine), quick } };
     const before = await earlierRun(options.against, identity);
     for (const { name, reason } of peers.missing) say(`${PEERS[name].label} is missing: ${reason}`);
@@ -121,7 +116,6 @@ async function runSuite(suite: Suite, helpers: Helpers, options: RunOptions): Pr
         return engine;
       },
       peers,
-      launcher: helpers.launcher,
       quick,
       folder,
       timing: { repeats, ...(quick ? SECONDS.quick : SECONDS.full) },
@@ -199,9 +193,8 @@ function peersOf({ present, missing }: Peers): BenchDocument['meta']['peers'] {
   ];
 }
 
-/** Whether a peer's thread ran at the lowest priority, as the engine's does on software adapters. */
+/** How a peer's thread waits for the device. */
 function noteOf(name: PeerName, note: string): string {
-  return PEERS[name].webgpu
-    ? `${note}, ${name.endsWith('-nice') ? 'priority lowered to 19' : 'default priority'}`
-    : note;
+  if (!PEERS[name].webgpu) return note;
+  return `${note}, ${name.endsWith('-patient') ? 'waits asleep, as this engine does' : 'waits as it does by default'}`;
 }

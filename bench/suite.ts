@@ -2,7 +2,6 @@
 import { z } from 'zod';
 import type { Engine } from '../engine/engine.ts';
 import type { Settings } from '../train/settings.ts';
-import type { Launcher } from './launcher.ts';
 import type { Contender, Sample, TimingOptions } from './measure/sample.ts';
 import { alternate } from './measure/sample.ts';
 import { assertClose } from './measure/closeness.ts';
@@ -14,7 +13,6 @@ export interface BenchContext {
   /** Another one after a part that failed: take it within each part. */
   readonly engine: Engine;
   readonly peers: Peers;
-  readonly launcher: Launcher;
   readonly quick: boolean;
   readonly timing: TimingOptions;
   /** Settings of `--set`, to be laid over a suite's own. */

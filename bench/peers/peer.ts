@@ -23,9 +23,17 @@ const SERVE_PYTHON = join(import.meta.dirname, 'serve.py');
 /** How each peer is started. `webgpu` peers must run on the engine's adapter, the other on the processor. */
 export const PEERS = {
   tfjs: { label: 'TensorFlow.js', command: [process.execPath, ...SERVE, 'tfjs', 'default'], webgpu: true },
-  'tfjs-nice': { label: 'TensorFlow.js, nice', command: [process.execPath, ...SERVE, 'tfjs', 'nice'], webgpu: true },
+  'tfjs-patient': {
+    label: 'TensorFlow.js, patient',
+    command: [process.execPath, ...SERVE, 'tfjs', 'patient'],
+    webgpu: true,
+  },
   'jax-js': { label: 'jax-js', command: [process.execPath, ...SERVE, 'jax-js', 'default'], webgpu: true },
-  'jax-js-nice': { label: 'jax-js, nice', command: [process.execPath, ...SERVE, 'jax-js', 'nice'], webgpu: true },
+  'jax-js-patient': {
+    label: 'jax-js, patient',
+    command: [process.execPath, ...SERVE, 'jax-js', 'patient'],
+    webgpu: true,
+  },
   torch: { label: 'PyTorch', command: ['python3', SERVE_PYTHON, 'torch_peer'], webgpu: false },
   numpy: { label: 'NumPy', command: ['python3', SERVE_PYTHON, 'numpy_peer'], webgpu: false },
 } as const satisfies Record<string, { label: string; command: readonly string[]; webgpu: boolean }>;
@@ -201,7 +209,7 @@ function lastLine(text: string): string {
   return telling ?? lines.findLast((line) => line !== '') ?? 'it ended without a word';
 }
 
-/** The peers of one benchmark run. They are started before the engine lowers its thread's priority, which children inherit. */
+/** The peers of one benchmark run. */
 export class Peers {
   readonly present: readonly Peer[];
   readonly missing: readonly Missing[];

@@ -1,12 +1,12 @@
 /**
- * Room: bench/peers. The process of a WebGPU peer: `serve.ts LIBRARY default|nice`, requests on stdin, replies on stdout. `nice` gives
- * the library what the engine gives itself on software adapters: this thread's priority lowered after the device is open.
+ * Room: bench/peers. The process of a WebGPU peer: `serve.ts LIBRARY default|patient`, requests on stdin, replies on stdout. `patient`
+ * gives the library what the engine gives itself: this thread sleeps while it waits for the device.
  */
 import { readFile, writeFile } from 'node:fs/promises';
-import os from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { create, globals } from 'webgpu';
+import { patiently } from '../../engine/device/patience.ts';
 import { MARK, requestSchema, type HostTensor, type Library, type Prepared, type Reply, type Work } from './wire.ts';
 
 const LIBRARIES: Readonly<Record<string, () => Promise<{ open(): Promise<Library> }>>> = {
@@ -42,28 +42,28 @@ async function saveOutputs(prepared: Prepared, folder: string): Promise<Record<s
   return files;
 }
 
-async function main([name = '', priority]: readonly string[]): Promise<void> {
+async function main([name = '', mode]: readonly string[]): Promise<void> {
   const load = LIBRARIES[name];
   if (!load) throw new Error(`no library ${name}`);
   provideWebGPU();
   const library = await (await load()).open();
-  if (priority === 'nice') os.setPriority(19);
   const { version, adapter, note } = library;
   say({ version, adapter, note });
   let prepared: Prepared | undefined;
+  const finished = (work: Prepared): Promise<void> => (mode === 'patient' ? patiently(work.finish()) : work.finish());
   const answer = async (line: string): Promise<Reply> => {
     const request = requestSchema.parse(JSON.parse(line));
     if (request.op === 'prepare') {
       prepared = library.prepare(request.work.name, await loadInputs(request.work), request.work.settings);
       if (!prepared) return { unsupported: `it cannot express ${request.work.name}` };
       prepared.run();
-      await prepared.finish();
+      await finished(prepared);
       return { outputs: await saveOutputs(prepared, request.folder) };
     }
     if (!prepared) throw new Error('nothing is prepared');
     const started = performance.now();
     for (let i = 0; i < request.runs; i++) prepared.run();
-    await prepared.finish();
+    await finished(prepared);
     return { seconds: (performance.now() - started) / 1000 };
   };
   for await (const line of createInterface({ input: process.stdin })) {

@@ -40,7 +40,7 @@ const QUICK: KernelSizes = {
 export const kernels: Suite = {
   name: 'kernels',
   summary: 'every kernel at training shapes, beside its floor and the peers',
-  peers: ['tfjs', 'tfjs-nice', 'jax-js', 'jax-js-nice', 'torch', 'numpy'],
+  peers: ['tfjs', 'tfjs-patient', 'jax-js', 'jax-js-patient', 'torch', 'numpy'],
   measure,
 };
 

@@ -34,7 +34,7 @@ const TOLERANCE = 1e-3;
 export const step: Suite = {
   name: 'step',
   summary: 'whole training steps: a LoRA MLP and a LoRA encoder, beside the peers',
-  peers: ['tfjs', 'tfjs-nice', 'jax-js', 'jax-js-nice', 'torch'],
+  peers: ['tfjs', 'tfjs-patient', 'jax-js', 'jax-js-patient', 'torch'],
   measure,
 };
 

@@ -98,9 +98,7 @@ describe.each(['bert-qa', 'roberta-choice'])('%s', (name) => {
   });
 });
 
-describe.each([
-  ['llama', 'dora'],
-] as const satisfies [Family, string][])('%s with %s', (family, peft) => {
+describe.each([['llama', 'dora']] as const satisfies [Family, string][])('%s with %s', (family, peft) => {
   it('estimates, prunes, trains, evaluates, exports and merges', async () => {
     const model = ['--model', MODELS[family]];
     const at = (name: string): string => join(dir, family, name);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../../../engine/errors.ts';
 import { writeRandomModel } from '../../encoder/model.ts';
-import type { Launcher } from '../../launcher.ts';
+import { launch } from '../../launch.ts';
 import { summarise } from '../../measure/sample.ts';
 import { sampleSchema, type Table } from '../../report/document.ts';
 import type { BenchContext } from '../../suite.ts';
@@ -42,7 +42,7 @@ export async function measureCompile(context: BenchContext, setup: Setup): Promi
   const script = join(ROOT, 'bench', 'children', 'compile.ts');
   const args = ['--import', 'tsx', script, dir, String(batch), String(seq)];
   const [cold, ...warm] = await coldAndWarm(quick ? 1 : 3, async (cache) => {
-    const { compile, firstRun } = compiled.parse(JSON.parse((await launch(context, args, cache)).stdout));
+    const { compile, firstRun } = compiled.parse(JSON.parse((await startNode(args, cache)).stdout));
     return [compile, firstRun];
   });
   return ['compiling a step', 'its first run'].flatMap((name, i) => [
@@ -58,8 +58,8 @@ export async function measureStarts(context: BenchContext): Promise<Start[]> {
   const size = quick ? ['--batch-size', '2', '--max-length', '16'] : ['--batch-size', '16', '--max-length', '64'];
   const args = [join('bin', 'light-peft.js'), 'train', '--model', MODEL, '--task', 'sentiment', '--steps', '1'];
   const [cold, ...warm] = await coldAndWarm(quick ? 1 : 3, async (cache) => {
-    const { firstStep } = await launch(context, [...args, ...size, '--out', out], cache);
-    if (firstStep === null) throw new UserError('light-peft train reported no step');
+    const { firstStep } = await startNode([...args, ...size, '--out', out], cache);
+    if (firstStep === undefined) throw new UserError('light-peft train reported no step');
     return [firstStep];
   });
   return [
@@ -69,8 +69,8 @@ export async function measureStarts(context: BenchContext): Promise<Start[]> {
 }
 
 /** Runs Node with a shader cache of its own. */
-function launch({ launcher }: BenchContext, args: readonly string[], cache: string): ReturnType<Launcher['run']> {
-  return launcher.run({ args, cwd: ROOT, env: { MESA_SHADER_CACHE_DIR: cache }, patience: PATIENCE });
+function startNode(args: readonly string[], cache: string): ReturnType<typeof launch> {
+  return launch({ args, cwd: ROOT, env: { MESA_SHADER_CACHE_DIR: cache }, patience: PATIENCE });
 }
 
 export function startTable(starts: readonly Start[]): Table {

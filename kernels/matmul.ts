@@ -14,9 +14,8 @@ import { batchHead, type MatmulSpec, type MatmulTerm, type Skeleton } from './ma
 import { tiledSkeleton, workgroupBytes, type WorkgroupTile } from './matmul/tiled.ts';
 import { pick, roundUp, type Variants } from './variant.ts';
 
-export type { ProductDrop } from './matmul/drop.ts';
 export { RANDOM_INPUTS };
-export type { MatmulSpec, MatmulTerm, ProductBatch } from './matmul/spec.ts';
+export type { MatmulSpec, MatmulTerm, ProductBatch, ProductDrop } from './matmul/spec.ts';
 
 const STORE: Fragment = { inputs: [], body: [], outputs: [{ name: 'c', dtype: 'f32', value: 'acc' }] };
 const STORE_DROPPED: Fragment = { ...STORE, inputs: RANDOM_INPUTS };

@@ -16,8 +16,7 @@ import { factorCount, freshAssembly, lackingWeights, type Assembly } from './ass
 import { hostRandom, STREAM } from './data/random.ts';
 import { freshConfig } from './fresh-config.ts';
 import type { DataSet } from './data/source.ts';
-import { METRICS } from './report/metrics.ts';
-import { readRun, writeRun, type Run } from './report/schema.ts';
+import { METRICS, readRun, writeRun, type Run } from './report/schema.ts';
 import { assertSameRun, writeIdentity } from './run-identity.ts';
 import {
   estimate,

@@ -6,14 +6,6 @@ import type { FragmentInput } from '../fragment.ts';
 import type { Param } from '../kernel.ts';
 import type { MatmulSpec } from './spec.ts';
 
-export interface ProductDrop {
-  /** What is dropped: an operand, counted as it lies in memory, or the product of the term, counted as C. */
-  readonly of: 'a' | 'b' | 'product';
-  readonly rate: number;
-  /** What tells this dropout from others of the step, for each product of a batch. */
-  readonly streams: readonly number[];
-}
-
 /** Inputs that the epilogue of a product with dropout must have. */
 export const RANDOM_INPUTS: readonly [seed: FragmentInput, step: FragmentInput] = [
   { name: 'random_seed', dtype: 'u32', inner: 1, count: 1 },

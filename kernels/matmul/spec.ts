@@ -1,6 +1,14 @@
 /** Room: kernels/matmul. What a matrix product is asked to be, and what a skeleton gives back. */
 import type { Fragment } from '../fragment.ts';
-import type { ProductDrop } from './drop.ts';
+
+/** Dropout inside a product, see drop.ts. */
+export interface ProductDrop {
+  /** What is dropped: an operand, counted as it lies in memory, or the product of the term, counted as C. */
+  readonly of: 'a' | 'b' | 'product';
+  readonly rate: number;
+  /** What tells this dropout from others of the step, for each product of a batch. */
+  readonly streams: readonly number[];
+}
 
 /** One product A·B of a sum. `a` and `b` name the dimensions as they lie in memory: the last one is contiguous. */
 export interface MatmulTerm {

@@ -1,7 +1,6 @@
 /** Room: train/report. From runs to one summary per task and method: means over seeds, and ratios to the reference method. */
 import { mean, sampleStandardDeviation } from 'simple-statistics';
-import { METRICS } from './metrics.ts';
-import type { Comparison, Run, Task } from './schema.ts';
+import { METRICS, type Comparison, type Run, type Task } from './schema.ts';
 
 /** The method the page is about. */
 const SUBJECT = 'light-peft';

@@ -1,8 +1,8 @@
 /** Room: train/report. The columns of the comparison, shared by the terminal, Markdown and HTML tables. */
 import type { MethodSummary, Spread, TaskSummary } from './aggregate.ts';
-import { baselineScore, METRIC_STYLES, metricsOf, type Metric } from './metrics.ts';
+import { baselineScore, METRIC_STYLES, metricsOf } from './metrics.ts';
 import { bytes, change, measure, percent, short, times } from './numbers.ts';
-import type { Comparison, Task } from './schema.ts';
+import type { Comparison, Metric, Task } from './schema.ts';
 
 /** A value and, where there is one, what it is relative to the whole or to the reference method. */
 export interface Cell {

@@ -1,11 +1,7 @@
 /** Room: train/report. The scores of a comparison: those of classes, language models, answers to questions, or numbers. */
 import type { MethodSummary } from './aggregate.ts';
 import { fixed, measure, points, score, times } from './numbers.ts';
-import type { Task } from './schema.ts';
-
-export const METRICS = ['accuracy', 'exactMatch', 'f1', 'perplexity', 'mse', 'pearson', 'spearman'] as const;
-
-export type Metric = (typeof METRICS)[number];
+import { METRICS, type Metric, type Task } from './schema.ts';
 
 /** How a score is shown. */
 export interface MetricStyle {

@@ -71,6 +71,11 @@ const timeline = z
     path: ['points'],
   });
 
+/** The scores that a run may have; the loss has every run. */
+export const METRICS = ['accuracy', 'exactMatch', 'f1', 'perplexity', 'mse', 'pearson', 'spearman'] as const;
+
+export type Metric = (typeof METRICS)[number];
+
 const runSchema = z.object({
   task: z.string().min(1),
   /** Identifier of the method: `lora`, `light-peft`, `random`, `foundation-only`, `peft-only`, `lora-random-init` … */

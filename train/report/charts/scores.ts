@@ -1,8 +1,8 @@
 /** Room: train/report/charts. A score by method: a dot per seed, a tick at the mean, the plain classifier as a thin rule. */
 import type { TopLevelSpec } from 'vega-lite';
 import type { MethodSummary, Spread, TaskSummary } from '../aggregate.ts';
-import { baselineScore, METRIC_STYLES, type Metric, type MetricStyle } from '../metrics.ts';
-import type { Run } from '../schema.ts';
+import { baselineScore, METRIC_STYLES, type MetricStyle } from '../metrics.ts';
+import type { Metric, Run } from '../schema.ts';
 import { COLOUR, type Layer } from './render.ts';
 import { rowChart, rowLabels, rowLines, rowScale, rowValues } from './rows.ts';
 

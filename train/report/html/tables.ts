@@ -2,9 +2,9 @@
 import type { MethodSummary, Spread, TaskSummary } from '../aggregate.ts';
 import { headMap, neuronMap, tally } from '../charts/map.ts';
 import { columnsOf, taskLine, type Column, type Cell } from '../columns.ts';
-import { METRIC_STYLES, metricsOf, type Metric } from '../metrics.ts';
+import { METRIC_STYLES, metricsOf } from '../metrics.ts';
 import { bytes, change, measure, percent, short, times, whole } from '../numbers.ts';
-import type { Plan } from '../schema.ts';
+import type { Metric, Plan } from '../schema.ts';
 import { html, type Html } from './markup.ts';
 
 export function comparisonTable(summary: TaskSummary): Html {

@@ -42,8 +42,12 @@ export interface TextTokenizer {
   /** `model_max_length` of the tokenizer's configuration, where it gives a real limit. */
   readonly maxLength: number | undefined;
   encode(text: string, pair?: string, options?: EncodeOptions): Encoded;
-  /** A pair of which only the second text is cut, as `only_second` of the reference tokenizers; maybe to no token at all. */
-  encodeQuestion(question: string, context: string, maxLength: number): EncodedQuestion;
+  /**
+   * Pairs of the first text and windows of the second, in order: as the reference tokenizers' `only_second` with overflow. At least one; of
+   * no token of the second text where the first leaves no room.
+   * @param stride tokens that two windows share, at most half of what fits
+   */
+  encodeQuestion(question: string, context: string, maxLength: number, stride: number): EncodedQuestion[];
   /** The text of ids; special tokens are left out unless `keepSpecial`. */
   decode(ids: readonly number[], keepSpecial?: boolean): string;
 }
@@ -142,23 +146,26 @@ function wrap(path: string, tokenizer: Tokenizer, json: Json, config: Json): Tex
     return { ids: tokens.map(toId), typeIds: tokens.map((_, i) => (oneSegment ? 0 : (types[i] ?? 0))) };
   };
   const style = styleOf(json, tokenizer, config);
-  const encodeQuestion = (question: string, context: string, maxLength: number): EncodedQuestion => {
+  const encodeQuestion = (question: string, context: string, maxLength: number, stride: number): EncodedQuestion[] => {
     const first = tokenizer.tokenize(question);
     const whole = tokenizer.tokenize(context);
-    const room = maxLength - first.length - assemble([], []).tokens.length;
-    const second = whole.slice(0, Math.max(0, room));
-    const { tokens, token_type_ids: types = [] } = assemble(first, second);
-    const mark = (i: number): string => `\0${i}`;
-    const marked = assemble(
-      first,
-      second.map((_, i) => mark(i)),
-    ).tokens;
-    return {
-      ids: tokens.map(toId),
-      typeIds: tokens.map((_, i) => (oneSegment ? 0 : (types[i] ?? 0))),
-      from: Math.max(0, marked.indexOf(mark(0))),
-      offsets: tokenOffsets(context, whole, style).slice(0, 2 * second.length),
-    };
+    const offsets = tokenOffsets(context, whole, style);
+    const room = Math.max(0, maxLength - first.length - assemble([], []).tokens.length);
+    return windowStarts(whole.length, room, stride).map((start) => {
+      const second = whole.slice(start, start + room);
+      const { tokens, token_type_ids: types = [] } = assemble(first, second);
+      const mark = (i: number): string => `\0${i}`;
+      const marked = assemble(
+        first,
+        second.map((_, i) => mark(i)),
+      ).tokens;
+      return {
+        ids: tokens.map(toId),
+        typeIds: tokens.map((_, i) => (oneSegment ? 0 : (types[i] ?? 0))),
+        from: Math.max(0, marked.indexOf(mark(0))),
+        offsets: offsets.slice(2 * start, 2 * (start + second.length)),
+      };
+    });
   };
   /** What only shows when a text comes: a component that names parts it does not have. */
   const sound = <T>(work: () => T): T => {
@@ -177,7 +184,7 @@ function wrap(path: string, tokenizer: Tokenizer, json: Json, config: Json): Tex
     specialIds: new Set(added.filter(([, token]) => token.special).map(([id]) => id)),
     maxLength: typeof limit === 'number' && limit < NO_LIMIT ? limit : undefined,
     encode: (text, pair, options) => sound(() => encode(text, pair, options)),
-    encodeQuestion: (question, context, maxLength) => sound(() => encodeQuestion(question, context, maxLength)),
+    encodeQuestion: (...parts) => sound(() => encodeQuestion(...parts)),
     decode: (ids, keepSpecial = false) =>
       ids.length === 0 ? '' : sound(() => tokenizer.decode([...ids], { skip_special_tokens: !keepSpecial })),
   };
@@ -206,6 +213,14 @@ function unknownId({ model }: Json, tokenizer: Tokenizer): number | undefined {
   const { unk_token: token, unk_id: id } = model as Json;
   if (typeof token === 'string') return tokenizer.token_to_id(token);
   return typeof id === 'number' ? id : undefined;
+}
+
+/** Where windows of `room` tokens begin that cover `count`, each sharing `stride` tokens with the one before, at most half of them. */
+function windowStarts(count: number, room: number, stride: number): number[] {
+  const starts = [0];
+  const step = room - Math.min(stride, Math.floor(room / 2));
+  for (let start = 0; step > 0 && start + room < count; start += step) starts.push(start + step);
+  return starts;
 }
 
 function segments(first: number, second: number): number[] {

@@ -93,10 +93,10 @@ export class Comparing {
     const settings = { ...this.#settings, seed };
     const folder = join(this.#out, methodId(method, settings.peft), `seed-${seed}`);
     const file = join(folder, 'run.json');
-    const { maxAnswerLength, allowEmptyAnswer, ...others } = settings;
+    const { maxAnswerLength, allowEmptyAnswer, docStride, ...others } = settings;
     const identity = {
       ...others,
-      ...(this.#data.head === 'question-answering' && { maxAnswerLength, allowEmptyAnswer }),
+      ...(this.#data.head === 'question-answering' && { maxAnswerLength, allowEmptyAnswer, docStride }),
       base: this.#foundation.fingerprint,
       train: this.#data.train.length,
       eval: this.#data.eval.length,

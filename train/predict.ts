@@ -3,6 +3,7 @@ import type { Engine } from '../engine/engine.ts';
 import { headOf } from '../models/heads.ts';
 import { toClassifier, type Assembly } from './assembly.ts';
 import { Batches, MULTIPLE } from './data/batches.ts';
+import type { EncodedExample } from './data/encode.ts';
 import type { Rows } from './data/source.ts';
 import { Forward } from './evaluate.ts';
 import { inferAll } from './stages.ts';
@@ -13,12 +14,26 @@ import { inferAll } from './stages.ts';
  */
 export type Scores = readonly number[] | readonly (readonly number[])[];
 
+/** A window of a line's text. */
+export interface Window {
+  readonly example: EncodedExample;
+  readonly scores: Scores;
+}
+
 /** Bytes of one batch's scores for every token, about. */
 const BATCH_BYTES = 1 << 26;
 const BATCH_ROWS = 32;
 
-/** @param maxLength longest sequence */
-export function predict(engine: Engine, assembly: Assembly, rows: Rows, maxLength: number): AsyncIterable<Scores> {
+/**
+ * Windows of every line: one, but for long contexts of questions.
+ * @param maxLength longest sequence
+ */
+export function predict(
+  engine: Engine,
+  assembly: Assembly,
+  rows: Rows,
+  maxLength: number,
+): AsyncIterable<readonly Window[]> {
   const { reads } = headOf(assembly.base.config, assembly.head);
   return reads === 'every-token'
     ? everyToken(engine, assembly, rows, maxLength)
@@ -31,13 +46,13 @@ async function* onePerSequence(
   assembly: Assembly,
   { examples, lines }: Rows,
   maxLength: number,
-): AsyncGenerator<Scores> {
+): AsyncGenerator<readonly Window[]> {
   const { logits } = await inferAll(engine, assembly, examples, { maxLength });
   const width = logits.length / examples.length;
   for (let first = 0; first < lines.length;) {
     let end = first + 1;
     while (end < lines.length && lines[end] === lines[first]) end++;
-    yield [...logits.subarray(first * width, end * width)];
+    yield [{ example: examples[first] as EncodedExample, scores: [...logits.subarray(first * width, end * width)] }];
     first = end;
   }
 }
@@ -47,7 +62,7 @@ async function* everyToken(
   assembly: Assembly,
   { examples }: Rows,
   maxLength: number,
-): AsyncGenerator<Scores> {
+): AsyncGenerator<readonly Window[]> {
   const { config } = assembly.base;
   const width = headOf(config, assembly.head).vocabulary ? config.vocabSize : 2;
   const longest = examples.reduce((most, { ids }) => Math.max(most, ids.length), 1);
@@ -58,15 +73,21 @@ async function* everyToken(
   const batches = new Batches(examples, { batchSize, order: 'file', seed: 0, padId: config.padTokenId, maxLength });
   const classifier = toClassifier(engine, assembly);
   const forward = new Forward(classifier, {}, rowsPerRun);
+  let windows: Window[] = [];
   try {
     for (const batch of batches.epoch(0)) {
       await forward.prepare(batch);
       const values = await forward.run(batch);
       for (const [row, index] of batch.indices.entries()) {
-        yield Array.from({ length: examples[index]?.ids.length ?? 0 }, (_, token) => {
+        const example = examples[index] as EncodedExample;
+        const scores = Array.from(example.ids, (_, token) => {
           const start = (row * batch.seq + token) * width;
           return [...values.subarray(start, start + width)];
         });
+        windows.push({ example, scores });
+        if (examples[index + 1]?.window) continue;
+        yield windows;
+        windows = [];
       }
     }
   } finally {

@@ -60,6 +60,7 @@ export const settingsSchema = z.strictObject({
   maxAnswerLength: count
     .default(ANSWER_DEFAULTS.maxAnswerLength)
     .describe('longest answer to a question on a text, in tokens'),
+  docStride: count.default(128).describe('tokens that two windows of a long context share, at most half of a window'),
   allowEmptyAnswer: z
     .boolean()
     .default(ANSWER_DEFAULTS.allowEmptyAnswer)

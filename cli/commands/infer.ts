@@ -6,8 +6,8 @@ import { writeAtomically } from '../../engine/io/files.ts';
 import { loadOntoOneBase } from '../../train/adapter-set.ts';
 import { loadArtefact, type LoadedArtefact } from '../../train/artefact.ts';
 import { headOfData, loadData, loadRows } from '../../train/data/source.ts';
-import { predict, type Scores } from '../../train/predict.ts';
-import { answerText } from '../../train/qa/answers.ts';
+import { predict, type Window } from '../../train/predict.ts';
+import { answerText, type AnswerOptions } from '../../train/qa/answers.ts';
 import { evaluate } from '../../train/stages.ts';
 import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
 import { measure } from '../../train/report/numbers.ts';
@@ -17,6 +17,7 @@ import { scoresLine } from '../scores.ts';
 
 const MODEL_SETTINGS = [
   'maxLength',
+  'docStride',
   'maxAnswerLength',
   'allowEmptyAnswer',
   'weights',
@@ -82,7 +83,7 @@ export function addPredict(program: Command): void {
   const described = program
     .command('predict')
     .description(
-      'write one line {"logits":[…]} per example, in input order: scores of classes or choices, or a list for every token; with "answer" where a question has its context',
+      'write one line {"logits":[…]} per example, in input order: scores of classes or choices, or a list for every token, a list of those where a context has several windows; with "answer" where a question has its context',
     );
   const command = addModelFlags(described)
     .option(
@@ -105,19 +106,20 @@ async function runPredict(flags: PredictFlags): Promise<void> {
         ? new Map([['', await loadArtefact(engine, flags.model, undefined, settings, { onBytes: watch.onBytes })]])
         : await loadOntoOneBase(engine, flags.model, folders, settings, watch.onBytes);
     const [{ head, labels, base }] = models.values() as unknown as readonly [LoadedArtefact];
-    const { maxLength } = settings;
-    const rows = await loadRows(flags.data, flags.model, base.config, { head, labels, maxLength });
+    const { maxLength, docStride } = settings;
+    const rows = await loadRows(flags.data, flags.model, base.config, { head, labels, maxLength, docStride });
     const longest = Math.min(maxLength, base.config.maxTokens);
     let lines = 0;
     const write = async (file: FileHandle): Promise<void> => {
-      const runs = [...models].map(([name, model]) => ({ name, scores: predict(engine, model, rows, longest) }));
-      for await (const scores of together(runs)) {
-        const example = head === 'question-answering' ? rows.examples[lines] : undefined;
-        const answers = mapped(scores, (values) => example && answerText(example, values.flat(), settings));
-        const of = (all: Readonly<Record<string, unknown>>): unknown =>
-          folders.size > 1 ? all : Object.values(all)[0];
+      const runs = [...models].map(([name, model]) => ({ name, windows: predict(engine, model, rows, longest) }));
+      const of = (all: Readonly<Record<string, unknown>>): unknown => (folders.size > 1 ? all : Object.values(all)[0]);
+      for await (const line of together(runs)) {
+        const logits = mapped(line, (windows) =>
+          windows.length > 1 ? windows.map((w) => w.scores) : windows[0]?.scores,
+        );
+        const answers = head === 'question-answering' ? mapped(line, (windows) => answerOf(windows, settings)) : {};
         const hasText = Object.values(answers).some((answer) => answer !== undefined);
-        await file.writeFile(`${JSON.stringify({ logits: of(scores), ...(hasText && { answer: of(answers) }) })}\n`);
+        await file.writeFile(`${JSON.stringify({ logits: of(logits), ...(hasText && { answer: of(answers) }) })}\n`);
         lines++;
       }
     };
@@ -127,19 +129,26 @@ async function runPredict(flags: PredictFlags): Promise<void> {
   print(false, undefined, `${count} predictions: ${flags.out}`);
 }
 
+function answerOf(windows: readonly Window[], options: AnswerOptions): string | undefined {
+  return answerText(
+    windows.map(({ example, scores }) => ({ example, scores: scores.flat() })),
+    options,
+  );
+}
+
 function mapped<T, U>(all: Readonly<Record<string, T>>, map: (value: T) => U): Record<string, U> {
   return Object.fromEntries(Object.entries(all).map(([name, value]) => [name, map(value)]));
 }
 
 /** One line of all runs at a time, by name. */
 async function* together(
-  runs: readonly { readonly name: string; readonly scores: AsyncIterable<Scores> }[],
-): AsyncGenerator<Record<string, Scores>> {
-  const streams = runs.map(({ name, scores }) => ({ name, next: scores[Symbol.asyncIterator]() }));
+  runs: readonly { readonly name: string; readonly windows: AsyncIterable<readonly Window[]> }[],
+): AsyncGenerator<Record<string, readonly Window[]>> {
+  const streams = runs.map(({ name, windows }) => ({ name, next: windows[Symbol.asyncIterator]() }));
   for (;;) {
-    const line: Record<string, Scores> = {};
+    const line: Record<string, readonly Window[]> = {};
     for (const { name, next } of streams) {
-      const { value, done } = (await next.next()) as IteratorResult<Scores, undefined>;
+      const { value, done } = (await next.next()) as IteratorResult<readonly Window[], undefined>;
       if (done) return;
       line[name] = value;
     }

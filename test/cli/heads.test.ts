@@ -180,6 +180,14 @@ describe("from texts, with the bundled model's tokenizer", () => {
     const lines = await predictions(...model, '--adapter', out, '--data', bare);
     expect(context).toContain(lines[0]!.answer as string);
     expect(lines[0]!.answer).not.toBe('');
+    const long = `${context}. `.repeat(3);
+    const windowed = await write('long.jsonl', [{ question: 'where was it made?', context: long }]);
+    const cut = ['--max-length', '32', '--doc-stride', '8'];
+    const [wide] = await predictions(...model, '--adapter', out, '--data', windowed, ...cut);
+    expect((wide!.logits as unknown[][][]).map((tokens) => tokens.length <= 32 && tokens[0]!.length)).toEqual([
+      2, 2, 2,
+    ]);
+    expect(long).toContain(wide!.answer as string);
     const two = await predictions(...model, '--adapter', out, '--adapter', `b=${out}`, '--data', bare);
     expect(two[0]!.answer).toEqual({ qa: lines[0]!.answer, b: lines[0]!.answer });
   });

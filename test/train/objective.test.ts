@@ -177,7 +177,10 @@ describe('on the logits that transformers gives, padding and all', () => {
           return crossEntropy(places, span[which]);
         }),
       );
-    const loss = await lossOf('bert-qa', encodeQuestions({ path: 'q', rows: questions }, options));
+    const loss = await lossOf(
+      'bert-qa',
+      encodeQuestions({ path: 'q', rows: questions }, { ...options, docStride: 1 }).flat(),
+    );
     expect(loss).toBeCloseTo((of(0) + of(1)) / 2, 5);
   });
 

@@ -33,6 +33,8 @@ export interface EncodedExample extends Sequence {
   readonly span?: readonly [start: number, end: number];
   /** Where answers may be found, and what was expected. */
   readonly passage?: Passage;
+  /** Place among the windows of a long context, which follow each other; absent: the first. */
+  readonly window?: number;
   /** For language models: every token's own id where it is to be predicted from those before it, else `NO_LABEL`. */
   readonly tokenLabels?: Int32Array;
 }

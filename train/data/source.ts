@@ -79,6 +79,7 @@ interface Encoding {
   readonly modelDir: string;
   readonly config: ModelConfig;
   readonly maxLength: number;
+  readonly docStride: number;
 }
 
 /**
@@ -90,10 +91,12 @@ export async function loadData(
   request: DataRequest,
   modelDir: string,
   config: ModelConfig,
-  settings: Pick<Settings, 'maxLength' | 'evalSplit' | 'taskType'> & Partial<Pick<Settings, 'problemType'>>,
+  settings: Pick<Settings, 'maxLength' | 'docStride' | 'evalSplit' | 'taskType'> &
+    Partial<Pick<Settings, 'problemType'>>,
   known?: KnownHead,
 ): Promise<DataSet> {
-  const encoding = { modelDir, config, maxLength: Math.min(settings.maxLength, config.maxTokens) };
+  const { docStride } = settings;
+  const encoding = { modelDir, config, maxLength: Math.min(settings.maxLength, config.maxTokens), docStride };
   const head = known?.head ?? (await headOfData(request, settings.taskType)) ?? savedHead(config) ?? 'classification';
   headOf(config, head);
   if (request.task !== undefined && head === 'classification')
@@ -211,17 +214,17 @@ async function loadChoices({ name, train, test }: Files, encoding: Encoding): Pr
 
 async function loadQuestions({ name, train, test }: Files, encoding: Encoding): Promise<DataSet> {
   const encode = async (path: string | undefined): Promise<EncodedExample[]> =>
-    path === undefined ? [] : encodeQuestionFile(await readQuestions(path, true), encoding);
+    path === undefined ? [] : (await encodeQuestionFile(await readQuestions(path, true), encoding)).flat();
   return { name, head: 'question-answering', labels: [], train: await encode(train), eval: await encode(test) };
 }
 
 async function encodeQuestionFile(
   file: QuestionFile,
-  { modelDir, config, maxLength }: Encoding,
-): Promise<EncodedExample[]> {
+  { modelDir, config, ...limits }: Encoding,
+): Promise<EncodedExample[][]> {
   const tokenizer = file.rows.some((row) => !('inputIds' in row)) ? await loadTokenizer(modelDir) : undefined;
   const { vocabSize, typeVocabSize } = config;
-  return encodeQuestions(file, { maxLength, vocabSize, typeVocabSize, tokenizer });
+  return encodeQuestions(file, { ...limits, vocabSize, typeVocabSize, tokenizer });
 }
 
 function noData(): UserError {
@@ -240,7 +243,7 @@ async function loadLanguage({ name, train, test }: Files, { modelDir, config, ma
 /** Rows to predict. */
 export interface Rows {
   readonly examples: readonly EncodedExample[];
-  /** Line of the file that each is of; the choices of a line are neighbours. */
+  /** Line of the file that each is of; the choices, or windows, of a line are neighbours. */
   readonly lines: readonly number[];
 }
 
@@ -250,6 +253,7 @@ interface RowsOptions {
   /** Class names; labels are optional. */
   readonly labels: readonly string[];
   readonly maxLength: number;
+  readonly docStride: number;
 }
 
 /** Rows to predict. @throws UserError as `loadData` */
@@ -257,13 +261,13 @@ export async function loadRows(
   path: string,
   modelDir: string,
   config: ModelConfig,
-  { head, labels, maxLength: longest }: RowsOptions,
+  { head, labels, maxLength: longest, docStride }: RowsOptions,
 ): Promise<Rows> {
   const maxLength = Math.min(longest, config.maxTokens);
   if (head === 'question-answering') {
     const file = await readQuestions(path, false);
-    const examples = await encodeQuestionFile(file, { modelDir, config, maxLength });
-    return { examples, lines: file.rows.map(({ line }) => line) };
+    const windows = await encodeQuestionFile(file, { modelDir, config, maxLength, docStride });
+    return { examples: windows.flat(), lines: windows.flatMap((of, i) => of.map(() => file.rows[i]!.line)) };
   }
   const file = await readExamples(path, { needLabel: false, choices: head === 'multiple-choice' });
   const tokenizer = await tokenizerFor([file], modelDir);

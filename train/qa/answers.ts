@@ -17,7 +17,7 @@ export interface AnswerMetrics {
   readonly exactMatch: number;
   /** Mean over questions of the F1 of an answer's words with the best of those expected; of tokenised data of its tokens. */
   readonly f1: number;
-  /** Mean of the cross-entropies of start and end over the example's own tokens, in nats. */
+  /** Mean over windows of the cross-entropies of start and end over their own tokens, in nats. */
   readonly loss: number;
 }
 
@@ -25,36 +25,68 @@ type Span = readonly [start: number, end: number];
 
 const NONE: Span = [0, 0];
 
-/** The answer of highest start + end score. @param scores [2·tokens]: start and end of each token; @returns the first token for none */
-function bestSpan(
-  scores: ArrayLike<number>,
-  { from, to }: Passage,
-  { maxAnswerLength, allowEmptyAnswer }: AnswerOptions,
-): Span {
-  const scoreOf = (start: number, end: number): number =>
-    (scores[2 * start] as number) + (scores[2 * end + 1] as number);
-  let best: Span = NONE;
-  let most = allowEmptyAnswer ? scoreOf(...NONE) : -Infinity;
+/** A part of a context with what a model makes of it. */
+export interface ScoredWindow {
+  readonly example: EncodedExample;
+  /** [2·tokens at least]: start and end of each token. */
+  readonly scores: ArrayLike<number>;
+}
+
+interface Best {
+  readonly window: ScoredWindow;
+  /** `NONE` where the window has nothing of the context. */
+  readonly span: Span;
+  /** Start + end. */
+  readonly score: number;
+}
+
+/** The answer of highest start + end score in a window. */
+function bestIn(window: ScoredWindow, { maxAnswerLength }: AnswerOptions): Best {
+  const { from, to } = window.example.passage ?? wholeOf(window.example);
+  let best: Best = { window, span: NONE, score: -Infinity };
   for (let start = from; start < to; start++) {
     for (let end = start; end < Math.min(to, start + maxAnswerLength); end++) {
-      const score = scoreOf(start, end);
-      if (score > most) [best, most] = [[start, end], score];
+      const score = scoreOf(window, [start, end]);
+      if (score > best.score) best = { window, span: [start, end], score };
     }
   }
   return best;
 }
 
-/** The text that answers a question, '' for none; undefined where the example has no text. @param scores as `bestSpan` */
-export function answerText(
-  { passage }: EncodedExample,
-  scores: ArrayLike<number>,
-  options: AnswerOptions,
-): string | undefined {
+function scoreOf({ scores }: ScoredWindow, [start, end]: Span): number {
+  return (scores[2 * start] as number) + (scores[2 * end + 1] as number);
+}
+
+/** The best of a question's windows. There is none where every window would rather have none. */
+function bestOf(windows: readonly ScoredWindow[], options: AnswerOptions): Best {
+  const [first, ...others] = windows.map((window) => bestIn(window, options)) as [Best, ...Best[]];
+  const best = others.reduce((a, b) => (b.score > a.score ? b : a), first);
+  const none = Math.min(...windows.map((window) => scoreOf(window, NONE)));
+  return options.allowEmptyAnswer && none > best.score ? { ...best, span: NONE } : best;
+}
+
+/**
+ * The text that answers a question, '' for none; undefined where the example has no text.
+ * @param windows of the question, at least one
+ */
+export function answerText(windows: readonly ScoredWindow[], options: AnswerOptions): string | undefined {
+  const { window, span } = bestOf(windows, options);
+  const { passage } = window.example;
   if (!passage?.source) return undefined;
   const { text, offsets } = passage.source;
-  const [start, end] = bestSpan(scores, passage, options);
+  const [start, end] = span;
   if (start < passage.from) return '';
   return text.slice(offsets[2 * (start - passage.from)], offsets[2 * (end - passage.from) + 1]);
+}
+
+/** Windows by question. */
+function questionsOf(windows: readonly ScoredWindow[]): ScoredWindow[][] {
+  const questions: ScoredWindow[][] = [];
+  for (const window of windows) {
+    if (window.example.window) questions.at(-1)?.push(window);
+    else questions.push([window]);
+  }
+  return questions;
 }
 
 /** @param scores of every example [2·tokens at least]: start and end of each token */
@@ -66,10 +98,10 @@ export function answerMetrics(
   const known = examples.flatMap((example, i) =>
     example.span ? [{ example, span: example.span, scores: scores[i] as ArrayLike<number> }] : [],
   );
-  const judged = known.map(({ example, span, scores: own }) => {
-    const { source } = example.passage ?? {};
-    if (source) return judgeText(answerText(example, own, options) as string, source.answers);
-    return judgeSpan(bestSpan(own, example.passage ?? wholeOf(example), options), span);
+  const judged = questionsOf(known).map((windows) => {
+    const { span = NONE, passage } = (windows[0] as ScoredWindow).example;
+    if (passage?.source) return judgeText(answerText(windows, options) as string, passage.source.answers);
+    return judgeSpan(bestOf(windows, options).span, span);
   });
   const mean = (values: readonly number[]): number =>
     values.reduce((sum, x) => sum + x, 0) / Math.max(1, values.length);
@@ -81,7 +113,7 @@ export function answerMetrics(
     ),
   );
   return {
-    count: known.length,
+    count: judged.length,
     exactMatch: mean(judged.map(({ exact }) => Number(exact))),
     f1: mean(judged.map(({ f1 }) => f1)),
     loss: mean(losses),

@@ -6,6 +6,8 @@ import type { Question, QuestionFile, TokenQuestion } from './questions.ts';
 
 export interface QuestionOptions {
   readonly maxLength: number;
+  /** Tokens that two windows of a context share, at most half of what fits. */
+  readonly docStride: number;
   /** Token ids the model has embeddings for. */
   readonly vocabSize: number;
   /** Segments it has embeddings for; 0 = it has none. */
@@ -15,47 +17,44 @@ export interface QuestionOptions {
 }
 
 /**
- * One window a question: a context that is too long is cut at its end. An answer that is not whole in the window becomes the first
- * token, as in transformers' example; so does none.
+ * Of every row its windows, one where the context fits. An answer that is not whole in a window becomes the first token there, as in
+ * transformers' example; so does none.
  * @throws UserError with file and line
  */
-export function encodeQuestions({ path, rows }: QuestionFile, options: QuestionOptions): EncodedExample[] {
+export function encodeQuestions({ path, rows }: QuestionFile, options: QuestionOptions): EncodedExample[][] {
   const { tokenizer, maxLength } = options;
   return rows.map((row) => {
     const at = `${path}:${row.line}`;
-    if ('inputIds' in row) return encodeTokenQuestion(row, options, at);
+    if ('inputIds' in row) return [encodeTokenQuestion(row, options, at)];
     if (!tokenizer) {
       throw new UserError(`${at}: found text, but the model folder has no tokenizer.json; expected "input_ids"`);
     }
-    if ('question' in row) return encodeQuestion(row, tokenizer, maxLength, at);
-    return encodeTexts([{ ...row, label: NO_LABEL }], tokenizer, maxLength)[0] as EncodedExample;
+    if ('question' in row) return encodeQuestion(row, tokenizer, options, at);
+    return encodeTexts([{ ...row, label: NO_LABEL }], tokenizer, maxLength);
   });
 }
 
 function encodeQuestion(
   { question, context, answers }: Question,
   tokenizer: TextTokenizer,
-  maxLength: number,
+  { maxLength, docStride }: QuestionOptions,
   at: string,
-): EncodedExample {
-  const { ids, typeIds, from, offsets } = tokenizer.encodeQuestion(question, context, maxLength);
-  const count = offsets.length / 2;
-  if (count === 0 && context !== '') {
+): EncodedExample[] {
+  const windows = tokenizer.encodeQuestion(question, context, maxLength, docStride);
+  if (windows[0]?.offsets.length === 0 && context !== '') {
     throw new UserError(`${at}: "question" leaves no room for the context in ${maxLength} tokens; raise --max-length`);
   }
   const [first] = answers ?? [];
-  return {
+  const texts = (answers ?? []).map(({ text }) => text);
+  return windows.map(({ ids, typeIds, from, offsets }, window) => ({
     ids: Int32Array.from(ids),
     mask: new Int32Array(ids.length).fill(1),
     typeIds: Int32Array.from(typeIds),
     label: NO_LABEL,
     ...(answers && { span: first ? spanOf(offsets, from, first.start, first.start + first.text.length) : [0, 0] }),
-    passage: {
-      from,
-      to: from + count,
-      source: { text: context, offsets, answers: (answers ?? []).map(({ text }) => text) },
-    },
-  };
+    passage: { from, to: from + offsets.length / 2, source: { text: context, offsets, answers: texts } },
+    ...(window > 0 && { window }),
+  }));
 }
 
 /** The tokens that hold the characters from `start` to before `end`; the first token of the sequence where not all are there. */

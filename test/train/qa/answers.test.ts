@@ -30,28 +30,41 @@ function scores(starts: Record<number, number>, ends: Record<number, number>): F
 describe('the answer', () => {
   it('is the text of the best span that does not end before it begins, inside the context', () => {
     const example = question([]);
-    expect(answerText(example, scores({ 4: 3 }, { 7: 2 }), ANSWER_DEFAULTS)).toBe("dog's big bed");
-    expect(answerText(example, scores({ 4: 3, 6: 1 }, { 3: 9, 7: 2 }), ANSWER_DEFAULTS)).toBe('The');
-    expect(answerText(example, scores({ 1: 9, 4: 3 }, { 1: 9, 4: 2 }), ANSWER_DEFAULTS)).toBe('dog');
+    expect(answerText([{ example, scores: scores({ 4: 3 }, { 7: 2 }) }], ANSWER_DEFAULTS)).toBe("dog's big bed");
+    expect(answerText([{ example, scores: scores({ 4: 3, 6: 1 }, { 3: 9, 7: 2 }) }], ANSWER_DEFAULTS)).toBe('The');
+    expect(answerText([{ example, scores: scores({ 1: 9, 4: 3 }, { 1: 9, 4: 2 }) }], ANSWER_DEFAULTS)).toBe('dog');
   });
 
   it('is no longer than allowed', () => {
     const short = { ...ANSWER_DEFAULTS, maxAnswerLength: 2 };
-    expect(answerText(question([]), scores({ 4: 3, 6: 2 }, { 7: 3 }), short)).toBe('big bed');
+    expect(answerText([{ example: question([]), scores: scores({ 4: 3, 6: 2 }, { 7: 3 }) }], short)).toBe('big bed');
   });
 
   it('may be empty only where that is allowed, and scores highest', () => {
     const none = scores({ 0: 5, 4: 3 }, { 0: 5, 5: 3 });
-    expect(answerText(question([]), none, ANSWER_DEFAULTS)).toBe("dog's");
-    expect(answerText(question([]), none, { ...ANSWER_DEFAULTS, allowEmptyAnswer: true })).toBe('');
+    expect(answerText([{ example: question([]), scores: none }], ANSWER_DEFAULTS)).toBe("dog's");
+    expect(answerText([{ example: question([]), scores: none }], { ...ANSWER_DEFAULTS, allowEmptyAnswer: true })).toBe(
+      '',
+    );
     const some = scores({ 0: 2, 4: 3 }, { 0: 2, 5: 3 });
-    expect(answerText(question([]), some, { ...ANSWER_DEFAULTS, allowEmptyAnswer: true })).toBe("dog's");
+    expect(answerText([{ example: question([]), scores: some }], { ...ANSWER_DEFAULTS, allowEmptyAnswer: true })).toBe(
+      "dog's",
+    );
+  });
+
+  it('is that of the window where it scores highest; none where every window would rather have none', () => {
+    const first = { example: question([]), scores: scores({ 0: 2, 4: 3 }, { 0: 2, 5: 3 }) };
+    const second = { example: { ...question([]), window: 1 }, scores: scores({ 0: 5, 6: 4 }, { 0: 5, 7: 3 }) };
+    expect(answerText([first, second], ANSWER_DEFAULTS)).toBe('big bed');
+    const allowed = { ...ANSWER_DEFAULTS, allowEmptyAnswer: true };
+    expect(answerText([first, second], allowed)).toBe('big bed');
+    expect(answerText([second], allowed)).toBe('');
   });
 
   it('is not told without a text', () => {
     const { passage, ...bare } = question([]);
     expect(passage).toBeDefined();
-    expect(answerText(bare, scores({}, {}), ANSWER_DEFAULTS)).toBeUndefined();
+    expect(answerText([{ example: bare, scores: scores({}, {}) }], ANSWER_DEFAULTS)).toBeUndefined();
   });
 });
 
@@ -66,6 +79,13 @@ describe('figures', () => {
     [[], 0, 0],
   ])('expected %j', (answers, exactMatch, f1) => {
     expect(answerMetrics([question(answers)], [said], ANSWER_DEFAULTS)).toMatchObject({ count: 1, exactMatch, f1 });
+  });
+
+  it('count questions, not windows', () => {
+    const windows = [question(['big bed']), { ...question(['big bed'], [6, 7]), window: 1 }, question(['cat'])];
+    const best = scores({ 6: 4 }, { 7: 4 });
+    const found = answerMetrics(windows, [said, best, said], ANSWER_DEFAULTS);
+    expect(found).toMatchObject({ count: 2, exactMatch: 0.5, f1: 0.5 });
   });
 
   it('an empty answer is right where none is expected', () => {

@@ -16,11 +16,14 @@ beforeAll(async () => {
 });
 afterAll(() => rm(dir, { recursive: true }));
 
-async function encode(rows: readonly object[], { needed = true, maxLength = 64 } = {}): Promise<EncodedExample[]> {
+async function encode(
+  rows: readonly object[],
+  { needed = true, maxLength = 64, docStride = 8 } = {},
+): Promise<EncodedExample[]> {
   const path = join(dir, 'q.jsonl');
   await writeFile(path, rows.map((row) => JSON.stringify(row)).join('\n'));
-  const options = { maxLength, vocabSize: tokenizer.vocabSize, typeVocabSize: 1, tokenizer };
-  return encodeQuestions(await readQuestions(path, needed), options);
+  const options = { maxLength, docStride, vocabSize: tokenizer.vocabSize, typeVocabSize: 1, tokenizer };
+  return encodeQuestions(await readQuestions(path, needed), options).flat();
 }
 
 const CONTEXT = 'The film was made in Paris, in 1999. It is long.';
@@ -52,13 +55,17 @@ describe('texts', () => {
     expect(spanText(example!)).toBe('Paris');
   });
 
-  it('answers outside the window, and none, are the first token; the context alone is cut', async () => {
+  it('a long context has windows that share tokens; answers outside of one, and none, are its first token', async () => {
     const [whole] = await encode([ask('long')]);
     const maxLength = whole!.ids.length - 4;
-    const [cut] = await encode([ask('long')], { maxLength });
+    const [cut, rest, ...more] = await encode([ask('long')], { maxLength });
+    expect(more).toEqual([]);
+    expect([cut!.window, rest!.window]).toEqual([undefined, 1]);
     expect(cut!.ids).toHaveLength(maxLength);
     expect(cut!.span).toEqual([0, 0]);
     expect(cut!.passage!.source!.answers).toEqual(['long']);
+    expect(spanText(rest!)).toBe('long');
+    expect([...rest!.ids].slice(0, rest!.passage!.from)).toEqual([...cut!.ids].slice(0, cut!.passage!.from));
     const [none] = await encode([{ ...ask('long'), answers: { text: [], answer_start: [] } }]);
     expect(none!.span).toEqual([0, 0]);
   });
@@ -81,10 +88,10 @@ describe('tokens', () => {
   });
 
   it('answers are in the second segment, where there are two', () => {
-    const options = { maxLength: 8, vocabSize: 100, typeVocabSize: 2, tokenizer: undefined };
+    const options = { maxLength: 8, docStride: 1, vocabSize: 100, typeVocabSize: 2, tokenizer: undefined };
     const row = { line: 1, inputIds: [0, 5, 2, 6, 7, 2], attentionMask: [1, 1, 1, 1, 1, 1] };
     const rows = [{ ...row, typeIds: [0, 0, 0, 1, 1, 1] }];
-    expect(encodeQuestions({ path: 'q', rows }, options)[0]!.passage).toEqual({ from: 3, to: 6 });
+    expect(encodeQuestions({ path: 'q', rows }, options)[0]![0]!.passage).toEqual({ from: 3, to: 6 });
   });
 });
 

@@ -4,16 +4,20 @@
  * sleeps a little in every turn.
  */
 
-/** Milliseconds asleep per turn: how late an answer may be noticed. */
+/** Milliseconds asleep per turn: how late an answer may be noticed, on a GPU too. */
 const NAP = 0.25;
 
 const never = new Int32Array(new SharedArrayBuffer(4));
 
 let waiting = 0;
 
+/** Whether a nap is due: waits that follow each other in one turn share it. */
+let due = false;
+
 /** The same promise; until it is settled, this thread sleeps most of the time. */
 export async function patiently<T>(promise: Promise<T>): Promise<T> {
-  if (waiting++ === 0) setImmediate(nap);
+  waiting++;
+  schedule();
   try {
     return await promise;
   } finally {
@@ -21,8 +25,15 @@ export async function patiently<T>(promise: Promise<T>): Promise<T> {
   }
 }
 
+function schedule(): void {
+  if (due || waiting === 0) return;
+  due = true;
+  setImmediate(nap);
+}
+
 function nap(): void {
+  due = false;
   if (waiting === 0) return;
   Atomics.wait(never, 0, 0, NAP);
-  setImmediate(nap);
+  schedule();
 }

@@ -6,15 +6,14 @@ import { expect, it } from 'vitest';
 import { Engine } from '../../engine/engine.ts';
 import { soak } from './soaking.ts';
 
-it('160 steps', async () => {
+it('320 steps', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'light-peft-soak-'));
   const engine = await Engine.open();
-  const { slopes, device, buffers } = await soak(engine, 160, 40, join(dir, 'c.safetensors'));
+  const { slopes, device, buffers } = await soak(engine, 320, 80, join(dir, 'c.safetensors'));
   engine.close();
   await rm(dir, { recursive: true });
   expect(new Set(device).size).toBe(1);
   expect(new Set(buffers).size).toBe(1);
-  // Over so few steps the slope is noisy (it was 2,075 once); the 1,000 of the command look closer.
-  expect(slopes.heapUsed).toBeLessThan(4096);
+  expect(slopes.heapUsed).toBeLessThan(2048);
   expect(slopes.external).toBeLessThan(2048);
 });

@@ -77,10 +77,18 @@ ${where(spec, own)}
   let rows = min(p.rows, ${own.length} - first);`;
 }
 
+/**
+ * The end of a loop that fills a panel, times `p.once`, which is 1. Mesa's compiler unrolls loops of a known number of turns that
+ * index an array, and each load is many branches of the kernel: seconds of compilation that make nothing faster.
+ */
+function turns(count: number): string {
+  return `${count}u * p.once`;
+}
+
 /** Panel NAME: in each lane whole rows of a binding, those of `start + lane` and on in steps of `lanes`. For `scores`. */
 export function across({ lanes, units, groups, other }: Walk, name: string, binding: string): string {
   return `var ${name}: array<V, ${groups * units}>;
-for (var i = 0u; i < ${groups * units}u; i++) {
+for (var i = 0u; i < ${turns(groups * units)}; i++) {
   let near = min(start + i / ${units}u * ${lanes}u + lane, ${other.length} - 1u);
   ${name}[i] = ${binding}[${other.start} + near * ${other.rowUnits} + i % ${units}u];
 }`;
@@ -89,7 +97,7 @@ for (var i = 0u; i < ${groups * units}u; i++) {
 /** Panel NAME: in each lane its own units of all rows from `start` on. For `mix`. */
 export function along({ lanes, keys, chunks, other }: Walk, name: string, binding: string): string {
   return `var ${name}: array<V, ${keys * chunks}>;
-for (var i = 0u; i < ${keys * chunks}u; i++) {
+for (var i = 0u; i < ${turns(keys * chunks)}; i++) {
   let near = min(start + i / ${chunks}u, ${other.length} - 1u);
   ${name}[i] = ${binding}[${other.start} + near * ${other.rowUnits} + min(lane + i % ${chunks}u * ${lanes}u, p.units - 1u)];
 }`;
@@ -98,7 +106,7 @@ for (var i = 0u; i < ${keys * chunks}u; i++) {
 /** A value per row of the lane: NAME[g] is `value` of `other`, the row's number, and of `near`, the same within the sequence. */
 export function perGroup({ lanes, groups, other }: Walk, name: string, value: string): string {
   return `var ${name}: array<f32, ${groups}>;
-for (var g = 0u; g < ${groups}u; g++) {
+for (var g = 0u; g < ${turns(groups)}; g++) {
   let other = start + g * ${lanes}u + lane;
   let near = min(other, ${other.length} - 1u);
   ${name}[g] = ${value};

@@ -62,7 +62,7 @@ const PER_QUERY: readonly string[] = ['lse', 'delta'];
 /**
  * Bindings, uniforms and dispatch around a body. The uniforms: batch, heads, kv_heads, seq, keys, scale, `units` of a head's
  * row (four elements where headDim is a multiple of 4), `row_units` of all heads, `kv_row_units`, `rows`, `tiles`, the
- * workgroups along the sequence, and what KV_HEAD_OF needs.
+ * workgroups along the sequence, `once`, which is 1 (kernels/attention/panel.ts), and what KV_HEAD_OF needs.
  */
 export function finish(spec: AttentionSpec, parts: AttentionParts): Kernel {
   const { batch, heads, kvHeads, kvHeadOf, seq, keys, causal, scale } = spec;
@@ -77,7 +77,7 @@ export function finish(spec: AttentionSpec, parts: AttentionParts): Kernel {
     (binding: string): Binding => ({ name: binding, dtype: 'f32', role });
   const i32 = (binding: string): Binding => ({ name: binding, dtype: 'i32', role: 'in' });
   const params: Param[] = [
-    ...u32Params({ batch, heads, kv_heads: kvHeads, seq, keys, units, tiles, rows }),
+    ...u32Params({ batch, heads, kv_heads: kvHeads, seq, keys, units, tiles, rows, once: 1 }),
     ...u32Params({ row_units: heads * units, kv_row_units: kvHeads * units }),
     { name: 'scale', type: 'f32', value: scale },
     kvHeadOf

@@ -40,8 +40,12 @@ export class Forward {
     });
   }
 
+  /** Compiles for the batch's shape. Drivers may leave that to a kernel's first run, so where kernels are new the batch is run. */
   async prepare(batch: Batch): Promise<void> {
+    const { pipelines } = this.#classifier.engine;
+    const known = pipelines.built;
     await this.#programs.get(batch.batch, batch.seq, this.#inputs(batch, 0));
+    if (pipelines.built > known) await this.run(batch);
   }
 
   /** The head's scores of a batch, its filling rows included. */

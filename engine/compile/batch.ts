@@ -73,7 +73,7 @@ class Batching implements Batched {
     if (!columns.every((roots, i) => (isShared(roots) ? this.#mayBeShared(step, i) : this.#canLieTogether(roots))))
       return;
     if (!this.#canLieTogether(outputs)) return;
-    if (members.some((a) => members.some((b) => a !== b && this.#waitsFor(a, b)))) return;
+    if (this.#waitForEachOther(members)) return;
     const each = columns.map((roots) => !isShared(roots));
     for (const roots of [...columns.filter((_, i) => each[i]), outputs]) this.#bundle(roots);
     const batched: Step = { ...(members[0] as Step), outputs, batch: { members, each } };
@@ -148,15 +148,15 @@ class Batching implements Batched {
     return roots.every((root) => fitsArena(root) && !this.bundles.has(root));
   }
 
-  /** Whether `step` reads, through any number of others, what `source` writes. */
-  #waitsFor(step: Step, source: Step): boolean {
+  /** Whether one of them reads, through any number of other steps, what another writes. */
+  #waitForEachOther(members: readonly Step[]): boolean {
     const writers = new Map(this.steps.flatMap((s) => s.outputs.map((output) => [output, s] as const)));
-    const seen = new Set<Step>([step]);
-    const stack = [step];
+    const seen = new Set<Step>();
+    const stack = [...members];
     while (stack.length > 0) {
       for (const root of readsOf(this.#graph, stack.pop() as Step)) {
         const next = writers.get(root);
-        if (next === source) return true;
+        if (next && members.includes(next)) return true;
         if (!next || seen.has(next)) continue;
         seen.add(next);
         stack.push(next);

@@ -10,6 +10,7 @@ import { countCreations } from '../../measure/creations.ts';
 import { summarise } from '../../measure/sample.ts';
 import { sampleSchema, type Table } from '../../report/document.ts';
 import type { BenchContext } from '../../suite.ts';
+import { emptyStep } from './calls.ts';
 
 export interface Setup extends BatchShape {
   readonly shape: EncoderShape;
@@ -23,6 +24,8 @@ export const replaySchema = z.object({
   /** Seconds of JavaScript a step: all of it, and enqueueing alone. */
   whole: sampleSchema,
   enqueue: sampleSchema,
+  /** The same of a step of as many empty dispatches, by WebGPU's calls alone. */
+  calls: sampleSchema,
   created: z.object({ buffers: z.number(), 'bind groups': z.number(), pipelines: z.number() }),
   planned: z.number(),
   allocated: z.number(),
@@ -49,9 +52,11 @@ export async function measureReplay(
   const data = randomBatch(assembly.base.config, batch, seq);
   const program = await steps.program(data);
   for (let i = 0; i < 3; i++) program.run(steps.inputs(i, data));
+  const empty = emptyStep(engine.device, program.dispatches.length);
+  empty.enqueue();
   await engine.finish();
   const counter = countCreations(engine.device);
-  const times: { whole: number; enqueue: number }[] = [];
+  const times: { whole: number; enqueue: number; calls: number }[] = [];
   const replayed = quick ? 10 : 50;
   for (let i = 0; i < replayed; i++) {
     const started = performance.now();
@@ -59,10 +64,15 @@ export async function measureReplay(
     const prepared = performance.now();
     program.run(inputs);
     const ended = performance.now();
-    times.push({ whole: (ended - started) / 1000, enqueue: (ended - prepared) / 1000 });
     await engine.finish();
+    const bare = performance.now();
+    empty.enqueue();
+    const calls = (performance.now() - bare) / 1000;
+    await engine.finish();
+    times.push({ whole: (ended - started) / 1000, enqueue: (ended - prepared) / 1000, calls });
   }
   counter.stop();
+  empty.free();
   const held = engine.memory.byKind();
   const activations = program.memory.activations;
   const others = Object.entries(held).reduce((sum, [kind, bytes]) => sum + (kind === 'activations' ? 0 : bytes), 0);
@@ -74,6 +84,7 @@ export async function measureReplay(
     replayed,
     whole: summarise(times.map((t) => t.whole)),
     enqueue: summarise(times.map((t) => t.enqueue)),
+    calls: summarise(times.map((t) => t.calls)),
     created: { ...counter.created },
     planned: others + activations,
     allocated: engine.memory.current - before,
@@ -89,7 +100,7 @@ export async function measureReplay(
 }
 
 /** @param title tells the step */
-export function replayTable(title: string, { dispatches, replayed, whole, enqueue, created }: Replay): Table {
+export function replayTable(title: string, { dispatches, replayed, whole, enqueue, calls, created }: Replay): Table {
   const { buffers, pipelines, 'bind groups': groups } = created;
   return {
     title: `Replaying ${title}`,
@@ -103,6 +114,8 @@ export function replayTable(title: string, { dispatches, replayed, whole, enqueu
       { name: 'JavaScript of a step, inputs included', time: whole, count: null },
       { name: 'JavaScript of enqueueing a step', time: enqueue, count: null },
       { name: 'JavaScript of a dispatch', time: enqueue.median / dispatches, count: null },
+      { name: 'as many empty dispatches by WebGPU’s calls alone', time: calls, count: null },
+      { name: 'an empty dispatch by WebGPU’s calls alone', time: calls.median / dispatches, count: null },
       { name: 'dispatches of a step', time: null, count: dispatches },
       { name: 'buffers created', time: null, count: buffers },
       { name: 'bind groups created', time: null, count: groups },

@@ -6,9 +6,9 @@ import { openDevice, type AdapterDescription, type OpenDevice } from './device/d
 import { Memory, type MemoryKind, type Storage } from './device/memory.ts';
 import { patiently } from './device/patience.ts';
 import { Pipelines } from './device/pipelines.ts';
-import { Uploads } from './device/uploads.ts';
+import { Uploads, type HostArray } from './device/uploads.ts';
 import { UserError } from './errors.ts';
-import { Program, type CompileOptions, type InputSpec } from './compile/program.ts';
+import { Program, type CompileOptions, type Host, type InputSpec } from './compile/program.ts';
 import type { Update } from './compile/graph.ts';
 import { sizeOf, type Shape } from './graph/shape.ts';
 import type { Tensor } from './graph/tensor.ts';
@@ -18,8 +18,7 @@ import type { Profiler } from './profile/profiler.ts';
 import type { Tuner } from './tune/tuner.ts';
 import { Variable } from './variable.ts';
 
-/** Data on the host: f16 as its raw bits. */
-export type HostArray = Float32Array | Int32Array | Uint32Array | Uint16Array;
+export type { HostArray };
 
 /** What a traced function gives back. */
 export interface Traced {
@@ -28,7 +27,7 @@ export interface Traced {
   readonly updates?: readonly Update[];
 }
 
-export class Engine {
+export class Engine implements Host {
   readonly device: GPUDevice;
   readonly traits: DeviceTraits;
   readonly adapter: AdapterDescription;

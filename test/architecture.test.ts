@@ -59,6 +59,31 @@ function judgeImport(path: string, specifier: string): string | undefined {
 
 const judgeImports = (path: string, source: string) => importsOf(source).flatMap((s) => judgeImport(path, s) ?? []);
 
+/** Files that import each other in a ring, if any do. @param imports what each file imports */
+function findRing(imports: ReadonlyMap<string, readonly string[]>): string[] {
+  const done = new Set<string>();
+  const visit = (path: string, above: readonly string[]): string[] => {
+    if (above.includes(path)) return above.slice(above.indexOf(path));
+    if (done.has(path)) return [];
+    done.add(path);
+    for (const next of imports.get(path) ?? []) {
+      const ring = visit(next, [...above, path]);
+      if (ring.length > 0) return ring;
+    }
+    return [];
+  };
+  for (const path of imports.keys()) {
+    const ring = visit(path, []);
+    if (ring.length > 0) return ring;
+  }
+  return [];
+}
+
+const filesImportedBy = (path: string): string[] =>
+  importsOf(read(path))
+    .filter((specifier) => specifier.startsWith('.'))
+    .map((specifier) => posix.join(posix.dirname(path), specifier));
+
 /** Says what is wrong with the `Room: …` of a file's first comment, or nothing. */
 function judgeHeader(path: string, source: string): string | undefined {
   const stated = /^(?:#!.*\n)?\/\*\*(?:\n \*)? Room: ([\w/-]+)/.exec(source)?.[1];
@@ -79,6 +104,12 @@ describe('the rules themselves', () => {
     ['kernels/add.ts', "import fs from 'node:fs';", 1],
   ])('%s with %s: %i wrong', (path, source, wrong) => {
     expect(judgeImports(path, source)).toHaveLength(wrong);
+  });
+
+  it('finds a ring, and none where paths only meet', () => {
+    const imports = (all: Record<string, string[]>) => new Map(Object.entries(all));
+    expect(findRing(imports({ a: ['b'], b: ['c'], c: ['b'] }))).toEqual(['b', 'c']);
+    expect(findRing(imports({ a: ['b', 'c'], b: ['d'], c: ['d'], d: [] }))).toEqual([]);
   });
 
   it.each([
@@ -120,6 +151,10 @@ describe('the project', () => {
 
   it('imports one way', () => {
     expect(sources.flatMap((path) => judgeImports(path, read(path)))).toEqual([]);
+  });
+
+  it('has no files that import each other in a ring, types’ imports too', () => {
+    expect(findRing(new Map(sources.map((path) => [path, filesImportedBy(path)])))).toEqual([]);
   });
 
   it('names the room in each file’s first comment', () => {

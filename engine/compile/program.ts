@@ -3,40 +3,28 @@
  * encodes the dispatches.
  */
 import { BYTES, packParams, type DeviceTraits, type DType } from '../../kernels/kernel.ts';
-import { mayDropProducts } from '../../kernels/matmul.ts';
 import { chooseDefault, type Choose } from '../../kernels/variant.ts';
 import type { Arena } from '../device/arena.ts';
-import type { Storage } from '../device/memory.ts';
+import type { AdapterDescription } from '../device/device.ts';
+import type { Memory, Storage } from '../device/memory.ts';
+import type { Pipelines } from '../device/pipelines.ts';
+import type { HostArray } from '../device/uploads.ts';
 import type { Shape } from '../graph/shape.ts';
 import { sizeOf } from '../graph/shape.ts';
 import type { Tensor } from '../graph/tensor.ts';
-import type { Engine, HostArray } from '../engine.ts';
-import { copy } from '../ops/copy.ts';
 import { PassTimer } from '../profile/timer.ts';
-import { batchSteps, type Batched } from './batch.ts';
-import { dropInProducts } from './drops.ts';
-import { fuse } from './fuse.ts';
-import { TracedGraph, type Results } from './graph.ts';
+import type { Results } from './graph.ts';
 import { lower, type Dispatch } from './lower.ts';
-import { separateOperands } from './operands.ts';
-import { fixedPlaces, type Block, type Place } from './place.ts';
+import { orderSteps, type OrderOptions } from './order.ts';
+import type { Block, Place } from './place.ts';
 import { planMemory } from './plan.ts';
-import { mergeNorms } from './norms.ts';
-import { mergeProducts } from './products.ts';
-import { recompute, type ActivationType, type Recompute } from './recompute.ts';
-import { schedule } from './schedule.ts';
-import type { Step } from './step.ts';
 
 export interface InputSpec {
   readonly shape: Shape;
   readonly dtype: DType;
 }
 
-export interface CompileOptions {
-  /** What the backward pass computes again in place of keeping it; `cheap` unless given. */
-  readonly recompute?: Recompute;
-  /** Storage of what it keeps; f32 unless given. f16 needs a device with shader-f16. */
-  readonly activations?: ActivationType;
+export interface CompileOptions extends OrderOptions {
   /** Names a variant where a kernel has several; the generators' own defaults unless given. */
   readonly choose?: Choose;
 }
@@ -55,11 +43,34 @@ export interface ProgramMemory {
   readonly blocks: readonly Block[];
 }
 
+/** Sees the runs of programs, and times some. */
+export interface RunWatcher {
+  /** @returns whether this run is to be timed, and given to `add` */
+  starts(program: Program): boolean;
+  add(program: Program, nanoseconds: Promise<number[]>): void;
+}
+
+/** What programs run on: an engine. */
+export interface Host {
+  readonly device: GPUDevice;
+  readonly adapter: AdapterDescription;
+  readonly traits: DeviceTraits;
+  readonly memory: Memory;
+  readonly pipelines: Pipelines;
+  readonly arena: Arena;
+  readonly profiler: RunWatcher | undefined;
+  readBytes(storage: Storage): Promise<ArrayBuffer>;
+  readStorage(storage: Storage, dtype: DType): Promise<Float32Array>;
+  finish(): Promise<void>;
+  /** @throws what went wrong since the last check */
+  check(): void;
+}
+
 export class Program {
   readonly name: string;
   readonly dispatches: readonly Dispatch[];
   readonly memory: ProgramMemory;
-  readonly #engine: Engine;
+  readonly #host: Host;
   readonly #pipelines: readonly GPUComputePipeline[];
   readonly #places: ReadonlyMap<Tensor, Place>;
   readonly #inputs: ReadonlyMap<string, { spec: InputSpec; buffer: GPUBuffer }>;
@@ -73,13 +84,13 @@ export class Program {
   private constructor(parts: ProgramParts) {
     this.name = parts.name;
     this.dispatches = parts.dispatches;
-    this.#engine = parts.engine;
+    this.#host = parts.host;
     this.#pipelines = parts.pipelines;
     this.#places = parts.places;
     this.#outputs = parts.outputs;
-    this.#arena = parts.engine.arena;
-    this.#inputs = allocateInputs(parts.engine, parts.name, parts.inputs);
-    const { buffer, offsets } = uploadUniforms(parts.engine, parts.name, parts.dispatches);
+    this.#arena = parts.host.arena;
+    this.#inputs = allocateInputs(parts.host, parts.name, parts.inputs);
+    const { buffer, offsets } = uploadUniforms(parts.host, parts.name, parts.dispatches);
     this.#uniforms = buffer;
     this.#uniformOffsets = offsets;
     this.memory = {
@@ -94,7 +105,7 @@ export class Program {
 
   /** Compiles the graph behind `outputs` and `updates`. @param choose among the variants of each kernel */
   static async build(
-    engine: Engine,
+    host: Host,
     name: string,
     inputs: Readonly<Record<string, InputSpec>>,
     outputs: Readonly<Record<string, Tensor>>,
@@ -102,17 +113,17 @@ export class Program {
     options: CompileOptions = {},
   ): Promise<Program> {
     const results = { outputs: Object.values(outputs), updates };
-    const { graph, steps, bundles } = orderSteps(results, engine.traits, options);
+    const { graph, steps, bundles } = orderSteps(results, host.traits, options);
     const plan = planMemory(graph, { steps, bundles });
     const dispatches = steps.map((step, i) =>
-      lower(graph, step, plan.inPlace[i] ?? new Map(), engine.traits, options.choose ?? chooseDefault),
+      lower(graph, step, plan.inPlace[i] ?? new Map(), host.traits, options.choose ?? chooseDefault),
     );
-    const pipelines = await Promise.all(dispatches.map(({ kernel }) => engine.pipelines.get(kernel)));
+    const pipelines = await Promise.all(dispatches.map(({ kernel }) => host.pipelines.get(kernel)));
     const roots = new Map(Object.entries(outputs).map(([key, tensor]) => [key, graph.root(tensor)]));
     const { places, arenaBytes, timeline, blocks } = plan;
     const saved = [...graph.saved()].reduce((sum, tensor) => sum + tensor.size * BYTES[tensor.dtype], 0);
     return new Program({
-      engine,
+      host,
       name,
       inputs,
       outputs: roots,
@@ -131,7 +142,7 @@ export class Program {
    * @throws Error naming the program and input where one is missing or has the wrong length
    */
   run(inputs: Readonly<Record<string, HostArray>> = {}): void {
-    const { device, profiler } = this.#engine;
+    const { device, profiler } = this.#host;
     if (profiler?.starts(this)) {
       profiler.add(this, this.profile(inputs));
       return;
@@ -150,9 +161,9 @@ export class Program {
    * @throws UserError where the device has no `timestamp-query`
    */
   async profile(inputs: Readonly<Record<string, HostArray>> = {}): Promise<number[]> {
-    const { device } = this.#engine;
+    const { device } = this.#host;
     this.prepare(inputs);
-    const timer = new PassTimer(this.#engine, this.dispatches.length);
+    const timer = new PassTimer(this.#host, this.dispatches.length);
     const encoder = device.createCommandEncoder();
     for (let i = 0; i < this.dispatches.length; i++) {
       const pass = encoder.beginComputePass({ timestampWrites: timer.writes(i) });
@@ -166,7 +177,7 @@ export class Program {
 
   /** Writes the inputs; then dispatches may be encoded one by one. */
   prepare(inputs: Readonly<Record<string, HostArray>>): void {
-    this.#engine.check();
+    this.#host.check();
     for (const [name, { spec, buffer }] of this.#inputs) {
       const data = inputs[name];
       if (data?.length !== sizeOf(spec.shape)) {
@@ -174,7 +185,7 @@ export class Program {
           `${this.name}: input ${name} needs ${sizeOf(spec.shape)} values, got ${data?.length ?? 'none'}`,
         );
       }
-      this.#engine.device.queue.writeBuffer(buffer, 0, data.buffer, data.byteOffset, data.byteLength);
+      this.#host.device.queue.writeBuffer(buffer, 0, data.buffer, data.byteOffset, data.byteLength);
     }
     this.#arena.reserve(this.memory.activations);
     if (this.#arenaVersion !== this.#arena.version) this.#bind();
@@ -191,7 +202,7 @@ export class Program {
   async read(name: string): Promise<Float32Array> {
     const tensor = this.#outputs.get(name);
     if (!tensor) throw new Error(`${this.name}: no output ${name}`);
-    return this.#engine.readStorage(this.#storageOf(tensor), tensor.dtype);
+    return this.#host.readStorage(this.#storageOf(tensor), tensor.dtype);
   }
 
   /** Where the bindings of dispatch `i` lie, in order; arena addresses change when the arena does. */
@@ -205,8 +216,8 @@ export class Program {
 
   /** Frees what the program owns; variables stay. */
   dispose(): void {
-    for (const { buffer } of this.#inputs.values()) this.#engine.memory.free(buffer);
-    this.#engine.memory.free(this.#uniforms);
+    for (const { buffer } of this.#inputs.values()) this.#host.memory.free(buffer);
+    this.#host.memory.free(this.#uniforms);
   }
 
   #storageOf(tensor: Tensor): Storage {
@@ -221,7 +232,7 @@ export class Program {
   }
 
   #bind(): void {
-    const { device } = this.#engine;
+    const { device } = this.#host;
     this.#bindGroups = this.dispatches.map(({ kernel, bound }, i) => {
       const entries: GPUBindGroupEntry[] = this.storages(i).map(({ buffer, offset, bytes }, binding) => {
         return { binding, resource: { buffer, offset, size: Math.max(4, Math.ceil(bytes / 4) * 4) } };
@@ -240,33 +251,8 @@ export class Program {
   }
 }
 
-interface Ordered extends Batched {
-  readonly graph: TracedGraph;
-}
-
-/** Fused steps in order. Updates that need each other's old values are computed aside and copied in at the end. */
-function orderSteps(results: Results, traits: DeviceTraits, options: CompileOptions): Ordered {
-  const { recompute: mode = 'cheap', activations = 'f32' } = options;
-  const attempt = (wanted: Results): Omit<Ordered, 'steps'> & { steps: Step[] | undefined } => {
-    const graph = new TracedGraph(wanted);
-    recompute(graph, mode, activations);
-    mergeNorms(graph);
-    dropInProducts(graph);
-    mergeProducts(graph, mayDropProducts(traits));
-    separateOperands(graph);
-    const fused = fuse(graph, traits.maxStorageBuffers);
-    const { steps, bundles } = batchSteps(graph, fused, fixedPlaces(graph, fused));
-    return { graph, bundles, steps: schedule(graph, steps) };
-  };
-  const direct = attempt(results);
-  if (direct.steps) return { ...direct, steps: direct.steps };
-  const aside = attempt({ ...results, updates: results.updates.map((u) => ({ ...u, value: copy(u.value) })) });
-  if (!aside.steps) throw new Error('the steps of a program wait for each other; fusion made a cycle');
-  return { ...aside, steps: aside.steps };
-}
-
 interface ProgramParts {
-  readonly engine: Engine;
+  readonly host: Host;
   readonly name: string;
   readonly inputs: Readonly<Record<string, InputSpec>>;
   readonly outputs: ReadonlyMap<string, Tensor>;
@@ -280,7 +266,7 @@ interface ProgramParts {
 }
 
 function allocateInputs(
-  { memory }: Engine,
+  { memory }: Host,
   program: string,
   specs: Readonly<Record<string, InputSpec>>,
 ): Map<string, { spec: InputSpec; buffer: GPUBuffer }> {
@@ -294,11 +280,11 @@ function allocateInputs(
 
 /** All uniform blocks in one buffer. */
 function uploadUniforms(
-  engine: Engine,
+  host: Host,
   program: string,
   dispatches: readonly Dispatch[],
 ): { buffer: GPUBuffer; offsets: number[] } {
-  const align = engine.device.limits.minUniformBufferOffsetAlignment;
+  const align = host.device.limits.minUniformBufferOffsetAlignment;
   const packed = dispatches.map(({ kernel }) => new Uint8Array(packParams(kernel.params)));
   const offsets: number[] = [];
   let end = 0;
@@ -308,7 +294,7 @@ function uploadUniforms(
   }
   const bytes = new Uint8Array(Math.max(end, align));
   packed.forEach((block, i) => bytes.set(block, offsets[i]));
-  const buffer = engine.memory.allocateUniform(bytes.byteLength, `${program}.uniforms`);
-  engine.device.queue.writeBuffer(buffer, 0, bytes);
+  const buffer = host.memory.allocateUniform(bytes.byteLength, `${program}.uniforms`);
+  host.device.queue.writeBuffer(buffer, 0, bytes);
   return { buffer, offsets };
 }

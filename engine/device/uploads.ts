@@ -2,6 +2,9 @@
 import { patiently } from './patience.ts';
 import type { Storage } from './memory.ts';
 
+/** Data on the host: f16 as its raw bits. */
+export type HostArray = Float32Array | Int32Array | Uint32Array | Uint16Array;
+
 /** Bytes under way before a stream waits for them to arrive. */
 const LIMIT = 1 << 24;
 

@@ -1,6 +1,7 @@
 /** Room: engine/io. Tensors of a checkpoint as variables on the device, read and placed piece by piece. */
 import type { DType } from '../../kernels/kernel.ts';
-import type { Engine, HostArray } from '../engine.ts';
+import type { Engine } from '../engine.ts';
+import type { HostArray } from '../device/uploads.ts';
 import type { Shape } from '../graph/shape.ts';
 import type { Variable } from '../variable.ts';
 import type { TensorFile } from './safetensors.ts';

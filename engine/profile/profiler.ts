@@ -4,9 +4,8 @@
  */
 import { median } from 'simple-statistics';
 import type { Dispatch } from '../compile/lower.ts';
-import type { Program } from '../compile/program.ts';
-import type { Engine } from '../engine.ts';
-import { requireTimestamps } from './timer.ts';
+import type { Program, RunWatcher } from '../compile/program.ts';
+import { requireTimestamps, type Clock } from './timer.ts';
 
 /** Runs of a program that are timed. */
 const SAMPLES = 5;
@@ -37,12 +36,12 @@ interface Record {
 }
 
 /** Give it to `Engine.profiler`. */
-export class Profiler {
+export class Profiler implements RunWatcher {
   readonly #programs = new Map<Program, Record>();
 
   /** @throws UserError where the device has no `timestamp-query` */
-  constructor(engine: Engine) {
-    requireTimestamps(engine, '--profile');
+  constructor(clock: Clock) {
+    requireTimestamps(clock, '--profile');
   }
 
   /** Counts a run of `program`. @returns whether it is to be timed, and given to `add` */

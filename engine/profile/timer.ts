@@ -1,12 +1,20 @@
 /** Room: engine/profile. Times compute passes one by one with the device's own clock. */
+import type { AdapterDescription } from '../device/device.ts';
+import type { Storage } from '../device/memory.ts';
 import { UserError } from '../errors.ts';
-import type { Engine } from '../engine.ts';
+
+/** A device that can be asked for its clock. */
+export interface Clock {
+  readonly device: GPUDevice;
+  readonly adapter: AdapterDescription;
+  readBytes(storage: Storage): Promise<ArrayBuffer>;
+}
 
 /** WebGPU's limit on the queries of one set. */
 const MAX_QUERIES = 4096;
 
 /** @throws UserError where the device has no `timestamp-query`. @param what is asked for, e.g. `--profile` */
-export function requireTimestamps({ device, adapter }: Engine, what: string): void {
+export function requireTimestamps({ device, adapter }: Clock, what: string): void {
   if (device.features.has('timestamp-query')) return;
   throw new UserError(
     `${what}: the adapter ${adapter.device} has no timestamp-query, which timing kernels needs; ` +
@@ -16,15 +24,15 @@ export function requireTimestamps({ device, adapter }: Engine, what: string): vo
 
 /** Begin and end of `count` passes of one command encoder. */
 export class PassTimer {
-  readonly #engine: Engine;
+  readonly #clock: Clock;
   readonly #count: number;
   readonly #sets: readonly GPUQuerySet[];
   readonly #buffer: GPUBuffer;
 
-  constructor(engine: Engine, count: number) {
-    requireTimestamps(engine, 'profile');
-    const { device } = engine;
-    this.#engine = engine;
+  constructor(clock: Clock, count: number) {
+    requireTimestamps(clock, 'profile');
+    const { device } = clock;
+    this.#clock = clock;
     this.#count = count;
     this.#sets = Array.from({ length: Math.ceil((2 * count) / MAX_QUERIES) }, (_, i) =>
       device.createQuerySet({ type: 'timestamp', count: Math.min(MAX_QUERIES, 2 * count - i * MAX_QUERIES) }),
@@ -47,7 +55,7 @@ export class PassTimer {
 
   /** Nanoseconds of each pass, once submitted. Frees the timer. */
   async read(): Promise<number[]> {
-    const bytes = await this.#engine.readBytes({ buffer: this.#buffer, offset: 0, bytes: this.#count * 16 });
+    const bytes = await this.#clock.readBytes({ buffer: this.#buffer, offset: 0, bytes: this.#count * 16 });
     const ticks = new BigInt64Array(bytes);
     this.#buffer.destroy();
     for (const set of this.#sets) set.destroy();

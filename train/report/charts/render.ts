@@ -3,8 +3,7 @@
  * This file: the common look, and rendering of Vega-Lite specifications without a canvas or a browser.
  * Colours are CSS variables of the page that embeds the picture, so one picture serves light and dark pages.
  */
-import * as vega from 'vega';
-import { compile, type Config, type TopLevelSpec } from 'vega-lite';
+import type { Config, TopLevelSpec } from 'vega-lite';
 import { Html } from '../html/markup.ts';
 
 /** The page's colours; `html/style.ts` gives them values. */
@@ -49,6 +48,8 @@ const CONFIG: Config = {
  * text cannot be measured without a canvas. Words for assistive technology belong to the caller.
  */
 export async function renderChart(spec: TopLevelSpec): Promise<Html> {
+  // Loaded with the first picture: 390 files that other commands need not wait for.
+  const [vega, { compile }] = await Promise.all([import('vega'), import('vega-lite')]);
   const { spec: compiled } = compile({ autosize: 'none', padding: 2, ...spec, config: CONFIG });
   const view = new vega.View(vega.parse(compiled), { renderer: 'none' });
   const svg = await view.toSVG();

@@ -32,12 +32,10 @@ export function philox(
     const high1 = mulHigh(MULTIPLIER_1, x2);
     const low0 = Math.imul(MULTIPLIER_0, x0);
     const low1 = Math.imul(MULTIPLIER_1, x2);
-    [x0, x1, x2, x3] = [high1 ^ x1 ^ k0, low1, high0 ^ x3 ^ k1, low0].map((x) => x >>> 0) as [
-      number,
-      number,
-      number,
-      number,
-    ];
+    x0 = (high1 ^ x1 ^ k0) >>> 0;
+    x2 = (high0 ^ x3 ^ k1) >>> 0;
+    x1 = low1 >>> 0;
+    x3 = low0 >>> 0;
     k0 = (k0 + WEYL_0) >>> 0;
     k1 = (k1 + WEYL_1) >>> 0;
   }

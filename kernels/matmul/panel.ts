@@ -78,7 +78,7 @@ ${summed(
     wgsl,
     vectorBindings: operands.filter((o) => o.vector).map((o) => o.name),
     tile: [rows, cols],
-    params: { tile_rows: rows },
+    params: { tile_rows: rows, once: 1 },
   };
 }
 
@@ -89,13 +89,14 @@ function product(spec: MatmulSpec, t: number, groups: number, size: number): { a
   const a = operandA(spec, t, { four: layout === 'mk', guardK: true });
   const b = operandB(spec, t, { four: true, guardK: true });
   const parts = range(Math.ceil(depth / (size * (a.kContiguous ? 4 : 1))));
+  const panel = { depth, groups, size, kContiguous: b.kContiguous };
+  const drop = dropsProduct(spec, t) ? `drop_${t}` : undefined;
   const loop = `  for (var k = 0u; k < p.k${t}; k += ${depth}u) {
-    var panel: array<vec4<f32>, ${depth * groups}>;
-    for (var i = 0u; i < ${depth * groups}u; i++) { panel[i] = ${loadPanel(b, groups, size)}; }
+${loadPanel(b, panel)}
     for (var row = 0u; row < rows; row++) {
       ${parts.map((q) => `let part_${q} = load_${a.name}(k + ${stepsOf(a, q, size)}, tile_row + row);`).join('\n      ')}
 ${range(groups)
-  .map((j) => sumGroup(a, b, { depth, groups, size, j, drop: dropsProduct(spec, t) ? `drop_${t}` : undefined }))
+  .map((j) => sumGroup(a, { ...panel, j, drop }))
   .join('\n')}
     }
   }`;
@@ -115,24 +116,60 @@ function elementOfA({ kContiguous }: Operand, d: number, size: number): string {
   return kContiguous ? `${value}[${d % 4}]` : value;
 }
 
-/** Vector i of the panel: four columns of one step of k, or four steps of one column where B lies that way. */
-function loadPanel(b: Operand, groups: number, size: number): string {
-  return b.kContiguous
-    ? `load_${b.name}(k + i / ${4 * groups}u * 4u, tile_col + (i / 4u % ${groups}u * ${size}u + lane) * 4u + i % 4u)`
-    : `load_${b.name}(k + i / ${groups}u, tile_col + (i % ${groups}u * ${size}u + lane) * 4u)`;
-}
+/** Vectors in one array of a panel, at most: Mesa's compiler compares every use of an array with every other. */
+const LARGEST_ARRAY = { alongK: 64, across: 128 };
 
-/** B's elements of step d of the panel in the lane's group j of columns. */
-function elementsOfB({ kContiguous }: Operand, d: number, j: number, groups: number): string {
-  if (!kContiguous) return `panel[${d * groups + j}]`;
-  const first = (Math.floor(d / 4) * groups + j) * 4;
-  return `vec4(${[0, 1, 2, 3].map((c) => `panel[${first + c}][${d % 4}]`).join(', ')})`;
-}
+/** Turns from which on Mesa leaves a loop that indexes an array a loop. Unrolled, each load in it is many branches of the kernel. */
+const ROLLED = 33;
 
-interface Group {
+interface Panel {
   readonly depth: number;
   readonly groups: number;
   readonly size: number;
+  /** Whether B's steps of k are neighbours. */
+  readonly kContiguous: boolean;
+}
+
+function arraysOf({ depth, groups, kContiguous }: Panel): number {
+  return Math.ceil((depth * groups) / (kContiguous ? LARGEST_ARRAY.alongK : LARGEST_ARRAY.across));
+}
+
+/** Vector i of the panel. */
+function vectorOf(panel: Panel, i: number): string {
+  const each = (panel.depth * panel.groups) / arraysOf(panel);
+  return `panel_${Math.floor(i / each)}[${i % each}]`;
+}
+
+/** Vectors are four columns of one step of k, or four steps of one column where B lies that way. `p.once` is 1. */
+function loadPanel(b: Operand, panel: Panel): string {
+  const { depth, groups, size } = panel;
+  const count = arraysOf(panel);
+  const each = (depth * groups) / count;
+  const stepsOfK = depth / count;
+  const vector = (q: number): string => {
+    const k = q === 0 ? 'k' : `k + ${q * stepsOfK}u`;
+    return b.kContiguous
+      ? `load_${b.name}(${k} + i / ${4 * groups}u * 4u, tile_col + (i / 4u % ${groups}u * ${size}u + lane) * 4u + i % 4u)`
+      : `load_${b.name}(${k} + i / ${groups}u, tile_col + (i % ${groups}u * ${size}u + lane) * 4u)`;
+  };
+  return `${range(count)
+    .map((q) => `    var panel_${q}: array<vec4<f32>, ${each}>;`)
+    .join('\n')}
+    for (var i = 0u; i < ${each}u${each < ROLLED ? ' * p.once' : ''}; i++) {
+${range(count)
+  .map((q) => `      panel_${q}[i] = ${vector(q)};`)
+  .join('\n')}
+    }`;
+}
+
+/** B's elements of step d of the panel in the lane's group j of columns. */
+function elementsOfB(d: number, { j, ...panel }: Group): string {
+  if (!panel.kContiguous) return vectorOf(panel, d * panel.groups + j);
+  const first = (Math.floor(d / 4) * panel.groups + j) * 4;
+  return `vec4(${[0, 1, 2, 3].map((c) => `${vectorOf(panel, first + c)}[${d % 4}]`).join(', ')})`;
+}
+
+interface Group extends Panel {
   /** Its number. */
   readonly j: number;
   /** The function that gives what the panel's products are multiplied by, if they are. */
@@ -143,9 +180,10 @@ interface Group {
  * Adds a panel's products to a row's sums of one group. The groups follow each other whole: products of several in turn are
  * all kept until the first group's sums are stored.
  */
-function sumGroup(a: Operand, b: Operand, { depth, groups, size, j, drop }: Group): string {
+function sumGroup(a: Operand, group: Group): string {
+  const { depth, groups, size, j, drop } = group;
   const col = `tile_col + (${j * size}u + lane) * 4u`;
-  const lines = range(depth).map((d) => `sum += ${elementOfA(a, d, size)} * ${elementsOfB(b, d, j, groups)};`);
+  const lines = range(depth).map((d) => `sum += ${elementOfA(a, d, size)} * ${elementsOfB(d, group)};`);
   return `      {
         let at = (row * ${groups}u + ${j}u) * ${size}u + lane;
         var sum = ${drop ? 'vec4<f32>()' : 'sums[at]'};

@@ -40,12 +40,8 @@ export class Forward {
     });
   }
 
-  /** Compiles for the batch's shape. Drivers may leave that to a kernel's first run, so where kernels are new the batch is run. */
   async prepare(batch: Batch): Promise<void> {
-    const { pipelines } = this.#classifier.engine;
-    const known = pipelines.built;
     await this.#programs.get(batch.batch, batch.seq, this.#inputs(batch, 0));
-    if (pipelines.built > known) await this.run(batch);
   }
 
   /** The head's scores of a batch, its filling rows included. */
@@ -122,7 +118,12 @@ export async function inferEach(
   const forward = new Forward(classifier, soft);
   let examples = 0;
   try {
-    for (const batch of batches.epoch(0)) await forward.prepare(batch);
+    for (const batch of batches.epoch(0)) {
+      const known = engine.pipelines.built;
+      await forward.prepare(batch);
+      // Drivers may leave compilation to a kernel's first run.
+      if (engine.pipelines.built > known) await forward.run(batch);
+    }
     const started = performance.now();
     for (const batch of batches.epoch(0)) {
       const values = await forward.run(batch);

@@ -142,13 +142,13 @@ function vectorOf(panel: Panel, i: number): string {
 
 /** Vectors are four columns of one step of k, or four steps of one column where B lies that way. `p.once` is 1. */
 function loadPanel(b: Operand, panel: Panel): string {
-  const { depth, groups, size } = panel;
+  const { depth, groups, size, kContiguous } = panel;
   const count = arraysOf(panel);
   const each = (depth * groups) / count;
   const stepsOfK = depth / count;
   const vector = (q: number): string => {
     const k = q === 0 ? 'k' : `k + ${q * stepsOfK}u`;
-    return b.kContiguous
+    return kContiguous
       ? `load_${b.name}(${k} + i / ${4 * groups}u * 4u, tile_col + (i / 4u % ${groups}u * ${size}u + lane) * 4u + i % 4u)`
       : `load_${b.name}(${k} + i / ${groups}u, tile_col + (i % ${groups}u * ${size}u + lane) * 4u)`;
   };

@@ -1,15 +1,12 @@
-"""Room: bench/peers. PyTorch on the CPU. Hugging Face's transformers and PEFT are needed for the work `encoder_step` alone."""
+"""Room: bench/peers. PyTorch on the CPU. The work `encoder_step` is Hugging Face's transformers and PEFT where they are, else plain PyTorch."""
+import importlib
+import os
+
 import torch
 import torch.nn.functional as F
 
 from serve import Repeated
-
-
-def attention(q, k, v, scale):
-    q, k, v = (t.transpose(1, 2) for t in (q, k, v))
-    if hasattr(F, "scaled_dot_product_attention"):
-        return F.scaled_dot_product_attention(q, k, v, scale=scale).transpose(1, 2)
-    return (torch.softmax(q @ k.transpose(2, 3) * scale, -1) @ v).transpose(1, 2)
+from torch_encoder import LoraEncoder, attention
 
 
 def cross_entropy(logits, labels):
@@ -66,6 +63,17 @@ def mlp_step(i, settings):
 
 
 def encoder_step(i, settings):
+    batch = {"input_ids": i["input_ids"].long(), "attention_mask": i["attention_mask"].long()}
+    labels = i["labels"].long()
+    if None in library_versions().values():
+        encoder = LoraEncoder(settings["model"], settings["adapter"])
+        return Steps(lambda: encoder.loss(*batch.values(), labels), encoder.parameters(), settings)
+    model = peft_model(settings)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return Steps(lambda: model(**batch, labels=labels).loss, parameters, settings)
+
+
+def peft_model(settings):
     from peft import PeftModel
     from transformers import AutoModelForSequenceClassification
 
@@ -74,14 +82,7 @@ def encoder_step(i, settings):
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    model.train()
-    batch = {
-        "input_ids": i["input_ids"].long(),
-        "attention_mask": i["attention_mask"].long(),
-        "labels": i["labels"].long(),
-    }
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    return Steps(lambda: model(**batch).loss, parameters, settings)
+    return model.train()
 
 
 def prepare(name, arrays, settings):
@@ -98,11 +99,23 @@ def to_numpy(value):
     return value.detach().contiguous().float().numpy()
 
 
-def greeting():
-    note = f"{torch.get_num_threads()} threads"
+def library_versions():
+    """Of what the encoder step is made with; None for what is missing."""
+    versions = {}
     for name in ("transformers", "peft"):
         try:
-            note += f", {name} {__import__(name).__version__}"
+            versions[name] = importlib.import_module(name).__version__
         except ImportError:
-            note += f", no {name}"
+            versions[name] = None
+    return versions
+
+
+def greeting():
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(os.cpu_count())
+    note = f"{torch.get_num_threads()} threads"
+    for name, version in library_versions().items():
+        note += f", {name} {version}" if version else f", no {name}"
+    if None in library_versions().values():
+        note += ": the encoder in plain PyTorch"
     return {"version": torch.__version__, "note": note}

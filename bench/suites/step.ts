@@ -281,6 +281,6 @@ function targets({ engine, quick }: BenchContext, mlp: Raced | undefined, encode
     times('LoRA MLP step: × TensorFlow.js, its defaults', mlp, 'tfjs', 10),
     times('LoRA MLP step: × jax-js, its defaults', mlp, 'jax-js', 6),
     times('LoRA MLP step: × PyTorch on the processor', mlp, 'torch', 1),
-    ...encoders.map((e) => times(`${e.title}: × PyTorch + PEFT`, e, 'torch', 0.6)),
+    ...encoders.map((e) => times(`${e.title}: × PyTorch on the processor`, e, 'torch', 0.6)),
   ];
 }

@@ -14,6 +14,7 @@ import { sizeOf, type Shape } from './graph/shape.ts';
 import type { Tensor } from './graph/tensor.ts';
 import { inputLeaf } from './ops/leaf.ts';
 import { f16ToF32 } from './io/float16.ts';
+import { padded, unpadded } from './padding.ts';
 import type { Profiler } from './profile/profiler.ts';
 import type { Tuner } from './tune/tuner.ts';
 import { Variable } from './variable.ts';
@@ -75,10 +76,10 @@ export class Engine implements Host {
   }
 
   /** A zeroed variable, or one with the given content. */
-  variable(name: string, shape: Shape, { dtype = 'f32', kind, data }: VariableOptions): Variable {
-    const bytes = sizeOf(shape) * BYTES[dtype];
+  variable(name: string, shape: Shape, { dtype = 'f32', kind, data, stored = shape }: VariableOptions): Variable {
+    const bytes = sizeOf(stored) * BYTES[dtype];
     const buffer = this.memory.allocate(bytes, kind, name);
-    const variable = new Variable(name, shape, dtype, kind, { buffer, offset: 0, bytes });
+    const variable = new Variable(name, shape, dtype, kind, { buffer, offset: 0, bytes }, stored);
     if (data) this.write(variable, data);
     return variable;
   }
@@ -88,20 +89,20 @@ export class Engine implements Host {
    * one by one. Where the device's alignment or binding limit does not allow it, each has a buffer of its own.
    */
   sideBySide(names: readonly string[], shape: Shape, options: Omit<VariableOptions, 'data'>): Variable[] {
-    const { dtype = 'f32', kind } = options;
-    const bytes = sizeOf(shape) * BYTES[dtype];
+    const { dtype = 'f32', kind, stored = shape } = options;
+    const bytes = sizeOf(stored) * BYTES[dtype];
     const { minStorageBufferOffsetAlignment: alignment, maxStorageBufferBindingSize: largest } = this.device.limits;
     if (bytes % alignment !== 0 || bytes * names.length > largest)
       return names.map((name) => this.variable(name, shape, options));
     const buffer = this.memory.allocate(bytes * names.length, kind, names.join(', '), names.length);
-    return names.map((name, i) => new Variable(name, shape, dtype, kind, { buffer, offset: i * bytes, bytes }));
+    return names.map((name, i) => new Variable(name, shape, dtype, kind, { buffer, offset: i * bytes, bytes }, stored));
   }
 
   /** Moves variables of one shape side by side. @returns them in their new place */
   together(variables: readonly Variable[]): readonly Variable[] {
-    const [{ kind, dtype, shape }] = variables as readonly [Variable, ...Variable[]];
+    const [{ kind, dtype, shape, stored }] = variables as readonly [Variable, ...Variable[]];
     const names = variables.map(({ name }) => name);
-    const moved = this.sideBySide(names, shape, { kind, dtype });
+    const moved = this.sideBySide(names, shape, { kind, dtype, stored });
     const encoder = this.device.createCommandEncoder();
     variables.forEach(({ storage: old }, i) => {
       const { buffer, offset, bytes } = moved[i]!.storage;
@@ -116,11 +117,11 @@ export class Engine implements Host {
   write(variable: Variable, data: HostArray): void {
     if (data.length !== variable.size)
       throw new Error(`${variable.name} holds ${variable.size} values, got ${data.length}`);
-    this.#uploads.write(variable.storage, 0, data);
+    this.#uploads.write(variable.storage, 0, padded(data, variable.shape, variable.stored));
   }
 
   /**
-   * Replaces a variable's content by pieces in order, as they come; host memory holds few of them at a time.
+   * Replaces the content of a variable stored as it is by pieces in order, as they come; host memory holds few of them at a time.
    * @param pieces in the variable's own storage type; all but the last of whole words (4 bytes)
    */
   async fill(variable: Variable, pieces: AsyncIterable<HostArray>): Promise<void> {
@@ -130,8 +131,9 @@ export class Engine implements Host {
   }
 
   /** A variable's content as f32 values. */
-  read(variable: Variable): Promise<Float32Array> {
-    return this.readStorage(variable.storage, variable.dtype);
+  async read(variable: Variable): Promise<Float32Array> {
+    const values = await this.readStorage(variable.storage, variable.dtype);
+    return unpadded(values, variable.shape, variable.stored);
   }
 
   /** Frees a variable that owns its buffer; views of it die too. */
@@ -222,6 +224,8 @@ export interface VariableOptions {
   readonly kind: MemoryKind;
   /** In the storage type; f16 as raw bits. */
   readonly data?: HostArray;
+  /** Its shape on the device, as `Variable` has it. */
+  readonly stored?: Shape;
 }
 
 function toFloat32(bytes: ArrayBuffer, dtype: DType): Float32Array {

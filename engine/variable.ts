@@ -8,32 +8,39 @@ import { variableLeaf, type Resident } from './ops/leaf.ts';
 /** Resident data with a name, a shape and a leaf in the graph. Created by `engine.variable`. */
 export class Variable implements Resident {
   readonly name: string;
+  /** As the host reads and writes it. */
   readonly shape: Shape;
   readonly dtype: DType;
   readonly kind: MemoryKind;
   readonly storage: Storage;
-  /** Reads the variable in a graph: its value at the start of the program. */
+  /** Reads the variable in a graph: its value at the start of the program, in the shape it is stored in. */
   readonly tensor: Tensor;
 
-  constructor(name: string, shape: Shape, dtype: DType, kind: MemoryKind, storage: Storage) {
+  /** @param stored its shape on the device, zeros past the end of each dimension of `shape` */
+  constructor(name: string, shape: Shape, dtype: DType, kind: MemoryKind, storage: Storage, stored: Shape = shape) {
     this.name = name;
     this.shape = shape;
     this.dtype = dtype;
     this.kind = kind;
     this.storage = storage;
-    this.tensor = variableLeaf(this, shape, dtype);
+    this.tensor = variableLeaf(this, stored, dtype);
   }
 
   get size(): number {
     return sizeOf(this.shape);
   }
 
+  /** The shape in which graphs see it. */
+  get stored(): Shape {
+    return this.tensor.shape;
+  }
+
   /**
    * Part of this variable's memory under a name and shape of its own.
    * @param offset elements from the start; offset · bytes must fit the device's offset alignment
    */
-  view(name: string, offset: number, shape: Shape): Variable {
-    const bytes = sizeOf(shape) * BYTES[this.dtype];
+  view(name: string, offset: number, shape: Shape, stored: Shape = shape): Variable {
+    const bytes = sizeOf(stored) * BYTES[this.dtype];
     const start = offset * BYTES[this.dtype];
     if (start + bytes > this.storage.bytes) {
       throw new Error(
@@ -41,7 +48,7 @@ export class Variable implements Resident {
       );
     }
     const storage = { buffer: this.storage.buffer, offset: this.storage.offset + start, bytes };
-    return new Variable(name, shape, this.dtype, this.kind, storage);
+    return new Variable(name, shape, this.dtype, this.kind, storage, stored);
   }
 
   /**
@@ -50,7 +57,7 @@ export class Variable implements Resident {
    */
   rowParts(limit: number): readonly Variable[] {
     if (this.storage.bytes <= limit) return [this];
-    const [rows, cols] = this.shape as [number, number];
+    const [rows, cols] = this.stored as [number, number];
     const rowBytes = cols * BYTES[this.dtype];
     const step = ALIGNMENT / greatestCommonDivisor(ALIGNMENT, rowBytes);
     const most = Math.floor(limit / rowBytes / step) * step;

@@ -2,6 +2,7 @@
  * Room: peft. What all methods have in common: trainable modules attached to named layers, each a few factors whose
  * dimensions run along its ranks, its inputs or its outputs. Files, pruning, merging and training work on this view alone.
  */
+import type { Shape } from '../engine/graph/shape.ts';
 import type { ParameterSpec } from '../engine/nn/parameters.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import type { RandomState } from '../engine/ops/elementwise.ts';
@@ -120,16 +121,26 @@ export function valueOf(values: Values, name: string): Float32Array {
   return value;
 }
 
-/** Parameter specs of all factors. Only matrices over ranks decay. */
-export function factorSpecs(method: PeftMethod, values: Values): ParameterSpec[] {
-  return method.modules.flatMap((module) =>
-    method.factors(module).map((factor): ParameterSpec => ({
+/**
+ * Parameter specs of all factors. Only matrices over ranks decay.
+ * @param storedShapeOf the shape [out, in] in which the device holds the weight that a module is attached to
+ */
+export function factorSpecs(
+  method: PeftMethod,
+  values: Values,
+  storedShapeOf: (module: PeftModule) => Shape | undefined = () => undefined,
+): ParameterSpec[] {
+  return method.modules.flatMap((module) => {
+    const [outFeatures, inFeatures] = storedShapeOf(module) ?? [];
+    const stored = outFeatures && inFeatures ? { ...module, outFeatures, inFeatures } : module;
+    return method.factors(module).map((factor): ParameterSpec => ({
       name: factor.name,
       shape: factorShape(factor, module),
+      stored: factorShape(factor, stored),
       data: valueOf(values, factor.name),
       decay: isRankMatrix(factor),
-    })),
-  );
+    }));
+  });
 }
 
 /** Whether a factor maps to or from ranks: the ones that rank importance is read from. */

@@ -30,6 +30,8 @@ export interface LayerKeep {
 interface Slice {
   readonly rows?: readonly number[];
   readonly cols?: readonly number[];
+  /** Whether the device may hold rows and columns that stay in whole fours, with zeros at the end: heads must stay side by side. */
+  readonly inFours?: true;
   /** Multiplies the kept columns. */
   readonly scale?: readonly number[];
 }
@@ -61,9 +63,9 @@ function sliceOf(role: Role, config: ModelConfig, { heads, neurons, fold }: Laye
     value: () => ({ rows: keys }),
     queryKeyValue: () => ({ rows: [...queries, ...after(numHeads), ...after(numHeads + kvHeads)] }),
     attentionOutput: () => ({ cols: queries, ...(headScale && { scale: headScale }) }),
-    gate: () => ({ rows: neurons }),
-    up: () => ({ rows: neurons }),
-    down: () => ({ cols: neurons, ...(fold && { scale: fold.neurons }) }),
+    gate: () => ({ rows: neurons, inFours: true }),
+    up: () => ({ rows: neurons, inFours: true }),
+    down: () => ({ cols: neurons, inFours: true, ...(fold && { scale: fold.neurons }) }),
   };
   return slices[role]();
 }
@@ -132,8 +134,18 @@ async function cut(engine: Engine, weight: Variable, slice: Slice): Promise<Vari
   const { data, shape } = sliceWeight(whole, slice);
   if (data.length === whole.data.length && !slice.scale) return weight;
   engine.free(weight);
-  const stored = weight.dtype === 'f16' ? f32ToF16(data) : data;
-  return engine.variable(weight.name, shape, { kind: weight.kind, dtype: weight.dtype, data: stored });
+  const bits = weight.dtype === 'f16' ? f32ToF16(data) : data;
+  const stored = slice.inFours ? storedShape(shape, slice) : shape;
+  return engine.variable(weight.name, shape, { kind: weight.kind, dtype: weight.dtype, data: bits, stored });
+}
+
+/**
+ * Kernels load and store four neighbours at once where rows are whole fours. A neuron of zeros changes nothing: its activation is 0, and
+ * so are all its gradients.
+ */
+function storedShape(shape: Shape, { rows, cols }: Slice): Shape {
+  const cut = shape.length === 1 ? [rows] : [rows, cols];
+  return shape.map((size, axis) => (cut[axis] ? 4 * Math.ceil(size / 4) : size));
 }
 
 /** Reads a weight of the whole base by its Hugging Face name: f32, row-major. */

@@ -7,6 +7,7 @@ import type { Engine, HostArray } from '../engine/engine.ts';
 import { UserError } from '../engine/errors.ts';
 import { f32ToF16 } from '../engine/io/float16.ts';
 import type { OnBytes } from '../engine/io/load.ts';
+import { unpadded } from '../engine/padding.ts';
 import type { Variable } from '../engine/variable.ts';
 import { loadArtefact, type LoadedArtefact } from './artefact.ts';
 import { toClassifier } from './assembly.ts';
@@ -130,9 +131,9 @@ export class AdapterSet {
     return this.#mounted.get(this.#active) as Mounted;
   }
 
-  async #bits({ storage, dtype }: Variable): Promise<HostArray> {
+  async #bits({ storage, dtype, shape, stored }: Variable): Promise<HostArray> {
     const bytes = await this.#engine.readBytes(storage);
-    return dtype === 'f16' ? new Uint16Array(bytes) : new Float32Array(bytes);
+    return unpadded(dtype === 'f16' ? new Uint16Array(bytes) : new Float32Array(bytes), shape, stored);
   }
 }
 

@@ -18,7 +18,7 @@ import type { BaseModel } from '../models/base-model.ts';
 import { headShapes, initialSpec, tiedModules, vocabularyLayers } from '../models/heads.ts';
 import { moduleFor, type PeftConfig } from '../peft/config.ts';
 import { methodOf } from '../peft/methods.ts';
-import { factorSpecs, moduleSize, valueOf, type PeftMethod, type Values } from '../peft/module.ts';
+import { factorSpecs, moduleSize, valueOf, type PeftMethod, type PeftModule, type Values } from '../peft/module.ts';
 import { savedModule } from '../peft/tasks.ts';
 import { targetedModules } from '../peft/targets.ts';
 import { Classifier } from './classifier.ts';
@@ -126,19 +126,28 @@ export function toClassifier(
   objective: Objective = objectiveOf(assembly),
 ): Classifier {
   const { base, method, values, head: kind, labels } = assembly;
-  const spec = (name: string, shape: Shape): ParameterSpec => ({
+  const spec = (name: string, shape: Shape, stored: Shape = shape): ParameterSpec => ({
     name,
     shape,
+    stored,
     data: valueOf(values, name),
     decay: shape.length === 2,
   });
   const shapes = headShapes(base.config, kind, labels.length);
   const head = [...shapes].map(([name, shape]) => spec(name, shape));
-  const factors = method ? factorSpecs(method, values) : [];
+  const factors = method ? factorSpecs(method, values, (module) => storedShapeOf(base, method, module)) : [];
   const whole = [...values.keys()].filter((name) => base.weights.has(name) && !shapes.has(name));
-  const trained = whole.map((name) => spec(name, base.weights.get(name)!.shape));
+  const trained = whole.map((name) => {
+    const { shape, stored } = base.weights.get(name)!;
+    return spec(name, shape, stored);
+  });
   const parameters = new Parameters(engine, [...factors, ...head, ...trained, ...extra]);
   return new Classifier(engine, base, method, parameters, objective);
+}
+
+/** Undefined where the module does not follow the weight's slicing. Embeddings are never cut. */
+function storedShapeOf({ weights }: BaseModel, { attached }: PeftMethod, module: PeftModule): Shape | undefined {
+  return attached && !module.isTable ? weights.get(`${module.name}.weight`)?.stored : undefined;
 }
 
 /** Values in PEFT modules; the task head is the same for every method and not counted, as in PEFT's own reports of rank. */

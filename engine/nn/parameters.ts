@@ -4,12 +4,15 @@
  */
 import type { Engine } from '../engine.ts';
 import { sizeOf, type Shape } from '../graph/shape.ts';
+import { padded, unpadded } from '../padding.ts';
 import type { Variable } from '../variable.ts';
 
 /** A tensor to be trained, with its initial values. */
 export interface ParameterSpec {
   readonly name: string;
   readonly shape: Shape;
+  /** Its shape on the device, as `Variable` has it; `shape` unless set. */
+  readonly stored?: Shape;
   readonly data: Float32Array;
   /** Multiplies the learning rate; 1 unless set. */
   readonly lrMultiplier?: number;
@@ -51,14 +54,14 @@ export class Parameters {
       if (spec.data.length !== sizeOf(spec.shape))
         throw new Error(`${spec.name}: ${spec.data.length} values for its shape`);
       offsets.push(end);
-      end += Math.ceil(spec.data.length / ALIGN) * ALIGN;
+      end += Math.ceil(sizeOf(spec.stored ?? spec.shape) / ALIGN) * ALIGN;
     }
     const data = new Float32Array(end);
-    specs.forEach((spec, i) => data.set(spec.data, offsets[i]));
+    specs.forEach((spec, i) => data.set(padded(spec.data, spec.shape, spec.stored ?? spec.shape), offsets[i]));
     const { lrMultiplier = 1, decay } = specs[0] as ParameterSpec;
     const flat = this.#engine.variable('trainables', [end], { kind: 'trainables', data });
     const parameters = specs.map((spec, i) => {
-      const view = flat.view(spec.name, offsets[i] as number, spec.shape);
+      const view = flat.view(spec.name, offsets[i] as number, spec.shape, spec.stored);
       if (this.#byName.has(spec.name)) throw new Error(`parameter ${spec.name} is given twice`);
       this.#byName.set(spec.name, view);
       return view;
@@ -91,7 +94,10 @@ export class Parameters {
     const values = new Map<string, Float32Array>();
     for (const { flat, parameters, offsets } of this.groups) {
       const data = await this.#engine.read(flat);
-      parameters.forEach((p, i) => values.set(p.name, data.slice(offsets[i], (offsets[i] as number) + p.size)));
+      parameters.forEach(({ name, shape, stored }, i) => {
+        const start = offsets[i] as number;
+        values.set(name, unpadded(data.slice(start, start + sizeOf(stored)), shape, stored));
+      });
     }
     return values;
   }

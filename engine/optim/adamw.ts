@@ -73,7 +73,7 @@ export class AdamW {
       loss,
       all.map((p) => p.tensor),
     );
-    const byName = new Map(all.map((p, i) => [p.name, grads[i] ?? constant(0, p.shape)]));
+    const byName = new Map(all.map((p, i) => [p.name, grads[i] ?? constant(0, p.stored)]));
     const packed = this.#states.map(({ group, gradient }) => {
       const parts = group.parameters.map((p) => byName.get(p.name) as Tensor);
       return pack(parts, group.offsets, gradient, gradient.size);

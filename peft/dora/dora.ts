@@ -111,6 +111,9 @@ function withoutBias(run: PeftRun, name: string, y: Tensor): Tensor {
   return bias ? sub(y, bias) : y;
 }
 
+/** Far below what a sum of squares can tell: a row of zeros has magnitude 0, and must give 0, not 0 / 0. */
+const TINY = 1e-30;
+
 /** ‖W + scaling·B·A‖ of each row, masked ranks left out, as a constant: f32 [out]. */
 function norm(run: PeftRun, module: PeftModule): Tensor {
   const names = loraNames(module);
@@ -118,7 +121,8 @@ function norm(run: PeftRun, module: PeftModule): Tensor {
   const down = run.parameter(names.down);
   const ranks = mask ? mul(down, reshape(mask, [module.ranks, 1])) : down;
   const delta = mul(matmul(run.parameter(names.up), ranks), module.scaling);
-  return stopGradient(sqrt(sumLast(square(add(run.weight(`${module.name}.weight`), delta)))));
+  const squares = sumLast(square(add(run.weight(`${module.name}.weight`), delta)));
+  return stopGradient(sqrt(add(squares, TINY)));
 }
 
 function sumRow(module: PeftModule, values: Values, weight: Float32Array, out: number): Float64Array {

@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Engine } from '../../engine/engine.ts';
 import { gradients } from '../../engine/graph/autograd.ts';
+import { sizeOf } from '../../engine/graph/shape.ts';
 import { crossEntropy } from '../../engine/ops/cross-entropy.ts';
+import { padded, unpadded } from '../../engine/padding.ts';
 import { fingerprintCheckpoint } from '../../engine/io/fingerprint.ts';
 import { maskIntervention, maskSpecs } from '../../pruning/masks.ts';
 import { scoresOf } from '../../pruning/records.ts';
@@ -17,7 +19,8 @@ import type { Classifier, ForwardOptions } from '../../train/classifier.ts';
 import { recordsOf } from '../../train/compare.ts';
 import { Batches, type Batch } from '../../train/data/batches.ts';
 import { infer } from '../../train/evaluate.ts';
-import { estimate, keptLayers, makePlan, maskOptions, prune, type Method } from '../../train/stages.ts';
+import { estimate, keptLayers, makePlan, maskOptions, prune, trainOptions, type Method } from '../../train/stages.ts';
+import { train } from '../../train/trainer.ts';
 import type { Plan } from '../../pruning/plan.ts';
 import type { Settings } from '../../train/settings.ts';
 import { MODEL, MODELS, tinyAssembly, type Family, tinyExamples, tinySettings } from './tiny.ts';
@@ -228,7 +231,11 @@ describe('plans and counts', () => {
     expect((engine.memory.byKind().weights ?? 0) - before).toBe(4 * assembly.base.parameterCount);
     const pruned = await prune(engine, assembly, planFor(assembly, settings), settings);
     expect(pruned.base.blockParameterCount).toBeLessThan(0.7 * assembly.base.blockParameterCount);
-    expect((engine.memory.byKind().weights ?? 0) - before).toBe(4 * pruned.base.parameterCount);
+    // Neurons are stored in whole fours: up to three of zeros a layer, with their bias.
+    const { hiddenSize } = pruned.base.config;
+    const zeros = pruned.base.layers.reduce((sum, { neurons }) => sum + (-neurons & 3) * (2 * hiddenSize + 1), 0);
+    expect(zeros).toBeGreaterThan(0);
+    expect((engine.memory.byKind().weights ?? 0) - before).toBe(4 * (pruned.base.parameterCount + zeros));
     const classifier = toClassifier(engine, pruned);
     const head = headCount(pruned.base.config, 'classification', 3);
     expect(classifier.parameters.count).toBe(factorCount(pruned.method) + head);
@@ -236,6 +243,29 @@ describe('plans and counts', () => {
     pruned.base.free();
     expect(engine.memory.byKind().weights ?? 0).toBe(before);
   });
+
+  it.each(['lora', 'dora', 'ia3'] as const)(
+    '%s: zeros that fill up the neurons stay zeros in training',
+    async (peft) => {
+      const own = { ...settings, peft, bias: peft === 'ia3' ? 'none' : 'all', weightDecay: 0.1, steps: 3 } as const;
+      const assembly = await tinyAssembly(engine, own);
+      const pruned = await prune(engine, assembly, planFor(assembly, own, 'foundation-only'), own);
+      expect(pruned.base.layers.some(({ neurons }) => neurons % 4 !== 0)).toBe(true);
+      const classifier = toClassifier(engine, pruned);
+      await train(classifier, await batches(pruned), trainOptions(own, 3, {}));
+      let filled = 0;
+      for (const { name, shape, stored, storage } of classifier.parameters.all) {
+        const values = await engine.readStorage(storage, 'f32');
+        const kept = sizeOf(shape);
+        const all = padded(unpadded(values, shape, stored), shape, stored);
+        expect(values, name).toEqual(all);
+        filled += values.length - kept;
+      }
+      expect(filled).toBeGreaterThan(0);
+      classifier.parameters.free();
+      pruned.base.free();
+    },
+  );
 
   it('the same seed gives the same plan twice, and the baselines prune as much as they should', async () => {
     const examples = await tinyExamples();

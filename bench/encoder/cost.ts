@@ -68,6 +68,23 @@ export function savedValues(
   }, 0);
 }
 
+/**
+ * Values that a forward pass holds at its widest, every tensor between two kernels being whole: the residual stream with queries,
+ * keys, values and attention's output, or with the activated FFN. A normalisation before a sublayer leaves its result beside the stream.
+ */
+export function heldValues(
+  { hiddenSize: d, numHeads, architecture }: ModelConfig,
+  layers: readonly EncoderLayer[],
+  { batch, seq }: BatchShape,
+): number {
+  const normalised = architecture.block.normPlace === 'before' ? d : 0;
+  const widths = layers.map(({ heads, neurons }) => {
+    const features = (heads * d) / numHeads;
+    return d + Math.max(4 * features, normalised + 3 * features, normalised + neurons);
+  });
+  return batch * seq * Math.max(...widths);
+}
+
 export interface MemoryParts {
   /** Bytes of the frozen weights as stored. */
   readonly weights: number;

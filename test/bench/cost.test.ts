@@ -1,6 +1,6 @@
 /** Protects: what targets are measured against: operations, and the bytes a step must hold. */
 import { expect, it } from 'vitest';
-import { blockFlops, memoryBound, peftFlops, savedValues } from '../../bench/encoder/cost.ts';
+import { blockFlops, heldValues, memoryBound, peftFlops, savedValues } from '../../bench/encoder/cost.ts';
 import { shapedConfig } from '../../bench/encoder/model.ts';
 import type { PeftModule } from '../../peft/module.ts';
 
@@ -39,6 +39,14 @@ it('nothing is kept below the lowest trained module', () => {
   expect(saved('1.intermediate.dense')).toBe(12 * (16 + 32));
   expect(saved('1.output.dense')).toBe(12 * (8 + 32));
   expect(savedValues(CONFIG, WHOLE, [], BATCH)).toBe(0);
+});
+
+it('a forward pass holds the widest of attention and FFN beside the stream, and before it what was normalised', () => {
+  expect(heldValues(CONFIG, WHOLE, BATCH)).toBe(12 * (8 + 32));
+  expect(heldValues(CONFIG, [{ heads: 2, neurons: 20 }], BATCH)).toBe(12 * (8 + 4 * 8));
+  const decoder = shapedConfig({ layers: 1, hidden: 8, heads: 2, neurons: 32, vocab: 16, positions: 4 }, 'opt');
+  expect(heldValues(decoder, WHOLE, BATCH)).toBe(12 * (2 * 8 + 32));
+  expect(heldValues(decoder, [{ heads: 2, neurons: 1 }], BATCH)).toBe(12 * (8 + 4 * 8));
 });
 
 it('the bound adds weights, trainables with gradient and two moments, and what is saved', () => {

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { Assembly } from '../../../train/assembly.ts';
 import { prune } from '../../../train/stages.ts';
-import { blockFlops, memoryBound, savedValues, type BatchShape, type Pass } from '../../encoder/cost.ts';
+import { blockFlops, heldValues, memoryBound, savedValues, type BatchShape, type Pass } from '../../encoder/cost.ts';
 import { benchSettings, openFull, openPeft, writeRandomModel } from '../../encoder/model.ts';
 import { randomPlan } from '../../encoder/plan.ts';
 import type { Published } from '../../encoder/published.ts';
@@ -105,8 +105,6 @@ function needs(resident: Resident, batch: BatchShape): Omit<Entry, 'ratio' | 'se
   const pass: Pass = method ? 'lora' : 'full';
   const weights = trainBytes.weights ?? 0;
   const saved = savedValues(base.config, base.layers, method?.modules ?? [], batch);
-  // While inferring a layer holds at least its input and the activated intermediate values.
-  const widest = base.config.hiddenSize + Math.max(...base.layers.map((l) => l.neurons));
   return {
     name,
     peft: method !== undefined,
@@ -117,7 +115,7 @@ function needs(resident: Resident, batch: BatchShape): Omit<Entry, 'ratio' | 'se
     },
     bound: {
       train: memoryBound({ weights, trainables: parameters.count, saved }),
-      infer: weights + 4 * parameters.count + 4 * batch.batch * batch.seq * widest,
+      infer: weights + 4 * parameters.count + 4 * heldValues(base.config, base.layers, batch),
     },
     kernels: { train: demandsOf(resident.train), infer: demandsOf(resident.infer) },
   };

@@ -113,8 +113,16 @@ function vocabularyScores(
   x: Tensor,
 ): Tensor {
   const table = context.table(`${weight}.weight`);
-  const scores = intervened(context, module, x, (input) => joined(vocabularyLogits(input, table)));
-  return bias === undefined ? scores : add(scores, context.weight(bias));
+  return intervened(context, module, x, (input) => {
+    const scores = joined(vocabularyLogits(input, table));
+    return bias === undefined ? scores : add(scores, context.weight(bias));
+  });
+}
+
+/** The name of a linear layer's bias, whether it has one or not: that of what scores the vocabulary may lie beside it. */
+export function biasName(config: ModelConfig, kind: HeadKind, module: string): string {
+  const { vocabulary } = headOf(config, kind);
+  return vocabulary?.module === module && vocabulary.bias !== undefined ? vocabulary.bias : `${module}.bias`;
 }
 
 /** Matrices [rows, n] side by side. */

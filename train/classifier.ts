@@ -9,7 +9,7 @@ import { languageModelLoss } from '../engine/ops/vocabulary.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import type { BaseModel } from '../models/base-model.ts';
 import { hiddenStates, type ForwardContext, type KeyValueCache } from '../models/transformer.ts';
-import { applyHead, headOf } from '../models/heads.ts';
+import { applyHead, biasName, headOf } from '../models/heads.ts';
 import type { Intervention } from '../models/intervention.ts';
 import { positionIds } from '../models/positions.ts';
 import { rotaryInput } from '../models/rotary.ts';
@@ -115,7 +115,7 @@ export class Classifier {
     const run: PeftRun = {
       parameter,
       weight,
-      bias: (module) => find(`${module}.bias`),
+      bias: (module) => find(biasName(this.base.config, this.head, module)),
       ...(random && { random }),
       ...(isActive && { isActive }),
       ...(rankMask && { rankMask }),

@@ -14,7 +14,7 @@ import {
 } from '../models/architecture.ts';
 import { className } from '../models/config.ts';
 import { baseWeightShapes, inspectCheckpoint } from '../models/base-model.ts';
-import { adaptableLayers, frozenHeadShapes, headShapes, tiedModules } from '../models/heads.ts';
+import { adaptableLayers, biasName, frozenHeadShapes, headShapes, tiedModules } from '../models/heads.ts';
 import { isStoredInOut, storedName, transpose } from '../models/weights.ts';
 import { writeHubAdapter } from '../peft/adapterhub/files.ts';
 import { configFor } from '../peft/config.ts';
@@ -135,6 +135,12 @@ export function assertMergeable(
   at: string,
 ): void {
   const tied = tiedModules(config, head);
+  const apart = method?.modules.find(({ name }) => biasName(config, head, name) !== `${name}.bias`);
+  if (method?.mergeBias && apart) {
+    throw new UserError(
+      `${at}: "${apart.name}" has its bias as ${biasName(config, head, apart.name)}, which is not merged; keep the adapter beside the base`,
+    );
+  }
   const found = method?.modules.find(({ name }) => tied.includes(name));
   if (!found) return;
   const others = tied.filter((name) => name !== found.name).join(', ');

@@ -9,10 +9,11 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Engine } from '../../engine/engine.ts';
 import { UserError } from '../../engine/errors.ts';
 import { openSafetensors, writeSafetensors, type TensorEntry } from '../../engine/io/safetensors.ts';
-import { loadBaseModel } from '../../models/base-model.ts';
+import { loadBaseModel, randomBaseModel } from '../../models/base-model.ts';
+import { parseConfig } from '../../models/config.ts';
 import { loadArtefact, saveArtefact } from '../../train/artefact.ts';
 import { freshAssembly, toClassifier, type Assembly } from '../../train/assembly.ts';
-import { mergeAdapter } from '../../train/convert.ts';
+import { assertMergeable, mergeAdapter } from '../../train/convert.ts';
 import { Forward } from '../../train/evaluate.ts';
 import { hostRandom } from '../../train/data/random.ts';
 import { freshConfig } from '../../train/fresh-config.ts';
@@ -181,4 +182,28 @@ it('PEFT’s copies of base weights are read where they are the base’s, and re
   table[5]! += 1;
   await writeSafetensors(weights, [...entries, ...copies]);
   await expect(loadArtefact(engine, MODEL, adapter, SETTINGS, { kind: 'causal-lm' })).rejects.toThrow(UserError);
+});
+
+it.each(['ia3', 'dora'] as const)('%s on what scores the vocabulary treats its bias as PEFT does', async (peft) => {
+  const raw = { model_type: 'bert', vocab_size: 50, hidden_size: 8, num_hidden_layers: 1, num_attention_heads: 2 };
+  const config = parseConfig({ ...raw, intermediate_size: 12, max_position_embeddings: 16, tie_word_embeddings: false }, 'config.json');
+  const random = hostRandom(5, 98);
+  const base = randomBaseModel(engine, config, () => random.normal(), { head: 'masked-lm' });
+  const bias = Float32Array.from({ length: 50 }, () => random.normal());
+  engine.write(base.weights.get('cls.predictions.bias')!, bias);
+  const settings = tinySettings({ peft, targetModules: 'cls.predictions.decoder' });
+  const fresh = await freshAssembly(engine, base, freshConfig(settings, config, 'masked-lm'), 'masked-lm', [], 3);
+  const doubled = [...fresh.values].map(
+    ([name, v]) => [name, /ia3|magnitude/.test(name) ? v.map((x) => 2 * x) : v] as const,
+  );
+  const plain = await scores({ ...fresh, method: undefined });
+  const found = await scores({ ...fresh, values: new Map(doubled) });
+  // (IA)³ scales the layer's output, DoRA its weight.
+  const expected = plain.map((y, i) => 2 * y - (peft === 'dora' ? bias[i % 50]! : 0));
+  const scale = Math.max(...expected.map(Math.abs));
+  expect(Math.max(...found.map((v, i) => Math.abs(v - expected[i]!))) / scale).toBeLessThan(1e-5);
+  const merge = () => assertMergeable(config, fresh, 'here');
+  if (peft === 'ia3') expect(merge).toThrow(/cls\.predictions\.decoder.*cls\.predictions\.bias/);
+  else expect(merge).not.toThrow();
+  base.free();
 });

@@ -1,6 +1,7 @@
 /** Room: bench. What a suite is: a file that describes its cases; everything around it is shared. */
 import { z } from 'zod';
 import type { Engine } from '../engine/engine.ts';
+import { UserError } from '../engine/errors.ts';
 import type { Settings } from '../train/settings.ts';
 import type { Contender, Sample, TimingOptions } from './measure/sample.ts';
 import { alternate } from './measure/sample.ts';
@@ -62,9 +63,10 @@ export const raceSchema = z.object({
 export type Race = z.infer<typeof raceSchema>;
 
 /**
- * The engine against every peer that can do the work: results are compared before anybody is timed.
+ * The engine against every peer that can do the work: results are compared before anybody is timed. A peer that computes something
+ * else is named and left out.
  * @param expected what the engine computed, by the peers' output names
- * @throws UserError where a peer computes something else
+ * @throws UserError where no peer computes the same
  */
 export async function race(
   context: BenchContext,
@@ -75,16 +77,24 @@ export async function race(
 ): Promise<Race> {
   const contenders = [own];
   const absent: string[] = [];
+  const differing: UserError[] = [];
   for (const peer of context.peers.present) {
     const outputs = await peer.prepare(work);
     if (!(outputs instanceof Map)) {
       absent.push(`${work.name}: not beside ${peer.label}: ${outputs.reason}`);
       continue;
     }
-    for (const [name, values] of Object.entries(expected))
-      assertClose(`${peer.label}, ${work.name}, ${name}`, outputs.get(name) ?? [], values, tolerance);
-    contenders.push(peer.contender);
+    try {
+      for (const [name, values] of Object.entries(expected))
+        assertClose(`${peer.label}, ${work.name}, ${name}`, outputs.get(name) ?? [], values, tolerance);
+      contenders.push(peer.contender);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      differing.push(error);
+    }
   }
+  if (contenders.length === 1 && differing[0]) throw differing[0];
+  absent.push(...differing.map(({ message }) => message));
   const samples = await alternate(contenders, context.timing);
   for (const { name, label, failure } of context.peers.present)
     if (failure !== undefined && contenders.some((c) => c.name === name))

@@ -27,5 +27,5 @@ export function assertClose(
   const by = Number.isFinite(error)
     ? `differs by ${error.toExponential(1)}`
     : 'has another length or values that are no numbers';
-  throw new UserError(`${what}: the result ${by}, expected at most ${tolerance.toExponential(0)}; nothing was timed.`);
+  throw new UserError(`${what}: the result ${by}, expected at most ${tolerance.toExponential(0)}; it was not timed.`);
 }

@@ -6,10 +6,16 @@ import numpy
 from serve import Repeated
 
 
+def blas():
+    try:
+        built = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]
+        return f"{built['name']} {built['version']}"
+    except TypeError:  # before NumPy 1.25
+        return "the system's BLAS"
+
+
 def greeting():
-    blas = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    note = f"products by {blas['name']} {blas['version']}, {os.cpu_count()} cores"
-    return {"version": numpy.__version__, "note": note}
+    return {"version": numpy.__version__, "note": f"products by {blas()}, {os.cpu_count()} cores"}
 
 
 def to_numpy(value):

@@ -115,7 +115,7 @@ describe('equality before timing', () => {
   });
 
   it('fails for wrong, missing and broken results, naming them', () => {
-    expect(() => assertClose('peer, op', [1, 2.1], [1, 2], 1e-3)).toThrow(/peer, op.*nothing was timed/);
+    expect(() => assertClose('peer, op', [1, 2.1], [1, 2], 1e-3)).toThrow(/peer, op.*it was not timed/);
     expect(() => assertClose('peer', [], [1], 1e-3)).toThrow('another length');
     expect(() => assertClose('peer', [NaN], [1], 1e-3)).toThrow('no numbers');
     expect(() => assertClose('peer', [], [], 1e-3)).toThrow('another length');

@@ -186,7 +186,10 @@ it('PEFT’s copies of base weights are read where they are the base’s, and re
 
 it.each(['ia3', 'dora'] as const)('%s on what scores the vocabulary treats its bias as PEFT does', async (peft) => {
   const raw = { model_type: 'bert', vocab_size: 50, hidden_size: 8, num_hidden_layers: 1, num_attention_heads: 2 };
-  const config = parseConfig({ ...raw, intermediate_size: 12, max_position_embeddings: 16, tie_word_embeddings: false }, 'config.json');
+  const config = parseConfig(
+    { ...raw, intermediate_size: 12, max_position_embeddings: 16, tie_word_embeddings: false },
+    'config.json',
+  );
   const random = hostRandom(5, 98);
   const base = randomBaseModel(engine, config, () => random.normal(), { head: 'masked-lm' });
   const bias = Float32Array.from({ length: 50 }, () => random.normal());

@@ -70,14 +70,21 @@ export function parseNumber(text: string, flag: string): number {
 
 /**
  * Settings from flags over a `--config` file over defaults.
+ * @param estimation whether `steps` are those of the estimation where `estimateSteps` is not said as near: in the file, or by flags
  * @throws UserError naming flag or file and key, what was found and what was expected
  */
-export async function readSettings(flags: Readonly<Record<string, unknown>>): Promise<Settings> {
+export async function readSettings(
+  flags: Readonly<Record<string, unknown>>,
+  { estimation = false } = {},
+): Promise<Settings> {
   const file = typeof flags.config === 'string' ? flags.config : undefined;
   const fromFile = file === undefined ? {} : await readYaml(file);
+  if (estimation && Number(fromFile.steps) > 0) fromFile.estimateSteps ??= fromFile.steps;
   const given = new Map(Object.entries(fromFile));
   const fromFlags = ALL_SETTINGS.filter((key) => flags[key] !== undefined && !isUntouched(key, flags[key]));
   for (const key of fromFlags) given.set(key, flags[key]);
+  if (estimation && Number(flags.steps) > 0 && flags.estimateSteps === undefined)
+    given.set('estimateSteps', flags.steps);
   const parsed = settingsSchema.safeParse(Object.fromEntries(given));
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];

@@ -40,14 +40,13 @@ export function addEstimate(program: Command): void {
   const command = program
     .command('estimate')
     .description(
-      'stage one: train masks and modules for a few steps (--steps, or --estimate-steps) and record importance',
+      'stage one: train masks and modules for a few steps (--estimate-steps, else --steps) and record importance',
     );
   addSettings(addStageFlags(command)).action(runEstimate);
 }
 
 async function runEstimate(flags: StageFlags): Promise<void> {
-  const given = await readSettings(flags);
-  const settings = { ...given, estimateSteps: given.steps > 0 ? given.steps : given.estimateSteps };
+  const settings = await readSettings(flags, { estimation: true });
   const records = await withEngine(flags, settings, async (context) => {
     const { assembly, examples, fingerprint } = await prepare(context, flags, settings);
     if (assembly.planned)

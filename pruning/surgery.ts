@@ -132,10 +132,12 @@ export async function pruneModel(engine: Engine, base: BaseModel, keep: readonly
 async function cut(engine: Engine, weight: Variable, slice: Slice): Promise<Variable> {
   const whole = { data: await engine.read(weight), shape: weight.shape };
   const { data, shape } = sliceWeight(whole, slice);
-  if (data.length === whole.data.length && !slice.scale) return weight;
+  const keepsAll = data.length === whole.data.length;
+  if (keepsAll && !slice.scale) return weight;
   engine.free(weight);
   const bits = weight.dtype === 'f16' ? f32ToF16(data) : data;
-  const stored = slice.inFours ? storedShape(shape, slice) : shape;
+  // A layer that keeps all its neurons keeps its first matrices as they are: the last one must go on fitting them.
+  const stored = slice.inFours && !keepsAll ? storedShape(shape, slice) : shape;
   return engine.variable(weight.name, shape, { kind: weight.kind, dtype: weight.dtype, data: bits, stored });
 }
 

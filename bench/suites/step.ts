@@ -207,9 +207,10 @@ async function buildMlp(
   const optimizer = new AdamW(engine, parameters, ADAMW_DEFAULTS);
   const value = (name: string): Tensor => (variables.get(name) ?? parameters.get(name)).tensor;
   const linear = (x: Tensor, layer: 1 | 2): Tensor => {
-    const low = matmul(matmul(x, value(`a${layer}`), { transposeB: true }), value(`u${layer}`), { transposeB: true });
+    const h = mul(matmul(x, value(`a${layer}`), { transposeB: true }), SCALING);
+    const low = matmul(h, value(`u${layer}`), { transposeB: true });
     const y = add(matmul(x, value(`w${layer}`), { transposeB: true }), value(`b${layer}`));
-    return add(y, mul(low, SCALING));
+    return add(y, low);
   };
   const program = await engine.compile('mlp step', ADAMW_INPUTS, (given) => {
     const difference = sub(linear(geluTanh(linear(value('x'), 1)), 2), value('target'));

@@ -2,29 +2,25 @@
  * Room: kernels. Layer normalisation over the last dimension (Ba et al. 2016), forward and backward. The backward kernels
  * recompute mean and variance from x, so nothing but x is kept for them.
  */
-import { assemble } from './assemble.ts';
+import { assemble, u32Params } from './assemble.ts';
 import { spread, type DeviceTraits, type Kernel } from './kernel.ts';
-import { f32Bindings, normLayout, normParts, PART_ROWS, partRows, type NormSpec } from './norm.ts';
+import { f32Bindings, normLayout, normParts, PART_ROWS, partRows, type NormLayout, type NormSpec } from './norm.ts';
 import { rowMain, rowReduction, type RowGroups } from './row-group.ts';
 
 /** y = (x − mean) / √(variance + eps) · gamma + beta. Bindings, all f32: x [rows, cols], gamma, beta [cols], then y. */
 export function layerNorm(spec: NormSpec, traits: DeviceTraits): Kernel {
   const { rows, cols } = spec;
-  const { vector, groups, params } = normLayout(spec, traits);
+  const { vector, groups, params, each } = laneLayout(spec, traits);
   const body = `${rowReduction(groups, 'sum', 'f32', 'a + b')}
-${mean(groups)}
 ${rowMain(groups)}
-  let mean = row_mean(row, member, lane);
-  var squares = V(0.0);
-  for (var unit = member; unit < p.units; unit += ${groups.perRow}u) {
-    let centred = x[row * p.units + unit] - V(mean);
-    squares += centred * centred;
-  }
-  let rstd = 1.0 / sqrt(row_sum(hsum(squares), lane) / f32(p.cols) + p.eps);
+${rowsOfLane(each)}
+${moments(groups, each)}
+${perRow(each, (i) => `  let rstd_${i} = 1.0 / sqrt(row_sum(hsum(squares_${i}), lane) / f32(p.cols) + p.eps);`)}
   if (!owner) { return; }
   for (var unit = member; unit < p.units; unit += ${groups.perRow}u) {
-    let at = row * p.units + unit;
-    y[at] = (x[at] - V(mean)) * rstd * gamma[unit] + beta[unit];
+    let scale = gamma[unit];
+    let shift = beta[unit];
+${perRow(each, (i) => `    y[at_${i} + unit] = (x[at_${i} + unit] - V(mean_${i})) * rstd_${i} * scale + shift;`)}
   }
 }`;
   const names = ['x', 'gamma', 'beta', 'y'];
@@ -56,11 +52,13 @@ export function layerNormBackward(
   { inPlace = false, again = false }: BackwardOptions = {},
 ): Kernel {
   const { rows, cols } = spec;
-  const { vector, groups, params } = normLayout(spec, traits);
-  const body = `${backwardFunctions(groups, inPlace ? 'x' : 'dx', again)}
+  const { vector, groups, params, each } = laneLayout(spec, traits);
+  const body = `${reductions(groups)}
 ${rowMain(groups)}
-  let s = statistics(row, member, lane);
-  if (owner) { write_dx(row, member, s); }
+${rowsOfLane(each)}
+${statistics(groups, each)}
+  if (!owner) { return; }
+${writeGradient(groups, each, inPlace ? 'x' : 'dx', again)}
 }`;
   const read = ['gamma', 'dy', ...(again ? ['beta'] : [])];
   const written = [...(inPlace ? [] : ['dx']), ...(again ? ['y'] : [])];
@@ -89,7 +87,7 @@ export function layerNormBackwardParams(spec: NormSpec, traits: DeviceTraits): K
   const { vector, groups: rowwise, params } = normLayout(spec, traits);
   const groups = traits.software ? { ...rowwise, lanes: PART_ROWS, perRow: 1 } : rowwise;
   const parts = normParts(rows);
-  const body = `${backwardFunctions(groups, 'dx')}
+  const body = `${rowFunctions(groups)}
 ${partMain(groups)}`;
   const names = ['x', 'gamma', 'dy', 'dx', 'dgamma', 'dbeta'];
   return assemble({
@@ -105,47 +103,106 @@ ${partMain(groups)}`;
   });
 }
 
-function mean({ perRow }: RowGroups): string {
-  return `fn row_mean(row: u32, member: u32, lane: u32) -> f32 {
-  var total = V(0.0);
-  for (var unit = member; unit < p.units; unit += ${perRow}u) { total += x[row * p.units + unit]; }
-  return row_sum(hsum(total), lane) / f32(p.cols);
-}`;
+/** Rows that a lane of a CPU rasteriser takes at once, where there are enough: it loads gamma and beta once for them. */
+const ROWS_OF_LANE = 2;
+
+/** As `normLayout`, for groups of `each` rows: `p.rows` counts groups, `p.last` is the last row. */
+function laneLayout(spec: NormSpec, traits: DeviceTraits): NormLayout & { readonly each: number } {
+  const each = traits.software && spec.rows >= 32 * ROWS_OF_LANE ? ROWS_OF_LANE : 1;
+  const { params, ...layout } = normLayout({ ...spec, rows: Math.ceil(spec.rows / each) }, traits);
+  return { ...layout, params: [...params, ...u32Params({ last: spec.rows - 1 })], each };
+}
+
+/** A line for each row of the lane. */
+function perRow(each: number, line: (i: number) => string): string {
+  return Array.from({ length: each }, (_, i) => line(i)).join('\n');
+}
+
+/** Where the lane's rows begin. One that is missing at the end is the last row again, with the same results. */
+function rowsOfLane(each: number): string {
+  return perRow(each, (i) => `  let at_${i} = min(row * ${each}u + ${i}u, p.last) * p.units;`);
 }
 
 /**
- * With g = dy·gamma and x̂ = (x − mean)·rstd: dx = rstd·(g − mean(g) − x̂·mean(g·x̂)).
- * `statistics` gives (mean, rstd, mean(g), mean(g·x̂)) of a row, to be called in uniform control flow.
- * @param out where dx is written
- * @param again whether `write_dx` writes x̂·gamma + beta to y
+ * `mean_i` of row i and `squares_i`, this lane's part of its squared distances from the mean, in one pass over x: each component
+ * keeps a mean of its own (Welford 1962), moved to the row's afterwards (Chan et al. 1979).
+ * @param more is loaded of a column, and computed of x_i and its component's mean `own_i`, in the same pass
  */
-function backwardFunctions(groups: RowGroups, out: 'dx' | 'x', again = false): string {
-  return `${rowReduction(groups, 'sum', 'f32', 'a + b')}
-${rowReduction(groups, 'sums', 'vec3<f32>', 'a + b')}
-${mean(groups)}
-fn statistics(row: u32, member: u32, lane: u32) -> vec4<f32> {
-  let mean = row_mean(row, member, lane);
-  var squares = V(0.0);
-  var g_sum = V(0.0);
-  var gx_sum = V(0.0);
+function moments(groups: RowGroups, each: number, more?: { column: string; row: (i: number) => string }): string {
+  return `  var n = 0.0;
+${perRow(each, (i) => `  var own_${i} = V(0.0);\n  var own_squares_${i} = V(0.0);`)}
   for (var unit = member; unit < p.units; unit += ${groups.perRow}u) {
-    let at = row * p.units + unit;
-    let centred = x[at] - V(mean);
-    let g = dy[at] * gamma[unit];
-    squares += centred * centred;
-    g_sum += g;
-    gx_sum += g * centred;
+    n += 1.0;
+    let part = 1.0 / n;${more?.column ?? ''}
+${perRow(
+  each,
+  (i) => `    let x_${i} = x[at_${i} + unit];
+    let off_${i} = x_${i} - own_${i};
+    own_${i} += off_${i} * part;
+    own_squares_${i} += off_${i} * (x_${i} - own_${i});${more?.row(i) ?? ''}`,
+)}
   }
-  let means = row_sums(vec3(hsum(squares), hsum(g_sum), hsum(gx_sum)), lane) / f32(p.cols);
-  let rstd = 1.0 / sqrt(means.x + p.eps);
-  return vec4(mean, rstd, means.y, means.z * rstd);
+${perRow(
+  each,
+  (i) => `  let mean_${i} = row_sum(n * hsum(own_${i}), lane) / f32(p.cols);
+  let apart_${i} = own_${i} - V(mean_${i});
+  let squares_${i} = own_squares_${i} + n * apart_${i} * apart_${i};`,
+)}`;
 }
-fn write_dx(row: u32, member: u32, s: vec4<f32>) {
-  for (var unit = member; unit < p.units; unit += ${groups.perRow}u) {
-    let at = row * p.units + unit;
-    let normed = (x[at] - V(s.x)) * s.y;
-    ${again ? 'y[at] = normed * gamma[unit] + beta[unit];\n    ' : ''}${out}[at] = (dy[at] * gamma[unit] - V(s.z) - normed * s.w) * s.y;
-  }
+
+function reductions(groups: RowGroups): string {
+  return `${rowReduction(groups, 'sum', 'f32', 'a + b')}
+${rowReduction(groups, 'sums', 'vec3<f32>', 'a + b')}`;
+}
+
+/**
+ * With g = dy·gamma and x̂ = (x − mean)·rstd: dx = rstd·(g − mean(g) − x̂·mean(g·x̂)). This gives `s_i`, (mean, rstd, mean(g),
+ * mean(g·x̂)) of row i, in uniform control flow.
+ */
+function statistics(groups: RowGroups, each: number): string {
+  const row = (i: number) => `
+    let g_off_${i} = dy[at_${i} + unit] * scale - g_${i};
+    gx_${i} += g_off_${i} * (x_${i} - own_${i});
+    g_${i} += g_off_${i} * part;`;
+  return `${perRow(each, (i) => `  var g_${i} = V(0.0);\n  var gx_${i} = V(0.0);`)}
+${moments(groups, each, { column: '\n    let scale = gamma[unit];', row })}
+${perRow(
+  each,
+  (i) => `  let gx_sum_${i} = hsum(gx_${i} + n * g_${i} * apart_${i});
+  let means_${i} = row_sums(vec3(hsum(squares_${i}), n * hsum(g_${i}), gx_sum_${i}), lane) / f32(p.cols);
+  let rstd_${i} = 1.0 / sqrt(means_${i}.x + p.eps);
+  let s_${i} = vec4(mean_${i}, rstd_${i}, means_${i}.y, means_${i}.z * rstd_${i});`,
+)}`;
+}
+
+/**
+ * Everything is loaded before anything is stored: a row that is there twice may be overwritten.
+ * @param out where dx is written
+ * @param again whether x̂·gamma + beta is written to y
+ */
+function writeGradient(groups: RowGroups, each: number, out: 'dx' | 'x', again: boolean): string {
+  return `  for (var unit = member; unit < p.units; unit += ${groups.perRow}u) {
+    let scale = gamma[unit];
+${perRow(
+  each,
+  (i) => `    let normed_${i} = (x[at_${i} + unit] - V(s_${i}.x)) * s_${i}.y;
+    let dx_${i} = (dy[at_${i} + unit] * scale - V(s_${i}.z) - normed_${i} * s_${i}.w) * s_${i}.y;`,
+)}
+${perRow(each, (i) => `    ${out}[at_${i} + unit] = dx_${i};${again ? `\n    y[at_${i} + unit] = normed_${i} * scale + beta[unit];` : ''}`)}
+  }`;
+}
+
+/** What `partRows` needs, for one row at a time. */
+function rowFunctions(groups: RowGroups): string {
+  return `${reductions(groups)}
+fn statistics(row: u32, member: u32, lane: u32) -> vec4<f32> {
+  let at_0 = row * p.units;
+${statistics(groups, 1)}
+  return s_0;
+}
+fn write_dx(row: u32, member: u32, s_0: vec4<f32>) {
+  let at_0 = row * p.units;
+${writeGradient(groups, 1, 'dx', false)}
 }`;
 }
 

@@ -1,6 +1,7 @@
 /** Room: kernels. Rows of a matrix by index, and the sum of rows back into the matrix. */
 import { assemble, mainHead, u32Params } from './assemble.ts';
 import { BYTES, spread, type DeviceTraits, type Kernel } from './kernel.ts';
+import { rowGroups, rowMain } from './row-group.ts';
 
 export interface GatherSpec {
   /** Of the table; of each of its parts where it is bound in several. */
@@ -14,8 +15,6 @@ export interface ScatterSpec extends Omit<GatherSpec, 'rows'> {
   readonly rows: number;
 }
 
-const LANES = 64;
-
 /**
  * Bindings: table0, table1, … f32 or f16 [rows, cols] each, ids i32 [count], then out f32 [count, cols]: the rows of the tables
  * put one below the other. An id outside them gives zeros.
@@ -24,19 +23,20 @@ export function gatherRows(spec: GatherSpec & { readonly tableType: 'f32' | 'f16
   const { rows, cols, count, tableType } = spec;
   const vector = cols % 4 === 0;
   const units = cols / (vector ? 4 : 1);
-  const total = count * units;
-  const run = LANES * (traits.software ? 16 : 1);
+  const groups = rowGroups(count, units, traits);
   const tables = rows.map((_, t) => `table${t}`);
-  const take = (table: string, t: number) =>
-    `    if (id >= 0 && id < p.rows${t}) { value = V(${table}[u32(id) * p.units + i % p.units]); }
-    id -= p.rows${t};`;
-  const body = `${mainHead(LANES)}
-  let end = min((group + 1u) * p.run, p.total);
-  for (var i = group * p.run + lane; i < end; i += ${LANES}u) {
-    var id = ids[i / p.units];
+  const find = (t: number) => `  let holds_${t} = id >= 0 && id < p.rows${t};
+  let at_${t} = u32(id) * p.units;
+  id -= p.rows${t};`;
+  const take = (t: number) => `    if (holds_${t}) { value = V(table${t}[at_${t} + unit]); }`;
+  const body = `${rowMain(groups)}
+  if (!owner) { return; }
+  var id = ids[row];
+${rows.map((_, t) => find(t)).join('\n')}
+  for (var unit = member; unit < p.units; unit += ${groups.perRow}u) {
     var value = V(0.0);
-${tables.map(take).join('\n')}
-    out[i] = value;
+${rows.map((_, t) => take(t)).join('\n')}
+    out[row * p.units + unit] = value;
   }
 }`;
   return assemble({
@@ -47,13 +47,13 @@ ${tables.map(take).join('\n')}
       { name: 'out', dtype: 'f32', role: 'out' },
     ],
     params: [
-      ...u32Params({ units, total, run }),
+      ...u32Params({ rows: count, units }),
       ...rows.map((value, t) => ({ name: `rows${t}`, type: 'i32', value }) as const),
     ],
     body,
     vector,
     vectorBindings: vector ? [...tables, 'out'] : [],
-    workgroups: spread(Math.ceil(total / run)),
+    workgroups: groups.workgroups,
     flops: 0,
     bytes: count * (4 + cols * (BYTES[tableType] + 4)),
   });

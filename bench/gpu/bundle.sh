@@ -8,7 +8,6 @@ cd "$(dirname "$0")/../.."
 bundle=${1:-out/gpu-bundle}
 rm -rf "$bundle"
 mkdir -p "$bundle/node_modules/webgpu/dist"
-# esbuild comes with tsx.
 node_modules/.bin/esbuild bench/gpu/main.ts --bundle --platform=node --format=esm --external:webgpu \
   --banner:js="import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" \
   --log-level=warning --outfile="$bundle/gpu.mjs"

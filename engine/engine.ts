@@ -2,6 +2,7 @@
 import { BYTES, type DeviceTraits, type DType } from '../kernels/kernel.ts';
 import { chooseDefault, type Choose } from '../kernels/variant.ts';
 import { Arena } from './device/arena.ts';
+import { FirstRuns } from './device/first-runs.ts';
 import { openDevice, type AdapterDescription, type OpenDevice } from './device/device.ts';
 import { Memory, type MemoryKind, type Storage } from './device/memory.ts';
 import { patiently } from './device/patience.ts';
@@ -42,6 +43,7 @@ export class Engine implements Host {
   /** While set, programs that can be tuned are, before their first run. */
   tuner: Tuner | undefined;
   readonly #open: OpenDevice;
+  readonly #firstRuns: FirstRuns | undefined;
   readonly #uploads: Uploads;
   #fault: Error | undefined;
 
@@ -52,7 +54,8 @@ export class Engine implements Host {
     this.adapter = open.adapter;
     this.memory = new Memory(open.device);
     this.#uploads = new Uploads(open.device);
-    this.pipelines = new Pipelines(open.device);
+    this.#firstRuns = open.traits.software ? new FirstRuns(open.device, () => open.another()) : undefined;
+    this.pipelines = new Pipelines(open.device, this.#firstRuns);
     this.arena = new Arena(this.memory, open.device.limits.maxBufferSize);
     open.device.onuncapturederror = (event) => {
       this.#fault ??= new Error(`WebGPU: ${event.error.message}`);
@@ -215,6 +218,7 @@ export class Engine implements Host {
   }
 
   close(): void {
+    void this.#firstRuns?.close();
     this.#open.close();
   }
 }

@@ -39,6 +39,8 @@ export interface OpenDevice {
   readonly adapter: AdapterDescription;
   /** Rejects operations of the engine once set. */
   readonly lost: { error?: DeviceLostError };
+  /** Opens a further device like this one. */
+  another(): Promise<GPUDevice>;
   /** Destroys the device and lets the process exit. */
   close(): void;
 }
@@ -69,12 +71,8 @@ export async function openDevice(): Promise<OpenDevice> {
   Object.assign(globalThis, globals);
   const gpu = create(TOGGLES);
   instances.push(gpu);
-  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
-  if (!adapter) throw new NoAdapterError();
-  const device = await adapter.requestDevice({
-    requiredFeatures: WANTED_FEATURES.filter((f) => adapter.features.has(f)) as GPUFeatureName[],
-    requiredLimits: Object.fromEntries(RAISED_LIMITS.map((name) => [name, adapter.limits[name]])),
-  });
+  const adapter = await findAdapter(gpu);
+  const device = await requestDevice(adapter);
   const description = describe(adapter);
   const lost: { error?: DeviceLostError } = {};
   let closed = false;
@@ -86,11 +84,26 @@ export async function openDevice(): Promise<OpenDevice> {
     traits: await readTraits(adapter, device, description.software),
     adapter: description,
     lost,
+    another: async () => requestDevice(await findAdapter(gpu)),
     close() {
       closed = true;
       device.destroy();
     },
   };
+}
+
+/** An adapter gives one device. */
+async function findAdapter(gpu: GPU): Promise<GPUAdapter> {
+  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+  if (!adapter) throw new NoAdapterError();
+  return adapter;
+}
+
+function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
+  return adapter.requestDevice({
+    requiredFeatures: WANTED_FEATURES.filter((f) => adapter.features.has(f)) as GPUFeatureName[],
+    requiredLimits: Object.fromEntries(RAISED_LIMITS.map((name) => [name, adapter.limits[name]])),
+  });
 }
 
 function describe(adapter: GPUAdapter): AdapterDescription {

@@ -1,13 +1,17 @@
 /** Room: engine/device. Compute pipelines, one per distinct WGSL source. */
 import type { Kernel } from '../../kernels/kernel.ts';
+import type { FirstRuns } from './first-runs.ts';
 import { patiently } from './patience.ts';
 
 export class Pipelines {
   readonly #device: GPUDevice;
+  readonly #firstRuns: FirstRuns | undefined;
   readonly #cache = new Map<string, Promise<GPUComputePipeline>>();
 
-  constructor(device: GPUDevice) {
+  /** @param firstRuns makes the driver compile at once what it would leave for later */
+  constructor(device: GPUDevice, firstRuns?: FirstRuns) {
     this.#device = device;
+    this.#firstRuns = firstRuns;
   }
 
   /** Pipelines compiled since the start. */
@@ -39,6 +43,9 @@ export class Pipelines {
       );
     }
     const compute = { module, entryPoint: 'main' };
-    return patiently(this.#device.createComputePipelineAsync({ label: kernel.name, layout: 'auto', compute }));
+    const made = this.#device.createComputePipelineAsync({ label: kernel.name, layout: 'auto', compute });
+    const pipeline = await patiently(made);
+    await this.#firstRuns?.of(kernel, pipeline);
+    return pipeline;
   }
 }

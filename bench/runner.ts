@@ -102,7 +102,7 @@ async function runSuite(suite: Suite, started: Peers, options: RunOptions): Prom
   const folder = await mkdtemp(join(os.tmpdir(), 'light-peft-bench-'));
   let engine = await Engine.open();
   try {
-    const peers = started.only(suite.peers).on(engine.adapter);
+    const peers = started.named(suite.peers).on(engine.adapter);
     const identity = { suite: suite.name, meta: { adapter: identityOf(engine), quick } };
     const before = await earlierRun(options.against, identity);
     for (const { name, reason } of peers.missing) say(`${PEERS[name].label} is missing: ${reason}`);

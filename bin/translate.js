@@ -7,7 +7,8 @@ import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const ROOMS = ['bin', 'cli', 'train', 'pruning', 'peft', 'models', 'engine', 'kernels'];
+/** What the command is made of. */
+export const ROOMS = ['bin', 'cli', 'train', 'pruning', 'peft', 'models', 'engine', 'kernels'];
 
 /**
  * Translates what is in `root` unless that has been done.

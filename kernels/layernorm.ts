@@ -5,22 +5,23 @@
 import { assemble, u32Params } from './assemble.ts';
 import { spread, type DeviceTraits, type Kernel } from './kernel.ts';
 import { f32Bindings, normLayout, normParts, PART_ROWS, partRows, type NormLayout, type NormSpec } from './norm.ts';
-import { rowMain, rowReduction, type RowGroups } from './row-group.ts';
+import { ENOUGH_ROWS, rowMain, rowReduction, type RowGroups } from './row-group.ts';
+import { each } from './text.ts';
 
 /** y = (x − mean) / √(variance + eps) · gamma + beta. Bindings, all f32: x [rows, cols], gamma, beta [cols], then y. */
 export function layerNorm(spec: NormSpec, traits: DeviceTraits): Kernel {
   const { rows, cols } = spec;
-  const { vector, groups, params, each } = laneLayout(spec, traits);
+  const { vector, groups, params, rowsEach } = laneLayout(spec, traits);
   const body = `${rowReduction(groups, 'sum', 'f32', 'a + b')}
 ${rowMain(groups)}
-${rowsOfLane(each)}
-${moments(groups, each)}
-${perRow(each, (i) => `  let rstd_${i} = 1.0 / sqrt(row_sum(hsum(squares_${i}), lane) / f32(p.cols) + p.eps);`)}
+${rowsOfLane(rowsEach)}
+${moments(groups, rowsEach)}
+${each(rowsEach, (i) => `  let rstd_${i} = 1.0 / sqrt(row_sum(hsum(squares_${i}), lane) / f32(p.cols) + p.eps);`)}
   if (!owner) { return; }
   for (var unit = member; unit < p.units; unit += ${groups.perRow}u) {
     let scale = gamma[unit];
     let shift = beta[unit];
-${perRow(each, (i) => `    y[at_${i} + unit] = (x[at_${i} + unit] - V(mean_${i})) * rstd_${i} * scale + shift;`)}
+${each(rowsEach, (i) => `    y[at_${i} + unit] = (x[at_${i} + unit] - V(mean_${i})) * rstd_${i} * scale + shift;`)}
   }
 }`;
   const names = ['x', 'gamma', 'beta', 'y'];
@@ -52,13 +53,13 @@ export function layerNormBackward(
   { inPlace = false, again = false }: BackwardOptions = {},
 ): Kernel {
   const { rows, cols } = spec;
-  const { vector, groups, params, each } = laneLayout(spec, traits);
+  const { vector, groups, params, rowsEach } = laneLayout(spec, traits);
   const body = `${reductions(groups)}
 ${rowMain(groups)}
-${rowsOfLane(each)}
-${statistics(groups, each)}
+${rowsOfLane(rowsEach)}
+${statistics(groups, rowsEach)}
   if (!owner) { return; }
-${writeGradient(groups, each, inPlace ? 'x' : 'dx', again)}
+${writeGradient(groups, rowsEach, inPlace ? 'x' : 'dx', again)}
 }`;
   const read = ['gamma', 'dy', ...(again ? ['beta'] : [])];
   const written = [...(inPlace ? [] : ['dx']), ...(again ? ['y'] : [])];
@@ -106,21 +107,16 @@ ${partMain(groups)}`;
 /** Rows that a lane of a CPU rasteriser takes at once, where there are enough: it loads gamma and beta once for them. */
 const ROWS_OF_LANE = 2;
 
-/** As `normLayout`, for groups of `each` rows: `p.rows` counts groups, `p.last` is the last row. */
-function laneLayout(spec: NormSpec, traits: DeviceTraits): NormLayout & { readonly each: number } {
-  const each = traits.software && spec.rows >= 32 * ROWS_OF_LANE ? ROWS_OF_LANE : 1;
-  const { params, ...layout } = normLayout({ ...spec, rows: Math.ceil(spec.rows / each) }, traits);
-  return { ...layout, params: [...params, ...u32Params({ last: spec.rows - 1 })], each };
-}
-
-/** A line for each row of the lane. */
-function perRow(each: number, line: (i: number) => string): string {
-  return Array.from({ length: each }, (_, i) => line(i)).join('\n');
+/** As `normLayout`, for groups of `rowsEach` rows: `p.rows` counts groups, `p.last` is the last row. */
+function laneLayout(spec: NormSpec, traits: DeviceTraits): NormLayout & { readonly rowsEach: number } {
+  const rowsEach = traits.software && spec.rows >= ENOUGH_ROWS * ROWS_OF_LANE ? ROWS_OF_LANE : 1;
+  const { params, ...layout } = normLayout({ ...spec, rows: Math.ceil(spec.rows / rowsEach) }, traits);
+  return { ...layout, params: [...params, ...u32Params({ last: spec.rows - 1 })], rowsEach };
 }
 
 /** Where the lane's rows begin. One that is missing at the end is the last row again, with the same results. */
-function rowsOfLane(each: number): string {
-  return perRow(each, (i) => `  let at_${i} = min(row * ${each}u + ${i}u, p.last) * p.units;`);
+function rowsOfLane(rowsEach: number): string {
+  return each(rowsEach, (i) => `  let at_${i} = min(row * ${rowsEach}u + ${i}u, p.last) * p.units;`);
 }
 
 /**
@@ -128,22 +124,22 @@ function rowsOfLane(each: number): string {
  * keeps a mean of its own (Welford 1962), moved to the row's afterwards (Chan et al. 1979).
  * @param more is loaded of a column, and computed of x_i and its component's mean `own_i`, in the same pass
  */
-function moments(groups: RowGroups, each: number, more?: { column: string; row: (i: number) => string }): string {
+function moments(groups: RowGroups, rowsEach: number, more?: { column: string; row: (i: number) => string }): string {
   return `  var n = 0.0;
-${perRow(each, (i) => `  var own_${i} = V(0.0);\n  var own_squares_${i} = V(0.0);`)}
+${each(rowsEach, (i) => `  var own_${i} = V(0.0);\n  var own_squares_${i} = V(0.0);`)}
   for (var unit = member; unit < p.units; unit += ${groups.perRow}u) {
     n += 1.0;
     let part = 1.0 / n;${more?.column ?? ''}
-${perRow(
-  each,
+${each(
+  rowsEach,
   (i) => `    let x_${i} = x[at_${i} + unit];
     let off_${i} = x_${i} - own_${i};
     own_${i} += off_${i} * part;
     own_squares_${i} += off_${i} * (x_${i} - own_${i});${more?.row(i) ?? ''}`,
 )}
   }
-${perRow(
-  each,
+${each(
+  rowsEach,
   (i) => `  let mean_${i} = row_sum(n * hsum(own_${i}), lane) / f32(p.cols);
   let apart_${i} = own_${i} - V(mean_${i});
   let squares_${i} = own_squares_${i} + n * apart_${i} * apart_${i};`,
@@ -159,15 +155,15 @@ ${rowReduction(groups, 'sums', 'vec3<f32>', 'a + b')}`;
  * With g = dy·gamma and x̂ = (x − mean)·rstd: dx = rstd·(g − mean(g) − x̂·mean(g·x̂)). This gives `s_i`, (mean, rstd, mean(g),
  * mean(g·x̂)) of row i, in uniform control flow.
  */
-function statistics(groups: RowGroups, each: number): string {
+function statistics(groups: RowGroups, rowsEach: number): string {
   const row = (i: number) => `
     let g_off_${i} = dy[at_${i} + unit] * scale - g_${i};
     gx_${i} += g_off_${i} * (x_${i} - own_${i});
     g_${i} += g_off_${i} * part;`;
-  return `${perRow(each, (i) => `  var g_${i} = V(0.0);\n  var gx_${i} = V(0.0);`)}
-${moments(groups, each, { column: '\n    let scale = gamma[unit];', row })}
-${perRow(
-  each,
+  return `${each(rowsEach, (i) => `  var g_${i} = V(0.0);\n  var gx_${i} = V(0.0);`)}
+${moments(groups, rowsEach, { column: '\n    let scale = gamma[unit];', row })}
+${each(
+  rowsEach,
   (i) => `  let gx_sum_${i} = hsum(gx_${i} + n * g_${i} * apart_${i});
   let means_${i} = row_sums(vec3(hsum(squares_${i}), n * hsum(g_${i}), gx_sum_${i}), lane) / f32(p.cols);
   let rstd_${i} = 1.0 / sqrt(means_${i}.x + p.eps);
@@ -180,15 +176,15 @@ ${perRow(
  * @param out where dx is written
  * @param again whether x̂·gamma + beta is written to y
  */
-function writeGradient(groups: RowGroups, each: number, out: 'dx' | 'x', again: boolean): string {
+function writeGradient(groups: RowGroups, rowsEach: number, out: 'dx' | 'x', again: boolean): string {
   return `  for (var unit = member; unit < p.units; unit += ${groups.perRow}u) {
     let scale = gamma[unit];
-${perRow(
-  each,
+${each(
+  rowsEach,
   (i) => `    let normed_${i} = (x[at_${i} + unit] - V(s_${i}.x)) * s_${i}.y;
     let dx_${i} = (dy[at_${i} + unit] * scale - V(s_${i}.z) - normed_${i} * s_${i}.w) * s_${i}.y;`,
 )}
-${perRow(each, (i) => `    ${out}[at_${i} + unit] = dx_${i};${again ? `\n    y[at_${i} + unit] = normed_${i} * scale + beta[unit];` : ''}`)}
+${each(rowsEach, (i) => `    ${out}[at_${i} + unit] = dx_${i};${again ? `\n    y[at_${i} + unit] = normed_${i} * scale + beta[unit];` : ''}`)}
   }`;
 }
 

@@ -14,7 +14,7 @@ export interface RowGroups {
 }
 
 /** On a CPU this many rows keep all cores busy with one lane to a row, which needs no barrier. */
-const ENOUGH_ROWS = 32;
+export const ENOUGH_ROWS = 32;
 
 /**
  * Lanes for rows of `units` loads each. A CPU rasteriser pays dearly for barriers and nothing for scattered loads,

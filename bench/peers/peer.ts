@@ -229,7 +229,7 @@ export class Peers {
   }
 
   /** Those of the names given. */
-  only(names: readonly PeerName[]): Peers {
+  named(names: readonly PeerName[]): Peers {
     const has = ({ name }: { readonly name: PeerName }): boolean => names.includes(name);
     return new Peers(this.present.filter(has), this.missing.filter(has), this.#folder);
   }

@@ -26,6 +26,7 @@ export class FirstRuns {
   readonly #waiting: Job[] = [];
   readonly #idle: GPUDevice[];
   #helpers: Promise<GPUDevice[]> | undefined;
+  #closed = false;
 
   /**
    * @param open opens a device of the same adapter, features and limits
@@ -46,8 +47,9 @@ export class FirstRuns {
     });
   }
 
-  /** Destroys the further devices. */
+  /** Destroys the further devices; there will be no more. */
   async close(): Promise<void> {
+    this.#closed = true;
     for (const device of (await this.#helpers) ?? []) device.destroy();
   }
 
@@ -71,7 +73,7 @@ export class FirstRuns {
   }
 
   #hire(): void {
-    if (this.#helpers) return;
+    if (this.#helpers || this.#closed) return;
     const count = Math.min(MOST, availableParallelism() - 1);
     this.#helpers = Promise.all(Array.from({ length: count }, this.#open)).catch(() => []);
     void this.#helpers.then((devices) => {

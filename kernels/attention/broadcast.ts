@@ -3,8 +3,9 @@
  * its lanes hold panels of keys and values (queries and gradients for dk and dv), and rows walk past them (see panel.ts).
  */
 import type { DeviceTraits, Kernel } from '../kernel.ts';
+import { each, range } from '../text.ts';
 import { across, along, head, mix, ownUnits, perGroup, rowSums, scores, walk, walkFor, type Walk } from './panel.ts';
-import { each, eachQueryHead, finish, KEYS, LEAST, LN2, LOG2E, QUERIES, range, type AttentionSpec } from './spec.ts';
+import { eachQueryHead, finish, KEYS, LEAST, LN2, LOG2E, QUERIES, type AttentionSpec } from './spec.ts';
 
 /** Scores below are of keys not seen. */
 const UNSEEN = '-1e29';

@@ -5,7 +5,8 @@
 import { mainHead } from '../assemble.ts';
 import type { Kernel } from '../kernel.ts';
 import { rowReduction } from '../row-group.ts';
-import { each, finish, LEAST, LN2, LOG2E, QUERIES, range, unitsOf, where, type AttentionSpec } from './spec.ts';
+import { each, range } from '../text.ts';
+import { finish, LEAST, LN2, LOG2E, QUERIES, unitsOf, where, type AttentionSpec } from './spec.ts';
 
 /** See `attentionForward`. @param lanes of a workgroup, a power of two */
 export function forwardByKeys(spec: AttentionSpec, lanes: number): Kernel {

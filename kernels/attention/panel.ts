@@ -5,7 +5,8 @@
  * has summed so far waits in workgroup memory.
  */
 import type { DeviceTraits } from '../kernel.ts';
-import { each, KEYS, QUERIES, range, unitsOf, where, type AttentionSpec, type Side } from './spec.ts';
+import { each, range } from '../text.ts';
+import { KEYS, QUERIES, unitsOf, where, type AttentionSpec, type Side } from './spec.ts';
 
 export interface Walk {
   /** Whose rows a workgroup walks, and whose lie in the panels. */

@@ -4,8 +4,8 @@
  */
 import { mainHead } from '../assemble.ts';
 import type { Kernel } from '../kernel.ts';
+import { each, range } from '../text.ts';
 import {
-  each,
   eachQueryHead,
   finish,
   KEYS,
@@ -13,7 +13,6 @@ import {
   LN2,
   LOG2E,
   QUERIES,
-  range,
   unitsOf,
   where,
   type AttentionSpec,

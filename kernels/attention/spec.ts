@@ -148,12 +148,3 @@ export function eachQueryHead({ headMask }: AttentionSpec, body: string): string
 ${body}
 }`;
 }
-
-export function range(n: number): number[] {
-  return Array.from({ length: n }, (_, i) => i);
-}
-
-/** One text per number below n, on lines of their own. */
-export function each(n: number, text: (i: number) => string): string {
-  return range(n).map(text).join('\n');
-}

@@ -4,6 +4,7 @@
  * operand is loaded once per subgroup, a different part by each lane, and spread with subgroupBroadcast. The sums stay in
  * registers.
  */
+import { range } from '../text.ts';
 import { operandA, operandB, type Operand } from './operand.ts';
 import { dropsProduct, productDrop } from './drop.ts';
 import { callEpilogue, summed, tileGuard, type MatmulSpec, type MatmulTerm, type Skeleton } from './spec.ts';
@@ -14,8 +15,6 @@ export type BroadcastTile =
   | { readonly lanes: 'n'; readonly rows: number }
   /** For a C of few columns: lanes have rows of their own, a subgroup apart, and all the same `quads` · 4 columns. */
   | { readonly lanes: 'm'; readonly rows: number; readonly quads: number };
-
-const range = (count: number) => Array.from({ length: count }, (_, i) => i);
 
 export function broadcastSkeleton(spec: MatmulSpec, tile: BroadcastTile, size: number, vector: boolean): Skeleton {
   const products = spec.terms.map((_, t) => product(spec, t, tile, size));

@@ -2,6 +2,7 @@
  * Room: kernels/matmul. The skeleton for matrix units: a workgroup stages f16 tiles of A and B in workgroup memory, 32 deep and as
  * they lie in the operands; each of its subgroups multiplies its part from there. Sums are f32.
  */
+import { range } from '../text.ts';
 import type { MatrixPlace, MatrixUnit } from './matrix-unit.ts';
 import { operandA, operandB, type Operand } from './operand.ts';
 import { callEpilogue, summed, tileGuard, type MatmulSpec, type Skeleton } from './spec.ts';
@@ -36,8 +37,6 @@ export function matrixBytes(tile: MatrixTile, unit: MatrixUnit): number {
 export function matrixFits({ rows, cols, down, across }: MatrixTile, { m, n, k }: MatrixUnit): boolean {
   return rows % (down * m) === 0 && cols % (across * n) === 0 && DEPTH % k === 0 && n % 4 === 0;
 }
-
-const range = (count: number) => Array.from({ length: count }, (_, i) => i);
 
 export function matrixSkeleton(
   spec: MatmulSpec,

@@ -7,6 +7,7 @@
  * the lanes load a row of A together, each another part, spread it with subgroupBroadcast, and run through the whole panel
  * without a branch. Between panels the sums of a row wait in workgroup memory.
  */
+import { range } from '../text.ts';
 import { operandA, operandB, type Operand } from './operand.ts';
 import { dropsProduct, productDrop } from './drop.ts';
 import { callEpilogue, summed, tileGuard, type MatmulSpec, type MatmulTerm, type Skeleton } from './spec.ts';
@@ -34,8 +35,6 @@ function panelDepth(k: number): number {
   const cost = (depth: number) => Math.ceil(k / depth) * (depth + OVERHEAD);
   return DEPTHS.reduce((best, depth) => (cost(depth) < cost(best) ? depth : best));
 }
-
-const range = (count: number) => Array.from({ length: count }, (_, i) => i);
 
 /** @param rows rows of C per workgroup, at most `tile.maxRows` */
 export function panelSkeleton(

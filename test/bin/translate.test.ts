@@ -4,9 +4,8 @@ import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { translate } from '../../bin/translate.js';
+import { ROOMS, translate } from '../../bin/translate.js';
 
-const ROOMS = ['bin', 'cli', 'train', 'pruning', 'peft', 'models', 'engine', 'kernels'];
 const BIN = join(import.meta.dirname, '..', '..', 'bin');
 
 let root: string;

@@ -16,7 +16,7 @@ const kernels = SHAPES.map((spec) => ({ ...layerNorm(spec, open.traits), name: `
 /** A source of its own, so that no pipeline is there already. */
 const fresh = (kernel: Kernel, run: string): Kernel => ({ ...kernel, wgsl: `${kernel.wgsl}\n// ${run}` });
 
-/** Devices opened, each with the kernels that it made pipelines of. */
+/** Opens further devices and lists them. */
 function counted() {
   const opened: GPUDevice[] = [];
   return {
@@ -52,6 +52,14 @@ describe('first runs', () => {
     expect((await Promise.all(opened.map(({ lost }) => lost))).map(({ reason }) => reason)).toEqual(
       opened.map(() => 'destroyed'),
     );
+  });
+
+  it('ask for no further device once closed', async () => {
+    const { opened, another } = counted();
+    const firstRuns = new FirstRuns(open.device, another, 0);
+    await firstRuns.close();
+    expect(await compileAll(firstRuns, 'closed')).toHaveLength(kernels.length);
+    expect(opened).toEqual([]);
   });
 
   it('go on alone where no further device can be had, or one is lost', async () => {

@@ -4,7 +4,7 @@ import os from 'node:os';
 import { join } from 'node:path';
 import { Engine } from '../engine/engine.ts';
 import { exists, jsonText, writeFileAtomic, writeJson } from '../engine/io/files.ts';
-import { adapterName, versions } from '../train/provenance.ts';
+import { adapterName, versions } from '../experiments/provenance.ts';
 import type { Settings } from '../train/settings.ts';
 import { Parts, type Failure } from './parts.ts';
 import { PEERS, Peers, type PeerName } from './peers/peer.ts';

@@ -8,7 +8,22 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 /** What the command is made of. */
-export const ROOMS = ['bin', 'cli', 'train', 'pruning', 'peft', 'models', 'engine', 'kernels'];
+export const ROOMS = [
+  'bin',
+  'cli',
+  'experiments',
+  'report',
+  'pretrain',
+  'generate',
+  'train',
+  'peft-model',
+  'pruning',
+  'data',
+  'peft',
+  'models',
+  'engine',
+  'kernels',
+];
 
 /**
  * Translates what is in `root` unless that has been done.

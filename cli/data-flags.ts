@@ -1,6 +1,6 @@
 /** Room: cli. The flags that name a model and data, as most commands have them. */
 import type { Command } from 'commander';
-import type { DataRequest } from '../train/data/source.ts';
+import type { DataRequest } from '../data/source.ts';
 
 export interface DataFlags extends Record<string, unknown> {
   readonly model: string;

@@ -5,8 +5,8 @@ import { nanosecondsOf, type ProgramProfile, type Profiler } from '../engine/pro
 import { measureRates, type Rates } from '../engine/profile/rates.ts';
 import { summarise, type KernelRow } from '../engine/profile/summary.ts';
 import { traceOf } from '../engine/profile/trace.ts';
-import { measure, percent, times } from '../train/report/numbers.ts';
-import { plainTable } from '../train/report/plain-table.ts';
+import { measure, percent, times } from '../report/numbers.ts';
+import { plainTable } from '../report/plain-table.ts';
 
 /** Programs named below the table. */
 const OTHERS = 5;

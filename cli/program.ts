@@ -1,7 +1,7 @@
 /** Room: cli. The `light-peft` command as a function of its arguments: parses, calls, and turns errors into one line. */
 import { Command, CommanderError } from 'commander';
 import { UserError } from '../engine/errors.ts';
-import { versions } from '../train/provenance.ts';
+import { versions } from '../experiments/provenance.ts';
 import { addExport, addMerge } from './commands/convert.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addGenerate } from './commands/generate.ts';

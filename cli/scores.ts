@@ -1,5 +1,5 @@
 /** Room: cli. Scores on evaluation data as a line for people. */
-import { fixed, measure } from '../train/report/numbers.ts';
+import { fixed, measure } from '../report/numbers.ts';
 import type { Evaluation } from '../train/stages.ts';
 
 export function scoresLine(metrics: Evaluation['metrics']): string {

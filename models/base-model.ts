@@ -18,7 +18,7 @@ import {
 } from './architecture.ts';
 import { loadConfig } from './config.ts';
 import { frozenHeadShapes, headOf, initialSpec, isTied } from './heads.ts';
-import { HostTable } from './host-table.ts';
+import { HostTable } from './offloaded-embedding.ts';
 import { findWeight, storedName, type WeightType } from './weights.ts';
 
 /** Where the word embedding lives: on the device, or on the host, from where each batch takes its rows along. */

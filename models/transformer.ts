@@ -26,7 +26,7 @@ import { expand } from '../engine/ops/reduce.ts';
 import { rmsNorm } from '../engine/ops/rmsnorm.ts';
 import { rotary } from '../engine/ops/rotary.ts';
 import { linearName, type Activation, type LayerShape, type ModelConfig, type Role } from './architecture.ts';
-import type { Intervention } from './intervention.ts';
+import type { Intervention } from './forward-hooks.ts';
 
 /**
  * One batch: i32 [batch, seq] each. Positions are Hugging Face's position ids. With a cache the mask is of all its places:

@@ -6,7 +6,7 @@ import type { Shape } from '../engine/graph/shape.ts';
 import type { ParameterSpec } from '../engine/nn/parameters.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import type { RandomState } from '../engine/ops/elementwise.ts';
-import type { Intervention } from '../models/intervention.ts';
+import type { Intervention } from '../models/forward-hooks.ts';
 
 /** One trainable module. */
 export interface PeftModule {

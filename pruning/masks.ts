@@ -5,7 +5,7 @@ import { abs, add, mul } from '../engine/ops/elementwise.ts';
 import { maskColumns } from '../engine/ops/mask.ts';
 import { sum } from '../engine/ops/reduce.ts';
 import type { LayerShape } from '../models/architecture.ts';
-import type { Intervention } from '../models/intervention.ts';
+import type { Intervention } from '../models/forward-hooks.ts';
 
 export interface MaskOptions {
   /** λ_A and λ_F of the penalty. */

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
 import { header, readVersioned, writeVersioned } from '../engine/io/versioned.ts';
 import type { ModelConfig } from '../models/architecture.ts';
-import type { LayerKeep } from './surgery.ts';
+import type { LayerKeep } from './slice.ts';
 
 const count = z.int().nonnegative();
 const scope = z.enum(['layerwise', 'global']);

@@ -8,10 +8,10 @@ import { withEngine } from '../cli/context.ts';
 import { readSettings } from '../cli/options.ts';
 import { UserError } from '../engine/errors.ts';
 import { writeFileAtomic } from '../engine/io/files.ts';
-import { METHODS } from '../train/compare.ts';
-import { compareTasks } from '../train/comparison.ts';
-import { markdownTable } from '../train/report/markdown.ts';
-import { writeReport } from '../train/report/write.ts';
+import { METHODS } from '../experiments/runner.ts';
+import { compareTasks } from '../experiments/run.ts';
+import { markdownTable } from '../report/markdown.ts';
+import { writeReport } from '../report/write.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const OUT = join(ROOT, 'out', 'reproduce');

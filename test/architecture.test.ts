@@ -9,7 +9,19 @@ import { ROOMS } from '../bin/translate.js';
 const ROOT = join(import.meta.dirname, '..');
 
 /** Left to right: a file imports from its own room or one of a higher level. Rooms of one level don't see each other. */
-const LEVELS = [['cli', 'bench'], ['train'], ['pruning'], ['peft'], ['models'], ['engine'], ['kernels']];
+const LEVELS = [
+  ['cli', 'bench'],
+  ['experiments'],
+  ['report', 'pretrain', 'generate'],
+  ['train'],
+  ['peft-model'],
+  ['pruning'],
+  ['data'],
+  ['peft'],
+  ['models'],
+  ['engine'],
+  ['kernels'],
+];
 const LEVEL_OF = new Map(LEVELS.flatMap((rooms, level) => rooms.map((room) => [room, level] as const)));
 
 const MAX_LINES = 500;

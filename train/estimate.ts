@@ -15,7 +15,7 @@ import {
   type ModuleRatio,
 } from '../pruning/importance.ts';
 import { ffnMaskName, headMaskName, maskIntervention, maskPenalty, type MaskOptions } from '../pruning/masks.ts';
-import type { Classifier, ForwardOptions } from './classifier.ts';
+import type { Classifier, ForwardOptions } from '../peft-model/peft-model.ts';
 import type { StepExtension, StepGraph } from './trainer.ts';
 
 /** What the estimation leaves for the decision. */

@@ -1,9 +1,9 @@
 /** Room: train. Inference over a data set: scores in input order, and how fast they came. */
 import type { Traced } from '../engine/engine.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
-import { ProgramCache } from './programs.ts';
-import type { BatchInputs, Classifier, ForwardOptions } from './classifier.ts';
-import type { Batch, Batches } from './data/batches.ts';
+import { ProgramCache } from '../peft-model/programs.ts';
+import type { BatchInputs, Classifier, ForwardOptions } from '../peft-model/peft-model.ts';
+import type { Batch, Batches } from '../data/batches.ts';
 
 export interface InferenceCost {
   readonly seconds: number;

@@ -1,10 +1,10 @@
 /** Room: train. Scores of every line of a data file, in its order, for any head. */
 import type { Engine } from '../engine/engine.ts';
 import { headOf } from '../models/heads.ts';
-import { toClassifier, type Assembly } from './assembly.ts';
-import { Batches, MULTIPLE } from './data/batches.ts';
-import type { EncodedExample } from './data/encode.ts';
-import type { Rows } from './data/source.ts';
+import { toClassifier, type Assembly } from '../peft-model/assembly.ts';
+import { Batches, MULTIPLE } from '../data/batches.ts';
+import type { EncodedExample } from '../data/encode.ts';
+import type { Rows } from '../data/source.ts';
 import { Forward } from './evaluate.ts';
 import { inferAll } from './stages.ts';
 

@@ -3,7 +3,7 @@
  * `--help` are made from this table, so they cannot disagree.
  */
 import { z } from 'zod';
-import { ANSWER_DEFAULTS } from './qa/answers.ts';
+import { ANSWER_DEFAULTS } from '../data/qa/answers.ts';
 
 const count = z.int().positive();
 const whole = z.int().nonnegative();

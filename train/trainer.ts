@@ -13,13 +13,13 @@ import { AdamW, ADAMW_DEFAULTS, ADAMW_INPUTS } from '../engine/optim/adamw.ts';
 import { scheduleAt, type ScheduleName } from '../engine/optim/schedule.ts';
 import { add } from '../engine/ops/elementwise.ts';
 import { loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.ts';
-import type { Classifier, ForwardOptions } from './classifier.ts';
+import type { Classifier, ForwardOptions } from '../peft-model/peft-model.ts';
 import type { Variable } from '../engine/variable.ts';
 import type { Choose } from '../kernels/variant.ts';
-import type { Batch } from './data/batches.ts';
+import type { Batch } from '../data/batches.ts';
 import { LossHistory, SLOT_INPUT } from './history.ts';
 import { runSteps, type StepReport } from './loop.ts';
-import { ProgramCache } from './programs.ts';
+import { ProgramCache } from '../peft-model/programs.ts';
 
 /** What a step is compiled for and fed with. */
 export interface StepOptions {

@@ -3,7 +3,7 @@
  * `compile.ts FOLDER BATCH SEQ` prints one JSON object. A driver may leave compilation to the first run, so that is timed too.
  */
 import { Engine } from '../../engine/engine.ts';
-import { toClassifier } from '../../train/assembly.ts';
+import { toClassifier } from '../../peft-model/assembly.ts';
 import { trainOptions } from '../../train/stages.ts';
 import { TrainingSteps } from '../../train/trainer.ts';
 import { benchSettings, openPeft, randomBatch } from '../encoder/model.ts';

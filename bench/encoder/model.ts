@@ -9,11 +9,11 @@ import type { ModelConfig } from '../../models/architecture.ts';
 import { baseWeightShapes, loadBaseModel, randomBaseModel, type BaseModel } from '../../models/base-model.ts';
 import { parseConfig } from '../../models/config.ts';
 import { headShapes, initialSpec } from '../../models/heads.ts';
-import { freshAssembly, freshValues, type Assembly } from '../../train/assembly.ts';
-import { Classifier } from '../../train/classifier.ts';
-import type { Batch } from '../../train/data/batches.ts';
-import { hostRandom, STREAM } from '../../train/data/random.ts';
-import { freshConfig } from '../../train/fresh-config.ts';
+import { freshAssembly, freshValues, type Assembly } from '../../peft-model/assembly.ts';
+import { Classifier } from '../../peft-model/peft-model.ts';
+import type { Batch } from '../../data/batches.ts';
+import { hostRandom, STREAM } from '../../engine/random.ts';
+import { freshConfig } from '../../peft/create-config.ts';
 import { settingsSchema, type Settings } from '../../train/settings.ts';
 
 export interface EncoderShape {

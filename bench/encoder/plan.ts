@@ -1,6 +1,6 @@
 /** Room: bench/encoder. What to prune where nothing was estimated. */
 import type { Plan } from '../../pruning/plan.ts';
-import type { Assembly } from '../../train/assembly.ts';
+import type { Assembly } from '../../peft-model/assembly.ts';
 import type { Settings } from '../../train/settings.ts';
 import { makePlan } from '../../train/stages.ts';
 

@@ -1,8 +1,8 @@
 /** Room: bench/encoder. A method with its training step and its inference ready to run, and the bytes that each needs. */
 import type { Engine } from '../../engine/engine.ts';
 import type { Program } from '../../engine/compile/program.ts';
-import { toClassifier, type Assembly } from '../../train/assembly.ts';
-import type { BatchInputs, Classifier } from '../../train/classifier.ts';
+import { toClassifier, type Assembly } from '../../peft-model/assembly.ts';
+import type { BatchInputs, Classifier } from '../../peft-model/peft-model.ts';
 import type { Settings } from '../../train/settings.ts';
 import { trainOptions } from '../../train/stages.ts';
 import { TrainingSteps } from '../../train/trainer.ts';

@@ -1,9 +1,9 @@
 /** Room: bench/encoder. What a pruned model must compute: the whole model's logits with everything dropped switched off by masks. */
 import type { Engine } from '../../engine/engine.ts';
 import type { Plan } from '../../pruning/plan.ts';
-import { SoftPlan } from '../../pruning/soft.ts';
-import { toClassifier, type Assembly } from '../../train/assembly.ts';
-import type { BatchInputs } from '../../train/classifier.ts';
+import { SoftPlan } from '../../pruning/masked-plan.ts';
+import { toClassifier, type Assembly } from '../../peft-model/assembly.ts';
+import type { BatchInputs } from '../../peft-model/peft-model.ts';
 import { keptLayers } from '../../train/stages.ts';
 import type { BatchShape } from './cost.ts';
 import { randomBatch } from './model.ts';

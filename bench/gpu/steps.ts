@@ -2,8 +2,8 @@
 import { median } from 'simple-statistics';
 import type { Engine } from '../../engine/engine.ts';
 import { UserError } from '../../engine/errors.ts';
-import { toClassifier, type Assembly } from '../../train/assembly.ts';
-import type { BatchInputs } from '../../train/classifier.ts';
+import { toClassifier, type Assembly } from '../../peft-model/assembly.ts';
+import type { BatchInputs } from '../../peft-model/peft-model.ts';
 import type { Settings } from '../../train/settings.ts';
 import { prune } from '../../train/stages.ts';
 import { TrainingSteps } from '../../train/trainer.ts';

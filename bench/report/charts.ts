@@ -1,9 +1,9 @@
 /** Room: bench/report. Bars, and lines on linear or logarithmic axes, as Vega-Lite specifications. */
 import type { TopLevelSpec } from 'vega-lite';
-import { kindColours } from '../../train/report/charts/memory.ts';
-import { COLOUR, type Layer } from '../../train/report/charts/render.ts';
-import { barChart, WIDTH } from '../../train/report/charts/rows.ts';
-import type { Key } from '../../train/report/html/parts.ts';
+import { kindColours } from '../../report/charts/memory.ts';
+import { COLOUR, type Layer } from '../../report/charts/render.ts';
+import { barChart, WIDTH } from '../../report/charts/rows.ts';
+import type { Key } from '../../report/html/parts.ts';
 import type { Figure } from './document.ts';
 import { formatNumber } from './format.ts';
 

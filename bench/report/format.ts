@@ -1,5 +1,5 @@
 /** Room: bench/report. Cells as people read them, the same in the terminal, in Markdown and on the page. */
-import { bytes, measure, percent, times, whole } from '../../train/report/numbers.ts';
+import { bytes, measure, percent, times, whole } from '../../report/numbers.ts';
 import { reached, type BenchDocument, type Cell, type Table, type Target, type Unit } from './document.ts';
 
 const SHOW: Readonly<Record<Exclude<Unit, 'text'>, (value: number) => string>> = {

@@ -1,7 +1,7 @@
 /** Room: bench/report. A suite's results as one self-contained HTML page: tables, then pictures. */
-import { reproduction, htmlDocument } from '../../train/report/html/document.ts';
-import { html, type Html } from '../../train/report/html/markup.ts';
-import { figure, legend, type Panel } from '../../train/report/html/parts.ts';
+import { reproduction, htmlDocument } from '../../report/html/document.ts';
+import { html, type Html } from '../../report/html/markup.ts';
+import { figure, legend, type Panel } from '../../report/html/parts.ts';
 import type { BenchDocument, Figure, Table } from './document.ts';
 import { barFigure, lineFigure } from './charts.ts';
 import { allNotes, allTables, facts, formatNumber, textRows } from './format.ts';

@@ -1,6 +1,6 @@
 /** Room: bench/report. A suite's results for the terminal, and as a section of a Markdown document. */
-import { code, escape, list, markdownRows } from '../../train/report/markdown-parts.ts';
-import { plainTable } from '../../train/report/plain-table.ts';
+import { code, escape, list, markdownRows } from '../../report/markdown-parts.ts';
+import { plainTable } from '../../report/plain-table.ts';
 import { reached, type BenchDocument } from './document.ts';
 import { allNotes, allTables, facts, formatNumber, textRows } from './format.ts';
 import type { Remarks } from './remarks.ts';

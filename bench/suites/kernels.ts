@@ -4,7 +4,7 @@ import type { Program } from '../../engine/compile/program.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import type { Engine } from '../../engine/engine.ts';
 import type { Variable } from '../../engine/variable.ts';
-import { toClassifier } from '../../train/assembly.ts';
+import { toClassifier } from '../../peft-model/assembly.ts';
 import { trainOptions } from '../../train/stages.ts';
 import { TrainingSteps } from '../../train/trainer.ts';
 import { benchSettings, openPeft, randomBatch, writeRandomModel } from '../encoder/model.ts';

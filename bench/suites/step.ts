@@ -9,8 +9,8 @@ import { add, geluTanh, mul, square, sub } from '../../engine/ops/elementwise.ts
 import { matmul } from '../../engine/ops/matmul.ts';
 import { sum } from '../../engine/ops/reduce.ts';
 import { AdamW, ADAMW_DEFAULTS, ADAMW_INPUTS } from '../../engine/optim/adamw.ts';
-import { saveArtefact } from '../../train/artefact.ts';
-import { toClassifier } from '../../train/assembly.ts';
+import { saveArtefact } from '../../peft-model/pretrained.ts';
+import { toClassifier } from '../../peft-model/assembly.ts';
 import { trainOptions } from '../../train/stages.ts';
 import { TrainingSteps } from '../../train/trainer.ts';
 import { benchSettings, openPeft, randomBatch, writeRandomModel, type EncoderShape } from '../encoder/model.ts';

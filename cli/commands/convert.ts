@@ -1,7 +1,7 @@
 /** Room: cli. `merge` and `export`: results as plain Hugging Face folders. Neither needs a GPU. */
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { exportDense, mergeAdapter } from '../../train/convert.ts';
+import { exportDense, mergeAdapter } from '../../peft-model/convert.ts';
 import { print } from '../context.ts';
 
 interface ConvertFlags {

@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { exists, writeFileAtomic, writeJson } from '../../engine/io/files.ts';
 import { loadTokenizer } from '../../models/tokenizer.ts';
-import { trainBpe, writeTokenizer } from '../../train/pretrain/bpe.ts';
-import { modelCard } from '../../train/pretrain/card.ts';
-import { loadCorpus } from '../../train/pretrain/corpora.ts';
-import { mlmVocabulary, packBlocks, repeatBlocks } from '../../train/pretrain/mlm.ts';
-import { Pretraining } from '../../train/pretrain/pretrain.ts';
+import { trainBpe, writeTokenizer } from '../../pretrain/bpe.ts';
+import { modelCard } from '../../pretrain/card.ts';
+import { loadCorpus } from '../../pretrain/corpora.ts';
+import { mlmVocabulary, packBlocks, repeatBlocks } from '../../pretrain/mlm.ts';
+import { Pretraining } from '../../pretrain/pretrain.ts';
 import { addProfileFlag, print, withEngine, type EngineFlags } from '../context.ts';
 import { parseNumber } from '../options.ts';
 

@@ -2,10 +2,10 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
-import { METHODS, type MethodName } from '../../train/compare.ts';
-import { compareTasks } from '../../train/comparison.ts';
-import { terminalTable } from '../../train/report/terminal.ts';
-import { writeReport } from '../../train/report/write.ts';
+import { METHODS, type MethodName } from '../../experiments/runner.ts';
+import { compareTasks } from '../../experiments/run.ts';
+import { terminalTable } from '../../report/terminal.ts';
+import { writeReport } from '../../report/write.ts';
 import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
 import { addSettings, readSettings } from '../options.ts';
 

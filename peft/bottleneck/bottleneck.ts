@@ -11,7 +11,7 @@ import { add, dropout, mul } from '../../engine/ops/elementwise.ts';
 import { maskColumns } from '../../engine/ops/mask.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
 import { activation } from '../../models/transformer.ts';
-import type { Intervention } from '../../models/intervention.ts';
+import type { Intervention } from '../../models/forward-hooks.ts';
 import {
   uniformIn,
   type Axis,

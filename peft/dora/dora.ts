@@ -15,7 +15,7 @@ import { add, div, dropout, mul, sqrt, square, stopGradient, sub } from '../../e
 import { reshape } from '../../engine/ops/leaf.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
 import { sumLast } from '../../engine/ops/reduce.ts';
-import type { Intervention } from '../../models/intervention.ts';
+import type { Intervention } from '../../models/forward-hooks.ts';
 import type { LoraConfig } from '../lora/config.ts';
 import { deltaRow, freshLora, loraDelta, loraFactors, loraNames } from '../lora/delta.ts';
 import { DROPOUT_STREAM } from '../lora/lora.ts';

@@ -5,7 +5,7 @@
 import { UserError } from '../../engine/errors.ts';
 import { mul, sub } from '../../engine/ops/elementwise.ts';
 import { reshape } from '../../engine/ops/leaf.ts';
-import type { Intervention } from '../../models/intervention.ts';
+import type { Intervention } from '../../models/forward-hooks.ts';
 import {
   valueOf,
   type Direction,

@@ -4,7 +4,7 @@
  */
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import { add, dropout } from '../../engine/ops/elementwise.ts';
-import type { Intervention } from '../../models/intervention.ts';
+import type { Intervention } from '../../models/forward-hooks.ts';
 import type { Direction, Draw, Factor, PeftMethod, PeftModule, PeftRun, Values } from '../module.ts';
 import type { LoraConfig } from './config.ts';
 import { deltaRow, freshLora, loraDelta, loraFactors } from './delta.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { runCommand } from '../../cli/program.ts';
-import { parseComparison } from '../../train/report/schema.ts';
+import { parseComparison } from '../../report/schema.ts';
 
 const MODEL = join(import.meta.dirname, '..', '..', 'checkpoints', 'light-roberta');
 

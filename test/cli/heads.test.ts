@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { runCommand } from '../../cli/program.ts';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
-import { parseComparison } from '../../train/report/schema.ts';
+import { parseComparison } from '../../report/schema.ts';
 import { writeRandomFolder } from '../reliability/random-folder.ts';
 import { MODELS } from '../train/tiny.ts';
 

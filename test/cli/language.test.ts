@@ -7,9 +7,9 @@ import { runCommand } from '../../cli/program.ts';
 import { writeSafetensors } from '../../engine/io/safetensors.ts';
 import { baseWeightShapes } from '../../models/base-model.ts';
 import { loadConfig } from '../../models/config.ts';
-import { hostRandom } from '../../train/data/random.ts';
-import { trainBpe, writeTokenizer } from '../../train/pretrain/bpe.ts';
-import { parseComparison } from '../../train/report/schema.ts';
+import { hostRandom } from '../../engine/random.ts';
+import { trainBpe, writeTokenizer } from '../../pretrain/bpe.ts';
+import { parseComparison } from '../../report/schema.ts';
 
 const PAIRS = [
   ['the grass is', ' green'],

@@ -55,14 +55,14 @@ async function lines(path: string): Promise<unknown[]> {
 
 describe('predictions with adapters of then', () => {
   it.each([
-    ...['lora', 'dora', 'ia3', 'houlsby', 'pfeiffer', 'parallel', 'adapter'].map((name) => [
+    ...['lora', 'dora', 'ia3', 'houlsby', 'pfeiffer', 'parallel', 'adapter'].map((name): [string, string] => [
       `adapters/${name}`,
       `adapters/${name}.jsonl`,
     ]),
     ['tuned', 'tuned.logits.jsonl'],
     ['pruned-folded', 'pruned-folded.logits.jsonl'],
     ['run/light-peft/seed-0/adapter', 'run/light-peft/seed-0/adapter.logits.jsonl'],
-  ] as const)('%s', async (adapter, expected) => {
+  ] as [string, string][])('%s', async (adapter, expected) => {
     const out = join(dir, 'predictions.jsonl');
     await run('predict', '--adapter', join(OLD, adapter), '--data', EVAL, '--out', out);
     expectClose(await lines(out), await lines(join(OLD, expected)));

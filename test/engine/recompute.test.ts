@@ -11,7 +11,7 @@ import { layerNorm } from '../../engine/ops/layernorm.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
 import { checkpoint } from '../../engine/ops/recall.ts';
 import { sum } from '../../engine/ops/reduce.ts';
-import { hostRandom } from '../../train/data/random.ts';
+import { hostRandom } from '../../engine/random.ts';
 
 let engine: Engine;
 beforeAll(async () => {

@@ -12,7 +12,7 @@ import { moduleFor, parsePeftConfig } from '../../peft/config.ts';
 import { withDefaultTargets } from '../../peft/defaults.ts';
 import { methodOf } from '../../peft/methods.ts';
 import { factorShape, type PeftMethod } from '../../peft/module.ts';
-import { hostRandom } from '../../train/data/random.ts';
+import { hostRandom } from '../../engine/random.ts';
 
 const [TOKENS, IN, OUT] = [5, 7, 3];
 const NAME = 'layer.0.output.dense';

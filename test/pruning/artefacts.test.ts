@@ -7,7 +7,7 @@ import { UserError } from '../../engine/errors.ts';
 import { fingerprintCheckpoint } from '../../engine/io/fingerprint.ts';
 import { loadConfig } from '../../models/config.ts';
 import { assertPlanFits, readPlan, writePlan, type Plan } from '../../pruning/plan.ts';
-import { readRecords, scoresOf, writeRecords, type Records } from '../../pruning/records.ts';
+import { readRecords, scoresOf, writeRecords, type Records } from '../../pruning/scores-file.ts';
 import { SAMPLE_PLAN } from './sample-plan.ts';
 
 const MODEL = join(import.meta.dirname, '../goldens/roberta/model');

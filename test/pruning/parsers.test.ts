@@ -8,8 +8,8 @@ import { UserError } from '../../engine/errors.ts';
 import { parseConfig } from '../../models/config.ts';
 import { parsePeftConfig } from '../../peft/config.ts';
 import { readPlan, writePlan } from '../../pruning/plan.ts';
-import { readRecords, writeRecords, type Records } from '../../pruning/records.ts';
-import { parseComparison } from '../../train/report/schema.ts';
+import { readRecords, writeRecords, type Records } from '../../pruning/scores-file.ts';
+import { parseComparison } from '../../report/schema.ts';
 import { SAMPLE_PLAN } from './sample-plan.ts';
 
 let dir: string;

@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exists } from '../../engine/io/files.ts';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
-import { hostRandom } from '../../train/data/random.ts';
+import { hostRandom } from '../../engine/random.ts';
 import { MODEL, tinyExamples } from '../train/tiny.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');

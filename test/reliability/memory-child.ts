@@ -5,8 +5,8 @@
 import { Engine } from '../../engine/engine.ts';
 import { loadBaseModel } from '../../models/base-model.ts';
 import { loadConfig } from '../../models/config.ts';
-import { freshAssembly } from '../../train/assembly.ts';
-import { freshConfig } from '../../train/fresh-config.ts';
+import { freshAssembly } from '../../peft-model/assembly.ts';
+import { freshConfig } from '../../peft/create-config.ts';
 import { inferAll, fineTune } from '../../train/stages.ts';
 import { settingsSchema } from '../../train/settings.ts';
 

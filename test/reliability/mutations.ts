@@ -1,5 +1,5 @@
 /** Tests only: damage for files. Of a seed and a case's number always the same: bytes, or values of the JSON inside. */
-import { hostRandom, type HostRandom } from '../../train/data/random.ts';
+import { hostRandom, type HostRandom } from '../../engine/random.ts';
 
 /** Name of the stream of random numbers, apart from those of training. */
 const MUTATION_STREAM = 77;

@@ -7,7 +7,7 @@ import { writeSafetensors, type TensorEntry } from '../../engine/io/safetensors.
 import { baseWeightShapes } from '../../models/base-model.ts';
 import { parseConfig } from '../../models/config.ts';
 import { frozenHeadShapes } from '../../models/heads.ts';
-import { hostRandom } from '../../train/data/random.ts';
+import { hostRandom } from '../../engine/random.ts';
 
 const PIECE = 1 << 21;
 

@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { z } from 'zod';
-import { FORMATS, schemaText } from '../../train/formats.ts';
-import { sampleComparison } from '../train/report/sample.ts';
+import { FORMATS, schemaText } from '../../experiments/formats.ts';
+import { sampleComparison } from '../report/sample.ts';
 
 const FOLDER = join(import.meta.dirname, '..', '..', 'docs', 'schemas');
 

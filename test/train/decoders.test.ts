@@ -10,9 +10,9 @@ import { openSafetensors, writeSafetensors, type TensorEntry } from '../../engin
 import { baseWeightShapes } from '../../models/base-model.ts';
 import { loadConfig, parseConfig } from '../../models/config.ts';
 import { frozenHeadShapes } from '../../models/heads.ts';
-import { loadArtefact } from '../../train/artefact.ts';
-import { toClassifier } from '../../train/assembly.ts';
-import { Batches, type Batch } from '../../train/data/batches.ts';
+import { loadArtefact } from '../../peft-model/pretrained.ts';
+import { toClassifier } from '../../peft-model/assembly.ts';
+import { Batches, type Batch } from '../../data/batches.ts';
 import { Forward } from '../../train/evaluate.ts';
 import { randomWeight, ReferenceDecoder } from '../models/reference.ts';
 import { MODELS } from './tiny.ts';

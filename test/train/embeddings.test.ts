@@ -11,12 +11,12 @@ import { UserError } from '../../engine/errors.ts';
 import { openSafetensors, writeSafetensors, type TensorEntry } from '../../engine/io/safetensors.ts';
 import { loadBaseModel, randomBaseModel } from '../../models/base-model.ts';
 import { parseConfig } from '../../models/config.ts';
-import { loadArtefact, saveArtefact } from '../../train/artefact.ts';
-import { freshAssembly, toClassifier, type Assembly } from '../../train/assembly.ts';
-import { assertMergeable, mergeAdapter } from '../../train/convert.ts';
+import { loadArtefact, saveArtefact } from '../../peft-model/pretrained.ts';
+import { freshAssembly, toClassifier, type Assembly } from '../../peft-model/assembly.ts';
+import { assertMergeable, mergeAdapter } from '../../peft-model/convert.ts';
 import { Forward } from '../../train/evaluate.ts';
-import { hostRandom } from '../../train/data/random.ts';
-import { freshConfig } from '../../train/fresh-config.ts';
+import { hostRandom } from '../../engine/random.ts';
+import { freshConfig } from '../../peft/create-config.ts';
 import { tinySettings } from './tiny.ts';
 
 const MODEL = join(import.meta.dirname, '..', 'goldens', 'families', 'gpt2-lm', 'model');

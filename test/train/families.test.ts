@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Engine } from '../../engine/engine.ts';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
-import { loadArtefact } from '../../train/artefact.ts';
-import { toClassifier } from '../../train/assembly.ts';
-import type { Batch } from '../../train/data/batches.ts';
+import { loadArtefact } from '../../peft-model/pretrained.ts';
+import { toClassifier } from '../../peft-model/assembly.ts';
+import type { Batch } from '../../data/batches.ts';
 import { Forward } from '../../train/evaluate.ts';
 
 const FAMILIES = join(import.meta.dirname, '..', 'goldens', 'families');

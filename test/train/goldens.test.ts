@@ -16,8 +16,8 @@ import type { LoraConfig } from '../../peft/lora/config.ts';
 import { Lora } from '../../peft/lora/lora.ts';
 import { factorSpecs } from '../../peft/module.ts';
 import { maskIntervention, maskSpecs } from '../../pruning/masks.ts';
-import { Classifier, type BatchInputs, type ForwardOptions } from '../../train/classifier.ts';
-import type { Batch } from '../../train/data/batches.ts';
+import { Classifier, type BatchInputs, type ForwardOptions } from '../../peft-model/peft-model.ts';
+import type { Batch } from '../../data/batches.ts';
 import { Estimation } from '../../train/estimate.ts';
 import { train } from '../../train/trainer.ts';
 

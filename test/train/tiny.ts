@@ -4,10 +4,10 @@ import type { Engine } from '../../engine/engine.ts';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
 import { loadBaseModel } from '../../models/base-model.ts';
 import { loadConfig } from '../../models/config.ts';
-import { freshAssembly, type Assembly } from '../../train/assembly.ts';
-import { hostRandom } from '../../train/data/random.ts';
-import type { EncodedExample } from '../../train/data/encode.ts';
-import { freshConfig } from '../../train/fresh-config.ts';
+import { freshAssembly, type Assembly } from '../../peft-model/assembly.ts';
+import { hostRandom } from '../../engine/random.ts';
+import type { EncodedExample } from '../../data/encode.ts';
+import { freshConfig } from '../../peft/create-config.ts';
 import { settingsSchema, type Settings } from '../../train/settings.ts';
 
 const GOLDENS = join(import.meta.dirname, '..', 'goldens');

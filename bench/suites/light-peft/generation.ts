@@ -1,9 +1,9 @@
 /** Room: bench/suites. Text from a decoder with LoRA, whole and pruned: a prompt's tokens and new tokens a second, bytes of the cache. */
 import { z } from 'zod';
 import type { Engine } from '../../../engine/engine.ts';
-import { KeyValues } from '../../../models/key-values.ts';
-import { toClassifier, type Assembly } from '../../../train/assembly.ts';
-import { Generator } from '../../../train/generate/generator.ts';
+import { KeyValues } from '../../../models/kv-cache.ts';
+import { toClassifier, type Assembly } from '../../../peft-model/assembly.ts';
+import { Generator } from '../../../generate/generator.ts';
 import { prune } from '../../../train/stages.ts';
 import { benchSettings, openPeft, randomBatch, writeRandomModel } from '../../encoder/model.ts';
 import { randomPlan } from '../../encoder/plan.ts';

@@ -2,9 +2,9 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Program } from '../../../engine/compile/program.ts';
-import { toClassifier } from '../../../train/assembly.ts';
-import { Batches, type Batch } from '../../../train/data/batches.ts';
-import { loadData } from '../../../train/data/source.ts';
+import { toClassifier } from '../../../peft-model/assembly.ts';
+import { Batches, type Batch } from '../../../data/batches.ts';
+import { loadData } from '../../../data/source.ts';
 import { trainOptions } from '../../../train/stages.ts';
 import { TrainingSteps } from '../../../train/trainer.ts';
 import { benchSettings, openPeft } from '../../encoder/model.ts';

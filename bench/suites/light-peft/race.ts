@@ -1,6 +1,6 @@
 /** Room: bench/suites. LoRA, Light-PEFT by ratio and full fine-tuning of one model, by turns: times, bytes, and what they must need. */
 import { z } from 'zod';
-import type { Assembly } from '../../../train/assembly.ts';
+import type { Assembly } from '../../../peft-model/assembly.ts';
 import { prune } from '../../../train/stages.ts';
 import { blockFlops, heldValues, memoryBound, savedValues, type BatchShape, type Pass } from '../../encoder/cost.ts';
 import { benchSettings, openFull, openPeft, writeRandomModel } from '../../encoder/model.ts';

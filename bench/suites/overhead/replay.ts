@@ -1,7 +1,7 @@
 /** Room: bench/suites. A step replayed: its JavaScript, what the device is asked to create, and its memory beside the lower bound. */
 import { z } from 'zod';
 import { lowerBound } from '../../../engine/compile/bound.ts';
-import { toClassifier } from '../../../train/assembly.ts';
+import { toClassifier } from '../../../peft-model/assembly.ts';
 import { trainOptions } from '../../../train/stages.ts';
 import { TrainingSteps } from '../../../train/trainer.ts';
 import { memoryBound, savedValues, type BatchShape } from '../../encoder/cost.ts';

@@ -1,0 +1,169 @@
+/**
+ * Room: data. Batches of encoded examples: order, grouping by length, padding. A batch depends only on the examples, the
+ * options and its place (epoch, index), so that a resumed run reads the same batches. Pure; touches nothing.
+ */
+import { NO_LABEL, NO_VALUE, sequencesOf, type EncodedExample } from './encode.ts';
+import { hostRandom, STREAM } from '../engine/random.ts';
+
+/**
+ * `file`: as given, the same in every epoch. `shuffle`: a new permutation each epoch. `bucket`: shuffled, but with examples
+ * of like length together, which saves padding. `length`: from short to long, for evaluation.
+ */
+export type Order = 'file' | 'shuffle' | 'bucket' | 'length';
+
+export interface BatchOptions {
+  /** Examples, which are as many rows unless they have several choices. */
+  readonly batchSize: number;
+  readonly order: Order;
+  /** Used by `shuffle` and `bucket`. */
+  readonly seed: number;
+  readonly padId: number;
+  /** Rows are padded to the batch's longest example, rounded up to a multiple of this … */
+  readonly multipleOf?: number;
+  /** … but to no more than this, which no example may exceed. */
+  readonly maxLength: number;
+  /** Pads every batch to `maxLength`: one shape for the whole run. */
+  readonly fixedLength?: boolean;
+}
+
+/**
+ * B = batch rows, S = seq. An example is one row, or a row for each of its choices. B is the same for every batch, so that programs differ by S alone. The rows from `count` on, in
+ * an epoch's last batch, are filling: padding that nothing attends to, without a label, so that they count nowhere.
+ */
+export interface Batch {
+  readonly batch: number;
+  readonly seq: number;
+  /** Rows that are of examples. */
+  readonly count: number;
+  /** Positions of the batch's examples among those given; there are `count` rows for them. */
+  readonly indices: Int32Array;
+  /** [B, S] */
+  readonly inputIds: Int32Array;
+  /** [B, S], 1 for tokens and 0 for padding. */
+  readonly attentionMask: Int32Array;
+  /** [B, S] */
+  readonly tokenTypeIds: Int32Array;
+  /** As the objective wants them: [B] class indices or −100; for language models [B, S], the id of the token after each … */
+  readonly labels: Int32Array | Float32Array;
+}
+
+/** Sequences are padded to a multiple of this, unless said otherwise. */
+export const MULTIPLE = 8;
+
+/** Batches per window that `bucket` sorts by length: long enough to save padding, short enough to keep epochs different. */
+const BUCKET_BATCHES = 32;
+
+export class Batches {
+  readonly #examples: readonly EncodedExample[];
+  readonly #options: BatchOptions;
+  #epoch: { readonly number: number; readonly batches: readonly Int32Array[] } | undefined;
+
+  /** @param examples at least one, none longer than `maxLength` */
+  constructor(examples: readonly EncodedExample[], options: BatchOptions) {
+    const longest = examples.reduce((max, example) => Math.max(max, longestOf(example)), 0);
+    if (longest === 0) throw new Error('no examples to make batches of');
+    if (longest > options.maxLength) throw new Error(`an example of ${longest} tokens is over maxLength`);
+    const choices = examples.map((example) => sequencesOf(example).length);
+    if (choices.some((n) => n !== choices[0])) throw new Error('examples have different numbers of choices');
+    this.#examples = examples;
+    this.#options = options;
+  }
+
+  /** Number of batches in an epoch, the last of which may be ragged. */
+  get perEpoch(): number {
+    return Math.ceil(this.#examples.length / this.#options.batchSize);
+  }
+
+  /** The batch at a place; random access. */
+  at(epoch: number, index: number): Batch {
+    const order = this.#options.order === 'shuffle' || this.#options.order === 'bucket' ? epoch : 0;
+    if (this.#epoch?.number !== order) this.#epoch = { number: order, batches: this.#plan(order) };
+    const indices = this.#epoch.batches[index];
+    if (!indices) throw new RangeError(`batch ${index} of ${this.perEpoch}`);
+    return this.#assemble(indices);
+  }
+
+  /** The batches of one epoch, from `start` on. */
+  *epoch(epoch: number, start = 0): Generator<Batch, void, undefined> {
+    for (let index = start; index < this.perEpoch; index++) yield this.at(epoch, index);
+  }
+
+  /** Example indices of each batch of an epoch. */
+  #plan(epoch: number): Int32Array[] {
+    const { order, seed, batchSize } = this.#options;
+    const indices = Int32Array.from(this.#examples, (_, i) => i);
+    if (order === 'file') return chunks(indices, batchSize);
+    if (order === 'length') return chunks(this.#byLength(indices), batchSize);
+    const random = hostRandom(seed, STREAM.shuffle, epoch);
+    random.shuffle(indices);
+    if (order === 'shuffle') return chunks(indices, batchSize);
+    const windows = chunks(indices, BUCKET_BATCHES * batchSize);
+    const batches = windows.flatMap((window) => chunks(this.#byLength(window), batchSize));
+    const sequence = random.shuffle(Int32Array.from(batches, (_, i) => i));
+    const shuffled = Array.from(sequence, (i) => batches[i] as Int32Array);
+    // The ragged batch, where there is one, stays last.
+    return shuffled.sort((a, b) => Number(a.length < batchSize) - Number(b.length < batchSize));
+  }
+
+  #byLength(indices: Int32Array): Int32Array {
+    const length = (i: number): number => longestOf(this.#examples[i] as EncodedExample);
+    return indices.slice().sort((a, b) => length(a) - length(b) || a - b);
+  }
+
+  #assemble(indices: Int32Array): Batch {
+    const { batchSize, padId } = this.#options;
+    const examples = Array.from(indices, (i) => this.#examples[i] as EncodedExample);
+    const rows = examples.flatMap(sequencesOf);
+    const batch = batchSize * (rows.length / examples.length);
+    const longest = examples.reduce((max, example) => Math.max(max, longestOf(example)), 0);
+    const seq = this.#seq(longest);
+    const inputIds = new Int32Array(batch * seq).fill(padId);
+    const attentionMask = new Int32Array(batch * seq);
+    const tokenTypeIds = new Int32Array(batch * seq);
+    rows.forEach((row, i) => {
+      inputIds.set(row.ids, i * seq);
+      attentionMask.set(row.mask, i * seq);
+      tokenTypeIds.set(row.typeIds, i * seq);
+    });
+    const labels = labelsOf(examples, { size: batchSize, seq, longest });
+    return { batch, seq, count: rows.length, indices, inputIds, attentionMask, tokenTypeIds, labels };
+  }
+
+  #seq(longest: number): number {
+    const { maxLength, fixedLength = false, multipleOf = MULTIPLE } = this.#options;
+    return fixedLength ? maxLength : Math.min(maxLength, Math.ceil(longest / multipleOf) * multipleOf);
+  }
+}
+
+/**
+ * Of tokens [size, S]: for each the label of the one after it. Of values [size, width]. Of spans [2·size + 1]: all starts, all ends, and
+ * how many places of a row are in the running, those of the longest. Else [size].
+ */
+function labelsOf(
+  examples: readonly EncodedExample[],
+  { size, seq, longest }: { readonly size: number; readonly seq: number; readonly longest: number },
+): Batch['labels'] {
+  const [first] = examples;
+  if (first?.values) {
+    const width = first.values.length;
+    const labels = new Float32Array(size * width).fill(NO_VALUE);
+    examples.forEach(({ values }, i) => values && labels.set(values, i * width));
+    return labels;
+  }
+  const labels = new Int32Array(first?.tokenLabels ? size * seq : first?.span ? 2 * size + 1 : size).fill(NO_LABEL);
+  examples.forEach(({ label, span, tokenLabels }, i) => {
+    if (tokenLabels) labels.set(tokenLabels.subarray(1), i * seq);
+    else labels[i] = span ? span[0] : label;
+    if (span) labels[size + i] = span[1];
+  });
+  if (first?.span) labels[2 * size] = longest;
+  return labels;
+}
+
+function longestOf(example: EncodedExample): number {
+  return sequencesOf(example).reduce((most, { ids }) => Math.max(most, ids.length), 0);
+}
+
+function chunks(items: Int32Array, size: number): Int32Array[] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size));
+}

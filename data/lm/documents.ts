@@ -1,0 +1,86 @@
+/**
+ * Room: data/lm. Data of causal language models: plain text, prompts with completions, or token ids. Errors name file and line.
+ */
+import { extname } from 'node:path';
+import { UserError } from '../../engine/errors.ts';
+import { preview } from '../../engine/io/files.ts';
+import { integers, parseText, readRecords, readText, type Fields } from '../examples.ts';
+import { NO_LABEL } from '../encode.ts';
+
+/** Text to learn as it is. */
+export interface Document {
+  readonly line: number;
+  readonly text: string;
+}
+
+/** Only the completion is learned. */
+export interface Completion {
+  readonly line: number;
+  readonly prompt: string;
+  readonly completion: string;
+}
+
+/** Tokenised already; −100 marks what is not learned. */
+export interface TokenDocument {
+  readonly line: number;
+  readonly inputIds: readonly number[];
+  readonly labels: readonly number[];
+}
+
+export type LanguageRow = Document | Completion | TokenDocument;
+
+export interface LanguageFile {
+  readonly path: string;
+  /** All of one kind. */
+  readonly rows: readonly LanguageRow[];
+}
+
+/** Whether a file is one document. */
+export const isPlainText = (path: string): boolean => extname(path).toLowerCase() === '.txt';
+
+/** Whether a line can only be meant for a language model. */
+export function isForLanguage({ prompt, completion, labels }: Fields['fields']): boolean {
+  return prompt !== undefined || completion !== undefined || Array.isArray(labels);
+}
+
+/**
+ * Reads a .txt file, which is one document, or lines (.jsonl, .csv, .tsv) with `prompt` and `completion`, or `text`, or (JSON lines)
+ * `input_ids` and, where not everything is learned, `labels`.
+ * @throws UserError with file and line
+ */
+export async function readLanguageFile(path: string): Promise<LanguageFile> {
+  if (isPlainText(path)) return { path, rows: [{ line: 1, text: await readText(path) }] };
+  const records = await readRecords(path);
+  const first = records[0];
+  if (!first) throw new UserError(`${path}: empty, expected at least one example`);
+  const parse = rowParser(path, first);
+  return { path, rows: records.map(parse) };
+}
+
+function rowParser(path: string, { line, fields }: Fields): (record: Fields) => LanguageRow {
+  if (fields.input_ids !== undefined) return (record) => parseTokens(path, record);
+  if (fields.prompt !== undefined || fields.completion !== undefined) {
+    return (record) => ({
+      line: record.line,
+      prompt: parseText(path, record, 'prompt'),
+      completion: parseText(path, record, 'completion'),
+    });
+  }
+  if (fields.text !== undefined) return (record) => ({ line: record.line, text: parseText(path, record, 'text') });
+  const found = Object.keys(fields).join(', ') || 'nothing';
+  throw new UserError(`${path}:${line}: found ${found}, expected "prompt" and "completion", or "text", or "input_ids"`);
+}
+
+function parseTokens(path: string, { line, fields }: Fields): TokenDocument {
+  const at = `${path}:${line}`;
+  const inputIds = integers(at, 'input_ids', fields.input_ids, 2 ** 31 - 1, 'a token id (an integer from 0)');
+  const { labels = inputIds } = fields;
+  const isLabel = (value: unknown): boolean =>
+    Number.isInteger(value) && ((value as number) >= 0 || value === NO_LABEL);
+  if (!Array.isArray(labels) || labels.length !== inputIds.length || !labels.every(isLabel)) {
+    throw new UserError(
+      `${at}: "labels" is ${preview(labels)}, expected ${inputIds.length} entries, each a token id or ${NO_LABEL}`,
+    );
+  }
+  return { line, inputIds, labels: labels as number[] };
+}

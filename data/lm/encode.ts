@@ -1,0 +1,116 @@
+/**
+ * Room: data/lm. From documents to examples for a causal language model: what is read, and at which tokens it is asked for the
+ * next one. Pure.
+ */
+import { UserError } from '../../engine/errors.ts';
+import type { TextTokenizer } from '../../models/tokenizer.ts';
+import { NO_LABEL, type EncodedExample } from '../encode.ts';
+import type { Completion, Document, LanguageFile, TokenDocument } from './documents.ts';
+
+export interface LanguageOptions {
+  /** Longest example; documents are packed into blocks of as many tokens. */
+  readonly maxLength: number;
+  /** Token ids the model has embeddings for. */
+  readonly vocabSize: number;
+  /** Not needed for files that are tokenised already. */
+  readonly tokenizer: TextTokenizer | undefined;
+  /** Ends a document or a completion; absent: the model knows none. */
+  readonly endId: number | undefined;
+}
+
+/** @throws UserError with file and line, where nothing is left to learn or a token is not in the vocabulary */
+export function encodeLanguageFile({ path, rows }: LanguageFile, options: LanguageOptions): EncodedExample[] {
+  const documents: Document[] = [];
+  const examples = rows.flatMap((row) => {
+    if ('inputIds' in row) return [encodeTokens(row, options, `${path}:${row.line}`)];
+    if ('prompt' in row) return [encodeCompletion(row, options, `${path}:${row.line}`)];
+    documents.push(row);
+    return [];
+  });
+  if (documents.length === 0) return examples;
+  return packed(documents, options, path);
+}
+
+/** Documents one after the other, each closed by the end token, cut into blocks; a last block may be shorter. */
+function packed(
+  documents: readonly Document[],
+  { tokenizer, maxLength, endId }: LanguageOptions,
+  path: string,
+): EncodedExample[] {
+  const words = needTokenizer(tokenizer, path);
+  const stream = documents.flatMap(({ text }) => closed(words.encode(text).ids, endId));
+  const blocks = Array.from({ length: Math.ceil(stream.length / maxLength) }, (_, i) =>
+    stream.slice(i * maxLength, (i + 1) * maxLength),
+  ).filter((block) => block.length > 1);
+  if (blocks.length === 0) throw new UserError(`${path}: ${stream.length} tokens, expected at least 2 to learn from`);
+  return blocks.map((ids) => example(ids, ids));
+}
+
+function encodeCompletion(
+  { prompt, completion }: Completion,
+  { tokenizer, maxLength, endId }: LanguageOptions,
+  at: string,
+): EncodedExample {
+  const words = needTokenizer(tokenizer, at);
+  const before = opened(words.encode(prompt).ids, endId);
+  const after = closed(words.encode(completion, undefined, { addSpecial: false }).ids, endId);
+  if (before.length >= maxLength) {
+    throw new UserError(
+      `${at}: "prompt" has ${before.length} tokens, expected fewer than ${maxLength} to leave room for the completion; raise --max-length`,
+    );
+  }
+  const ids = [...before, ...after].slice(0, maxLength);
+  return learned(
+    example(
+      ids,
+      ids.map((id, i) => (i < before.length ? NO_LABEL : id)),
+    ),
+    at,
+  );
+}
+
+function encodeTokens({ inputIds, labels }: TokenDocument, options: LanguageOptions, at: string): EncodedExample {
+  const { maxLength, vocabSize } = options;
+  if (inputIds.length > maxLength) {
+    throw new UserError(
+      `${at}: "input_ids" has ${inputIds.length} tokens, expected at most ${maxLength}; raise --max-length or cut them`,
+    );
+  }
+  const outside = [...inputIds, ...labels].find((id) => id >= vocabSize);
+  if (outside !== undefined) {
+    throw new UserError(`${at}: token ${outside}, expected ids below the model's vocabulary size ${vocabSize}`);
+  }
+  return learned(example(inputIds, labels), at);
+}
+
+function example(ids: readonly number[], labels: readonly number[]): EncodedExample {
+  const { length } = ids;
+  return {
+    ids: Int32Array.from(ids),
+    mask: new Int32Array(length).fill(1),
+    typeIds: new Int32Array(length),
+    label: NO_LABEL,
+    tokenLabels: Int32Array.from(labels),
+  };
+}
+
+/** The first token is never asked for. */
+function learned(encoded: EncodedExample, at: string): EncodedExample {
+  if (encoded.tokenLabels?.subarray(1).some((label) => label >= 0)) return encoded;
+  throw new UserError(`${at}: no token to learn, expected at least one after the first`);
+}
+
+/** With the end token, which some tokenizers add themselves. */
+function closed(ids: readonly number[], endId: number | undefined): readonly number[] {
+  return endId === undefined || (ids.length > 1 && ids[ids.length - 1] === endId) ? ids : [...ids, endId];
+}
+
+/** A prompt goes on: without the end token of tokenizers that add it. */
+export function opened(ids: readonly number[], endId: number | undefined): readonly number[] {
+  return ids.length > 1 && ids[ids.length - 1] === endId ? ids.slice(0, -1) : ids;
+}
+
+function needTokenizer(tokenizer: TextTokenizer | undefined, at: string): TextTokenizer {
+  if (tokenizer) return tokenizer;
+  throw new UserError(`${at}: found text, but the model folder has no tokenizer.json; expected "input_ids"`);
+}

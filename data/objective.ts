@@ -1,0 +1,194 @@
+/**
+ * Room: data. What a head is trained for: the form of its labels, its loss, and how its scores are judged. Losses are those of
+ * transformers' models of the same heads. The trainer knows no more of tasks than this.
+ */
+import type { InputSpec } from '../engine/compile/program.ts';
+import type { Tensor } from '../engine/graph/tensor.ts';
+import { entry, permute, slice } from '../engine/ops/copy.ts';
+import { crossEntropy } from '../engine/ops/cross-entropy.ts';
+import {
+  add,
+  columnsOf,
+  constant,
+  div,
+  exp,
+  greaterEqual,
+  log,
+  maximum,
+  mul,
+  square,
+  sub,
+  where,
+} from '../engine/ops/elementwise.ts';
+import { reshape } from '../engine/ops/leaf.ts';
+import { sum } from '../engine/ops/reduce.ts';
+import type { HeadKind } from '../models/architecture.ts';
+import { NO_VALUE, sequencesOf, type EncodedExample } from './encode.ts';
+import {
+  labelSetMetrics,
+  logitMetrics,
+  regressionMetrics,
+  type LabelSetMetrics,
+  type LossMetrics,
+  type RegressionMetrics,
+} from './metrics.ts';
+import { answerMetrics, type AnswerMetrics, type AnswerOptions } from './qa/answers.ts';
+
+export type ScoreMetrics = LossMetrics | LabelSetMetrics | RegressionMetrics | AnswerMetrics;
+
+export interface Objective {
+  readonly head: HeadKind;
+  /** Labels of a batch of so many sequences, as `Batches` makes them. */
+  readonly labels: (batch: number, seq: number) => InputSpec;
+  /**
+   * Mean over what is labelled, shape []; 0 where nothing is.
+   * @param scores f32, what the head gives
+   */
+  readonly loss: (scores: Tensor, labels: Tensor) => Tensor;
+  /**
+   * Figures of a data set; absent for language models, whose figure is the loss.
+   * @param scores of every example, in its order
+   */
+  readonly metrics?: (
+    examples: readonly EncodedExample[],
+    scores: readonly Float32Array[],
+    options: AnswerOptions,
+  ) => ScoreMetrics;
+}
+
+/** One class of several. */
+export const CLASSES: Objective = {
+  head: 'classification',
+  labels: (batch) => ({ shape: [batch], dtype: 'i32' }),
+  loss: crossEntropy,
+  metrics: judgeOneOf,
+};
+
+/** Any number of classes. */
+const labelSets = (classes: number): Objective => ({
+  head: 'classification',
+  labels: (batch) => ({ shape: [batch, classes], dtype: 'f32' }),
+  loss: binaryCrossEntropy,
+  metrics: (examples, scores) => labelSetMetrics(scores, valuesOf(examples)),
+});
+
+/** A number. */
+const REGRESSION: Objective = {
+  head: 'classification',
+  labels: (batch) => ({ shape: [batch, 1], dtype: 'f32' }),
+  loss: squaredError,
+  metrics: (examples, scores) =>
+    regressionMetrics(
+      scores.map(([score]) => score as number),
+      valuesOf(examples).map(([value]) => value as number),
+    ),
+};
+
+/** One choice of several, each a sequence with one score. */
+const choices = (count: number): Objective => ({
+  head: 'multiple-choice',
+  labels: (batch) => ({ shape: [batch / count], dtype: 'i32' }),
+  loss: (scores, labels) => crossEntropy(reshape(scores, [labels.size, -1]), labels),
+  metrics: judgeOneOf,
+});
+
+/** First and last token of an answer. */
+const SPANS: Objective = {
+  head: 'question-answering',
+  labels: (batch) => ({ shape: [2 * batch + 1], dtype: 'i32' }),
+  loss: spanLoss,
+  metrics: answerMetrics,
+};
+
+/** The next token. */
+const tokens = (head: 'causal-lm' | 'masked-lm'): Objective => ({
+  head,
+  labels: (batch, seq) => ({ shape: [batch, seq], dtype: 'i32' }),
+  loss: crossEntropy,
+});
+
+/** A head with its class names: of one class, it gives a number. */
+interface NamedHead {
+  readonly head: HeadKind;
+  readonly labels: readonly string[];
+}
+
+/** The objective that a model's head and the labels of examples ask for. @param examples all of one kind */
+export function objectiveOf({ head, labels }: NamedHead, [first]: readonly EncodedExample[] = []): Objective {
+  switch (head) {
+    case 'classification':
+      if (labels.length === 1) return REGRESSION;
+      return first?.values ? labelSets(first.values.length) : CLASSES;
+    case 'multiple-choice':
+      return choices(first ? sequencesOf(first).length : 1);
+    case 'question-answering':
+      return SPANS;
+    case 'causal-lm':
+    case 'masked-lm':
+      return tokens(head);
+  }
+}
+
+/** Of class scores, or a score a choice. */
+function judgeOneOf(examples: readonly EncodedExample[], scores: readonly Float32Array[]): LossMetrics {
+  const classes = scores[0]?.length ?? 0;
+  const logits = new Float32Array(scores.length * classes);
+  scores.forEach((row, i) => logits.set(row, i * classes));
+  return logitMetrics(
+    logits,
+    examples.map(({ label }) => label),
+    classes,
+  );
+}
+
+function valuesOf(examples: readonly EncodedExample[]): Float32Array[] {
+  return examples.map(({ values = new Float32Array() }) => values);
+}
+
+/** Mean over the known labels of (score − label)². @param labels f32 [rows, 1], `NO_VALUE` where not known */
+function squaredError(scores: Tensor, labels: Tensor): Tensor {
+  const known = isKnown(labels);
+  return meanOver(square(where(known, sub(scores, labels), 0)), known);
+}
+
+/**
+ * Mean over the known labels of −log of what the logistic function of the score gives the label.
+ * @param labels f32 [rows, classes]: 0, 1, or `NO_VALUE` where not known
+ */
+function binaryCrossEntropy(scores: Tensor, labels: Tensor): Tensor {
+  const known = isKnown(labels);
+  const losses = sub(softplus(scores), mul(scores, where(known, labels, 0)));
+  return meanOver(where(known, losses, 0), known);
+}
+
+/** log(1 + eˣ); its gradient is the logistic function at 0 too, whatever the maximum's is there. */
+function softplus(x: Tensor): Tensor {
+  const peak = maximum(x, 0);
+  return add(peak, log(add(exp(sub(x, mul(peak, 2))), 1)));
+}
+
+function isKnown(labels: Tensor): Tensor {
+  return greaterEqual(labels, NO_VALUE / 2);
+}
+
+function meanOver(values: Tensor, known: Tensor): Tensor {
+  return div(sum(values), maximum(sum(known), constant(1)));
+}
+
+/** Scores of places that are out of the running: e to it is 0. */
+const FAR_BELOW = -1e30;
+
+/**
+ * Mean of the cross-entropies of starts and ends over the places of the batch's longest sequence, as if it were padded no further.
+ * @param scores f32 [rows·seq, 2]
+ * @param labels i32 [2·rows + 1]: starts, ends, and the number of places
+ */
+function spanLoss(scores: Tensor, labels: Tensor): Tensor {
+  const rows = (labels.size - 1) / 2;
+  const places = scores.size / 2 / rows;
+  const apart = permute(reshape(scores, [rows, places, 2]), [2, 0, 1]);
+  const outside = greaterEqual(columnsOf([rows, places]), slice(labels, 0, 2 * rows, 1));
+  const loss = (which: 0 | 1): Tensor =>
+    crossEntropy(where(outside, FAR_BELOW, entry(apart, which)), slice(labels, 0, which * rows, rows));
+  return mul(add(loss(0), loss(1)), 0.5);
+}

@@ -1,0 +1,92 @@
+/** Room: data/qa. From questions to what batches are made of: question and context as a pair, the answer as a span of its tokens. Pure. */
+import { UserError } from '../../engine/errors.ts';
+import type { TextTokenizer } from '../../models/tokenizer.ts';
+import { encodeTexts, encodeTokens, NO_LABEL, type EncodedExample, type Sequence } from '../encode.ts';
+import type { Question, QuestionFile, TokenQuestion } from './questions.ts';
+
+export interface QuestionOptions {
+  readonly maxLength: number;
+  /** Tokens that two windows of a context share, at most half of what fits. */
+  readonly docStride: number;
+  /** Token ids the model has embeddings for. */
+  readonly vocabSize: number;
+  /** Segments it has embeddings for; 0 = it has none. */
+  readonly typeVocabSize: number;
+  /** Not needed for files that are tokenised already. */
+  readonly tokenizer: TextTokenizer | undefined;
+}
+
+/**
+ * Of every row its windows, one where the context fits. An answer that is not whole in a window becomes the first token there, as in
+ * transformers' example; so does none.
+ * @throws UserError with file and line
+ */
+export function encodeQuestions({ path, rows }: QuestionFile, options: QuestionOptions): EncodedExample[][] {
+  const { tokenizer, maxLength } = options;
+  return rows.map((row) => {
+    const at = `${path}:${row.line}`;
+    if ('inputIds' in row) return [encodeTokenQuestion(row, options, at)];
+    if (!tokenizer) {
+      throw new UserError(`${at}: found text, but the model folder has no tokenizer.json; expected "input_ids"`);
+    }
+    if ('question' in row) return encodeQuestion(row, tokenizer, options, at);
+    return encodeTexts([{ ...row, label: NO_LABEL }], tokenizer, maxLength);
+  });
+}
+
+function encodeQuestion(
+  { question, context, answers }: Question,
+  tokenizer: TextTokenizer,
+  { maxLength, docStride }: QuestionOptions,
+  at: string,
+): EncodedExample[] {
+  const windows = tokenizer.encodeQuestion(question, context, maxLength, docStride);
+  if (windows[0]?.offsets.length === 0 && context !== '') {
+    throw new UserError(`${at}: "question" leaves no room for the context in ${maxLength} tokens; raise --max-length`);
+  }
+  const [first] = answers ?? [];
+  const texts = (answers ?? []).map(({ text }) => text);
+  return windows.map(({ ids, typeIds, from, offsets }, window) => ({
+    ids: Int32Array.from(ids),
+    mask: new Int32Array(ids.length).fill(1),
+    typeIds: Int32Array.from(typeIds),
+    label: NO_LABEL,
+    ...(answers && { span: first ? spanOf(offsets, from, first.start, first.start + first.text.length) : [0, 0] }),
+    passage: { from, to: from + offsets.length / 2, source: { text: context, offsets, answers: texts } },
+    ...(window > 0 && { window }),
+  }));
+}
+
+/** The tokens that hold the characters from `start` to before `end`; the first token of the sequence where not all are there. */
+function spanOf(offsets: Int32Array, from: number, start: number, end: number): [number, number] {
+  const count = offsets.length / 2;
+  const beginOf = (token: number): number => offsets[2 * token] as number;
+  const endOf = (token: number): number => offsets[2 * token + 1] as number;
+  if (count === 0 || beginOf(0) > start || endOf(count - 1) < end) return [0, 0];
+  let first = count - 1;
+  while (beginOf(first) > start) first--;
+  let last = 0;
+  while (endOf(last) < end) last++;
+  return [from + first, from + Math.max(first, last)];
+}
+
+/** Positions past the tokens given are not learned. */
+function encodeTokenQuestion(
+  row: TokenQuestion,
+  { tokenizer: _, ...limits }: QuestionOptions,
+  at: string,
+): EncodedExample {
+  const sequence = encodeTokens(row, { ...limits, keepPadding: true }, at);
+  const place = (position: number): number => (position < sequence.ids.length ? position : NO_LABEL);
+  const span = row.span?.map(place) as [number, number] | undefined;
+  return { ...sequence, label: NO_LABEL, ...(span && { span }), passage: passageOf(sequence) };
+}
+
+/** The second segment where the row tells segments apart, else all its tokens. */
+function passageOf({ mask, typeIds }: Sequence): { from: number; to: number } {
+  const isSecond = (type: number, token: number): boolean => type === 1 && mask[token] === 1;
+  const from = typeIds.findIndex(isSecond);
+  return from < 0
+    ? { from: mask.indexOf(1), to: mask.lastIndexOf(1) + 1 }
+    : { from, to: typeIds.findLastIndex(isSecond) + 1 };
+}

@@ -1,0 +1,17 @@
+/** Room: experiments. What a measured figure must be shown with: the adapter's name and the versions of the software. */
+import { readFile } from 'node:fs/promises';
+import type { AdapterDescription } from '../engine/device/device.ts';
+
+/** `device (driver)`, or the device alone. */
+export function adapterName({ device, description }: AdapterDescription): string {
+  return description === '' ? device : `${device} (${description})`;
+}
+
+/** Versions of this project, of Dawn's package and of Node.js. */
+export async function versions(): Promise<Record<'light-peft' | 'webgpu' | 'node', string>> {
+  const read = async (url: URL): Promise<string> =>
+    (JSON.parse(await readFile(url, 'utf8')) as { version: string }).version;
+  const own = await read(new URL('../package.json', import.meta.url));
+  const dawn = await read(new URL('./package.json', import.meta.resolve('webgpu')));
+  return { 'light-peft': own, webgpu: dawn, node: process.versions.node };
+}

@@ -1,0 +1,109 @@
+/** Room: generate. Answers prompts one after the other: tokens, text as it comes, and how fast. */
+import { join } from 'node:path';
+import type { Engine } from '../engine/engine.ts';
+import { UserError } from '../engine/errors.ts';
+import { exists } from '../engine/io/files.ts';
+import { loadConfig } from '../models/config.ts';
+import { loadTokenizer } from '../models/tokenizer.ts';
+import { hostRandom, STREAM } from '../engine/random.ts';
+import type { Settings } from '../train/settings.ts';
+import type { Watch } from '../train/stages.ts';
+import type { Generated } from './generator.ts';
+import { LanguageModels } from './language-models.ts';
+import { generationConfig, type Wanted } from './options.ts';
+import { encodePrompt, type Prompt } from './prompts.ts';
+import { TextStream } from './text-stream.ts';
+
+export interface GenerationRequest {
+  readonly modelDir: string;
+  /** Folders by name; prompts that name none use the first. */
+  readonly adapters: ReadonlyMap<string, string>;
+  readonly prompts: readonly Prompt[];
+  readonly maxNewTokens: number;
+  readonly wanted: Wanted;
+  readonly settings: Pick<Settings, 'weights' | 'embeddings' | 'seed'>;
+  readonly watch?: Pick<Watch, 'signal' | 'onBytes'>;
+}
+
+/** An answered prompt. */
+export interface Answer {
+  readonly prompt: Prompt;
+  /** Null: the base alone. */
+  readonly adapter: string | null;
+  readonly generated: Generated;
+  /** The new tokens' text; undefined without a tokenizer. */
+  readonly completion: string | undefined;
+}
+
+export interface Watcher {
+  /** Called when a prompt's turn comes. */
+  readonly onPrompt?: (prompt: Prompt) => void;
+  /** Called with new text when it is certain; without a tokenizer with the tokens themselves. */
+  readonly onText?: (text: string) => void;
+  /** Called once with what of the model's own options is not heeded. */
+  readonly onWarning?: (text: string) => void;
+}
+
+/** @throws UserError as the loading of models and `encodePrompt` */
+export async function* generateAll(
+  engine: Engine,
+  request: GenerationRequest,
+  { onPrompt, onText, onWarning }: Watcher = {},
+): AsyncGenerator<Answer> {
+  const { modelDir, adapters, prompts, maxNewTokens, wanted, settings } = request;
+  const { signal, onBytes } = request.watch ?? {};
+  const config = await loadConfig(modelDir);
+  const { endIds, stop, sampling, constraints, ignored } = await generationConfig(modelDir, config, wanted);
+  if (ignored.length > 0) onWarning?.(`generation_config.json: not supported and left out: ${ignored.join(', ')}`);
+  const tokenizer = (await exists(join(modelDir, 'tokenizer.json'))) ? await loadTokenizer(modelDir) : undefined;
+  if (stop.length > 0 && !tokenizer)
+    throw new UserError(`${modelDir}: no tokenizer.json, so no text to look for --stop in; leave it out`);
+  const encoded = prompts.map((prompt) => encodePrompt(prompt, config, tokenizer));
+  const names = prompts.map((prompt) => adapterOf(prompt, adapters));
+  const longest = encoded.reduce((most, { length }) => Math.max(most, length), 0);
+  const capacity = Math.min(config.maxTokens, longest + maxNewTokens);
+  const models = new LanguageModels(engine, { modelDir, adapters, settings, capacity, onBytes });
+  try {
+    for (const name of names) await models.get(name);
+    for (const [i, prompt] of prompts.entries()) {
+      const ids = encoded[i] as Int32Array;
+      const text = tokenizer && new TextStream((some) => tokenizer.decode(some), [...ids]);
+      const pieces: string[] = [];
+      const show = (piece: string): boolean => {
+        pieces.push(piece);
+        if (piece === '') return false;
+        onText?.(piece);
+        return isStopped(pieces.join(''), piece.length, stop);
+      };
+      onPrompt?.(prompt);
+      const generator = await models.get(names[i]);
+      const generated = await generator.generate(ids, {
+        maxNewTokens,
+        endIds,
+        constraints,
+        ...(sampling && { sampling: { ...sampling, random: hostRandom(settings.seed, STREAM.sampling, i) } }),
+        ...(signal && { signal }),
+        onToken: (id) => show(text ? text.push(id) : `${pieces.length > 0 ? ' ' : ''}${id}`),
+      });
+      if (text) show(text.flush());
+      yield { prompt, adapter: names[i] ?? null, generated, completion: text && pieces.join('') };
+      if (generated.finish === 'interrupted') return;
+    }
+  } finally {
+    models.free();
+  }
+}
+
+/** Whether a text has a stop text that reaches into its last characters. */
+function isStopped(text: string, last: number, stop: readonly string[]): boolean {
+  return stop.some((end) => text.includes(end, Math.max(0, text.length - last - end.length + 1)));
+}
+
+/** The adapter that answers a prompt; undefined: none. @throws UserError where it names one that is not there */
+function adapterOf({ at, adapter }: Prompt, adapters: ReadonlyMap<string, string>): string | undefined {
+  if (adapter === undefined) return [...adapters.keys()][0];
+  if (adapter === null || adapters.has(adapter)) return adapter ?? undefined;
+  const names = [...adapters.keys()].join(', ');
+  const expected = names === '' ? 'none, as no --adapter is given' : `one of ${names}, or null for none`;
+  throw new UserError(`${at}: "adapter" is "${adapter}", expected ${expected}`);
+}

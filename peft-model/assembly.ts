@@ -1,0 +1,161 @@
+/**
+ * Room: peft-model. What a classifier is put together from between stages: the frozen base, PEFT modules, and the values of their
+ * factors and of the task head on the host.
+ */
+import type { Engine } from '../engine/engine.ts';
+import { UserError } from '../engine/errors.ts';
+import { Parameters, type ParameterSpec } from '../engine/nn/parameters.ts';
+import { sizeOf, type Shape } from '../engine/graph/shape.ts';
+import {
+  embeddingTables,
+  linearLayers,
+  type HeadKind,
+  type LayerShape,
+  type LinearLayer,
+  type ModelConfig,
+} from '../models/architecture.ts';
+import type { BaseModel } from '../models/base-model.ts';
+import { headShapes, initialSpec, tiedModules, vocabularyLayers } from '../models/heads.ts';
+import { moduleFor, type PeftConfig } from '../peft/config.ts';
+import { methodOf } from '../peft/methods.ts';
+import { factorSpecs, moduleSize, valueOf, type PeftMethod, type PeftModule, type Values } from '../peft/module.ts';
+import { savedModule } from '../peft/tasks.ts';
+import { targetedModules } from '../peft/targets.ts';
+import { Classifier } from './peft-model.ts';
+import { hostRandom, STREAM } from '../engine/random.ts';
+import { objectiveOf, type Objective } from '../data/objective.ts';
+import { factorsFromBase, trainedWeights, weightReader } from './from-base.ts';
+
+export interface Assembly {
+  readonly base: BaseModel;
+  /** Undefined: the head alone. */
+  readonly method: PeftMethod | undefined;
+  /** What `method` was made from; `configFor` makes it exact again after pruning. */
+  readonly peft: PeftConfig;
+  /** Of factors, head, and weights of the base that train along. */
+  readonly values: Values;
+  readonly head: HeadKind;
+  /** Class names by index; none where the head's outputs are no classes. */
+  readonly labels: readonly string[];
+}
+
+/**
+ * The PEFT method of a configuration on a model with layers of these sizes.
+ * @throws UserError for a method that cannot adapt what is targeted
+ */
+function methodFor(config: ModelConfig, shapes: readonly LayerShape[], peft: PeftConfig, head: HeadKind): PeftMethod {
+  const layers = [...linearLayers(config, shapes), ...vocabularyLayers(config, head), ...embeddingTables(config)];
+  const targeted = new Set(
+    targetedModules(
+      layers.map(({ name }) => name),
+      peft,
+    ),
+  );
+  const found = layers.filter(({ name }) => targeted.has(name));
+  const tied = tiedModules(config, head);
+  const wrong = peft.method === 'lora' ? undefined : found.find((l) => l.isTable || tied.includes(l.name));
+  if (wrong) {
+    throw new UserError(`target_modules: ${wrong.name} is an embedding, or tied to one; only LoRA adapts these`);
+  }
+  return methodOf(
+    peft,
+    found.map((layer) => moduleFor(placeOf(layer, config, peft), peft)),
+  );
+}
+
+/** The features that a module on a linear layer works on. */
+export function placeOf(layer: LinearLayer, { hiddenSize: d }: ModelConfig, peft: PeftConfig): LinearLayer {
+  return methodOf(peft, []).attached ? layer : { ...layer, inFeatures: d, outFeatures: d };
+}
+
+/** Fresh values of the head and of all factors that do not come from the base. */
+export function freshValues(
+  config: ModelConfig,
+  method: PeftMethod | undefined,
+  head: HeadKind,
+  labels: number,
+  seed: number,
+): Map<string, Float32Array> {
+  const values = new Map<string, Float32Array>();
+  method?.modules.forEach((module, index) => {
+    const draw = hostRandom(seed, STREAM.weights, 1, index);
+    for (const [name, value] of method.fresh(module, draw)) values.set(name, value);
+  });
+  const random = hostRandom(seed, STREAM.weights, 2);
+  for (const [name, shape] of headShapes(config, head, labels)) {
+    values.set(name, initialSpec(name, shape, config.initializerRange, () => random.normal()).data);
+  }
+  return values;
+}
+
+/** Fresh values of frozen weights that the task's head needs and a checkpoint lacks; `loadBaseModel` asks for them. */
+export function lackingWeights(config: ModelConfig, seed: number): (name: string, shape: Shape) => Float32Array {
+  const random = hostRandom(seed, STREAM.weights, 4);
+  return (name, shape) => initialSpec(name, shape, config.initializerRange, () => random.normal()).data;
+}
+
+/** Weights that the checkpoint lacks train along, by the module after the family's prefix, e.g. `pooler`. */
+function savingLacked(peft: PeftConfig, { config, lacked }: BaseModel): PeftConfig {
+  const modules = lacked.map((name) => savedModule(config, name));
+  return modules.length === 0 ? peft : { ...peft, modulesToSave: [...new Set([...peft.modulesToSave, ...modules])] };
+}
+
+/** A fresh assembly on a whole base: everything that will train has its first value. */
+export async function freshAssembly(
+  engine: Engine,
+  base: BaseModel,
+  given: PeftConfig,
+  head: HeadKind,
+  labels: readonly string[],
+  seed: number,
+): Promise<Assembly & { readonly method: PeftMethod }> {
+  const peft = savingLacked(given, base);
+  const method = methodFor(base.config, base.layers, peft, head);
+  const values = freshValues(base.config, method, head, labels.length, seed);
+  const read = weightReader(engine, base);
+  for (const [name, value] of await factorsFromBase(method, values, read)) values.set(name, value);
+  for (const name of trainedWeights(base, method, peft)) if (!values.has(name)) values.set(name, await read(name));
+  return { base, method, peft, values, head, labels };
+}
+
+/** Uploads an assembly. @param extra further parameters, e.g. masks @param objective if labels tell it, that of theirs */
+export function toClassifier(
+  engine: Engine,
+  assembly: Assembly,
+  extra: readonly ParameterSpec[] = [],
+  objective: Objective = objectiveOf(assembly),
+): Classifier {
+  const { base, method, values, head: kind, labels } = assembly;
+  const spec = (name: string, shape: Shape, stored: Shape = shape): ParameterSpec => ({
+    name,
+    shape,
+    stored,
+    data: valueOf(values, name),
+    decay: shape.length === 2,
+  });
+  const shapes = headShapes(base.config, kind, labels.length);
+  const head = [...shapes].map(([name, shape]) => spec(name, shape));
+  const factors = method ? factorSpecs(method, values, (module) => storedShapeOf(base, method, module)) : [];
+  const whole = [...values.keys()].filter((name) => base.weights.has(name) && !shapes.has(name));
+  const trained = whole.map((name) => {
+    const { shape, stored } = base.weights.get(name)!;
+    return spec(name, shape, stored);
+  });
+  const parameters = new Parameters(engine, [...factors, ...head, ...trained, ...extra]);
+  return new Classifier(engine, base, method, parameters, objective);
+}
+
+/** Undefined where the module does not follow the weight's slicing. Embeddings are never cut. */
+function storedShapeOf({ weights }: BaseModel, { attached }: PeftMethod, module: PeftModule): Shape | undefined {
+  return attached && !module.isTable ? weights.get(`${module.name}.weight`)?.stored : undefined;
+}
+
+/** Values in PEFT modules; the task head is the same for every method and not counted, as in PEFT's own reports of rank. */
+export function factorCount(method: PeftMethod | undefined): number {
+  return (method?.modules ?? []).reduce((sum, m) => sum + moduleSize(method as PeftMethod, m), 0);
+}
+
+/** Values in the task head. */
+export function headCount(config: ModelConfig, head: HeadKind, labels: number): number {
+  return [...headShapes(config, head, labels).values()].reduce((sum, shape) => sum + sizeOf(shape), 0);
+}

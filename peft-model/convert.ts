@@ -1,0 +1,270 @@
+/** Room: peft-model. Results as plain Hugging Face folders: `merge` adapters into the base, `export` a pruned result at full size. */
+import { copyFile, mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { UserError } from '../engine/errors.ts';
+import type { Shape } from '../engine/graph/shape.ts';
+import { exists, writeJson } from '../engine/io/files.ts';
+import { openSafetensors, writeSafetensors, type TensorEntry, type TensorFile } from '../engine/io/safetensors.ts';
+import {
+  fullLayers,
+  type HeadKind,
+  type LayerShape,
+  type LinearLayer,
+  type ModelConfig,
+} from '../models/architecture.ts';
+import { className } from '../models/config.ts';
+import { baseWeightShapes, inspectCheckpoint } from '../models/base-model.ts';
+import { adaptableLayers, biasName, frozenHeadShapes, headShapes, tiedModules } from '../models/heads.ts';
+import { isStoredInOut, storedName, transpose } from '../models/weights.ts';
+import { writeHubAdapter } from '../peft/adapterhub/files.ts';
+import { configFor } from '../peft/config.ts';
+import { writeAdapter, type AdapterTensor } from '../peft/files.ts';
+import { factorShape, valueOf, type Direction, type PeftMethod, type PeftModule, type Values } from '../peft/module.ts';
+import { expandModule, expandWeight, zeroCutColumns } from '../pruning/full-size.ts';
+import { keepAll } from '../pruning/plan.ts';
+import { keptShapes, moduleSlices, type LayerKeep } from '../pruning/slice.ts';
+import { readAdapterValues, readPlanFor } from './pretrained.ts';
+import { keptLayers } from '../train/stages.ts';
+import { writeLabels } from './label-file.ts';
+
+/**
+ * What makes new values of a weight out of the old ones; undefined where it stays as it is. Names are Hugging Face's, matrices
+ * [out, in] here whatever the file has.
+ */
+type Rewrite = (name: string, shape: readonly number[]) => ((weight: Float32Array) => Float32Array) | undefined;
+
+/** A PEFT folder at full size. */
+interface Dense {
+  readonly config: ModelConfig;
+  readonly keep: readonly LayerKeep[];
+  readonly method: PeftMethod;
+  readonly modules: ReadonlyMap<string, { readonly module: PeftModule; readonly values: Values }>;
+  readonly adapter: Awaited<ReturnType<typeof readAdapterValues>>;
+  /** Of the task head. */
+  readonly head: ReadonlyMap<string, Shape>;
+  /** Weights of the base that were trained along, by name. */
+  readonly trained: ReadonlySet<string>;
+}
+
+async function loadDense(modelDir: string, adapterDir: string): Promise<Dense> {
+  const { config, fingerprint } = await inspectCheckpoint(modelDir);
+  const plan = await readPlanFor(adapterDir, fingerprint, config);
+  const adapter = await readAdapterValues(adapterDir, modelDir, config);
+  const keep = plan ? keptLayers(plan) : keepAll(config);
+  const linears = (layers: readonly LayerShape[]): ReadonlyMap<string, LinearLayer> =>
+    new Map(adaptableLayers(config, layers, adapter.head).map((linear) => [linear.name, linear]));
+  const [full, left] = [linears(fullLayers(config)), linears(keptShapes(config, keep))];
+  const modules = adapter.method.modules.map((module) => {
+    const [linear, sliced] = [full.get(module.name), left.get(module.name)];
+    if (!linear || !sliced) throw new UserError(`${adapterDir}: module "${module.name}" is not in the base model`);
+    if (!adapter.method.attached) return { module, values: adapter.values };
+    const { inFeatures, outFeatures } = sliced;
+    return expandModule(config, keep, adapter.method, { ...module, inFeatures, outFeatures }, adapter.values, linear);
+  });
+  const factors = new Set(adapter.method.modules.flatMap((m) => adapter.method.factors(m).map(({ name }) => name)));
+  const head = headShapes(config, adapter.head, adapter.labels.length);
+  const trained = [...adapter.values.keys()].filter((name) => !factors.has(name) && !head.has(name));
+  return {
+    config,
+    keep,
+    method: adapter.method,
+    modules: new Map(modules.map((m) => [m.module.name, m])),
+    adapter,
+    head,
+    trained: new Set(trained),
+  };
+}
+
+/**
+ * Writes base + PEFT modules as one checkpoint with its classification head; a pruned result at full size with zeroed columns.
+ * @param unmerge takes the adapter out of a merged checkpoint instead
+ * @throws UserError for adapters, whose non-linearity has no place in a linear layer, and for what cannot be taken out again
+ */
+export async function mergeAdapter(modelDir: string, adapterDir: string, out: string, unmerge = false): Promise<void> {
+  if (unmerge && (await exists(join(adapterDir, 'plan.json')))) {
+    throw new UserError(
+      `${adapterDir}: a pruned result cannot be unmerged: what was cut is gone; use the original base`,
+    );
+  }
+  const dense = await loadDense(modelDir, adapterDir);
+  const { method, head, adapter, trained } = dense;
+  if (!method.merge) {
+    throw new UserError(`${adapterDir}: bottleneck adapters cannot be merged: they are not linear; use export`);
+  }
+  if (unmerge && trained.size > 0) {
+    const [name] = trained;
+    throw new UserError(
+      `${adapterDir}: ${name} was trained whole and cannot be taken out again; use the original base`,
+    );
+  }
+  assertMergeable(dense.config, adapter, adapterDir);
+  const direction: Direction = unmerge ? 'unmerge' : 'merge';
+  const whole = denseRewrite(dense);
+  const rewrite: Rewrite = (name, shape) => {
+    if (!unmerge && head.has(name)) {
+      const value = adapter.values.get(name);
+      return value && (() => value);
+    }
+    const change = whole(name, shape);
+    const [, module, kind] = /^(.*)\.(weight|bias)$/.exec(name) ?? [];
+    const found = dense.modules.get(module ?? '');
+    if (!found) return change;
+    const own = (weight: Float32Array): Float32Array => change?.(weight) ?? weight;
+    if (kind === 'weight')
+      return (weight) => method.merge?.(found.module, found.values, own(weight), direction) ?? weight;
+    if (!method.mergeBias) return change;
+    return (bias) => method.mergeBias?.(found.module, found.values, own(bias), direction) ?? bias;
+  };
+  // The checkpoint may lack the head, and frozen weights of it that were trained along.
+  const saved = [...head, ...frozenHeadShapes(dense.config, adapter.head)];
+  const added = unmerge ? [] : saved.filter(([name]) => adapter.values.has(name));
+  const extra = added.map(([name, shape]): TensorEntry => ({
+    name,
+    dtype: 'F32',
+    shape,
+    data: adapter.values.get(name) as Float32Array,
+  }));
+  await rewriteCheckpoint(modelDir, out, dense, rewrite, extra);
+  if (!unmerge) await writeJson(join(out, 'config.json'), headConfig(dense.config, adapter));
+}
+
+/** @throws UserError for a module on one of two layers that share a matrix: merged it would change both */
+export function assertMergeable(
+  config: ModelConfig,
+  { method, head }: { readonly method: PeftMethod | undefined; readonly head: HeadKind },
+  at: string,
+): void {
+  const tied = tiedModules(config, head);
+  const apart = method?.modules.find(({ name }) => biasName(config, head, name) !== `${name}.bias`);
+  if (method?.mergeBias && apart) {
+    throw new UserError(
+      `${at}: "${apart.name}" has its bias as ${biasName(config, head, apart.name)}, which is not merged; keep the adapter beside the base`,
+    );
+  }
+  const found = method?.modules.find(({ name }) => tied.includes(name));
+  if (!found) return;
+  const others = tied.filter((name) => name !== found.name).join(', ');
+  throw new UserError(
+    `${at}: "${found.name}" shares its matrix with ${others}: merging would change both; keep the adapter beside the base`,
+  );
+}
+
+/** Weights at full size: with zeros for what a plan cuts, or as trained along. */
+function denseRewrite({ config, keep, adapter, trained }: Dense): Rewrite {
+  const slices = moduleSlices(config, keep);
+  return (name, shape) => {
+    if (trained.has(name)) return () => expandWeight(config, keep, name, valueOf(adapter.values, name), shape);
+    const module = name.replace(/\.weight$/, '');
+    if (!name.endsWith('.weight') || !slices.get(module)?.cols) return undefined;
+    return (weight) => zeroCutColumns(config, keep, module, weight, shape[1] ?? 1) ?? weight;
+  };
+}
+
+/** Writes `base/`, a full-size checkpoint with zeroed columns, and `adapter/`: a PEFT folder with rank and alpha patterns, or an AdapterHub folder. */
+export async function exportDense(modelDir: string, adapterDir: string, out: string): Promise<void> {
+  const dense = await loadDense(modelDir, adapterDir);
+  const { config, method, modules, adapter, head, trained } = dense;
+  const lacked = [...frozenHeadShapes(config, adapter.head)].filter(([name]) => trained.has(name));
+  const shapes = new Map<string, Shape>(lacked);
+  const whole = denseRewrite({ ...dense, trained: new Set() });
+  const rewrite: Rewrite = (name, shape) => {
+    if (trained.has(name)) shapes.set(name, shape);
+    return whole(name, shape);
+  };
+  await rewriteCheckpoint(modelDir, join(out, 'base'), dense, rewrite, []);
+  const tensors = new Map<string, AdapterTensor>();
+  for (const { module, values } of modules.values()) {
+    for (const factor of method.factors(module)) {
+      tensors.set(factor.name, { shape: factorShape(factor, module), data: valueOf(values, factor.name) });
+    }
+  }
+  for (const [name, shape] of head) {
+    const data = adapter.values.get(name);
+    if (data) tensors.set(name, { shape, data });
+  }
+  for (const [name, shape] of shapes) {
+    tensors.set(name, { shape, data: expandWeight(config, dense.keep, name, valueOf(adapter.values, name), shape) });
+  }
+  const plain = [...modules.values()].map(({ module }) => module);
+  await mkdir(join(out, 'adapter'), { recursive: true });
+  const exported = { config: configFor(plain, adapter.peft), modules: plain, tensors };
+  if (adapter.peft.method === 'bottleneck') {
+    await writeHubAdapter(join(out, 'adapter'), config, exported, adapter, 'light_peft');
+  } else await writeAdapter(join(out, 'adapter'), exported);
+  if (adapter.labels.length > 0) await writeLabels(join(out, 'adapter', 'labels.json'), adapter.labels);
+}
+
+/** Copies a model folder with some weights rewritten: in memory is one of those at a time, and pieces of the others. */
+async function rewriteCheckpoint(
+  modelDir: string,
+  out: string,
+  { config, adapter }: Pick<Dense, 'config' | 'adapter'>,
+  rewrite: Rewrite,
+  extra: readonly TensorEntry[],
+): Promise<void> {
+  await mkdir(out, { recursive: true });
+  const file = await openSafetensors(modelDir);
+  try {
+    const canonical = new Map<string, string>();
+    for (const name of weightNames(config, adapter.head)) {
+      const stored = storedName(file, name, config);
+      if (stored !== undefined) canonical.set(stored, name);
+    }
+    const replaced = new Set(extra.map(({ name }) => name));
+    const entries: TensorEntry[] = [...extra];
+    for (const stored of file.names) {
+      const name = canonical.get(stored) ?? stored;
+      if (replaced.has(name)) continue;
+      // A head beside a bare model's names is a damaged file to transformers.
+      const written = extra.length > 0 ? name : stored;
+      const { shape, dtype } = file.info(stored);
+      const isFloat = dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
+      const turned = isStoredInOut(config, name);
+      const change = isFloat ? rewrite(name, turned ? [...shape].reverse() : shape) : undefined;
+      entries.push(
+        change
+          ? { name: written, shape, dtype: 'F32', data: () => changed(file, stored, change, turned) }
+          : { name: written, shape, dtype, data: () => file.chunks(stored) },
+      );
+    }
+    await writeSafetensors(join(out, 'model.safetensors'), entries, { format: 'pt' });
+  } finally {
+    await file.close();
+  }
+  for (const name of await readdir(modelDir)) {
+    const isText = /\.(json|txt)$/.test(name) && name !== 'model.safetensors.index.json';
+    if (isText) await copyFile(join(modelDir, name), join(out, name));
+  }
+}
+
+/** New values as the file has them. @param turned whether the file holds the matrix [in, out] */
+async function changed(
+  file: TensorFile,
+  name: string,
+  change: (weight: Float32Array) => Float32Array,
+  turned: boolean,
+): Promise<Float32Array> {
+  const stored = await file.readFloat32(name);
+  if (!turned) return change(stored);
+  const [rows = 1, cols = 1] = file.info(name).shape;
+  return transpose(change(transpose(stored, rows, cols)), cols, rows);
+}
+
+function weightNames(config: ModelConfig, head: HeadKind): string[] {
+  const linears = adaptableLayers(config, fullLayers(config), head);
+  const names = linears.flatMap(({ name }) => [`${name}.weight`, `${name}.bias`]);
+  return [...new Set([...baseWeightShapes(config).keys(), ...names])];
+}
+
+/** With the class and the class names of the head; of a number to predict there is one. */
+function headConfig(config: ModelConfig, { head, labels }: Dense['adapter']): Record<string, unknown> {
+  return {
+    ...config.raw,
+    architectures: [className(config, head)],
+    ...(labels.length === 1 && { problem_type: 'regression' }),
+    ...(labels.length > 0 && {
+      id2label: Object.fromEntries(labels.map((label, i) => [String(i), label])),
+      label2id: Object.fromEntries(labels.map((label, i) => [label, i])),
+    }),
+  };
+}

@@ -1,0 +1,344 @@
+/**
+ * Room: peft-model. What a task leaves on disk, and putting a model together from it: the original base checkpoint, plus a PEFT
+ * folder with the surviving factors and the task head, plus `plan.json` where something was pruned, plus `labels.json`.
+ */
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Engine } from '../engine/engine.ts';
+import { UserError } from '../engine/errors.ts';
+import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
+import { exists, preview } from '../engine/io/files.ts';
+import type { OnBytes } from '../engine/io/load.ts';
+import { openSafetensors } from '../engine/io/safetensors.ts';
+import { sameShape, showShape, type Shape } from '../engine/graph/shape.ts';
+import type { HeadKind, ModelConfig } from '../models/architecture.ts';
+import { loadBaseModel, type BaseModel } from '../models/base-model.ts';
+import { loadConfig, savedHead, unsupportedClass } from '../models/config.ts';
+import { adaptableLayers, headShapes } from '../models/heads.ts';
+import { storedName } from '../models/weights.ts';
+import { isHubFolder, readHubAdapter } from '../peft/adapterhub/files.ts';
+import { configFor, type PeftConfig } from '../peft/config.ts';
+import { withDefaultTargets } from '../peft/defaults.ts';
+import { readAdapter, writeAdapter, type Adapter, type AdapterTensor } from '../peft/files.ts';
+import { methodOf } from '../peft/methods.ts';
+import { factorShape, type PeftMethod, type PeftModule, type Values } from '../peft/module.ts';
+import { isInSaved } from '../peft/targets.ts';
+import { headOfTask, savedModule, TASK_TYPES, taskKeys } from '../peft/tasks.ts';
+import { assertPlanFits, readPlan, writePlan, type Plan } from '../pruning/plan.ts';
+import { pruneModel } from '../pruning/slice.ts';
+import { placeOf, type Assembly } from './assembly.ts';
+import { freshConfig } from '../peft/create-config.ts';
+import { readLabelFile, writeLabels } from './label-file.ts';
+import { settingsSchema, type Settings } from '../train/settings.ts';
+import { keptLayers } from '../train/stages.ts';
+
+/** Writes the folder of a task. The plan's base must be the one the assembly stands on. */
+export async function saveArtefact(
+  dir: string,
+  assembly: Pick<Assembly, 'method' | 'peft' | 'values' | 'head' | 'labels'> & {
+    readonly base: {
+      readonly config: ModelConfig;
+      /** Shapes of weights that train along. */
+      readonly weights?: ReadonlyMap<string, { readonly shape: Shape }>;
+    };
+  },
+  { plan }: { readonly plan?: Plan } = {},
+): Promise<void> {
+  await mkdir(dir, { recursive: true });
+  const tensors = new Map<string, AdapterTensor>();
+  const put = (name: string, shape: readonly number[]): void => {
+    tensors.set(name, { shape, data: assembly.values.get(name) as Float32Array });
+  };
+  const { method, base, values, peft } = assembly;
+  const modules = method?.modules ?? [];
+  for (const module of modules) {
+    for (const factor of (method as PeftMethod).factors(module)) put(factor.name, factorShape(factor, module));
+  }
+  const head = headShapes(base.config, assembly.head, assembly.labels.length);
+  for (const [name, shape] of head) put(name, shape);
+  for (const name of values.keys()) {
+    const weight = tensors.has(name) ? undefined : base.weights?.get(name);
+    if (weight) put(name, weight.shape);
+  }
+  await writeAdapter(dir, { config: savingHead(base.config, peft, assembly.head, [...head.keys()]), modules, tensors });
+  if (assembly.labels.length > 0) await writeLabels(join(dir, 'labels.json'), assembly.labels);
+  if (plan) await writePlan(join(dir, 'plan.json'), plan);
+  else await rm(join(dir, 'plan.json'), { force: true });
+}
+
+/** The head is told, and among the modules to save, whatever the adapter came with. */
+function savingHead(config: ModelConfig, peft: PeftConfig, kind: HeadKind, head: readonly string[]): PeftConfig {
+  const { taskType, extra } = headOfTask(config, peft) === kind ? peft : taskKeys(config, kind);
+  const missing = head.filter((name) => !isInSaved(name, peft.modulesToSave)).map((name) => savedModule(config, name));
+  const modulesToSave = [...new Set([...peft.modulesToSave, ...missing])];
+  return { ...peft, taskType, modulesToSave, extra: { ...peft.extra, ...extra } };
+}
+
+export interface LoadedArtefact extends Assembly {
+  readonly fingerprint: string;
+  readonly plan?: Plan;
+}
+
+interface LoadOptions {
+  /** Of the head; absent: the one the adapter, else the checkpoint, was made with. */
+  readonly kind?: HeadKind | undefined;
+  /** An adapter on the same checkpoint, whose base is used in place of loading it again. */
+  readonly shared?: LoadedArtefact | undefined;
+  /** Hears of the base's bytes as they are read. */
+  readonly onBytes?: OnBytes | undefined;
+}
+
+/**
+ * Puts base and adapter together; a plan in the adapter's folder prunes the base on the way.
+ * @param adapterDir absent: the checkpoint's own head, without PEFT
+ * @throws UserError where base, plan and adapter do not belong together
+ */
+export async function loadArtefact(
+  engine: Engine,
+  modelDir: string,
+  adapterDir: string | undefined,
+  { weights, embeddings }: Pick<Settings, 'weights' | 'embeddings'>,
+  { kind, shared, onBytes = () => undefined }: LoadOptions = {},
+): Promise<LoadedArtefact> {
+  const config = await loadConfig(modelDir);
+  const fingerprint = await fingerprintCheckpoint(modelDir);
+  const adapter = adapterDir === undefined ? undefined : await readAnyAdapter(adapterDir, modelDir, config);
+  const plan = adapterDir === undefined ? undefined : await readPlanFor(adapterDir, fingerprint, config);
+  const told = (): HeadKind => (adapter ? headFor(config, adapter, adapterDir as string) : ownHead(modelDir, config));
+  const head = kind ?? shared?.head ?? told();
+  const trained = await readHead(modelDir, config, head, adapter, adapterDir);
+  const load = async (): Promise<BaseModel> => {
+    const lacking = (name: string): Float32Array | undefined => adapter?.tensors.get(name)?.data;
+    const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, head, lacking, onBytes });
+    return plan ? pruneModel(engine, whole, keptLayers(plan)) : whole;
+  };
+  if (shared && !cutAlike(shared.plan, plan)) {
+    throw new UserError(`${adapterDir}: its base is pruned otherwise than the first adapter's; they cannot share one`);
+  }
+  const base = shared?.base ?? (await load());
+  if (!adapter) return { base, method: undefined, peft: headOnly(config), fingerprint, head, ...trained };
+  const peft = withDefaultTargets(adapter.config, config.family);
+  const method = methodOf(peft, placedModules(adapter, base, head, adapterDir as string));
+  checkTrained(adapter, method, base, [...trained.values.keys()], adapterDir as string);
+  const stored = [...adapter.tensors].map(([name, { data }]) => [name, data] as const);
+  const values = new Map([...stored, ...trained.values]);
+  const { labels } = trained;
+  return { base, method, peft, values, head, labels, fingerprint, ...(plan && { plan }) };
+}
+
+/** Whether two plans leave the same base. */
+export function cutAlike(a: Plan | undefined, b: Plan | undefined): boolean {
+  return JSON.stringify(a?.layers) === JSON.stringify(b?.layers);
+}
+
+/** An adapter's folder, of PEFT or of AdapterHub. */
+async function readAnyAdapter(dir: string, modelDir: string, config: ModelConfig): Promise<Adapter> {
+  if (await isHubFolder(dir)) return readHubAdapter(dir, config);
+  const adapter = withOwnPrefix(await readAdapter(dir), config);
+  await assertOwnBase(adapter, dir, modelDir, config);
+  return adapter;
+}
+
+/** An adapter of a model whose class calls its layers otherwise, e.g. Llama's for question answering, under the names used here. */
+function withOwnPrefix(adapter: Adapter, { architecture: { prefix, otherPrefixes = [] } }: ModelConfig): Adapter {
+  const other = otherPrefixes.find((one) => adapter.modules.some(({ name }) => name.startsWith(one)));
+  if (other === undefined) return adapter;
+  const own = (name: string): string => (name.startsWith(other) ? prefix + name.slice(other.length) : name);
+  const renamed = <T>(entries: ReadonlyMap<string, T>): Map<string, T> =>
+    new Map([...entries].map(([name, value]) => [own(name), value]));
+  const modules = adapter.modules.map((module) => ({ ...module, name: own(module.name) }));
+  const { tensors, baseWeights } = adapter;
+  return {
+    ...adapter,
+    config: configFor(modules, adapter.config),
+    modules,
+    tensors: renamed(tensors),
+    ...(baseWeights && { baseWeights: renamed(baseWeights) }),
+  };
+}
+
+/** What rounding to bf16 may change. */
+const ROUNDING = 2 ** -8;
+
+/** @throws UserError where the folder has weights of a base, and they are not this one's */
+async function assertOwnBase(
+  { baseWeights }: Adapter,
+  dir: string,
+  modelDir: string,
+  config: ModelConfig,
+): Promise<void> {
+  if (!baseWeights) return;
+  const file = await openSafetensors(modelDir);
+  try {
+    for (const [name, { shape, data }] of baseWeights) {
+      // A head tied to the word embedding is not stored by itself.
+      const words = `${config.architecture.embeddings.words}.weight`;
+      const key = storedName(file, name, config) ?? storedName(file, words, config) ?? words;
+      const isSame = sameShape(file.info(key).shape, shape);
+      const own = isSame ? await file.readFloat32(key) : data;
+      if (isSame && own.every((w, i) => Math.abs(w - (data[i] as number)) <= ROUNDING * Math.abs(w))) continue;
+      throw new UserError(`${dir}: its copy of ${name} is not that of ${modelDir}; give the base it was trained on`);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * The head that an adapter is for: by its task type, or the class of its model, which PEFT writes where it has no task type; else by the
+ * head's weights it holds, which may be those of more than one kind; else the one the checkpoint was saved with.
+ */
+function headFor(config: ModelConfig, adapter: Adapter, dir: string): HeadKind {
+  const { taskType } = adapter.config;
+  const named = headOfTask(config, adapter.config);
+  if (named) return named;
+  if (taskType !== null && taskType !== 'FEATURE_EXTRACTION') {
+    const expected = TASK_TYPES.join(', ');
+    throw new UserError(`${dir}: key "task_type": found ${preview(taskType)}, expected null or one of ${expected}`);
+  }
+  const saved = savedHead(config) ?? 'classification';
+  const held = (Object.keys(config.architecture.heads) as HeadKind[]).filter((kind) => {
+    const names = [...headShapes(config, kind, 1).keys()];
+    return names.length > 0 && names.every((name) => adapter.tensors.has(name));
+  });
+  if (held.length === 0 || held.includes(saved)) return saved;
+  return held.includes('classification') ? 'classification' : (held[0] as HeadKind);
+}
+
+/** The head that a checkpoint was saved with, or classification. @throws UserError for a head that is not supported */
+function ownHead(dir: string, config: ModelConfig): HeadKind {
+  const other = unsupportedClass(config);
+  if (other === undefined) return savedHead(config) ?? 'classification';
+  const kinds = Object.keys(config.architecture.heads).join(', ');
+  const path = join(dir, 'config.json');
+  throw new UserError(`${path}: key "architectures": found ${other}, expected a model for ${kinds}`);
+}
+
+/** The plan in an adapter's folder, checked against the base; undefined where nothing was pruned. */
+export async function readPlanFor(dir: string, fingerprint: string, config: ModelConfig): Promise<Plan | undefined> {
+  const path = join(dir, 'plan.json');
+  if (!(await exists(path))) return undefined;
+  const plan = await readPlan(path);
+  assertPlanFits(plan, path, fingerprint, config);
+  return plan;
+}
+
+/** Everything an adapter's folder holds, on the host: what stage two cuts. @throws UserError as `readAdapter` */
+export async function readAdapterValues(
+  dir: string,
+  modelDir: string,
+  config: ModelConfig,
+): Promise<Omit<Assembly, 'base' | 'method'> & { method: PeftMethod }> {
+  const adapter = await readAnyAdapter(dir, modelDir, config);
+  const values = new Map([...adapter.tensors].map(([name, { data }]) => [name, data]));
+  const head = headFor(config, adapter, dir);
+  const outputs = outputsOf(config, head, adapter.tensors);
+  const labels = head === 'classification' && outputs > 0 ? await readLabels(dir, config, outputs, adapter.labels) : [];
+  return { method: methodOf(adapter.config, adapter.modules), peft: adapter.config, values, head, labels };
+}
+
+/** How many outputs a head has by its last weight; 0 where that is not among the tensors. */
+function outputsOf(config: ModelConfig, head: HeadKind, tensors: ReadonlyMap<string, AdapterTensor>): number {
+  const names = [...headShapes(config, head, 1).keys()];
+  return tensors.get(names[names.length - 1] ?? '')?.shape[0] ?? 0;
+}
+
+/** Class names and head weights: of the adapter, else of the checkpoint. */
+async function readHead(
+  modelDir: string,
+  config: ModelConfig,
+  kind: HeadKind,
+  adapter: Adapter | undefined,
+  adapterDir: string | undefined,
+): Promise<{ values: Values; labels: readonly string[] }> {
+  const names = [...headShapes(config, kind, 1).keys()];
+  const tensors = new Map<string, AdapterTensor>();
+  const file = await openSafetensors(modelDir);
+  try {
+    for (const name of names) {
+      const saved = adapter?.tensors.get(name);
+      const key = storedName(file, name, config);
+      if (saved) tensors.set(name, saved);
+      else if (key !== undefined) tensors.set(name, { shape: file.info(key).shape, data: await file.readFloat32(key) });
+      else
+        throw new UserError(
+          `${adapterDir ?? modelDir}: tensor "${name}" is missing; the model has no head for ${kind} yet`,
+        );
+    }
+  } finally {
+    await file.close();
+  }
+  const outputs = outputsOf(config, kind, tensors);
+  for (const [name, shape] of headShapes(config, kind, outputs)) {
+    const found = tensors.get(name)?.shape ?? [];
+    if (!sameShape(found, shape)) {
+      throw new UserError(
+        `${adapterDir ?? modelDir}: tensor "${name}": shape ${showShape(found)}, expected ${showShape(shape)}`,
+      );
+    }
+  }
+  const labels = kind === 'classification' ? await readLabels(adapterDir, config, outputs, adapter?.labels) : [];
+  return { values: new Map([...tensors].map(([name, { data }]) => [name, data])), labels };
+}
+
+async function readLabels(
+  dir: string | undefined,
+  config: ModelConfig,
+  outputs: number,
+  own: readonly string[] | undefined,
+): Promise<readonly string[]> {
+  const path = dir === undefined ? undefined : join(dir, 'labels.json');
+  const written = path !== undefined && (await exists(path)) ? await readLabelFile(path) : undefined;
+  if (written && written.length !== outputs) {
+    throw new UserError(`${path}: ${written.length} labels, but the head has ${outputs} outputs`);
+  }
+  if (written) return written;
+  if (own?.length === outputs && !own.every((label, i) => label === `LABEL_${i}`)) return own;
+  // transformers' placeholder names say nothing: a data file's labels are then the class indices themselves.
+  const named = config.labels.length === outputs && !config.labels.every((label, i) => label === `LABEL_${i}`);
+  return named ? config.labels : Array.from({ length: outputs }, (_, i) => String(i));
+}
+
+/** An adapter's modules with the sizes of the base's layers. @throws UserError for a module the base has not, or of other sizes */
+function placedModules({ config, modules }: Adapter, base: BaseModel, head: HeadKind, dir: string): PeftModule[] {
+  const linears = new Map(adaptableLayers(base.config, base.layers, head).map((linear) => [linear.name, linear]));
+  return modules.map((module) => {
+    const linear = linears.get(module.name);
+    if (!linear) throw new UserError(`${dir}: module "${module.name}" is not in the base model`);
+    if (module.isTable !== linear.isTable) {
+      const [is, has] = linear.isTable ? ['an embedding', 'a linear layer'] : ['a linear layer', 'an embedding'];
+      throw new UserError(`${dir}: module "${module.name}" is ${is} of the base, but has factors of ${has}`);
+    }
+    const { inFeatures, outFeatures } = placeOf(linear, base.config, config);
+    const differs = (size: number, expected: number): boolean => size !== 0 && size !== expected;
+    if (differs(module.inFeatures, inFeatures) || differs(module.outFeatures, outFeatures)) {
+      const found = `factors are for [${module.outFeatures}, ${module.inFeatures}]`;
+      throw new UserError(`${dir}: module "${module.name}": ${found}, the base has [${outFeatures}, ${inFeatures}]`);
+    }
+    return { ...module, inFeatures, outFeatures };
+  });
+}
+
+/** Everything beside factors and head must be a weight of the base, of its shape. */
+function checkTrained(
+  { tensors }: Adapter,
+  method: PeftMethod,
+  { weights, words }: BaseModel,
+  head: readonly string[],
+  dir: string,
+): void {
+  const known = new Set([...head, ...method.modules.flatMap((m) => method.factors(m).map(({ name }) => name))]);
+  for (const [name, { shape }] of tensors) {
+    if (known.has(name)) continue;
+    const place = name === words?.name ? 'stays on the host; use --embeddings device' : 'is not in the base model';
+    const weight = weights.get(name);
+    if (!weight) throw new UserError(`${dir}: tensor "${name}" ${place}`);
+    if (!sameShape(shape, weight.shape)) {
+      throw new UserError(`${dir}: tensor "${name}": shape ${showShape(shape)}, expected ${showShape(weight.shape)}`);
+    }
+  }
+}
+
+function headOnly(config: ModelConfig): PeftConfig {
+  return freshConfig(settingsSchema.parse({}), config);
+}

@@ -1,0 +1,66 @@
+/**
+ * Room: pruning. A plan applied without surgery: masks at 0 for everything it drops. The oracle for surgery, and the way to try
+ * a plan, a ratio or a score without slicing anything. Attention skips the heads that are off.
+ */
+import type { Engine } from '../engine/engine.ts';
+import { maskColumns } from '../engine/ops/mask.ts';
+import type { Variable } from '../engine/variable.ts';
+import type { LayerShape } from '../models/architecture.ts';
+import type { Intervention } from '../models/forward-hooks.ts';
+import type { PeftModule, PeftRun } from '../peft/module.ts';
+import type { LayerKeep } from './slice.ts';
+
+export class SoftPlan {
+  readonly #engine: Engine;
+  readonly #heads: readonly Variable[];
+  readonly #neurons: readonly Variable[];
+  readonly #kept: ReadonlySet<string>;
+  readonly #ranks: ReadonlyMap<string, Variable>;
+
+  /**
+   * @param layers sizes of the unpruned model
+   * @param keptRanks by module name; a module that is not there is dropped whole
+   */
+  constructor(
+    engine: Engine,
+    layers: readonly LayerShape[],
+    keep: readonly LayerKeep[],
+    modules: readonly PeftModule[],
+    keptRanks: ReadonlyMap<string, readonly number[]>,
+  ) {
+    this.#engine = engine;
+    const mask = (name: string, size: number, kept: readonly number[], values?: readonly number[]): Variable => {
+      const data = new Float32Array(size);
+      kept.forEach((index, i) => (data[index] = values?.[i] ?? 1));
+      return engine.variable(name, [size], { kind: 'state', data });
+    };
+    this.#heads = keep.map((k, l) => mask(`soft.heads.${l}`, layers[l]?.heads ?? 0, k.heads, k.fold?.heads));
+    this.#neurons = keep.map((k, l) => mask(`soft.neurons.${l}`, layers[l]?.neurons ?? 0, k.neurons, k.fold?.neurons));
+    this.#kept = new Set(keptRanks.keys());
+    const ranked = modules.filter((m) => m.ranks > 0);
+    this.#ranks = new Map(
+      ranked.map((m) => [m.name, mask(`soft.ranks.${m.name}`, m.ranks, keptRanks.get(m.name) ?? [])]),
+    );
+  }
+
+  /** What a forward pass is given for the plan to hold. */
+  options(): Required<Pick<PeftRun, 'isActive' | 'rankMask'>> & { readonly interventions: readonly Intervention[] } {
+    return {
+      isActive: (module) => this.#kept.has(module.name),
+      rankMask: (module) => this.#ranks.get(module.name)?.tensor,
+      interventions: [this.#intervention()],
+    };
+  }
+
+  #intervention(): Intervention {
+    return {
+      headsToRun: (layer) => this.#heads[layer]?.tensor,
+      context: (layer, context) => maskColumns(context, (this.#heads[layer] as Variable).tensor),
+      intermediate: (layer, activated) => maskColumns(activated, (this.#neurons[layer] as Variable).tensor),
+    };
+  }
+
+  free(): void {
+    for (const v of [...this.#heads, ...this.#neurons, ...this.#ranks.values()]) this.#engine.free(v);
+  }
+}

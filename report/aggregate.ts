@@ -1,0 +1,154 @@
+/** Room: report. From runs to one summary per task and method: means over seeds, and ratios to the reference method. */
+import { mean, sampleStandardDeviation } from 'simple-statistics';
+import { METRICS, type Comparison, type Run, type Task } from './schema.ts';
+
+/** The method the page is about. */
+const SUBJECT = 'light-peft';
+
+/** Mean over seeds and sample standard deviation (n − 1); one seed has no deviation. */
+export interface Spread {
+  readonly mean: number;
+  readonly deviation: number | undefined;
+}
+
+/** Ratios of means to the reference method's, except `accuracy` and `exactMatch`: differences of fractions. */
+export interface Relative {
+  readonly accuracy?: number;
+  readonly exactMatch?: number;
+  readonly perplexity?: number;
+  /** Absent where the reference makes no error at all. */
+  readonly mse?: number;
+  readonly trainSpeed: number;
+  readonly inferSpeed: number;
+  readonly trainPeak: number;
+  readonly inferPeak: number;
+  readonly artefact: number;
+}
+
+/** One method on one task, over its seeds. */
+export interface MethodSummary {
+  readonly method: string;
+  readonly label: string;
+  readonly runs: readonly Run[];
+  /** Of classifiers; F1 of answers to questions too. */
+  readonly accuracy?: Spread;
+  readonly f1?: Spread;
+  readonly exactMatch?: Spread;
+  /** Of language models. */
+  readonly perplexity?: Spread;
+  /** Of numbers. */
+  readonly mse?: Spread;
+  readonly pearson?: Spread;
+  readonly spearman?: Spread;
+  /** Mean evaluation loss. */
+  readonly loss: number;
+  /** Parameters left, and the fraction left of the blocks' and of the trainable parameters. */
+  readonly foundationLeft: number;
+  readonly blockShare: number;
+  readonly trainableLeft: number;
+  readonly trainableShare: number;
+  readonly trainSpeed: Spread;
+  readonly inferSpeed: Spread;
+  readonly trainPeak: number;
+  /** The training peak by kind of buffer, bytes. */
+  readonly byKind: ReadonlyMap<string, number>;
+  readonly inferPeak: number;
+  readonly artefact: number;
+  /** Mean wall time of each stage, seconds. */
+  readonly seconds: { readonly estimate: number; readonly prune: number; readonly train: number };
+  /** Absent for the reference itself, and where the task has no reference run. */
+  readonly relative: Relative | undefined;
+}
+
+/** One task: its methods in order of first appearance. */
+export interface TaskSummary {
+  readonly task: Task;
+  readonly methods: readonly MethodSummary[];
+  readonly reference: MethodSummary | undefined;
+  readonly subject: MethodSummary | undefined;
+  /** The most seeds any method has. */
+  readonly seeds: number;
+}
+
+/** Summaries in the order of `comparison.tasks`; a task without runs is left out. */
+export function summarise(comparison: Comparison): TaskSummary[] {
+  return comparison.tasks.flatMap((task) => {
+    const groups = groupByMethod(comparison.runs.filter((run) => run.task === task.name));
+    if (groups.length === 0) return [];
+    const own = groups.map(summariseMethod);
+    const base = own.find((m) => m.method === comparison.meta.reference);
+    const methods = own.map((m) => ({ ...m, relative: base && m !== base ? relate(m, base) : undefined }));
+    return {
+      task,
+      methods,
+      reference: methods.find((m) => m.method === comparison.meta.reference),
+      subject: methods.find((m) => m.method === SUBJECT),
+      seeds: Math.max(...methods.map((m) => m.runs.length)),
+    };
+  });
+}
+
+function groupByMethod(runs: readonly Run[]): Run[][] {
+  const groups = new Map<string, Run[]>();
+  for (const run of runs) groups.set(run.method, [...(groups.get(run.method) ?? []), run]);
+  return [...groups.values()].map((group) => group.sort((a, b) => a.seed - b.seed));
+}
+
+type Own = Omit<MethodSummary, 'relative'>;
+
+function summariseMethod(runs: readonly Run[]): Own {
+  const kinds = [...new Set(runs.flatMap((run) => Object.keys(run.memory.byKind)))];
+  const metrics = METRICS.filter((metric) => runs.every((run) => run.metrics[metric] !== undefined));
+  const over = (pick: (run: Run) => number): number => mean(runs.map(pick));
+  const spread = (pick: (run: Run) => number): Spread => ({
+    mean: over(pick),
+    deviation: runs.length > 1 ? sampleStandardDeviation(runs.map(pick)) : undefined,
+  });
+  return {
+    method: runs[0]!.method,
+    label: runs[0]!.label,
+    runs,
+    ...Object.fromEntries(metrics.map((metric) => [metric, spread((r) => r.metrics[metric] as number)])),
+    loss: over((r) => r.metrics.loss),
+    foundationLeft: over((r) => r.foundation.left),
+    blockShare: over((r) => r.foundation.blockLeft / r.foundation.blockTotal),
+    trainableLeft: over((r) => r.trainable.left),
+    trainableShare: over((r) => r.trainable.left / r.trainable.total),
+    trainSpeed: spread((r) => r.speed.trainTokensPerSecond),
+    inferSpeed: spread((r) => r.speed.inferExamplesPerSecond),
+    trainPeak: over((r) => r.memory.trainPeakBytes),
+    byKind: new Map(kinds.map((kind) => [kind, over((r) => r.memory.byKind[kind] ?? 0)])),
+    inferPeak: over((r) => r.memory.inferPeakBytes),
+    artefact: over((r) => r.artefactBytes),
+    seconds: {
+      estimate: over((r) => r.speed.estimateSeconds),
+      prune: over((r) => r.speed.pruneSeconds),
+      train: over((r) => r.speed.trainSeconds),
+    },
+  };
+}
+
+function relate(own: Own, reference: Own): Relative {
+  return {
+    ...compared('accuracy', own, reference, (a, b) => a - b),
+    ...compared('exactMatch', own, reference, (a, b) => a - b),
+    ...compared('perplexity', own, reference, (a, b) => a / b),
+    ...(reference.mse?.mean !== 0 && compared('mse', own, reference, (a, b) => a / b)),
+    trainSpeed: own.trainSpeed.mean / reference.trainSpeed.mean,
+    inferSpeed: own.inferSpeed.mean / reference.inferSpeed.mean,
+    trainPeak: own.trainPeak / reference.trainPeak,
+    inferPeak: own.inferPeak / reference.inferPeak,
+    artefact: own.artefact / reference.artefact,
+  };
+}
+
+/** A score of both, if both have it. */
+function compared<K extends 'accuracy' | 'exactMatch' | 'perplexity' | 'mse'>(
+  key: K,
+  own: Own,
+  reference: Own,
+  by: (a: number, b: number) => number,
+): Partial<Record<K, number>> {
+  const [a, b] = [own[key], reference[key]];
+  return a && b ? ({ [key]: by(a.mean, b.mean) } as Record<K, number>) : {};
+}

@@ -1,0 +1,103 @@
+/** Protects: the same label means the same class in training, evaluation and prediction files. */
+import { describe, expect, it } from 'vitest';
+import type { ExampleFile, Label } from '../../data/examples.ts';
+import { labelIndex, labelNames, labelSet, labelSetNames, labelValue, problemOf } from '../../data/labels.ts';
+
+function file(...labels: (Label | undefined)[]): ExampleFile {
+  const rows = labels.map((label, i) => ({ line: i + 1, text: '', ...(label === undefined ? {} : { label }) }));
+  return { path: 'train.csv', rows };
+}
+
+describe('labelNames', () => {
+  it.each([
+    [
+      [1, 0, 1],
+      ['0', '1'],
+    ],
+    [
+      [3, 0],
+      ['0', '1', '2', '3'],
+    ],
+    [
+      ['pos', 'neg', 'pos'],
+      ['neg', 'pos'],
+    ],
+    [
+      ['-1', 1],
+      ['-1', '1'],
+    ],
+    [
+      ['-1', -2, 10, 9],
+      ['-2', '-1', '9', '10'],
+    ],
+    [
+      [1, 'other'],
+      ['1', 'other'],
+    ],
+  ])('%j → %j', (labels, names) => {
+    expect(labelNames(file(...labels))).toEqual(names);
+  });
+
+  it.each([
+    [[], 'no row has a label'],
+    [[undefined], 'no row has a label'],
+    [['a', 'a'], 'all labels are a, expected at least two classes'],
+    [[0, 0], 'all labels are 0, expected at least two classes'],
+    [[0, 5_000_000_000], 'expected at most 1000'],
+    [[0, 0.5], 'train.csv:2: "label" is 0.5, expected a class index or a class name'],
+    [[[0, 1]], 'train.csv:1: "label" is [0,1], expected a class index or a class name'],
+  ])('refuses %j', (labels, message) => {
+    expect(() => labelNames(file(...labels))).toThrow(message);
+  });
+});
+
+describe('labelIndex', () => {
+  it('finds names, and integers as indices where names are words', () => {
+    expect(labelIndex('pos', ['neg', 'pos'], 'f:1')).toBe(1);
+    expect(labelIndex(1, ['neg', 'pos'], 'f:1')).toBe(1);
+    expect(labelIndex(2, ['0', '1', '2'], 'f:1')).toBe(2);
+    expect(labelIndex(1, ['-1', '1'], 'f:1')).toBe(1);
+  });
+
+  it('names file, line and what was expected', () => {
+    expect(() => labelIndex(3, ['0', '1', '2'], 'f.csv:9')).toThrow(
+      'f.csv:9: "label" is 3, expected an integer from 0 to 2',
+    );
+    expect(() => labelIndex(0, ['-1', '1'], 'f:1')).toThrow('f:1: "label" is 0, expected one of -1, 1');
+    expect(() => labelIndex('x', ['neg', 'pos'], 'f:1')).toThrow('f:1: "label" is "x", expected one of neg, pos');
+    expect(() => labelIndex(-1, ['neg', 'pos'], 'f:1')).toThrow('expected one of neg, pos');
+  });
+});
+
+describe('problemOf', () => {
+  it.each([
+    [[0, 1, 2], 'single_label_classification'],
+    [['a', 0.5], 'single_label_classification'],
+    [[0, 0.5, 3], 'regression'],
+    [
+      [
+        [0, 1],
+        [1, 1],
+      ],
+      'multi_label_classification',
+    ],
+  ])('%j → %s', (labels, problem) => {
+    expect(problemOf(file(...labels), undefined)).toBe(problem);
+  });
+
+  it('what is asked for goes first', () => {
+    expect(problemOf(file(0, 1), 'regression')).toBe('regression');
+  });
+});
+
+describe('numbers and sets', () => {
+  it('are read, and told from what they are not', () => {
+    expect([labelValue(1.5, 'f:1'), labelValue('-2', 'f:1')]).toEqual([1.5, -2]);
+    expect(() => labelValue('good', 'f:1')).toThrow('f:1: "label" is "good", expected a number');
+    expect(labelSetNames(file([0, 1, 1]))).toEqual(['0', '1', '2']);
+    expect(labelSet([0, 1], 2, 'f:1')).toEqual([0, 1]);
+    expect(() => labelSet([0, 1], 3, 'f:1')).toThrow(
+      'f:1: "label" is [0,1], expected a list of 3 entries, each 0 or 1',
+    );
+  });
+});

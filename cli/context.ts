@@ -4,8 +4,8 @@ import { Engine } from '../engine/engine.ts';
 import { Profiler } from '../engine/profile/profiler.ts';
 import { cacheFile, Picks } from '../engine/tune/picks.ts';
 import { Tuner } from '../engine/tune/tuner.ts';
-import type { Settings } from '../train/settings.ts';
-import type { TrainCallbacks } from '../train/stages.ts';
+import type { RunOptions } from '../experiments/options.ts';
+import type { TrainerCallbacks } from '../train/options.ts';
 import { finishProfile } from './profile.ts';
 import { Progress } from './progress.ts';
 
@@ -13,7 +13,7 @@ export interface CommandContext {
   readonly engine: Engine;
   readonly progress: Progress;
   /** Reports steps and stops at Ctrl-C. */
-  readonly watch: TrainCallbacks;
+  readonly callbacks: Omit<TrainerCallbacks, 'checkpoint'>;
 }
 
 /** Flags of every command that runs programs. */
@@ -21,9 +21,6 @@ export interface EngineFlags {
   readonly profile?: string;
   readonly tune?: boolean;
 }
-
-/** Settings that the engine is opened with. */
-type EngineSettings = Pick<Settings, 'compute'>;
 
 export function addProfileFlag(command: Command): Command {
   return command.option(
@@ -43,7 +40,7 @@ export function addEngineFlags(command: Command): Command {
 /** Runs `work` with an open engine; the first Ctrl-C asks it to stop and save, the second ends the process. */
 export async function withEngine<T>(
   { profile, tune }: EngineFlags,
-  { compute }: EngineSettings,
+  { compute }: RunOptions['engine'],
   work: (context: CommandContext) => Promise<T>,
 ): Promise<T> {
   const engine = await Engine.open({ halfProducts: compute === 'f16' });
@@ -60,12 +57,12 @@ export async function withEngine<T>(
     engine.choose = picks.choose;
     if (tune) engine.tuner = new Tuner(engine, picks, say);
     if (profile !== undefined) engine.profiler = new Profiler(engine);
-    const watch = {
+    const callbacks = {
       signal: abort.signal,
       onReport: progress.report.bind(progress),
       onBytes: progress.bytes.bind(progress),
     };
-    const result = await work({ engine, progress, watch });
+    const result = await work({ engine, progress, callbacks });
     progress.finish();
     if (profile !== undefined) say(await finishProfile(engine, engine.profiler!, profile));
     return result;

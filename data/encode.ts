@@ -1,6 +1,7 @@
 /**
  * Room: data. From examples to what batches are made of: token ids, mask, segments and class index. Pure functions.
  */
+import { option } from '../engine/errors.ts';
 import { UserError } from '../engine/errors.ts';
 import type { TextTokenizer } from '../models/tokenizer.ts';
 import type { ExampleFile, Label, TokenRow } from './examples.ts';
@@ -159,7 +160,7 @@ export function encodeTokens(
   const tokens = row.attentionMask.lastIndexOf(1) + 1;
   if (tokens > maxLength) {
     throw new UserError(
-      `${at}: "input_ids" has ${tokens} tokens, expected at most ${maxLength}; cut them, or raise --max-length if the model has more`,
+      `${at}: "input_ids" has ${tokens} tokens, expected at most ${maxLength}; cut them, or raise ${option('maxLength')} if the model has more`,
     );
   }
   const length = keepPadding ? Math.min(row.inputIds.length, maxLength) : tokens;

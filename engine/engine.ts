@@ -8,7 +8,7 @@ import { Memory, type MemoryKind, type Storage } from './device/memory.ts';
 import { patiently } from './device/patience.ts';
 import { Pipelines } from './device/pipelines.ts';
 import { Uploads, type HostArray } from './device/uploads.ts';
-import { UserError } from './errors.ts';
+import { option, UserError } from './errors.ts';
 import { Program, type CompileOptions, type Host, type InputSpec } from './compile/program.ts';
 import type { Update } from './compile/graph.ts';
 import { sizeOf, type Shape } from './graph/shape.ts';
@@ -72,7 +72,7 @@ export class Engine implements Host {
     if (halfProducts && !open.traits.matrix) {
       open.close();
       throw new UserError(
-        `--compute f16: the adapter ${open.adapter.device} has no matrix units for f16 factors and f32 sums; leave it out.`,
+        `${option('compute')} f16: the adapter ${open.adapter.device} has no matrix units for f16 factors and f32 sums; leave it out.`,
       );
     }
     return new Engine(open, halfProducts);
@@ -155,7 +155,7 @@ export class Engine implements Host {
     fn: (inputs: { readonly [K in keyof I]: Tensor }) => Traced,
     options: CompileOptions = {},
   ): Promise<Program> {
-    if (options.activations === 'f16') this.needF16('--activations f16');
+    if (options.activations === 'f16') this.needF16(`${option('activations')} f16`);
     const leaves = Object.fromEntries(
       Object.entries(inputs).map(([key, s]) => [key, inputLeaf(key, s.shape, s.dtype)]),
     );

@@ -2,6 +2,7 @@
  * Room: data/lm. From documents to examples for a causal language model: what is read, and at which tokens it is asked for the
  * next one. Pure.
  */
+import { option } from '../../engine/errors.ts';
 import { UserError } from '../../engine/errors.ts';
 import type { TextTokenizer } from '../../models/tokenizer.ts';
 import { IGNORE_INDEX, type EncodedExample } from '../encode.ts';
@@ -56,7 +57,7 @@ function encodeCompletion(
   const after = closed(words.encode(completion, undefined, { addSpecial: false }).ids, endId);
   if (before.length >= maxLength) {
     throw new UserError(
-      `${at}: "prompt" has ${before.length} tokens, expected fewer than ${maxLength} to leave room for the completion; raise --max-length`,
+      `${at}: "prompt" has ${before.length} tokens, expected fewer than ${maxLength} to leave room for the completion; raise ${option('maxLength')}`,
     );
   }
   const ids = [...before, ...after].slice(0, maxLength);
@@ -73,7 +74,7 @@ function encodeTokens({ inputIds, labels }: TokenDocument, options: LanguageOpti
   const { maxLength, vocabSize } = options;
   if (inputIds.length > maxLength) {
     throw new UserError(
-      `${at}: "input_ids" has ${inputIds.length} tokens, expected at most ${maxLength}; raise --max-length or cut them`,
+      `${at}: "input_ids" has ${inputIds.length} tokens, expected at most ${maxLength}; raise ${option('maxLength')} or cut them`,
     );
   }
   const outside = [...inputIds, ...labels].find((id) => id >= vocabSize);

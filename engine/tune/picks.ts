@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { Choose, Variants } from '../../kernels/variant.ts';
 import type { AdapterDescription } from '../device/device.ts';
-import { UserError } from '../errors.ts';
+import { option, UserError } from '../errors.ts';
 import { exists, readJson, writeJson } from '../io/files.ts';
 
 const fileSchema = z.object({
@@ -92,7 +92,7 @@ async function readFile(path: string, warn: (text: string) => void): Promise<Pic
     return await readJson(path, fileSchema);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    warn(`${error.message}; what was tuned is not used, and the file is written anew by --tune`);
+    warn(`${error.message}; what was tuned is not used, and the file is written anew by ${option('tune')}`);
     return empty;
   }
 }

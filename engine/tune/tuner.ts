@@ -2,6 +2,7 @@
  * Room: engine/tune. Chooses kernel variants by timing them where they will run: inside the whole program, on its own inputs,
  * round after round. Timing a kernel alone can rank variants backwards. Nothing is timed before it was checked.
  */
+import { option } from '../errors.ts';
 import { median } from 'simple-statistics';
 import type { Choose, Variants } from '../../kernels/variant.ts';
 import type { Host, Program } from '../compile/program.ts';
@@ -26,7 +27,7 @@ export class Tuner {
 
   /** @throws UserError where the device has no `timestamp-query` */
   constructor(host: Host, picks: Picks, log: (text: string) => void) {
-    requireTimestamps(host, '--tune');
+    requireTimestamps(host, `${option('tune')}`);
     this.#host = host;
     this.#picks = picks;
     this.#log = log;

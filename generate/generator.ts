@@ -53,9 +53,9 @@ export class Generator {
   constructor(classifier: Classifier, memory: KeyValues) {
     this.#classifier = classifier;
     this.#memory = memory;
-    this.#programs = new ProgramCache(classifier.engine, (_, count, choose) =>
+    this.#programs = new ProgramCache(classifier.engine, (_, count, selectConfig) =>
       classifier.engine.compile(`generate ${count}`, this.#specs(count), (inputs) => this.#trace(inputs), {
-        ...(choose && { choose }),
+        ...(selectConfig && { selectConfig }),
       }),
     );
   }

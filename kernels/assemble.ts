@@ -37,8 +37,8 @@ export function u32Params(values: Readonly<Record<string, number>>): Param[] {
 }
 
 /** The start of `main`: `group` is the workgroup's number in a `spread` dispatch, `lane` the lane's in its workgroup. */
-export function mainHead(lanes: number): string {
-  return `@compute @workgroup_size(${lanes})
+export function mainHead(workgroupSize: number): string {
+  return `@compute @workgroup_size(${workgroupSize})
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let group = wid.y * groups.x + wid.x;`;
 }

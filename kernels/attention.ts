@@ -8,7 +8,7 @@ import { forwardByKeys } from './attention/keys.ts';
 import { backwardKVByRows, backwardQByRows, forwardByRows } from './attention/rows.ts';
 import type { AttentionSpec } from './attention/spec.ts';
 import type { DeviceTraits, Kernel } from './kernel.ts';
-import { roundUp, pick, type Variants } from './variant.ts';
+import { nextPowerOfTwo, findConfig, type KernelConfigs } from './config.ts';
 
 export type { AttentionSpec } from './attention/spec.ts';
 
@@ -25,10 +25,10 @@ export type AttentionDirection = keyof typeof DIRECTIONS;
  * o = softmax(scale·q·kᵀ over seen keys)·v, and lse, the log-sum-exp of each query's scores.
  * Bindings: q f32 [batch·seq, heads·headDim]; k, v f32 [batch·keys, kvHeads·headDim]; mask i32 [batch, keys], 0 = key not
  * seen; [head_mask]; [position]; then o like q and lse f32 [batch, heads, seq]. A query that sees no key gives o = 0 and lse = 0.
- * @param variant a name of `attentionVariants`; absent: its first
+ * @param config a name of `attentionConfigs`; absent: its first
  */
-export function attentionForward(spec: AttentionSpec, traits: DeviceTraits, variant?: string): Kernel {
-  return attention('forward', spec, traits, variant);
+export function attentionForward(spec: AttentionSpec, traits: DeviceTraits, config?: string): Kernel {
+  return attention('forward', spec, traits, config);
 }
 
 /**
@@ -36,26 +36,26 @@ export function attentionForward(spec: AttentionSpec, traits: DeviceTraits, vari
  * Bindings: q, k, v, o, lse, dout (the gradient of o), mask, [head_mask], [position] as in the forward kernel; then dq like q and delta
  * like lse.
  */
-export function attentionBackwardQ(spec: AttentionSpec, traits: DeviceTraits, variant?: string): Kernel {
-  return attention('backward_q', spec, traits, variant);
+export function attentionBackwardQ(spec: AttentionSpec, traits: DeviceTraits, config?: string): Kernel {
+  return attention('backward_q', spec, traits, config);
 }
 
 /**
  * The gradients of k and v. Bindings: q, k, v, lse, dout, delta (of `attentionBackwardQ`), mask, [head_mask],
  * [position]; then dk and dv like k.
  */
-export function attentionBackwardKV(spec: AttentionSpec, traits: DeviceTraits, variant?: string): Kernel {
-  return attention('backward_kv', spec, traits, variant);
+export function attentionBackwardKV(spec: AttentionSpec, traits: DeviceTraits, config?: string): Kernel {
+  return attention('backward_kv', spec, traits, config);
 }
 
 function attention(
   direction: AttentionDirection,
   spec: AttentionSpec,
   traits: DeviceTraits,
-  variant: string | undefined,
+  config: string | undefined,
 ): Kernel {
   const { broadcast, rows } = DIRECTIONS[direction];
-  const { size } = pick(attentionVariants(traits), variant);
+  const { size } = findConfig(attentionConfigs(traits), config);
   if (usesBroadcast(traits)) return broadcast(spec, traits, size);
   return direction === 'forward' && spec.seq <= FEW_QUERIES ? forwardByKeys(spec, size) : rows(spec, size);
 }
@@ -64,21 +64,25 @@ function attention(
 const FEW_QUERIES = 8;
 
 /** The tiles, the best guess first: their rows at most, which on GPUs are the lanes of a workgroup. */
-export function attentionVariants(traits: DeviceTraits): { readonly name: string; readonly size: number }[] {
+export function attentionConfigs(traits: DeviceTraits): { readonly name: string; readonly size: number }[] {
   const sizes = usesBroadcast(traits) ? [128, 64, 32] : [64, 32, 128];
   return sizes.map((size) => ({ name: `rows${size}`, size }));
 }
 
-/** The same as a choice. */
-export function attentionChoice(direction: AttentionDirection, spec: AttentionSpec, traits: DeviceTraits): Variants {
+/** The same as a task for the tuner. */
+export function attentionTuningTask(
+  direction: AttentionDirection,
+  spec: AttentionSpec,
+  traits: DeviceTraits,
+): KernelConfigs {
   const { kvHeadOf, headDim, causal, headMask, position } = spec;
-  const [batch, seq, keys, heads] = [spec.batch, spec.seq, spec.keys, spec.heads].map(roundUp) as [
+  const [batch, seq, keys, heads] = [spec.batch, spec.seq, spec.keys, spec.heads].map(nextPowerOfTwo) as [
     number,
     number,
     number,
     number,
   ];
-  const kvHeads = heads / roundUp(spec.heads / spec.kvHeads);
+  const kvHeads = heads / nextPowerOfTwo(spec.heads / spec.kvHeads);
   const classed = {
     ...spec,
     batch,
@@ -93,7 +97,7 @@ export function attentionChoice(direction: AttentionDirection, spec: AttentionSp
   return {
     family: `attention_${direction}`,
     task: `batch${batch} seq${seq} keys${keys} heads${heads}/${kvHeads} d${headDim}${named.join('')}`,
-    names: attentionVariants(traits).map(({ name }) => name),
+    names: attentionConfigs(traits).map(({ name }) => name),
     source: (name) => attention(direction, classed, traits, name).wgsl,
   };
 }

@@ -18,7 +18,7 @@ interface Dimension {
   readonly stride: number;
 }
 
-const LANES = 64;
+const WORKGROUP_SIZE = 64;
 
 /**
  * out[i, j, …] = x[inOffset + i·inStrides[0] + j·inStrides[1] + …], converted by value: floats to integers truncate.
@@ -33,10 +33,10 @@ export function stridedCopy(spec: StridedCopySpec, { software }: DeviceTraits): 
   const contiguous = vector && stride === 1 && [inOffset, ...others.map((d) => d.stride)].every((n) => n % 4 === 0);
   const size = dimensions.reduce((product, d) => product * d.size, 1);
   const units = vector ? size / 4 : size;
-  const run = LANES * (software ? 32 : 1);
-  const body = `${mainHead(LANES)}
+  const run = WORKGROUP_SIZE * (software ? 32 : 1);
+  const body = `${mainHead(WORKGROUP_SIZE)}
   let end = min((group + 1u) * p.run, p.units);
-  for (var i = group * p.run + lane; i < end; i += ${LANES}u) {
+  for (var i = group * p.run + lane; i < end; i += ${WORKGROUP_SIZE}u) {
     var rest = i;
     var at = p.offset;
 ${dimensions

@@ -67,18 +67,18 @@ ${rows.map((_, t) => take(t)).join('\n')}
 export function scatterRows({ rows, cols, count }: ScatterSpec, { software }: DeviceTraits): Kernel {
   const vector = cols % 4 === 0;
   const units = cols / (vector ? 4 : 1);
-  const lanes = software ? 16 : 64;
-  const blocks = Math.ceil(units / lanes);
+  const workgroupSize = software ? 16 : 64;
+  const blocks = Math.ceil(units / workgroupSize);
   // Every run of rows costs a scan of all ids: as few as occupy the device.
   const runs = Math.min(rows, Math.ceil((software ? 32 : 512) / blocks));
   const fours = count % 4 === 0;
   const body = `fn add_row(id: i32, row: u32, unit: u32) {
   dtable[u32(id) * p.units + unit] += dy[row * p.units + unit];
 }
-${mainHead(lanes)}
+${mainHead(workgroupSize)}
   let first = group / p.blocks * p.run;
   let last = min(first + p.run, p.rows);
-  let unit = group % p.blocks * ${lanes}u + lane;
+  let unit = group % p.blocks * ${workgroupSize}u + lane;
   if (unit >= p.units) { return; }
   for (var row = first; row < last; row++) { dtable[row * p.units + unit] = V(0.0); }
 ${fours ? SCAN_FOURS : SCAN}

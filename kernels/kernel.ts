@@ -3,7 +3,7 @@
  * of devices, tensors or models and touches nothing outside this folder.
  */
 
-import type { MatrixUnit } from './matmul/matrix-unit.ts';
+import type { SubgroupMatrixConfig } from './matmul/subgroup-matrix-syntax.ts';
 
 /** Storage types of tensors. Arithmetic is always in f32; f16 is a storage format. */
 export type DType = 'f32' | 'f16' | 'i32' | 'u32';
@@ -22,7 +22,7 @@ export interface DeviceTraits {
   /** Bytes of workgroup memory. */
   readonly workgroupMemory: number;
   /** What the device's matrix units multiply, where it has some that take f16 and sum in f32. */
-  readonly matrix?: MatrixUnit;
+  readonly matrix?: SubgroupMatrixConfig;
   /** Whether products may round f32 operands to f16 for them. */
   readonly halfProducts?: boolean;
 }
@@ -52,7 +52,7 @@ export interface Kernel {
   readonly bindings: readonly Binding[];
   readonly params: readonly Param[];
   readonly workgroups: readonly [number, number, number];
-  /** Arithmetic operations, and bytes that must cross memory at least once: the kernel's floor. */
+  /** Arithmetic operations, and bytes that must cross memory at least once: the kernel's roofline (Williams et al. 2009). */
   readonly flops: number;
   readonly bytes: number;
 }

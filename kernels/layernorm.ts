@@ -39,18 +39,18 @@ ${each(rowsEach, (i) => `    y[at_${i} + unit] = (x[at_${i} + unit] - V(mean_${i
 }
 
 /** What the backward kernel does beside. */
-export interface BackwardOptions {
+export interface LayerNormBackwardOptions {
   /** dx overwrites x, whose binding it then is. */
   readonly inPlace?: boolean;
   /** The normalised x comes out too, as `y` behind dx; `beta` [cols] is bound behind dy. */
-  readonly again?: boolean;
+  readonly alsoForward?: boolean;
 }
 
 /** The gradient of x. Bindings, all f32: x [rows, cols], gamma [cols], dy [rows, cols], then dx [rows, cols]. */
 export function layerNormBackward(
   spec: NormSpec,
   traits: DeviceTraits,
-  { inPlace = false, again = false }: BackwardOptions = {},
+  { inPlace = false, alsoForward = false }: LayerNormBackwardOptions = {},
 ): Kernel {
   const { rows, cols } = spec;
   const { vector, groups, params, rowsEach } = laneLayout(spec, traits);
@@ -59,12 +59,12 @@ ${rowMain(groups)}
 ${rowsOfLane(rowsEach)}
 ${statistics(groups, rowsEach)}
   if (!owner) { return; }
-${writeGradient(groups, rowsEach, inPlace ? 'x' : 'dx', again)}
+${writeGradient(groups, rowsEach, inPlace ? 'x' : 'dx', alsoForward)}
 }`;
-  const read = ['gamma', 'dy', ...(again ? ['beta'] : [])];
-  const written = [...(inPlace ? [] : ['dx']), ...(again ? ['y'] : [])];
+  const read = ['gamma', 'dy', ...(alsoForward ? ['beta'] : [])];
+  const written = [...(inPlace ? [] : ['dx']), ...(alsoForward ? ['y'] : [])];
   return assemble({
-    name: again ? 'layer_norm_backward_again' : 'layer_norm_backward',
+    name: alsoForward ? 'layer_norm_backward_also_forward' : 'layer_norm_backward',
     bindings: [
       { name: 'x', dtype: 'f32', role: inPlace ? 'inout' : 'in' },
       ...f32Bindings([...read, ...written], read.length),
@@ -74,8 +74,8 @@ ${writeGradient(groups, rowsEach, inPlace ? 'x' : 'dx', again)}
     vector,
     vectorBindings: vector ? ['x', ...read, ...written] : [],
     workgroups: groups.workgroups,
-    flops: (again ? 18 : 16) * rows * cols,
-    bytes: 4 * ((again ? 4 : 3) * rows * cols + (again ? 2 : 1) * cols),
+    flops: (alsoForward ? 18 : 16) * rows * cols,
+    bytes: 4 * ((alsoForward ? 4 : 3) * rows * cols + (alsoForward ? 2 : 1) * cols),
   });
 }
 
@@ -86,7 +86,7 @@ ${writeGradient(groups, rowsEach, inPlace ? 'x' : 'dx', again)}
 export function layerNormBackwardParams(spec: NormSpec, traits: DeviceTraits): Kernel {
   const { rows, cols } = spec;
   const { vector, groups: rowwise, params } = normLayout(spec, traits);
-  const groups = traits.software ? { ...rowwise, lanes: PART_ROWS, perRow: 1 } : rowwise;
+  const groups = traits.software ? { ...rowwise, workgroupSize: PART_ROWS, perRow: 1 } : rowwise;
   const parts = normParts(rows);
   const body = `${rowFunctions(groups)}
 ${partMain(groups)}`;
@@ -174,9 +174,9 @@ ${each(
 /**
  * Everything is loaded before anything is stored: a row that is there twice may be overwritten.
  * @param out where dx is written
- * @param again whether x̂·gamma + beta is written to y
+ * @param alsoForward whether x̂·gamma + beta is written to y
  */
-function writeGradient(groups: RowGroups, rowsEach: number, out: 'dx' | 'x', again: boolean): string {
+function writeGradient(groups: RowGroups, rowsEach: number, out: 'dx' | 'x', alsoForward: boolean): string {
   return `  for (var unit = member; unit < p.units; unit += ${groups.perRow}u) {
     let scale = gamma[unit];
 ${each(
@@ -184,7 +184,7 @@ ${each(
   (i) => `    let normed_${i} = (x[at_${i} + unit] - V(s_${i}.x)) * s_${i}.y;
     let dx_${i} = (dy[at_${i} + unit] * scale - V(s_${i}.z) - normed_${i} * s_${i}.w) * s_${i}.y;`,
 )}
-${each(rowsEach, (i) => `    ${out}[at_${i} + unit] = dx_${i};${again ? `\n    y[at_${i} + unit] = normed_${i} * scale + beta[unit];` : ''}`)}
+${each(rowsEach, (i) => `    ${out}[at_${i} + unit] = dx_${i};${alsoForward ? `\n    y[at_${i} + unit] = normed_${i} * scale + beta[unit];` : ''}`)}
   }`;
 }
 
@@ -205,7 +205,7 @@ ${writeGradient(groups, 1, 'dx', false)}
 /** Of a part's rows mean and rstd are kept for its columns. */
 function partMain(groups: RowGroups): string {
   return `${partRows(groups, 'vec2<f32>', 's.xy')}
-  for (var unit = lane; unit < p.units; unit += ${groups.lanes}u) {
+  for (var unit = lane; unit < p.units; unit += ${groups.workgroupSize}u) {
     var dgamma_sum = V(0.0);
     var dbeta_sum = V(0.0);
     for (var slot = 0u; slot < count; slot++) {

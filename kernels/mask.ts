@@ -73,26 +73,26 @@ const columnWalk = (out: 'dx' | 'dy'): string => `fn walk(part: u32, unit: u32, 
 function perColumn({ cols }: MaskGradSpec, { software }: DeviceTraits): Body {
   const vector = cols % 4 === 0;
   const units = vector ? cols / 4 : cols;
-  const lanes = software ? 16 : 64;
-  const body = `${mainHead(lanes)}
+  const workgroupSize = software ? 16 : 64;
+  const body = `${mainHead(workgroupSize)}
   let part = group / p.per_part;
-  let unit = group % p.per_part * ${lanes}u + lane;
+  let unit = group % p.per_part * ${workgroupSize}u + lane;
   if (part >= p.parts || unit >= p.units) { return; }
   dm[part * p.units + unit] = walk(part, unit, m[unit]);
 }`;
   const vectorBindings = vector ? ['dy', 'x', 'm', 'dx', 'dm'] : [];
-  return { body, vectorBindings, params: { units }, workgroupsPerPart: Math.ceil(units / lanes) };
+  return { body, vectorBindings, params: { units }, workgroupsPerPart: Math.ceil(units / workgroupSize) };
 }
 
 /** Several columns per entry: on a CPU one lane takes them all, on a GPU neighbouring lanes share them. */
 function perGroup({ cols, inner }: MaskGradSpec, { software }: DeviceTraits): Body {
   const vector = inner % 4 === 0;
   const groupUnits = vector ? inner / 4 : inner;
-  const lanes = software ? 16 : 64;
-  const sharers = software ? 1 : Math.min(groupUnits, lanes);
-  const groupsPerWorkgroup = Math.floor(lanes / sharers);
-  const body = `${sharers > 1 ? `var<workgroup> shares: array<f32, ${lanes}>;` : ''}
-${mainHead(lanes)}
+  const workgroupSize = software ? 16 : 64;
+  const sharers = software ? 1 : Math.min(groupUnits, workgroupSize);
+  const groupsPerWorkgroup = Math.floor(workgroupSize / sharers);
+  const body = `${sharers > 1 ? `var<workgroup> shares: array<f32, ${workgroupSize}>;` : ''}
+${mainHead(workgroupSize)}
   let part = group / p.per_part;
   let slot = lane / ${sharers}u;
   let entry = group % p.per_part * ${groupsPerWorkgroup}u + slot;

@@ -42,10 +42,10 @@ export function f32Bindings(names: readonly string[], inputs: number): Binding[]
  * their `statistics` s for its columns, which come next. Needs `statistics` and `write_dx`.
  * @param type of what is kept of a row
  */
-export function partRows({ lanes, perRow }: RowGroups, type: string, value: string): string {
-  const rowsAtOnce = lanes / perRow;
+export function partRows({ workgroupSize, perRow }: RowGroups, type: string, value: string): string {
+  const rowsAtOnce = workgroupSize / perRow;
   return `var<workgroup> kept: array<${type}, ${PART_ROWS}>;
-${mainHead(lanes)}
+${mainHead(workgroupSize)}
   let first = group * ${PART_ROWS}u;
   if (first >= p.rows) { return; }
   let count = min(${PART_ROWS}u, p.rows - first);

@@ -1,6 +1,6 @@
 /** Room: kernels. Sums and maxima over the rows or columns of a matrix that a prologue fragment computes on the fly. */
 import { assemble, mainHead, u32Params } from './assemble.ts';
-import { fragmentBytes, fragmentFlops, hostFragment } from './fragment-host.ts';
+import { fragmentBytes, fragmentFlops, emitFragment } from './emit-fragment.ts';
 import type { Fragment } from './fragment.ts';
 import { spread, type Binding, type DeviceTraits, type Kernel } from './kernel.ts';
 import { rowGroups, rowMain, rowReduction } from './row-group.ts';
@@ -25,7 +25,7 @@ export function reduceRows(
   { op, ...reduction }: MatrixReduction & { readonly op: 'sum' | 'max' },
   traits: DeviceTraits,
 ): Kernel {
-  const source = hostPrologue(reduction);
+  const source = emitPrologue(reduction);
   const groups = rowGroups(reduction.rows, source.units, traits);
   const stride = groups.perRow * BLOCK;
   const identity = op === 'sum' ? 'V(0.0)' : 'V(-3.4028234e38)';
@@ -74,13 +74,13 @@ export function colParts(rows: number, cols: number): number {
 
 function columnSums(name: string, reduction: MatrixReduction, parts: number, { software }: DeviceTraits): Kernel {
   const { rows, cols } = reduction;
-  const source = hostPrologue(reduction);
-  const lanes = software ? 16 : 64;
-  const blocks = Math.ceil(source.units / lanes);
+  const source = emitPrologue(reduction);
+  const workgroupSize = software ? 16 : 64;
+  const blocks = Math.ceil(source.units / workgroupSize);
   const body = `${source.wgsl}
-${mainHead(lanes)}
+${mainHead(workgroupSize)}
   let part = group / p.blocks;
-  let unit = group % p.blocks * ${lanes}u + lane;
+  let unit = group % p.blocks * ${workgroupSize}u + lane;
   if (part >= p.parts || unit >= p.units) { return; }
   let last = min((part + 1u) * p.part_rows, p.rows);
   var total = V(0.0);
@@ -104,22 +104,22 @@ ${mainHead(lanes)}
 }
 
 /** The prologue as `element_at(row, unit)`, and the parts of the kernel that follow from it. */
-function hostPrologue({ rows, cols, prologue }: MatrixReduction) {
+function emitPrologue({ rows, cols, prologue }: MatrixReduction) {
   const vector = cols % 4 === 0;
   const size = rows * cols;
-  const hosted = hostFragment(prologue, { name: 'element', size, cols, vector, result: 'value' });
+  const emitted = emitFragment(prologue, { name: 'element', size, cols, vector, result: 'value' });
   const col = vector ? 'unit * 4u' : 'unit';
   return {
     vector,
     units: vector ? cols / 4 : cols,
-    wgsl: `${hosted.wgsl}
+    wgsl: `${emitted.wgsl}
 fn element_at(row: u32, unit: u32) -> V { return element(row * p.cols + ${col}, row, ${col}); }`,
-    params: hosted.params,
+    params: emitted.params,
     bytes: fragmentBytes(prologue, size, 'value'),
     kernel: {
-      bindings: [...hosted.bindings, OUT],
+      bindings: [...emitted.bindings, OUT],
       vector,
-      vectorBindings: hosted.vectorBindings,
+      vectorBindings: emitted.vectorBindings,
       flops: size + fragmentFlops(prologue, size),
     },
   };

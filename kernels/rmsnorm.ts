@@ -73,7 +73,7 @@ ${rowMain(groups)}
 export function rmsNormBackwardParams(spec: NormSpec, traits: DeviceTraits): Kernel {
   const { rows, cols } = spec;
   const { vector, groups: rowwise, params } = normLayout(spec, traits);
-  const groups = traits.software ? { ...rowwise, lanes: PART_ROWS, perRow: 1 } : rowwise;
+  const groups = traits.software ? { ...rowwise, workgroupSize: PART_ROWS, perRow: 1 } : rowwise;
   const parts = normParts(rows);
   const names = ['x', 'gamma', 'dy', 'dx', 'dgamma'];
   return assemble({
@@ -120,7 +120,7 @@ fn write_dx(row: u32, member: u32, s: vec2<f32>) {
 /** Of a part's rows the scale is kept for its columns. */
 function partMain(groups: RowGroups): string {
   return `${partRows(groups, 'f32', 's.x')}
-  for (var unit = lane; unit < p.units; unit += ${groups.lanes}u) {
+  for (var unit = lane; unit < p.units; unit += ${groups.workgroupSize}u) {
     var sum = V(0.0);
     for (var slot = 0u; slot < count; slot++) {
       let at = (first + slot) * p.units + unit;

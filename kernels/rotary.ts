@@ -13,7 +13,7 @@ export interface RotarySpec {
   readonly inverse: boolean;
 }
 
-const LANES = 64;
+const WORKGROUP_SIZE = 64;
 
 /**
  * Turns each pair (x[i], x[i + headDim/2]) of every head by the angle of the row's position.
@@ -26,11 +26,11 @@ export function rotary(spec: RotarySpec, { software }: DeviceTraits, inPlace = f
   const vector = headDim % 8 === 0;
   const half = headDim / (vector ? 8 : 2);
   const pairs = rows * heads * half;
-  const run = LANES * (software ? 16 : 1);
+  const run = WORKGROUP_SIZE * (software ? 16 : 1);
   const out = inPlace ? 'x' : 'y';
-  const body = `${mainHead(LANES)}
+  const body = `${mainHead(WORKGROUP_SIZE)}
   let end = min((group + 1u) * p.run, p.pairs);
-  for (var i = group * p.run + lane; i < end; i += ${LANES}u) {
+  for (var i = group * p.run + lane; i < end; i += ${WORKGROUP_SIZE}u) {
     let head = i / p.half;
     let unit = i % p.half;
     let id = u32(clamp(ids[head / p.heads], 0, p.last));

@@ -7,8 +7,8 @@ import { spread, type DeviceTraits } from './kernel.ts';
 
 export interface RowGroups {
   /** Lanes of a workgroup. */
-  readonly lanes: number;
-  /** Lanes that share a row: a power of two that divides `lanes`. */
+  readonly workgroupSize: number;
+  /** Lanes that share a row: a power of two that divides `workgroupSize`. */
   readonly perRow: number;
   readonly workgroups: readonly [number, number, number];
 }
@@ -22,8 +22,8 @@ export const ENOUGH_ROWS = 32;
  */
 export function rowGroups(rows: number, units: number, { software }: DeviceTraits): RowGroups {
   const perRow = software && rows >= ENOUGH_ROWS ? 1 : Math.min(256, powerOfTwo(units / 4));
-  const lanes = Math.max(perRow, software ? Math.min(64, powerOfTwo(512 / units, 8)) : 64);
-  return { lanes, perRow, workgroups: spread(Math.ceil((rows * perRow) / lanes)) };
+  const workgroupSize = Math.max(perRow, software ? Math.min(64, powerOfTwo(512 / units, 8)) : 64);
+  return { workgroupSize, perRow, workgroups: spread(Math.ceil((rows * perRow) / workgroupSize)) };
 }
 
 /** The least power of two that is at least `n` and at least `least`. */
@@ -36,9 +36,9 @@ function powerOfTwo(n: number, least = 1): number {
  * it is to write the row's results. Lanes past the last row repeat it, so that barriers are reached by all.
  * Needs the uniform `p.rows`.
  */
-export function rowMain({ lanes, perRow }: RowGroups): string {
-  return `${mainHead(lanes)}
-  let slot = group * ${lanes / perRow}u + lane / ${perRow}u;
+export function rowMain({ workgroupSize, perRow }: RowGroups): string {
+  return `${mainHead(workgroupSize)}
+  let slot = group * ${workgroupSize / perRow}u + lane / ${perRow}u;
   let row = min(slot, p.rows - 1u);
   let member = lane % ${perRow}u;
   let owner = slot < p.rows;`;
@@ -49,13 +49,13 @@ export function rowMain({ lanes, perRow }: RowGroups): string {
  * tree in fixed order. To be called in uniform control flow.
  */
 export function rowReduction(
-  { lanes, perRow }: Pick<RowGroups, 'lanes' | 'perRow'>,
+  { workgroupSize, perRow }: Pick<RowGroups, 'workgroupSize' | 'perRow'>,
   name: string,
   type: string,
   combine: string,
 ): string {
   if (perRow === 1) return `fn row_${name}(value: ${type}, lane: u32) -> ${type} { return value; }`;
-  return `var<workgroup> ${name}_scratch: array<${type}, ${lanes}>;
+  return `var<workgroup> ${name}_scratch: array<${type}, ${workgroupSize}>;
 fn row_${name}(value: ${type}, lane: u32) -> ${type} {
   ${name}_scratch[lane] = value;
   workgroupBarrier();

@@ -15,7 +15,7 @@ export interface WriteRowsSpec {
   readonly position: boolean;
 }
 
-const LANES = 64;
+const WORKGROUP_SIZE = 64;
 
 /**
  * Bindings: into f32 [batch·capacity, cols], rows f32 [batch·count, cols], [position]; then out like `into`: row i of a
@@ -27,12 +27,12 @@ export function writeRows(spec: WriteRowsSpec, { software }: DeviceTraits, inPla
   const vector = cols % 4 === 0;
   const units = cols / (vector ? 4 : 1);
   const total = batch * (inPlace ? count : capacity) * units;
-  const run = LANES * (software ? 16 : 1);
+  const run = WORKGROUP_SIZE * (software ? 16 : 1);
   const first = `p.start${position ? ' + u32(position[0])' : ''}`;
-  const body = `${mainHead(LANES)}
+  const body = `${mainHead(WORKGROUP_SIZE)}
   let first = ${first};
   let end = min((group + 1u) * p.run, p.total);
-  for (var i = group * p.run + lane; i < end; i += ${LANES}u) {
+  for (var i = group * p.run + lane; i < end; i += ${WORKGROUP_SIZE}u) {
     let unit = i % p.units;
     let row = i / p.units;
 ${inPlace ? SCATTER : GATHER}

@@ -1,14 +1,17 @@
 /** Room: peft-model. Programs by batch shape, compiled (and tuned, where that is asked for) when a shape is first met. */
 import type { Program } from '../engine/compile/program.ts';
 import type { Engine, HostArray } from '../engine/engine.ts';
-import type { Choose } from '../kernels/variant.ts';
+import type { ConfigSelector } from '../kernels/config.ts';
 
 export class ProgramCache {
   readonly #engine: Engine;
-  readonly #compile: (batch: number, seq: number, choose?: Choose) => Promise<Program>;
+  readonly #compile: (batch: number, seq: number, selectConfig?: ConfigSelector) => Promise<Program>;
   readonly #programs = new Map<string, Program>();
 
-  constructor(engine: Engine, compile: (batch: number, seq: number, choose?: Choose) => Promise<Program>) {
+  constructor(
+    engine: Engine,
+    compile: (batch: number, seq: number, selectConfig?: ConfigSelector) => Promise<Program>,
+  ) {
     this.#engine = engine;
     this.#compile = compile;
   }
@@ -21,7 +24,7 @@ export class ProgramCache {
     const { tuner } = this.#engine;
     const program =
       tuner && inputs
-        ? await tuner.tune((choose) => this.#compile(batch, seq, choose), inputs)
+        ? await tuner.tune((selectConfig) => this.#compile(batch, seq, selectConfig), inputs)
         : await this.#compile(batch, seq);
     this.#programs.set(key, program);
     return program;

@@ -25,13 +25,13 @@ export async function evaluateLanguage(
   engine.arena.release();
   engine.memory.resetPeak();
   const classifier = toClassifier(engine, assembly);
-  const programs = new ProgramCache(engine, (batch, seq, choose) => {
+  const programs = new ProgramCache(engine, (batch, seq, selectConfig) => {
     const labels = classifier.labels(batch, seq);
     const trace = (inputs: Readonly<Record<string, Tensor>>): Traced => ({
       outputs: { loss: classifier.loss(inputs as BatchInputs, inputs.labels as Tensor) },
     });
     const specs = { ...classifier.inputSpecs(batch, seq), labels };
-    return engine.compile(`evaluate ${batch}x${seq}`, specs, trace, { ...(choose && { choose }) });
+    return engine.compile(`evaluate ${batch}x${seq}`, specs, trace, { ...(selectConfig && { selectConfig }) });
   });
   try {
     for (const batch of batches.epoch(0)) {

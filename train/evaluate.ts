@@ -30,12 +30,12 @@ export class Forward {
   constructor(classifier: Classifier, options: ForwardOptions = {}, rowsPerRun?: number) {
     this.#classifier = classifier;
     this.#rowsPerRun = rowsPerRun;
-    this.#programs = new ProgramCache(classifier.engine, (batch, seq, choose) => {
+    this.#programs = new ProgramCache(classifier.engine, (batch, seq, selectConfig) => {
       const trace = (inputs: Readonly<Record<string, Tensor>>): Traced => ({
         outputs: { logits: classifier.logits(inputs as BatchInputs, options) },
       });
       return classifier.engine.compile(`infer ${batch}x${seq}`, classifier.inputSpecs(batch, seq, rowsPerRun), trace, {
-        ...(choose && { choose }),
+        ...(selectConfig && { selectConfig }),
       });
     });
   }

@@ -15,7 +15,7 @@ import { add } from '../engine/ops/elementwise.ts';
 import { loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.ts';
 import type { Classifier, ForwardOptions } from '../peft-model/peft-model.ts';
 import type { Variable } from '../engine/variable.ts';
-import type { Choose } from '../kernels/variant.ts';
+import type { ConfigSelector } from '../kernels/config.ts';
 import type { Batch } from '../data/batches.ts';
 import { LossHistory, SLOT_INPUT } from './history.ts';
 import { runSteps, type StepReport } from './loop.ts';
@@ -181,8 +181,8 @@ export class TrainingSteps {
     this.#extension = extension;
     this.optimizer = new AdamW(engine, parameters, { ...ADAMW_DEFAULTS, weightDecay, clip });
     this.history = new LossHistory(engine, ['loss', 'task_loss'], READ_EVERY);
-    this.#programs = new ProgramCache(engine, (batch, seq, choose) =>
-      compileStep(classifier, this.optimizer, this.history, options, extension, batch, seq, choose),
+    this.#programs = new ProgramCache(engine, (batch, seq, selectConfig) =>
+      compileStep(classifier, this.optimizer, this.history, options, extension, batch, seq, selectConfig),
     );
   }
 
@@ -237,7 +237,7 @@ function compileStep(
   extension: StepExtension | undefined,
   batch: number,
   seq: number,
-  choose?: Choose,
+  selectConfig?: ConfigSelector,
 ): Promise<Program> {
   const inputs = {
     ...classifier.inputSpecs(batch, seq),
@@ -257,5 +257,5 @@ function compileStep(
     const more = extension?.updates({ inputs: i, gradients: step.gradients, parameter }) ?? [];
     return { updates: [...step.updates, ...history.record(i.slot, { loss, task_loss: taskLoss }), ...more] };
   };
-  return classifier.engine.compile(`train ${batch}x${seq}`, inputs, trace, { ...options.compile, choose });
+  return classifier.engine.compile(`train ${batch}x${seq}`, inputs, trace, { ...options.compile, selectConfig });
 }

@@ -4,7 +4,19 @@
  */
 import type { DeviceTraits, Kernel } from '../kernel.ts';
 import { each, range } from '../text.ts';
-import { across, along, head, mix, ownUnits, perGroup, rowSums, scores, walk, walkFor, type Walk } from './panel.ts';
+import {
+  across,
+  along,
+  head,
+  accumulatePV,
+  ownUnits,
+  perGroup,
+  rowSums,
+  scores,
+  walk,
+  walkFor,
+  type Walk,
+} from './panel.ts';
 import { eachQueryHead, finish, KEYS, LEAST, LN2, LOG2E, QUERIES, type AttentionSpec } from './spec.ts';
 
 /** Scores below are of keys not seen. */
@@ -36,7 +48,7 @@ let shrink = exp2(most - peak);
 ${each(groups, (g) => `s_${g} = select(0.0, exp2(s_${g} - peak), s_${g} > ${UNSEEN});`)}
 states[i * ${lanes}u + lane] = vec2(peak, state.y * shrink + ${fold(groups, 's', (a, b) => `(${a} + ${b})`)});
 ${o.fetch(' * shrink')}
-${mix(tile, 'o', 's', 'values')}
+${accumulatePV(tile, 'o', 's', 'values')}
 ${o.keep}`,
   fromDiagonal(spec),
 )}
@@ -98,7 +110,7 @@ ${scores(tile, 's', 'q', 'keys')}
 ${scores(tile, 'g', 'dout', 'values')}
 ${each(groups, gradient)}
 ${dq.fetch()}
-${mix(tile, 'dq', 'g', 'keys_along')}
+${accumulatePV(tile, 'dq', 'g', 'keys_along')}
 ${dq.keep}`,
   fromDiagonal(spec),
 )}
@@ -133,10 +145,10 @@ ${scores(tile, 's', 'k', 'queries')}
 ${scores(tile, 'g', 'v', 'gradients')}
 ${each(groups, gradient)}
 ${dv.fetch()}
-${mix(tile, 'dv', 's', 'gradients_along')}
+${accumulatePV(tile, 'dv', 's', 'gradients_along')}
 ${dv.keep}
 ${dk.fetch()}
-${mix(tile, 'dk', 'g', 'queries_along')}
+${accumulatePV(tile, 'dk', 'g', 'queries_along')}
 ${dk.keep}`;
   // The sums of a key that is not seen may be anything.
   const ifSeen = (value: string) => `select(V(0.0), ${value}, mask[b * p.keys + row] != 0)`;

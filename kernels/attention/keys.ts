@@ -8,16 +8,16 @@ import { rowReduction } from '../row-group.ts';
 import { each, range } from '../text.ts';
 import { finish, LEAST, LN2, LOG2E, QUERIES, unitsOf, where, type AttentionSpec } from './spec.ts';
 
-/** See `attentionForward`. @param lanes of a workgroup, a power of two */
-export function forwardByKeys(spec: AttentionSpec, lanes: number): Kernel {
+/** See `attentionForward`. @param workgroupSize of a workgroup, a power of two */
+export function forwardByKeys(spec: AttentionSpec, workgroupSize: number): Kernel {
   const units = unitsOf(spec);
-  const shared = { lanes, perRow: lanes };
+  const shared = { workgroupSize, perRow: workgroupSize };
   const score = range(units).map((c) => `q_${c} * k[at_key + ${c}u]`);
   const reach = spec.causal ? 'min(p.keys, shift + row + 1u)' : 'p.keys';
   const body = `${rowReduction(shared, 'max', 'f32', 'max(a, b)')}
 ${rowReduction(shared, 'total', 'f32', 'a + b')}
 ${rowReduction(shared, 'sum', 'V', 'a + b')}
-${mainHead(lanes)}
+${mainHead(workgroupSize)}
 ${where(spec, QUERIES)}
   let row = tile;
   let at = base + row * p.row_units;
@@ -25,7 +25,7 @@ ${each(units, (c) => `let q_${c} = q[at + ${c}u] * (p.scale * ${LOG2E}); var o_$
   var most = ${LEAST};
   var total = 0.0;
   let end = ${spec.headMask ? `select(0u, ${reach}, head_mask[h] != 0.0)` : reach};
-  for (var key = lane; key < end; key += ${lanes}u) {
+  for (var key = lane; key < end; key += ${workgroupSize}u) {
     if (mask[b * p.keys + key] == 0) { continue; }
     let at_key = kv_base + key * p.kv_row_units;
     let s = hsum(${score.join(' + ')});

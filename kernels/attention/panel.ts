@@ -95,7 +95,7 @@ for (var i = 0u; i < ${turns(groups * units)}; i++) {
 }`;
 }
 
-/** Panel NAME: in each lane its own units of all rows from `start` on. For `mix`. */
+/** Panel NAME: in each lane its own units of all rows from `start` on. For `accumulatePV`. */
 export function along({ lanes, keys, chunks, other }: Walk, name: string, binding: string): string {
   return `var ${name}: array<V, ${keys * chunks}>;
 for (var i = 0u; i < ${turns(keys * chunks)}; i++) {
@@ -142,7 +142,7 @@ ${each(units, vector)}`;
 }
 
 /** NAME_c += Σ weight · unit over the rows of an `along` panel; the weights are WEIGHTS_g. In two sums, which wait less. */
-export function mix({ lanes, keys, chunks }: Walk, name: string, weights: string, panel: string): string {
+export function accumulatePV({ lanes, keys, chunks }: Walk, name: string, weights: string, panel: string): string {
   const term = (r: number) => {
     const sums = range(chunks).map((c) => `${r % 2 ? 'odd_' : ''}${name}_${c} += w * ${panel}[${r * chunks + c}];`);
     return `{ let w = subgroupBroadcast(${weights}_${Math.floor(r / lanes)}, ${r % lanes}u); ${sums.join(' ')} }`;

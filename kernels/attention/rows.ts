@@ -22,20 +22,20 @@ import {
 /** Keys per step of the forward kernel: the sums are rescaled once per step. */
 const STEP = 4;
 
-/** See `attentionForward`. @param lanes of a workgroup, each with a row of its own */
-export function forwardByRows(spec: AttentionSpec, lanes: number): Kernel {
+/** See `attentionForward`. @param workgroupSize of a workgroup, each with a row of its own */
+export function forwardByRows(spec: AttentionSpec, workgroupSize: number): Kernel {
   const units = unitsOf(spec);
   const keys = range(STEP);
   const score = (j: number) => `let near_${j} = min(key + ${j}u, p.keys - 1u);
 let at_${j} = kv_base + near_${j} * p.kv_row_units;
 let seen_${j} = key + ${j}u < end && mask[b * p.keys + near_${j}] != 0${spec.causal ? ` && key + ${j}u <= shift + row` : ''};
 let s_${j} = select(${LEAST}, ${dot(units, 'q', (c) => `k[at_${j} + ${c}u]`)}, seen_${j});`;
-  const body = `${head(QUERIES, spec, lanes)}
+  const body = `${head(QUERIES, spec, workgroupSize)}
 ${skipMasked(spec, 'o', 'lse')}
 ${each(units, (c) => `let q_${c} = q[at + ${c}u] * (p.scale * ${LOG2E}); var o_${c} = V(0.0);`)}
 var most = ${LEAST};
 var total = 0.0;
-let end = ${endOfKeys(spec, lanes)};
+let end = ${endOfKeys(spec, workgroupSize)};
 for (var key = 0u; key < end; key += ${STEP}u) {
 ${keys.map(score).join('\n')}
 let peak = max(most, ${keys.map((j) => `s_${j}`).reduce((a, b) => `max(${a}, ${b})`)});
@@ -56,20 +56,20 @@ lse[entry + row] = select(0.0, (most + log2(total)) * ${LN2}, total > 0.0);
     outputs: ['o', 'lse'],
     body,
     side: QUERIES,
-    rows: lanes,
+    rows: workgroupSize,
     flopsPerPair: 4 * spec.headDim + 5,
   });
 }
 
 /** See `attentionBackwardQ`. */
-export function backwardQByRows(spec: AttentionSpec, lanes: number): Kernel {
+export function backwardQByRows(spec: AttentionSpec, workgroupSize: number): Kernel {
   const units = unitsOf(spec);
-  const body = `${head(QUERIES, spec, lanes)}
+  const body = `${head(QUERIES, spec, workgroupSize)}
 ${skipMasked(spec, 'dq', 'delta')}
 ${each(units, (c) => `let q_${c} = q[at + ${c}u] * (p.scale * ${LOG2E}); let dout_${c} = dout[at + ${c}u]; var dq_${c} = V(0.0);`)}
 let own_delta = ${dot(units, 'dout', (c) => `o[at + ${c}u]`)};
 let own_lse = lse[entry + row] * ${LOG2E};
-let end = ${endOfKeys(spec, lanes)};
+let end = ${endOfKeys(spec, workgroupSize)};
 for (var key = 0u; key < end; key++) {
   if (mask[b * p.keys + key] == 0) { continue; }
   let other = kv_base + key * p.kv_row_units;
@@ -89,20 +89,20 @@ delta[entry + row] = own_delta;
     outputs: ['dq', 'delta'],
     body,
     side: QUERIES,
-    rows: lanes,
+    rows: workgroupSize,
     flopsPerPair: 6 * spec.headDim + 5,
   });
 }
 
 /** See `attentionBackwardKV`. */
-export function backwardKVByRows(spec: AttentionSpec, lanes: number): Kernel {
+export function backwardKVByRows(spec: AttentionSpec, workgroupSize: number): Kernel {
   const units = unitsOf(spec);
-  const body = `${head(KEYS, spec, lanes)}
+  const body = `${head(KEYS, spec, workgroupSize)}
 ${each(units, (c) => `let k_${c} = k[at + ${c}u] * (p.scale * ${LOG2E}); let v_${c} = v[at + ${c}u]; var dk_${c} = V(0.0); var dv_${c} = V(0.0);`)}
 let end = select(0u, p.seq, mask[b * p.keys + row] != 0);
 ${eachQueryHead(
   spec,
-  `for (var query = ${spec.causal ? `max(tile * ${lanes}u, shift) - shift` : '0u'}; query < end; query++) {
+  `for (var query = ${spec.causal ? `max(tile * ${workgroupSize}u, shift) - shift` : '0u'}; query < end; query++) {
   let other = base + query * p.row_units;
 ${each(units, (c) => `let q_${c} = q[other + ${c}u]; let dout_${c} = dout[other + ${c}u];`)}
   let every = exp2(${dot(units, 'k', (c) => `q_${c}`)} - lse[entry + query] * ${LOG2E});
@@ -120,17 +120,17 @@ ${each(units, (c) => `dk[at + ${c}u] = dk_${c} * p.scale; dv[at + ${c}u] = dv_${
     outputs: ['dk', 'dv'],
     body,
     side: KEYS,
-    rows: lanes,
+    rows: workgroupSize,
     flopsPerPair: 8 * spec.headDim + 5,
   });
 }
 
 /** The start of `main`: see `where`; then the lane's `row`, where it starts (`at`), and whether the lane writes it (`owner`). */
-function head(side: Side, spec: AttentionSpec, lanes: number): string {
-  return `${mainHead(lanes)}
+function head(side: Side, spec: AttentionSpec, workgroupSize: number): string {
+  return `${mainHead(workgroupSize)}
 ${where(spec, side)}
-let owner = tile * ${lanes}u + lane < ${side.length};
-let row = min(tile * ${lanes}u + lane, ${side.length} - 1u);
+let owner = tile * ${workgroupSize}u + lane < ${side.length};
+let row = min(tile * ${workgroupSize}u + lane, ${side.length} - 1u);
 let at = ${side.start} + row * ${side.rowUnits};`;
 }
 
@@ -146,8 +146,8 @@ ${perQuery}[entry + row] = 0.0;
 }`;
 }
 
-function endOfKeys({ causal }: AttentionSpec, lanes: number): string {
-  return causal ? `min(p.keys, shift + (tile + 1u) * ${lanes}u)` : 'p.keys';
+function endOfKeys({ causal }: AttentionSpec, workgroupSize: number): string {
+  return causal ? `min(p.keys, shift + (tile + 1u) * ${workgroupSize}u)` : 'p.keys';
 }
 
 /** Σ over a row's units of the registers NAME_c times `other(c)`. */

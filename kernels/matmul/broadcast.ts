@@ -1,5 +1,5 @@
 /**
- * Room: kernels/matmul. The skeleton for CPU rasterisers, where a load costs ten multiply-adds and workgroup memory more.
+ * Room: kernels/matmul. The template for CPU rasterisers, where a load costs ten multiply-adds and workgroup memory more.
  * A workgroup is one subgroup. Its lanes lie along one dimension of C and load that operand each for itself; the other
  * operand is loaded once per subgroup, a different part by each lane, and spread with subgroupBroadcast. The sums stay in
  * registers.
@@ -7,7 +7,7 @@
 import { range } from '../text.ts';
 import { operandA, operandB, type Operand } from './operand.ts';
 import { dropsProduct, productDrop } from './drop.ts';
-import { callEpilogue, summed, tileGuard, type MatmulSpec, type MatmulTerm, type Skeleton } from './spec.ts';
+import { callEpilogue, summed, tileGuard, type MatmulSpec, type MatmulTerm, type KernelTemplate } from './spec.ts';
 
 /** Which part of C a workgroup computes: `rows` rows for each of its lanes. */
 export type BroadcastTile =
@@ -16,7 +16,12 @@ export type BroadcastTile =
   /** For a C of few columns: lanes have rows of their own, a subgroup apart, and all the same `quads` · 4 columns. */
   | { readonly lanes: 'm'; readonly rows: number; readonly quads: number };
 
-export function broadcastSkeleton(spec: MatmulSpec, tile: BroadcastTile, size: number, vector: boolean): Skeleton {
+export function broadcastTemplate(
+  spec: MatmulSpec,
+  tile: BroadcastTile,
+  size: number,
+  vector: boolean,
+): KernelTemplate {
   const products = spec.terms.map((_, t) => product(spec, t, tile, size));
   const operands = products.flatMap(({ a, b }) => [a, b]);
   const alongN = tile.lanes === 'n';

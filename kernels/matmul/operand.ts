@@ -13,7 +13,7 @@ export interface Operand {
   readonly load: string;
 }
 
-/** What a skeleton wants of an operand. */
+/** What a template wants of an operand. */
 export interface LoadOptions {
   /** Load four neighbours along the contiguous dimension (a vec4<f32>), from a multiple of four on, or one f32. */
   readonly four: boolean;

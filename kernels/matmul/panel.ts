@@ -1,5 +1,5 @@
 /**
- * Room: kernels/matmul. The skeleton for CPU rasterisers and a C of many rows. Measured there: a load from storage costs ten
+ * Room: kernels/matmul. The template for CPU rasterisers and a C of many rows. Measured there: a load from storage costs ten
  * instructions an element, one from workgroup memory four, an operand that stays in the lane's own memory none; a sum carried
  * round a loop is blended under the execution mask once per turn.
  *
@@ -10,7 +10,7 @@
 import { range } from '../text.ts';
 import { operandA, operandB, type Operand } from './operand.ts';
 import { dropsProduct, productDrop } from './drop.ts';
-import { callEpilogue, summed, tileGuard, type MatmulSpec, type MatmulTerm, type Skeleton } from './spec.ts';
+import { callEpilogue, summed, tileGuard, type MatmulSpec, type MatmulTerm, type KernelTemplate } from './spec.ts';
 
 export interface PanelTile {
   /** Most rows of C per workgroup; how many it takes is the uniform `tile_rows`. */
@@ -37,13 +37,13 @@ function panelDepth(k: number): number {
 }
 
 /** @param rows rows of C per workgroup, at most `tile.maxRows` */
-export function panelSkeleton(
+export function panelTemplate(
   spec: MatmulSpec,
   tile: PanelTile,
   rows: number,
   size: number,
   vector: boolean,
-): Skeleton {
+): KernelTemplate {
   const { maxRows, groups } = tile;
   const cols = 4 * size * groups;
   const products = spec.terms.map((_, t) => product(spec, t, groups, size));

@@ -1,4 +1,4 @@
-/** Room: kernels/matmul. What a matrix product is asked to be, and what a skeleton gives back. */
+/** Room: kernels/matmul. What a matrix product is asked to be, and what a template gives back. */
 import type { Fragment } from '../fragment.ts';
 
 /** Dropout inside a product, see drop.ts. */
@@ -40,7 +40,7 @@ export interface MatmulSpec {
 }
 
 /** The shape-dependent half of a module: everything but declarations, prelude and the epilogue's function. */
-export interface Skeleton {
+export interface KernelTemplate {
   /** Language extensions, as `enable` directives. */
   readonly enables: readonly string[];
   /** Further directives. */

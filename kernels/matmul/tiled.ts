@@ -1,10 +1,10 @@
 /**
- * Room: kernels/matmul. The portable skeleton, for GPUs: a workgroup stages tiles of A and B in workgroup memory, 16 deep,
+ * Room: kernels/matmul. The portable template, for GPUs: a workgroup stages tiles of A and B in workgroup memory, 16 deep,
  * and each invocation multiplies its rows by its four columns from there.
  */
 import { operandA, operandB, type Operand } from './operand.ts';
 import { dropsProduct, productDrop } from './drop.ts';
-import { callEpilogue, summed, tileGuard, type MatmulSpec, type Skeleton } from './spec.ts';
+import { callEpilogue, summed, tileGuard, type MatmulSpec, type KernelTemplate } from './spec.ts';
 
 export interface WorkgroupTile {
   /** Rows and columns of C per workgroup, multiples of 4. */
@@ -21,7 +21,11 @@ export function workgroupBytes({ rows, cols }: WorkgroupTile): number {
   return (rows + cols) * DEPTH * 4;
 }
 
-export function tiledSkeleton(spec: MatmulSpec, { rows, cols, rowsEach }: WorkgroupTile, vector: boolean): Skeleton {
+export function tiledTemplate(
+  spec: MatmulSpec,
+  { rows, cols, rowsEach }: WorkgroupTile,
+  vector: boolean,
+): KernelTemplate {
   const options = { four: true, guardK: true };
   const pairs = spec.terms.map((_, t) => [operandA(spec, t, options), operandB(spec, t, options)] as const);
   const operands = pairs.flat();

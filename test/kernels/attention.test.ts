@@ -5,7 +5,7 @@ import {
   attentionBackwardKV,
   attentionBackwardQ,
   attentionForward,
-  attentionVariants,
+  attentionConfigs,
   type AttentionSpec,
 } from '../../kernels/attention.ts';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
@@ -86,9 +86,9 @@ function plain(spec: Omit<AttentionSpec, 'keys' | 'kvHeads' | 'position'>): Atte
   return { ...spec, keys: spec.seq, kvHeads: spec.heads, position: false };
 }
 
-/** @param variant the place of the variant in the list */
-async function check(spec: AttentionSpec, inputs: Inputs, traits: DeviceTraits, variant = 0): Promise<void> {
-  const { name } = attentionVariants(traits)[variant]!;
+/** @param config the place of the config in the list */
+async function check(spec: AttentionSpec, inputs: Inputs, traits: DeviceTraits, config = 0): Promise<void> {
+  const { name } = attentionConfigs(traits)[config]!;
   const size = inputs.q.length;
   const queries = spec.batch * spec.heads * spec.seq;
   const expected = reference(spec, inputs);
@@ -111,7 +111,7 @@ async function check(spec: AttentionSpec, inputs: Inputs, traits: DeviceTraits, 
 }
 
 /** Every combination here is three pipelines to compile, so few; the portable kernels compile slowly on CPU rasterisers. */
-const variants: {
+const configs: {
   name: string;
   traits: DeviceTraits;
   texts: Pick<AttentionSpec, 'headDim' | 'causal' | 'headMask'>[];
@@ -136,7 +136,7 @@ const variants: {
   },
 ];
 
-describe.each(variants)('attention on $name', ({ traits, texts }) => {
+describe.each(configs)('attention on $name', ({ traits, texts }) => {
   it.each(texts)('equals float64 for ragged lengths, padding, several heads: %o', async (text) => {
     const shapes = fc.record({
       batch: fc.constantFrom(1, 2),
@@ -158,13 +158,13 @@ describe.each(variants)('attention on $name', ({ traits, texts }) => {
     );
   });
 
-  it.each([1, 2])('equals float64 in variant %i, which a tuner may choose', async (variant) => {
+  it.each([1, 2])('equals float64 in config %i, which a tuner may choose', async (config) => {
     const spec = plain({ batch: 2, seq: 35, heads: 2, headDim: 4, causal: true, scale: 0.3, headMask: false });
     await check(
       spec,
       data(spec, (b, s) => (s < 35 - 9 * b ? 1 : 0)),
       traits,
-      variant,
+      config,
     );
   });
 

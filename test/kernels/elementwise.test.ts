@@ -1,8 +1,8 @@
-/** Fragments on the elementwise host: every way of addressing operands, every storage type, any size. */
+/** Fragments on the elementwise kernel: every way of addressing operands, every storage type, any size. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { elementwise } from '../../kernels/elementwise.ts';
-import { hostFragment } from '../../kernels/fragment-host.ts';
+import { emitFragment } from '../../kernels/emit-fragment.ts';
 import type { Fragment, FragmentInput } from '../../kernels/fragment.ts';
 import type { DType } from '../../kernels/kernel.ts';
 import { openTestDevice, toF16, type HostArray } from './harness.ts';
@@ -143,7 +143,7 @@ describe('elementwise', () => {
   });
 });
 
-describe('hostFragment', () => {
+describe('emitFragment', () => {
   it('refuses to write in place of another tensor', () => {
     const fragment: Fragment = {
       inputs: [full('b', 4)],
@@ -151,6 +151,6 @@ describe('hostFragment', () => {
       outputs: [{ name: 'y', dtype: 'f32', value: 'b', inPlaceOf: 'b' }],
     };
     const options = { name: 'f', size: 8, vector: true, result: 'store' } as const;
-    expect(() => hostFragment(fragment, options)).toThrow("y can't be written in place of b");
+    expect(() => emitFragment(fragment, options)).toThrow("y can't be written in place of b");
   });
 });

@@ -73,7 +73,7 @@ describe('layer norm', () => {
         const { x: over } = await gpu.run(layerNormBackward(spec, traits, { inPlace: true }), { x, gamma, dy }, {});
         expectClose(over!, expected.dx, 1e-5);
         for (const inPlace of [false, true]) {
-          const kernel = layerNormBackward(spec, traits, { inPlace, again: true });
+          const kernel = layerNormBackward(spec, traits, { inPlace, alsoForward: true });
           const outputs = { y: size, ...(!inPlace && { dx: size }) };
           const found = await gpu.run(kernel, { ...inputs, beta }, outputs);
           expectClose((inPlace ? found.x : found.dx)!, expected.dx, 1e-5);

@@ -1,25 +1,22 @@
 /**
- * Room: kernels. Scaled-dot-product attention, fused in both directions: softmax runs online (Milakov & Gimelshein 2018;
- * Dao et al. 2022), so no [seq, seq] buffer exists. `broadcast` is for CPU rasterisers, `rows` for everything else, `keys` there
- * for few queries, as in generation.
+ * Room: kernels. Scaled dot-product attention, fused in both directions as in FlashAttention (Dao et al. 2022, Dao 2023): softmax runs
+ * online (attention/online-softmax.ts), the backward pass recomputes the weights from lse, and no [seq, seq] buffer exists.
+ * Templates: `broadcast` is for CPU rasterisers, `rows` for everything else, `keys` there for few queries, as in generation.
  */
 import { backwardKVByBroadcast, backwardQByBroadcast, forwardByBroadcast } from './attention/broadcast.ts';
 import { forwardByKeys } from './attention/keys.ts';
 import { backwardKVByRows, backwardQByRows, forwardByRows } from './attention/rows.ts';
-import type { AttentionSpec } from './attention/spec.ts';
+import type { AttentionDirection, AttentionSpec } from './attention/spec.ts';
 import type { DeviceTraits, Kernel } from './kernel.ts';
 import { nextPowerOfTwo, findConfig, type KernelConfigs } from './config.ts';
 
-export type { AttentionSpec } from './attention/spec.ts';
+export type { AttentionDirection, AttentionSpec } from './attention/spec.ts';
 
-/** The kernels by direction. */
-const DIRECTIONS = {
+const TEMPLATES = {
   forward: { broadcast: forwardByBroadcast, rows: forwardByRows },
   backward_q: { broadcast: backwardQByBroadcast, rows: backwardQByRows },
   backward_kv: { broadcast: backwardKVByBroadcast, rows: backwardKVByRows },
 } as const;
-
-export type AttentionDirection = keyof typeof DIRECTIONS;
 
 /**
  * o = softmax(scale·q·kᵀ over seen keys)·v, and lse, the log-sum-exp of each query's scores.
@@ -54,7 +51,7 @@ function attention(
   traits: DeviceTraits,
   config: string | undefined,
 ): Kernel {
-  const { broadcast, rows } = DIRECTIONS[direction];
+  const { broadcast, rows } = TEMPLATES[direction];
   const { size } = findConfig(attentionConfigs(traits), config);
   if (usesBroadcast(traits)) return broadcast(spec, traits, size);
   return direction === 'forward' && spec.seq <= FEW_QUERIES ? forwardByKeys(spec, size) : rows(spec, size);
@@ -76,22 +73,11 @@ export function attentionTuningTask(
   traits: DeviceTraits,
 ): KernelConfigs {
   const { kvHeadOf, headDim, causal, headMask, position } = spec;
-  const [batch, seq, keys, heads] = [spec.batch, spec.seq, spec.keys, spec.heads].map(nextPowerOfTwo) as [
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [batch, seq] = [nextPowerOfTwo(spec.batch), nextPowerOfTwo(spec.seq)];
+  const [keys, heads] = [nextPowerOfTwo(spec.keys), nextPowerOfTwo(spec.heads)];
   const kvHeads = heads / nextPowerOfTwo(spec.heads / spec.kvHeads);
-  const classed = {
-    ...spec,
-    batch,
-    seq,
-    keys,
-    heads,
-    kvHeads,
-    ...(kvHeadOf && { kvHeadOf: Array<number>(heads).fill(0) }),
-  };
+  const table = kvHeadOf && Array<number>(heads).fill(0);
+  const classed = { ...spec, batch, seq, keys, heads, kvHeads, kvHeadOf: table };
   const texts = { causal, masked: headMask, cached: position, mapped: kvHeadOf !== undefined };
   const named = Object.entries(texts).map(([name, is]) => (is ? ` ${name}` : ''));
   return {

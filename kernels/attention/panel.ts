@@ -141,7 +141,7 @@ export function scores({ lanes, units, groups }: Walk, name: string, row: string
 ${each(units, vector)}`;
 }
 
-/** NAME_c += Σ weight · unit over the rows of an `along` panel; the weights are WEIGHTS_g. In two sums, which wait less. */
+/** NAME_c += Σ weight · unit over the rows of an `along` panel, as P·V, dS·K and their like; the weights are WEIGHTS_g. In two sums, which wait less. */
 export function accumulatePV({ lanes, keys, chunks }: Walk, name: string, weights: string, panel: string): string {
   const term = (r: number) => {
     const sums = range(chunks).map((c) => `${r % 2 ? 'odd_' : ''}${name}_${c} += w * ${panel}[${r * chunks + c}];`);

@@ -5,12 +5,12 @@
 import { mainHead } from '../assemble.ts';
 import type { Kernel } from '../kernel.ts';
 import { each, range } from '../text.ts';
+import { IN_REGISTERS, logSumExp, onlineSoftmax, reciprocal, weightOf } from './online-softmax.ts';
 import {
   eachQueryHead,
   finish,
   KEYS,
   LEAST,
-  LN2,
   LOG2E,
   QUERIES,
   unitsOf,
@@ -33,32 +33,23 @@ let s_${j} = select(${LEAST}, ${dot(units, 'q', (c) => `k[at_${j} + ${c}u]`)}, s
   const body = `${head(QUERIES, spec, workgroupSize)}
 ${skipMasked(spec, 'o', 'lse')}
 ${each(units, (c) => `let q_${c} = q[at + ${c}u] * (p.scale * ${LOG2E}); var o_${c} = V(0.0);`)}
-var most = ${LEAST};
-var total = 0.0;
+${IN_REGISTERS.declaration}
 let end = ${endOfKeys(spec, workgroupSize)};
 for (var key = 0u; key < end; key += ${STEP}u) {
-${keys.map(score).join('\n')}
-let peak = max(most, ${keys.map((j) => `s_${j}`).reduce((a, b) => `max(${a}, ${b})`)});
-let shrink = exp2(most - peak);
-most = peak;
-${keys.map((j) => `let w_${j} = select(0.0, exp2(s_${j} - peak), seen_${j});`).join('\n')}
-total = total * shrink + (${keys.map((j) => `w_${j}`).join(' + ')});
-${each(units, (c) => `o_${c} = o_${c} * shrink + (${keys.map((j) => `v[at_${j} + ${c}u] * w_${j}`).join(' + ')});`)}
+${each(STEP, score)}
+${onlineSoftmax(IN_REGISTERS, {
+  max: keys.map((j) => `s_${j}`).reduce((a, b) => `max(${a}, ${b})`),
+  weights: each(STEP, (j) => `let w_${j} = ${weightOf(`s_${j}`, `seen_${j}`)};`),
+  sum: `(${keys.map((j) => `w_${j}`).join(' + ')})`,
+})}
+${each(units, (c) => `o_${c} = o_${c} * alpha + (${keys.map((j) => `v[at_${j} + ${c}u] * w_${j}`).join(' + ')});`)}
 }
 if (!owner) { return; }
-let inverse = select(0.0, 1.0 / total, total > 0.0);
+let inverse = ${reciprocal('l')};
 ${each(units, (c) => `o[at + ${c}u] = o_${c} * inverse;`)}
-lse[entry + row] = select(0.0, (most + log2(total)) * ${LN2}, total > 0.0);
+lse[entry + row] = ${logSumExp('m', 'l')};
 }`;
-  return finish(spec, {
-    name: 'attention_forward',
-    inputs: ['q', 'k', 'v'],
-    outputs: ['o', 'lse'],
-    body,
-    side: QUERIES,
-    rows: workgroupSize,
-    flopsPerPair: 4 * spec.headDim + 5,
-  });
+  return finish(spec, 'forward', { body, rows: workgroupSize });
 }
 
 /** See `attentionBackwardQ`. */
@@ -83,15 +74,7 @@ if (!owner) { return; }
 ${each(units, (c) => `dq[at + ${c}u] = dq_${c} * p.scale;`)}
 delta[entry + row] = own_delta;
 }`;
-  return finish(spec, {
-    name: 'attention_backward_q',
-    inputs: ['q', 'k', 'v', 'o', 'lse', 'dout'],
-    outputs: ['dq', 'delta'],
-    body,
-    side: QUERIES,
-    rows: workgroupSize,
-    flopsPerPair: 6 * spec.headDim + 5,
-  });
+  return finish(spec, 'backward_q', { body, rows: workgroupSize });
 }
 
 /** See `attentionBackwardKV`. */
@@ -114,15 +97,7 @@ ${each(units, (c) => `dk_${c} += q_${c} * ds; dv_${c} += dout_${c} * w;`)}
 if (!owner) { return; }
 ${each(units, (c) => `dk[at + ${c}u] = dk_${c} * p.scale; dv[at + ${c}u] = dv_${c};`)}
 }`;
-  return finish(spec, {
-    name: 'attention_backward_kv',
-    inputs: ['q', 'k', 'v', 'lse', 'dout', 'delta'],
-    outputs: ['dk', 'dv'],
-    body,
-    side: KEYS,
-    rows: workgroupSize,
-    flopsPerPair: 8 * spec.headDim + 5,
-  });
+  return finish(spec, 'backward_kv', { body, rows: workgroupSize });
 }
 
 /** The start of `main`: see `where`; then the lane's `row`, where it starts (`at`), and whether the lane writes it (`owner`). */

@@ -41,19 +41,36 @@ export const LEAST = '-1e30';
 export const LOG2E = '1.4426950408889634';
 export const LN2 = '0.6931471805599453';
 
-export interface AttentionParts {
-  readonly name: string;
+export type AttentionDirection = 'forward' | 'backward_q' | 'backward_kv';
+
+interface Descriptor {
   /** Bindings before the masks and after them. `lse` and `delta` are [batch, heads, seq], the others rows of heads. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
+  /** Whose rows workgroups compute. */
+  readonly side: Side;
+  /** Multiply-adds per query, key and element of a head. */
+  readonly products: number;
+}
+
+const DESCRIPTORS: Readonly<Record<AttentionDirection, Descriptor>> = {
+  forward: { inputs: ['q', 'k', 'v'], outputs: ['o', 'lse'], side: QUERIES, products: 2 },
+  backward_q: {
+    inputs: ['q', 'k', 'v', 'o', 'lse', 'dout'],
+    outputs: ['dq', 'delta'],
+    side: QUERIES,
+    products: 3,
+  },
+  backward_kv: { inputs: ['q', 'k', 'v', 'lse', 'dout', 'delta'], outputs: ['dk', 'dv'], side: KEYS, products: 4 },
+};
+
+/** What a template adds to its direction's descriptor. */
+export interface AttentionParts {
   readonly body: string;
+  /** Rows of its side that a workgroup computes. */
+  readonly rows: number;
   /** WGSL extensions. */
   readonly enables?: readonly string[];
-  /** Whose rows workgroups compute, and how many each. */
-  readonly side: Side;
-  readonly rows: number;
-  /** Arithmetic of one query and key. */
-  readonly flopsPerPair: number;
 }
 
 const OF_KEYS: readonly string[] = ['k', 'v', 'dk', 'dv'];
@@ -64,9 +81,13 @@ const PER_QUERY: readonly string[] = ['lse', 'delta'];
  * row (four elements where headDim is a multiple of 4), `row_units` of all heads, `kv_row_units`, `rows`, `tiles`, the
  * workgroups along the sequence, `once`, which is 1 (kernels/attention/panel.ts), and what KV_HEAD_OF needs.
  */
-export function finish(spec: AttentionSpec, parts: AttentionParts): Kernel {
-  const { batch, heads, kvHeads, kvHeadOf, seq, keys, causal, scale } = spec;
-  const { name, inputs, outputs, body, enables, side, rows, flopsPerPair } = parts;
+export function finish(
+  spec: AttentionSpec,
+  direction: AttentionDirection,
+  { body, rows, enables }: AttentionParts,
+): Kernel {
+  const { batch, heads, kvHeads, kvHeadOf, seq, keys, headDim, causal, scale } = spec;
+  const { inputs, outputs, side, products } = DESCRIPTORS[direction];
   const vector = isVector(spec);
   const units = unitsOf(spec);
   const [length, sideHeads] = side === QUERIES ? [seq, heads] : [keys, kvHeads];
@@ -86,8 +107,8 @@ export function finish(spec: AttentionSpec, parts: AttentionParts): Kernel {
   ];
   const pairs = causal && !spec.position ? (seq * (seq + 1)) / 2 : seq * keys;
   return assemble({
-    name,
-    ...(enables && { enables }),
+    name: `attention_${direction}`,
+    enables,
     bindings: [
       ...inputs.map(f32('in')),
       i32('mask'),
@@ -100,7 +121,7 @@ export function finish(spec: AttentionSpec, parts: AttentionParts): Kernel {
     vector,
     vectorBindings: vector ? all.filter((binding) => !PER_QUERY.includes(binding)) : [],
     workgroups: spread(batch * sideHeads * tiles),
-    flops: flopsPerPair * batch * heads * pairs,
+    flops: (2 * products * headDim + 5) * batch * heads * pairs,
     bytes: 4 * (batch * keys + all.reduce((sum, binding) => sum + elementsOf(spec, binding), 0)),
   });
 }

@@ -8,6 +8,7 @@ import { forwardByKeys } from './attention/keys.ts';
 import { backwardKVByRows, backwardQByRows, forwardByRows } from './attention/rows.ts';
 import type { AttentionDirection, AttentionSpec } from './attention/spec.ts';
 import type { DeviceTraits, Kernel } from './kernel.ts';
+import { usesBroadcast } from './policy.ts';
 import { nextPowerOfTwo, findConfig, type KernelConfigs } from './config.ts';
 
 export type { AttentionDirection, AttentionSpec } from './attention/spec.ts';
@@ -86,8 +87,4 @@ export function attentionTuningTask(
     names: attentionConfigs(traits).map(({ name }) => name),
     source: (name) => attention(direction, classed, traits, name).wgsl,
   };
-}
-
-function usesBroadcast({ software, subgroupSize }: DeviceTraits): boolean {
-  return software && subgroupSize >= 4;
 }

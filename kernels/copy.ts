@@ -1,6 +1,7 @@
 /** Room: kernels. Copies any strided view into a contiguous tensor: transposes, slices, expansions and casts. */
 import { assemble, mainHead, u32Params } from './assemble.ts';
 import { BYTES, spread, type DeviceTraits, type DType, type Kernel } from './kernel.ts';
+import { policyOf } from './policy.ts';
 
 export interface StridedCopySpec {
   /** Of the output, at most five dimensions. */
@@ -24,7 +25,7 @@ const WORKGROUP_SIZE = 64;
  * out[i, j, …] = x[inOffset + i·inStrides[0] + j·inStrides[1] + …], converted by value: floats to integers truncate.
  * Bindings: x of type `from`, then out of type `to`, row-major in `shape`.
  */
-export function stridedCopy(spec: StridedCopySpec, { software }: DeviceTraits): Kernel {
+export function stridedCopy(spec: StridedCopySpec, traits: DeviceTraits): Kernel {
   const { inOffset, from, to } = spec;
   const dimensions = merge(spec);
   const { stride = 1, size: width = 1 } = dimensions.at(-1) ?? {};
@@ -33,7 +34,7 @@ export function stridedCopy(spec: StridedCopySpec, { software }: DeviceTraits): 
   const contiguous = vector && stride === 1 && [inOffset, ...others.map((d) => d.stride)].every((n) => n % 4 === 0);
   const size = dimensions.reduce((product, d) => product * d.size, 1);
   const units = vector ? size / 4 : size;
-  const run = WORKGROUP_SIZE * (software ? 32 : 1);
+  const run = WORKGROUP_SIZE * policyOf(traits).elementsPerLane;
   const body = `${mainHead(WORKGROUP_SIZE)}
   let end = min((group + 1u) * p.run, p.units);
   for (var i = group * p.run + lane; i < end; i += ${WORKGROUP_SIZE}u) {

@@ -3,6 +3,7 @@ import { assemble, mainHead, u32Params } from './assemble.ts';
 import { fragmentBytes, fragmentFlops, emitFragment } from './emit-fragment.ts';
 import type { Fragment } from './fragment.ts';
 import { spread, type DeviceTraits, type Kernel } from './kernel.ts';
+import { policyOf } from './policy.ts';
 
 const WORKGROUP_SIZE = 64;
 
@@ -11,14 +12,13 @@ const WORKGROUP_SIZE = 64;
  * Four neighbours at a time where `size` is a multiple of 4.
  * @param size elements of every output
  */
-export function elementwise(size: number, fragment: Fragment, { software }: DeviceTraits): Kernel {
+export function elementwise(size: number, fragment: Fragment, traits: DeviceTraits): Kernel {
   const vector = size % 4 === 0;
   const width = vector ? 4 : 1;
   const cols = matrixWidth(fragment, size, width);
   const emitted = emitFragment(fragment, { name: 'apply', size, vector, result: 'store', ...(cols && { cols }) });
   const units = size / width;
-  // On a CPU a workgroup costs as much as hundreds of elements: give each a long contiguous run.
-  const run = WORKGROUP_SIZE * (software ? 32 : 1);
+  const run = WORKGROUP_SIZE * policyOf(traits).elementsPerLane;
   return assemble({
     name: 'elementwise',
     bindings: emitted.bindings,

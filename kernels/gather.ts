@@ -1,6 +1,7 @@
 /** Room: kernels. Rows of a matrix by index, and the sum of rows back into the matrix. */
 import { assemble, mainHead, u32Params } from './assemble.ts';
 import { BYTES, spread, type DeviceTraits, type Kernel } from './kernel.ts';
+import { policyOf } from './policy.ts';
 import { rowGroups, rowMain } from './row-group.ts';
 
 export interface GatherSpec {
@@ -64,13 +65,12 @@ ${rows.map((_, t) => take(t)).join('\n')}
  * in the order of the ids; zeros where there are none. A workgroup owns some columns of a run of table rows and scans
  * all ids for them: no atomics, and the same sum in every run.
  */
-export function scatterRows({ rows, cols, count }: ScatterSpec, { software }: DeviceTraits): Kernel {
+export function scatterRows({ rows, cols, count }: ScatterSpec, traits: DeviceTraits): Kernel {
   const vector = cols % 4 === 0;
   const units = cols / (vector ? 4 : 1);
-  const workgroupSize = software ? 16 : 64;
+  const { columnWorkgroupSize: workgroupSize, scatterWorkgroups } = policyOf(traits);
   const blocks = Math.ceil(units / workgroupSize);
-  // Every run of rows costs a scan of all ids: as few as occupy the device.
-  const runs = Math.min(rows, Math.ceil((software ? 32 : 512) / blocks));
+  const runs = Math.min(rows, Math.ceil(scatterWorkgroups / blocks));
   const fours = count % 4 === 0;
   const body = `fn add_row(id: i32, row: u32, unit: u32) {
   dtable[u32(id) * p.units + unit] += dy[row * p.units + unit];

@@ -4,8 +4,9 @@
  */
 import { assemble, u32Params } from './assemble.ts';
 import { spread, type DeviceTraits, type Kernel } from './kernel.ts';
-import { f32Bindings, normLayout, normParts, PART_ROWS, partRows, type NormLayout, type NormSpec } from './norm.ts';
-import { ENOUGH_ROWS, rowMain, rowReduction, type RowGroups } from './row-group.ts';
+import { f32Bindings, normLayout, normParts, partGroups, partRows, type NormLayout, type NormSpec } from './norm.ts';
+import { policyOf } from './policy.ts';
+import { rowMain, rowReduction, type RowGroups } from './row-group.ts';
 import { each } from './text.ts';
 
 /** y = (x − mean) / √(variance + eps) · gamma + beta. Bindings, all f32: x [rows, cols], gamma, beta [cols], then y. */
@@ -86,7 +87,7 @@ ${writeGradient(groups, rowsEach, inPlace ? 'x' : 'dx', alsoForward)}
 export function layerNormBackwardParams(spec: NormSpec, traits: DeviceTraits): Kernel {
   const { rows, cols } = spec;
   const { vector, groups: rowwise, params } = normLayout(spec, traits);
-  const groups = traits.software ? { ...rowwise, workgroupSize: PART_ROWS, perRow: 1 } : rowwise;
+  const groups = partGroups(rowwise, traits);
   const parts = normParts(rows);
   const body = `${rowFunctions(groups)}
 ${partMain(groups)}`;
@@ -104,12 +105,10 @@ ${partMain(groups)}`;
   });
 }
 
-/** Rows that a lane of a CPU rasteriser takes at once, where there are enough: it loads gamma and beta once for them. */
-const ROWS_OF_LANE = 2;
-
 /** As `normLayout`, for groups of `rowsEach` rows: `p.rows` counts groups, `p.last` is the last row. */
 function laneLayout(spec: NormSpec, traits: DeviceTraits): NormLayout & { readonly rowsEach: number } {
-  const rowsEach = traits.software && spec.rows >= ENOUGH_ROWS * ROWS_OF_LANE ? ROWS_OF_LANE : 1;
+  const { lanePerRowFrom, normRowsPerLane } = policyOf(traits);
+  const rowsEach = spec.rows >= lanePerRowFrom * normRowsPerLane ? normRowsPerLane : 1;
   const { params, ...layout } = normLayout({ ...spec, rows: Math.ceil(spec.rows / rowsEach) }, traits);
   return { ...layout, params: [...params, ...u32Params({ last: spec.rows - 1 })], rowsEach };
 }

@@ -1,6 +1,7 @@
 /** Room: kernels. The masked-gradient kernel (light-peft: head, neuron and rank masks). */
 import { assemble, mainHead, u32Params } from './assemble.ts';
 import { spread, type Binding, type DeviceTraits, type Kernel } from './kernel.ts';
+import { policyOf } from './policy.ts';
 import { colParts } from './reduce.ts';
 
 export interface MaskGradSpec {
@@ -70,10 +71,10 @@ const columnWalk = (out: 'dx' | 'dy'): string => `fn walk(part: u32, unit: u32, 
 }`;
 
 /** A lane per column, or per four of them. */
-function perColumn({ cols }: MaskGradSpec, { software }: DeviceTraits): Body {
+function perColumn({ cols }: MaskGradSpec, traits: DeviceTraits): Body {
   const vector = cols % 4 === 0;
   const units = vector ? cols / 4 : cols;
-  const workgroupSize = software ? 16 : 64;
+  const workgroupSize = policyOf(traits).columnWorkgroupSize;
   const body = `${mainHead(workgroupSize)}
   let part = group / p.per_part;
   let unit = group % p.per_part * ${workgroupSize}u + lane;
@@ -84,12 +85,12 @@ function perColumn({ cols }: MaskGradSpec, { software }: DeviceTraits): Body {
   return { body, vectorBindings, params: { units }, workgroupsPerPart: Math.ceil(units / workgroupSize) };
 }
 
-/** Several columns per entry: on a CPU one lane takes them all, on a GPU neighbouring lanes share them. */
-function perGroup({ cols, inner }: MaskGradSpec, { software }: DeviceTraits): Body {
+/** Several columns per entry, taken by one lane or shared by neighbours. */
+function perGroup({ cols, inner }: MaskGradSpec, traits: DeviceTraits): Body {
   const vector = inner % 4 === 0;
   const groupUnits = vector ? inner / 4 : inner;
-  const workgroupSize = software ? 16 : 64;
-  const sharers = software ? 1 : Math.min(groupUnits, workgroupSize);
+  const { columnWorkgroupSize: workgroupSize, shareColumns } = policyOf(traits);
+  const sharers = shareColumns ? Math.min(groupUnits, workgroupSize) : 1;
   const groupsPerWorkgroup = Math.floor(workgroupSize / sharers);
   const body = `${sharers > 1 ? `var<workgroup> shares: array<f32, ${workgroupSize}>;` : ''}
 ${mainHead(workgroupSize)}

@@ -12,6 +12,7 @@ import { panelBytes, panelTemplate, type PanelTile } from './matmul/panel.ts';
 import { matrixBytes, matrixFits, subgroupMatrixTemplate, type SubgroupMatrixTile } from './matmul/subgroup-matrix.ts';
 import { batchHead, type MatmulSpec, type MatmulTerm, type KernelTemplate } from './matmul/spec.ts';
 import { tiledTemplate, workgroupBytes, type WorkgroupTile } from './matmul/tiled.ts';
+import { usesBroadcast } from './policy.ts';
 import { findConfig, nextPowerOfTwo, type KernelConfigs } from './config.ts';
 
 export { RANDOM_INPUTS };
@@ -91,7 +92,7 @@ interface MatmulConfig {
 /** The ways to compute a product on a device, the best guess first. */
 export function matmulConfigs(spec: MatmulSpec, traits: DeviceTraits): MatmulConfig[] {
   const size = traits.subgroupSize;
-  if (traits.software && size >= 4) {
+  if (usesBroadcast(traits)) {
     const broadcast = broadcastTiles(spec, size).map((tile) => ({
       name: `${tile.lanes}${tile.rows}`,
       template: (vector: boolean) => broadcastTemplate(spec, tile, size, vector),

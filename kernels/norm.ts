@@ -1,6 +1,7 @@
 /** Room: kernels. What layer normalisation and root-mean-square normalisation have in common around their bodies. */
 import { mainHead, u32Params } from './assemble.ts';
 import type { Binding, DeviceTraits, Param } from './kernel.ts';
+import { policyOf } from './policy.ts';
 import { rowGroups, type RowGroups } from './row-group.ts';
 
 /** Of a matrix x [rows, cols], normalised row by row. */
@@ -30,6 +31,11 @@ export function normLayout({ rows, cols, eps }: NormSpec, traits: DeviceTraits):
   const units = vector ? cols / 4 : cols;
   const params: Param[] = [...u32Params({ rows, cols, units }), { name: 'eps', type: 'f32', value: eps }];
   return { vector, groups: rowGroups(rows, units, traits), params };
+}
+
+/** Lanes for the kernels that do a part per workgroup. */
+export function partGroups(groups: RowGroups, traits: DeviceTraits): RowGroups {
+  return policyOf(traits).lanePerPartRow ? { ...groups, workgroupSize: PART_ROWS, perRow: 1 } : groups;
 }
 
 /** @param inputs how many come first; the others are outputs */

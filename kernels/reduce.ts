@@ -3,6 +3,7 @@ import { assemble, mainHead, u32Params } from './assemble.ts';
 import { fragmentBytes, fragmentFlops, emitFragment } from './emit-fragment.ts';
 import type { Fragment } from './fragment.ts';
 import { spread, type Binding, type DeviceTraits, type Kernel } from './kernel.ts';
+import { policyOf } from './policy.ts';
 import { rowGroups, rowMain, rowReduction } from './row-group.ts';
 
 /** A [rows, cols] matrix, its elements the value of `prologue.outputs[0]`. */
@@ -72,10 +73,10 @@ export function colParts(rows: number, cols: number): number {
   return Math.min(256, Math.ceil(rows / 32), Math.ceil(65536 / cols));
 }
 
-function columnSums(name: string, reduction: MatrixReduction, parts: number, { software }: DeviceTraits): Kernel {
+function columnSums(name: string, reduction: MatrixReduction, parts: number, traits: DeviceTraits): Kernel {
   const { rows, cols } = reduction;
   const source = emitPrologue(reduction);
-  const workgroupSize = software ? 16 : 64;
+  const workgroupSize = policyOf(traits).columnWorkgroupSize;
   const blocks = Math.ceil(source.units / workgroupSize);
   const body = `${source.wgsl}
 ${mainHead(workgroupSize)}

@@ -4,7 +4,7 @@
  */
 import { assemble } from './assemble.ts';
 import { spread, type Binding, type DeviceTraits, type Kernel } from './kernel.ts';
-import { f32Bindings, normLayout, normParts, PART_ROWS, partRows, type NormSpec } from './norm.ts';
+import { f32Bindings, normLayout, normParts, partGroups, partRows, type NormSpec } from './norm.ts';
 import { rowMain, rowReduction, type RowGroups } from './row-group.ts';
 
 /** y = x / √(mean(x²) + eps) · gamma. Bindings, all f32: x [rows, cols], gamma [cols], then y. */
@@ -73,7 +73,7 @@ ${rowMain(groups)}
 export function rmsNormBackwardParams(spec: NormSpec, traits: DeviceTraits): Kernel {
   const { rows, cols } = spec;
   const { vector, groups: rowwise, params } = normLayout(spec, traits);
-  const groups = traits.software ? { ...rowwise, workgroupSize: PART_ROWS, perRow: 1 } : rowwise;
+  const groups = partGroups(rowwise, traits);
   const parts = normParts(rows);
   const names = ['x', 'gamma', 'dy', 'dx', 'dgamma'];
   return assemble({

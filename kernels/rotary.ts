@@ -1,6 +1,7 @@
 /** Room: kernels. Rotary position embedding (Su et al. 2021) in the half-split convention of transformers' Llama. */
 import { assemble, mainHead, u32Params } from './assemble.ts';
 import { spread, type DeviceTraits, type Kernel, type Param } from './kernel.ts';
+import { policyOf } from './policy.ts';
 
 export interface RotarySpec {
   readonly rows: number;
@@ -21,12 +22,12 @@ const WORKGROUP_SIZE = 64;
  * ids i32 [rows], then y like x. An id outside the table is taken as the nearest within.
  * @param inPlace y overwrites x, whose binding it then is
  */
-export function rotary(spec: RotarySpec, { software }: DeviceTraits, inPlace = false): Kernel {
+export function rotary(spec: RotarySpec, traits: DeviceTraits, inPlace = false): Kernel {
   const { rows, heads, headDim, positions, inverse } = spec;
   const vector = headDim % 8 === 0;
   const half = headDim / (vector ? 8 : 2);
   const pairs = rows * heads * half;
-  const run = WORKGROUP_SIZE * (software ? 16 : 1);
+  const run = WORKGROUP_SIZE * policyOf(traits).rowUnitsPerLane;
   const out = inPlace ? 'x' : 'y';
   const body = `${mainHead(WORKGROUP_SIZE)}
   let end = min((group + 1u) * p.run, p.pairs);

@@ -4,6 +4,7 @@
  */
 import { mainHead } from './assemble.ts';
 import { spread, type DeviceTraits } from './kernel.ts';
+import { policyOf } from './policy.ts';
 
 export interface RowGroups {
   /** Lanes of a workgroup. */
@@ -13,16 +14,11 @@ export interface RowGroups {
   readonly workgroups: readonly [number, number, number];
 }
 
-/** On a CPU this many rows keep all cores busy with one lane to a row, which needs no barrier. */
-export const ENOUGH_ROWS = 32;
-
-/**
- * Lanes for rows of `units` loads each. A CPU rasteriser pays dearly for barriers and nothing for scattered loads,
- * so there a lane takes a whole row; a GPU wants neighbouring lanes on neighbouring addresses.
- */
-export function rowGroups(rows: number, units: number, { software }: DeviceTraits): RowGroups {
-  const perRow = software && rows >= ENOUGH_ROWS ? 1 : Math.min(256, powerOfTwo(units / 4));
-  const workgroupSize = Math.max(perRow, software ? Math.min(64, powerOfTwo(512 / units, 8)) : 64);
+/** Lanes for rows of `units` loads each: one to a row, or as many as have four loads each. */
+export function rowGroups(rows: number, units: number, traits: DeviceTraits): RowGroups {
+  const { lanePerRowFrom, unitsPerRowGroup } = policyOf(traits);
+  const perRow = rows >= lanePerRowFrom ? 1 : Math.min(256, powerOfTwo(units / 4));
+  const workgroupSize = Math.max(perRow, Math.min(64, powerOfTwo(unitsPerRowGroup / units, 8)));
   return { workgroupSize, perRow, workgroups: spread(Math.ceil((rows * perRow) / workgroupSize)) };
 }
 

@@ -1,6 +1,7 @@
 /** Room: kernels. Rows written into a larger matrix at a place known only when the program runs: a cache of keys or values. */
 import { assemble, mainHead, u32Params } from './assemble.ts';
 import { spread, type DeviceTraits, type Kernel } from './kernel.ts';
+import { policyOf } from './policy.ts';
 
 export interface WriteRowsSpec {
   readonly batch: number;
@@ -22,12 +23,12 @@ const WORKGROUP_SIZE = 64;
  * sequence is row i − start − position of `rows` where there is one, else of `into`.
  * @param inPlace out is `into` itself, and only the written rows are touched
  */
-export function writeRows(spec: WriteRowsSpec, { software }: DeviceTraits, inPlace = false): Kernel {
+export function writeRows(spec: WriteRowsSpec, traits: DeviceTraits, inPlace = false): Kernel {
   const { batch, capacity, count, cols, start, position } = spec;
   const vector = cols % 4 === 0;
   const units = cols / (vector ? 4 : 1);
   const total = batch * (inPlace ? count : capacity) * units;
-  const run = WORKGROUP_SIZE * (software ? 16 : 1);
+  const run = WORKGROUP_SIZE * policyOf(traits).rowUnitsPerLane;
   const first = `p.start${position ? ' + u32(position[0])' : ''}`;
   const body = `${mainHead(WORKGROUP_SIZE)}
   let first = ${first};

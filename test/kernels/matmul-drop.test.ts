@@ -1,9 +1,10 @@
 /** Protects: dropout drawn inside a product, of an operand or of a term's product, is that of the mask multiplied in beforehand. */
 import { describe, expect, it } from 'vitest';
+import { randomValues } from '../../engine/testing/index.ts';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
 import { matmul, matmulConfigs, type MatmulSpec, type MatmulTerm, type ProductDrop } from '../../kernels/matmul.ts';
 import { openTestDevice } from './harness.ts';
-import { dropoutScale, randoms } from './reference.ts';
+import { dropoutScale } from './reference.ts';
 
 const gpu = await openTestDevice();
 const tiled: DeviceTraits = { ...gpu.traits, subgroupSize: 0, software: false };
@@ -24,7 +25,7 @@ const dropped = (of: ProductDrop['of'], ...streams: number[]): ProductDrop => ({
 
 /** Small integers, and scales of 2: sums are exact in any order. */
 function integers(length: number, seed: number): Float32Array {
-  return randoms(length, seed, 3).map(Math.round);
+  return randomValues(length, seed, 3).map(Math.round);
 }
 
 /** The first config and the last; the tiled ones take seconds each to compile on a software adapter. */

@@ -1,11 +1,12 @@
 /** Matrix products on both templates: every layout, storage type, tile and ragged size, and epilogues of every kind. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { f32ToF16, type HostArray, randomValues } from '../../engine/testing/index.ts';
 import type { Fragment, FragmentInput } from '../../kernels/fragment.ts';
 import { MAX_WORKGROUPS, type DeviceTraits } from '../../kernels/kernel.ts';
 import { matmul, matmulTuningTask, matmulConfigs, type MatmulSpec, type MatmulTerm } from '../../kernels/matmul.ts';
-import { openTestDevice, toF16, type HostArray } from './harness.ts';
-import { erf, randoms } from './reference.ts';
+import { openTestDevice } from './harness.ts';
+import { erf } from './reference.ts';
 
 const gpu = await openTestDevice();
 
@@ -31,11 +32,11 @@ function operands({ m, n, terms }: MatmulSpec, seed = 1): Operands {
   const values: Record<string, Float32Array> = {};
   const inputs: Record<string, HostArray> = {};
   terms.forEach(({ k, aType, bType }, t) => {
-    const integers = (length: number, s: number) => randoms(length, s, 3).map(Math.round);
+    const integers = (length: number, s: number) => randomValues(length, s, 3).map(Math.round);
     const A = (values[`a${t}`] = integers(m * k, seed + 2 * t));
     const B = (values[`b${t}`] = integers(k * n, seed + 2 * t + 1));
-    inputs[`a${t}`] = aType === 'f16' ? toF16(A) : A;
-    inputs[`b${t}`] = bType === 'f16' ? toF16(B) : B;
+    inputs[`a${t}`] = aType === 'f16' ? f32ToF16(A) : A;
+    inputs[`b${t}`] = bType === 'f16' ? f32ToF16(B) : B;
   });
   return { inputs, product: multiply({ m, n, terms }, values) };
 }
@@ -148,8 +149,8 @@ describe.each(TEMPLATES)('matmul, $name template', ({ traits, runs }) => {
     };
     const spec: MatmulSpec = { m, n, terms: [plain(64, 'mk', 'nk'), plain(5, 'mk', 'nk')], epilogue };
     const { inputs, product } = operands(spec);
-    const bias = randoms(n, 5);
-    const residual = randoms(m * n, 6);
+    const bias = randomValues(n, 5);
+    const residual = randomValues(m * n, 6);
     const { y } = await gpu.run(matmul(spec, traits), { ...inputs, bias, residual }, { y: m * n });
     product.forEach((acc, i) => {
       const x = acc * 0.03125 + bias[i % n]!;
@@ -184,8 +185,8 @@ describe.each(TEMPLATES)('matmul, $name template', ({ traits, runs }) => {
       'out scaled',
     ]);
     const { inputs, product } = operands(spec);
-    const per_row = randoms(m, 5, 3).map(Math.round);
-    const running = randoms(m * n, 6, 3).map(Math.round);
+    const per_row = randomValues(m, 5, 3).map(Math.round);
+    const running = randomValues(m * n, 6, 3).map(Math.round);
     const data = { ...inputs, per_row, running, scalar: Float32Array.of(2) };
     const result = await gpu.run<HostArray>(kernel, data, { raw: m * n, scaled: m * n });
     expectExactly(result.raw!, product);
@@ -233,8 +234,8 @@ describe.each(TEMPLATES)('a batch of products, $name template', ({ traits }) => 
     };
     const spec: MatmulSpec = { m, n, terms, epilogue, batch: { count: 3, each: [...own, true, true, false] } };
     const { inputs, products } = batched(spec, own);
-    const bias = randoms(3 * n, 5, 3).map(Math.round);
-    const residual = randoms(3 * m * n, 6, 3).map(Math.round);
+    const bias = randomValues(3 * n, 5, 3).map(Math.round);
+    const residual = randomValues(3 * m * n, 6, 3).map(Math.round);
     const data = { ...inputs, bias, residual, scalar: Float32Array.of(2) };
     const { y } = await gpu.run(matmul(spec, traits), data, { y: 3 * m * n });
     const expected = products.flatMap((product, i) =>

@@ -4,6 +4,7 @@
  */
 import { create, globals } from 'webgpu';
 import { describe, expect, it } from 'vitest';
+import { f32ToF16, type HostArray, randomValues } from '../../engine/testing/index.ts';
 import type { Fragment } from '../../kernels/fragment.ts';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
 import { matmul, matmulConfigs, type MatmulSpec, type MatmulTerm } from '../../kernels/matmul.ts';
@@ -13,8 +14,7 @@ import {
   type SubgroupMatrixShape,
   type SubgroupMatrixSyntax,
 } from '../../kernels/matmul/subgroup-matrix-syntax.ts';
-import { openTestDevice, toF16, type HostArray } from './harness.ts';
-import { randoms } from './reference.ts';
+import { openTestDevice } from './harness.ts';
 
 const gpu = await openTestDevice();
 /** Another k than m: a mix-up shows. */
@@ -61,15 +61,15 @@ function operands({ m, n, terms }: MatmulSpec): { inputs: Record<string, HostArr
   const inputs: Record<string, HostArray> = {};
   const product = new Float64Array(m * n);
   terms.forEach(({ k, a, b, aType, bType }, t) => {
-    const A = randoms(m * k, 2 * t + m, 3).map(Math.round);
-    const B = randoms(k * n, 2 * t + n, 3).map(Math.round);
+    const A = randomValues(m * k, 2 * t + m, 3).map(Math.round);
+    const B = randomValues(k * n, 2 * t + n, 3).map(Math.round);
     for (let i = 0; i < m * n; i++) {
       const [row, col] = [Math.floor(i / n), i % n];
       for (let l = 0; l < k; l++)
         product[i]! += A[a === 'mk' ? row * k + l : l * m + row]! * B[b === 'kn' ? l * n + col : col * k + l]!;
     }
-    inputs[`a${t}`] = aType === 'f16' ? toF16(A) : A;
-    inputs[`b${t}`] = bType === 'f16' ? toF16(B) : B;
+    inputs[`a${t}`] = aType === 'f16' ? f32ToF16(A) : A;
+    inputs[`b${t}`] = bType === 'f16' ? f32ToF16(B) : B;
   });
   return { inputs, product };
 }

@@ -2,6 +2,7 @@
 import { declare, type Kernel, type Param } from './kernel.ts';
 import { prelude } from './wgsl-lib.ts';
 
+/** A kernel whose text is still without declarations and library functions. */
 export interface KernelParts extends Omit<Kernel, 'wgsl'> {
   /** Everything below the declarations and the prelude: functions and `main`. */
   readonly body: string;
@@ -15,7 +16,10 @@ export interface KernelParts extends Omit<Kernel, 'wgsl'> {
   readonly directives?: readonly string[];
 }
 
-/** Puts bindings, uniform block, prelude and body together. */
+/**
+ * Puts together a kernel's text: directives, declarations of bindings and of the uniform block `p`, the library functions that the body
+ * calls (see `prelude`), and the body, whose entry point is `main`.
+ */
 export function assemble({
   body,
   vector,

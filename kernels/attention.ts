@@ -23,7 +23,9 @@ const TEMPLATES = {
  * o = softmax(scale·q·kᵀ over seen keys)·v, and lse, the log-sum-exp of each query's scores.
  * Bindings: q f32 [batch·seq, heads·headDim]; k, v f32 [batch·keys, kvHeads·headDim]; mask i32 [batch, keys], 0 = key not
  * seen; [head_mask]; [position]; then o like q and lse f32 [batch, heads, seq]. A query that sees no key gives o = 0 and lse = 0.
+ * Flops are 4·headDim + 5 per query and key that it may see; nothing of size [seq, keys] is stored.
  * @param config a name of `attentionConfigs`; absent: its first
+ * @throws Error for another name
  */
 export function attentionForward(spec: AttentionSpec, traits: DeviceTraits, config?: string): Kernel {
   return attention('forward', spec, traits, config);
@@ -32,7 +34,7 @@ export function attentionForward(spec: AttentionSpec, traits: DeviceTraits, conf
 /**
  * The gradient of q, and delta = Σ_d dout·o of each query, which the gradients of k and v need too.
  * Bindings: q, k, v, o, lse, dout (the gradient of o), mask, [head_mask], [position] as in the forward kernel; then dq like q and delta
- * like lse.
+ * like lse. The weights are computed again from q, k and lse: 6·headDim + 5 flops per query and key.
  */
 export function attentionBackwardQ(spec: AttentionSpec, traits: DeviceTraits, config?: string): Kernel {
   return attention('backward_q', spec, traits, config);
@@ -40,7 +42,7 @@ export function attentionBackwardQ(spec: AttentionSpec, traits: DeviceTraits, co
 
 /**
  * The gradients of k and v. Bindings: q, k, v, lse, dout, delta (of `attentionBackwardQ`), mask, [head_mask],
- * [position]; then dk and dv like k.
+ * [position]; then dk and dv like k; 8·headDim + 5 flops per query and key. Query heads that share a key head are summed in the kernel.
  */
 export function attentionBackwardKV(spec: AttentionSpec, traits: DeviceTraits, config?: string): Kernel {
   return attention('backward_kv', spec, traits, config);
@@ -61,7 +63,7 @@ function attention(
 /** Up to here queries have workgroups of their own on GPUs. */
 const FEW_QUERIES = 8;
 
-/** The tiles, the best guess first: their rows at most, which on GPUs are the lanes of a workgroup. */
+/** The tile sizes to choose from on a device, the best guess first: rows at most, which on GPUs are the lanes of a workgroup. */
 export function attentionConfigs(traits: DeviceTraits): { readonly name: string; readonly size: number }[] {
   const sizes = usesBroadcast(traits) ? [128, 64, 32] : [64, 32, 128];
   return sizes.map((size) => ({ name: `rows${size}`, size }));

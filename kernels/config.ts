@@ -12,10 +12,10 @@ export interface KernelConfigs {
   source(name: string): string;
 }
 
-/** Names one of the configs. Generators get the choice as an argument. */
+/** Names one of the configs, which generators then get as an argument: from a table, a cache, or by timing them. */
 export type ConfigSelector = (configs: KernelConfigs) => string;
 
-/** What the generators' own tables say. */
+/** Selects what the generators' own tables say: the first. */
 export const selectDefault: ConfigSelector = ({ names }) => names[0]!;
 
 /** The next power of two: how tasks are classed by a size. */

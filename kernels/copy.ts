@@ -3,6 +3,7 @@ import { assemble, mainHead, u32Params } from './assemble.ts';
 import { BYTES, spread, type DeviceTraits, type DType, type Kernel } from './kernel.ts';
 import { policyOf } from './policy.ts';
 
+/** A view: shape, strides and offset, as NumPy's and PyTorch's, in elements. */
 export interface StridedCopySpec {
   /** Of the output, at most five dimensions. */
   readonly shape: readonly number[];
@@ -23,7 +24,8 @@ const WORKGROUP_SIZE = 64;
 
 /**
  * out[i, j, …] = x[inOffset + i·inStrides[0] + j·inStrides[1] + …], converted by value: floats to integers truncate.
- * Bindings: x of type `from`, then out of type `to`, row-major in `shape`.
+ * Bindings: x of type `from`, then out of type `to`, row-major in `shape`. Four neighbours at a time where the last dimension, after
+ * neighbours that can be walked as one are joined, is a multiple of 4. No flops; each output element is one read and one write.
  */
 export function stridedCopy(spec: StridedCopySpec, traits: DeviceTraits): Kernel {
   const { inOffset, from, to } = spec;

@@ -4,12 +4,14 @@ import type { DeviceTraits, Kernel } from './kernel.ts';
 import { expSum, expSumFunctions } from './exp-sum.ts';
 import { rowGroups, rowMain } from './row-group.ts';
 
+/** Of logits [rows, classes]. */
 export interface CrossEntropySpec {
   readonly rows: number;
   readonly classes: number;
 }
 
 /**
+ * Softmax cross-entropy of each row and its gradient in one kernel; three passes over a row, whose maximum is subtracted first.
  * Bindings: logits f32 [rows, classes], labels i32 [rows] below `classes` (negative = left out); then loss f32 [rows] =
  * −log softmax(logits)[label] and grad f32 [rows, classes] = softmax(logits) − onehot(label), both 0 in rows left out.
  */

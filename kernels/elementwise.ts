@@ -8,9 +8,10 @@ import { policyOf } from './policy.ts';
 const WORKGROUP_SIZE = 64;
 
 /**
- * A fused elementwise kernel: bindings are the fragment's inputs, then its outputs (see `EmittedFragment.bindings`).
- * Four neighbours at a time where `size` is a multiple of 4.
+ * A fused elementwise kernel: `fragment` for each of `size` elements. Bindings are the fragment's inputs, then its outputs (see `EmittedFragment.bindings`).
+ * Four neighbours at a time where `size` is a multiple of 4. Flops are the operators and calls of the fragment's text.
  * @param size elements of every output
+ * @throws Error where an output is to overwrite an input that is another tensor by dtype or size
  */
 export function elementwise(size: number, fragment: Fragment, traits: DeviceTraits): Kernel {
   const vector = size % 4 === 0;

@@ -5,6 +5,7 @@
 import type { Fragment, FragmentInput, FragmentOutput } from './fragment.ts';
 import { BYTES, type Binding, type DType, type Param } from './kernel.ts';
 
+/** What the surrounding kernel says of itself. */
 export interface EmitOptions {
   /** Name of the WGSL function. */
   readonly name: string;
@@ -38,7 +39,10 @@ export interface EmittedFragment {
 /** How an input's element is found; see `FragmentInput`. */
 type Access = 'scalar' | 'full' | 'col' | 'row' | 'group' | 'wrap' | 'outer' | 'general';
 
-/** Emits `fragment` for a surrounding kernel. */
+/**
+ * Emits `fragment` as a function for a surrounding kernel.
+ * @throws Error where an output is to overwrite an input that is another tensor by dtype or size
+ */
 export function emitFragment(fragment: Fragment, options: EmitOptions): EmittedFragment {
   const { vector, result } = options;
   const { inputs, outputs } = fragment;

@@ -16,6 +16,7 @@ export interface FragmentInput {
   readonly count: number;
 }
 
+/** A tensor written by a fragment, at the index of the element that is computed. */
 export interface FragmentOutput {
   readonly name: string;
   readonly dtype: DType;

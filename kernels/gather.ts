@@ -4,6 +4,7 @@ import { BYTES, spread, type DeviceTraits, type Kernel } from './kernel.ts';
 import { policyOf } from './policy.ts';
 import { rowGroups, rowMain } from './row-group.ts';
 
+/** Rows picked out of tables [rows, cols] by `count` ids. */
 export interface GatherSpec {
   /** Of the table; of each of its parts where it is bound in several. */
   readonly rows: readonly number[];
@@ -12,13 +13,14 @@ export interface GatherSpec {
   readonly count: number;
 }
 
+/** Rows added into one table [rows, cols] by `count` ids. */
 export interface ScatterSpec extends Omit<GatherSpec, 'rows'> {
   readonly rows: number;
 }
 
 /**
- * Bindings: table0, table1, … f32 or f16 [rows, cols] each, ids i32 [count], then out f32 [count, cols]: the rows of the tables
- * put one below the other. An id outside them gives zeros.
+ * An embedding's forward pass. Bindings: table0, table1, … f32 or f16 [rows, cols] each, ids i32 [count], then out f32 [count, cols]: the rows of the tables
+ * put one below the other. An id outside them gives zeros. No flops; f16 rows are widened to f32.
  */
 export function gatherRows(spec: GatherSpec & { readonly tableType: 'f32' | 'f16' }, traits: DeviceTraits): Kernel {
   const { rows, cols, count, tableType } = spec;
@@ -61,7 +63,7 @@ ${rows.map((_, t) => take(t)).join('\n')}
 }
 
 /**
- * Bindings: ids i32 [count], dy f32 [count, cols], then dtable f32 [rows, cols] = the sum of the rows of dy with that id,
+ * An embedding's backward pass. Bindings: ids i32 [count], dy f32 [count, cols], then dtable f32 [rows, cols] = the sum of the rows of dy with that id,
  * in the order of the ids; zeros where there are none. A workgroup owns some columns of a run of table rows and scans
  * all ids for them: no atomics, and the same sum in every run.
  */

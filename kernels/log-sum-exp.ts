@@ -4,6 +4,7 @@ import type { DeviceTraits, Kernel } from './kernel.ts';
 import { expSum, expSumFunctions } from './exp-sum.ts';
 import { rowGroups, rowMain } from './row-group.ts';
 
+/** Of logits [rows, classes], columns of a wider matrix. */
 export interface LogSumExpSpec {
   readonly rows: number;
   readonly classes: number;
@@ -12,6 +13,7 @@ export interface LogSumExpSpec {
 }
 
 /**
+ * What joins parts of a vocabulary: a row's loss is the log-sum-exp over all parts' `lse`, minus the sum of their `picked`.
  * Bindings: logits f32 [rows, classes], labels i32 [rows]; then lse f32 [rows], the logarithm of the sum of the exponentials
  * of a row, and picked f32 [rows], its logit at the label, 0 where that is not among the columns.
  */

@@ -1,9 +1,10 @@
-/** Room: kernels. The masked-gradient kernel (light-peft: head, neuron and rank masks). */
+/** Room: kernels. Gradients through a mask over columns: of heads, of neurons, of ranks. */
 import { assemble, mainHead, u32Params } from './assemble.ts';
 import { spread, type Binding, type DeviceTraits, type Kernel } from './kernel.ts';
 import { policyOf } from './policy.ts';
 import { colParts } from './reduce.ts';
 
+/** Of x [rows, cols] times a mask [cols / inner]. */
 export interface MaskGradSpec {
   readonly rows: number;
   readonly cols: number;

@@ -26,7 +26,9 @@ const STORE_DROPPED: Fragment = { ...STORE, inputs: RANDOM_INPUTS };
  *
  * Bindings in order: a0, b0, a1, b1, … then the epilogue's inputs and outputs (see `EmittedFragment.bindings`); without
  * an epilogue `RANDOM_INPUTS`, where a term drops, and one f32 output `c`. The epilogue's own names must not begin like a0, b0 or load_.
+ * Flops are 2·m·n·Σk and those of the epilogue; bytes count each operand once. Sums of f16 operands on matrix units are f32 too.
  * @param config a name of `matmulConfigs`; absent: its first
+ * @throws Error for another name, and for dropout whose streams are not one per product of the batch
  */
 export function matmul(spec: MatmulSpec, traits: DeviceTraits, config?: string): Kernel {
   const { m, n, terms } = spec;
@@ -83,8 +85,8 @@ function operandBytes({ m, n, terms, batch }: MatmulSpec): number {
   );
 }
 
-/** One way to compute a product. */
-interface MatmulConfig {
+/** One way to compute a product: a template with its tile. */
+export interface MatmulConfig {
   readonly name: string;
   template(vector: boolean): KernelTemplate;
 }

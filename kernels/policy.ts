@@ -5,6 +5,7 @@
  */
 import type { DeviceTraits } from './kernel.ts';
 
+/** Decisions that depend on the kind of device alone. Those of one template (tiles of a product, say) are with the template. */
 export interface DevicePolicy {
   /** Units (one element or four) that a lane of an elementwise kernel or a copy takes: long runs make few workgroups. */
   readonly elementsPerLane: number;
@@ -50,6 +51,7 @@ const GPU: DevicePolicy = {
   lanePerPartRow: false,
 };
 
+/** The decisions for a device: a CPU rasteriser's or a GPU's. */
 export function policyOf({ software }: DeviceTraits): DevicePolicy {
   return software ? CPU : GPU;
 }

@@ -54,7 +54,7 @@ ${rowMain(groups)}
   });
 }
 
-/** Sum over the rows: bindings the prologue's inputs, then `out` f32 [cols]. For few rows; see `colParts`. */
+/** Sum over the rows: bindings the prologue's inputs, then `out` f32 [cols]. For few rows, as one lane walks a column; see `colParts`. */
 export function reduceCols(reduction: MatrixReduction, traits: DeviceTraits): Kernel {
   return columnSums('reduce_cols', reduction, 1, traits);
 }

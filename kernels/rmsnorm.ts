@@ -7,7 +7,10 @@ import { spread, type Binding, type DeviceTraits, type Kernel } from './kernel.t
 import { f32Bindings, normLayout, normParts, partGroups, partRows, type NormSpec } from './norm.ts';
 import { rowMain, rowReduction, type RowGroups } from './row-group.ts';
 
-/** y = x / √(mean(x²) + eps) · gamma. Bindings, all f32: x [rows, cols], gamma [cols], then y. */
+/**
+ * Root-mean-square normalisation (Zhang & Sennrich 2019): y = x / √(mean(x²) + eps) · gamma, row by row.
+ * Bindings, all f32: x [rows, cols], gamma [cols], then y [rows, cols]; 4 flops an element, x is read twice.
+ */
 export function rmsNorm(spec: NormSpec, traits: DeviceTraits): Kernel {
   const { rows, cols } = spec;
   const { vector, groups, params } = normLayout(spec, traits);
@@ -40,7 +43,8 @@ ${rowMain(groups)}
 }
 
 /**
- * The gradient of x. Bindings, all f32: x [rows, cols], gamma [cols], dy [rows, cols], then dx [rows, cols].
+ * The gradient of x: with g = dy·gamma and r = 1/√(mean(x²) + eps), dx = r·(g − x·r²·mean(g·x)). The root is computed again.
+ * Bindings, all f32: x [rows, cols], gamma [cols], dy [rows, cols], then dx [rows, cols]; 10 flops an element.
  * @param inPlace dx overwrites x, whose binding it then is
  */
 export function rmsNormBackward(spec: NormSpec, traits: DeviceTraits, inPlace = false): Kernel {

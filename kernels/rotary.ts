@@ -3,6 +3,7 @@ import { assemble, mainHead, u32Params } from './assemble.ts';
 import { spread, type DeviceTraits, type Kernel, type Param } from './kernel.ts';
 import { policyOf } from './policy.ts';
 
+/** Of x [rows, heads·headDim], a position for each row. */
 export interface RotarySpec {
   readonly rows: number;
   readonly heads: number;
@@ -17,7 +18,8 @@ export interface RotarySpec {
 const WORKGROUP_SIZE = 64;
 
 /**
- * Turns each pair (x[i], x[i + headDim/2]) of every head by the angle of the row's position.
+ * Rotary position embedding (Su et al. 2021): turns each pair (x[i], x[i + headDim/2]) of every head by the angle of the row's position;
+ * 6 flops a pair.
  * Bindings: x f32 [rows, heads·headDim], table f32 [positions, headDim] (cosines of the headDim/2 angles, then their sines),
  * ids i32 [rows], then y like x. An id outside the table is taken as the nearest within.
  * @param inPlace y overwrites x, whose binding it then is

@@ -6,6 +6,7 @@ import { mainHead } from './assemble.ts';
 import { spread, type DeviceTraits } from './kernel.ts';
 import { policyOf } from './policy.ts';
 
+/** How rows are dealt out to lanes. */
 export interface RowGroups {
   /** Lanes of a workgroup. */
   readonly workgroupSize: number;

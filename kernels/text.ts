@@ -1,5 +1,6 @@
 /** Room: kernels. Repeating lines of WGSL. */
 
+/** 0 … n − 1. */
 export function range(n: number): number[] {
   return Array.from({ length: n }, (_, i) => i);
 }

@@ -3,6 +3,7 @@ import { assemble, mainHead, u32Params } from './assemble.ts';
 import { spread, type DeviceTraits, type Kernel } from './kernel.ts';
 import { policyOf } from './policy.ts';
 
+/** Rows [batch·count, cols] written into a matrix [batch·capacity, cols]. */
 export interface WriteRowsSpec {
   readonly batch: number;
   /** Rows of a sequence in the matrix. */
@@ -19,7 +20,7 @@ export interface WriteRowsSpec {
 const WORKGROUP_SIZE = 64;
 
 /**
- * Bindings: into f32 [batch·capacity, cols], rows f32 [batch·count, cols], [position]; then out like `into`: row i of a
+ * As XLA's DynamicUpdateSlice, over rows; those that would fall outside are left out. Bindings: into f32 [batch·capacity, cols], rows f32 [batch·count, cols], [position]; then out like `into`: row i of a
  * sequence is row i − start − position of `rows` where there is one, else of `into`.
  * @param inPlace out is `into` itself, and only the written rows are touched
  */

@@ -2,6 +2,7 @@
 import { assemble, u32Params } from '../assemble.ts';
 import { spread, type Binding, type Kernel, type Param } from '../kernel.ts';
 
+/** Multi-head attention of queries [batch·seq, heads·headDim] over keys and values [batch·keys, kvHeads·headDim]. */
 export interface AttentionSpec {
   readonly batch: number;
   /** Queries of a sequence. */
@@ -41,6 +42,7 @@ export const LEAST = '-1e30';
 export const LOG2E = '1.4426950408889634';
 export const LN2 = '0.6931471805599453';
 
+/** The forward pass; the gradient of q; the gradients of k and v. */
 export type AttentionDirection = 'forward' | 'backward_q' | 'backward_kv';
 
 interface Descriptor {

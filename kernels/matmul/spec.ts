@@ -29,6 +29,7 @@ export interface ProductBatch {
   readonly sum?: boolean;
 }
 
+/** C [m, n] as the sum of one or more products, or a batch of such. */
 export interface MatmulSpec {
   readonly m: number;
   readonly n: number;

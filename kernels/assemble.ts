@@ -1,5 +1,5 @@
 /** Room: kernels. What every generator needs to turn its text into a `Kernel`. */
-import { declare, type Kernel, type Param } from './kernel.ts';
+import { declare, type Binding, type DType, type Kernel, type Param } from './kernel.ts';
 import { prelude } from './wgsl-lib.ts';
 
 /** A kernel whose text is still without declarations and library functions. */
@@ -33,6 +33,11 @@ export function assemble({
   // A branch on a value from storage may be the same for a whole workgroup, which the compiler's analysis cannot see.
   if (enables.includes('subgroups')) enabled.push('diagnostic(off, subgroup_uniformity);');
   return { ...kernel, wgsl: [...enabled, ...directives, declared, prelude(body, vector), body].join('\n') };
+}
+
+/** Storage bindings of one role and dtype, in order. */
+export function bind(role: Binding['role'], dtype: DType, ...names: readonly string[]): Binding[] {
+  return names.map((name) => ({ name, dtype, role }));
 }
 
 /** u32 members of the uniform block, one per property. */

@@ -1,5 +1,5 @@
 /** Room: kernels. Copies any strided view into a contiguous tensor: transposes, slices, expansions and casts. */
-import { assemble, mainHead, u32Params } from './assemble.ts';
+import { assemble, bind, mainHead, u32Params } from './assemble.ts';
 import { BYTES, spread, type DeviceTraits, type DType, type Kernel } from './kernel.ts';
 import { policyOf } from './policy.ts';
 
@@ -51,10 +51,7 @@ ${dimensions
 }`;
   return assemble({
     name: 'strided_copy',
-    bindings: [
-      { name: 'x', dtype: from, role: 'in' },
-      { name: 'out', dtype: to, role: 'out' },
-    ],
+    bindings: [...bind('in', from, 'x'), ...bind('out', to, 'out')],
     params: u32Params({ units, run, offset: inOffset, ...dimensionParams(dimensions) }),
     body,
     vector,

@@ -1,5 +1,5 @@
 /** Room: kernels. Softmax cross-entropy per row, with its gradient. */
-import { assemble, u32Params } from './assemble.ts';
+import { assemble, bind, u32Params } from './assemble.ts';
 import type { DeviceTraits, Kernel } from './kernel.ts';
 import { expSum, expSumFunctions } from './exp-sum.ts';
 import { rowGroups, rowMain } from './row-group.ts';
@@ -46,12 +46,7 @@ ${expSum(groups, 'end')}
 }`;
   return assemble({
     name: 'cross_entropy',
-    bindings: [
-      { name: 'logits', dtype: 'f32', role: 'in' },
-      { name: 'labels', dtype: 'i32', role: 'in' },
-      { name: 'loss', dtype: 'f32', role: 'out' },
-      { name: 'grad', dtype: 'f32', role: 'out' },
-    ],
+    bindings: [...bind('in', 'f32', 'logits'), ...bind('in', 'i32', 'labels'), ...bind('out', 'f32', 'loss', 'grad')],
     params: u32Params({ rows, units }),
     body,
     vector,

@@ -17,7 +17,7 @@ export function elementwise(size: number, fragment: Fragment, traits: DeviceTrai
   const vector = size % 4 === 0;
   const width = vector ? 4 : 1;
   const cols = matrixWidth(fragment, size, width);
-  const emitted = emitFragment(fragment, { name: 'apply', size, vector, result: 'store', ...(cols && { cols }) });
+  const emitted = emitFragment(fragment, { name: 'apply', size, vector, result: 'store', cols });
   const units = size / width;
   const run = WORKGROUP_SIZE * policyOf(traits).elementsPerLane;
   return assemble({

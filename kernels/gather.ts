@@ -1,8 +1,9 @@
 /** Room: kernels. Rows of a matrix by index, and the sum of rows back into the matrix. */
-import { assemble, mainHead, u32Params } from './assemble.ts';
+import { assemble, bind, mainHead, u32Params } from './assemble.ts';
 import { BYTES, spread, type DeviceTraits, type Kernel } from './kernel.ts';
 import { policyOf } from './policy.ts';
 import { rowGroups, rowMain } from './row-group.ts';
+import { each } from './text.ts';
 
 /** Rows picked out of tables [rows, cols] by `count` ids. */
 export interface GatherSpec {
@@ -35,20 +36,16 @@ export function gatherRows(spec: GatherSpec & { readonly tableType: 'f32' | 'f16
   const body = `${rowMain(groups)}
   if (!owner) { return; }
   var id = ids[row];
-${rows.map((_, t) => find(t)).join('\n')}
+${each(rows.length, find)}
   for (var unit = member; unit < p.units; unit += ${groups.perRow}u) {
     var value = V(0.0);
-${rows.map((_, t) => take(t)).join('\n')}
+${each(rows.length, take)}
     out[row * p.units + unit] = value;
   }
 }`;
   return assemble({
     name: 'gather_rows',
-    bindings: [
-      ...tables.map((name) => ({ name, dtype: tableType, role: 'in' }) as const),
-      { name: 'ids', dtype: 'i32', role: 'in' },
-      { name: 'out', dtype: 'f32', role: 'out' },
-    ],
+    bindings: [...bind('in', tableType, ...tables), ...bind('in', 'i32', 'ids'), ...bind('out', 'f32', 'out')],
     params: [
       ...u32Params({ rows: count, units }),
       ...rows.map((value, t) => ({ name: `rows${t}`, type: 'i32', value }) as const),
@@ -87,11 +84,7 @@ ${fours ? SCAN_FOURS : SCAN}
 }`;
   return assemble({
     name: 'scatter_rows',
-    bindings: [
-      { name: 'ids', dtype: 'i32', role: 'in' },
-      { name: 'dy', dtype: 'f32', role: 'in' },
-      { name: 'dtable', dtype: 'f32', role: 'out' },
-    ],
+    bindings: [...bind('in', 'i32', 'ids'), ...bind('in', 'f32', 'dy'), ...bind('out', 'f32', 'dtable')],
     params: u32Params({ rows, units, count, blocks, run: Math.ceil(rows / runs) }),
     body,
     vector,

@@ -97,7 +97,7 @@ export function declare(
 
 /** The bytes of the uniform block of `params`, in their order, padded to 16; arrays begin at multiples of 16 and fill them. */
 export function packParams(params: readonly Param[]): ArrayBuffer {
-  const words: Pick<Param, 'type' | 'value'>[] = [];
+  const words: { readonly type: Param['type']; readonly value: number }[] = [];
   const align = (): void => {
     while (words.length % 4 > 0) words.push({ type: 'u32', value: 0 });
   };
@@ -112,9 +112,9 @@ export function packParams(params: readonly Param[]): ArrayBuffer {
   align();
   const view = new DataView(new ArrayBuffer(words.length * 4));
   words.forEach(({ type, value }, i) => {
-    if (type === 'f32') view.setFloat32(i * 4, value as number, true);
-    else if (type === 'i32') view.setInt32(i * 4, value as number, true);
-    else view.setUint32(i * 4, value as number, true);
+    if (type === 'f32') view.setFloat32(i * 4, value, true);
+    else if (type === 'i32') view.setInt32(i * 4, value, true);
+    else view.setUint32(i * 4, value, true);
   });
   return view.buffer;
 }

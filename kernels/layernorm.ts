@@ -2,9 +2,9 @@
  * Room: kernels. Layer normalisation over the last dimension (Ba et al. 2016), forward and backward. The backward kernels
  * recompute mean and variance from x, so nothing but x is kept for them.
  */
-import { assemble, u32Params } from './assemble.ts';
+import { u32Params } from './assemble.ts';
 import { spread, type DeviceTraits, type Kernel } from './kernel.ts';
-import { f32Bindings, normLayout, normParts, partGroups, partRows, type NormLayout, type NormSpec } from './norm.ts';
+import { normKernel, normLayout, normParts, partGroups, partRows, type NormLayout, type NormSpec } from './norm.ts';
 import { policyOf } from './policy.ts';
 import { rowMain, rowReduction, type RowGroups } from './row-group.ts';
 import { each } from './text.ts';
@@ -16,7 +16,8 @@ import { each } from './text.ts';
  */
 export function layerNorm(spec: NormSpec, traits: DeviceTraits): Kernel {
   const { rows, cols } = spec;
-  const { vector, groups, params, rowsEach } = laneLayout(spec, traits);
+  const layout = laneLayout(spec, traits);
+  const { groups, rowsEach } = layout;
   const body = `${rowReduction(groups, 'sum', 'f32', 'a + b')}
 ${rowMain(groups)}
 ${rowsOfLane(rowsEach)}
@@ -29,15 +30,11 @@ ${each(rowsEach, (i) => `  let rstd_${i} = 1.0 / sqrt(row_sum(hsum(squares_${i})
 ${each(rowsEach, (i) => `    y[at_${i} + unit] = (x[at_${i} + unit] - V(mean_${i})) * rstd_${i} * scale + shift;`)}
   }
 }`;
-  const names = ['x', 'gamma', 'beta', 'y'];
-  return assemble({
+  return normKernel(layout, {
     name: 'layer_norm',
-    bindings: f32Bindings(names, 3),
-    params,
     body,
-    vector,
-    vectorBindings: vector ? names : [],
-    workgroups: groups.workgroups,
+    reads: ['x', 'gamma', 'beta'],
+    writes: ['y'],
     flops: 8 * rows * cols,
     bytes: 4 * (2 * rows * cols + 2 * cols),
   });
@@ -61,7 +58,8 @@ export function layerNormBackward(
   { inPlace = false, alsoForward = false }: LayerNormBackwardOptions = {},
 ): Kernel {
   const { rows, cols } = spec;
-  const { vector, groups, params, rowsEach } = laneLayout(spec, traits);
+  const layout = laneLayout(spec, traits);
+  const { groups, rowsEach } = layout;
   const body = `${reductions(groups)}
 ${rowMain(groups)}
 ${rowsOfLane(rowsEach)}
@@ -69,19 +67,12 @@ ${statistics(groups, rowsEach)}
   if (!owner) { return; }
 ${writeGradient(groups, rowsEach, inPlace ? 'x' : 'dx', alsoForward)}
 }`;
-  const read = ['gamma', 'dy', ...(alsoForward ? ['beta'] : [])];
-  const written = [...(inPlace ? [] : ['dx']), ...(alsoForward ? ['y'] : [])];
-  return assemble({
+  return normKernel(layout, {
     name: alsoForward ? 'layer_norm_backward_also_forward' : 'layer_norm_backward',
-    bindings: [
-      { name: 'x', dtype: 'f32', role: inPlace ? 'inout' : 'in' },
-      ...f32Bindings([...read, ...written], read.length),
-    ],
-    params,
     body,
-    vector,
-    vectorBindings: vector ? ['x', ...read, ...written] : [],
-    workgroups: groups.workgroups,
+    reads: ['x', 'gamma', 'dy', ...(alsoForward ? ['beta'] : [])],
+    writes: [...(inPlace ? [] : ['dx']), ...(alsoForward ? ['y'] : [])],
+    inPlace,
     flops: (alsoForward ? 18 : 16) * rows * cols,
     bytes: 4 * ((alsoForward ? 4 : 3) * rows * cols + (alsoForward ? 2 : 1) * cols),
   });
@@ -93,19 +84,16 @@ ${writeGradient(groups, rowsEach, inPlace ? 'x' : 'dx', alsoForward)}
  */
 export function layerNormBackwardParams(spec: NormSpec, traits: DeviceTraits): Kernel {
   const { rows, cols } = spec;
-  const { vector, groups: rowwise, params } = normLayout(spec, traits);
-  const groups = partGroups(rowwise, traits);
+  const layout = normLayout(spec, traits);
+  const groups = partGroups(layout.groups, traits);
   const parts = normParts(rows);
   const body = `${rowFunctions(groups)}
 ${partMain(groups)}`;
-  const names = ['x', 'gamma', 'dy', 'dx', 'dgamma', 'dbeta'];
-  return assemble({
+  return normKernel(layout, {
     name: 'layer_norm_backward_params',
-    bindings: f32Bindings(names, 3),
-    params,
     body,
-    vector,
-    vectorBindings: vector ? names : [],
+    reads: ['x', 'gamma', 'dy'],
+    writes: ['dx', 'dgamma', 'dbeta'],
     workgroups: spread(parts),
     flops: 20 * rows * cols,
     bytes: 4 * (3 * rows * cols + cols + 2 * parts * cols),

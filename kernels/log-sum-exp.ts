@@ -1,5 +1,5 @@
 /** Room: kernels. What a softmax over a vocabulary needs of each part of it, where logits come part by part. */
-import { assemble, u32Params } from './assemble.ts';
+import { assemble, bind, u32Params } from './assemble.ts';
 import type { DeviceTraits, Kernel } from './kernel.ts';
 import { expSum, expSumFunctions } from './exp-sum.ts';
 import { rowGroups, rowMain } from './row-group.ts';
@@ -36,12 +36,7 @@ ${expSum(groups, 'p.units')}
 }`;
   return assemble({
     name: 'log_sum_exp',
-    bindings: [
-      { name: 'logits', dtype: 'f32', role: 'in' },
-      { name: 'labels', dtype: 'i32', role: 'in' },
-      { name: 'lse', dtype: 'f32', role: 'out' },
-      { name: 'picked', dtype: 'f32', role: 'out' },
-    ],
+    bindings: [...bind('in', 'f32', 'logits'), ...bind('in', 'i32', 'labels'), ...bind('out', 'f32', 'lse', 'picked')],
     params: [...u32Params({ rows, units }), { name: 'start', type: 'i32', value: start }],
     body,
     vector,

@@ -1,6 +1,6 @@
 /** Room: kernels. Gradients through a mask over columns: of heads, of neurons, of ranks. */
-import { assemble, mainHead, u32Params } from './assemble.ts';
-import { spread, type Binding, type DeviceTraits, type Kernel } from './kernel.ts';
+import { assemble, bind, mainHead, u32Params } from './assemble.ts';
+import { spread, type DeviceTraits, type Kernel } from './kernel.ts';
 import { policyOf } from './policy.ts';
 import { colParts } from './reduce.ts';
 
@@ -29,11 +29,9 @@ export function maskGrad(spec: MaskGradSpec, traits: DeviceTraits, inPlace = fal
   const parts = maskParts(rows, cols);
   const { body, vectorBindings, params, workgroupsPerPart } =
     inner === 1 ? perColumn(spec, traits) : perGroup(spec, traits);
-  const bind = (role: Binding['role'], ...names: string[]): Binding[] =>
-    names.map((name) => ({ name, dtype: 'f32', role }));
   const bindings = inPlace
-    ? [...bind('inout', 'dy'), ...bind('in', 'x', 'm'), ...bind('out', 'dm')]
-    : [...bind('in', 'dy', 'x', 'm'), ...bind('out', 'dx', 'dm')];
+    ? [...bind('inout', 'f32', 'dy'), ...bind('in', 'f32', 'x', 'm'), ...bind('out', 'f32', 'dm')]
+    : [...bind('in', 'f32', 'dy', 'x', 'm'), ...bind('out', 'f32', 'dx', 'dm')];
   return assemble({
     name: inner === 1 ? 'mask_grad.columns' : 'mask_grad.groups',
     bindings,

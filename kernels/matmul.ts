@@ -2,15 +2,15 @@
  * Room: kernels. Matrix products: one template per kind of device, operands read by load functions, everything that is
  * done to the result spliced in as an epilogue.
  */
-import { assemble, u32Params } from './assemble.ts';
+import { assemble, bind, u32Params } from './assemble.ts';
 import { fragmentBytes, fragmentFlops, emitFragment } from './emit-fragment.ts';
 import type { Fragment } from './fragment.ts';
-import { BYTES, spread, type Binding, type DeviceTraits, type Kernel } from './kernel.ts';
+import { BYTES, spread, type DeviceTraits, type Kernel } from './kernel.ts';
 import { dropParams, drops, dropsProduct, RANDOM_INPUTS } from './matmul/drop.ts';
 import { broadcastTemplate, type BroadcastTile } from './matmul/broadcast.ts';
 import { panelBytes, panelTemplate, type PanelTile } from './matmul/panel.ts';
 import { matrixBytes, matrixFits, subgroupMatrixTemplate, type SubgroupMatrixTile } from './matmul/subgroup-matrix.ts';
-import { batchHead, type MatmulSpec, type MatmulTerm, type KernelTemplate } from './matmul/spec.ts';
+import { batchHead, type KernelTemplate, type MatmulSpec } from './matmul/spec.ts';
 import { tiledTemplate, workgroupBytes, type WorkgroupTile } from './matmul/tiled.ts';
 import { usesBroadcast } from './policy.ts';
 import { findConfig, nextPowerOfTwo, type KernelConfigs } from './config.ts';
@@ -52,11 +52,14 @@ export function matmul(spec: MatmulSpec, traits: DeviceTraits, config?: string):
   return assemble({
     name: `matmul.${terms.map(({ a, b }) => `${a === 'mk' ? 'n' : 't'}${b === 'kn' ? 'n' : 't'}`).join('+')}`,
     enables: template.enables,
-    ...(template.directives && { directives: template.directives }),
+    directives: template.directives,
     vector,
     vectorBindings: [...template.vectorBindings, ...emitted.vectorBindings],
     body: `${emitted.wgsl}\n${batchHead(spec, 'epilogue_of')}${template.wgsl}`,
-    bindings: [...terms.flatMap(operandBindings), ...emitted.bindings],
+    bindings: [
+      ...terms.flatMap(({ aType, bType }, t) => [...bind('in', aType, `a${t}`), ...bind('in', bType, `b${t}`)]),
+      ...emitted.bindings,
+    ],
     params: [
       ...u32Params({ m, n, ...depths, tiles_m: tiles[0], tiles_n: tiles[1], ...template.params }),
       ...(spec.batch ? u32Params({ batch: count }) : []),
@@ -67,13 +70,6 @@ export function matmul(spec: MatmulSpec, traits: DeviceTraits, config?: string):
     flops: 2 * count * m * n * depth + results * fragmentFlops(epilogue, m * n),
     bytes: operandBytes(spec) + results * fragmentBytes(epilogue, m * n, 'store'),
   });
-}
-
-function operandBindings({ aType, bType }: MatmulTerm, t: number): Binding[] {
-  return [
-    { name: `a${t}`, dtype: aType, role: 'in' },
-    { name: `b${t}`, dtype: bType, role: 'in' },
-  ];
 }
 
 function operandBytes({ m, n, terms, batch }: MatmulSpec): number {
@@ -150,7 +146,7 @@ export function matmulTuningTask({ m, n, terms, batch }: MatmulSpec, traits: Dev
     m: classOf(m),
     n: classOf(n),
     terms: terms.map((term) => ({ ...term, k: classOf(term.k) })),
-    ...(batch && { batch }),
+    batch,
   };
   const products = classed.terms.map(
     ({ k, a, b, aType, bType, drop }) => `${a}·${b} k${k} ${aType}·${bType}${drop ? ` dropping ${drop.of}` : ''}`,
@@ -158,7 +154,7 @@ export function matmulTuningTask({ m, n, terms, batch }: MatmulSpec, traits: Dev
   return {
     family: 'matmul',
     task: `${batch ? `${batch.sum ? 'sum of ' : ''}${batch.count} × ` : ''}m${classed.m} n${classed.n} ${products.join(' + ')}`,
-    names: matmulConfigs({ m, n, terms, ...(batch && { batch }) }, traits).map(({ name }) => name),
+    names: matmulConfigs({ m, n, terms, batch }, traits).map(({ name }) => name),
     source: (name) => {
       const known = matmulConfigs(classed, traits).some((config) => config.name === name);
       return known ? matmul(classed, traits, name).wgsl : '';
@@ -236,7 +232,7 @@ function workgroupTiles({ m, n }: MatmulSpec, { workgroupMemory }: DeviceTraits)
   if (n <= 16) return [2, 1].map((rowsEach) => ({ rows: 64 * rowsEach, cols: 16, rowsEach }));
   if (m <= 16) return [2, 1].map((rowsEach) => ({ rows: 16, cols: 64 * rowsEach, rowsEach }));
   const fitting = WORKGROUP_TILES.filter((tile) => workgroupBytes(tile) <= workgroupMemory);
-  const [large, small] = WORKGROUP_TILES as [WorkgroupTile, WorkgroupTile];
+  const [large, small] = [WORKGROUP_TILES[0]!, WORKGROUP_TILES[1]!];
   const many = (m / large.rows) * (n / large.cols) >= 128;
   return leading(many && fitting.includes(large) ? large : small, fitting, (a, b) => a === b);
 }

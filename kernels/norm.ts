@@ -1,6 +1,6 @@
 /** Room: kernels. What layer normalisation and root-mean-square normalisation have in common around their bodies. */
-import { mainHead, u32Params } from './assemble.ts';
-import type { Binding, DeviceTraits, Param } from './kernel.ts';
+import { assemble, bind, mainHead, u32Params } from './assemble.ts';
+import type { DeviceTraits, Kernel, Param } from './kernel.ts';
 import { policyOf } from './policy.ts';
 import { rowGroups, type RowGroups } from './row-group.ts';
 
@@ -19,6 +19,7 @@ export function normParts(rows: number): number {
   return Math.ceil(rows / PART_ROWS);
 }
 
+/** How rows are read. */
 export interface NormLayout {
   /** Whether a unit is four elements. */
   readonly vector: boolean;
@@ -26,6 +27,7 @@ export interface NormLayout {
   readonly params: readonly Param[];
 }
 
+/** Rows dealt out to lanes, with the uniforms rows, cols, units and eps. */
 export function normLayout({ rows, cols, eps }: NormSpec, traits: DeviceTraits): NormLayout {
   const vector = cols % 4 === 0;
   const units = vector ? cols / 4 : cols;
@@ -38,9 +40,35 @@ export function partGroups(groups: RowGroups, traits: DeviceTraits): RowGroups {
   return policyOf(traits).lanePerPartRow ? { ...groups, workgroupSize: PART_ROWS, perRow: 1 } : groups;
 }
 
-/** @param inputs how many come first; the others are outputs */
-export function f32Bindings(names: readonly string[], inputs: number): Binding[] {
-  return names.map((name, i) => ({ name, dtype: 'f32', role: i < inputs ? 'in' : 'out' }));
+/** What a norm's kernel is beside its layout; all bindings are f32. */
+interface NormParts extends Pick<Kernel, 'name' | 'flops' | 'bytes'> {
+  readonly body: string;
+  readonly reads: readonly string[];
+  readonly writes: readonly string[];
+  /** Whether the first of `reads` is overwritten. */
+  readonly inPlace?: boolean;
+  readonly workgroups?: Kernel['workgroups'];
+}
+
+/** A kernel whose bindings are vectors where rows are. */
+export function normKernel({ vector, groups, params }: NormLayout, parts: NormParts): Kernel {
+  const { name, body, reads, writes, inPlace = false, workgroups = groups.workgroups, flops, bytes } = parts;
+  const [first, ...others] = reads;
+  return assemble({
+    name,
+    bindings: [
+      ...bind(inPlace ? 'inout' : 'in', 'f32', first!),
+      ...bind('in', 'f32', ...others),
+      ...bind('out', 'f32', ...writes),
+    ],
+    params,
+    body,
+    vector,
+    vectorBindings: vector ? [...reads, ...writes] : [],
+    workgroups,
+    flops,
+    bytes,
+  });
 }
 
 /**

@@ -1,8 +1,8 @@
 /** Room: kernels. Sums and maxima over the rows or columns of a matrix that a prologue fragment computes on the fly. */
-import { assemble, mainHead, u32Params } from './assemble.ts';
+import { assemble, bind, mainHead, u32Params } from './assemble.ts';
 import { fragmentBytes, fragmentFlops, emitFragment } from './emit-fragment.ts';
 import type { Fragment } from './fragment.ts';
-import { spread, type Binding, type DeviceTraits, type Kernel } from './kernel.ts';
+import { spread, type DeviceTraits, type Kernel } from './kernel.ts';
 import { policyOf } from './policy.ts';
 import { rowGroups, rowMain, rowReduction } from './row-group.ts';
 
@@ -12,8 +12,6 @@ export interface MatrixReduction {
   readonly cols: number;
   readonly prologue: Fragment;
 }
-
-const OUT: Binding = { name: 'out', dtype: 'f32', role: 'out' };
 
 /** Terms a lane adds up before that partial sum is added to the rest: rounding errors grow with neither count alone. */
 const BLOCK = 16;
@@ -118,7 +116,7 @@ fn element_at(row: u32, unit: u32) -> V { return element(row * p.cols + ${col}, 
     params: emitted.params,
     bytes: fragmentBytes(prologue, size, 'value'),
     kernel: {
-      bindings: [...emitted.bindings, OUT],
+      bindings: [...emitted.bindings, ...bind('out', 'f32', 'out')],
       vector,
       vectorBindings: emitted.vectorBindings,
       flops: size + fragmentFlops(prologue, size),

@@ -2,9 +2,8 @@
  * Room: kernels. Root-mean-square normalisation over the last dimension (Zhang & Sennrich 2019), forward and backward. The
  * backward kernels compute the root again from x, so nothing but x is kept for them.
  */
-import { assemble } from './assemble.ts';
-import { spread, type Binding, type DeviceTraits, type Kernel } from './kernel.ts';
-import { f32Bindings, normLayout, normParts, partGroups, partRows, type NormSpec } from './norm.ts';
+import { spread, type DeviceTraits, type Kernel } from './kernel.ts';
+import { normKernel, normLayout, normParts, partGroups, partRows, type NormSpec } from './norm.ts';
 import { rowMain, rowReduction, type RowGroups } from './row-group.ts';
 
 /**
@@ -13,7 +12,8 @@ import { rowMain, rowReduction, type RowGroups } from './row-group.ts';
  */
 export function rmsNorm(spec: NormSpec, traits: DeviceTraits): Kernel {
   const { rows, cols } = spec;
-  const { vector, groups, params } = normLayout(spec, traits);
+  const layout = normLayout(spec, traits);
+  const { groups } = layout;
   const body = `${rowReduction(groups, 'sum', 'f32', 'a + b')}
 ${rowMain(groups)}
   var squares = V(0.0);
@@ -28,15 +28,11 @@ ${rowMain(groups)}
     y[at] = x[at] * scale * gamma[unit];
   }
 }`;
-  const names = ['x', 'gamma', 'y'];
-  return assemble({
+  return normKernel(layout, {
     name: 'rms_norm',
-    bindings: f32Bindings(names, 2),
-    params,
     body,
-    vector,
-    vectorBindings: vector ? names : [],
-    workgroups: groups.workgroups,
+    reads: ['x', 'gamma'],
+    writes: ['y'],
     flops: 4 * rows * cols,
     bytes: 4 * (2 * rows * cols + cols),
   });
@@ -49,22 +45,19 @@ ${rowMain(groups)}
  */
 export function rmsNormBackward(spec: NormSpec, traits: DeviceTraits, inPlace = false): Kernel {
   const { rows, cols } = spec;
-  const { vector, groups, params } = normLayout(spec, traits);
+  const layout = normLayout(spec, traits);
+  const { groups } = layout;
   const body = `${backwardFunctions(groups, inPlace ? 'x' : 'dx')}
 ${rowMain(groups)}
   let s = statistics(row, member, lane);
   if (owner) { write_dx(row, member, s); }
 }`;
-  const names = inPlace ? ['x', 'gamma', 'dy'] : ['x', 'gamma', 'dy', 'dx'];
-  const [x, ...others] = f32Bindings(names, 3) as [Binding, ...Binding[]];
-  return assemble({
+  return normKernel(layout, {
     name: 'rms_norm_backward',
-    bindings: [inPlace ? { ...x, role: 'inout' } : x, ...others],
-    params,
     body,
-    vector,
-    vectorBindings: vector ? names : [],
-    workgroups: groups.workgroups,
+    reads: ['x', 'gamma', 'dy'],
+    writes: inPlace ? [] : ['dx'],
+    inPlace,
     flops: 10 * rows * cols,
     bytes: 4 * (3 * rows * cols + cols),
   });
@@ -76,17 +69,14 @@ ${rowMain(groups)}
  */
 export function rmsNormBackwardParams(spec: NormSpec, traits: DeviceTraits): Kernel {
   const { rows, cols } = spec;
-  const { vector, groups: rowwise, params } = normLayout(spec, traits);
-  const groups = partGroups(rowwise, traits);
+  const layout = normLayout(spec, traits);
+  const groups = partGroups(layout.groups, traits);
   const parts = normParts(rows);
-  const names = ['x', 'gamma', 'dy', 'dx', 'dgamma'];
-  return assemble({
+  return normKernel(layout, {
     name: 'rms_norm_backward_params',
-    bindings: f32Bindings(names, 3),
-    params,
     body: `${backwardFunctions(groups, 'dx')}\n${partMain(groups)}`,
-    vector,
-    vectorBindings: vector ? names : [],
+    reads: ['x', 'gamma', 'dy'],
+    writes: ['dx', 'dgamma'],
     workgroups: spread(parts),
     flops: 12 * rows * cols,
     bytes: 4 * (3 * rows * cols + cols + parts * cols),

@@ -1,5 +1,5 @@
 /** Room: kernels. Rotary position embedding (Su et al. 2021) in the half-split convention of transformers' Llama. */
-import { assemble, mainHead, u32Params } from './assemble.ts';
+import { assemble, bind, mainHead, u32Params } from './assemble.ts';
 import { spread, type DeviceTraits, type Kernel, type Param } from './kernel.ts';
 import { policyOf } from './policy.ts';
 
@@ -31,6 +31,7 @@ export function rotary(spec: RotarySpec, traits: DeviceTraits, inPlace = false):
   const pairs = rows * heads * half;
   const run = WORKGROUP_SIZE * policyOf(traits).rowUnitsPerLane;
   const out = inPlace ? 'x' : 'y';
+  const outputs = inPlace ? [] : ['y'];
   const body = `${mainHead(WORKGROUP_SIZE)}
   let end = min((group + 1u) * p.run, p.pairs);
   for (var i = group * p.run + lane; i < end; i += ${WORKGROUP_SIZE}u) {
@@ -55,15 +56,15 @@ export function rotary(spec: RotarySpec, traits: DeviceTraits, inPlace = false):
   return assemble({
     name: 'rotary',
     bindings: [
-      { name: 'x', dtype: 'f32', role: inPlace ? 'inout' : 'in' },
-      { name: 'table', dtype: 'f32', role: 'in' },
-      { name: 'ids', dtype: 'i32', role: 'in' },
-      ...(inPlace ? [] : [{ name: 'y', dtype: 'f32', role: 'out' } as const]),
+      ...bind(inPlace ? 'inout' : 'in', 'f32', 'x'),
+      ...bind('in', 'f32', 'table'),
+      ...bind('in', 'i32', 'ids'),
+      ...bind('out', 'f32', ...outputs),
     ],
     params,
     body,
     vector,
-    vectorBindings: vector ? ['x', 'table', ...(inPlace ? [] : ['y'])] : [],
+    vectorBindings: vector ? ['x', 'table', ...outputs] : [],
     workgroups: spread(Math.ceil(pairs / run)),
     flops: 6 * pairs * (vector ? 4 : 1),
     bytes: 4 * (2 * rows * heads * headDim + Math.min(rows, positions) * headDim + rows),

@@ -1,5 +1,5 @@
 /** Room: kernels. Rows written into a larger matrix at a place known only when the program runs: a cache of keys or values. */
-import { assemble, mainHead, u32Params } from './assemble.ts';
+import { assemble, bind, mainHead, u32Params } from './assemble.ts';
 import { spread, type DeviceTraits, type Kernel } from './kernel.ts';
 import { policyOf } from './policy.ts';
 
@@ -30,6 +30,7 @@ export function writeRows(spec: WriteRowsSpec, traits: DeviceTraits, inPlace = f
   const units = cols / (vector ? 4 : 1);
   const total = batch * (inPlace ? count : capacity) * units;
   const run = WORKGROUP_SIZE * policyOf(traits).rowUnitsPerLane;
+  const outputs = inPlace ? [] : ['out'];
   const first = `p.start${position ? ' + u32(position[0])' : ''}`;
   const body = `${mainHead(WORKGROUP_SIZE)}
   let first = ${first};
@@ -43,15 +44,15 @@ ${inPlace ? SCATTER : GATHER}
   return assemble({
     name: 'write_rows',
     bindings: [
-      { name: 'into', dtype: 'f32', role: inPlace ? 'inout' : 'in' },
-      { name: 'rows', dtype: 'f32', role: 'in' },
-      ...(position ? [{ name: 'position', dtype: 'i32', role: 'in' } as const] : []),
-      ...(inPlace ? [] : [{ name: 'out', dtype: 'f32', role: 'out' } as const]),
+      ...bind(inPlace ? 'inout' : 'in', 'f32', 'into'),
+      ...bind('in', 'f32', 'rows'),
+      ...bind('in', 'i32', ...(position ? ['position'] : [])),
+      ...bind('out', 'f32', ...outputs),
     ],
     params: u32Params({ units, total, run, start, capacity, count }),
     body,
     vector,
-    vectorBindings: vector ? ['into', 'rows', ...(inPlace ? [] : ['out'])] : [],
+    vectorBindings: vector ? ['into', 'rows', ...outputs] : [],
     workgroups: spread(Math.ceil(total / run)),
     flops: 0,
     bytes: 8 * total * (vector ? 4 : 1),

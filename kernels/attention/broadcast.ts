@@ -202,9 +202,9 @@ function fold(count: number, name: string, combine: (a: string, b: string) => st
   let terms = range(count).map((i) => `${name}_${i}`);
   while (terms.length > 1) {
     terms = range(Math.ceil(terms.length / 2)).map((i) => {
-      const [a, b] = [terms[2 * i] as string, terms[2 * i + 1]];
+      const [a, b] = [terms[2 * i]!, terms[2 * i + 1]];
       return b === undefined ? a : combine(a, b);
     });
   }
-  return terms[0] as string;
+  return terms[0]!;
 }

@@ -1,6 +1,6 @@
 /** Room: kernels/attention. What an attention is asked to be, and what its kernels have in common around their bodies. */
-import { assemble, u32Params } from '../assemble.ts';
-import { spread, type Binding, type Kernel, type Param } from '../kernel.ts';
+import { assemble, bind, u32Params } from '../assemble.ts';
+import { spread, type Kernel, type Param } from '../kernel.ts';
 
 /** Multi-head attention of queries [batch·seq, heads·headDim] over keys and values [batch·keys, kvHeads·headDim]. */
 export interface AttentionSpec {
@@ -95,10 +95,6 @@ export function finish(
   const [length, sideHeads] = side === QUERIES ? [seq, heads] : [keys, kvHeads];
   const tiles = Math.ceil(length / rows);
   const all = [...inputs, ...outputs];
-  const f32 =
-    (role: 'in' | 'out') =>
-    (binding: string): Binding => ({ name: binding, dtype: 'f32', role });
-  const i32 = (binding: string): Binding => ({ name: binding, dtype: 'i32', role: 'in' });
   const params: Param[] = [
     ...u32Params({ batch, heads, kv_heads: kvHeads, seq, keys, units, tiles, rows, once: 1 }),
     ...u32Params({ row_units: heads * units, kv_row_units: kvHeads * units }),
@@ -112,11 +108,11 @@ export function finish(
     name: `attention_${direction}`,
     enables,
     bindings: [
-      ...inputs.map(f32('in')),
-      i32('mask'),
-      ...(spec.headMask ? ['head_mask'] : []).map(f32('in')),
-      ...(spec.position ? ['position'] : []).map(i32),
-      ...outputs.map(f32('out')),
+      ...bind('in', 'f32', ...inputs),
+      ...bind('in', 'i32', 'mask'),
+      ...bind('in', 'f32', ...(spec.headMask ? ['head_mask'] : [])),
+      ...bind('in', 'i32', ...(spec.position ? ['position'] : [])),
+      ...bind('out', 'f32', ...outputs),
     ],
     params,
     body: `fn kv_head_of(h: u32) -> u32 { return ${kvHeadOf ? 'p.kv_head_of[h / 4u][h % 4u]' : 'h / p.share'}; }\n${body}`,

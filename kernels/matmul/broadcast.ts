@@ -5,9 +5,9 @@
  * registers.
  */
 import { range } from '../text.ts';
-import { operandA, operandB, type Operand } from './operand.ts';
-import { dropsProduct, productDrop } from './drop.ts';
-import { callEpilogue, summed, tileGuard, type MatmulSpec, type MatmulTerm, type KernelTemplate } from './spec.ts';
+import { operandOf, operandFunctions, vectorNames, type Operand } from './operand.ts';
+import { dropsProduct } from './drop.ts';
+import { callEpilogue, summed, tileMain, type MatmulSpec, type KernelTemplate } from './spec.ts';
 
 /** Which part of C a workgroup computes: `rows` rows for each of its lanes. */
 export type BroadcastTile =
@@ -28,7 +28,6 @@ export function broadcastTemplate(
   const quads = alongN ? 1 : tile.quads;
   const shape = alongN ? ([tile.rows, 4 * size] as const) : ([tile.rows * size, 4 * quads] as const);
   const sums = range(tile.rows).map((i) => range(quads).map((j) => sum(i, j)));
-  const functions = [...operands.map((o) => o.load), ...spec.terms.map((_, t) => productDrop(spec, t, vector))];
   const place = alongN
     ? { rows: 'p.m - tile_row', row: 'tile_row + slot', col: 'tile_col + lane * 4u' }
     : {
@@ -55,15 +54,9 @@ ${sums
   const dropped = (t: number, loop: string): string => `${declareSums(sums, `d${t}_`)}
 ${loop}
 ${eachSlot(`let scale = drop_${t}(row, col);`, (c) => `${c} += d${t}_${c} * scale;`, '')}`;
-  const wgsl = `${functions.join('\n')}
+  const wgsl = `${operandFunctions(spec, operands, vector)}
 
-@compute @workgroup_size(${size})
-fn main(
-  @builtin(workgroup_id) wid: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(subgroup_invocation_id) lane: u32,
-) {
-${tileGuard(spec)}
+${tileMain(spec, size, 'subgroup_invocation_id', 'lane')}
   let tile_row = tile % p.tiles_m * ${shape[0]}u;
   let tile_col = tile / p.tiles_m * ${shape[1]}u;
 ${declareSums(sums)}
@@ -76,7 +69,7 @@ ${eachSlot('var acc: vec4<f32>;', (c) => `acc = ${c};`, callEpilogue('acc', vect
   return {
     enables: ['subgroups'],
     wgsl,
-    vectorBindings: operands.filter((o) => o.vector).map((o) => o.name),
+    vectorBindings: vectorNames(operands),
     tile: shape,
   };
 }
@@ -92,10 +85,10 @@ function product(
   tile: BroadcastTile,
   size: number,
 ): { a: Operand; b: Operand; loop: string } {
-  const { k, a: layout } = spec.terms[t] as MatmulTerm;
+  const { k, a: layout } = spec.terms[t]!;
   const guardK = k % 4 !== 0;
-  const a = operandA(spec, t, { four: layout === 'mk', guardK });
-  const b = operandB(spec, t, { four: true, guardK });
+  const a = operandOf(spec, t, 'a', { four: layout === 'mk', guardK });
+  const b = operandOf(spec, t, 'b', { four: true, guardK });
   const into = dropsProduct(spec, t) ? `d${t}_` : '';
   const lines =
     tile.lanes === 'n'

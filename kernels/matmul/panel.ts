@@ -8,9 +8,9 @@
  * without a branch. Between panels the sums of a row wait in workgroup memory.
  */
 import { range } from '../text.ts';
-import { operandA, operandB, type Operand } from './operand.ts';
-import { dropsProduct, productDrop } from './drop.ts';
-import { callEpilogue, summed, tileGuard, type MatmulSpec, type MatmulTerm, type KernelTemplate } from './spec.ts';
+import { operandOf, operandFunctions, vectorNames, type Operand } from './operand.ts';
+import { dropsProduct } from './drop.ts';
+import { callEpilogue, summed, tileMain, type MatmulSpec, type KernelTemplate } from './spec.ts';
 
 export interface PanelTile {
   /** Most rows of C per workgroup; how many it takes is the uniform `tile_rows`. */
@@ -48,17 +48,10 @@ export function panelTemplate(
   const cols = 4 * size * groups;
   const products = spec.terms.map((_, t) => product(spec, t, groups, size));
   const operands = products.flatMap(({ a, b }) => [a, b]);
-  const functions = [...operands.map((o) => o.load), ...spec.terms.map((_, t) => productDrop(spec, t, vector))];
   const wgsl = `var<workgroup> sums: array<vec4<f32>, ${maxRows * groups * size}>;
-${functions.join('\n')}
+${operandFunctions(spec, operands, vector)}
 
-@compute @workgroup_size(${size})
-fn main(
-  @builtin(workgroup_id) wid: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(subgroup_invocation_id) lane: u32,
-) {
-${tileGuard(spec)}
+${tileMain(spec, size, 'subgroup_invocation_id', 'lane')}
   let tile_row = tile % p.tiles_m * p.tile_rows;
   let tile_col = tile / p.tiles_m * ${cols}u;
   let rows = min(p.tile_rows, p.m - tile_row);
@@ -75,7 +68,7 @@ ${summed(
   return {
     enables: ['subgroups'],
     wgsl,
-    vectorBindings: operands.filter((o) => o.vector).map((o) => o.name),
+    vectorBindings: vectorNames(operands),
     tile: [rows, cols],
     params: { tile_rows: rows, once: 1 },
   };
@@ -83,10 +76,10 @@ ${summed(
 
 /** One term's operands and its loop over panels. */
 function product(spec: MatmulSpec, t: number, groups: number, size: number): { a: Operand; b: Operand; loop: string } {
-  const { k, a: layout } = spec.terms[t] as MatmulTerm;
+  const { k, a: layout } = spec.terms[t]!;
   const depth = panelDepth(k);
-  const a = operandA(spec, t, { four: layout === 'mk', guardK: true });
-  const b = operandB(spec, t, { four: true, guardK: true });
+  const a = operandOf(spec, t, 'a', { four: layout === 'mk', guardK: true });
+  const b = operandOf(spec, t, 'b', { four: true, guardK: true });
   const parts = range(Math.ceil(depth / (size * (a.kContiguous ? 4 : 1))));
   const panel = { depth, groups, size, kContiguous: b.kContiguous };
   const drop = dropsProduct(spec, t) ? `drop_${t}` : undefined;

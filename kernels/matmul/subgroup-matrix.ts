@@ -4,8 +4,8 @@
  */
 import { range } from '../text.ts';
 import type { MatrixAddress, SubgroupMatrixConfig } from './subgroup-matrix-syntax.ts';
-import { operandA, operandB, type Operand } from './operand.ts';
-import { callEpilogue, summed, tileGuard, type MatmulSpec, type KernelTemplate } from './spec.ts';
+import { operandOf, vectorNames, type Operand } from './operand.ts';
+import { callEpilogue, summed, tileMain, type MatmulSpec, type KernelTemplate } from './spec.ts';
 
 /** Rows and columns of C per workgroup, and its subgroups down and across. */
 export interface SubgroupMatrixTile {
@@ -51,7 +51,8 @@ export function subgroupMatrixTemplate(
   const { m, n, syntax } = unit;
   const { rows, cols, down, across } = tile;
   const options = { four: true, guardK: true };
-  const pairs = spec.terms.map((_, t) => [operandA(spec, t, options), operandB(spec, t, options)] as const);
+  const pairs = spec.terms.map((_, t) => [operandOf(spec, t, 'a', options), operandOf(spec, t, 'b', options)] as const);
+  const operands = pairs.flat();
   const [partRows, partCols] = [rows / down, cols / across];
   const places = range(partRows / m).flatMap((i) => range(partCols / n).map((j) => [i, j] as const));
   const sums: MatrixAddress = { array: 'c_tile', offset: 'sums', stride: n + PAD.sums };
@@ -60,10 +61,7 @@ var<workgroup> a_tile: array<f16, ${tileLength(rows)}>;
 var<workgroup> b_tile: array<f16, ${tileLength(cols)}>;
 var<workgroup> c_tile: array<f32, ${sumsLength(tile, unit)}>;
 
-${pairs
-  .flat()
-  .map((o) => o.load)
-  .join('\n')}
+${operands.map((o) => o.load).join('\n')}
 
 // The epilogue of one matrix.
 fn drain(sums: u32, first_row: u32, first_col: u32, lane: u32) {
@@ -76,13 +74,7 @@ fn drain(sums: u32, first_row: u32, first_col: u32, lane: u32) {
   }
 }
 
-@compute @workgroup_size(${down * across * lanes})
-fn main(
-  @builtin(workgroup_id) wid: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) id: u32,
-) {
-${tileGuard(spec)}
+${tileMain(spec, down * across * lanes, 'local_invocation_index', 'id')}
   let tile_row = tile % p.tiles_m * ${rows}u;
   let tile_col = tile / p.tiles_m * ${cols}u;
   let part = id / ${lanes}u;
@@ -108,10 +100,7 @@ ${places
     enables: syntax.enables,
     directives: syntax.directives,
     wgsl,
-    vectorBindings: pairs
-      .flat()
-      .filter((o) => o.vector)
-      .map((o) => o.name),
+    vectorBindings: vectorNames(operands),
     tile: [rows, cols],
   };
 }

@@ -2,9 +2,9 @@
  * Room: kernels/matmul. The portable template, for GPUs: a workgroup stages tiles of A and B in workgroup memory, 16 deep,
  * and each invocation multiplies its rows by its four columns from there.
  */
-import { operandA, operandB, type Operand } from './operand.ts';
-import { dropsProduct, productDrop } from './drop.ts';
-import { callEpilogue, summed, tileGuard, type MatmulSpec, type KernelTemplate } from './spec.ts';
+import { operandOf, operandFunctions, vectorNames, type Operand } from './operand.ts';
+import { dropsProduct } from './drop.ts';
+import { callEpilogue, summed, tileMain, type MatmulSpec, type KernelTemplate } from './spec.ts';
 
 export interface WorkgroupTile {
   /** Rows and columns of C per workgroup, multiples of 4. */
@@ -27,7 +27,7 @@ export function tiledTemplate(
   vector: boolean,
 ): KernelTemplate {
   const options = { four: true, guardK: true };
-  const pairs = spec.terms.map((_, t) => [operandA(spec, t, options), operandB(spec, t, options)] as const);
+  const pairs = spec.terms.map((_, t) => [operandOf(spec, t, 'a', options), operandOf(spec, t, 'b', options)] as const);
   const operands = pairs.flat();
   const lanesPerRow = cols / 4;
   const rowStep = rows / rowsEach;
@@ -35,15 +35,9 @@ export function tiledTemplate(
 var<workgroup> a_tile: array<vec4<f32>, ${(rows * DEPTH) / 4}>;
 var<workgroup> b_tile: array<vec4<f32>, ${(cols * DEPTH) / 4}>;
 
-${[...operands.map((o) => o.load), ...spec.terms.map((_, t) => productDrop(spec, t, vector))].join('\n')}
+${operandFunctions(spec, operands, vector)}
 
-@compute @workgroup_size(${rowStep * lanesPerRow})
-fn main(
-  @builtin(workgroup_id) wid: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) id: u32,
-) {
-${tileGuard(spec)}
+${tileMain(spec, rowStep * lanesPerRow, 'local_invocation_index', 'id')}
   let tile_row = tile % p.tiles_m * ${rows}u;
   let tile_col = tile / p.tiles_m * ${cols}u;
   let x = id % ${lanesPerRow}u;
@@ -62,7 +56,7 @@ ${summed(
     ${callEpilogue('sums[i]', vector)}
   }
 }`;
-  return { enables: [], wgsl, vectorBindings: operands.filter((o) => o.vector).map((o) => o.name), tile: [rows, cols] };
+  return { enables: [], wgsl, vectorBindings: vectorNames(operands), tile: [rows, cols] };
 }
 
 /** The same for a term whose product is dropped: it is summed up apart. */

@@ -40,6 +40,12 @@ export function bind(role: Binding['role'], dtype: DType, ...names: readonly str
   return names.map((name) => ({ name, dtype, role }));
 }
 
+/** Units in which rows of `cols` elements are read: four elements where that divides them, and V is a vec4, else one. */
+export function vectorize(cols: number): { readonly vector: boolean; readonly width: number; readonly units: number } {
+  const width = cols % 4 === 0 ? 4 : 1;
+  return { vector: width === 4, width, units: cols / width };
+}
+
 /** u32 members of the uniform block, one per property. */
 export function u32Params(values: Readonly<Record<string, number>>): Param[] {
   return Object.entries(values).map(([name, value]) => ({ name, type: 'u32', value }));

@@ -2,6 +2,7 @@
 import { assemble, bind, mainHead, u32Params } from './assemble.ts';
 import { BYTES, spread, type DeviceTraits, type DType, type Kernel } from './kernel.ts';
 import { policyOf } from './policy.ts';
+import { list } from './text.ts';
 
 /** A view: shape, strides and offset, as NumPy's and PyTorch's, in elements. */
 export interface StridedCopySpec {
@@ -97,6 +98,6 @@ function load(from: DType, to: DType, vector: boolean, contiguous: boolean, last
   const convert = (value: string, type: string) => (from === to ? value : `${type}(${value})`);
   if (!vector) return convert('x[at]', to);
   if (contiguous) return convert('x[at / 4u]', `vec4<${to}>`);
-  const four = [0, 1, 2, 3].map((k) => `x[at + ${k}u * p.stride${last}]`).join(', ');
+  const four = list(4, (k) => `x[at + ${k}u * p.stride${last}]`);
   return convert(`vec4<${from}>(${four})`, `vec4<${to}>`);
 }

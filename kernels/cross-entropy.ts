@@ -1,5 +1,5 @@
 /** Room: kernels. Softmax cross-entropy per row, with its gradient. */
-import { assemble, bind, u32Params } from './assemble.ts';
+import { assemble, bind, u32Params, vectorize } from './assemble.ts';
 import type { DeviceTraits, Kernel } from './kernel.ts';
 import { expSum, expSumFunctions } from './exp-sum.ts';
 import { rowGroups, rowMain } from './row-group.ts';
@@ -16,9 +16,7 @@ export interface CrossEntropySpec {
  * −log softmax(logits)[label] and grad f32 [rows, classes] = softmax(logits) − onehot(label), both 0 in rows left out.
  */
 export function crossEntropy({ rows, classes }: CrossEntropySpec, traits: DeviceTraits): Kernel {
-  const vector = classes % 4 === 0;
-  const width = vector ? 4 : 1;
-  const units = classes / width;
+  const { vector, width, units } = vectorize(classes);
   const groups = rowGroups(rows, units, traits);
   const { perRow } = groups;
   const body = `${expSumFunctions(groups)}

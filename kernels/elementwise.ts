@@ -1,5 +1,5 @@
 /** Room: kernels. Runs a fragment over every element of its outputs. */
-import { assemble, mainHead, u32Params } from './assemble.ts';
+import { assemble, mainHead, u32Params, vectorize } from './assemble.ts';
 import { fragmentBytes, fragmentFlops, emitFragment } from './emit-fragment.ts';
 import type { Fragment } from './fragment.ts';
 import { spread, type DeviceTraits, type Kernel } from './kernel.ts';
@@ -14,11 +14,9 @@ const WORKGROUP_SIZE = 64;
  * @throws Error where an output is to overwrite an input that is another tensor by dtype or size
  */
 export function elementwise(size: number, fragment: Fragment, traits: DeviceTraits): Kernel {
-  const vector = size % 4 === 0;
-  const width = vector ? 4 : 1;
+  const { vector, width, units } = vectorize(size);
   const cols = matrixWidth(fragment, size, width);
   const emitted = emitFragment(fragment, { name: 'apply', size, vector, result: 'store', cols });
-  const units = size / width;
   const run = WORKGROUP_SIZE * policyOf(traits).elementsPerLane;
   return assemble({
     name: 'elementwise',

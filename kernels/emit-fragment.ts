@@ -4,6 +4,7 @@
  */
 import type { Fragment, FragmentInput, FragmentOutput } from './fragment.ts';
 import { BYTES, type Binding, type DType, type Param } from './kernel.ts';
+import { list } from './text.ts';
 
 /** What the surrounding kernel says of itself. */
 export interface EmitOptions {
@@ -131,7 +132,7 @@ function load(input: FragmentInput, options: EmitOptions): Load {
   let value: string;
   if (contiguous) value = convert(`${name}[(${at}) / 4u]`, dtype, true);
   else if (!options.vector || splat) value = `V(${convert(`${name}[${at}]`, dtype, false)})`;
-  else value = `V(${[0, 1, 2, 3].map((lane) => convert(`${name}[${neighbour(at, lane)}]`, dtype, false)).join(', ')})`;
+  else value = `V(${list(4, (lane) => convert(`${name}[${neighbour(at, lane)}]`, dtype, false))})`;
   return { lines: [...raw, `let ${name} = ${value};`], params, contiguous };
 }
 

@@ -1,5 +1,5 @@
 /** Room: kernels. Rows of a matrix by index, and the sum of rows back into the matrix. */
-import { assemble, bind, mainHead, u32Params } from './assemble.ts';
+import { assemble, bind, mainHead, u32Params, vectorize } from './assemble.ts';
 import { BYTES, spread, type DeviceTraits, type Kernel } from './kernel.ts';
 import { policyOf } from './policy.ts';
 import { rowGroups, rowMain } from './row-group.ts';
@@ -25,8 +25,7 @@ export interface ScatterSpec extends Omit<GatherSpec, 'rows'> {
  */
 export function gatherRows(spec: GatherSpec & { readonly tableType: 'f32' | 'f16' }, traits: DeviceTraits): Kernel {
   const { rows, cols, count, tableType } = spec;
-  const vector = cols % 4 === 0;
-  const units = cols / (vector ? 4 : 1);
+  const { vector, units } = vectorize(cols);
   const groups = rowGroups(count, units, traits);
   const tables = rows.map((_, t) => `table${t}`);
   const find = (t: number) => `  let holds_${t} = id >= 0 && id < p.rows${t};
@@ -65,8 +64,7 @@ ${each(rows.length, take)}
  * all ids for them: no atomics, and the same sum in every run.
  */
 export function scatterRows({ rows, cols, count }: ScatterSpec, traits: DeviceTraits): Kernel {
-  const vector = cols % 4 === 0;
-  const units = cols / (vector ? 4 : 1);
+  const { vector, units } = vectorize(cols);
   const { columnWorkgroupSize: workgroupSize, scatterWorkgroups } = policyOf(traits);
   const blocks = Math.ceil(units / workgroupSize);
   const runs = Math.min(rows, Math.ceil(scatterWorkgroups / blocks));

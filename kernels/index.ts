@@ -78,9 +78,9 @@ export { writeRows, type WriteRowsSpec } from './write-rows.ts';
 // To write a generator: fragments, text, rows dealt out to lanes, device policy, configs
 export type { Fragment, FragmentInput, FragmentOutput } from './fragment.ts';
 export { emitFragment, fragmentBytes, fragmentFlops, type EmitOptions, type EmittedFragment } from './emit-fragment.ts';
-export { assemble, mainHead, u32Params, type KernelParts } from './assemble.ts';
+export { assemble, bind, mainHead, u32Params, vectorize, type KernelParts } from './assemble.ts';
 export { prelude } from './wgsl-lib.ts';
-export { each, range } from './text.ts';
-export { rowGroups, rowMain, rowReduction, type RowGroups } from './row-group.ts';
+export { each, list, range } from './text.ts';
+export { rowGroups, rowMain, rowReduction, SUM_BLOCK, type RowGroups } from './row-group.ts';
 export { policyOf, usesBroadcast, type DevicePolicy } from './policy.ts';
 export { findConfig, nextPowerOfTwo, selectDefault, type ConfigSelector, type KernelConfigs } from './config.ts';

@@ -1,5 +1,5 @@
 /** Room: kernels. What a softmax over a vocabulary needs of each part of it, where logits come part by part. */
-import { assemble, bind, u32Params } from './assemble.ts';
+import { assemble, bind, u32Params, vectorize } from './assemble.ts';
 import type { DeviceTraits, Kernel } from './kernel.ts';
 import { expSum, expSumFunctions } from './exp-sum.ts';
 import { rowGroups, rowMain } from './row-group.ts';
@@ -18,9 +18,7 @@ export interface LogSumExpSpec {
  * of a row, and picked f32 [rows], its logit at the label, 0 where that is not among the columns.
  */
 export function logSumExp({ rows, classes, start }: LogSumExpSpec, traits: DeviceTraits): Kernel {
-  const vector = classes % 4 === 0;
-  const width = vector ? 4 : 1;
-  const units = classes / width;
+  const { vector, width, units } = vectorize(classes);
   const groups = rowGroups(rows, units, traits);
   const body = `${expSumFunctions(groups)}
 ${rowMain(groups)}

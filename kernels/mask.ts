@@ -1,8 +1,9 @@
 /** Room: kernels. Gradients through a mask over columns: of heads, of neurons, of ranks. */
-import { assemble, bind, mainHead, u32Params } from './assemble.ts';
+import { assemble, bind, mainHead, u32Params, vectorize } from './assemble.ts';
 import { spread, type DeviceTraits, type Kernel } from './kernel.ts';
 import { policyOf } from './policy.ts';
 import { colParts } from './reduce.ts';
+import { SUM_BLOCK } from './row-group.ts';
 
 /** Of x [rows, cols] times a mask [cols / inner]. */
 export interface MaskGradSpec {
@@ -14,9 +15,6 @@ export interface MaskGradSpec {
 
 /** First dimension of the partial mask gradients that `maskGrad` writes. */
 export const maskParts = colParts;
-
-/** Terms a lane adds up before that partial sum is added to the rest. */
-const BLOCK = 16;
 
 /**
  * For y = x ∘ m, both gradients in one pass over dy and x. Bindings, all f32: dy, x [rows, cols], m [cols/inner]; then
@@ -56,9 +54,9 @@ interface Body {
 const columnWalk = (out: 'dx' | 'dy'): string => `fn walk(part: u32, unit: u32, mask: V) -> V {
   let last = min((part + 1u) * p.part_rows, p.rows);
   var total = V(0.0);
-  for (var block = part * p.part_rows; block < last; block += ${BLOCK}u) {
+  for (var block = part * p.part_rows; block < last; block += ${SUM_BLOCK}u) {
     var partial = V(0.0);
-    for (var row = block; row < min(block + ${BLOCK}u, last); row++) {
+    for (var row = block; row < min(block + ${SUM_BLOCK}u, last); row++) {
       let at = row * p.units + unit;
       let d = dy[at];
       ${out}[at] = d * mask;
@@ -71,8 +69,7 @@ const columnWalk = (out: 'dx' | 'dy'): string => `fn walk(part: u32, unit: u32, 
 
 /** A lane per column, or per four of them. */
 function perColumn({ cols }: MaskGradSpec, traits: DeviceTraits): Body {
-  const vector = cols % 4 === 0;
-  const units = vector ? cols / 4 : cols;
+  const { vector, units } = vectorize(cols);
   const workgroupSize = policyOf(traits).columnWorkgroupSize;
   const body = `${mainHead(workgroupSize)}
   let part = group / p.per_part;
@@ -86,8 +83,7 @@ function perColumn({ cols }: MaskGradSpec, traits: DeviceTraits): Body {
 
 /** Several columns per entry, taken by one lane or shared by neighbours. */
 function perGroup({ cols, inner }: MaskGradSpec, traits: DeviceTraits): Body {
-  const vector = inner % 4 === 0;
-  const groupUnits = vector ? inner / 4 : inner;
+  const { vector, units: groupUnits } = vectorize(inner);
   const { columnWorkgroupSize: workgroupSize, shareColumns } = policyOf(traits);
   const sharers = shareColumns ? Math.min(groupUnits, workgroupSize) : 1;
   const groupsPerWorkgroup = Math.floor(workgroupSize / sharers);

@@ -1,5 +1,5 @@
 /** Room: kernels. What layer normalisation and root-mean-square normalisation have in common around their bodies. */
-import { assemble, bind, mainHead, u32Params } from './assemble.ts';
+import { assemble, bind, mainHead, u32Params, vectorize } from './assemble.ts';
 import type { DeviceTraits, Kernel, Param } from './kernel.ts';
 import { policyOf } from './policy.ts';
 import { rowGroups, type RowGroups } from './row-group.ts';
@@ -29,8 +29,7 @@ export interface NormLayout {
 
 /** Rows dealt out to lanes, with the uniforms rows, cols, units and eps. */
 export function normLayout({ rows, cols, eps }: NormSpec, traits: DeviceTraits): NormLayout {
-  const vector = cols % 4 === 0;
-  const units = vector ? cols / 4 : cols;
+  const { vector, units } = vectorize(cols);
   const params: Param[] = [...u32Params({ rows, cols, units }), { name: 'eps', type: 'f32', value: eps }];
   return { vector, groups: rowGroups(rows, units, traits), params };
 }

@@ -1,10 +1,10 @@
 /** Room: kernels. Sums and maxima over the rows or columns of a matrix that a prologue fragment computes on the fly. */
-import { assemble, bind, mainHead, u32Params } from './assemble.ts';
+import { assemble, bind, mainHead, u32Params, vectorize } from './assemble.ts';
 import { fragmentBytes, fragmentFlops, emitFragment } from './emit-fragment.ts';
 import type { Fragment } from './fragment.ts';
 import { spread, type DeviceTraits, type Kernel } from './kernel.ts';
 import { policyOf } from './policy.ts';
-import { rowGroups, rowMain, rowReduction } from './row-group.ts';
+import { rowGroups, rowMain, rowReduction, SUM_BLOCK } from './row-group.ts';
 
 /** A [rows, cols] matrix, its elements the value of `prologue.outputs[0]`. */
 export interface MatrixReduction {
@@ -12,9 +12,6 @@ export interface MatrixReduction {
   readonly cols: number;
   readonly prologue: Fragment;
 }
-
-/** Terms a lane adds up before that partial sum is added to the rest: rounding errors grow with neither count alone. */
-const BLOCK = 16;
 
 /**
  * Sum or maximum of every row: bindings the prologue's inputs, then `out` f32 [rows].
@@ -26,7 +23,7 @@ export function reduceRows(
 ): Kernel {
   const source = emitPrologue(reduction);
   const groups = rowGroups(reduction.rows, source.units, traits);
-  const stride = groups.perRow * BLOCK;
+  const stride = groups.perRow * SUM_BLOCK;
   const identity = op === 'sum' ? 'V(0.0)' : 'V(-3.4028234e38)';
   const body = `${source.wgsl}
 fn combine(a: V, b: V) -> V { return ${op === 'sum' ? 'a + b' : 'max(a, b)'}; }
@@ -83,9 +80,9 @@ ${mainHead(workgroupSize)}
   if (part >= p.parts || unit >= p.units) { return; }
   let last = min((part + 1u) * p.part_rows, p.rows);
   var total = V(0.0);
-  for (var block = part * p.part_rows; block < last; block += ${BLOCK}u) {
+  for (var block = part * p.part_rows; block < last; block += ${SUM_BLOCK}u) {
     var partial = V(0.0);
-    for (var row = block; row < min(block + ${BLOCK}u, last); row++) { partial += element_at(row, unit); }
+    for (var row = block; row < min(block + ${SUM_BLOCK}u, last); row++) { partial += element_at(row, unit); }
     total += partial;
   }
   out[part * p.units + unit] = total;
@@ -104,13 +101,13 @@ ${mainHead(workgroupSize)}
 
 /** The prologue as `element_at(row, unit)`, and the parts of the kernel that follow from it. */
 function emitPrologue({ rows, cols, prologue }: MatrixReduction) {
-  const vector = cols % 4 === 0;
+  const { vector, units } = vectorize(cols);
   const size = rows * cols;
   const emitted = emitFragment(prologue, { name: 'element', size, cols, vector, result: 'value' });
   const col = vector ? 'unit * 4u' : 'unit';
   return {
     vector,
-    units: vector ? cols / 4 : cols,
+    units,
     wgsl: `${emitted.wgsl}
 fn element_at(row: u32, unit: u32) -> V { return element(row * p.cols + ${col}, row, ${col}); }`,
     params: emitted.params,

@@ -15,6 +15,9 @@ export interface RowGroups {
   readonly workgroups: readonly [number, number, number];
 }
 
+/** Terms a lane adds up before that partial sum is added to the rest: rounding errors grow with neither count alone. */
+export const SUM_BLOCK = 16;
+
 /** Lanes for rows of `units` loads each: one to a row, or as many as have four loads each. */
 export function rowGroups(rows: number, units: number, traits: DeviceTraits): RowGroups {
   const { lanePerRowFrom, unitsPerRowGroup } = policyOf(traits);

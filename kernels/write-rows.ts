@@ -1,5 +1,5 @@
 /** Room: kernels. Rows written into a larger matrix at a place known only when the program runs: a cache of keys or values. */
-import { assemble, bind, mainHead, u32Params } from './assemble.ts';
+import { assemble, bind, mainHead, u32Params, vectorize } from './assemble.ts';
 import { spread, type DeviceTraits, type Kernel } from './kernel.ts';
 import { policyOf } from './policy.ts';
 
@@ -26,8 +26,7 @@ const WORKGROUP_SIZE = 64;
  */
 export function writeRows(spec: WriteRowsSpec, traits: DeviceTraits, inPlace = false): Kernel {
   const { batch, capacity, count, cols, start, position } = spec;
-  const vector = cols % 4 === 0;
-  const units = cols / (vector ? 4 : 1);
+  const { vector, width, units } = vectorize(cols);
   const total = batch * (inPlace ? count : capacity) * units;
   const run = WORKGROUP_SIZE * policyOf(traits).rowUnitsPerLane;
   const outputs = inPlace ? [] : ['out'];
@@ -55,7 +54,7 @@ ${inPlace ? SCATTER : GATHER}
     vectorBindings: vector ? ['into', 'rows', ...outputs] : [],
     workgroups: spread(Math.ceil(total / run)),
     flops: 0,
-    bytes: 8 * total * (vector ? 4 : 1),
+    bytes: 8 * total * width,
   });
 }
 

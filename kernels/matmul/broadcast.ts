@@ -4,7 +4,7 @@
  * operand is loaded once per subgroup, a different part by each lane, and spread with subgroupBroadcast. The sums stay in
  * registers.
  */
-import { range } from '../text.ts';
+import { list, range } from '../text.ts';
 import { operandOf, operandFunctions, vectorNames, type Operand } from './operand.ts';
 import { dropsProduct } from './drop.ts';
 import { callEpilogue, summed, tileMain, type MatmulSpec, type KernelTemplate } from './spec.ts';
@@ -142,14 +142,12 @@ function spread(i: number, size: number): string {
 /** Four neighbours along k of one row of A. */
 function loadA(a: Operand, row: string): string {
   if (a.kContiguous) return `load_${a.name}(k, ${row})`;
-  return `vec4<f32>(${range(4)
-    .map((d) => `load_${a.name}(${plus('k', d)}, ${row})`)
-    .join(', ')})`;
+  return `vec4<f32>(${list(4, (d) => `load_${a.name}(${plus('k', d)}, ${row})`)})`;
 }
 
 /** Four steps by four columns of B as a matrix, whose columns are the vectors that lie in memory. */
 function block(column: (d: number) => string): string {
-  return `mat4x4<f32>(${range(4).map(column).join(', ')})`;
+  return `mat4x4<f32>(${list(4, column)})`;
 }
 
 /** The product of `loadA` and `block`: four neighbours of C. */

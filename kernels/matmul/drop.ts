@@ -5,6 +5,7 @@
 import type { FragmentInput } from '../fragment.ts';
 import type { Param } from '../kernel.ts';
 import type { MatmulSpec } from './spec.ts';
+import { list } from '../text.ts';
 
 /** Inputs that the epilogue of a product with dropout must have. */
 export const RANDOM_INPUTS: readonly [seed: FragmentInput, step: FragmentInput] = [
@@ -49,7 +50,7 @@ export function productDrop(spec: MatmulSpec, t: number, vector: boolean): strin
   if (!dropsProduct(spec, t)) return '';
   const scale = dropScale(spec, t);
   const at = (d: number) => scale.one(`row * p.n + col + ${d}u`);
-  const four = vector ? scale.block('(row * p.n + col) / 4u') : `vec4(${[0, 1, 2, 3].map(at).join(', ')})`;
+  const four = vector ? scale.block('(row * p.n + col) / 4u') : `vec4(${list(4, at)})`;
   return `fn drop_${t}(row: u32, col: u32) -> vec4<f32> {\n  return ${four};\n}`;
 }
 

@@ -7,7 +7,7 @@
  * the lanes load a row of A together, each another part, spread it with subgroupBroadcast, and run through the whole panel
  * without a branch. Between panels the sums of a row wait in workgroup memory.
  */
-import { range } from '../text.ts';
+import { each, list, range } from '../text.ts';
 import { operandOf, operandFunctions, vectorNames, type Operand } from './operand.ts';
 import { dropsProduct } from './drop.ts';
 import { callEpilogue, summed, tileMain, type MatmulSpec, type KernelTemplate } from './spec.ts';
@@ -87,9 +87,7 @@ function product(spec: MatmulSpec, t: number, groups: number, size: number): { a
 ${loadPanel(b, panel)}
     for (var row = 0u; row < rows; row++) {
       ${parts.map((q) => `let part_${q} = load_${a.name}(k + ${stepsOf(a, q, size)}, tile_row + row);`).join('\n      ')}
-${range(groups)
-  .map((j) => sumGroup(a, { ...panel, j, drop }))
-  .join('\n')}
+${each(groups, (j) => sumGroup(a, { ...panel, j, drop }))}
     }
   }`;
   return { a, b, loop };
@@ -122,21 +120,23 @@ interface Panel {
   readonly kContiguous: boolean;
 }
 
-function arraysOf({ depth, groups, kContiguous }: Panel): number {
-  return Math.ceil((depth * groups) / (kContiguous ? LARGEST_ARRAY.alongK : LARGEST_ARRAY.across));
+/** How many arrays a panel is cut into, and vectors in each. */
+function arraysOf({ depth, groups, kContiguous }: Panel): { readonly count: number; readonly length: number } {
+  const vectors = depth * groups;
+  const count = Math.ceil(vectors / (kContiguous ? LARGEST_ARRAY.alongK : LARGEST_ARRAY.across));
+  return { count, length: vectors / count };
 }
 
 /** Vector i of the panel. */
 function vectorOf(panel: Panel, i: number): string {
-  const each = (panel.depth * panel.groups) / arraysOf(panel);
-  return `panel_${Math.floor(i / each)}[${i % each}]`;
+  const { length } = arraysOf(panel);
+  return `panel_${Math.floor(i / length)}[${i % length}]`;
 }
 
 /** Vectors are four columns of one step of k, or four steps of one column where B lies that way. `p.once` is 1. */
 function loadPanel(b: Operand, panel: Panel): string {
   const { depth, groups, size, kContiguous } = panel;
-  const count = arraysOf(panel);
-  const each = (depth * groups) / count;
+  const { count, length } = arraysOf(panel);
   const stepsOfK = depth / count;
   const vector = (q: number): string => {
     const k = q === 0 ? 'k' : `k + ${q * stepsOfK}u`;
@@ -144,13 +144,9 @@ function loadPanel(b: Operand, panel: Panel): string {
       ? `load_${b.name}(${k} + i / ${4 * groups}u * 4u, tile_col + (i / 4u % ${groups}u * ${size}u + lane) * 4u + i % 4u)`
       : `load_${b.name}(${k} + i / ${groups}u, tile_col + (i % ${groups}u * ${size}u + lane) * 4u)`;
   };
-  return `${range(count)
-    .map((q) => `    var panel_${q}: array<vec4<f32>, ${each}>;`)
-    .join('\n')}
-    for (var i = 0u; i < ${each}u${each < ROLLED ? ' * p.once' : ''}; i++) {
-${range(count)
-  .map((q) => `      panel_${q}[i] = ${vector(q)};`)
-  .join('\n')}
+  return `${each(count, (q) => `    var panel_${q}: array<vec4<f32>, ${length}>;`)}
+    for (var i = 0u; i < ${length}u${length < ROLLED ? ' * p.once' : ''}; i++) {
+${each(count, (q) => `      panel_${q}[i] = ${vector(q)};`)}
     }`;
 }
 
@@ -158,7 +154,7 @@ ${range(count)
 function elementsOfB(d: number, { j, ...panel }: Group): string {
   if (!panel.kContiguous) return vectorOf(panel, d * panel.groups + j);
   const first = (Math.floor(d / 4) * panel.groups + j) * 4;
-  return `vec4(${[0, 1, 2, 3].map((c) => `${vectorOf(panel, first + c)}[${d % 4}]`).join(', ')})`;
+  return `vec4(${list(4, (c) => `${vectorOf(panel, first + c)}[${d % 4}]`)})`;
 }
 
 interface Group extends Panel {

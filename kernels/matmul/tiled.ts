@@ -5,6 +5,7 @@
 import { operandOf, operandFunctions, vectorNames, type Operand } from './operand.ts';
 import { dropsProduct } from './drop.ts';
 import { callEpilogue, summed, tileMain, type MatmulSpec, type KernelTemplate } from './spec.ts';
+import { list } from '../text.ts';
 
 export interface WorkgroupTile {
   /** Rows and columns of C per workgroup, multiples of 4. */
@@ -80,7 +81,7 @@ function productLoop(a: Operand, b: Operand, t: number, { rows, cols, rowsEach }
     workgroupBarrier();
     let depths = min(${quads}u, (p.k${t} - k + 3u) / 4u);
     for (var depth = 0u; depth < depths; depth++) {
-      let b = mat4x4<f32>(${[0, 1, 2, 3].map((d) => `b_tile[(4u * depth + ${d}u) * ${cols / 4}u + x]`).join(', ')});
+      let b = mat4x4<f32>(${list(4, (d) => `b_tile[(4u * depth + ${d}u) * ${cols / 4}u + x]`)});
       for (var i = 0u; i < ${rowsEach}u; i++) { ${sums}[i] += b * a_tile[(y + i * ${rows / rowsEach}u) * ${quads}u + depth]; }
     }
     workgroupBarrier();

@@ -8,6 +8,7 @@ import type { DeviceTraits } from '../kernel.ts';
 import { each, range } from '../text.ts';
 import { KEYS, QUERIES, unitsOf, where, type AttentionSpec, type Side } from './spec.ts';
 
+/** How a workgroup walks: its rows past panels of the other side. */
 export interface Walk {
   /** Whose rows a workgroup walks, and whose lie in the panels. */
   readonly own: Side;
@@ -38,6 +39,7 @@ export interface WalkNeeds {
   readonly rows: number;
 }
 
+/** As many rows and as deep panels as workgroup memory and the lanes' own memory hold. */
 export function walkFor(
   spec: AttentionSpec,
   { own, ...needs }: WalkNeeds,

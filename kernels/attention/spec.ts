@@ -34,12 +34,16 @@ export interface Side {
   readonly length: string;
 }
 
+/** Of q, o and their gradients; and of lse and delta. */
 export const QUERIES: Side = { start: 'base', rowUnits: 'p.row_units', length: 'p.seq' };
+/** Of k, v and their gradients. */
 export const KEYS: Side = { start: 'kv_base', rowUnits: 'p.kv_row_units', length: 'p.keys' };
 
 /** A score no real one falls below; exp of differences with it is 0. */
 export const LEAST = '-1e30';
+/** Turns scores into exponents of 2, in f64 digits. */
 export const LOG2E = '1.4426950408889634';
+/** Turns them back. */
 export const LN2 = '0.6931471805599453';
 
 /** The forward pass; the gradient of q; the gradients of k and v. */

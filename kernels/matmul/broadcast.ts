@@ -16,6 +16,7 @@ export type BroadcastTile =
   /** For a C of few columns: lanes have rows of their own, a subgroup apart, and all the same `quads` · 4 columns. */
   | { readonly lanes: 'm'; readonly rows: number; readonly quads: number };
 
+/** Works for every spec. @param size lanes of the subgroup @param vector whether n is a multiple of 4, so that V is a vec4 */
 export function broadcastTemplate(
   spec: MatmulSpec,
   tile: BroadcastTile,

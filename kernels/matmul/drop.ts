@@ -13,6 +13,7 @@ export const RANDOM_INPUTS: readonly [seed: FragmentInput, step: FragmentInput] 
   { name: 'random_step', dtype: 'u32', inner: 1, count: 1 },
 ];
 
+/** Whether any term drops. */
 export function drops({ terms }: Pick<MatmulSpec, 'terms'>): boolean {
   return terms.some(({ drop }) => drop !== undefined);
 }
@@ -36,6 +37,7 @@ export interface DropScale {
   block(number: string): string;
 }
 
+/** The scale's WGSL for an operand or the product of term t. */
 export function dropScale({ batch }: MatmulSpec, t: number): DropScale {
   const stream = batch ? `p.stream${t}[batch / 4u][batch % 4u]` : `p.stream${t}`;
   const rest = `random_seed[0], random_step[0], ${stream}, p.rate${t}`;
@@ -54,6 +56,7 @@ export function productDrop(spec: MatmulSpec, t: number, vector: boolean): strin
   return `fn drop_${t}(row: u32, col: u32) -> vec4<f32> {\n  return ${four};\n}`;
 }
 
+/** Whether term t drops its product, which then is summed up apart. */
 export function dropsProduct({ terms }: MatmulSpec, t: number): boolean {
   return terms[t]?.drop?.of === 'product';
 }

@@ -12,6 +12,7 @@ import { operandOf, operandFunctions, vectorNames, type Operand } from './operan
 import { dropsProduct } from './drop.ts';
 import { callEpilogue, summed, tileMain, type MatmulSpec, type KernelTemplate } from './spec.ts';
 
+/** Which part of C a workgroup computes. */
 export interface PanelTile {
   /** Most rows of C per workgroup; how many it takes is the uniform `tile_rows`. */
   readonly maxRows: number;
@@ -36,7 +37,7 @@ function panelDepth(k: number): number {
   return DEPTHS.reduce((best, depth) => (cost(depth) < cost(best) ? depth : best));
 }
 
-/** @param rows rows of C per workgroup, at most `tile.maxRows` */
+/** For an n above 16. @param rows rows of C per workgroup, at most `tile.maxRows` @param size lanes of the subgroup */
 export function panelTemplate(
   spec: MatmulSpec,
   tile: PanelTile,

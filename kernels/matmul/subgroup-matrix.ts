@@ -41,6 +41,7 @@ export function matrixFits(
   return rows % (down * m) === 0 && cols % (across * n) === 0 && DEPTH % k === 0 && n % 4 === 0;
 }
 
+/** For terms that drop no product, on tiles that `matrixFits`. @param lanes of a subgroup */
 export function subgroupMatrixTemplate(
   spec: MatmulSpec,
   tile: SubgroupMatrixTile,

@@ -7,6 +7,7 @@ import { dropsProduct } from './drop.ts';
 import { callEpilogue, summed, tileMain, type MatmulSpec, type KernelTemplate } from './spec.ts';
 import { list } from '../text.ts';
 
+/** Which part of C a workgroup computes, and how its invocations share it. */
 export interface WorkgroupTile {
   /** Rows and columns of C per workgroup, multiples of 4. */
   readonly rows: number;
@@ -22,6 +23,7 @@ export function workgroupBytes({ rows, cols }: WorkgroupTile): number {
   return (rows + cols) * DEPTH * 4;
 }
 
+/** Works for every spec and device whose workgroup memory holds `workgroupBytes`. */
 export function tiledTemplate(
   spec: MatmulSpec,
   { rows, cols, rowsEach }: WorkgroupTile,

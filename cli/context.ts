@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { Engine } from '../engine/engine.ts';
 import { Profiler } from '../engine/profile/profiler.ts';
-import { cacheFile, Picks } from '../engine/tune/picks.ts';
+import { cacheFile, TuningCache } from '../engine/tune/tuning-cache.ts';
 import { Tuner } from '../engine/tune/tuner.ts';
 import type { RunOptions } from '../experiments/options.ts';
 import type { TrainerCallbacks } from '../train/options.ts';
@@ -53,9 +53,9 @@ export async function withEngine<T>(
   };
   process.on('SIGINT', onInterrupt);
   try {
-    const picks = await Picks.load(cacheFile(), engine.adapter, say);
-    engine.choose = picks.choose;
-    if (tune) engine.tuner = new Tuner(engine, picks, say);
+    const cache = await TuningCache.load(cacheFile(), engine.adapter, say);
+    engine.selectConfig = cache.selectConfig;
+    if (tune) engine.tuner = new Tuner(engine, cache, say);
     if (profile !== undefined) engine.profiler = new Profiler(engine);
     const callbacks = {
       signal: abort.signal,

@@ -1,6 +1,6 @@
 /** Room: engine. The device with its memory, pipelines and arena: everything a model needs to live and run. */
 import { BYTES, type DeviceTraits, type DType } from '../kernels/kernel.ts';
-import { chooseDefault, type Choose } from '../kernels/variant.ts';
+import { selectDefault, type ConfigSelector } from '../kernels/config.ts';
 import { Arena } from './device/arena.ts';
 import { FirstRuns } from './device/first-runs.ts';
 import { openDevice, type AdapterDescription, type OpenDevice } from './device/device.ts';
@@ -38,8 +38,8 @@ export class Engine implements Host {
   readonly arena: Arena;
   /** While set, it times the first runs of every program. */
   profiler: Profiler | undefined;
-  /** Chooses the variants of kernels; by their own tables unless set otherwise. */
-  choose: Choose = chooseDefault;
+  /** Chooses the configs of kernels; by their own tables unless set otherwise. */
+  selectConfig: ConfigSelector = selectDefault;
   /** While set, programs that can be tuned are, before their first run. */
   tuner: Tuner | undefined;
   readonly #open: OpenDevice;
@@ -147,7 +147,7 @@ export class Engine implements Host {
   /**
    * Traces `fn` once for inputs of the given shapes and compiles it.
    * @param name shown in errors and profiles
-   * @param choose in place of the engine's own choice
+   * @param options.selectConfig in place of the engine's own choice
    */
   compile<I extends Readonly<Record<string, InputSpec>>>(
     name: string,
@@ -160,7 +160,10 @@ export class Engine implements Host {
       Object.entries(inputs).map(([key, s]) => [key, inputLeaf(key, s.shape, s.dtype)]),
     );
     const { outputs = {}, updates = [] } = fn(leaves as { readonly [K in keyof I]: Tensor });
-    return Program.build(this, name, inputs, outputs, updates, { ...options, choose: options.choose ?? this.choose });
+    return Program.build(this, name, inputs, outputs, updates, {
+      ...options,
+      selectConfig: options.selectConfig ?? this.selectConfig,
+    });
   }
 
   /** Computes one tensor of a graph without inputs: for exploring and tests. */

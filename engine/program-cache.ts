@@ -1,5 +1,5 @@
 /** Room: engine. Programs by batch shape, compiled (and tuned, where that is asked for) when a shape is first met. */
-import type { Choose } from '../kernels/variant.ts';
+import type { ConfigSelector } from '../kernels/config.ts';
 import type { Program } from './compile/program.ts';
 import type { Engine, HostArray } from './engine.ts';
 
@@ -11,10 +11,10 @@ export interface BatchShape {
 
 export class ProgramCache implements Disposable {
   readonly #engine: Engine;
-  readonly #compile: (shape: BatchShape, choose?: Choose) => Promise<Program>;
+  readonly #compile: (shape: BatchShape, selectConfig?: ConfigSelector) => Promise<Program>;
   readonly #programs = new Map<string, Program>();
 
-  constructor(engine: Engine, compile: (shape: BatchShape, choose?: Choose) => Promise<Program>) {
+  constructor(engine: Engine, compile: (shape: BatchShape, selectConfig?: ConfigSelector) => Promise<Program>) {
     this.#engine = engine;
     this.#compile = compile;
   }
@@ -27,7 +27,7 @@ export class ProgramCache implements Disposable {
     const { tuner } = this.#engine;
     const shape = { batch, seq };
     const program =
-      tuner && inputs ? await tuner.tune((choose) => this.#compile(shape, choose), inputs) : await this.#compile(shape);
+      tuner && inputs ? await tuner.tune((selectConfig) => this.#compile(shape, selectConfig), inputs) : await this.#compile(shape);
     this.#programs.set(key, program);
     return program;
   }

@@ -53,8 +53,8 @@ export class Generator implements Disposable {
   constructor(model: PeftModel, cache: KvCache) {
     this.#model = model;
     this.#cache = cache;
-    this.#programs = new ProgramCache(model.engine, ({ seq }, choose) =>
-      model.engine.compile(`generate ${seq}`, this.#specs(seq), (inputs) => this.#trace(inputs), { choose }),
+    this.#programs = new ProgramCache(model.engine, ({ seq }, selectConfig) =>
+      model.engine.compile(`generate ${seq}`, this.#specs(seq), (inputs) => this.#trace(inputs), { selectConfig }),
     );
   }
 

@@ -25,12 +25,12 @@ export class InferenceSession<B extends BatchShape = Batch> implements Disposabl
 
   constructor(engine: Engine, { name, specs, inputs, trace }: BatchFunction<B>) {
     this.#inputs = inputs;
-    this.#programs = new ProgramCache(engine, (shape, choose) =>
+    this.#programs = new ProgramCache(engine, (shape, selectConfig) =>
       engine.compile(
         `${name} ${shape.batch}x${shape.seq}`,
         specs(shape),
         (given) => ({ outputs: { value: trace(given) } }),
-        { choose },
+        { selectConfig },
       ),
     );
   }

@@ -16,7 +16,7 @@ import { add } from '../engine/ops/elementwise.ts';
 import type { RandomState } from '../engine/ops/elementwise.ts';
 import { ProgramCache, type BatchShape } from '../engine/program-cache.ts';
 import type { Variable } from '../engine/variable.ts';
-import type { Choose } from '../kernels/variant.ts';
+import type { ConfigSelector } from '../kernels/config.ts';
 import type { ForwardOptions } from '../peft-model/peft-model.ts';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
 import { LossBuffer, SLOT_INPUT } from './loss-buffer.ts';
@@ -217,7 +217,7 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
     const { beta1, beta2, eps, weightDecay, clip } = { ...ADAMW_DEFAULTS, ...options };
     this.optimizer = new AdamW(engine, parameters, { beta1, beta2, eps, weightDecay, clip });
     this.losses = new LossBuffer(engine, ['loss', 'task_loss'], READ_EVERY);
-    this.#programs = new ProgramCache(engine, (shape, choose) => this.#compile(shape, choose));
+    this.#programs = new ProgramCache(engine, (shape, selectConfig) => this.#compile(shape, selectConfig));
   }
 
   /** The step's program for batches of this shape, compiled when the shape is first met. @param inputs values to tune with */
@@ -258,7 +258,7 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
     this.dispose();
   }
 
-  #compile(shape: BatchShape, choose: Choose | undefined): Promise<Program> {
+  #compile(shape: BatchShape, selectConfig: ConfigSelector | undefined): Promise<Program> {
     const { engine, parameters, name, specs } = this.#training;
     const inputs = { ...specs(shape), ...ADAMW_INPUTS, ...RANDOM_INPUTS, slot: SLOT_INPUT, ...this.#transform?.inputs };
     const parameter = (key: string): Tensor => parameters.get(key).tensor;
@@ -272,7 +272,7 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
       const more = this.#transform?.updates({ inputs: i, gradients: step.gradients, parameter }) ?? [];
       return { updates: [...step.updates, ...this.losses.record(i.slot, { loss, task_loss: taskLoss }), ...more] };
     };
-    return engine.compile(`${name} ${shape.batch}x${shape.seq}`, inputs, trace, { ...this.#options.compile, choose });
+    return engine.compile(`${name} ${shape.batch}x${shape.seq}`, inputs, trace, { ...this.#options.compile, selectConfig });
   }
 }
 

@@ -3,7 +3,7 @@
  * encodes the dispatches.
  */
 import { BYTES, packParams, type DeviceTraits, type DType } from '../../kernels/kernel.ts';
-import { chooseDefault, type Choose } from '../../kernels/variant.ts';
+import { selectDefault, type ConfigSelector } from '../../kernels/config.ts';
 import type { Arena } from '../device/arena.ts';
 import type { AdapterDescription } from '../device/device.ts';
 import type { Memory, Storage } from '../device/memory.ts';
@@ -25,8 +25,8 @@ export interface InputSpec {
 }
 
 export interface CompileOptions extends OrderOptions {
-  /** Names a variant where a kernel has several; the generators' own defaults unless given. */
-  readonly choose?: Choose;
+  /** Names a config where a kernel has several; the generators' own defaults unless given. */
+  readonly selectConfig?: ConfigSelector;
 }
 
 /** What a program needs besides the variables it reads. */
@@ -103,7 +103,7 @@ export class Program {
     this.#arena.reserve(parts.arenaBytes);
   }
 
-  /** Compiles the graph behind `outputs` and `updates`. @param choose among the variants of each kernel */
+  /** Compiles the graph behind `outputs` and `updates`. @param selectConfig among the configs of each kernel */
   static async build(
     host: Host,
     name: string,
@@ -116,7 +116,7 @@ export class Program {
     const { graph, steps, bundles } = orderSteps(results, host.traits, options);
     const plan = planMemory(graph, { steps, bundles });
     const dispatches = steps.map((step, i) =>
-      lower(graph, step, plan.inPlace[i] ?? new Map(), host.traits, options.choose ?? chooseDefault),
+      lower(graph, step, plan.inPlace[i] ?? new Map(), host.traits, options.selectConfig ?? selectDefault),
     );
     const pipelines = await Promise.all(dispatches.map(({ kernel }) => host.pipelines.get(kernel)));
     const roots = new Map(Object.entries(outputs).map(([key, tensor]) => [key, graph.root(tensor)]));

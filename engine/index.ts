@@ -1,0 +1,5 @@
+/** Room: engine. `light-peft/engine`: tensors and programs on a WebGPU device. */
+export { Engine, type Traced, type VariableOptions } from './engine.ts';
+export { UserError } from './errors.ts';
+export { add, mul } from './ops/elementwise.ts';
+export { matmul } from './ops/matmul.ts';

@@ -1,0 +1,3 @@
+/** Room: engine/testing. `light-peft/testing`: what runs one kernel on the machine's adapter, bound to no test runner. */
+export { openDevice, type OpenDevice } from '../device/device.ts';
+export { Pipelines } from '../device/pipelines.ts';

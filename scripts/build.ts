@@ -4,8 +4,10 @@
  */
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { isBuiltin } from 'node:module';
 import { join, relative, sep } from 'node:path';
-import { build } from 'esbuild';
+import { build, type Metafile } from 'esbuild';
+import manifest from '../package.json' with { type: 'json' };
 import { ownAddresses } from '../bin/translate.js';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -20,13 +22,20 @@ const LIBRARY = {
   testing: 'engine/testing/index.ts',
 };
 
+const ENTRIES = { ...LIBRARY, cli: 'cli/main.ts' };
+
+/** Packages that an installation has, and those that it may have: only what is imported dynamically may need them. */
+const ALWAYS_THERE = new Set(Object.keys(manifest.dependencies));
+const MAY_BE_THERE = new Set([...ALWAYS_THERE, ...Object.keys(manifest.peerDependencies)]);
+
 /** WebGPU's globals and `Symbol.dispose` are part of the declarations: whoever imports them gets both. */
 const REFERENCES = '/// <reference types="@webgpu/types" />\n/// <reference lib="esnext.disposable" />\n';
 
+/** @throws Error where a file needs a package that an installation of this one may lack */
 async function writeJavaScript(): Promise<void> {
-  await build({
+  const { metafile } = await build({
     absWorkingDir: ROOT,
-    entryPoints: { ...LIBRARY, cli: 'cli/main.ts' },
+    entryPoints: ENTRIES,
     outdir: 'dist',
     chunkNames: 'chunk-[hash]',
     bundle: true,
@@ -36,8 +45,40 @@ async function writeJavaScript(): Promise<void> {
     format: 'esm',
     target: 'node20',
     logLevel: 'warning',
+    metafile: true,
     plugins: [ownAddresses(addressInPackage)],
   });
+  const first = Object.keys(ENTRIES).map((name) => `dist/${name}.js`);
+  for (const file of loadedWith(first, metafile)) checkPackages(file, metafile, ALWAYS_THERE);
+  for (const file of Object.keys(metafile.outputs)) checkPackages(file, metafile, MAY_BE_THERE);
+}
+
+/** Files and what they import at once, dynamic imports left out. */
+function loadedWith(files: readonly string[], { outputs }: Metafile): ReadonlySet<string> {
+  const found = new Set(files);
+  // A set visits what is added meanwhile.
+  for (const file of found) {
+    for (const { path, kind, external } of outputs[file]!.imports)
+      if (kind === 'import-statement' && !external) found.add(path);
+  }
+  return found;
+}
+
+/** @throws Error where a file imports a package that is not among `allowed` */
+function checkPackages(file: string, { outputs }: Metafile, allowed: ReadonlySet<string>): void {
+  for (const { path, kind, external } of outputs[file]!.imports) {
+    const asked = external && !isBuiltin(path) && (allowed === MAY_BE_THERE || kind === 'import-statement');
+    if (asked && !allowed.has(packageOf(path)))
+      throw new Error(`${file} imports ${path}, which package.json does not name as a dependency of its kind`);
+  }
+}
+
+/** `csv-parse` of `csv-parse/sync`. */
+function packageOf(path: string): string {
+  return path
+    .split('/')
+    .slice(0, path.startsWith('@') ? 2 : 1)
+    .join('/');
 }
 
 /** All files lie in `dist/`, so a source's place in the package is one folder up. */

@@ -2,12 +2,13 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { exists, writeFileAtomic, writeJson } from '../../engine/io/files.ts';
+import { needPackages } from '../../engine/io/packages.ts';
 import { loadTokenizer } from '../../models/tokenizer.ts';
 import { trainBpe, writeTokenizer } from '../../pretrain/bpe.ts';
 import { modelCard } from '../../pretrain/card.ts';
 import { loadCorpus } from '../../pretrain/corpora.ts';
 import { mlmVocabulary, packBlocks, repeatBlocks } from '../../pretrain/mlm.ts';
-import { Pretraining } from '../../pretrain/pretrain.ts';
+import { PRETRAIN_PACKAGES } from '../../pretrain/packages.ts';
 import { addProfileFlag, print, withEngine, type EngineFlags } from '../context.ts';
 import { parseNumber } from '../options.ts';
 
@@ -60,6 +61,9 @@ async function runPretrain({
   vocabSize,
   ...options
 }: PretrainFlags): Promise<void> {
+  needPackages(PRETRAIN_PACKAGES);
+  // What it imports is an optional package.
+  const { Pretraining } = await import('../../pretrain/pretrain.ts');
   const corpus = await loadCorpus();
   const training = corpus.documents.filter((d) => !d.heldOut);
   if (!(await exists(join(out, 'tokenizer.json')))) {

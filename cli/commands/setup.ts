@@ -6,14 +6,14 @@ import { taskPackage, TASK_NAMES } from '../../data/tasks.ts';
 import { NoAdapterError, openDevice } from '../../engine/device/device.ts';
 import { UserError } from '../../engine/errors.ts';
 import { installCommand, missingPackages } from '../../engine/io/packages.ts';
-import { CORPUS_PACKAGES } from '../../pretrain/corpora.ts';
+import { PRETRAIN_PACKAGES } from '../../pretrain/packages.ts';
 import { CHART_PACKAGES } from '../../report/charts/render.ts';
 
 /** What the optional packages are for. */
 const FEATURES: readonly (readonly [feature: string, packages: readonly string[]])[] = [
   ['the pictures of report.html', CHART_PACKAGES],
   ...TASK_NAMES.map((name) => [`--task ${name}`, [taskPackage(name)]] as const),
-  ['`pretrain`', CORPUS_PACKAGES],
+  ['`pretrain`', [...PRETRAIN_PACKAGES, ...TASK_NAMES.map(taskPackage)]],
 ];
 
 export function addSetup(program: Command): void {

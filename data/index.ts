@@ -2,12 +2,13 @@
  * Room: data. `light-peft/data`: from files and built-in tasks to batches, and from scores to figures.
  *
  *     const data = await loadData({ train: 'train.jsonl', eval: 'eval.jsonl' }, modelDir, config, settings);
- *     const batches = new Batches(data.train, { batchSize: 16, order: 'bucket', seed: 0, padId: 1, maxLength: 128 });
- *     for (const { inputIds, attentionMask, labels } of batches.epoch(0)) …
+ *     const loader = new DataLoader(data.train, { batchSize: 16, order: 'bucket', seed: 0, padId: 1, maxLength: 128 });
+ *     for (const { inputIds, attentionMask, labels } of loader.epoch(0)) …
  *
  * A source gives examples of token ids (`EncodedExample`), padded batches are made of them, and an objective says what
  * their labels are, what the loss is and how scores are judged. The built-in tasks need packages of their own; an error
  * names the command that installs them. Of this room only the sources touch files.
+ * @module light-peft/data
  */
 export { headOfData, loadData, loadRows, type DataRequest, type DataSet, type Rows } from './source.ts';
 export { loadTask, TASK_NAMES, type Example, type TaskData } from './tasks.ts';
@@ -17,14 +18,14 @@ export {
   encodeChoices,
   encodeFile,
   encodeTexts,
-  NO_LABEL,
+  IGNORE_INDEX,
   NO_VALUE,
   type EncodedExample,
   type EncodeFileOptions,
   type Passage,
   type Sequence,
 } from './encode.ts';
-export { Batches, type Batch, type BatchOptions, type Order } from './batches.ts';
+export { DataLoader, type Batch, type BatchOptions, type Order } from './data-loader.ts';
 export { objectiveOf, type Objective, type ScoreMetrics } from './objective.ts';
 export {
   classificationMetrics,

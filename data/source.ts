@@ -24,6 +24,7 @@ export interface DataRequest {
   readonly eval?: string;
 }
 
+/** Encoded training and evaluation data, with the head that they are for. */
 export interface DataSet {
   /** The task's name, or the training file's. */
   readonly name: string;

@@ -34,7 +34,7 @@ install_packages() {
     return
   fi
   say 'installing the npm packages of package-lock.json (npm ci)'
-  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null
+  npm ci --include=dev --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null
   printf '%s\n' "$wanted" >"$stamp"
 }
 

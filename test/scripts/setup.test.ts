@@ -35,7 +35,7 @@ esac`,
 };
 
 const ONE_LINE_SOURCE = 'deb http://mirror.example/debian bookworm main\n';
-const NPM_CI = 'npm ci --ignore-scripts --no-audit --no-fund --loglevel=error';
+const NPM_CI = 'npm ci --include=dev --ignore-scripts --no-audit --no-fund --loglevel=error';
 const INSTALL = 'apt-get install -y --no-install-recommends';
 
 let top: string;

@@ -10,9 +10,11 @@ import { addGenerate } from './commands/generate.ts';
 import { addEval, addPredict } from './commands/infer.ts';
 import { addPretrain } from './commands/pretrain.ts';
 import { addReport, addRun } from './commands/run.ts';
+import { addSetup } from './commands/setup.ts';
 import { addEstimate, addPrune, addTrain } from './commands/stages.ts';
 
 const COMMANDS = [
+  addSetup,
   addDoctor,
   addRun,
   addEstimate,

@@ -23,6 +23,7 @@ export interface Sequence {
   readonly typeIds: Int32Array;
 }
 
+/** One example as token ids, with what is to be predicted of it: one of `label`, `values`, `span` and `tokenLabels`. */
 export interface EncodedExample extends Sequence {
   /** Index of the class or of the right choice, or `IGNORE_INDEX`. */
   readonly label: number;
@@ -63,11 +64,13 @@ export function encodeTexts(
   return examples.map(({ text, textPair, label }) => encodeText(tokenizer, text, textPair, maxLength, { label }));
 }
 
+/** What the rows of a file are encoded for. */
 export interface EncodeFileOptions {
   /** Class names by index; labels of the file are looked up in it. Undefined: they are not read. */
   readonly labels: readonly string[] | undefined;
   /** What the labels are. */
   readonly problem?: Problem;
+  /** Tokens of the longest example. */
   readonly maxLength: number;
   /** Token ids the model has embeddings for. */
   readonly vocabSize: number;

@@ -32,6 +32,7 @@ export interface LabelledTexts {
   readonly test: readonly Example[];
 }
 
+/** Encoded training and evaluation data, with the head that they are for. */
 export interface DataSet {
   /** The task's name, or the training file's. */
   readonly name: string;

@@ -8,7 +8,7 @@
  *
  * This room imports nothing, opens no device, and knows no tensor, model or file. `light-peft/testing` runs a kernel on this machine's
  * adapter; any other WebGPU program can, with `packParams(kernel.params)` as the uniform block behind the storage bindings.
- * @module
+ * @module light-peft/kernels
  */
 export {
   BYTES,

@@ -3,14 +3,15 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { exists, writeFileAtomic, writeJson } from '../../engine/io/files.ts';
+import { needPackages } from '../../engine/io/packages.ts';
 import { loadTokenizer } from '../../models/tokenizer.ts';
 import { trainBpe, writeTokenizer } from '../../pretrain/bpe.ts';
 import { modelCard } from '../../pretrain/card.ts';
 import { loadCorpus } from '../../pretrain/corpora.ts';
 import { mlmVocabulary, packBlocks, repeatBlocks } from '../../pretrain/mlm.ts';
 import { pretrainOptionsSchema, type PretrainOptions } from '../../pretrain/options.ts';
-import { pretrain } from '../../pretrain/pretrain.ts';
 import { parseOptions } from '../../engine/options.ts';
+import { PRETRAIN_PACKAGES } from '../../pretrain/packages.ts';
 import { addProfileFlag, print, withEngine, type EngineFlags } from '../context.ts';
 import { fieldOf } from '../field.ts';
 import { flagName } from '../flags.ts';
@@ -53,6 +54,9 @@ async function runPretrain(flags: PretrainFlags): Promise<void> {
   const given = Object.fromEntries(SETTINGS.map(({ name, key }) => [name, flags[key]]));
   const { vocabSize, ...numbers } = given as { vocabSize: number } & PretrainOptions;
   const options = parseOptions(pretrainOptionsSchema, numbers);
+  needPackages(PRETRAIN_PACKAGES);
+  // What it imports is an optional package.
+  const { pretrain } = await import('../../pretrain/pretrain.ts');
   const corpus = await loadCorpus();
   const training = corpus.documents.filter((d) => !d.heldOut);
   if (!(await exists(join(out, 'tokenizer.json')))) {

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
+import { MissingPackageError } from '../../engine/io/packages.ts';
 import { METHODS, type MethodName } from '../../experiments/runner.ts';
 import { runExperiments } from '../../experiments/run.ts';
 import { terminalTable } from '../../report/terminal.ts';
@@ -45,12 +46,18 @@ async function run(flags: RunFlags): Promise<void> {
       onStage: (title) => progress.stage(title),
     }),
   );
-  const page = await writeReport(out);
+  const page = await writeReport(out).catch((error: unknown) => whyNoPage(error, out));
   print(
     flags.json,
     comparison,
     `${terminalTable(comparison)}\nComparison: ${join(out, 'comparison.json')}\nPage: ${page}`,
   );
+}
+
+/** What was measured is kept without the packages that draw it. */
+function whyNoPage(error: unknown, out: string): string {
+  if (!(error instanceof MissingPackageError)) throw error;
+  return `not written. ${error.message}, then \`npx light-peft report ${out}\``;
 }
 
 function parseMethods(list: string): MethodName[] {

@@ -8,6 +8,7 @@ import type { TextTokenizer } from '../../models/tokenizer.ts';
 import { IGNORE_INDEX, type EncodedExample } from '../encode.ts';
 import type { Completion, Document, LanguageFile, TokenDocument } from './documents.ts';
 
+/** What documents are encoded for. */
 export interface LanguageOptions {
   /** Longest example; documents are packed into blocks of as many tokens. */
   readonly maxLength: number;
@@ -19,7 +20,10 @@ export interface LanguageOptions {
   readonly endId: number | undefined;
 }
 
-/** @throws UserError with file and line, where nothing is left to learn or a token is not in the vocabulary */
+/**
+ * The rows of a data file as examples with `tokenLabels`; documents are packed one after the other.
+ * @throws UserError with file and line, where nothing is left to learn or a token is not in the vocabulary
+ */
 export function encodeLanguageFile({ path, rows }: LanguageFile, options: LanguageOptions): EncodedExample[] {
   const documents: Document[] = [];
   const examples = rows.flatMap((row) => {

@@ -5,6 +5,7 @@ import type { TextTokenizer } from '../../models/tokenizer.ts';
 import { encodeTexts, encodeTokens, IGNORE_INDEX, type EncodedExample, type Sequence } from '../encode.ts';
 import type { Question, QuestionFile, TokenQuestion } from './questions.ts';
 
+/** What questions are encoded for. Lengths are in tokens. */
 export interface QuestionOptions {
   readonly maxLength: number;
   /** Tokens that two windows of a context share, at most half of what fits. */

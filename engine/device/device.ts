@@ -17,11 +17,11 @@ export interface AdapterDescription {
 }
 
 /** No adapter was found: nothing can run. */
-class NoAdapterError extends UserError {
+export class NoAdapterError extends UserError {
   constructor() {
     super(
       'No WebGPU adapter was found. Install a Vulkan driver: for a GPU its vendor driver, without one Mesa 25 or newer ' +
-        '(Debian: mesa-vulkan-drivers; `npm run setup` does it), then run `npx light-peft doctor`.',
+        '(Debian: mesa-vulkan-drivers; `npx light-peft setup` does it), then run `npx light-peft doctor`.',
     );
   }
 }

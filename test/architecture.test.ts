@@ -1,6 +1,9 @@
-/** Protects: imports point one way, files say where they belong and stay short, nothing of one machine gets in. */
+/**
+ * Protects: imports point one way, files say where they belong and stay short, nothing of one machine gets in, and every document
+ * and file that is cited exists.
+ */
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
@@ -23,6 +26,9 @@ const LEVELS = [
   ['kernels'],
 ];
 const LEVEL_OF = new Map(LEVELS.flatMap((rooms, level) => rooms.map((room) => [room, level] as const)));
+
+/** Folders whose files documents name. */
+const FOLDERS = new Set([...LEVEL_OF.keys(), 'bin', 'docs', 'scripts', 'test']);
 
 const MAX_LINES = 500;
 
@@ -105,6 +111,49 @@ function judgeHeader(path: string, source: string): string | undefined {
   return contains ? undefined : `${path} says it is in room ${stated}`;
 }
 
+/** A document named in a comment, and its section: `docs/x.md`, `docs/x.md §2–3`, `docs/x.md#heading`. */
+const CITED = /(?<![\w./-])((?:[\w-]+\/)*[\w-]+\.md)\b(?: §(\d+)(?:–(\d+))?|#([\w-]+))?/g;
+
+/** The comments of a source. */
+function commentsOf(path: string, source: string): string {
+  const comment = /\.(ts|js)$/.test(path) ? /\/\*[^]*?\*\/|\/\/.*/g : /(?<=^|\s)#.*/gm;
+  return (source.match(comment) ?? []).join('\n');
+}
+
+/** Anchors of a Markdown file's headings, as GitHub makes them. */
+function anchorsOf(markdown: string): string[] {
+  const headings = [...markdown.matchAll(/^#+ (.*)$/gm)].map(([, title]) => title!);
+  return headings.map((title) => title.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-')); // prettier-ignore
+}
+
+type ReadText = (path: string) => string | undefined;
+
+/** Citations of documents or sections that do not exist, in a source's comments. @param read undefined for no such file */
+function judgeCitations(path: string, source: string, read: ReadText): string[] {
+  return [...commentsOf(path, source).matchAll(CITED)].flatMap(([cited, document, from, to, anchor]) => {
+    const text = read(document!) ?? read(posix.join(posix.dirname(path), document!));
+    const sections = [from, to].filter((section) => section !== undefined);
+    const found =
+      text !== undefined &&
+      sections.every((section) => new RegExp(`^#+ ${section}\\. `, 'm').test(text)) &&
+      (anchor === undefined || anchorsOf(text).includes(anchor));
+    return found ? [] : [`${path} cites ${cited}`];
+  });
+}
+
+/** Links of a Markdown file to files or headings that do not exist, and files named in backticks that do not. */
+function judgeLinks(path: string, markdown: string, read: ReadText): string[] {
+  const links = [...markdown.matchAll(/\]\((?!https?:)([^)\s#]*)(?:#([^)\s]+))?\)/g)].filter(([, target, anchor]) => {
+    const text = target === '' ? markdown : read(posix.join(posix.dirname(path), target!));
+    return text === undefined || (anchor !== undefined && !anchorsOf(text).includes(anchor));
+  });
+  // Names in capitals stand for names: `peft/METHOD/config.ts`.
+  const files = [...markdown.matchAll(/`([a-z][\w-]*\/[\w./-]+\.(?:ts|js|sh|py|md|ya?ml|json))`/g)].filter(
+    ([, file]) => FOLDERS.has(roomOf(file!)) && !/[A-Z]{4}/.test(file!) && read(file!) === undefined,
+  );
+  return [...links.map(([link]) => `${path} links ${link}`), ...files.map(([, file]) => `${path} names ${file}`)];
+}
+
 describe('the rules themselves', () => {
   it.each([
     ['train/trainer.ts', "import { x } from '../engine/tensor.ts';", 0],
@@ -132,6 +181,23 @@ describe('the rules themselves', () => {
     ['engine/ops/add.ts', 'export {};', false],
   ])('%s beginning with %j: %s', (path, source, right) => {
     expect(judgeHeader(path, source) === undefined).toBe(right);
+  });
+
+  it.each([
+    ['engine/a.ts', '// see docs/a.md §2–3', true],
+    ['engine/a.ts', '/** docs/a.md §4 */', false],
+    ['engine/a.ts', '/** As docs/a.md#2-first-steps says, and https://x.example/docs/z.md. */', true],
+    ['engine/a.ts', '// docs/a.md#elsewhere', false],
+    ['engine/a.ts', "const name = 'docs/z.md';", true],
+    ['docs/b.md', 'See [a](a.md#3-last), [here](#own) and `engine/a.ts`.\n\n## Own', true],
+    ['docs/b.md', '[a](z.md)', false],
+    ['docs/b.md', '[a](a.md#own)', false],
+    ['docs/b.md', 'A file `engine/z.ts`, not `engine/METHOD.ts` or `out/z.json`.', false],
+    ['docs/b.md', 'Files `engine/METHOD.ts` and `out/z.json`.', true],
+  ])('%s with %j cites what exists: %s', (path, source, right) => {
+    const files: Record<string, string> = { 'docs/a.md': '# A\n\n## 2. First steps\n\n## 3. Last', 'engine/a.ts': '' };
+    const judge = path.endsWith('.md') ? judgeLinks : judgeCitations;
+    expect(judge(path, source, (name) => files[name])).toHaveLength(right ? 0 : 1);
   });
 
   it.each([
@@ -184,6 +250,20 @@ describe('the project', () => {
       .map((path) => [path, read(path).split('\n').length - 1] as const)
       .filter(([, lines]) => lines > MAX_LINES);
     expect(long).toEqual([]);
+  });
+
+  it('cites documents, sections and files that exist', () => {
+    const readIfThere = (path: string): string | undefined => {
+      const found = statSync(join(ROOT, path), { throwIfNoEntry: false });
+      return found?.isDirectory() ? '' : found && read(path);
+    };
+    const commented = tracked.filter((path) => /\.(ts|js|sh|py|ya?ml)$/.test(path));
+    // The changelog names files of earlier versions.
+    const documents = tracked.filter((path) => path.endsWith('.md') && path !== 'CHANGELOG.md');
+    expect([
+      ...commented.flatMap((path) => judgeCitations(path, read(path), readIfThere)),
+      ...documents.flatMap((path) => judgeLinks(path, read(path), readIfThere)),
+    ]).toEqual([]);
   });
 
   it('holds nothing of one machine and nothing unfinished', () => {

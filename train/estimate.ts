@@ -1,6 +1,6 @@
 /**
  * Room: train. Stage one of Light-PEFT: trains PEFT modules, head and masks together for a few steps and watches how important
- * each head, neuron, module and rank turns out to be (light-peft.md §1–2).
+ * each head, neuron, module and rank turns out to be (docs/method.md §2–3).
  */
 import type { InputSpec } from '../engine/compile/program.ts';
 import type { Update } from '../engine/compile/graph.ts';

@@ -21,7 +21,7 @@ import { hiddenStates, type ForwardContext } from '../models/transformer.ts';
 import { positionIds } from '../models/positions.ts';
 import { loadCheckpoint, saveCheckpoint, type RunIdentity } from '../train/checkpoint.ts';
 import { hostRandom, STREAM } from '../engine/random.ts';
-import { LossHistory, SLOT_INPUT } from '../train/history.ts';
+import { LossBuffer, SLOT_INPUT } from '../train/loss-buffer.ts';
 import { runSteps, type StepReport } from '../train/loop.ts';
 import { MlmBatches, type Block, type MlmBatch, type MlmVocabulary } from './mlm.ts';
 import { tokenLogits, wordVectors } from './word-vectors.ts';
@@ -69,7 +69,7 @@ export class Pretraining {
   readonly #config: ModelConfig;
   readonly #parameters: Parameters;
   readonly #optimizer: AdamW;
-  readonly #history: LossHistory;
+  readonly #history: LossBuffer;
 
   constructor(engine: Engine, vocabulary: MlmVocabulary, options: PretrainOptions) {
     this.#engine = engine;
@@ -83,7 +83,7 @@ export class Pretraining {
     this.#parameters = new Parameters(engine, specs);
     const { weightDecay, clip } = options;
     this.#optimizer = new AdamW(engine, this.#parameters, { beta1: 0.9, beta2: 0.98, eps: 1e-6, weightDecay, clip });
-    this.#history = new LossHistory(engine, ['loss'], READ_EVERY);
+    this.#history = new LossBuffer(engine, ['loss'], READ_EVERY);
   }
 
   /**
@@ -172,7 +172,7 @@ export class Pretraining {
       layers: fullLayers(this.#config),
       weight: (name) => this.#parameters.get(name).tensor,
       table: (name) => [this.#parameters.get(name).tensor],
-      interventions: [],
+      hooks: [],
     };
     if (!training) {
       return this.#engine.compile('pretrain.evaluate', batch, (i) => {

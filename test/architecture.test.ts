@@ -143,17 +143,28 @@ function judgeCitations(path: string, source: string, read: ReadText): string[] 
   });
 }
 
-/** Links of a Markdown file to files or headings that do not exist, and files named in backticks that do not. */
+/** Links of a Markdown file to files or headings that do not exist. */
 function judgeLinks(path: string, markdown: string, read: ReadText): string[] {
-  const links = [...markdown.matchAll(/\]\((?!https?:)([^)\s#]*)(?:#([^)\s]+))?\)/g)].filter(([, target, anchor]) => {
+  const links = [...markdown.matchAll(/\]\((?!https?:)([^)\s#]*)(?:#([^)\s]+))?\)/g)];
+  return links.flatMap(([link, target, anchor]) => {
     const text = target === '' ? markdown : read(posix.join(posix.dirname(path), target!));
-    return text === undefined || (anchor !== undefined && !anchorsOf(text).includes(anchor));
+    const found = text !== undefined && (anchor === undefined || anchorsOf(text).includes(anchor));
+    return found ? [] : [`${path} links ${link}`];
   });
-  // Names in capitals stand for names: `peft/METHOD/config.ts`.
-  const files = [...markdown.matchAll(/`([a-z][\w-]*\/[\w./-]+\.(?:ts|js|sh|py|md|ya?ml|json))`/g)].filter(
-    ([, file]) => FOLDERS.has(roomOf(file!)) && !/[A-Z]{4}/.test(file!) && read(file!) === undefined,
-  );
-  return [...links.map(([link]) => `${path} links ${link}`), ...files.map(([, file]) => `${path} names ${file}`)];
+}
+
+/** Files and symbols in a Markdown file's backticks that do not exist. @param isWord whether a source has that word */
+function judgeNames(path: string, markdown: string, read: ReadText, isWord: (word: string) => boolean): string[] {
+  const quoted = [...markdown.replace(/^```[^]*?^```/gm, '').matchAll(/`([^`\n]+)`/g)].map(([, text]) => text!);
+  return quoted.flatMap((text) => {
+    // Names in capitals stand for names: `peft/METHOD/config.ts`.
+    if (/^[a-z][\w-]*\/[\w./-]+\.(ts|js|sh|py|md|ya?ml|json)$/.test(text))
+      return !FOLDERS.has(roomOf(text)) || /[A-Z]{4}/.test(text) || read(text) !== undefined
+        ? []
+        : [`${path} names ${text}`];
+    const isSymbol = /^[A-Za-z]\w*(\.\w+)*(\(\w*\))?$/.test(text) && /[a-z][A-Z]|[A-Z][a-z]/.test(text);
+    return isSymbol && !text.match(/\w+/g)!.every(isWord) ? [`${path} names ${text}`] : [];
+  });
 }
 
 describe('the rules themselves', () => {
@@ -194,12 +205,18 @@ describe('the rules themselves', () => {
     ['docs/b.md', 'See [a](a.md#3-last), [here](#own) and `engine/a.ts`.\n\n## Own', true],
     ['docs/b.md', '[a](z.md)', false],
     ['docs/b.md', '[a](a.md#own)', false],
-    ['docs/b.md', 'A file `engine/z.ts`, not `engine/METHOD.ts` or `out/z.json`.', false],
+    ['docs/b.md', 'Files `engine/z.ts` and `out/z.json`.', false],
     ['docs/b.md', 'Files `engine/METHOD.ts` and `out/z.json`.', true],
+    ['docs/b.md', '`Plan.layers` and `noSuch`', false],
+    ['docs/b.md', '`Plan.layers`, `--heads-ratio`, `LABEL_0`\n\n```ts\nconst noSuch = `x`;\n```', true],
   ])('%s with %j cites what exists: %s', (path, source, right) => {
     const files: Record<string, string> = { 'docs/a.md': '# A\n\n## 2. First steps\n\n## 3. Last', 'engine/a.ts': '' };
-    const judge = path.endsWith('.md') ? judgeLinks : judgeCitations;
-    expect(judge(path, source, (name) => files[name])).toHaveLength(right ? 0 : 1);
+    const readFile = (name: string) => files[name];
+    const isWord = (word: string) => ['Plan', 'layers'].includes(word);
+    const wrong = path.endsWith('.md')
+      ? [...judgeLinks(path, source, readFile), ...judgeNames(path, source, readFile, isWord)]
+      : judgeCitations(path, source, readFile);
+    expect(wrong).toHaveLength(right ? 0 : 1);
   });
 
   it.each([
@@ -254,17 +271,21 @@ describe('the project', () => {
     expect(long).toEqual([]);
   });
 
-  it('cites documents, sections and files that exist', () => {
+  it('cites documents, sections, files and symbols that exist', () => {
     const readIfThere = (path: string): string | undefined => {
       const found = statSync(join(ROOT, path), { throwIfNoEntry: false });
       return found?.isDirectory() ? '' : found && read(path);
     };
     const commented = tracked.filter((path) => /\.(ts|js|sh|py|ya?ml)$/.test(path) && path !== OWN);
-    // The changelog names files of earlier versions.
-    const documents = tracked.filter((path) => path.endsWith('.md') && path !== 'CHANGELOG.md');
+    const documents = tracked.filter((path) => path.endsWith('.md'));
+    // The changelog names what was; results are those of their day.
+    const current = documents.filter((path) => !/(CHANGELOG|RESULTS)\.md$/.test(path));
+    const code = tracked.filter((path) => /\.(ts|js|py)$|^package\.json$|^docs\/schemas\//.test(path) && path !== OWN);
+    const words = new Set(code.flatMap((path) => read(path).match(/\w+/g) ?? []));
     expect([
       ...commented.flatMap((path) => judgeCitations(path, read(path), readIfThere)),
       ...documents.flatMap((path) => judgeLinks(path, read(path), readIfThere)),
+      ...current.flatMap((path) => judgeNames(path, read(path), readIfThere, (word) => words.has(word))),
     ]).toEqual([]);
   });
 

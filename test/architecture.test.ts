@@ -30,7 +30,7 @@ const LEVELS = [
 const LEVEL_OF = new Map(LEVELS.flatMap((rooms, level) => rooms.map((room) => [room, level] as const)));
 
 /** Folders whose files documents name. */
-const FOLDERS = new Set([...LEVEL_OF.keys(), 'bin', 'docs', 'scripts', 'test']);
+const FOLDERS = new Set([...LEVEL_OF.keys(), 'bin', 'docs', 'examples', 'scripts', 'test']);
 
 const MAX_LINES = 500;
 

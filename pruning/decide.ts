@@ -1,5 +1,5 @@
 /**
- * Room: pruning. From scores to what stays: pure functions on arrays (light-peft.md §1–2). Exactly round(ratio·n) entries of
+ * Room: pruning. From scores to what stays: pure functions on arrays (docs/method.md §4). Exactly round(ratio·n) entries of
  * each scope group are dropped, the lowest first, ties broken by (group, index), so that a plan is deterministic.
  */
 import { z } from 'zod';

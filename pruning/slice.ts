@@ -1,6 +1,6 @@
 /**
  * Room: pruning. Physical slicing: cuts pruned heads and neurons out of the base weights, and ranks out of PEFT factors, so
- * that memory and work really fall (light-peft.md §1–2).
+ * that memory and work really fall (docs/method.md §5).
  */
 import type { Engine } from '../engine/engine.ts';
 import { f32ToF16 } from '../engine/io/float16.ts';

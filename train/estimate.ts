@@ -1,6 +1,6 @@
 /**
  * Room: train. Stage one of Light-PEFT: PEFT modules, head and masks train together for a few steps, and the importance of every
- * head, neuron, module and rank is measured (docs/method.md).
+ * head, neuron, module and rank is measured (docs/method.md §2–3).
  */
 import type { InputSpec } from '../engine/compile/program.ts';
 import type { Update } from '../engine/compile/graph.ts';

@@ -36,7 +36,7 @@ const maskGradOp: Op<MaskAttrs> = {
 };
 
 /**
- * x ∘ m with each mask entry covering `cols / m.size` neighbouring columns (light-peft.md §1).
+ * x ∘ m with each mask entry covering `cols / m.size` neighbouring columns (docs/method.md §2).
  * @param x f32 [..., cols]
  * @param m f32 [n], n a divisor of cols: n = heads for a context, n = cols for neurons or ranks
  */

@@ -46,7 +46,7 @@ export async function withEngine<T>(
   { compute }: EngineSettings,
   work: (context: CommandContext) => Promise<T>,
 ): Promise<T> {
-  const engine = await Engine.open({ halfProducts: compute === 'f16' });
+  const engine = await Engine.open({ allowF16Matmul: compute === 'f16' });
   const progress = new Progress(engine);
   const abort = new AbortController();
   const onInterrupt = (): void => {

@@ -8,7 +8,7 @@ import { add, constant } from '../engine/ops/elementwise.ts';
 import { gatherRows } from '../engine/ops/gather.ts';
 import { layerNorm } from '../engine/ops/layernorm.ts';
 import { vocabularyLogits } from '../engine/ops/vocabulary.ts';
-import { writeRows } from '../engine/ops/write-rows.ts';
+import { dynamicUpdateSlice } from '../engine/ops/dynamic-update-slice.ts';
 import {
   embeddingTables,
   linearLayers,
@@ -133,7 +133,7 @@ function joined(parts: readonly Tensor[]): Tensor {
   let start = 0;
   const turned = parts.reduce(
     (whole, part) => {
-      const written = writeRows(whole, permute(part, [1, 0]), { start });
+      const written = dynamicUpdateSlice(whole, permute(part, [1, 0]), { start });
       start += part.shape[1] as number;
       return written;
     },

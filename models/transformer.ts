@@ -4,7 +4,7 @@
  */
 import type { Tensor } from '../engine/graph/tensor.ts';
 import { attention } from '../engine/ops/attention.ts';
-import { entry, permute } from '../engine/ops/copy.ts';
+import { selectIndex, permute } from '../engine/ops/copy.ts';
 import {
   add,
   constant,
@@ -21,7 +21,7 @@ import { gatherRows } from '../engine/ops/gather.ts';
 import { layerNorm } from '../engine/ops/layernorm.ts';
 import { reshape } from '../engine/ops/leaf.ts';
 import { matmul } from '../engine/ops/matmul.ts';
-import { checkpoint } from '../engine/ops/recall.ts';
+import { checkpoint } from '../engine/ops/saved-for-backward.ts';
 import { expand } from '../engine/ops/reduce.ts';
 import { rmsNorm } from '../engine/ops/rmsnorm.ts';
 import { rotary } from '../engine/ops/rotary.ts';
@@ -184,7 +184,7 @@ function queriesKeysValues(context: ForwardContext, layer: number, x: Tensor): r
   const fused = project('queryKeyValue');
   const [tokens, features] = fused.shape as [number, number];
   const parts = permute(reshape(fused, [tokens, 3, features / 3]), [1, 0, 2]);
-  return [entry(parts, 0), entry(parts, 1), entry(parts, 2)];
+  return [selectIndex(parts, 0), selectIndex(parts, 1), selectIndex(parts, 2)];
 }
 
 function feedForward(context: ForwardContext, layer: number, hidden: Tensor): Tensor {

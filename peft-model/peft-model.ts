@@ -5,7 +5,7 @@ import type { Tensor } from '../engine/graph/tensor.ts';
 import type { Parameters } from '../engine/nn/parameters.ts';
 import type { RandomState } from '../engine/ops/elementwise.ts';
 import { reshape } from '../engine/ops/leaf.ts';
-import { languageModelLoss } from '../engine/ops/vocabulary.ts';
+import { fusedLinearCrossEntropy } from '../engine/ops/vocabulary.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import type { BaseModel } from '../models/base-model.ts';
 import { hiddenStates, type ForwardContext, type KeyValueCache } from '../models/transformer.ts';
@@ -84,7 +84,7 @@ export class Classifier {
   loss(inputs: BatchInputs, labels: Tensor, options: ForwardOptions = {}): Tensor {
     const table = this.#frozenTable;
     if (!table) return this.objective.loss(this.logits(inputs, options), labels);
-    return languageModelLoss(hiddenStates(this.#context(options), inputs), table, reshape(labels, [labels.size]));
+    return fusedLinearCrossEntropy(hiddenStates(this.#context(options), inputs), table, reshape(labels, [labels.size]));
   }
 
   /** Spec of the labels of a batch. */

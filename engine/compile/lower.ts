@@ -1,4 +1,4 @@
-/** Room: engine/compile. Turns a planned step into its kernel and the places its bindings stand for. */
+/** Room: engine/compile. Turns a planned group into its kernel and the places its bindings stand for. */
 import { elementwise } from '../../kernels/elementwise.ts';
 import type { Fragment } from '../../kernels/fragment.ts';
 import type { DeviceTraits, Kernel } from '../../kernels/kernel.ts';
@@ -6,7 +6,7 @@ import type { Choose, Variants } from '../../kernels/variant.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { asBatch, isProduct, randomOfProduct } from '../ops/matmul.ts';
 import { fragmentOf } from './fragment.ts';
-import { operandsOf, partsOf, spaceOf, takes, type Batch, type Step } from './step.ts';
+import { operandsOf, partsOf, spaceOf, takes, type Batch, type FusionGroup } from './fusion-group.ts';
 import type { TracedGraph } from './graph.ts';
 
 /** A kernel and the root tensor behind each of its bindings, in order. */
@@ -22,59 +22,59 @@ export interface Dispatch {
 
 export function lower(
   graph: TracedGraph,
-  step: Step,
+  group: FusionGroup,
   inPlace: ReadonlyMap<Tensor, Tensor>,
   traits: DeviceTraits,
   choose: Choose,
 ): Dispatch {
   let choice: Pick<Dispatch, 'variants' | 'variant'> = {};
-  const dispatch = lowerStep(graph, step, inPlace, traits, (variants) => {
+  const dispatch = lowerGroup(graph, group, inPlace, traits, (variants) => {
     const variant = choose(variants);
     choice = { variants, variant };
     return variant;
   });
   if (dispatch.kernel.bindings.length !== dispatch.bound.length) {
     const names = dispatch.kernel.bindings.map((b) => b.name).join(', ');
-    throw new Error(`${dispatch.kernel.name} declares bindings ${names}, the step has ${dispatch.bound.length}`);
+    throw new Error(`${dispatch.kernel.name} declares bindings ${names}, the group has ${dispatch.bound.length}`);
   }
   return { ...dispatch, ...choice };
 }
 
-function lowerStep(
+function lowerGroup(
   graph: TracedGraph,
-  step: Step,
+  group: FusionGroup,
   inPlace: ReadonlyMap<Tensor, Tensor>,
   traits: DeviceTraits,
   choose: Choose,
 ): Dispatch {
-  const { anchor } = step;
-  const operands = operandsOf(graph, step);
+  const { anchor } = group;
+  const operands = operandsOf(graph, group);
   if (anchor?.op.lowering.kind === 'kernel') {
-    const bound = [...operands, ...step.outputs.filter((output) => !inPlace.has(output))];
+    const bound = [...operands, ...group.outputs.filter((output) => !inPlace.has(output))];
     return { kernel: anchor.op.lowering.kernel(anchor, traits, { choose, inPlace: inPlace.size > 0 }), bound };
   }
-  const { fragment, loads, outputs } = fragmentOf(graph, step.batch?.members[0] ?? step, inPlace);
+  const { fragment, loads, outputs } = fragmentOf(graph, group.batch?.members[0] ?? group, inPlace);
   const read = loads.map((load) => load.root);
   if (anchor?.op.lowering.kind === 'anchor') {
     const drops = isProduct(anchor) && randomOfProduct(anchor).length > 0;
-    const fused = step.body.length > 0 || drops ? fragment : undefined;
-    if (step.batch) return lowerBatch(step, step.batch, [...operands, ...read], fused, traits, choose);
+    const fused = group.body.length > 0 || drops ? fragment : undefined;
+    if (group.batch) return lowerBatch(group, group.batch, [...operands, ...read], fused, traits, choose);
     const kernel = anchor.op.lowering.kernel(anchor, fused, traits, choose);
-    const parts = partsOf(step);
+    const parts = partsOf(group);
     if (parts > 1) {
       const firsts = operands.slice(0, operands.length / parts);
       const others = [...read, ...outputs.filter((o) => !inPlace.has(o))];
       return { kernel, bound: [...firsts, ...others], spans: [...firsts.map(() => parts), ...others.map(() => 1)] };
     }
-    if (takes(anchor) === 'prologue') return { kernel, bound: [...read, ...step.outputs] };
+    if (takes(anchor) === 'prologue') return { kernel, bound: [...read, ...group.outputs] };
     return { kernel, bound: [...operands, ...read, ...outputs.filter((o) => !inPlace.has(o))] };
   }
-  const kernel = elementwise(spaceOf(step), fragment, traits);
+  const kernel = elementwise(spaceOf(group), fragment, traits);
   return { kernel, bound: [...read, ...outputs.filter((o) => !inPlace.has(o))] };
 }
 
 function lowerBatch(
-  { outputs }: Step,
+  { outputs }: FusionGroup,
   { members, each }: Batch,
   read: readonly Tensor[],
   fused: Fragment | undefined,

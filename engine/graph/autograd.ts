@@ -1,6 +1,6 @@
 /** Room: engine/graph. Reverse-mode differentiation, graph to graph: only cotangents that somebody asks for are built. */
 import { add, constant } from '../ops/elementwise.ts';
-import { recall } from '../ops/recall.ts';
+import { savedForBackward } from '../ops/saved-for-backward.ts';
 import { sameShape, showShape } from './shape.ts';
 import type { Node, Tensor } from './tensor.ts';
 
@@ -22,7 +22,7 @@ export function gradients(loss: Tensor, wrt: readonly Tensor[]): (Tensor | undef
     const asked = node.inputs.map((input) => needed.has(input.node));
     if (!asked.includes(true)) continue;
     if (!node.op.vjp) throw new Error(`gradients: op ${node.op.name} is not differentiable`);
-    const outgoing = node.op.vjp(recalled(node), incoming, asked);
+    const outgoing = node.op.vjp(withSavedValues(node), incoming, asked);
     node.inputs.forEach((input, i) => {
       const cotangent = outgoing[i];
       if (!cotangent || !asked[i]) return;
@@ -39,8 +39,8 @@ export function gradients(loss: Tensor, wrt: readonly Tensor[]): (Tensor | undef
 }
 
 /** A node as its vjp sees it: its values are those of the forward pass, read later. */
-function recalled(node: Node): Node {
-  return { ...node, inputs: node.inputs.map(recall), outputs: node.outputs.map(recall) };
+function withSavedValues(node: Node): Node {
+  return { ...node, inputs: node.inputs.map(savedForBackward), outputs: node.outputs.map(savedForBackward) };
 }
 
 /** Nodes on a path from `wrt` to `loss`. */

@@ -4,7 +4,7 @@
  */
 import { median } from 'simple-statistics';
 import type { Choose, Variants } from '../../kernels/variant.ts';
-import type { Host, Program } from '../compile/program.ts';
+import type { Runtime, Program } from '../compile/program.ts';
 import type { HostArray } from '../device/uploads.ts';
 import { requireTimestamps } from '../profile/timer.ts';
 import { checkVariants, restore, save } from './check.ts';
@@ -20,14 +20,14 @@ export type CompileWith = (choose: Choose) => Promise<Program>;
 
 /** Give it to `Engine.tuner`. */
 export class Tuner {
-  readonly #host: Host;
+  readonly #runtime: Runtime;
   readonly #picks: Picks;
   readonly #log: (text: string) => void;
 
   /** @throws UserError where the device has no `timestamp-query` */
-  constructor(host: Host, picks: Picks, log: (text: string) => void) {
-    requireTimestamps(host, '--tune');
-    this.#host = host;
+  constructor(runtime: Runtime, picks: Picks, log: (text: string) => void) {
+    requireTimestamps(runtime, '--tune');
+    this.#runtime = runtime;
     this.#picks = picks;
     this.#log = log;
   }
@@ -41,11 +41,11 @@ export class Tuner {
     const tasks = openTasks(base, this.#picks);
     if (tasks.length === 0) return base;
     this.#log(`tuning ${tasks.length} kinds of kernels of “${base.name}”`);
-    const saved = writtenBy(this.#host, base).map((storage) => ({ storage, copy: save(this.#host, storage) }));
+    const saved = writtenBy(this.#runtime, base).map((storage) => ({ storage, copy: save(this.#runtime, storage) }));
     const candidates = await this.#checkedCandidates(base, compile, tasks, inputs);
     const times = await timesOf([base, ...candidates], tasks, inputs);
     for (const { storage, copy } of saved) {
-      restore(this.#host, copy, storage);
+      restore(this.#runtime, copy, storage);
       copy.destroy();
     }
     for (const program of [base, ...candidates]) program.dispose();
@@ -71,7 +71,7 @@ export class Tuner {
     for (let rank = 1; rank < Math.max(...tasks.map((task) => task.names.length)); rank++) {
       const program = await compileRank(rank, new Set());
       const banned = new Set<string>();
-      for (const { dispatch, message } of await checkVariants(this.#host, base, [program], inputs)) {
+      for (const { dispatch, message } of await checkVariants(this.#runtime, base, [program], inputs)) {
         const { variants, variant } = program.dispatches[dispatch]!;
         if (!variants || variant === undefined) continue;
         banned.add(idOf(variants, variant));
@@ -113,7 +113,7 @@ function openTasks({ dispatches }: Program, picks: Picks): Variants[] {
 }
 
 /** Variables that a run of the program changes. */
-function writtenBy({ arena }: Host, program: Program): ReturnType<Program['storages']> {
+function writtenBy({ arena }: Runtime, program: Program): ReturnType<Program['storages']> {
   return program.dispatches.flatMap(({ kernel }, i) =>
     program
       .storages(i)

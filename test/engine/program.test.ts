@@ -128,7 +128,7 @@ describe('updates', () => {
       { name: 'p', shape: [2], data: Float32Array.of(1, -2), decay: true },
       { name: 'q', shape: [1], data: Float32Array.of(3), decay: false, lrMultiplier: 2 },
     ]);
-    const optimizer = new AdamW(engine, parameters, { ...ADAMW_DEFAULTS, weightDecay: 0.1, clip: 1 });
+    const optimizer = new AdamW(engine, parameters, { ...ADAMW_DEFAULTS, weightDecay: 0.1, maxGradNorm: 1 });
     const program = await engine.compile('adamw', ADAMW_INPUTS, (inputs) => {
       const loss = e.add(sum(e.square(parameters.get('p').tensor)), sum(e.square(parameters.get('q').tensor)));
       return { updates: optimizer.step(loss, inputs).updates };

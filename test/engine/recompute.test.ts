@@ -9,7 +9,7 @@ import { add, dropout, gelu, square } from '../../engine/ops/elementwise.ts';
 import { gatherRows } from '../../engine/ops/gather.ts';
 import { layerNorm } from '../../engine/ops/layernorm.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
-import { checkpoint } from '../../engine/ops/recall.ts';
+import { checkpoint } from '../../engine/ops/saved-for-backward.ts';
 import { sum } from '../../engine/ops/reduce.ts';
 import { hostRandom } from '../../engine/random.ts';
 

@@ -1,7 +1,7 @@
 /** Tests only: runs one kernel on the machine's adapter with fresh buffers and reads back what it wrote. */
 import { afterAll } from 'vitest';
 import { openDevice, type OpenDevice } from '../../engine/device/device.ts';
-import { patiently } from '../../engine/device/patience.ts';
+import { waitForGpu } from '../../engine/device/wait.ts';
 import { Pipelines } from '../../engine/device/pipelines.ts';
 import { BYTES, packParams, type DeviceTraits, type Kernel } from '../../kernels/kernel.ts';
 
@@ -82,11 +82,11 @@ async function run(
       return { ...b, staging };
     });
   device.queue.submit([encoder.finish()]);
-  const error = await patiently(device.popErrorScope());
+  const error = await waitForGpu(device.popErrorScope());
   if (error) throw new Error(`${kernel.name}: ${error.message}`);
   const result: Record<string, HostArray> = {};
   for (const r of reads) {
-    await patiently(r.staging.mapAsync(GPUMapMode.READ));
+    await waitForGpu(r.staging.mapAsync(GPUMapMode.READ));
     result[r.name] = new VIEWS[r.dtype](r.staging.getMappedRange().slice(0), 0, r.length);
     r.staging.destroy();
   }

@@ -28,7 +28,7 @@ const addOp = add(0, 0).node.op;
  * Merges sums of products in place.
  * @param mayDrop whether dropout of a product may be drawn within the sum
  */
-export function mergeProducts(graph: TracedGraph, mayDrop: boolean): void {
+export function fuseMatmulSums(graph: TracedGraph, mayDrop: boolean): void {
   const kept = graph.kept();
   const inner = new Set<Node>();
   const taken = new Set<Tensor>();

@@ -7,7 +7,7 @@ import type { Node, Tensor } from '../graph/tensor.ts';
 import type { TracedGraph } from './graph.ts';
 
 /** Merges them in place, where the gradient does not wait for the normalised values. */
-export function mergeNorms(graph: TracedGraph): void {
+export function fuseNormBackward(graph: TracedGraph): void {
   const again = graph.nodes.filter((node) => isLayerNorm(node) && graph.isRepeat(node));
   for (const backward of graph.nodes.filter(isLayerNormBackward)) {
     const sameRows = (norm: Node): boolean =>

@@ -59,7 +59,8 @@ export async function withEngine<T>(
     const picks = await Picks.load(cacheFile(), engine.adapter, say);
     engine.choose = picks.choose;
     if (tune) engine.tuner = new Tuner(engine, picks, say);
-    if (profile !== undefined) engine.profiler = new Profiler(engine);
+    const profiler = profile === undefined ? undefined : new Profiler(engine);
+    engine.profiler = profiler;
     const watch = {
       signal: abort.signal,
       onReport: progress.report.bind(progress),
@@ -67,7 +68,7 @@ export async function withEngine<T>(
     };
     const result = await work({ engine, progress, watch });
     progress.finish();
-    if (profile !== undefined) say(await finishProfile(engine, engine.profiler!, profile));
+    if (profiler && profile !== undefined) say(await finishProfile(engine, profiler, profile));
     return result;
   } finally {
     progress.finish();

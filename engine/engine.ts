@@ -4,21 +4,26 @@ import { chooseDefault, type Choose } from '../kernels/variant.ts';
 import { Arena } from './device/arena.ts';
 import { PipelineWarmup } from './device/pipeline-warmup.ts';
 import { openDevice, type AdapterDescription, type OpenDevice } from './device/device.ts';
-import { Memory, type MemoryKind, type Storage } from './device/memory.ts';
+import { Memory, type Storage } from './device/memory.ts';
 import { waitForGpu } from './device/wait.ts';
 import { Pipelines } from './device/pipelines.ts';
 import { Uploads, type HostArray } from './device/uploads.ts';
 import { UserError } from './errors.ts';
-import { Program, type CompileOptions, type Runtime, type InputSpec } from './compile/program.ts';
+import {
+  Program,
+  type CompileOptions,
+  type InputSpec,
+  type ProgramTuner,
+  type RunProfiler,
+  type Runtime,
+} from './compile/program.ts';
 import type { Update } from './compile/graph.ts';
 import { sizeOf, type Shape } from './graph/shape.ts';
 import type { Tensor } from './graph/tensor.ts';
 import { inputLeaf } from './ops/leaf.ts';
 import { f16ToF32 } from './io/float16.ts';
 import { padded, unpadded } from './padding.ts';
-import type { Profiler } from './profile/profiler.ts';
-import type { Tuner } from './tune/tuner.ts';
-import { Variable } from './variable.ts';
+import { Variable, type VariableOptions, type VariableStore } from './variable.ts';
 
 export type { HostArray };
 
@@ -29,7 +34,7 @@ export interface Traced {
   readonly updates?: readonly Update[];
 }
 
-export class Engine implements Runtime {
+export class Engine implements Runtime, VariableStore {
   readonly device: GPUDevice;
   readonly traits: DeviceTraits;
   readonly adapter: AdapterDescription;
@@ -37,11 +42,11 @@ export class Engine implements Runtime {
   readonly pipelines: Pipelines;
   readonly arena: Arena;
   /** While set, it times the first runs of every program. */
-  profiler: Profiler | undefined;
+  profiler: RunProfiler | undefined;
   /** Chooses the variants of kernels; by their own tables unless set otherwise. */
   choose: Choose = chooseDefault;
   /** While set, programs that can be tuned are, before their first run. */
-  tuner: Tuner | undefined;
+  tuner: ProgramTuner | undefined;
   readonly #open: OpenDevice;
   readonly #warmup: PipelineWarmup | undefined;
   readonly #uploads: Uploads;
@@ -217,19 +222,28 @@ export class Engine implements Runtime {
     throw fault;
   }
 
+  /**
+   * Runs `work` and measures the most device memory in use meanwhile. The arena is released before, so that it counts only as far as the
+   * work needs it.
+   * @returns what `work` returns, and bytes of all kinds, those allocated before included
+   */
+  async measurePeak<T>(work: () => T | Promise<T>): Promise<{ readonly value: T; readonly peakBytes: number }> {
+    this.arena.release();
+    this.memory.resetPeak();
+    const value = await work();
+    return { value, peakBytes: this.memory.peak };
+  }
+
+  /** Destroys the device with all that lies on it, and lets the process end. */
   close(): void {
     void this.#warmup?.close();
     this.#open.close();
   }
-}
 
-export interface VariableOptions {
-  readonly dtype?: DType;
-  readonly kind: MemoryKind;
-  /** In the storage type; f16 as raw bits. */
-  readonly data?: HostArray;
-  /** Its shape on the device, as `Variable` has it. */
-  readonly stored?: Shape;
+  /** `using engine = await Engine.open()` */
+  [Symbol.dispose](): void {
+    this.close();
+  }
 }
 
 function toFloat32(bytes: ArrayBuffer, dtype: DType): Float32Array {

@@ -1,5 +1,5 @@
 /** Room: bench/suites. The kernels of decoders that are timed alone, at the shapes of training and of one generated token. */
-import { gradients } from '../../engine/graph/autograd.ts';
+import { gradients } from '../../engine/autograd/gradients.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import { attention } from '../../engine/ops/attention.ts';
 import { rmsNorm } from '../../engine/ops/rmsnorm.ts';

@@ -12,7 +12,7 @@ import type { HostArray } from '../device/uploads.ts';
 import type { Shape } from '../graph/shape.ts';
 import { sizeOf } from '../graph/shape.ts';
 import type { Tensor } from '../graph/tensor.ts';
-import { PassTimer } from '../profile/timer.ts';
+import { PassTimer } from '../device/pass-timer.ts';
 import type { Results } from './graph.ts';
 import { lower, type Dispatch } from './lower.ts';
 import { orderGroups, type OrderOptions } from './order.ts';
@@ -43,11 +43,20 @@ export interface ProgramMemory {
   readonly blocks: readonly Block[];
 }
 
-/** Sees the runs of programs, and times some. */
-export interface RunWatcher {
+/** What programs ask of a profiler: it sees their runs, and times some. */
+export interface RunProfiler {
   /** @returns whether this run is to be timed, and given to `add` */
   starts(program: Program): boolean;
   add(program: Program, nanoseconds: Promise<number[]>): void;
+}
+
+/** Compiles one graph with the kernel variants that `choose` names. */
+export type CompileWith = (choose: Choose) => Promise<Program>;
+
+/** What those who compile ask of a tuner. */
+export interface ProgramTuner {
+  /** @returns the program with the fastest variants known for these inputs */
+  tune(compile: CompileWith, inputs: Readonly<Record<string, HostArray>>): Promise<Program>;
 }
 
 /** What programs run on: an engine. */
@@ -58,7 +67,7 @@ export interface Runtime {
   readonly memory: Memory;
   readonly pipelines: Pipelines;
   readonly arena: Arena;
-  readonly profiler: RunWatcher | undefined;
+  readonly profiler: RunProfiler | undefined;
   readBytes(storage: Storage): Promise<ArrayBuffer>;
   readStorage(storage: Storage, dtype: DType): Promise<Float32Array>;
   finish(): Promise<void>;
@@ -214,10 +223,15 @@ export class Program {
     });
   }
 
-  /** Frees what the program owns; variables stay. */
+  /** Frees what the program owns; variables stay. Freeing twice is harmless. */
   dispose(): void {
     for (const { buffer } of this.#inputs.values()) this.#runtime.memory.free(buffer);
     this.#runtime.memory.free(this.#uniforms);
+  }
+
+  /** `using program = await engine.compile(…)` */
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 
   #storageOf(tensor: Tensor): Storage {

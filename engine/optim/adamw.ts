@@ -1,7 +1,7 @@
 /** Room: engine/optim. AdamW over packed parameters (Loshchilov & Hutter 2019; the update order is PyTorch's). */
 import type { Engine } from '../engine.ts';
 import type { Update } from '../compile/graph.ts';
-import { gradients } from '../graph/autograd.ts';
+import { gradients } from '../autograd/gradients.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { ParameterGroup, Parameters } from '../nn/parameters.ts';
 import { add, constant, div, minimum, mul, sqrt, square, sub } from '../ops/elementwise.ts';
@@ -121,6 +121,10 @@ export class AdamW {
 
   free(): void {
     for (const { gradient, m, v } of this.#states) for (const variable of [gradient, m, v]) this.#engine.free(variable);
+  }
+
+  [Symbol.dispose](): void {
+    this.free();
   }
 }
 

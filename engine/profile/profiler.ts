@@ -4,8 +4,8 @@
  */
 import { median } from 'simple-statistics';
 import type { Dispatch } from '../compile/lower.ts';
-import type { Program, RunWatcher } from '../compile/program.ts';
-import { requireTimestamps, type Clock } from './timer.ts';
+import type { Program, RunProfiler } from '../compile/program.ts';
+import { requireTimestamps, type Clock } from '../device/pass-timer.ts';
 
 /** Runs of a program that are timed. */
 const SAMPLES = 5;
@@ -36,7 +36,7 @@ interface Record {
 }
 
 /** Give it to `Engine.profiler`. */
-export class Profiler implements RunWatcher {
+export class Profiler implements RunProfiler {
   readonly #programs = new Map<Program, Record>();
 
   /** @throws UserError where the device has no `timestamp-query` */

@@ -3,10 +3,10 @@
  * round after round. Timing a kernel alone can rank variants backwards. Nothing is timed before it was checked.
  */
 import { median } from 'simple-statistics';
-import type { Choose, Variants } from '../../kernels/variant.ts';
-import type { Runtime, Program } from '../compile/program.ts';
+import type { Variants } from '../../kernels/variant.ts';
+import type { CompileWith, Program, ProgramTuner, Runtime } from '../compile/program.ts';
 import type { HostArray } from '../device/uploads.ts';
-import { requireTimestamps } from '../profile/timer.ts';
+import { requireTimestamps } from '../device/pass-timer.ts';
 import { checkVariants, restore, save } from './check.ts';
 import { keyOf, type Picks } from './picks.ts';
 
@@ -15,11 +15,8 @@ const ROUNDS = 7;
 /** Part of the default's time that a variant must save to be picked: less is noise. */
 const GAIN = 0.03;
 
-/** Compiles one graph with the variants that `choose` names. */
-export type CompileWith = (choose: Choose) => Promise<Program>;
-
 /** Give it to `Engine.tuner`. */
-export class Tuner {
+export class Tuner implements ProgramTuner {
   readonly #runtime: Runtime;
   readonly #picks: Picks;
   readonly #log: (text: string) => void;

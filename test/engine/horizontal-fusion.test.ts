@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Program } from '../../engine/compile/program.ts';
 import { Engine } from '../../engine/engine.ts';
-import { gradients } from '../../engine/graph/autograd.ts';
+import { gradients } from '../../engine/autograd/gradients.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import { Parameters } from '../../engine/nn/parameters.ts';
 import { attention } from '../../engine/ops/attention.ts';

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Engine } from '../../engine/engine.ts';
 import type { CompileOptions, Program } from '../../engine/compile/program.ts';
-import { gradients } from '../../engine/graph/autograd.ts';
+import { gradients } from '../../engine/autograd/gradients.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import { attention } from '../../engine/ops/attention.ts';
 import { add, dropout, gelu, square } from '../../engine/ops/elementwise.ts';

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CompileOptions } from '../../engine/compile/program.ts';
 import { Engine } from '../../engine/engine.ts';
-import { gradients } from '../../engine/graph/autograd.ts';
+import { gradients } from '../../engine/autograd/gradients.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import { add, gelu, mul } from '../../engine/ops/elementwise.ts';
 import { gatherRows } from '../../engine/ops/gather.ts';

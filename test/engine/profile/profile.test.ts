@@ -8,7 +8,7 @@ import { nanosecondsOf, Profiler, type ProgramProfile } from '../../../engine/pr
 import { measureRates } from '../../../engine/profile/rates.ts';
 import { summarise } from '../../../engine/profile/summary.ts';
 import { traceOf } from '../../../engine/profile/trace.ts';
-import { PassTimer } from '../../../engine/profile/timer.ts';
+import { PassTimer } from '../../../engine/device/pass-timer.ts';
 import { profileTable } from '../../../cli/profile.ts';
 
 let engine: Engine;
@@ -35,11 +35,12 @@ it('a timed run does what a run does, from the second on, and says shapes as peo
     outputs: { y: e.add(matmul(x.tensor, x.tensor, { transposeB: true }), count.tensor) },
     updates: [{ target: count, value: e.add(count.tensor, 1) }],
   }));
-  engine.profiler = new Profiler(engine);
+  const profiler = new Profiler(engine);
+  engine.profiler = profiler;
   const once = await engine.compile('once', {}, () => ({ outputs: { y: e.neg(x.tensor) } }));
   once.run();
   for (let i = 0; i < 9; i++) program.run();
-  const profiles = await engine.profiler.profiles();
+  const profiles = await profiler.profiles();
   engine.profiler = undefined;
   expect([...(await engine.read(count))]).toEqual([9]);
   expect([...(await program.read('y'))]).toEqual(new Array(36).fill(8));

@@ -1,8 +1,8 @@
-/** Room: engine/graph. Reverse-mode differentiation, graph to graph: only cotangents that somebody asks for are built. */
+/** Room: engine/autograd. Reverse-mode differentiation, graph to graph: only cotangents that somebody asks for are built. */
 import { add, constant } from '../ops/elementwise.ts';
 import { savedForBackward } from '../ops/saved-for-backward.ts';
-import { sameShape, showShape } from './shape.ts';
-import type { Node, Tensor } from './tensor.ts';
+import { sameShape, showShape } from '../graph/shape.ts';
+import type { Node, Tensor } from '../graph/tensor.ts';
 
 /**
  * Gradients of a scalar with respect to tensors of its graph.

@@ -5,7 +5,7 @@ import { Profiler } from '../engine/profile/profiler.ts';
 import { cacheFile, Picks } from '../engine/tune/picks.ts';
 import { Tuner } from '../engine/tune/tuner.ts';
 import type { Settings } from '../train/settings.ts';
-import type { Watch } from '../train/stages.ts';
+import type { TrainCallbacks } from '../train/stages.ts';
 import { finishProfile } from './profile.ts';
 import { Progress } from './progress.ts';
 
@@ -13,7 +13,7 @@ export interface CommandContext {
   readonly engine: Engine;
   readonly progress: Progress;
   /** Reports steps and stops at Ctrl-C. */
-  readonly watch: Watch;
+  readonly watch: TrainCallbacks;
 }
 
 /** Flags of every command that runs programs. */

@@ -8,7 +8,7 @@ import { labelIndex, labelSet, labelValue, type Problem } from './labels.ts';
 import type { Example } from './tasks.ts';
 
 /** Label of an example without one; the loss ignores it. */
-export const NO_LABEL = -100;
+export const IGNORE_INDEX = -100;
 
 /** Stands for a value that is not known: below all that can be meant; the loss ignores it. */
 export const NO_VALUE = -3e38;
@@ -23,19 +23,19 @@ export interface Sequence {
 }
 
 export interface EncodedExample extends Sequence {
-  /** Index of the class or of the right choice, or `NO_LABEL`. */
+  /** Index of the class or of the right choice, or `IGNORE_INDEX`. */
   readonly label: number;
   /** In place of it: the number to predict, or 0 or 1 for every class. */
   readonly values?: Float32Array;
   /** Multiple choice: the sequences of the choices after the first, which is the example's own. */
   readonly otherChoices?: readonly Sequence[];
-  /** Extractive question answering: first and last token of the answer, or `NO_LABEL`. */
+  /** Extractive question answering: first and last token of the answer, or `IGNORE_INDEX`. */
   readonly span?: readonly [start: number, end: number];
   /** Where answers may be found, and what was expected. */
   readonly passage?: Passage;
   /** Place among the windows of a long context, which follow each other; absent: the first. */
   readonly window?: number;
-  /** For language models: every token's own id where it is to be predicted from those before it, else `NO_LABEL`. */
+  /** For language models: every token's own id where it is to be predicted from those before it, else `IGNORE_INDEX`. */
   readonly tokenLabels?: Int32Array;
 }
 
@@ -100,10 +100,10 @@ export function encodeFile({ path, rows }: ExampleFile, options: EncodeFileOptio
 type Target = Pick<EncodedExample, 'label' | 'values'>;
 
 function targetOf(label: Label | undefined, { labels, problem }: EncodeFileOptions, at: string): Target {
-  if (label === undefined || !labels) return { label: NO_LABEL };
-  if (problem === 'regression') return { label: NO_LABEL, values: Float32Array.of(labelValue(label, at)) };
+  if (label === undefined || !labels) return { label: IGNORE_INDEX };
+  if (problem === 'regression') return { label: IGNORE_INDEX, values: Float32Array.of(labelValue(label, at)) };
   if (problem === 'multi_label_classification') {
-    return { label: NO_LABEL, values: Float32Array.from(labelSet(label, labels.length, at)) };
+    return { label: IGNORE_INDEX, values: Float32Array.from(labelSet(label, labels.length, at)) };
   }
   return { label: labelIndex(label, labels, at) };
 }
@@ -130,7 +130,7 @@ export function encodeChoices(
       throw new UserError(`${at}: found ${counts[i]} choices, expected ${choices} as in the first example`);
     }
     const [first, ...otherChoices] = sequences.slice(start, start + choices) as [EncodedExample];
-    return { ...first, otherChoices, label: label === undefined ? NO_LABEL : labelIndex(label, names, at) };
+    return { ...first, otherChoices, label: label === undefined ? IGNORE_INDEX : labelIndex(label, names, at) };
   });
 }
 

@@ -61,7 +61,7 @@ export const CLASSES: Objective = {
   head: 'classification',
   labels: (batch) => ({ shape: [batch], dtype: 'i32' }),
   loss: crossEntropy,
-  metrics: judgeOneOf,
+  metrics: evaluateClassification,
 };
 
 /** Any number of classes. */
@@ -89,7 +89,7 @@ const choices = (count: number): Objective => ({
   head: 'multiple-choice',
   labels: (batch) => ({ shape: [batch / count], dtype: 'i32' }),
   loss: (scores, labels) => crossEntropy(reshape(scores, [labels.size, -1]), labels),
-  metrics: judgeOneOf,
+  metrics: evaluateClassification,
 });
 
 /** First and last token of an answer. */
@@ -130,7 +130,7 @@ export function objectiveOf({ head, labels }: NamedHead, [first]: readonly Encod
 }
 
 /** Of class scores, or a score a choice. */
-function judgeOneOf(examples: readonly EncodedExample[], scores: readonly Float32Array[]): LossMetrics {
+function evaluateClassification(examples: readonly EncodedExample[], scores: readonly Float32Array[]): LossMetrics {
   const classes = scores[0]?.length ?? 0;
   const logits = new Float32Array(scores.length * classes);
   scores.forEach((row, i) => logits.set(row, i * classes));

@@ -5,12 +5,12 @@ import type { Engine } from '../engine/engine.ts';
 import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
 import { writeJson } from '../engine/io/files.ts';
 import { loadConfig } from '../models/config.ts';
-import { Comparing, methodId, type MethodName } from './runner.ts';
+import { ExperimentRunner, methodId, type MethodName } from './runner.ts';
 import { loadData, type DataRequest, type DataSet } from '../data/source.ts';
 import type { Comparison, Run, Task } from '../report/schema.ts';
 import { adapterName, versions } from './provenance.ts';
 import type { Settings } from '../train/settings.ts';
-import type { Watch } from '../train/stages.ts';
+import type { TrainCallbacks } from '../train/stages.ts';
 
 export interface ComparisonPlan {
   readonly modelDir: string;
@@ -20,7 +20,7 @@ export interface ComparisonPlan {
   readonly out: string;
   /** What a reader types to get the same. */
   readonly command: string;
-  readonly watch: Watch;
+  readonly watch: TrainCallbacks;
   readonly onStage?: (title: string) => void;
 }
 
@@ -35,7 +35,7 @@ export async function compareTasks(engine: Engine, plan: ComparisonPlan): Promis
   for (const { request, settings } of plan.tasks) {
     const data = await loadData(request, modelDir, config, settings);
     tasks.push(describe(data, settings));
-    const comparing = new Comparing(
+    const comparing = new ExperimentRunner(
       engine,
       foundation,
       data,

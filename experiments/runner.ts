@@ -10,11 +10,11 @@ import { fullLayers, type ModelConfig } from '../models/architecture.ts';
 import { loadBaseModel, randomBaseModel } from '../models/base-model.ts';
 import { keptLayers } from '../train/stages.ts';
 import type { Plan } from '../pruning/plan.ts';
-import { scoresOf, writeRecords, type Records } from '../pruning/scores-file.ts';
-import { saveArtefact } from '../peft-model/pretrained.ts';
-import { factorCount, freshAssembly, lackingWeights, type Assembly } from '../peft-model/assembly.ts';
+import { scoresOf, writeEstimate, type EstimateResult } from '../pruning/scores-file.ts';
+import { saveState } from '../peft-model/pretrained.ts';
+import { factorCount, createState, initMissingWeights, type PeftModelState } from '../peft-model/assembly.ts';
 import { hostRandom, STREAM } from '../engine/random.ts';
-import { freshConfig } from '../peft/create-config.ts';
+import { createConfig } from '../peft/create-config.ts';
 import type { DataSet } from '../data/source.ts';
 import { METRICS, readRun, writeRun, type Run } from '../report/schema.ts';
 import { assertSameRun, writeIdentity } from './identity.ts';
@@ -28,7 +28,7 @@ import {
   type EstimateOutcome,
   type Evaluation,
   type Method,
-  type Watch,
+  type TrainCallbacks,
 } from '../train/stages.ts';
 import type { Settings } from '../train/settings.ts';
 import type { TrainResult } from '../train/trainer.ts';
@@ -48,7 +48,7 @@ export interface Foundation {
 export interface CompareWatch {
   /** Called before each piece of work. */
   readonly onStage?: (title: string) => void;
-  readonly watch: Watch;
+  readonly watch: TrainCallbacks;
 }
 
 /** What a method is called in tables. */
@@ -72,7 +72,7 @@ export function methodId(method: MethodName, peft: Settings['peft']): string {
 }
 
 /** One task on one base: remembers the estimation of each seed, which all pruned methods share. */
-export class Comparing {
+export class ExperimentRunner {
   readonly #engine: Engine;
   readonly #foundation: Foundation;
   readonly #data: DataSet;
@@ -119,7 +119,7 @@ export class Comparing {
     const pruneSeconds = (performance.now() - started) / 1000;
     const tuned = await fineTune(this.#engine, start, this.#data.train, this.#budget(settings, prunes), watch);
     const evaluated = await evaluate(this.#engine, tuned.assembly, this.#data.eval, settings);
-    await saveArtefact(join(folder, 'adapter'), tuned.assembly, plan ? { plan } : {});
+    await saveState(join(folder, 'adapter'), tuned.assembly, plan ? { plan } : {});
     const { base } = tuned.assembly;
     const run: Run = {
       task: this.#data.name,
@@ -162,17 +162,17 @@ export class Comparing {
     return { ...settings, steps: prunes ? steps : steps + settings.estimateSteps };
   }
 
-  async #wholeAssembly(settings: Settings, random: boolean, { onBytes }: Watch): Promise<Assembly> {
+  async #wholeAssembly(settings: Settings, random: boolean, { onBytes }: TrainCallbacks): Promise<PeftModelState> {
     const { dir, config } = this.#foundation;
     const { head, labels } = this.#data;
     const { weights: weightType, embeddings } = settings;
-    const lacking = lackingWeights(config, settings.seed);
-    const options = { weightType, embeddings, head, lacking, ...(onBytes && { onBytes }) };
+    const initMissing = initMissingWeights(config, settings.seed);
+    const options = { weightType, embeddings, head, initMissing, ...(onBytes && { onBytes }) };
     const base = random
       ? randomBaseModel(this.#engine, config, normals(settings.seed), { embeddings, head })
       : await loadBaseModel(this.#engine, dir, options);
-    const peft = freshConfig(settings, config, head);
-    return freshAssembly(this.#engine, base, peft, head, labels, settings.seed);
+    const peft = createConfig(settings, config, head);
+    return createState(this.#engine, base, peft, head, labels, settings.seed);
   }
 
   async #estimate(settings: Settings, { onStage, watch }: CompareWatch): Promise<EstimateOutcome> {
@@ -184,23 +184,23 @@ export class Comparing {
     assembly.base.free();
     this.#estimates.set(settings.seed, outcome);
     const path = join(this.#out, 'estimate', `seed-${settings.seed}`, 'records.json');
-    await writeRecords(path, recordsOf(outcome, this.#foundation.fingerprint, settings));
+    await writeEstimate(path, estimateResult(outcome, this.#foundation.fingerprint, settings));
     return outcome;
   }
 
   #plan(outcome: EstimateOutcome, settings: Settings, method: Method): Plan {
     const { config, fingerprint } = this.#foundation;
-    const scores = scoresOf(recordsOf(outcome, fingerprint, settings));
+    const scores = scoresOf(estimateResult(outcome, fingerprint, settings));
     return makePlan(config, fingerprint, scores, settings, method);
   }
 }
 
 /** The content of `records.json`. */
-export function recordsOf(
+export function estimateResult(
   { estimates, result }: EstimateOutcome,
   fingerprint: string,
   settings: Settings,
-): Omit<Records, 'format' | 'version'> {
+): Omit<EstimateResult, 'format' | 'version'> {
   return {
     base: fingerprint,
     steps: settings.estimateSteps,

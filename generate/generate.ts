@@ -7,10 +7,10 @@ import { loadConfig } from '../models/config.ts';
 import { loadTokenizer } from '../models/tokenizer.ts';
 import { hostRandom, STREAM } from '../engine/random.ts';
 import type { Settings } from '../train/settings.ts';
-import type { Watch } from '../train/stages.ts';
+import type { TrainCallbacks } from '../train/stages.ts';
 import type { Generated } from './generator.ts';
 import { LanguageModels } from './language-models.ts';
-import { generationConfig, type Wanted } from './options.ts';
+import { generationConfig, type GenerationOverrides } from './options.ts';
 import { encodePrompt, type Prompt } from './prompts.ts';
 import { TextStream } from './text-stream.ts';
 
@@ -20,9 +20,9 @@ export interface GenerationRequest {
   readonly adapters: ReadonlyMap<string, string>;
   readonly prompts: readonly Prompt[];
   readonly maxNewTokens: number;
-  readonly wanted: Wanted;
+  readonly wanted: GenerationOverrides;
   readonly settings: Pick<Settings, 'weights' | 'embeddings' | 'seed'>;
-  readonly watch?: Pick<Watch, 'signal' | 'onBytes'>;
+  readonly watch?: Pick<TrainCallbacks, 'signal' | 'onBytes'>;
 }
 
 /** An answered prompt. */

@@ -6,8 +6,8 @@ import type { InputSpec } from '../engine/compile/program.ts';
 import type { HostArray, Traced } from '../engine/engine.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import type { ModelConfig } from '../models/architecture.ts';
-import type { KeyValues } from '../models/kv-cache.ts';
-import type { BatchInputs, Classifier } from '../peft-model/peft-model.ts';
+import type { KvCache } from '../models/kv-cache.ts';
+import type { BatchInputs, PeftModel } from '../peft-model/peft-model.ts';
 import type { HostRandom } from '../engine/random.ts';
 import { ProgramCache } from '../peft-model/programs.ts';
 import { constrained, UNCONSTRAINED, type Constraints } from './constraints.ts';
@@ -45,12 +45,12 @@ export interface Generated {
 
 /** A language model, with or without PEFT modules, that writes into a cache which others on the same base may share. */
 export class Generator {
-  readonly #classifier: Classifier;
-  readonly #memory: KeyValues;
+  readonly #classifier: PeftModel;
+  readonly #memory: KvCache;
   readonly #programs: ProgramCache;
 
   /** @param memory made for the classifier's base; one sequence at a time uses it */
-  constructor(classifier: Classifier, memory: KeyValues) {
+  constructor(classifier: PeftModel, memory: KvCache) {
     this.#classifier = classifier;
     this.#memory = memory;
     this.#programs = new ProgramCache(classifier.engine, (_, count, choose) =>
@@ -138,7 +138,7 @@ export class Generator {
   }
 
   #specs(count: number): Readonly<Record<string, InputSpec>> {
-    const { config, words } = this.#classifier.base;
+    const { config, wordEmbedding } = this.#classifier.base;
     const one: InputSpec = { shape: [1], dtype: 'i32' };
     const tokens: InputSpec = { shape: [1, count], dtype: 'i32' };
     return {
@@ -146,13 +146,13 @@ export class Generator {
       positionIds: tokens,
       position: one,
       last: one,
-      ...(words && { words: { shape: [count, config.embeddingSize], dtype: 'f32' } as const }),
+      ...(wordEmbedding && { words: { shape: [count, config.embeddingSize], dtype: 'f32' } as const }),
     };
   }
 
   /** @param size tokens of the program; those after `ids` are filling that nothing sees */
   #inputs(ids: Int32Array, place: number, size: number): Readonly<Record<string, HostArray>> {
-    const { config, words } = this.#classifier.base;
+    const { config, wordEmbedding } = this.#classifier.base;
     const inputIds = new Int32Array(size).fill(config.padTokenId);
     inputIds.set(ids);
     return {
@@ -160,7 +160,7 @@ export class Generator {
       positionIds: placesOf(config, place, size),
       position: Int32Array.of(place),
       last: Int32Array.of(ids.length - 1),
-      ...(words && { words: words.rows(inputIds) }),
+      ...(wordEmbedding && { words: wordEmbedding.rows(inputIds) }),
     };
   }
 

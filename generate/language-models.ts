@@ -7,9 +7,9 @@ import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
 import type { OnBytes } from '../engine/io/load.ts';
 import type { BaseModel } from '../models/base-model.ts';
 import { loadConfig } from '../models/config.ts';
-import { KeyValues } from '../models/kv-cache.ts';
-import { cutAlike, loadArtefact, readPlanFor, type LoadedArtefact } from '../peft-model/pretrained.ts';
-import { toClassifier } from '../peft-model/assembly.ts';
+import { KvCache } from '../models/kv-cache.ts';
+import { cutAlike, loadState, readPlanFor, type LoadedState } from '../peft-model/pretrained.ts';
+import { toPeftModel } from '../peft-model/assembly.ts';
 import type { Settings } from '../train/settings.ts';
 import { Generator } from './generator.ts';
 
@@ -29,36 +29,36 @@ export class LanguageModels {
   readonly #options: LanguageModelOptions;
   /** By adapter; `undefined`: the base alone. */
   readonly #generators = new Map<string | undefined, Generator>();
-  readonly #loaded: LoadedArtefact[] = [];
-  readonly #memories = new Map<BaseModel, KeyValues>();
+  readonly #loaded: LoadedState[] = [];
+  readonly #memories = new Map<BaseModel, KvCache>();
 
   constructor(engine: Engine, options: LanguageModelOptions) {
     this.#engine = engine;
     this.#options = options;
   }
 
-  /** The model with that adapter, or without any; loaded when first asked for. @throws UserError as `loadArtefact` */
+  /** The model with that adapter, or without any; loaded when first asked for. @throws UserError as `loadState` */
   async get(name: string | undefined): Promise<Generator> {
     const known = this.#generators.get(name);
     if (known) return known;
     const artefact = await this.#load(name === undefined ? undefined : this.#options.adapters.get(name));
     const { base } = artefact;
-    const memory = this.#memories.get(base) ?? new KeyValues(this.#engine, base, this.#options.capacity);
+    const memory = this.#memories.get(base) ?? new KvCache(this.#engine, base, this.#options.capacity);
     this.#memories.set(base, memory);
-    const generator = new Generator(toClassifier(this.#engine, artefact), memory);
+    const generator = new Generator(toPeftModel(this.#engine, artefact), memory);
     this.#generators.set(name, generator);
     return generator;
   }
 
   /** Onto a base that is there, where one is left as the adapter's plan leaves it. */
-  async #load(dir: string | undefined): Promise<LoadedArtefact> {
+  async #load(dir: string | undefined): Promise<LoadedState> {
     const { modelDir, settings, onBytes } = this.#options;
     const plan =
       dir === undefined
         ? undefined
         : await readPlanFor(dir, await fingerprintCheckpoint(modelDir), await loadConfig(modelDir));
     const shared = this.#loaded.find((one) => cutAlike(one.plan, plan));
-    const artefact = await loadArtefact(this.#engine, modelDir, dir, settings, { kind: 'causal-lm', shared, onBytes });
+    const artefact = await loadState(this.#engine, modelDir, dir, settings, { kind: 'causal-lm', shared, onBytes });
     this.#loaded.push(artefact);
     return artefact;
   }

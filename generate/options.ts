@@ -61,7 +61,7 @@ const UNSUPPORTED_SAMPLING: Readonly<Record<string, unknown>> = {
 };
 
 /** Asked for by the user; what is absent is the model's own. */
-export interface Wanted extends Partial<Sampling>, Partial<Constraints> {
+export interface GenerationOverrides extends Partial<Sampling>, Partial<Constraints> {
   readonly doSample?: boolean;
   readonly greedy?: boolean;
   readonly stop?: readonly string[];
@@ -83,7 +83,11 @@ export interface GenerationConfig {
  * `generation_config.json`, where there is one, under what the user asks for: naming a temperature, top-k or top-p asks to sample.
  * @throws UserError for a value out of range, and where both greedy and sampling are asked for
  */
-export async function generationConfig(dir: string, config: ModelConfig, wanted: Wanted): Promise<GenerationConfig> {
+export async function generationConfig(
+  dir: string,
+  config: ModelConfig,
+  wanted: GenerationOverrides,
+): Promise<GenerationConfig> {
   const path = join(dir, 'generation_config.json');
   const file = (await exists(path)) ? await readJson(path, fileSchema) : {};
   check(wanted);
@@ -107,7 +111,7 @@ function changes(value: unknown, neutral: unknown): boolean {
   return !isNone && value !== neutral;
 }
 
-function samplingOf(file: ConfigFile, wanted: Wanted): Sampling | undefined {
+function samplingOf(file: ConfigFile, wanted: GenerationOverrides): Sampling | undefined {
   const { greedy, temperature, topK, topP } = wanted;
   if (greedy || !(asksToSample(wanted) || file.do_sample)) return undefined;
   return {
@@ -117,11 +121,11 @@ function samplingOf(file: ConfigFile, wanted: Wanted): Sampling | undefined {
   };
 }
 
-function asksToSample({ doSample, temperature, topK, topP }: Wanted): boolean {
+function asksToSample({ doSample, temperature, topK, topP }: GenerationOverrides): boolean {
   return doSample === true || temperature !== undefined || topK !== undefined || topP !== undefined;
 }
 
-function check(wanted: Wanted): void {
+function check(wanted: GenerationOverrides): void {
   const { greedy, temperature = 1, topK = 0, topP = 1, repetitionPenalty = 1, minNewTokens = 0, stop = [] } = wanted;
   if (greedy && asksToSample(wanted))
     throw new UserError('--greedy: takes the most likely token; leave out the options of sampling');

@@ -55,7 +55,7 @@ export interface Block {
   readonly attentionNorm: string;
   readonly ffnNorm: string;
   /** What is normalised: a sublayer's input (pre-norm), or the sum of its output and its residual (post-norm). */
-  readonly normPlace: 'before' | 'after';
+  readonly preNorm: boolean;
   /** Whether a token sees only itself and those before it. */
   readonly causal: boolean;
   /** What the attention scores of layer n are multiplied by; absent: 1/√headDim. */
@@ -208,7 +208,7 @@ export interface LinearLayer {
   readonly inFeatures: number;
   readonly outFeatures: number;
   /** An embedding instead, whose rows are looked up: weight [inFeatures, outFeatures]. */
-  readonly isTable?: true;
+  readonly isEmbedding?: true;
 }
 
 /** A linear layer inside a block. */
@@ -261,7 +261,7 @@ export function embeddingTables(config: ModelConfig): LinearLayer[] {
   // Where the mask tells positions, transformers' own embedding is not called with them, and PEFT cannot adapt it.
   const places = positions.count === 'mask' ? undefined : embeddings.positions;
   const table = (name: string | undefined, inFeatures: number, outFeatures: number): LinearLayer[] =>
-    name === undefined ? [] : [{ name, inFeatures, outFeatures, isTable: true }];
+    name === undefined ? [] : [{ name, inFeatures, outFeatures, isEmbedding: true }];
   return [
     ...table(words, config.vocabSize, config.embeddingSize),
     ...table(places, config.maxPositions, config.hiddenSize),

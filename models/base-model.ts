@@ -18,7 +18,7 @@ import {
 } from './architecture.ts';
 import { loadConfig } from './config.ts';
 import { frozenHeadShapes, headOf, initialSpec, isTied } from './heads.ts';
-import { HostTable } from './offloaded-embedding.ts';
+import { OffloadedEmbedding } from './offloaded-embedding.ts';
 import { findWeight, storedName, type WeightType } from './weights.ts';
 
 /** Where the word embedding lives: on the device, or on the host, from where each batch takes its rows along. */
@@ -34,7 +34,7 @@ export interface LoadOptions {
    * Values of a frozen weight of the head that the checkpoint lacks, as one of a masked language model lacks the pooler; undefined where
    * there are none, and the load fails. Vocabularies are never made up.
    */
-  readonly lacking?: (name: string, shape: Shape) => Float32Array | undefined;
+  readonly initMissing?: (name: string, shape: Shape) => Float32Array | undefined;
   /** Called after each tensor. */
   readonly onBytes?: OnBytes;
 }
@@ -45,9 +45,9 @@ export class BaseModel {
   readonly layers: readonly LayerShape[];
   readonly weights: ReadonlyMap<string, Variable>;
   /** The word embedding, where it is not among the weights. */
-  readonly words: HostTable | undefined;
+  readonly wordEmbedding: OffloadedEmbedding | undefined;
   /** Weights that the checkpoint lacks. */
-  readonly lacked: readonly string[];
+  readonly missingKeys: readonly string[];
   readonly #engine: Engine;
 
   constructor(
@@ -55,15 +55,15 @@ export class BaseModel {
     config: ModelConfig,
     weights: ReadonlyMap<string, Variable>,
     layers: readonly LayerShape[],
-    words?: HostTable,
-    lacked: readonly string[] = [],
+    words?: OffloadedEmbedding,
+    missingKeys: readonly string[] = [],
   ) {
     this.#engine = engine;
     this.config = config;
     this.weights = weights;
     this.layers = layers;
-    this.words = words;
-    this.lacked = lacked;
+    this.wordEmbedding = words;
+    this.missingKeys = missingKeys;
   }
 
   /** A matrix as views that the device can bind, along its rows. @throws Error where the model has no such weight */
@@ -75,7 +75,7 @@ export class BaseModel {
 
   /** Number of values in all weights, those on the host too. */
   get parameterCount(): number {
-    return [...this.weights.values()].reduce((sum, w) => sum + w.size, this.words?.size ?? 0);
+    return [...this.weights.values()].reduce((sum, w) => sum + w.size, this.wordEmbedding?.size ?? 0);
   }
 
   /** Number of values in the transformer layers alone: the part that is pruned. */
@@ -126,7 +126,7 @@ export function baseWeightShapes(config: ModelConfig): Map<string, Shape> {
 export async function loadBaseModel(
   engine: Engine,
   dir: string,
-  { weightType = 'f32', embeddings = 'device', head, lacking, onBytes }: LoadOptions = {},
+  { weightType = 'f32', embeddings = 'device', head, initMissing, onBytes }: LoadOptions = {},
 ): Promise<BaseModel> {
   const config = await loadConfig(dir);
   if (weightType === 'f16') engine.needF16('--weights f16');
@@ -140,7 +140,7 @@ export async function loadBaseModel(
       ...(head === undefined ? [] : frozenHeadShapes(config, head)),
     ]);
     const made =
-      head === undefined || vocabulary ? new Map<string, Float32Array>() : madeUp(file, config, head, lacking);
+      head === undefined || vocabulary ? new Map<string, Float32Array>() : madeUp(file, config, head, initMissing);
     const wanted = [...shapes]
       .filter(([name]) => !made.has(name))
       .map(([name, shape]) => findWeight(file, config, name, shape, weightType));
@@ -148,12 +148,12 @@ export async function loadBaseModel(
     if (tied) await checkTied(file, config, vocabulary);
     const total = wanted.reduce((sum, { bytes }) => sum + bytes, 0);
     placeProjections(engine, config, wanted, places);
-    let words: HostTable | undefined;
+    let words: OffloadedEmbedding | undefined;
     let done = 0;
     for (const weight of wanted) {
       const { key, name, shape, dtype } = weight;
-      if (!tied && isHostTable(engine, config, name, sizeOf(shape) * BYTES[dtype], embeddings)) {
-        words = await HostTable.read(file, key, name, shape as [number, number], dtype === 'f16');
+      if (!tied && isOffloaded(engine, config, name, sizeOf(shape) * BYTES[dtype], embeddings)) {
+        words = await OffloadedEmbedding.read(file, key, name, shape as [number, number], dtype === 'f16');
       } else weights.set(name, await loadWeight(engine, file, key, weight, places.get(name)));
       done += weight.bytes;
       onBytes?.(done, total);
@@ -175,11 +175,11 @@ function madeUp(
   file: TensorFile,
   config: ModelConfig,
   head: HeadKind,
-  lacking: LoadOptions['lacking'],
+  initMissing: LoadOptions['initMissing'],
 ): Map<string, Float32Array> {
   const values = new Map<string, Float32Array>();
   for (const [name, shape] of frozenHeadShapes(config, head)) {
-    const value = storedName(file, name, config) === undefined ? lacking?.(name, shape) : undefined;
+    const value = storedName(file, name, config) === undefined ? initMissing?.(name, shape) : undefined;
     if (value) values.set(name, value);
   }
   return values;
@@ -228,10 +228,10 @@ export function randomBaseModel(
   { embeddings = 'device', head = 'classification' }: Pick<LoadOptions, 'embeddings' | 'head'> = {},
 ): BaseModel {
   const weights = new Map<string, Variable>();
-  let words: HostTable | undefined;
+  let words: OffloadedEmbedding | undefined;
   for (const [name, shape] of [...baseWeightShapes(config), ...frozenHeadShapes(config, head)]) {
     const { data } = initialSpec(name, shape, config.initializerRange, normal);
-    if (isHostTable(engine, config, name, data.byteLength, embeddings)) words = hostTable(name, shape, data);
+    if (isOffloaded(engine, config, name, data.byteLength, embeddings)) words = offloadedEmbedding(name, shape, data);
     else weights.set(name, engine.variable(name, shape, { kind: 'weights', data }));
   }
   gatherProjections(engine, config, weights);
@@ -283,7 +283,7 @@ export function gatherProjections(engine: Engine, config: ModelConfig, weights: 
   }
 }
 
-function isHostTable(
+function isOffloaded(
   { device }: Engine,
   { architecture: { embeddings } }: ModelConfig,
   name: string,
@@ -294,6 +294,6 @@ function isHostTable(
   return isWords && (place === 'host' || bytes > device.limits.maxStorageBufferBindingSize);
 }
 
-function hostTable(name: string, shape: Shape, data: Float32Array | Uint16Array): HostTable {
-  return new HostTable(name, shape as [number, number], data);
+function offloadedEmbedding(name: string, shape: Shape, data: Float32Array | Uint16Array): OffloadedEmbedding {
+  return new OffloadedEmbedding(name, shape as [number, number], data);
 }

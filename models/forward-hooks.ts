@@ -5,7 +5,7 @@
 import type { Tensor } from '../engine/graph/tensor.ts';
 
 /** Changes a forward pass. Tensors are f32 [tokens, features]; each method returns the tensor to go on with. */
-export interface Intervention {
+export interface ForwardHooks {
   /**
    * Before a linear layer.
    * @param name Hugging Face module name
@@ -39,5 +39,5 @@ export interface Intervention {
   /** The activated intermediate of a layer's feed-forward network [tokens, neurons]. */
   intermediate?(layer: number, activated: Tensor): Tensor;
   /** f32 [heads]: attention skips the heads of a layer whose entry is 0. */
-  headsToRun?(layer: number): Tensor | undefined;
+  activeHeads?(layer: number): Tensor | undefined;
 }

@@ -6,7 +6,7 @@ import { dynamicUpdateSlice } from '../engine/ops/dynamic-update-slice.ts';
 import type { Variable } from '../engine/variable.ts';
 import type { BaseModel } from './base-model.ts';
 import { rotaryInput } from './rotary.ts';
-import type { KeyValueCache } from './transformer.ts';
+import type { KvCacheView } from './transformer.ts';
 
 interface LayerMemory {
   readonly keys: Variable;
@@ -15,11 +15,11 @@ interface LayerMemory {
 
 /** What programs over the cache are traced with; `updates` is complete once the forward pass is traced. */
 interface Traced {
-  readonly cache: KeyValueCache;
+  readonly cache: KvCacheView;
   readonly updates: readonly Update[];
 }
 
-export class KeyValues {
+export class KvCache {
   /** Tokens that fit. */
   readonly capacity: number;
   /** i32 [1, capacity], all 1: a causal query sees nothing behind itself, whatever lies there. */
@@ -57,7 +57,7 @@ export class KeyValues {
       updates.push({ target, value });
       return value;
     };
-    const append: KeyValueCache['append'] = (layer, keys, values) => {
+    const append: KvCacheView['append'] = (layer, keys, values) => {
       const memory = this.#layers[layer];
       if (!memory) throw new Error(`layer ${layer} has no heads to keep keys of`);
       return [store(memory.keys, keys), store(memory.values, values)];

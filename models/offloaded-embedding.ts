@@ -6,7 +6,7 @@ import type { Shape } from '../engine/graph/shape.ts';
 /** Rows as they are held: 16-bit numbers as their bits. */
 type Encoding = 'f32' | 'f16' | 'bf16';
 
-export class HostTable {
+export class OffloadedEmbedding {
   readonly name: string;
   readonly shape: Shape;
   readonly #data: Float32Array | Uint16Array;
@@ -37,12 +37,12 @@ export class HostTable {
     name: string,
     shape: readonly [rows: number, cols: number],
     half: boolean,
-  ): Promise<HostTable> {
+  ): Promise<OffloadedEmbedding> {
     const { dtype } = file.info(key);
-    if (half || dtype === 'F16') return new HostTable(name, shape, await file.readFloat16(key, shape));
-    if (dtype !== 'BF16') return new HostTable(name, shape, await file.readFloat32(key, shape));
+    if (half || dtype === 'F16') return new OffloadedEmbedding(name, shape, await file.readFloat16(key, shape));
+    if (dtype !== 'BF16') return new OffloadedEmbedding(name, shape, await file.readFloat32(key, shape));
     const { buffer } = await file.read(key);
-    return new HostTable(name, shape, new Uint16Array(buffer as ArrayBuffer), 'bf16');
+    return new OffloadedEmbedding(name, shape, new Uint16Array(buffer as ArrayBuffer), 'bf16');
   }
 
   get size(): number {

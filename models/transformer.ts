@@ -26,7 +26,7 @@ import { expand } from '../engine/ops/reduce.ts';
 import { rmsNorm } from '../engine/ops/rmsnorm.ts';
 import { rotary } from '../engine/ops/rotary.ts';
 import { linearName, type Activation, type LayerShape, type ModelConfig, type Role } from './architecture.ts';
-import type { Intervention } from './forward-hooks.ts';
+import type { ForwardHooks } from './forward-hooks.ts';
 
 /**
  * One batch: i32 [batch, seq] each. Positions are Hugging Face's position ids. With a cache the mask is of all its places:
@@ -41,11 +41,11 @@ export interface TokenInputs {
   readonly words?: Tensor;
   /** f32 [positions, headDim], from `rotaryTable`, for models with rotary positions. */
   readonly rotary?: Tensor;
-  readonly cache?: KeyValueCache;
+  readonly cache?: KvCacheView;
 }
 
 /** Keys and values of the tokens before these, kept on the device between runs. */
-export interface KeyValueCache {
+export interface KvCacheView {
   /** Places for tokens in a sequence. */
   readonly capacity: number;
   /** i32 [1]: the place of the first of the new tokens. */
@@ -65,7 +65,7 @@ export interface ForwardContext {
   readonly weight: (name: string) => Tensor;
   /** A matrix as parts along its rows, in order, each small enough to be bound; most have one. */
   readonly table: (name: string) => readonly Tensor[];
-  readonly interventions: readonly Intervention[];
+  readonly hooks: readonly ForwardHooks[];
   /** Dropout of hidden states while training; absent at inference. */
   readonly hiddenDropout?: { readonly rate: number; readonly random: RandomState };
 }
@@ -94,14 +94,9 @@ export function linear(context: ForwardContext, name: string, x: Tensor, bias: b
 }
 
 /** A linear layer's output with the interventions before and after it. */
-export function intervened(
-  { interventions }: ForwardContext,
-  name: string,
-  x: Tensor,
-  compute: (x: Tensor) => Tensor,
-): Tensor {
-  const input = interventions.reduce((v, i) => i.input?.(name, v) ?? v, x);
-  return interventions.reduce((y, i) => i.linear?.(name, input, y) ?? y, compute(input));
+export function intervened({ hooks }: ForwardContext, name: string, x: Tensor, compute: (x: Tensor) => Tensor): Tensor {
+  const input = hooks.reduce((v, i) => i.input?.(name, v) ?? v, x);
+  return hooks.reduce((y, i) => i.linear?.(name, input, y) ?? y, compute(input));
 }
 
 /** Normalisation with the weights under `name`. */
@@ -131,7 +126,7 @@ function embed(context: ForwardContext, inputs: TokenInputs): Tensor {
   const { embeddings } = context.config.architecture;
   const { inputIds, positionIds, tokenTypeIds } = inputs;
   const found = (name: string, ids: Tensor, rows = gatherRows(context.weight(`${name}.weight`), ids)): Tensor =>
-    context.interventions.reduce((y, i) => i.lookup?.(name, ids, y) ?? y, rows);
+    context.hooks.reduce((y, i) => i.lookup?.(name, ids, y) ?? y, rows);
   const words = inputs.words ?? gatherRows(context.table(`${embeddings.words}.weight`), inputIds);
   let hidden = found(embeddings.words, inputIds, words);
   if (embeddings.project !== undefined) hidden = linear(context, embeddings.project, hidden, false);
@@ -155,7 +150,7 @@ function blockLinear(context: ForwardContext, layer: number, role: Role, x: Tens
 }
 
 function selfAttention(context: ForwardContext, layer: number, hidden: Tensor, inputs: TokenInputs): Tensor {
-  const { config, interventions } = context;
+  const { config, hooks } = context;
   const { heads, kvHeads, kvHeadOf } = context.layers[layer] as LayerShape;
   const { attentionNorm, causal, attentionScale } = config.architecture.block;
   return sublayer(context, { layer, norm: attentionNorm, output: 'attentionOutput', hidden }, (x) => {
@@ -170,10 +165,10 @@ function selfAttention(context: ForwardContext, layer: number, hidden: Tensor, i
       ...(cache && { keys: cache.capacity }),
       ...(kvHeadOf && { kvHeadOf }),
     };
-    const running = interventions.map((i) => i.headsToRun?.(layer)).find((t) => t !== undefined);
+    const running = hooks.map((i) => i.activeHeads?.(layer)).find((t) => t !== undefined);
     const [k, v] = cache?.append(layer, turn(keys), values) ?? [turn(keys), values];
     const attended = attention(turn(queries), k, v, inputs.attentionMask, spec, running, cache?.position);
-    return interventions.reduce((y, i) => i.context?.(layer, y) ?? y, attended);
+    return hooks.reduce((y, i) => i.context?.(layer, y) ?? y, attended);
   });
 }
 
@@ -188,7 +183,7 @@ function queriesKeysValues(context: ForwardContext, layer: number, x: Tensor): r
 }
 
 function feedForward(context: ForwardContext, layer: number, hidden: Tensor): Tensor {
-  const { config, interventions } = context;
+  const { config, hooks } = context;
   const { neurons } = context.layers[layer] as LayerShape;
   const { ffnNorm, linears } = config.architecture.block;
   return sublayer(context, { layer, norm: ffnNorm, output: 'down', hidden }, (x) => {
@@ -196,7 +191,7 @@ function feedForward(context: ForwardContext, layer: number, hidden: Tensor): Te
     const act = activation(config.hiddenAct);
     const up = blockLinear(context, layer, 'up', x);
     const activated = linears.gate ? mul(act(blockLinear(context, layer, 'gate', x)), up) : act(up);
-    return interventions.reduce((y, i) => i.intermediate?.(layer, y) ?? y, activated);
+    return hooks.reduce((y, i) => i.intermediate?.(layer, y) ?? y, activated);
   });
 }
 
@@ -217,12 +212,12 @@ function sublayer(context: ForwardContext, at: Sublayer, inside: (x: Tensor) => 
   const { layer, output, hidden } = at;
   const { block } = context.config.architecture;
   const normalise = (x: Tensor): Tensor => norm(context, `${block.prefix(layer)}.${at.norm}`, x);
-  const input = block.normPlace === 'before' ? normalise(hidden) : hidden;
+  const input = block.preNorm ? normalise(hidden) : hidden;
   const features = inside(input);
   const name = linearName(context.config, layer, output);
   const projected = features ? blockLinear(context, layer, output, features) : emptied(context, output, name, hidden);
-  const added = (y: Tensor): Tensor => (block.normPlace === 'after' ? normalise(add(y, hidden)) : add(y, hidden));
-  const adapted = context.interventions.reduce((y, i) => i.sublayer?.(name, y, hidden, () => added(y)) ?? y, projected);
+  const added = (y: Tensor): Tensor => (block.preNorm ? add(y, hidden) : normalise(add(y, hidden)));
+  const adapted = context.hooks.reduce((y, i) => i.sublayer?.(name, y, hidden, () => added(y)) ?? y, projected);
   const stream = 2 * layer + (output === 'attentionOutput' ? 1 : 2);
   return added(drop(context, stream, adapted));
 }

@@ -18,22 +18,22 @@ import type { BaseModel } from '../models/base-model.ts';
 import { headShapes, initialSpec, tiedModules, vocabularyLayers } from '../models/heads.ts';
 import { moduleFor, type PeftConfig } from '../peft/config.ts';
 import { methodOf } from '../peft/methods.ts';
-import { factorSpecs, moduleSize, valueOf, type PeftMethod, type PeftModule, type Values } from '../peft/module.ts';
+import { factorSpecs, moduleSize, valueOf, type PeftMethod, type PeftModule, type StateDict } from '../peft/module.ts';
 import { savedModule } from '../peft/tasks.ts';
 import { targetedModules } from '../peft/targets.ts';
-import { Classifier } from './peft-model.ts';
+import { PeftModel } from './peft-model.ts';
 import { hostRandom, STREAM } from '../engine/random.ts';
 import { objectiveOf, type Objective } from '../data/objective.ts';
 import { factorsFromBase, trainedWeights, weightReader } from './from-base.ts';
 
-export interface Assembly {
+export interface PeftModelState {
   readonly base: BaseModel;
   /** Undefined: the head alone. */
   readonly method: PeftMethod | undefined;
   /** What `method` was made from; `configFor` makes it exact again after pruning. */
   readonly peft: PeftConfig;
   /** Of factors, head, and weights of the base that train along. */
-  readonly values: Values;
+  readonly values: StateDict;
   readonly head: HeadKind;
   /** Class names by index; none where the head's outputs are no classes. */
   readonly labels: readonly string[];
@@ -53,7 +53,7 @@ function methodFor(config: ModelConfig, shapes: readonly LayerShape[], peft: Pef
   );
   const found = layers.filter(({ name }) => targeted.has(name));
   const tied = tiedModules(config, head);
-  const wrong = peft.method === 'lora' ? undefined : found.find((l) => l.isTable || tied.includes(l.name));
+  const wrong = peft.method === 'lora' ? undefined : found.find((l) => l.isEmbedding || tied.includes(l.name));
   if (wrong) {
     throw new UserError(`target_modules: ${wrong.name} is an embedding, or tied to one; only LoRA adapts these`);
   }
@@ -65,11 +65,11 @@ function methodFor(config: ModelConfig, shapes: readonly LayerShape[], peft: Pef
 
 /** The features that a module on a linear layer works on. */
 export function placeOf(layer: LinearLayer, { hiddenSize: d }: ModelConfig, peft: PeftConfig): LinearLayer {
-  return methodOf(peft, []).attached ? layer : { ...layer, inFeatures: d, outFeatures: d };
+  return methodOf(peft, []).adaptsLinear ? layer : { ...layer, inFeatures: d, outFeatures: d };
 }
 
 /** Fresh values of the head and of all factors that do not come from the base. */
-export function freshValues(
+export function initState(
   config: ModelConfig,
   method: PeftMethod | undefined,
   head: HeadKind,
@@ -79,7 +79,7 @@ export function freshValues(
   const values = new Map<string, Float32Array>();
   method?.modules.forEach((module, index) => {
     const draw = hostRandom(seed, STREAM.weights, 1, index);
-    for (const [name, value] of method.fresh(module, draw)) values.set(name, value);
+    for (const [name, value] of method.initParameters(module, draw)) values.set(name, value);
   });
   const random = hostRandom(seed, STREAM.weights, 2);
   for (const [name, shape] of headShapes(config, head, labels)) {
@@ -89,29 +89,29 @@ export function freshValues(
 }
 
 /** Fresh values of frozen weights that the task's head needs and a checkpoint lacks; `loadBaseModel` asks for them. */
-export function lackingWeights(config: ModelConfig, seed: number): (name: string, shape: Shape) => Float32Array {
+export function initMissingWeights(config: ModelConfig, seed: number): (name: string, shape: Shape) => Float32Array {
   const random = hostRandom(seed, STREAM.weights, 4);
   return (name, shape) => initialSpec(name, shape, config.initializerRange, () => random.normal()).data;
 }
 
 /** Weights that the checkpoint lacks train along, by the module after the family's prefix, e.g. `pooler`. */
-function savingLacked(peft: PeftConfig, { config, lacked }: BaseModel): PeftConfig {
-  const modules = lacked.map((name) => savedModule(config, name));
+function savingLacked(peft: PeftConfig, { config, missingKeys }: BaseModel): PeftConfig {
+  const modules = missingKeys.map((name) => savedModule(config, name));
   return modules.length === 0 ? peft : { ...peft, modulesToSave: [...new Set([...peft.modulesToSave, ...modules])] };
 }
 
 /** A fresh assembly on a whole base: everything that will train has its first value. */
-export async function freshAssembly(
+export async function createState(
   engine: Engine,
   base: BaseModel,
   given: PeftConfig,
   head: HeadKind,
   labels: readonly string[],
   seed: number,
-): Promise<Assembly & { readonly method: PeftMethod }> {
+): Promise<PeftModelState & { readonly method: PeftMethod }> {
   const peft = savingLacked(given, base);
   const method = methodFor(base.config, base.layers, peft, head);
-  const values = freshValues(base.config, method, head, labels.length, seed);
+  const values = initState(base.config, method, head, labels.length, seed);
   const read = weightReader(engine, base);
   for (const [name, value] of await factorsFromBase(method, values, read)) values.set(name, value);
   for (const name of trainedWeights(base, method, peft)) if (!values.has(name)) values.set(name, await read(name));
@@ -119,12 +119,12 @@ export async function freshAssembly(
 }
 
 /** Uploads an assembly. @param extra further parameters, e.g. masks @param objective if labels tell it, that of theirs */
-export function toClassifier(
+export function toPeftModel(
   engine: Engine,
-  assembly: Assembly,
+  assembly: PeftModelState,
   extra: readonly ParameterSpec[] = [],
   objective: Objective = objectiveOf(assembly),
-): Classifier {
+): PeftModel {
   const { base, method, values, head: kind, labels } = assembly;
   const spec = (name: string, shape: Shape, stored: Shape = shape): ParameterSpec => ({
     name,
@@ -142,12 +142,12 @@ export function toClassifier(
     return spec(name, shape, stored);
   });
   const parameters = new Parameters(engine, [...factors, ...head, ...trained, ...extra]);
-  return new Classifier(engine, base, method, parameters, objective);
+  return new PeftModel(engine, base, method, parameters, objective);
 }
 
 /** Undefined where the module does not follow the weight's slicing. Embeddings are never cut. */
-function storedShapeOf({ weights }: BaseModel, { attached }: PeftMethod, module: PeftModule): Shape | undefined {
-  return attached && !module.isTable ? weights.get(`${module.name}.weight`)?.stored : undefined;
+function storedShapeOf({ weights }: BaseModel, { adaptsLinear }: PeftMethod, module: PeftModule): Shape | undefined {
+  return adaptsLinear && !module.isEmbedding ? weights.get(`${module.name}.weight`)?.stored : undefined;
 }
 
 /** Values in PEFT modules; the task head is the same for every method and not counted, as in PEFT's own reports of rank. */

@@ -19,7 +19,14 @@ import { isStoredInOut, storedName, transpose } from '../models/weights.ts';
 import { writeHubAdapter } from '../peft/adapterhub/files.ts';
 import { configFor } from '../peft/config.ts';
 import { writeAdapter, type AdapterTensor } from '../peft/files.ts';
-import { factorShape, valueOf, type Direction, type PeftMethod, type PeftModule, type Values } from '../peft/module.ts';
+import {
+  factorShape,
+  valueOf,
+  type Direction,
+  type PeftMethod,
+  type PeftModule,
+  type StateDict,
+} from '../peft/module.ts';
 import { expandModule, expandWeight, zeroCutColumns } from '../pruning/full-size.ts';
 import { keepAll } from '../pruning/plan.ts';
 import { keptShapes, moduleSlices, type LayerKeep } from '../pruning/slice.ts';
@@ -38,7 +45,7 @@ interface Dense {
   readonly config: ModelConfig;
   readonly keep: readonly LayerKeep[];
   readonly method: PeftMethod;
-  readonly modules: ReadonlyMap<string, { readonly module: PeftModule; readonly values: Values }>;
+  readonly modules: ReadonlyMap<string, { readonly module: PeftModule; readonly values: StateDict }>;
   readonly adapter: Awaited<ReturnType<typeof readAdapterValues>>;
   /** Of the task head. */
   readonly head: ReadonlyMap<string, Shape>;
@@ -57,7 +64,7 @@ async function loadDense(modelDir: string, adapterDir: string): Promise<Dense> {
   const modules = adapter.method.modules.map((module) => {
     const [linear, sliced] = [full.get(module.name), left.get(module.name)];
     if (!linear || !sliced) throw new UserError(`${adapterDir}: module "${module.name}" is not in the base model`);
-    if (!adapter.method.attached) return { module, values: adapter.values };
+    if (!adapter.method.adaptsLinear) return { module, values: adapter.values };
     const { inFeatures, outFeatures } = sliced;
     return expandModule(config, keep, adapter.method, { ...module, inFeatures, outFeatures }, adapter.values, linear);
   });
@@ -164,8 +171,8 @@ function denseRewrite({ config, keep, adapter, trained }: Dense): Rewrite {
 export async function exportDense(modelDir: string, adapterDir: string, out: string): Promise<void> {
   const dense = await loadDense(modelDir, adapterDir);
   const { config, method, modules, adapter, head, trained } = dense;
-  const lacked = [...frozenHeadShapes(config, adapter.head)].filter(([name]) => trained.has(name));
-  const shapes = new Map<string, Shape>(lacked);
+  const missingKeys = [...frozenHeadShapes(config, adapter.head)].filter(([name]) => trained.has(name));
+  const shapes = new Map<string, Shape>(missingKeys);
   const whole = denseRewrite({ ...dense, trained: new Set() });
   const rewrite: Rewrite = (name, shape) => {
     if (trained.has(name)) shapes.set(name, shape);

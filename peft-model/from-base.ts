@@ -21,10 +21,10 @@ export function weightReader(engine: Engine, base: BaseModel): ReadWeight {
  * @throws UserError for a word embedding that is to train but stays on the host
  */
 export function trainedWeights(base: BaseModel, method: PeftMethod, peft: PeftConfig): string[] {
-  const { words } = base;
-  if (words && isInSaved(words.name, peft.modulesToSave)) {
+  const { wordEmbedding } = base;
+  if (wordEmbedding && isInSaved(wordEmbedding.name, peft.modulesToSave)) {
     throw new UserError(
-      `modules_to_save: ${words.name} stays on the host, where nothing trains; use --embeddings device`,
+      `modules_to_save: ${wordEmbedding.name} stays on the host, where nothing trains; use --embeddings device`,
     );
   }
   const bias = peft.method === 'lora' || peft.method === 'dora' ? peft.bias : 'none';
@@ -42,10 +42,10 @@ export async function factorsFromBase(
   read: ReadWeight,
 ): Promise<Map<string, Float32Array>> {
   const found = new Map<string, Float32Array>();
-  if (!method.fromWeight) return found;
+  if (!method.initFromWeight) return found;
   for (const module of method.modules) {
     const weight = await read(`${module.name}.weight`);
-    for (const [name, value] of method.fromWeight({ module, values, weight })) found.set(name, value);
+    for (const [name, value] of method.initFromWeight({ module, values, weight })) found.set(name, value);
   }
   return found;
 }

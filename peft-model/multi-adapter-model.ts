@@ -9,26 +9,26 @@ import { f32ToF16 } from '../engine/io/float16.ts';
 import type { OnBytes } from '../engine/io/load.ts';
 import { unpadded } from '../engine/padding.ts';
 import type { Variable } from '../engine/variable.ts';
-import { loadArtefact, type LoadedArtefact } from './pretrained.ts';
-import { toClassifier } from './assembly.ts';
-import { Classifier } from './peft-model.ts';
+import { loadState, type LoadedState } from './pretrained.ts';
+import { toPeftModel } from './assembly.ts';
+import { PeftModel } from './peft-model.ts';
 import { assertMergeable } from './convert.ts';
-import type { Batch } from '../data/batches.ts';
-import { Forward } from '../train/evaluate.ts';
+import type { Batch } from '../data/data-loader.ts';
+import { InferenceSession } from '../train/evaluate.ts';
 import type { Settings } from '../train/settings.ts';
 
 interface Mounted {
-  readonly artefact: LoadedArtefact;
-  readonly classifier: Classifier;
-  readonly forward: Forward;
+  readonly artefact: LoadedState;
+  readonly classifier: PeftModel;
+  readonly forward: InferenceSession;
 }
 
 /** A base with named adapters, one of them active. */
-export class AdapterSet {
+export class MultiAdapterModel {
   readonly #engine: Engine;
   readonly #mounted: ReadonlyMap<string, Mounted>;
   #active: string;
-  #merged: { readonly originals: ReadonlyMap<Variable, HostArray>; readonly forward: Forward } | undefined;
+  #merged: { readonly originals: ReadonlyMap<Variable, HostArray>; readonly forward: InferenceSession } | undefined;
 
   private constructor(engine: Engine, mounted: ReadonlyMap<string, Mounted>, active: string) {
     this.#engine = engine;
@@ -46,14 +46,14 @@ export class AdapterSet {
     modelDir: string,
     folders: ReadonlyMap<string, string>,
     settings: Pick<Settings, 'weights' | 'embeddings'>,
-  ): Promise<AdapterSet> {
+  ): Promise<MultiAdapterModel> {
     const artefacts = await loadOntoOneBase(engine, modelDir, folders, settings);
     const mounted = new Map<string, Mounted>();
     for (const [name, artefact] of artefacts) {
-      const classifier = toClassifier(engine, artefact);
-      mounted.set(name, { artefact, classifier, forward: new Forward(classifier) });
+      const classifier = toPeftModel(engine, artefact);
+      mounted.set(name, { artefact, classifier, forward: new InferenceSession(classifier) });
     }
-    return new AdapterSet(engine, mounted, [...mounted.keys()][0] as string);
+    return new MultiAdapterModel(engine, mounted, [...mounted.keys()][0] as string);
   }
 
   get names(): readonly string[] {
@@ -89,7 +89,7 @@ export class AdapterSet {
     const at = `adapter "${this.#active}"`;
     if (method && !method.merge) throw new UserError(`${at}: bottleneck adapters cannot be merged`);
     assertMergeable(base.config, artefact, at);
-    const onHost = method?.modules.find(({ name }) => `${name}.weight` === base.words?.name);
+    const onHost = method?.modules.find(({ name }) => `${name}.weight` === base.wordEmbedding?.name);
     if (onHost)
       throw new UserError(`${at}: ${onHost.name} stays on the host, where nothing is merged; use --embeddings device`);
     const originals = new Map<Variable, HostArray>();
@@ -107,8 +107,8 @@ export class AdapterSet {
         await rewrite('bias', (bias) => mergeBias(module, values, bias, 'merge'));
       }
     }
-    const plain = new Classifier(this.#engine, base, undefined, classifier.parameters, classifier.objective);
-    this.#merged = { originals, forward: new Forward(plain) };
+    const plain = new PeftModel(this.#engine, base, undefined, classifier.parameters, classifier.objective);
+    this.#merged = { originals, forward: new InferenceSession(plain) };
   }
 
   /** Gives the base back the bits it had before `merge`. */
@@ -147,11 +147,11 @@ export async function loadOntoOneBase(
   folders: ReadonlyMap<string, string>,
   settings: Pick<Settings, 'weights' | 'embeddings'>,
   onBytes: OnBytes = () => undefined,
-): Promise<ReadonlyMap<string, LoadedArtefact>> {
-  const artefacts = new Map<string, LoadedArtefact>();
+): Promise<ReadonlyMap<string, LoadedState>> {
+  const artefacts = new Map<string, LoadedState>();
   for (const [name, folder] of folders) {
     const [shared] = artefacts.values();
-    artefacts.set(name, await loadArtefact(engine, modelDir, folder, settings, { onBytes, shared }));
+    artefacts.set(name, await loadState(engine, modelDir, folder, settings, { onBytes, shared }));
   }
   return artefacts;
 }

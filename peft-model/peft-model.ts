@@ -8,18 +8,18 @@ import { reshape } from '../engine/ops/leaf.ts';
 import { fusedLinearCrossEntropy } from '../engine/ops/vocabulary.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import type { BaseModel } from '../models/base-model.ts';
-import { hiddenStates, type ForwardContext, type KeyValueCache } from '../models/transformer.ts';
+import { hiddenStates, type ForwardContext, type KvCacheView } from '../models/transformer.ts';
 import { applyHead, biasName, headOf } from '../models/heads.ts';
-import type { Intervention } from '../models/forward-hooks.ts';
+import type { ForwardHooks } from '../models/forward-hooks.ts';
 import { positionIds } from '../models/positions.ts';
 import { rotaryInput } from '../models/rotary.ts';
 import type { PeftMethod, PeftRun } from '../peft/module.ts';
-import type { Batch } from '../data/batches.ts';
+import type { Batch } from '../data/data-loader.ts';
 import { CLASSES, type Objective } from '../data/objective.ts';
 
 /**
  * Something for every program input of a forward pass; `rows`, the tokens the head reads, where it reads one of each sequence;
- * `words` where the word embedding stays on the host; `rotary` for models with such positions.
+ * `wordEmbedding` where the word embedding stays on the host; `rotary` for models with such positions.
  */
 type PerInput<T> = Readonly<Record<'inputIds' | 'positionIds' | 'tokenTypeIds' | 'attentionMask', T>> & {
   readonly rows?: T;
@@ -27,8 +27,8 @@ type PerInput<T> = Readonly<Record<'inputIds' | 'positionIds' | 'tokenTypeIds' |
   readonly rotary?: T;
 };
 
-/** i32, but `words` and `rotary`. */
-export type BatchInputs = PerInput<Tensor> & { readonly cache?: KeyValueCache };
+/** i32, but `wordEmbedding` and `rotary`. */
+export type BatchInputs = PerInput<Tensor> & { readonly cache?: KvCacheView };
 
 /** What a forward pass may be given beyond the weights. */
 export interface ForwardOptions {
@@ -36,12 +36,12 @@ export interface ForwardOptions {
   readonly random?: RandomState;
   readonly isActive?: PeftRun['isActive'];
   readonly rankMask?: PeftRun['rankMask'];
-  readonly probe?: PeftRun['probe'];
+  readonly onDelta?: PeftRun['onDelta'];
   /** Masks and the like, applied after the PEFT modules. */
-  readonly interventions?: readonly Intervention[];
+  readonly hooks?: readonly ForwardHooks[];
 }
 
-export class Classifier {
+export class PeftModel {
   readonly engine: Engine;
   readonly base: BaseModel;
   /** Absent: the head alone on the frozen base. */
@@ -104,7 +104,7 @@ export class Classifier {
 
   #context(options: ForwardOptions): ForwardContext {
     const parameter = (name: string): Tensor => this.parameters.get(name).tensor;
-    const { random, isActive, rankMask, probe, interventions = [] } = options;
+    const { random, isActive, rankMask, onDelta, hooks = [] } = options;
     const find = (name: string): Tensor | undefined =>
       this.parameters.has(name) ? parameter(name) : this.base.weights.get(name)?.tensor;
     const weight = (name: string): Tensor => {
@@ -119,7 +119,7 @@ export class Classifier {
       ...(random && { random }),
       ...(isActive && { isActive }),
       ...(rankMask && { rankMask }),
-      ...(probe && { probe }),
+      ...(onDelta && { onDelta }),
     };
     return {
       config: this.base.config,
@@ -127,7 +127,7 @@ export class Classifier {
       weight,
       table: (name) =>
         this.parameters.has(name) ? [parameter(name)] : this.base.table(name).map((part) => part.tensor),
-      interventions: [...(this.method ? [this.method.intervention(run)] : []), ...interventions],
+      hooks: [...(this.method ? [this.method.hooks(run)] : []), ...hooks],
     };
   }
 
@@ -142,7 +142,7 @@ export class Classifier {
     return {
       ...grids,
       ...((count !== undefined || !this.#readsEvery) && { rows }),
-      ...(this.base.words && { words }),
+      ...(this.base.wordEmbedding && { words }),
       ...(config.architecture.rotary && { rotary }),
     };
   }
@@ -150,7 +150,7 @@ export class Classifier {
   /** Input values of a batch. */
   inputValues(batch: Batch): PerInput<HostArray> {
     const { inputIds, attentionMask, tokenTypeIds } = batch;
-    const { config, words } = this.base;
+    const { config, wordEmbedding } = this.base;
     const rotary = this.#rotary(batch.seq);
     return {
       inputIds,
@@ -158,7 +158,7 @@ export class Classifier {
       tokenTypeIds,
       positionIds: positionIds(config, batch),
       ...(!this.#readsEvery && { rows: headRows(config, this.head, batch) }),
-      ...(words && { words: words.rows(inputIds) }),
+      ...(wordEmbedding && { words: wordEmbedding.rows(inputIds) }),
       ...(rotary && { rotary }),
     };
   }

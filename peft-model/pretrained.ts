@@ -21,21 +21,21 @@ import { configFor, type PeftConfig } from '../peft/config.ts';
 import { withDefaultTargets } from '../peft/defaults.ts';
 import { readAdapter, writeAdapter, type Adapter, type AdapterTensor } from '../peft/files.ts';
 import { methodOf } from '../peft/methods.ts';
-import { factorShape, type PeftMethod, type PeftModule, type Values } from '../peft/module.ts';
+import { factorShape, type PeftMethod, type PeftModule, type StateDict } from '../peft/module.ts';
 import { isInSaved } from '../peft/targets.ts';
 import { headOfTask, savedModule, TASK_TYPES, taskKeys } from '../peft/tasks.ts';
 import { assertPlanFits, readPlan, writePlan, type Plan } from '../pruning/plan.ts';
-import { pruneModel } from '../pruning/slice.ts';
-import { placeOf, type Assembly } from './assembly.ts';
-import { freshConfig } from '../peft/create-config.ts';
+import { sliceModel } from '../pruning/slice.ts';
+import { placeOf, type PeftModelState } from './assembly.ts';
+import { createConfig } from '../peft/create-config.ts';
 import { readLabelFile, writeLabels } from './label-file.ts';
 import { settingsSchema, type Settings } from '../train/settings.ts';
 import { keptLayers } from '../train/stages.ts';
 
 /** Writes the folder of a task. The plan's base must be the one the assembly stands on. */
-export async function saveArtefact(
+export async function saveState(
   dir: string,
-  assembly: Pick<Assembly, 'method' | 'peft' | 'values' | 'head' | 'labels'> & {
+  assembly: Pick<PeftModelState, 'method' | 'peft' | 'values' | 'head' | 'labels'> & {
     readonly base: {
       readonly config: ModelConfig;
       /** Shapes of weights that train along. */
@@ -74,7 +74,7 @@ function savingHead(config: ModelConfig, peft: PeftConfig, kind: HeadKind, head:
   return { ...peft, taskType, modulesToSave, extra: { ...peft.extra, ...extra } };
 }
 
-export interface LoadedArtefact extends Assembly {
+export interface LoadedState extends PeftModelState {
   readonly fingerprint: string;
   readonly plan?: Plan;
 }
@@ -83,7 +83,7 @@ interface LoadOptions {
   /** Of the head; absent: the one the adapter, else the checkpoint, was made with. */
   readonly kind?: HeadKind | undefined;
   /** An adapter on the same checkpoint, whose base is used in place of loading it again. */
-  readonly shared?: LoadedArtefact | undefined;
+  readonly shared?: LoadedState | undefined;
   /** Hears of the base's bytes as they are read. */
   readonly onBytes?: OnBytes | undefined;
 }
@@ -93,13 +93,13 @@ interface LoadOptions {
  * @param adapterDir absent: the checkpoint's own head, without PEFT
  * @throws UserError where base, plan and adapter do not belong together
  */
-export async function loadArtefact(
+export async function loadState(
   engine: Engine,
   modelDir: string,
   adapterDir: string | undefined,
   { weights, embeddings }: Pick<Settings, 'weights' | 'embeddings'>,
   { kind, shared, onBytes = () => undefined }: LoadOptions = {},
-): Promise<LoadedArtefact> {
+): Promise<LoadedState> {
   const config = await loadConfig(modelDir);
   const fingerprint = await fingerprintCheckpoint(modelDir);
   const adapter = adapterDir === undefined ? undefined : await readAnyAdapter(adapterDir, modelDir, config);
@@ -108,9 +108,15 @@ export async function loadArtefact(
   const head = kind ?? shared?.head ?? told();
   const trained = await readHead(modelDir, config, head, adapter, adapterDir);
   const load = async (): Promise<BaseModel> => {
-    const lacking = (name: string): Float32Array | undefined => adapter?.tensors.get(name)?.data;
-    const whole = await loadBaseModel(engine, modelDir, { weightType: weights, embeddings, head, lacking, onBytes });
-    return plan ? pruneModel(engine, whole, keptLayers(plan)) : whole;
+    const initMissing = (name: string): Float32Array | undefined => adapter?.tensors.get(name)?.data;
+    const whole = await loadBaseModel(engine, modelDir, {
+      weightType: weights,
+      embeddings,
+      head,
+      initMissing,
+      onBytes,
+    });
+    return plan ? sliceModel(engine, whole, keptLayers(plan)) : whole;
   };
   if (shared && !cutAlike(shared.plan, plan)) {
     throw new UserError(`${adapterDir}: its base is pruned otherwise than the first adapter's; they cannot share one`);
@@ -228,7 +234,7 @@ export async function readAdapterValues(
   dir: string,
   modelDir: string,
   config: ModelConfig,
-): Promise<Omit<Assembly, 'base' | 'method'> & { method: PeftMethod }> {
+): Promise<Omit<PeftModelState, 'base' | 'method'> & { method: PeftMethod }> {
   const adapter = await readAnyAdapter(dir, modelDir, config);
   const values = new Map([...adapter.tensors].map(([name, { data }]) => [name, data]));
   const head = headFor(config, adapter, dir);
@@ -250,7 +256,7 @@ async function readHead(
   kind: HeadKind,
   adapter: Adapter | undefined,
   adapterDir: string | undefined,
-): Promise<{ values: Values; labels: readonly string[] }> {
+): Promise<{ values: StateDict; labels: readonly string[] }> {
   const names = [...headShapes(config, kind, 1).keys()];
   const tensors = new Map<string, AdapterTensor>();
   const file = await openSafetensors(modelDir);
@@ -305,8 +311,8 @@ function placedModules({ config, modules }: Adapter, base: BaseModel, head: Head
   return modules.map((module) => {
     const linear = linears.get(module.name);
     if (!linear) throw new UserError(`${dir}: module "${module.name}" is not in the base model`);
-    if (module.isTable !== linear.isTable) {
-      const [is, has] = linear.isTable ? ['an embedding', 'a linear layer'] : ['a linear layer', 'an embedding'];
+    if (module.isEmbedding !== linear.isEmbedding) {
+      const [is, has] = linear.isEmbedding ? ['an embedding', 'a linear layer'] : ['a linear layer', 'an embedding'];
       throw new UserError(`${dir}: module "${module.name}" is ${is} of the base, but has factors of ${has}`);
     }
     const { inFeatures, outFeatures } = placeOf(linear, base.config, config);
@@ -323,14 +329,15 @@ function placedModules({ config, modules }: Adapter, base: BaseModel, head: Head
 function checkTrained(
   { tensors }: Adapter,
   method: PeftMethod,
-  { weights, words }: BaseModel,
+  { weights, wordEmbedding }: BaseModel,
   head: readonly string[],
   dir: string,
 ): void {
   const known = new Set([...head, ...method.modules.flatMap((m) => method.factors(m).map(({ name }) => name))]);
   for (const [name, { shape }] of tensors) {
     if (known.has(name)) continue;
-    const place = name === words?.name ? 'stays on the host; use --embeddings device' : 'is not in the base model';
+    const place =
+      name === wordEmbedding?.name ? 'stays on the host; use --embeddings device' : 'is not in the base model';
     const weight = weights.get(name);
     if (!weight) throw new UserError(`${dir}: tensor "${name}" ${place}`);
     if (!sameShape(shape, weight.shape)) {
@@ -340,5 +347,5 @@ function checkTrained(
 }
 
 function headOnly(config: ModelConfig): PeftConfig {
-  return freshConfig(settingsSchema.parse({}), config);
+  return createConfig(settingsSchema.parse({}), config);
 }

@@ -9,14 +9,14 @@ import { valueOf } from '../peft/module.ts';
 import { configFor } from '../peft/config.ts';
 import { methodOf } from '../peft/methods.ts';
 import type { Plan } from '../pruning/plan.ts';
-import { pruneWeight, type ReadWeight } from '../pruning/slice.ts';
+import { sliceWeight, type ReadWeight } from '../pruning/slice.ts';
 import type { readAdapterValues } from './pretrained.ts';
-import type { Assembly } from './assembly.ts';
+import type { PeftModelState } from './assembly.ts';
 import type { Settings } from '../train/settings.ts';
 import { keptLayers, prunePeft, reinitialise } from '../train/stages.ts';
 
 /** What is left of an adapter, as `saveArtefact` takes it. */
-interface HostPruned extends Omit<Assembly, 'base'> {
+interface HostPruned extends Omit<PeftModelState, 'base'> {
   readonly base: { readonly config: ModelConfig; readonly weights: ReadonlyMap<string, { readonly shape: Shape }> };
 }
 
@@ -35,8 +35,8 @@ export async function pruneOnHost(
   try {
     const read: ReadWeight = (name) => readWeight(file, config, name, shapes.get(name) as Shape);
     const keep = keptLayers(plan);
-    const cut = (name: string, data: Float32Array): ReturnType<typeof pruneWeight> =>
-      pruneWeight(config, keep, name, data, shapes.get(name) as Shape);
+    const cut = (name: string, data: Float32Array): ReturnType<typeof sliceWeight> =>
+      sliceWeight(config, keep, name, data, shapes.get(name) as Shape);
     const pruned = await prunePeft(config, method, values, plan, (name) => shapes.get(name), read);
     const trained = [...values].filter(([name]) => shapes.has(name));
     const weights = new Map(trained.map(([name, data]) => [name, { shape: cut(name, data).shape }]));

@@ -82,10 +82,15 @@ export function configFor(modules: readonly PeftModule[], config: PeftConfig): P
 
 /** The module that a configuration attaches to a layer. */
 export function moduleFor(
-  { name, inFeatures, outFeatures, isTable }: Pick<PeftModule, 'name' | 'inFeatures' | 'outFeatures' | 'isTable'>,
+  {
+    name,
+    inFeatures,
+    outFeatures,
+    isEmbedding,
+  }: Pick<PeftModule, 'name' | 'inFeatures' | 'outFeatures' | 'isEmbedding'>,
   config: PeftConfig,
 ): PeftModule {
   const format = formatOf(config);
-  const sizes = { name, inFeatures, outFeatures, ...(isTable && { isTable }) };
+  const sizes = { name, inFeatures, outFeatures, ...(isEmbedding && { isEmbedding }) };
   return { ...sizes, ranks: format.ranks(name, config), scaling: format.scaling(name, config) };
 }

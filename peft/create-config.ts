@@ -23,7 +23,7 @@ import type { Settings } from '../train/settings.ts';
 const HAS_FAN_IN_OUT: ReadonlySet<Settings['peft']> = new Set(['lora', 'dora', 'ia3']);
 
 /** @throws UserError for names that target nothing, or a pattern that cannot be read */
-export function freshConfig(settings: Settings, config: ModelConfig, head: HeadKind = 'classification'): PeftConfig {
+export function createConfig(settings: Settings, config: ModelConfig, head: HeadKind = 'classification'): PeftConfig {
   const { taskType, modulesToSave, extra } = taskKeys(config, head);
   const common = {
     dropout: settings.dropout,

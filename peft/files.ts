@@ -84,18 +84,18 @@ function parameterName(key: string, file: string): string {
 
 /** The modules whose factors are there; every other tensor must be a bias or of a module trained whole. */
 function findModules(tensors: Adapter['tensors'], config: PeftConfig, file: string): PeftModule[] {
-  const suffixesOf = (kind: Pick<PeftModule, 'isTable'>): string[] =>
+  const suffixesOf = (kind: Pick<PeftModule, 'isEmbedding'>): string[] =>
     methodOf(config, [])
       .factors({ ...UNKNOWN, ...kind, name: '' })
       .map(({ name }) => name);
   const suffixes = suffixesOf({});
-  const tables = config.method === 'lora' ? suffixesOf({ isTable: true }) : [];
-  const modules = new Map<string, Pick<PeftModule, 'isTable'>>();
+  const tables = config.method === 'lora' ? suffixesOf({ isEmbedding: true }) : [];
+  const modules = new Map<string, Pick<PeftModule, 'isEmbedding'>>();
   for (const name of tensors.keys()) {
     const suffix = suffixes.find((s) => name.endsWith(s));
     const table = tables.find((s) => name.endsWith(s));
     if (suffix !== undefined) modules.set(name.slice(0, -suffix.length), {});
-    else if (table !== undefined) modules.set(name.slice(0, -table.length), { isTable: true });
+    else if (table !== undefined) modules.set(name.slice(0, -table.length), { isEmbedding: true });
     else if (!isTrainedWhole(name, config)) {
       const expected = `a factor (${[...suffixes, ...tables].map((s) => `*${s}`).join(', ')}) or part of modules_to_save`;
       throw new UserError(`${file}: tensor "${PREFIX}${name}" is not supported, expected ${expected}`);
@@ -118,7 +118,7 @@ function isTrainedWhole(name: string, config: PeftConfig): boolean {
 
 /** A module as its factors' shapes and the configuration describe it. */
 function moduleOf(
-  { name, isTable }: Pick<PeftModule, 'name' | 'isTable'>,
+  { name, isEmbedding }: Pick<PeftModule, 'name' | 'isEmbedding'>,
   tensors: Adapter['tensors'],
   config: PeftConfig,
   file: string,
@@ -126,7 +126,7 @@ function moduleOf(
   if (config.targetModules !== undefined && !matchesTarget(name, config)) {
     throw new UserError(`${file}: module "${name}" has factors, but is not in target_modules of ${CONFIG}`);
   }
-  const module = moduleFor({ ...UNKNOWN, name, ...(isTable && { isTable }) }, config);
+  const module = moduleFor({ ...UNKNOWN, name, ...(isEmbedding && { isEmbedding }) }, config);
   const sizes: Record<Axis, number | undefined> = { rank: module.ranks, one: 1, in: undefined, out: undefined };
   for (const factor of methodOf(config, [module]).factors(module)) {
     const shape = tensors.get(factor.name)?.shape;
@@ -174,7 +174,7 @@ export async function writeAdapter(dir: string, { config, modules, tensors }: Ad
 
 /** Scalings may differ by the rounding of α = scaling·r; sizes that the factors do not say are 0. */
 function isSame(written: PeftModule | undefined, module: PeftModule): boolean {
-  if (!written || written.isTable !== module.isTable) return false;
+  if (!written || written.isEmbedding !== module.isEmbedding) return false;
   const { ranks, inFeatures, outFeatures, scaling } = module;
   const isEqual = (size: number, other: number): boolean => size === 0 || size === other;
   const sameSizes = isEqual(written.inFeatures, inFeatures) && isEqual(written.outFeatures, outFeatures);

@@ -6,7 +6,7 @@ import type { Shape } from '../engine/graph/shape.ts';
 import type { ParameterSpec } from '../engine/nn/parameters.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import type { RandomState } from '../engine/ops/elementwise.ts';
-import type { Intervention } from '../models/forward-hooks.ts';
+import type { ForwardHooks } from '../models/forward-hooks.ts';
 
 /** One trainable module. */
 export interface PeftModule {
@@ -20,7 +20,7 @@ export interface PeftModule {
   /** Fixed by the original rank: removing ranks must not rescale the rest (light-peft.md §2). */
   readonly scaling: number;
   /** On an embedding: `inFeatures` rows of `outFeatures`. Absent: on a linear layer. */
-  readonly isTable?: true;
+  readonly isEmbedding?: true;
 }
 
 /** What a dimension of a factor runs along. */
@@ -34,7 +34,7 @@ export interface Factor {
 }
 
 /** Values by parameter name, row-major. */
-export type Values = ReadonlyMap<string, Float32Array>;
+export type StateDict = ReadonlyMap<string, Float32Array>;
 
 /** What a forward pass hands to the modules. */
 export interface PeftRun {
@@ -51,11 +51,11 @@ export interface PeftRun {
   /** f32 [ranks] per module: 0 leaves a rank out. */
   rankMask?(module: PeftModule): Tensor | undefined;
   /** Sees each module's Δ and what Δ is added to, both [tokens, features]. */
-  probe?(module: PeftModule, delta: Tensor, base: Tensor): void;
+  onDelta?(module: PeftModule, delta: Tensor, base: Tensor): void;
 }
 
 /** Draws for fresh factors. */
-export interface Draw {
+export interface Rng {
   /** In [0, 1). */
   uniform(): number;
   /** Standard normal. */
@@ -68,7 +68,7 @@ export type Direction = 'merge' | 'unmerge';
 /** A module with its values and the weight it is attached to. */
 export interface PlacedModule {
   readonly module: PeftModule;
-  readonly values: Values;
+  readonly values: StateDict;
   readonly weight: Float32Array;
 }
 
@@ -76,30 +76,30 @@ export interface PlacedModule {
 export interface PeftMethod {
   readonly modules: readonly PeftModule[];
   /** Whether a module works on its linear layer itself, and so follows its slicing; else on whole hidden states. */
-  readonly attached: boolean;
+  readonly adaptsLinear: boolean;
   /** In the order of the file. */
   factors(module: PeftModule): readonly Factor[];
-  intervention(run: PeftRun): Intervention;
+  hooks(run: PeftRun): ForwardHooks;
   /** The same method with other modules: what pruning leaves. */
   withModules(modules: readonly PeftModule[]): PeftMethod;
-  /** Fresh values of a module's factors, but for those of `fromWeight`. */
-  fresh(module: PeftModule, draw: Draw): Map<string, Float32Array>;
+  /** Fresh values of a module's factors, but for those of `initFromWeight`. */
+  initParameters(module: PeftModule, draw: Rng): Map<string, Float32Array>;
   /** Fresh values that depend on the weight a module is attached to. */
-  fromWeight?(placed: PlacedModule): Map<string, Float32Array>;
+  initFromWeight?(placed: PlacedModule): Map<string, Float32Array>;
   /**
    * What a module must change when columns of its weight are cut, so that it computes what the whole one computes on inputs that
    * are 0 in the cut columns.
    * @param cut the module as sliced, on the sliced weight
    */
-  afterCut?(whole: PlacedModule, cut: PlacedModule): Map<string, Float32Array>;
+  onSlice?(whole: PlacedModule, cut: PlacedModule): Map<string, Float32Array>;
   /**
    * The weight (of linear layers [outFeatures, inFeatures], of embeddings the other way) with the module merged into it, in float64; the way back is exact to rounding.
    * Absent: the method is not linear in the layer's input.
    * @throws UserError where the weight before cannot be computed from the merged one
    */
-  merge?(module: PeftModule, values: Values, weight: Float32Array, direction: Direction): Float32Array;
+  merge?(module: PeftModule, values: StateDict, weight: Float32Array, direction: Direction): Float32Array;
   /** The same for the layer's bias [outFeatures]. Absent: it stays. */
-  mergeBias?(module: PeftModule, values: Values, bias: Float32Array, direction: Direction): Float32Array;
+  mergeBias?(module: PeftModule, values: StateDict, bias: Float32Array, direction: Direction): Float32Array;
 }
 
 /** The shape of a factor of a module. */
@@ -115,7 +115,7 @@ export function moduleSize(method: PeftMethod, module: PeftModule): number {
 }
 
 /** A value that must be there. */
-export function valueOf(values: Values, name: string): Float32Array {
+export function valueOf(values: StateDict, name: string): Float32Array {
   const value = values.get(name);
   if (!value) throw new Error(`no values for parameter ${name}`);
   return value;
@@ -127,7 +127,7 @@ export function valueOf(values: Values, name: string): Float32Array {
  */
 export function factorSpecs(
   method: PeftMethod,
-  values: Values,
+  values: StateDict,
   storedShapeOf: (module: PeftModule) => Shape | undefined = () => undefined,
 ): ParameterSpec[] {
   return method.modules.flatMap((module) => {
@@ -149,6 +149,6 @@ export function isRankMatrix({ axes }: Factor): boolean {
 }
 
 /** Uniform in ±bound. */
-export function uniformIn(bound: number, size: number, draw: Draw): Float32Array {
+export function uniformIn(bound: number, size: number, draw: Rng): Float32Array {
   return Float32Array.from({ length: size }, () => (2 * draw.uniform() - 1) * bound);
 }

@@ -21,7 +21,7 @@ import { hiddenStates, type ForwardContext } from '../models/transformer.ts';
 import { positionIds } from '../models/positions.ts';
 import { loadCheckpoint, saveCheckpoint, type RunIdentity } from '../train/checkpoint.ts';
 import { hostRandom, STREAM } from '../engine/random.ts';
-import { LossHistory, SLOT_INPUT } from '../train/history.ts';
+import { LossBuffer, SLOT_INPUT } from '../train/loss-buffer.ts';
 import { runSteps, type StepReport } from '../train/loop.ts';
 import { MlmBatches, type Block, type MlmBatch, type MlmVocabulary } from './mlm.ts';
 import { tokenLogits, wordVectors } from './word-vectors.ts';
@@ -69,7 +69,7 @@ export class Pretraining {
   readonly #config: ModelConfig;
   readonly #parameters: Parameters;
   readonly #optimizer: AdamW;
-  readonly #history: LossHistory;
+  readonly #history: LossBuffer;
 
   constructor(engine: Engine, vocabulary: MlmVocabulary, options: PretrainOptions) {
     this.#engine = engine;
@@ -89,7 +89,7 @@ export class Pretraining {
       weightDecay,
       maxGradNorm: clip,
     });
-    this.#history = new LossHistory(engine, ['loss'], READ_EVERY);
+    this.#history = new LossBuffer(engine, ['loss'], READ_EVERY);
   }
 
   /**
@@ -178,7 +178,7 @@ export class Pretraining {
       layers: fullLayers(this.#config),
       weight: (name) => this.#parameters.get(name).tensor,
       table: (name) => [this.#parameters.get(name).tensor],
-      interventions: [],
+      hooks: [],
     };
     if (!training) {
       return this.#engine.compile('pretrain.evaluate', batch, (i) => {

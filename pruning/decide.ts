@@ -76,7 +76,7 @@ export interface DecideOptions {
 }
 
 /** Scores by layer and by module name, in the order of the model. */
-export interface Scores {
+export interface ImportanceScores {
   readonly heads: readonly (readonly number[])[];
   readonly neurons: readonly (readonly number[])[];
   readonly modules: Readonly<Record<string, number>>;
@@ -90,7 +90,7 @@ export interface Decision {
 }
 
 /** Which heads, neurons, modules and ranks stay. @param sharing query heads to a key/value head */
-export function decide(scores: Scores, options: DecideOptions, sharing = 1): Decision {
+export function decide(scores: ImportanceScores, options: DecideOptions, sharing = 1): Decision {
   const { maskScore, allowEmptyLayers: allowEmpty } = options;
   const together = options.headUnit === 'group' ? sharing : 1;
   const units = maskScores(scores.heads, maskScore).map((row) => means(row, together));
@@ -128,7 +128,7 @@ function means(values: readonly number[], size: number): number[] {
 }
 
 /** The same shapes with random scores: the baseline that prunes as much, blindly. @param uniform draws from [0, 1) */
-export function randomScores(scores: Scores, uniform: () => number): Scores {
+export function randomScores(scores: ImportanceScores, uniform: () => number): ImportanceScores {
   const row = (values: readonly number[]): number[] => values.map(() => uniform());
   const record = <T, U>(values: Readonly<Record<string, T>>, f: (value: T) => U): Record<string, U> =>
     Object.fromEntries(Object.entries(values).map(([name, value]) => [name, f(value)]));

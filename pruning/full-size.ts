@@ -3,7 +3,7 @@
  * was cut. It is what tools that know nothing of pruning can load.
  */
 import type { LinearLayer, ModelConfig } from '../models/architecture.ts';
-import { factorShape, valueOf, type Axis, type PeftMethod, type PeftModule, type Values } from '../peft/module.ts';
+import { factorShape, valueOf, type Axis, type PeftMethod, type PeftModule, type StateDict } from '../peft/module.ts';
 import { moduleSlices, type LayerKeep } from './slice.ts';
 
 /**
@@ -36,7 +36,7 @@ export function expandModule(
   keep: readonly LayerKeep[],
   method: PeftMethod,
   module: PeftModule,
-  values: Values,
+  values: StateDict,
   full: LinearLayer,
 ): { readonly module: PeftModule; readonly values: Map<string, Float32Array> } {
   const { rows, cols } = moduleSlices(config, keep).get(module.name) ?? {};

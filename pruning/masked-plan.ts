@@ -6,11 +6,11 @@ import type { Engine } from '../engine/engine.ts';
 import { maskColumns } from '../engine/ops/mask.ts';
 import type { Variable } from '../engine/variable.ts';
 import type { LayerShape } from '../models/architecture.ts';
-import type { Intervention } from '../models/forward-hooks.ts';
+import type { ForwardHooks } from '../models/forward-hooks.ts';
 import type { PeftModule, PeftRun } from '../peft/module.ts';
 import type { LayerKeep } from './slice.ts';
 
-export class SoftPlan {
+export class MaskedPlan {
   readonly #engine: Engine;
   readonly #heads: readonly Variable[];
   readonly #neurons: readonly Variable[];
@@ -44,7 +44,7 @@ export class SoftPlan {
   }
 
   /** What a forward pass is given for the plan to hold. */
-  options(): Required<Pick<PeftRun, 'isActive' | 'rankMask'>> & { readonly interventions: readonly Intervention[] } {
+  options(): Required<Pick<PeftRun, 'isActive' | 'rankMask'>> & { readonly interventions: readonly ForwardHooks[] } {
     return {
       isActive: (module) => this.#kept.has(module.name),
       rankMask: (module) => this.#ranks.get(module.name)?.tensor,
@@ -52,9 +52,9 @@ export class SoftPlan {
     };
   }
 
-  #intervention(): Intervention {
+  #intervention(): ForwardHooks {
     return {
-      headsToRun: (layer) => this.#heads[layer]?.tensor,
+      activeHeads: (layer) => this.#heads[layer]?.tensor,
       context: (layer, context) => maskColumns(context, (this.#heads[layer] as Variable).tensor),
       intermediate: (layer, activated) => maskColumns(activated, (this.#neurons[layer] as Variable).tensor),
     };

@@ -5,7 +5,7 @@ import { abs, add, mul } from '../engine/ops/elementwise.ts';
 import { maskColumns } from '../engine/ops/mask.ts';
 import { sum } from '../engine/ops/reduce.ts';
 import type { LayerShape } from '../models/architecture.ts';
-import type { Intervention } from '../models/forward-hooks.ts';
+import type { ForwardHooks } from '../models/forward-hooks.ts';
 
 export interface MaskOptions {
   /** λ_A and λ_F of the penalty. */
@@ -41,7 +41,7 @@ export function maskSpecs(layers: readonly LayerShape[], options: MaskOptions): 
 }
 
 /** Multiplies contexts and intermediates by the masks. */
-export function maskIntervention(parameter: (name: string) => Tensor): Intervention {
+export function maskHooks(parameter: (name: string) => Tensor): ForwardHooks {
   return {
     context: (layer, context) => maskColumns(context, parameter(headMaskName(layer))),
     intermediate: (layer, activated) => maskColumns(activated, parameter(ffnMaskName(layer))),

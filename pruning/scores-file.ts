@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
 import { header, readVersioned, writeVersioned } from '../engine/io/versioned.ts';
 import type { ModelConfig } from '../models/architecture.ts';
-import type { Scores } from './decide.ts';
+import type { ImportanceScores } from './decide.ts';
 
 const series = z.array(z.number());
 
@@ -27,11 +27,11 @@ export const recordsSchema = z.strictObject({
   rank_importance: z.record(z.string(), series),
 });
 
-export type Records = z.infer<typeof recordsSchema>;
+export type EstimateResult = z.infer<typeof recordsSchema>;
 
 /** What types cannot say: lists that belong together are of one length, and both importances are of the same modules. */
 const consistent = recordsSchema.check(({ value, issues }) => {
-  const refuse = (key: keyof Records, found: string | number, expected: string): void => {
+  const refuse = (key: keyof EstimateResult, found: string | number, expected: string): void => {
     issues.push({ code: 'custom', path: [key], message: `found ${found}, expected ${expected}`, input: value });
   };
   const { loss, task_loss: taskLoss, head_masks: heads, ffn_masks: ffn } = value;
@@ -47,12 +47,12 @@ const consistent = recordsSchema.check(({ value, issues }) => {
 const RECORDS = { format: 'light-peft/records', version: 1, schema: consistent };
 
 /** Writes records atomically. */
-export function writeRecords(path: string, records: Omit<Records, 'format' | 'version'>): Promise<void> {
+export function writeEstimate(path: string, records: Omit<EstimateResult, 'format' | 'version'>): Promise<void> {
   return writeVersioned(path, RECORDS, records);
 }
 
 /** @throws UserError for a file that is missing, of another version, or incomplete */
-export async function readRecords(path: string): Promise<Records> {
+export async function readEstimate(path: string): Promise<EstimateResult> {
   return readVersioned(path, RECORDS);
 }
 
@@ -61,7 +61,12 @@ export async function readRecords(path: string): Promise<Records> {
  * @param path of the records, for the message
  * @throws UserError naming both fingerprints, or the table whose size is not the base's
  */
-export function assertRecordsFit(records: Records, path: string, fingerprint: string, config: ModelConfig): void {
+export function assertEstimateFits(
+  records: EstimateResult,
+  path: string,
+  fingerprint: string,
+  config: ModelConfig,
+): void {
   if (records.base !== fingerprint) {
     throw new UserError(
       `${path}: made with base ${records.base}, this base is ${fingerprint}: use the base it was made with`,
@@ -78,7 +83,7 @@ export function assertRecordsFit(records: Records, path: string, fingerprint: st
   check('ffn_masks', config.intermediateSize);
 }
 
-export function scoresOf(records: Omit<Records, 'format' | 'version'>): Scores {
+export function scoresOf(records: Omit<EstimateResult, 'format' | 'version'>): ImportanceScores {
   return {
     heads: records.head_masks,
     neurons: records.ffn_masks,

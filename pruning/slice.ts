@@ -15,7 +15,7 @@ import {
   type Axis,
   type PeftMethod,
   type PeftModule,
-  type Values,
+  type StateDict,
 } from '../peft/module.ts';
 
 /** What stays of a layer: indices into the original heads and neurons, ascending. */
@@ -106,7 +106,7 @@ function sliceMatrix({ data, shape }: Matrix, { rows, cols, scale }: Slice): Mat
 }
 
 /** A weight or bias after slicing; b_o and b_2 stay whole because only columns of their matrices go. */
-function sliceWeight(matrix: Matrix, slice: Slice): Matrix {
+function sliceTensor(matrix: Matrix, slice: Slice): Matrix {
   if (matrix.shape.length === 2) return sliceMatrix(matrix, slice);
   const rows = slice.rows;
   if (!rows) return matrix;
@@ -118,7 +118,7 @@ function sliceWeight(matrix: Matrix, slice: Slice): Matrix {
  * model must not be used again.
  * @param keep one entry per layer
  */
-export async function pruneModel(engine: Engine, base: BaseModel, keep: readonly LayerKeep[]): Promise<BaseModel> {
+export async function sliceModel(engine: Engine, base: BaseModel, keep: readonly LayerKeep[]): Promise<BaseModel> {
   const slices = moduleSlices(base.config, keep);
   const weights = new Map<string, Variable>();
   for (const [name, weight] of base.weights) {
@@ -126,12 +126,12 @@ export async function pruneModel(engine: Engine, base: BaseModel, keep: readonly
     weights.set(name, slice ? await cut(engine, weight, slice) : weight);
   }
   gatherProjections(engine, base.config, weights);
-  return new BaseModel(engine, base.config, weights, keptShapes(base.config, keep), base.words);
+  return new BaseModel(engine, base.config, weights, keptShapes(base.config, keep), base.wordEmbedding);
 }
 
 async function cut(engine: Engine, weight: Variable, slice: Slice): Promise<Variable> {
   const whole = { data: await engine.read(weight), shape: weight.shape };
-  const { data, shape } = sliceWeight(whole, slice);
+  const { data, shape } = sliceTensor(whole, slice);
   const keepsAll = data.length === whole.data.length;
   if (keepsAll && !slice.scale) return weight;
   engine.free(weight);
@@ -154,13 +154,13 @@ function storedShape(shape: Shape, { rows, cols }: Slice): Shape {
 export type ReadWeight = (name: string) => Promise<Float32Array>;
 
 /** A PEFT module after slicing, with its factors. */
-export interface PrunedModule {
+export interface SlicedModule {
   readonly module: PeftModule;
   readonly values: Map<string, Float32Array>;
 }
 
 /** Values and shape of a base weight that trains along, sliced as the base is. */
-export function pruneWeight(
+export function sliceWeight(
   config: ModelConfig,
   keep: readonly LayerKeep[],
   name: string,
@@ -168,7 +168,7 @@ export function pruneWeight(
   shape: Shape,
 ): Matrix {
   const slice = moduleSlices(config, keep).get(moduleName(name));
-  return slice ? sliceWeight({ data, shape }, slice) : { data, shape };
+  return slice ? sliceTensor({ data, shape }, slice) : { data, shape };
 }
 
 function moduleName(weight: string): string {
@@ -180,17 +180,17 @@ function moduleName(weight: string): string {
  * outputs for query, key, value and the FFN's first layers, inputs for the two output projections. The scaling stays.
  * @param ranks kept ranks, ascending; empty for a module without ranks
  */
-export async function pruneModule(
+export async function sliceModule(
   config: ModelConfig,
   keep: readonly LayerKeep[],
   method: PeftMethod,
   module: PeftModule,
-  values: Values,
+  values: StateDict,
   ranks: readonly number[],
   read: ReadWeight,
-): Promise<PrunedModule> {
+): Promise<SlicedModule> {
   const whole = cutFactors(method, module, values, module.ranks === 0 ? {} : { rank: ranks });
-  const slice = method.attached ? moduleSlices(config, keep).get(module.name) : undefined;
+  const slice = method.adaptsLinear ? moduleSlices(config, keep).get(module.name) : undefined;
   if (!slice) return whole;
   const { rows, cols, scale } = slice;
   const cut = cutFactors(
@@ -200,10 +200,10 @@ export async function pruneModule(
     { ...(rows && { out: rows }), ...(cols && { in: cols }) },
     scale,
   );
-  if (!cols || !method.afterCut) return cut;
+  if (!cols || !method.onSlice) return cut;
   const weight = await read(`${module.name}.weight`);
   const shape = [module.outFeatures, module.inFeatures];
-  const changed = method.afterCut(
+  const changed = method.onSlice(
     { ...whole, weight },
     { ...cut, weight: sliceMatrix({ data: weight, shape }, slice).data },
   );
@@ -217,10 +217,10 @@ export async function pruneModule(
 function cutFactors(
   method: PeftMethod,
   module: PeftModule,
-  values: Values,
+  values: StateDict,
   kept: Partial<Record<Axis, readonly number[]>>,
   scale?: readonly number[],
-): PrunedModule {
+): SlicedModule {
   const cut = new Map<string, Float32Array>();
   for (const factor of method.factors(module)) {
     const [rowAxis, colAxis] = factor.axes.length === 2 ? factor.axes : ([...factor.axes, 'one'] as const);

@@ -14,9 +14,9 @@ import {
   type Importance,
   type ModuleRatio,
 } from '../pruning/importance.ts';
-import { ffnMaskName, headMaskName, maskIntervention, maskPenalty, type MaskOptions } from '../pruning/masks.ts';
-import type { Classifier, ForwardOptions } from '../peft-model/peft-model.ts';
-import type { StepExtension, StepGraph } from './trainer.ts';
+import { ffnMaskName, headMaskName, maskHooks, maskPenalty, type MaskOptions } from '../pruning/masks.ts';
+import type { PeftModel, ForwardOptions } from '../peft-model/peft-model.ts';
+import type { StepTransform, StepGraph } from './trainer.ts';
 
 /** What the estimation leaves for the decision. */
 export interface Estimates extends Importance {
@@ -27,16 +27,16 @@ export interface Estimates extends Importance {
 }
 
 /** Attach to a training run whose parameters include the masks of `maskSpecs`. */
-export class Estimation implements StepExtension {
+export class Estimation implements StepTransform {
   readonly inputs: Readonly<Record<string, InputSpec>> = { counted: COUNTED_INPUT };
-  readonly #classifier: Classifier;
+  readonly #classifier: PeftModel;
   readonly #options: MaskOptions;
   readonly #steps: number;
   readonly #accumulators: ImportanceAccumulators;
   #ratios: ModuleRatio[] = [];
 
   /** @param steps T_e; those from ⌊T_e/2⌋ on are counted */
-  constructor(classifier: Classifier, method: PeftMethod, options: MaskOptions, steps: number) {
+  constructor(classifier: PeftModel, method: PeftMethod, options: MaskOptions, steps: number) {
     this.#classifier = classifier;
     this.#options = options;
     this.#steps = steps;
@@ -51,8 +51,8 @@ export class Estimation implements StepExtension {
   forward(): ForwardOptions {
     this.#ratios = [];
     return {
-      probe: (module, delta, base) => this.#ratios.push({ module, ratio: normRatio(delta, base) }),
-      interventions: [maskIntervention((name) => this.#classifier.parameters.get(name).tensor)],
+      onDelta: (module, delta, base) => this.#ratios.push({ module, ratio: normRatio(delta, base) }),
+      hooks: [maskHooks((name) => this.#classifier.parameters.get(name).tensor)],
     };
   }
 

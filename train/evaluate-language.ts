@@ -1,9 +1,9 @@
 /** Room: train. How well a language model predicts: mean loss over the counted tokens, and perplexity. */
 import type { Engine, Traced } from '../engine/engine.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
-import { toClassifier, type Assembly } from '../peft-model/assembly.ts';
+import { toPeftModel, type PeftModelState } from '../peft-model/assembly.ts';
 import type { BatchInputs } from '../peft-model/peft-model.ts';
-import type { Batches } from '../data/batches.ts';
+import type { DataLoader } from '../data/data-loader.ts';
 import type { InferenceCost } from './evaluate.ts';
 import { ProgramCache } from '../peft-model/programs.ts';
 
@@ -19,12 +19,12 @@ export interface LanguageMetrics {
 /** All shapes are compiled before the clock starts; the loss is summed in double precision. */
 export async function evaluateLanguage(
   engine: Engine,
-  assembly: Assembly,
-  batches: Batches,
+  assembly: PeftModelState,
+  batches: DataLoader,
 ): Promise<{ inference: InferenceCost; metrics: LanguageMetrics }> {
   engine.arena.release();
   engine.memory.resetPeak();
-  const classifier = toClassifier(engine, assembly);
+  const classifier = toPeftModel(engine, assembly);
   const programs = new ProgramCache(engine, (batch, seq, choose) => {
     const labels = classifier.labels(batch, seq);
     const trace = (inputs: Readonly<Record<string, Tensor>>): Traced => ({

@@ -2,8 +2,8 @@
 import type { Traced } from '../engine/engine.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import { ProgramCache } from '../peft-model/programs.ts';
-import type { BatchInputs, Classifier, ForwardOptions } from '../peft-model/peft-model.ts';
-import type { Batch, Batches } from '../data/batches.ts';
+import type { BatchInputs, PeftModel, ForwardOptions } from '../peft-model/peft-model.ts';
+import type { Batch, DataLoader } from '../data/data-loader.ts';
 
 export interface InferenceCost {
   readonly seconds: number;
@@ -18,8 +18,8 @@ export interface Inference extends InferenceCost {
 }
 
 /** A model's forward pass, compiled once per batch shape. */
-export class Forward {
-  readonly #classifier: Classifier;
+export class InferenceSession {
+  readonly #classifier: PeftModel;
   readonly #programs: ProgramCache;
   readonly #rowsPerRun: number | undefined;
 
@@ -27,7 +27,7 @@ export class Forward {
    * @param options masks of a plan that is not applied physically
    * @param rowsPerRun tokens whose scores exist at a time, for heads that read every token; absent: all of a batch
    */
-  constructor(classifier: Classifier, options: ForwardOptions = {}, rowsPerRun?: number) {
+  constructor(classifier: PeftModel, options: ForwardOptions = {}, rowsPerRun?: number) {
     this.#classifier = classifier;
     this.#rowsPerRun = rowsPerRun;
     this.#programs = new ProgramCache(classifier.engine, (batch, seq, choose) => {
@@ -58,7 +58,7 @@ export class Forward {
   }
 
   /** @param start the first token that the head reads, where it reads some at a time */
-  #inputs(batch: Batch, start: number): ReturnType<Classifier['inputValues']> {
+  #inputs(batch: Batch, start: number): ReturnType<PeftModel['inputValues']> {
     const inputs = this.#classifier.inputValues(batch);
     const count = this.#rowsPerRun;
     if (count === undefined) return inputs;
@@ -86,8 +86,8 @@ function joined(parts: readonly Float32Array[]): Float32Array {
  * @param soft masks of a plan that is not applied physically
  */
 export async function infer(
-  classifier: Classifier,
-  batches: Batches,
+  classifier: PeftModel,
+  batches: DataLoader,
   examples: number,
   soft: ForwardOptions = {},
 ): Promise<Inference> {
@@ -107,15 +107,15 @@ export async function infer(
  * @param onScores is given an example's place, its scores in memory that is used again, and its label where it has one
  */
 export async function inferEach(
-  classifier: Classifier,
-  batches: Batches,
+  classifier: PeftModel,
+  batches: DataLoader,
   onScores: (index: number, scores: Float32Array, label: number) => void,
   soft: ForwardOptions = {},
 ): Promise<InferenceCost> {
   const { engine } = classifier;
   engine.arena.release();
   engine.memory.resetPeak();
-  const forward = new Forward(classifier, soft);
+  const forward = new InferenceSession(classifier, soft);
   let examples = 0;
   try {
     for (const batch of batches.epoch(0)) {

@@ -1,11 +1,11 @@
 /** Room: train. Scores of every line of a data file, in its order, for any head. */
 import type { Engine } from '../engine/engine.ts';
 import { headOf } from '../models/heads.ts';
-import { toClassifier, type Assembly } from '../peft-model/assembly.ts';
-import { Batches, MULTIPLE } from '../data/batches.ts';
+import { toPeftModel, type PeftModelState } from '../peft-model/assembly.ts';
+import { DataLoader, MULTIPLE } from '../data/data-loader.ts';
 import type { EncodedExample } from '../data/encode.ts';
 import type { Rows } from '../data/source.ts';
-import { Forward } from './evaluate.ts';
+import { InferenceSession } from './evaluate.ts';
 import { inferAll } from './stages.ts';
 
 /**
@@ -30,7 +30,7 @@ const BATCH_ROWS = 32;
  */
 export function predict(
   engine: Engine,
-  assembly: Assembly,
+  assembly: PeftModelState,
   rows: Rows,
   maxLength: number,
 ): AsyncIterable<readonly Window[]> {
@@ -43,7 +43,7 @@ export function predict(
 /** A line with choices has a sequence, and a score, for each. */
 async function* onePerSequence(
   engine: Engine,
-  assembly: Assembly,
+  assembly: PeftModelState,
   { examples, lines }: Rows,
   maxLength: number,
 ): AsyncGenerator<readonly Window[]> {
@@ -59,7 +59,7 @@ async function* onePerSequence(
 
 async function* everyToken(
   engine: Engine,
-  assembly: Assembly,
+  assembly: PeftModelState,
   { examples }: Rows,
   maxLength: number,
 ): AsyncGenerator<readonly Window[]> {
@@ -70,9 +70,9 @@ async function* everyToken(
   const batchSize = Math.max(1, Math.min(BATCH_ROWS, Math.floor(BATCH_BYTES / sequenceBytes)));
   const limit = engine.device.limits.maxStorageBufferBindingSize;
   const rowsPerRun = batchSize * sequenceBytes > limit ? Math.floor(BATCH_BYTES / (4 * width)) : undefined;
-  const batches = new Batches(examples, { batchSize, order: 'file', seed: 0, padId: config.padTokenId, maxLength });
-  const classifier = toClassifier(engine, assembly);
-  const forward = new Forward(classifier, {}, rowsPerRun);
+  const batches = new DataLoader(examples, { batchSize, order: 'file', seed: 0, padId: config.padTokenId, maxLength });
+  const classifier = toPeftModel(engine, assembly);
+  const forward = new InferenceSession(classifier, {}, rowsPerRun);
   let windows: Window[] = [];
   try {
     for (const batch of batches.epoch(0)) {

@@ -4,15 +4,15 @@ import type { OnBytes } from '../engine/io/load.ts';
 import type { Shape } from '../engine/graph/shape.ts';
 import { configFor } from '../peft/config.ts';
 import { methodOf } from '../peft/methods.ts';
-import type { PeftMethod, PeftModule, Values } from '../peft/module.ts';
-import { decide, randomScores, type DecideOptions, type Scores } from '../pruning/decide.ts';
+import type { PeftMethod, PeftModule, StateDict } from '../peft/module.ts';
+import { decide, randomScores, type DecideOptions, type ImportanceScores } from '../pruning/decide.ts';
 import { maskSpecs, type MaskOptions } from '../pruning/masks.ts';
 import type { Plan } from '../pruning/plan.ts';
-import { pruneModel, pruneModule, pruneWeight, type LayerKeep, type ReadWeight } from '../pruning/slice.ts';
+import { sliceModel, sliceModule, sliceWeight, type LayerKeep, type ReadWeight } from '../pruning/slice.ts';
 import type { BaseModel } from '../models/base-model.ts';
 import type { ModelConfig } from '../models/architecture.ts';
-import { freshValues, toClassifier, type Assembly } from '../peft-model/assembly.ts';
-import { Batches, type Order } from '../data/batches.ts';
+import { initState, toPeftModel, type PeftModelState } from '../peft-model/assembly.ts';
+import { DataLoader, type Order } from '../data/data-loader.ts';
 import type { EncodedExample } from '../data/encode.ts';
 import { hostRandom, STREAM } from '../engine/random.ts';
 import { Estimation, type Estimates } from './estimate.ts';
@@ -28,7 +28,7 @@ import { train, type TrainOptions, type TrainResult } from './trainer.ts';
 const INFER_BATCH = 32;
 
 /** What a watcher may pass along. */
-export interface Watch extends Pick<TrainOptions, 'signal' | 'onReport' | 'checkpoint'> {
+export interface TrainCallbacks extends Pick<TrainOptions, 'signal' | 'onReport' | 'checkpoint'> {
   /** How much of a checkpoint has been read. */
   readonly onBytes?: OnBytes;
 }
@@ -36,7 +36,7 @@ export interface Watch extends Pick<TrainOptions, 'signal' | 'onReport' | 'check
 export interface EstimateOutcome {
   readonly estimates: Estimates;
   /** Trained factors and head. */
-  readonly values: Values;
+  readonly values: StateDict;
   readonly result: TrainResult;
 }
 
@@ -45,10 +45,10 @@ export function maskOptions(settings: Settings): MaskOptions {
   return { headsL1, ffnL1, headsLr, ffnLr };
 }
 
-function trainingBatches(examples: readonly EncodedExample[], config: ModelConfig, settings: Settings): Batches {
+function trainingBatches(examples: readonly EncodedExample[], config: ModelConfig, settings: Settings): DataLoader {
   const order: Order = !settings.shuffle ? 'file' : settings.bucket ? 'bucket' : 'shuffle';
   const { batchSize, seed, maxLength } = settings;
-  return new Batches(examples, { batchSize, order, seed, padId: config.padTokenId, maxLength });
+  return new DataLoader(examples, { batchSize, order, seed, padId: config.padTokenId, maxLength });
 }
 
 /** Steps of fine-tuning: `--steps`, or as many as `--epochs` take. */
@@ -56,7 +56,11 @@ export function stepsOf(examples: number, { steps, epochs, batchSize }: Settings
   return steps > 0 ? steps : Math.max(1, Math.round(epochs * Math.ceil(examples / batchSize)));
 }
 
-export function trainOptions(settings: Settings, steps: number, { onBytes: _, ...watch }: Watch): TrainOptions {
+export function trainOptions(
+  settings: Settings,
+  steps: number,
+  { onBytes: _, ...watch }: TrainCallbacks,
+): TrainOptions {
   const { lr, schedule, warmupRatio, weightDecay, clip, seed, dropout, activations } = settings;
   const compile = { activations, recompute: settings.gradientCheckpointing ? 'layers' : 'cheap' } as const;
   return { steps, lr, schedule, warmupRatio, weightDecay, clip, seed, dropout: dropout > 0, compile, ...watch };
@@ -65,16 +69,16 @@ export function trainOptions(settings: Settings, steps: number, { onBytes: _, ..
 /** Stage one. The assembly's base stays whole; masks are trained beside factors and head. */
 export async function estimate(
   engine: Engine,
-  assembly: Assembly,
+  assembly: PeftModelState,
   examples: readonly EncodedExample[],
   settings: Settings,
-  watch: Watch = {},
+  watch: TrainCallbacks = {},
 ): Promise<EstimateOutcome> {
   const { base, method } = assembly;
   if (!method) throw new Error('estimate: there are no PEFT modules to estimate');
   const masks = maskOptions(settings);
   const objective = objectiveOf(assembly, examples);
-  const classifier = toClassifier(engine, assembly, maskSpecs(base.layers, masks), objective);
+  const classifier = toPeftModel(engine, assembly, maskSpecs(base.layers, masks), objective);
   const estimation = new Estimation(classifier, method, masks, settings.estimateSteps);
   try {
     const batches = trainingBatches(examples, base.config, settings);
@@ -100,7 +104,7 @@ function decideOptions(settings: Settings, method: Method = 'light-peft'): Decid
 export function makePlan(
   config: ModelConfig,
   fingerprint: string,
-  scores: Scores,
+  scores: ImportanceScores,
   settings: Settings,
   method: Method = 'light-peft',
 ): Plan {
@@ -160,7 +164,7 @@ export function keptLayers(plan: Plan): LayerKeep[] {
 export async function prunePeft(
   config: ModelConfig,
   method: PeftMethod,
-  values: Values,
+  values: StateDict,
   plan: Plan,
   shapes: (name: string) => Shape | undefined,
   read: ReadWeight,
@@ -171,13 +175,13 @@ export async function prunePeft(
   for (const [name, value] of values) {
     if (factorNames.has(name) || name.startsWith('masks.')) continue;
     const shape = shapes(name);
-    pruned.set(name, shape ? pruneWeight(config, keep, name, value, shape).data : value);
+    pruned.set(name, shape ? sliceWeight(config, keep, name, value, shape).data : value);
   }
   const modules: PeftModule[] = [];
   for (const module of method.modules) {
     const kept = plan.modules[module.name]?.kept;
     if (!kept) continue;
-    const result = await pruneModule(config, keep, method, module, values, kept, read);
+    const result = await sliceModule(config, keep, method, module, values, kept, read);
     modules.push(result.module);
     for (const [name, value] of result.values) pruned.set(name, value);
   }
@@ -185,12 +189,17 @@ export async function prunePeft(
 }
 
 /** Stage two: cuts base and factors. The given base must not be used again. */
-export async function prune(engine: Engine, assembly: Assembly, plan: Plan, settings: Settings): Promise<Assembly> {
+export async function prune(
+  engine: Engine,
+  assembly: PeftModelState,
+  plan: Plan,
+  settings: Settings,
+): Promise<PeftModelState> {
   const { base, method, head, labels } = assembly;
   if (!method) throw new Error('prune: there are no PEFT modules to prune');
   const shapes = (name: string): Shape | undefined => base.weights.get(name)?.shape;
   const peft = await prunePeft(base.config, method, assembly.values, plan, shapes, weightReader(engine, base));
-  const cut: BaseModel = await pruneModel(engine, base, keptLayers(plan));
+  const cut: BaseModel = await sliceModel(engine, base, keptLayers(plan));
   const config = configFor(peft.method.modules, assembly.peft);
   const left = {
     base: cut,
@@ -205,29 +214,29 @@ export async function prune(engine: Engine, assembly: Assembly, plan: Plan, sett
 
 /** Starts what is left afresh. @param read weights of the pruned base */
 export async function reinitialise<
-  A extends Omit<Assembly, 'base'> & { readonly base: { readonly config: ModelConfig } },
+  A extends Omit<PeftModelState, 'base'> & { readonly base: { readonly config: ModelConfig } },
 >(assembly: A, seed: number, read: ReadWeight): Promise<A> {
   const { base, method, values, head, labels } = assembly;
-  const fresh = freshValues(base.config, method, head, labels.length, seed);
+  const fresh = initState(base.config, method, head, labels.length, seed);
   for (const [name, value] of method ? await factorsFromBase(method, fresh, read) : []) fresh.set(name, value);
   for (const name of values.keys()) if (!fresh.has(name)) fresh.set(name, await read(name));
   return { ...assembly, values: fresh };
 }
 
 export interface FineTuneOutcome {
-  readonly assembly: Assembly;
+  readonly assembly: PeftModelState;
   readonly result: TrainResult;
 }
 
 /** Stage three. @returns the assembly with trained values; its base is the given one */
 export async function fineTune(
   engine: Engine,
-  assembly: Assembly,
+  assembly: PeftModelState,
   examples: readonly EncodedExample[],
   settings: Settings,
-  watch: Watch = {},
+  watch: TrainCallbacks = {},
 ): Promise<FineTuneOutcome> {
-  const classifier = toClassifier(engine, assembly, [], objectiveOf(assembly, examples));
+  const classifier = toPeftModel(engine, assembly, [], objectiveOf(assembly, examples));
   try {
     const batches = trainingBatches(examples, assembly.base.config, settings);
     const result = await train(classifier, batches, trainOptions(settings, stepsOf(examples.length, settings), watch));
@@ -245,14 +254,14 @@ export interface Evaluation {
 /** Figures on labelled examples: accuracy and the like, or perplexity. */
 export async function evaluate(
   engine: Engine,
-  assembly: Assembly,
+  assembly: PeftModelState,
   examples: readonly EncodedExample[],
   { maxLength, ...answers }: { readonly maxLength: number } & Partial<AnswerOptions>,
 ): Promise<Evaluation> {
   const objective = objectiveOf(assembly, examples);
   const batches = inferenceBatches(assembly, examples, { maxLength });
   if (!objective.metrics) return evaluateLanguage(engine, assembly, batches);
-  const classifier = toClassifier(engine, assembly, [], objective);
+  const classifier = toPeftModel(engine, assembly, [], objective);
   try {
     const scores: Float32Array[] = [];
     const inference = await inferEach(classifier, batches, (index, values) => (scores[index] = values.slice()));
@@ -265,11 +274,11 @@ export async function evaluate(
 /** Scores of every example, for heads that read one token of each. */
 export async function inferAll(
   engine: Engine,
-  assembly: Assembly,
+  assembly: PeftModelState,
   examples: readonly EncodedExample[],
   options: { readonly maxLength: number },
 ): Promise<Inference> {
-  const classifier = toClassifier(engine, assembly);
+  const classifier = toPeftModel(engine, assembly);
   try {
     return await infer(classifier, inferenceBatches(assembly, examples, options), examples.length);
   } finally {
@@ -278,10 +287,10 @@ export async function inferAll(
 }
 
 function inferenceBatches(
-  { base }: Assembly,
+  { base }: PeftModelState,
   examples: readonly EncodedExample[],
   { maxLength }: { readonly maxLength: number },
-): Batches {
+): DataLoader {
   const { padTokenId: padId } = base.config;
-  return new Batches(examples, { batchSize: INFER_BATCH, order: 'length', seed: 0, padId, maxLength });
+  return new DataLoader(examples, { batchSize: INFER_BATCH, order: 'length', seed: 0, padId, maxLength });
 }

@@ -1,6 +1,6 @@
 /**
  * Room: train. Trains a classifier's parameters: one program per batch shape holds forward, backward, clipping and update.
- * Pruning attaches through a `StepExtension` and never edits the loop.
+ * Pruning attaches through a `StepTransform` and never edits the loop.
  */
 import { median } from 'simple-statistics';
 import { memoryLowerBound } from '../engine/compile/memory-lower-bound.ts';
@@ -13,11 +13,11 @@ import { AdamW, ADAMW_DEFAULTS, ADAMW_INPUTS } from '../engine/optim/adamw.ts';
 import { scheduleAt, type ScheduleName } from '../engine/optim/schedule.ts';
 import { add } from '../engine/ops/elementwise.ts';
 import { loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.ts';
-import type { Classifier, ForwardOptions } from '../peft-model/peft-model.ts';
+import type { PeftModel, ForwardOptions } from '../peft-model/peft-model.ts';
 import type { Variable } from '../engine/variable.ts';
 import type { Choose } from '../kernels/variant.ts';
-import type { Batch } from '../data/batches.ts';
-import { LossHistory, SLOT_INPUT } from './history.ts';
+import type { Batch } from '../data/data-loader.ts';
+import { LossBuffer, SLOT_INPUT } from './loss-buffer.ts';
 import { runSteps, type StepReport } from './loop.ts';
 import { ProgramCache } from '../peft-model/programs.ts';
 
@@ -64,7 +64,7 @@ export interface StepGraph {
 }
 
 /** Adds to every training step: masks, a penalty, accumulators. One instance serves all batch shapes. */
-export interface StepExtension {
+export interface StepTransform {
   /** Called once per trace, before the forward pass. */
   forward(): ForwardOptions;
   /** Added to the task's loss. */
@@ -102,17 +102,17 @@ const RANDOM_INPUTS = { seed: { shape: [1], dtype: 'u32' }, step: { shape: [1], 
 
 /** @throws what `runSteps` throws; the checkpoint's own errors when resuming */
 export async function train(
-  classifier: Classifier,
+  classifier: PeftModel,
   batches: BatchSource,
   options: TrainOptions,
-  extension?: StepExtension,
+  transform?: StepTransform,
 ): Promise<TrainResult> {
   const { engine, parameters } = classifier;
   engine.arena.release();
   engine.memory.resetPeak();
-  const steps = new TrainingSteps(classifier, options, extension);
+  const steps = new TrainingSteps(classifier, options, transform);
   const { history, optimizer } = steps;
-  const state = [...parameters.groups.map((g) => g.flat), ...optimizer.state, ...(extension?.state ?? [])];
+  const state = [...parameters.groups.map((g) => g.flat), ...optimizer.state, ...(transform?.state ?? [])];
   const { checkpoint } = options;
   const losses: number[] = [];
   const taskLosses: number[] = [];
@@ -167,20 +167,20 @@ export async function train(
 /** The optimizer, the record of losses, and the programs by batch shape of one training run. */
 export class TrainingSteps {
   readonly optimizer: AdamW;
-  readonly history: LossHistory;
-  readonly #classifier: Classifier;
+  readonly history: LossBuffer;
+  readonly #classifier: PeftModel;
   readonly #options: StepOptions;
-  readonly #extension: StepExtension | undefined;
+  readonly #extension: StepTransform | undefined;
   readonly #programs: ProgramCache;
 
-  constructor(classifier: Classifier, options: StepOptions, extension?: StepExtension) {
+  constructor(classifier: PeftModel, options: StepOptions, extension?: StepTransform) {
     const { engine, parameters } = classifier;
     const { weightDecay, clip } = options;
     this.#classifier = classifier;
     this.#options = options;
     this.#extension = extension;
     this.optimizer = new AdamW(engine, parameters, { ...ADAMW_DEFAULTS, weightDecay, maxGradNorm: clip });
-    this.history = new LossHistory(engine, ['loss', 'task_loss'], READ_EVERY);
+    this.history = new LossBuffer(engine, ['loss', 'task_loss'], READ_EVERY);
     this.#programs = new ProgramCache(engine, (batch, seq, choose) =>
       compileStep(classifier, this.optimizer, this.history, options, extension, batch, seq, choose),
     );
@@ -230,11 +230,11 @@ function largestOf(programs: readonly Program[]): Program | undefined {
 }
 
 function compileStep(
-  classifier: Classifier,
+  classifier: PeftModel,
   optimizer: AdamW,
-  history: LossHistory,
+  history: LossBuffer,
   options: StepOptions,
-  extension: StepExtension | undefined,
+  extension: StepTransform | undefined,
   batch: number,
   seq: number,
   choose?: Choose,

@@ -77,7 +77,7 @@ export function heldValues(
   layers: readonly EncoderLayer[],
   { batch, seq }: BatchShape,
 ): number {
-  const normalised = architecture.block.normPlace === 'before' ? d : 0;
+  const normalised = architecture.block.preNorm ? d : 0;
   const widths = layers.map(({ heads, neurons }) => {
     const features = (heads * d) / numHeads;
     return d + Math.max(4 * features, normalised + 3 * features, normalised + neurons);

@@ -9,11 +9,11 @@ import type { ModelConfig } from '../../models/architecture.ts';
 import { baseWeightShapes, loadBaseModel, randomBaseModel, type BaseModel } from '../../models/base-model.ts';
 import { parseConfig } from '../../models/config.ts';
 import { headShapes, initialSpec } from '../../models/heads.ts';
-import { freshAssembly, freshValues, type Assembly } from '../../peft-model/assembly.ts';
-import { Classifier } from '../../peft-model/peft-model.ts';
-import type { Batch } from '../../data/batches.ts';
+import { createState, initState, type PeftModelState } from '../../peft-model/assembly.ts';
+import { PeftModel } from '../../peft-model/peft-model.ts';
+import type { Batch } from '../../data/data-loader.ts';
 import { hostRandom, STREAM } from '../../engine/random.ts';
-import { freshConfig } from '../../peft/create-config.ts';
+import { createConfig } from '../../peft/create-config.ts';
 import { settingsSchema, type Settings } from '../../train/settings.ts';
 
 export interface EncoderShape {
@@ -127,7 +127,7 @@ export async function openPeft(
   dir: string,
   settings: Settings,
   head: Head = 'classification',
-): Promise<Assembly> {
+): Promise<PeftModelState> {
   const { weights: weightType, embeddings } = settings;
   return withPeft(engine, await loadBaseModel(engine, dir, { weightType, embeddings, head }), settings, head);
 }
@@ -138,10 +138,10 @@ export async function withPeft(
   base: BaseModel,
   settings: Settings,
   head: Head = 'classification',
-): Promise<Assembly> {
+): Promise<PeftModelState> {
   const labels = head === 'classification' ? ['0', '1'] : [];
-  const config = freshConfig(settings, base.config, head);
-  const assembly = await freshAssembly(engine, base, config, head, labels, settings.seed);
+  const config = createConfig(settings, base.config, head);
+  const assembly = await createState(engine, base, config, head, labels, settings.seed);
   const normal = tabled(2);
   const values = new Map(assembly.values);
   for (const factor of assembly.method.modules.flatMap((module) => assembly.method.factors(module))) {
@@ -155,7 +155,7 @@ export async function withPeft(
 }
 
 /** Everything trains: full fine-tuning. */
-export async function openFull(engine: Engine, dir: string, settings: Settings): Promise<Classifier> {
+export async function openFull(engine: Engine, dir: string, settings: Settings): Promise<PeftModel> {
   const base = await loadBaseModel(engine, dir, { weightType: 'f32' });
   const weights = [...base.weights.values()];
   const specs = await Promise.all(
@@ -167,10 +167,10 @@ export async function openFull(engine: Engine, dir: string, settings: Settings):
     })),
   );
   base.free();
-  const head = freshValues(base.config, undefined, 'classification', LABELS, settings.seed);
+  const head = initState(base.config, undefined, 'classification', LABELS, settings.seed);
   for (const [name, shape] of headShapes(base.config, 'classification', LABELS))
     specs.push({ name, shape, data: head.get(name)!, decay: shape.length === 2 });
-  return new Classifier(engine, base, undefined, new Parameters(engine, specs));
+  return new PeftModel(engine, base, undefined, new Parameters(engine, specs));
 }
 
 /** Random tokens without padding. */

@@ -1,8 +1,8 @@
 /** Room: bench/encoder. A method with its training step and its inference ready to run, and the bytes that each needs. */
 import type { Engine } from '../../engine/engine.ts';
 import type { Program } from '../../engine/compile/program.ts';
-import { toClassifier, type Assembly } from '../../peft-model/assembly.ts';
-import type { BatchInputs, Classifier } from '../../peft-model/peft-model.ts';
+import { toPeftModel, type PeftModelState } from '../../peft-model/assembly.ts';
+import type { BatchInputs, PeftModel } from '../../peft-model/peft-model.ts';
 import type { Settings } from '../../train/settings.ts';
 import { trainOptions } from '../../train/stages.ts';
 import { TrainingSteps } from '../../train/trainer.ts';
@@ -15,7 +15,7 @@ type Bytes = Readonly<Record<string, number>>;
 
 export interface Resident {
   readonly name: string;
-  readonly classifier: Classifier;
+  readonly classifier: PeftModel;
   readonly train: Program;
   readonly infer: Program;
   /** Bytes by kind while a step runs, and while inferring. */
@@ -41,7 +41,7 @@ export async function makeResident(
   name: string,
   { batch, seq }: BatchShape,
   settings: Settings,
-  open: () => Promise<Classifier>,
+  open: () => Promise<PeftModel>,
 ): Promise<Resident> {
   const before = engine.memory.byKind();
   const classifier = await open();
@@ -89,6 +89,6 @@ export function total(bytes: Bytes): number {
 }
 
 /** A resident of an assembly. */
-export function assembled(engine: Engine, make: () => Promise<Assembly>): () => Promise<Classifier> {
-  return async () => toClassifier(engine, await make());
+export function assembled(engine: Engine, make: () => Promise<PeftModelState>): () => Promise<PeftModel> {
+  return async () => toPeftModel(engine, await make());
 }

@@ -2,7 +2,7 @@
 import { median } from 'simple-statistics';
 import type { Engine } from '../../engine/engine.ts';
 import { UserError } from '../../engine/errors.ts';
-import { toClassifier, type Assembly } from '../../peft-model/assembly.ts';
+import { toPeftModel, type PeftModelState } from '../../peft-model/assembly.ts';
 import type { BatchInputs } from '../../peft-model/peft-model.ts';
 import type { Settings } from '../../train/settings.ts';
 import { prune } from '../../train/stages.ts';
@@ -51,7 +51,7 @@ async function randomAssembly(
   shape: Published,
   { seq, ratio }: StepOptions,
   settings: Settings,
-): Promise<Assembly> {
+): Promise<PeftModelState> {
   const base = randomModel(engine, { ...shape, positions: seq }, shape.family);
   const whole = await withPeft(engine, base, settings);
   return ratio === 0 ? whole : prune(engine, whole, randomPlan(whole, settings, ratio), settings);
@@ -59,13 +59,13 @@ async function randomAssembly(
 
 async function timeBatch(
   engine: Engine,
-  assembly: Assembly,
+  assembly: PeftModelState,
   { batch, seq, runs }: StepOptions,
   { lr, weightDecay, clip, seed, schedule, warmupRatio }: Settings,
 ): Promise<StepResult> {
   engine.arena.release();
   engine.memory.resetPeak();
-  const classifier = toClassifier(engine, assembly);
+  const classifier = toPeftModel(engine, assembly);
   const steps = new TrainingSteps(classifier, {
     ...{ steps: 1 << 30, lr, schedule, warmupRatio, weightDecay, clip, seed, dropout: false },
   });

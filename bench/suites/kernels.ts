@@ -4,7 +4,7 @@ import type { Program } from '../../engine/compile/program.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import type { Engine } from '../../engine/engine.ts';
 import type { Variable } from '../../engine/variable.ts';
-import { toClassifier } from '../../peft-model/assembly.ts';
+import { toPeftModel } from '../../peft-model/assembly.ts';
 import { trainOptions } from '../../train/stages.ts';
 import { TrainingSteps } from '../../train/trainer.ts';
 import { benchSettings, openPeft, randomBatch, writeRandomModel } from '../encoder/model.ts';
@@ -234,7 +234,7 @@ async function insideStep({ engine, folder, quick, timing }: BenchContext, s: Ke
   const dir = await writeRandomModel(folder, 'profiled', { ...shape, vocab: s.vocab, positions: s.seq });
   const settings = benchSettings();
   const assembly = await openPeft(engine, dir, settings);
-  const classifier = toClassifier(engine, assembly);
+  const classifier = toPeftModel(engine, assembly);
   const steps = new TrainingSteps(classifier, trainOptions(settings, 1, {}));
   const batch = randomBatch(assembly.base.config, s.batch, s.seq);
   const program = await steps.program(batch);

@@ -9,8 +9,8 @@ import { add, geluTanh, mul, square, sub } from '../../engine/ops/elementwise.ts
 import { matmul } from '../../engine/ops/matmul.ts';
 import { sum } from '../../engine/ops/reduce.ts';
 import { AdamW, ADAMW_DEFAULTS, ADAMW_INPUTS } from '../../engine/optim/adamw.ts';
-import { saveArtefact } from '../../peft-model/pretrained.ts';
-import { toClassifier } from '../../peft-model/assembly.ts';
+import { saveState } from '../../peft-model/pretrained.ts';
+import { toPeftModel } from '../../peft-model/assembly.ts';
 import { trainOptions } from '../../train/stages.ts';
 import { TrainingSteps } from '../../train/trainer.ts';
 import { benchSettings, openPeft, randomBatch, writeRandomModel, type EncoderShape } from '../encoder/model.ts';
@@ -241,8 +241,8 @@ async function encoderStep(context: BenchContext, heads: number): Promise<Raced>
   const settings = benchSettings();
   const assembly = await openPeft(engine, model, settings);
   const adapter = join(folder, `adapter-${heads}`);
-  await saveArtefact(adapter, assembly);
-  const classifier = toClassifier(engine, assembly);
+  await saveState(adapter, assembly);
+  const classifier = toPeftModel(engine, assembly);
   const steps = new TrainingSteps(classifier, trainOptions(settings, 1, {}));
   const data = randomBatch(assembly.base.config, batch, seq);
   const program = await steps.program(data);

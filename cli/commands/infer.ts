@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
 import { writeAtomically } from '../../engine/io/files.ts';
 import { loadOntoOneBase } from '../../peft-model/multi-adapter-model.ts';
-import { loadArtefact, type LoadedArtefact } from '../../peft-model/pretrained.ts';
+import { loadState, type LoadedState } from '../../peft-model/pretrained.ts';
 import { headOfData, loadData, loadRows } from '../../data/source.ts';
 import { predict, type Window } from '../../train/predict.ts';
 import { answerText, type AnswerOptions } from '../../data/qa/answers.ts';
@@ -65,7 +65,7 @@ async function runEval(flags: EvalFlags): Promise<void> {
   if (task !== undefined && file !== undefined) throw new UserError('--task and --data: give one of them');
   const result = await withEngine(flags, settings, async ({ engine, watch: { onBytes } }) => {
     const kind = await headOfData(request, settings.taskType);
-    const model = await loadArtefact(engine, dir, adapter, settings, { kind, onBytes });
+    const model = await loadState(engine, dir, adapter, settings, { kind, onBytes });
     const data = await loadData(request, dir, model.base.config, settings, model);
     const { metrics, inference } = await evaluate(engine, model, data.eval, settings);
     return {
@@ -103,9 +103,9 @@ async function runPredict(flags: PredictFlags): Promise<void> {
   const count = await withEngine(flags, settings, async ({ engine, watch }) => {
     const models =
       folders.size === 0
-        ? new Map([['', await loadArtefact(engine, flags.model, undefined, settings, { onBytes: watch.onBytes })]])
+        ? new Map([['', await loadState(engine, flags.model, undefined, settings, { onBytes: watch.onBytes })]])
         : await loadOntoOneBase(engine, flags.model, folders, settings, watch.onBytes);
-    const [{ head, labels, base }] = models.values() as unknown as readonly [LoadedArtefact];
+    const [{ head, labels, base }] = models.values() as unknown as readonly [LoadedState];
     const { maxLength, docStride } = settings;
     const rows = await loadRows(flags.data, flags.model, base.config, { head, labels, maxLength, docStride });
     const longest = Math.min(maxLength, base.config.maxTokens);

@@ -7,16 +7,16 @@ import { fingerprintCheckpoint } from '../../engine/io/fingerprint.ts';
 import { inspectCheckpoint, loadBaseModel } from '../../models/base-model.ts';
 import { loadConfig } from '../../models/config.ts';
 import { methodOf } from '../../peft/methods.ts';
-import { assertRecordsFit, readRecords, scoresOf, writeRecords } from '../../pruning/scores-file.ts';
-import { loadArtefact, readAdapterValues, saveArtefact } from '../../peft-model/pretrained.ts';
-import { factorCount, freshAssembly, lackingWeights, type Assembly } from '../../peft-model/assembly.ts';
-import { recordsOf } from '../../experiments/runner.ts';
+import { assertEstimateFits, readEstimate, scoresOf, writeEstimate } from '../../pruning/scores-file.ts';
+import { loadState, readAdapterValues, saveState } from '../../peft-model/pretrained.ts';
+import { factorCount, createState, initMissingWeights, type PeftModelState } from '../../peft-model/assembly.ts';
+import { estimateResult } from '../../experiments/runner.ts';
 import { numericSettings, type RunIdentity } from '../../train/checkpoint.ts';
 import { headOfData, loadData } from '../../data/source.ts';
-import { freshConfig } from '../../peft/create-config.ts';
+import { createConfig } from '../../peft/create-config.ts';
 import { pruneOnHost } from '../../peft-model/prune-files.ts';
 import { writeTrainRecord } from '../../train/result-file.ts';
-import { estimate, evaluate, fineTune, makePlan, stepsOf, type Watch } from '../../train/stages.ts';
+import { estimate, evaluate, fineTune, makePlan, stepsOf, type TrainCallbacks } from '../../train/stages.ts';
 import type { Settings } from '../../train/settings.ts';
 import { addEngineFlags, print, withEngine, type CommandContext, type EngineFlags } from '../context.ts';
 import { addDataFlags, requestOf, type DataFlags } from '../data-flags.ts';
@@ -60,9 +60,9 @@ async function runEstimate(flags: StageFlags): Promise<void> {
       fingerprint,
     );
     const outcome = await estimate(context.engine, assembly, examples, settings, { ...context.watch, checkpoint });
-    const content = recordsOf(outcome, fingerprint, settings);
-    await saveArtefact(join(flags.out, 'adapter'), { ...assembly, values: outcome.values });
-    await writeRecords(join(flags.out, 'records.json'), content);
+    const content = estimateResult(outcome, fingerprint, settings);
+    await saveState(join(flags.out, 'adapter'), { ...assembly, values: outcome.values });
+    await writeEstimate(join(flags.out, 'records.json'), content);
     await rm(checkpoint.path, { force: true });
     return content;
   });
@@ -75,11 +75,11 @@ async function runEstimate(flags: StageFlags): Promise<void> {
 }
 
 interface Prepared {
-  readonly assembly: Assembly & { readonly planned: boolean };
+  readonly assembly: PeftModelState & { readonly planned: boolean };
   readonly examples: Awaited<ReturnType<typeof loadData>>['train'];
   readonly evaluation: Awaited<ReturnType<typeof loadData>>['eval'];
   readonly fingerprint: string;
-  readonly plan?: Parameters<typeof saveArtefact>[2];
+  readonly plan?: Parameters<typeof saveState>[2];
 }
 
 /** Base, modules and data: fresh, or from `--init-adapter`. */
@@ -93,7 +93,7 @@ async function prepare(
   if (flags.initAdapter !== undefined) {
     const kind = await headOfData(requestOf(flags), settings.taskType);
     const { onBytes } = watch;
-    const artefact = await loadArtefact(engine, flags.model, flags.initAdapter, settings, { kind, onBytes });
+    const artefact = await loadState(engine, flags.model, flags.initAdapter, settings, { kind, onBytes });
     const { fingerprint, plan, ...loaded } = artefact;
     const data = await loadData(requestOf(flags), flags.model, config, settings, loaded);
     const assembly = { ...withDropout(loaded, settings), planned: plan !== undefined };
@@ -111,10 +111,10 @@ async function prepare(
   const { weights: weightType, embeddings } = settings;
   const { head, labels } = data;
   const { onBytes = () => undefined } = watch;
-  const lacking = lackingWeights(config, settings.seed);
-  const base = await loadBaseModel(engine, flags.model, { weightType, embeddings, head, lacking, onBytes });
-  const peft = freshConfig(settings, config, head);
-  const assembly = { ...(await freshAssembly(engine, base, peft, head, labels, settings.seed)), planned: false };
+  const initMissing = initMissingWeights(config, settings.seed);
+  const base = await loadBaseModel(engine, flags.model, { weightType, embeddings, head, initMissing, onBytes });
+  const peft = createConfig(settings, config, head);
+  const assembly = { ...(await createState(engine, base, peft, head, labels, settings.seed)), planned: false };
   return { assembly, examples, evaluation: data.eval, fingerprint };
 }
 
@@ -124,7 +124,7 @@ function trainingData<T>(examples: readonly T[]): readonly T[] {
 }
 
 /** The run's dropout goes before the one an adapter was written with. */
-function withDropout(assembly: Assembly, { dropout }: Settings): Assembly {
+function withDropout(assembly: PeftModelState, { dropout }: Settings): PeftModelState {
   const { method } = assembly;
   if (!method) return assembly;
   const peft = { ...assembly.peft, dropout };
@@ -137,7 +137,7 @@ function checkpointOf(
   { saveEvery }: Settings,
   examples: number,
   base: string,
-): NonNullable<Watch['checkpoint']> {
+): NonNullable<TrainCallbacks['checkpoint']> {
   const identity: RunIdentity = { ...computed, examples, base, initAdapter: flags.initAdapter ?? '' };
   return { path: join(flags.out, 'checkpoint.safetensors'), every: saveEvery, resume: flags.resume === true, identity };
 }
@@ -168,8 +168,8 @@ async function runPrune(flags: PruneFlags): Promise<void> {
   const settings = await readSettings(flags);
   const { config, fingerprint } = await inspectCheckpoint(flags.model);
   const path = join(flags.estimate, 'records.json');
-  const records = await readRecords(path);
-  assertRecordsFit(records, path, fingerprint, config);
+  const records = await readEstimate(path);
+  assertEstimateFits(records, path, fingerprint, config);
   const adapter = await readAdapterValues(join(flags.estimate, 'adapter'), flags.model, config);
   for (const { name, ranks } of adapter.method.modules) {
     const recorded = records.rank_importance[name]?.length;
@@ -179,7 +179,7 @@ async function runPrune(flags: PruneFlags): Promise<void> {
   const run = { ...settings, estimateSteps: records.steps };
   const plan = makePlan(config, fingerprint, scoresOf(records), run, flags.random ? 'random' : 'light-peft');
   const pruned = await pruneOnHost(flags.model, config, adapter, plan, settings);
-  await saveArtefact(flags.out, pruned, { plan });
+  await saveState(flags.out, pruned, { plan });
   const total = factorCount(adapter.method);
   const summary = {
     heads_left: plan.layers.map((l) => l.heads.length),
@@ -212,7 +212,7 @@ async function runTrain(flags: StageFlags): Promise<void> {
     context.progress.stage('training');
     const checkpoint = checkpointOf(flags, numericSettings(settings, 'train'), settings, examples.length, fingerprint);
     const tuned = await fineTune(context.engine, assembly, examples, settings, { ...context.watch, checkpoint });
-    await saveArtefact(flags.out, tuned.assembly, plan);
+    await saveState(flags.out, tuned.assembly, plan);
     await rm(checkpoint.path, { force: true });
     const { loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes } = tuned.result;
     const metrics =

@@ -5,7 +5,7 @@ import { extname } from 'node:path';
 import { UserError } from '../../engine/errors.ts';
 import { preview } from '../../engine/io/files.ts';
 import { integers, parseText, readRecords, readText, type Fields } from '../examples.ts';
-import { NO_LABEL } from '../encode.ts';
+import { IGNORE_INDEX } from '../encode.ts';
 
 /** Text to learn as it is. */
 export interface Document {
@@ -76,10 +76,10 @@ function parseTokens(path: string, { line, fields }: Fields): TokenDocument {
   const inputIds = integers(at, 'input_ids', fields.input_ids, 2 ** 31 - 1, 'a token id (an integer from 0)');
   const { labels = inputIds } = fields;
   const isLabel = (value: unknown): boolean =>
-    Number.isInteger(value) && ((value as number) >= 0 || value === NO_LABEL);
+    Number.isInteger(value) && ((value as number) >= 0 || value === IGNORE_INDEX);
   if (!Array.isArray(labels) || labels.length !== inputIds.length || !labels.every(isLabel)) {
     throw new UserError(
-      `${at}: "labels" is ${preview(labels)}, expected ${inputIds.length} entries, each a token id or ${NO_LABEL}`,
+      `${at}: "labels" is ${preview(labels)}, expected ${inputIds.length} entries, each a token id or ${IGNORE_INDEX}`,
     );
   }
   return { line, inputIds, labels: labels as number[] };

@@ -4,7 +4,7 @@
  */
 import { UserError } from '../../engine/errors.ts';
 import type { TextTokenizer } from '../../models/tokenizer.ts';
-import { NO_LABEL, type EncodedExample } from '../encode.ts';
+import { IGNORE_INDEX, type EncodedExample } from '../encode.ts';
 import type { Completion, Document, LanguageFile, TokenDocument } from './documents.ts';
 
 export interface LanguageOptions {
@@ -63,7 +63,7 @@ function encodeCompletion(
   return learned(
     example(
       ids,
-      ids.map((id, i) => (i < before.length ? NO_LABEL : id)),
+      ids.map((id, i) => (i < before.length ? IGNORE_INDEX : id)),
     ),
     at,
   );
@@ -89,7 +89,7 @@ function example(ids: readonly number[], labels: readonly number[]): EncodedExam
     ids: Int32Array.from(ids),
     mask: new Int32Array(length).fill(1),
     typeIds: new Int32Array(length),
-    label: NO_LABEL,
+    label: IGNORE_INDEX,
     tokenLabels: Int32Array.from(labels),
   };
 }

@@ -1,7 +1,7 @@
 /** Room: data/qa. From questions to what batches are made of: question and context as a pair, the answer as a span of its tokens. Pure. */
 import { UserError } from '../../engine/errors.ts';
 import type { TextTokenizer } from '../../models/tokenizer.ts';
-import { encodeTexts, encodeTokens, NO_LABEL, type EncodedExample, type Sequence } from '../encode.ts';
+import { encodeTexts, encodeTokens, IGNORE_INDEX, type EncodedExample, type Sequence } from '../encode.ts';
 import type { Question, QuestionFile, TokenQuestion } from './questions.ts';
 
 export interface QuestionOptions {
@@ -30,7 +30,7 @@ export function encodeQuestions({ path, rows }: QuestionFile, options: QuestionO
       throw new UserError(`${at}: found text, but the model folder has no tokenizer.json; expected "input_ids"`);
     }
     if ('question' in row) return encodeQuestion(row, tokenizer, options, at);
-    return encodeTexts([{ ...row, label: NO_LABEL }], tokenizer, maxLength);
+    return encodeTexts([{ ...row, label: IGNORE_INDEX }], tokenizer, maxLength);
   });
 }
 
@@ -50,7 +50,7 @@ function encodeQuestion(
     ids: Int32Array.from(ids),
     mask: new Int32Array(ids.length).fill(1),
     typeIds: Int32Array.from(typeIds),
-    label: NO_LABEL,
+    label: IGNORE_INDEX,
     ...(answers && { span: first ? spanOf(offsets, from, first.start, first.start + first.text.length) : [0, 0] }),
     passage: { from, to: from + offsets.length / 2, source: { text: context, offsets, answers: texts } },
     ...(window > 0 && { window }),
@@ -77,9 +77,9 @@ function encodeTokenQuestion(
   at: string,
 ): EncodedExample {
   const sequence = encodeTokens(row, { ...limits, keepPadding: true }, at);
-  const place = (position: number): number => (position < sequence.ids.length ? position : NO_LABEL);
+  const place = (position: number): number => (position < sequence.ids.length ? position : IGNORE_INDEX);
   const span = row.span?.map(place) as [number, number] | undefined;
-  return { ...sequence, label: NO_LABEL, ...(span && { span }), passage: passageOf(sequence) };
+  return { ...sequence, label: IGNORE_INDEX, ...(span && { span }), passage: passageOf(sequence) };
 }
 
 /** The second segment where the row tells segments apart, else all its tokens. */

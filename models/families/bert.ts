@@ -95,7 +95,7 @@ export function encoderArchitecture(
       },
       attentionNorm: 'attention.output.LayerNorm',
       ffnNorm: 'output.LayerNorm',
-      normPlace: 'after',
+      preNorm: false,
       causal: false,
     },
     norm: 'layer',

@@ -78,7 +78,7 @@ function architecture(dim: number, tied: boolean, activation: ModelConfig['hidde
       },
       attentionNorm: 'sa_layer_norm',
       ffnNorm: 'output_layer_norm',
-      normPlace: 'after',
+      preNorm: false,
       causal: false,
     },
     norm: 'layer',

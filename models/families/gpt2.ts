@@ -78,7 +78,7 @@ function architecture(keys: Gpt2File, headDim: number): Architecture {
       },
       attentionNorm: 'ln_1',
       ffnNorm: 'ln_2',
-      normPlace: 'before',
+      preNorm: true,
       causal: true,
       attentionScale: (layer) => (keys.scale_attn_by_inverse_layer_idx ? scale / (layer + 1) : scale),
     },

@@ -154,7 +154,7 @@ function architecture(keys: LlamaFile, { className, biases }: Relative, rotary: 
       },
       attentionNorm: 'input_layernorm',
       ffnNorm: 'post_attention_layernorm',
-      normPlace: 'before',
+      preNorm: true,
       causal: true,
     },
     norm: 'rms',

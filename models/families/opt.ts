@@ -94,7 +94,7 @@ function architecture(keys: OptFile): Architecture {
       },
       attentionNorm: 'self_attn_layer_norm',
       ffnNorm: 'final_layer_norm',
-      normPlace: normsFirst ? 'before' : 'after',
+      preNorm: normsFirst,
       causal: true,
     },
     norm: 'layer',

@@ -11,11 +11,11 @@ import { add, dropout, mul } from '../../engine/ops/elementwise.ts';
 import { maskColumns } from '../../engine/ops/mask.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
 import { activation } from '../../models/transformer.ts';
-import type { Intervention } from '../../models/forward-hooks.ts';
+import type { ForwardHooks } from '../../models/forward-hooks.ts';
 import {
   uniformIn,
   type Axis,
-  type Draw,
+  type Rng,
   type Factor,
   type PeftMethod,
   type PeftModule,
@@ -28,7 +28,7 @@ const DROPOUT_STREAM = 2000;
 export class Bottleneck implements PeftMethod {
   readonly config: BottleneckConfig;
   readonly modules: readonly PeftModule[];
-  readonly attached = false;
+  readonly adaptsLinear = false;
 
   constructor(config: BottleneckConfig, modules: readonly PeftModule[]) {
     this.config = config;
@@ -53,7 +53,7 @@ export class Bottleneck implements PeftMethod {
     ];
   }
 
-  fresh(module: PeftModule, draw: Draw): Map<string, Float32Array> {
+  initParameters(module: PeftModule, draw: Rng): Map<string, Float32Array> {
     const { ranks, inFeatures, outFeatures } = module;
     const names = bottleneckNames(module.name);
     const { init, scaling, biases } = this.config;
@@ -73,7 +73,7 @@ export class Bottleneck implements PeftMethod {
     return values;
   }
 
-  intervention(run: PeftRun): Intervention {
+  hooks(run: PeftRun): ForwardHooks {
     const byName = new Map(this.modules.map((module, i) => [module.name, { module, stream: DROPOUT_STREAM + i }]));
     const { parallel, normBefore, residual } = this.config;
     return {
@@ -84,7 +84,7 @@ export class Bottleneck implements PeftMethod {
         const delta = this.#delta(run, found.module, parallel ? input : sequential, found.stream);
         const elsewhere = normBefore && !parallel && residual !== true;
         const base = elsewhere ? (residual === 'post_add' ? add(y, input) : sequential) : y;
-        run.probe?.(found.module, delta, base);
+        run.onDelta?.(found.module, delta, base);
         return add(base, delta);
       },
     };
@@ -126,7 +126,7 @@ export function bottleneckNames(name: string): BottleneckNames {
 }
 
 /** Standard normal within ±2. */
-function truncated(draw: Draw): number {
+function truncated(draw: Rng): number {
   for (;;) {
     const x = draw.normal();
     if (Math.abs(x) <= 2) return x;

@@ -4,7 +4,7 @@
  * dropout y + (m/n − 1)·W·x̃ + (m/n)·ΔW·x̃, x̃ the dropped input.
  *
  * Pruning. A cut column of W is one whose input is 0 from then on, but the whole layer's norm still counts it, while the cut
- * layer's cannot. `afterCut` therefore scales m by ‖W_K + ΔW_K‖/‖W + ΔW‖ (K the kept columns, ΔW by the kept ranks): m/n, and with
+ * layer's cannot. `onSlice` therefore scales m by ‖W_K + ΔW_K‖/‖W + ΔW‖ (K the kept columns, ΔW by the kept ranks): m/n, and with
  * it the output, stays what it was. Nothing of the cut columns has to be kept, and the result is plain DoRA on the cut weight,
  * which PEFT computes alike on a checkpoint whose cut columns are 0. Cut rows take their magnitudes with them; a cut rank leaves m
  * as it is and counts in the norm no more, as a rank of zeros would.
@@ -15,26 +15,26 @@ import { add, div, dropout, mul, sqrt, square, stopGradient, sub } from '../../e
 import { reshape } from '../../engine/ops/leaf.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
 import { sumLast } from '../../engine/ops/reduce.ts';
-import type { Intervention } from '../../models/forward-hooks.ts';
+import type { ForwardHooks } from '../../models/forward-hooks.ts';
 import type { LoraConfig } from '../lora/config.ts';
-import { deltaRow, freshLora, loraDelta, loraFactors, loraNames } from '../lora/delta.ts';
+import { deltaRow, initLora, loraDelta, loraFactors, loraNames } from '../lora/delta.ts';
 import { DROPOUT_STREAM } from '../lora/lora.ts';
 import {
   valueOf,
   type Direction,
-  type Draw,
+  type Rng,
   type Factor,
   type PeftMethod,
   type PeftModule,
   type PeftRun,
   type PlacedModule,
-  type Values,
+  type StateDict,
 } from '../module.ts';
 
 export class Dora implements PeftMethod {
   readonly config: LoraConfig;
   readonly modules: readonly PeftModule[];
-  readonly attached = true;
+  readonly adaptsLinear = true;
 
   constructor(config: LoraConfig, modules: readonly PeftModule[]) {
     this.config = config;
@@ -49,15 +49,15 @@ export class Dora implements PeftMethod {
     return [...loraFactors(module), { name: magnitudeName(module), axes: ['out'] }];
   }
 
-  fresh(module: PeftModule, draw: Draw): Map<string, Float32Array> {
-    return freshLora(module, this.config, draw);
+  initParameters(module: PeftModule, draw: Rng): Map<string, Float32Array> {
+    return initLora(module, this.config, draw);
   }
 
-  fromWeight(placed: PlacedModule): Map<string, Float32Array> {
+  initFromWeight(placed: PlacedModule): Map<string, Float32Array> {
     return new Map([[magnitudeName(placed.module), Float32Array.from(norms(placed))]]);
   }
 
-  intervention(run: PeftRun): Intervention {
+  hooks(run: PeftRun): ForwardHooks {
     const byName = new Map(this.modules.map((module, i) => [module.name, { module, stream: DROPOUT_STREAM + i }]));
     return {
       linear: (name, x, y) => {
@@ -71,14 +71,14 @@ export class Dora implements PeftMethod {
           ? matmul(input, run.weight(`${name}.weight`), { transposeB: true })
           : withoutBias(run, name, y);
         const delta = add(mul(projected, sub(scale, 1)), mul(loraDelta(run, module, input), scale));
-        run.probe?.(module, delta, y);
+        run.onDelta?.(module, delta, y);
         return add(y, delta);
       },
     };
   }
 
   /** m/‖W + ΔW‖ ∘ (W + ΔW); a row of zeros stays one. */
-  merge(module: PeftModule, values: Values, weight: Float32Array, direction: Direction): Float32Array {
+  merge(module: PeftModule, values: StateDict, weight: Float32Array, direction: Direction): Float32Array {
     if (direction === 'unmerge') {
       const why = 'merging forgets the norm of its weight; use the original base';
       throw new UserError(`${module.name}: DoRA cannot be taken out again: ${why}`);
@@ -94,7 +94,7 @@ export class Dora implements PeftMethod {
     return merged;
   }
 
-  afterCut(whole: PlacedModule, cut: PlacedModule): Map<string, Float32Array> {
+  onSlice(whole: PlacedModule, cut: PlacedModule): Map<string, Float32Array> {
     const name = magnitudeName(cut.module);
     const [before, after] = [norms(whole), norms(cut)];
     const scaled = valueOf(cut.values, name).map((m, o) => (m * (after[o] as number)) / (before[o] as number));
@@ -125,7 +125,7 @@ function norm(run: PeftRun, module: PeftModule): Tensor {
   return stopGradient(sqrt(add(squares, TINY)));
 }
 
-function sumRow(module: PeftModule, values: Values, weight: Float32Array, out: number): Float64Array {
+function sumRow(module: PeftModule, values: StateDict, weight: Float32Array, out: number): Float64Array {
   const start = out * module.inFeatures;
   return deltaRow(module, values, out).map((d, i) => d + (weight[start + i] as number));
 }

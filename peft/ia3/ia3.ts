@@ -5,23 +5,23 @@
 import { UserError } from '../../engine/errors.ts';
 import { mul, sub } from '../../engine/ops/elementwise.ts';
 import { reshape } from '../../engine/ops/leaf.ts';
-import type { Intervention } from '../../models/forward-hooks.ts';
+import type { ForwardHooks } from '../../models/forward-hooks.ts';
 import {
   valueOf,
   type Direction,
-  type Draw,
+  type Rng,
   type Factor,
   type PeftMethod,
   type PeftModule,
   type PeftRun,
-  type Values,
+  type StateDict,
 } from '../module.ts';
 import { isFeedforward, type Ia3Config } from './config.ts';
 
 export class Ia3 implements PeftMethod {
   readonly config: Ia3Config;
   readonly modules: readonly PeftModule[];
-  readonly attached = true;
+  readonly adaptsLinear = true;
 
   constructor(config: Ia3Config, modules: readonly PeftModule[]) {
     this.config = config;
@@ -36,21 +36,21 @@ export class Ia3 implements PeftMethod {
     return [{ name: vectorName(name), axes: isFeedforward(name, this.config) ? ['one', 'in'] : ['out', 'one'] }];
   }
 
-  fresh(module: PeftModule, draw: Draw): Map<string, Float32Array> {
+  initParameters(module: PeftModule, draw: Rng): Map<string, Float32Array> {
     const size = isFeedforward(module.name, this.config) ? module.inFeatures : module.outFeatures;
     const vector = Float32Array.from({ length: size }, () => (this.config.init ? 1 : draw.normal()));
     return new Map([[vectorName(module.name), vector]]);
   }
 
   /** Δ is what scaling adds, of the output or of the input, as the module has it. */
-  intervention(run: PeftRun): Intervention {
+  hooks(run: PeftRun): ForwardHooks {
     const byName = new Map(this.modules.map((module) => [module.name, module]));
-    const scaled: NonNullable<Intervention['input']> = (name, x) => {
+    const scaled: NonNullable<ForwardHooks['input']> = (name, x) => {
       const module = byName.get(name);
       if (!module || run.isActive?.(module) === false) return x;
       const vector = run.parameter(vectorName(name));
       const product = mul(x, reshape(vector, [vector.size]));
-      run.probe?.(module, sub(product, x), x);
+      run.onDelta?.(module, sub(product, x), x);
       return product;
     };
     return {
@@ -59,14 +59,14 @@ export class Ia3 implements PeftMethod {
     };
   }
 
-  merge(module: PeftModule, values: Values, weight: Float32Array, direction: Direction): Float32Array {
+  merge(module: PeftModule, values: StateDict, weight: Float32Array, direction: Direction): Float32Array {
     const vector = factorsOf(module, values, direction);
     const { inFeatures } = module;
     if (isFeedforward(module.name, this.config)) return weight.map((w, i) => w * (vector[i % inFeatures] as number));
     return weight.map((w, i) => w * (vector[Math.floor(i / inFeatures)] as number));
   }
 
-  mergeBias(module: PeftModule, values: Values, bias: Float32Array, direction: Direction): Float32Array {
+  mergeBias(module: PeftModule, values: StateDict, bias: Float32Array, direction: Direction): Float32Array {
     if (isFeedforward(module.name, this.config)) return bias;
     const vector = factorsOf(module, values, direction);
     return bias.map((b, o) => b * (vector[o] as number));
@@ -74,7 +74,7 @@ export class Ia3 implements PeftMethod {
 }
 
 /** What merging multiplies by. */
-function factorsOf({ name }: PeftModule, values: Values, direction: Direction): Float64Array {
+function factorsOf({ name }: PeftModule, values: StateDict, direction: Direction): Float64Array {
   const vector = Float64Array.from(valueOf(values, vectorName(name)));
   if (direction === 'merge') return vector;
   if (!vector.includes(0)) return vector.map((l) => 1 / l);

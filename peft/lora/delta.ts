@@ -5,14 +5,14 @@ import { mul } from '../../engine/ops/elementwise.ts';
 import { gatherRows } from '../../engine/ops/gather.ts';
 import { maskColumns } from '../../engine/ops/mask.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
-import { uniformIn, valueOf, type Draw, type Factor, type PeftModule, type PeftRun, type Values } from '../module.ts';
+import { uniformIn, valueOf, type Rng, type Factor, type PeftModule, type PeftRun, type StateDict } from '../module.ts';
 import type { LoraConfig } from './config.ts';
 
-export function loraNames({ name, isTable }: Pick<PeftModule, 'name' | 'isTable'>): {
+export function loraNames({ name, isEmbedding }: Pick<PeftModule, 'name' | 'isEmbedding'>): {
   readonly down: string;
   readonly up: string;
 } {
-  return isTable
+  return isEmbedding
     ? { down: `${name}.lora_embedding_A`, up: `${name}.lora_embedding_B` }
     : { down: `${name}.lora_A.weight`, up: `${name}.lora_B.weight` };
 }
@@ -29,7 +29,7 @@ export function loraFactors(module: PeftModule): Factor[] {
 export function loraDelta(run: PeftRun, module: PeftModule, x: Tensor): Tensor {
   const names = loraNames(module);
   const a = run.parameter(names.down);
-  const product = module.isTable ? gatherRows(permute(a, [1, 0]), x) : matmul(x, a, { transposeB: true });
+  const product = module.isEmbedding ? gatherRows(permute(a, [1, 0]), x) : matmul(x, a, { transposeB: true });
   const down = mul(product, module.scaling);
   const mask = run.rankMask?.(module);
   const ranks = mask ? maskColumns(down, mask) : down;
@@ -37,7 +37,7 @@ export function loraDelta(run: PeftRun, module: PeftModule, x: Tensor): Tensor {
 }
 
 /** scaling · B·A in float64, row by row: [out, in]. */
-export function deltaRow(module: PeftModule, values: Values, out: number): Float64Array {
+export function deltaRow(module: PeftModule, values: StateDict, out: number): Float64Array {
   const { inFeatures, ranks, scaling } = module;
   const names = loraNames(module);
   const [down, up] = [valueOf(values, names.down), valueOf(values, names.up)];
@@ -55,11 +55,11 @@ export function deltaRow(module: PeftModule, values: Values, out: number): Float
  * (rows of one orthonormal basis, the even ones for B and the odd ones for A) makes B·A = 0. On embeddings A is zero and B
  * normal, with `false` both normal.
  */
-export function freshLora(module: PeftModule, { init }: LoraConfig, draw: Draw): Map<string, Float32Array> {
+export function initLora(module: PeftModule, { init }: LoraConfig, draw: Rng): Map<string, Float32Array> {
   const { ranks, inFeatures, outFeatures } = module;
   const names = loraNames(module);
   const sizes = { down: ranks * inFeatures, up: outFeatures * ranks };
-  if (module.isTable) {
+  if (module.isEmbedding) {
     const normal = (size: number): Float32Array => Float32Array.from({ length: size }, () => draw.normal());
     const a = init === false ? normal(sizes.down) : new Float32Array(sizes.down);
     return new Map([
@@ -80,7 +80,7 @@ export function freshLora(module: PeftModule, { init }: LoraConfig, draw: Draw):
 }
 
 /** A and B random combinations of orthogonal directions of rank space, so that B·A = 0 at first. */
-function orthogonal(module: PeftModule, draw: Draw): Map<string, Float32Array> {
+function orthogonal(module: PeftModule, draw: Rng): Map<string, Float32Array> {
   const { ranks, inFeatures, outFeatures } = module;
   const names = loraNames(module);
   const basis = orthonormal(ranks, draw);
@@ -105,7 +105,7 @@ function orthogonal(module: PeftModule, draw: Draw): Map<string, Float32Array> {
 }
 
 /** Gram–Schmidt on normal vectors: n orthonormal vectors of n numbers. */
-function orthonormal(n: number, draw: Draw): Float64Array[] {
+function orthonormal(n: number, draw: Rng): Float64Array[] {
   const basis: Float64Array[] = [];
   while (basis.length < n) {
     const v = Float64Array.from({ length: n }, () => draw.normal());

@@ -4,10 +4,10 @@
  */
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import { add, dropout } from '../../engine/ops/elementwise.ts';
-import type { Intervention } from '../../models/forward-hooks.ts';
-import type { Direction, Draw, Factor, PeftMethod, PeftModule, PeftRun, Values } from '../module.ts';
+import type { ForwardHooks } from '../../models/forward-hooks.ts';
+import type { Direction, Rng, Factor, PeftMethod, PeftModule, PeftRun, StateDict } from '../module.ts';
 import type { LoraConfig } from './config.ts';
-import { deltaRow, freshLora, loraDelta, loraFactors } from './delta.ts';
+import { deltaRow, initLora, loraDelta, loraFactors } from './delta.ts';
 
 /** Random streams of the dropouts of LoRA and DoRA start here; the model's own are below. */
 export const DROPOUT_STREAM = 1000;
@@ -15,7 +15,7 @@ export const DROPOUT_STREAM = 1000;
 export class Lora implements PeftMethod {
   readonly config: LoraConfig;
   readonly modules: readonly PeftModule[];
-  readonly attached = true;
+  readonly adaptsLinear = true;
 
   constructor(config: LoraConfig, modules: readonly PeftModule[]) {
     this.config = config;
@@ -30,17 +30,17 @@ export class Lora implements PeftMethod {
     return loraFactors(module);
   }
 
-  fresh(module: PeftModule, draw: Draw): Map<string, Float32Array> {
-    return freshLora(module, this.config, draw);
+  initParameters(module: PeftModule, draw: Rng): Map<string, Float32Array> {
+    return initLora(module, this.config, draw);
   }
 
-  intervention(run: PeftRun): Intervention {
+  hooks(run: PeftRun): ForwardHooks {
     const byName = new Map(this.modules.map((module, i) => [module.name, { module, stream: DROPOUT_STREAM + i }]));
     const adapted = (name: string, y: Tensor, input: (stream: number) => Tensor): Tensor => {
       const found = byName.get(name);
       if (!found || run.isActive?.(found.module) === false) return y;
       const delta = loraDelta(run, found.module, input(found.stream));
-      run.probe?.(found.module, delta, y);
+      run.onDelta?.(found.module, delta, y);
       return add(y, delta);
     };
     const { random } = run;
@@ -52,13 +52,13 @@ export class Lora implements PeftMethod {
   }
 
   /** W ± scaling·B·A, of embeddings W ± scaling·(B·A)ᵀ. */
-  merge(module: PeftModule, values: Values, weight: Float32Array, direction: Direction): Float32Array {
-    const { inFeatures, outFeatures, isTable } = module;
+  merge(module: PeftModule, values: StateDict, weight: Float32Array, direction: Direction): Float32Array {
+    const { inFeatures, outFeatures, isEmbedding } = module;
     const sign = direction === 'merge' ? 1 : -1;
     const sum = new Float32Array(weight.length);
     for (let o = 0; o < outFeatures; o++) {
       deltaRow(module, values, o).forEach((d, i) => {
-        const at = isTable ? i * outFeatures + o : o * inFeatures + i;
+        const at = isEmbedding ? i * outFeatures + o : o * inFeatures + i;
         sum[at] = (weight[at] as number) + sign * d;
       });
     }

@@ -1,7 +1,7 @@
 /** Protects: examples become what the model reads: cut, checked against the vocabulary, labelled by the training classes. */
 import { describe, expect, it } from 'vitest';
 import { loadTokenizer } from '../../models/tokenizer.ts';
-import { encodeChoices, encodeFile, encodeTexts, NO_LABEL } from '../../data/encode.ts';
+import { encodeChoices, encodeFile, encodeTexts, IGNORE_INDEX } from '../../data/encode.ts';
 import type { ExampleFile, RawExample } from '../../data/examples.ts';
 
 const tokenizer = await loadTokenizer(new URL('../../../checkpoints/light-roberta', import.meta.url).pathname);
@@ -41,7 +41,7 @@ describe('encodeFile', () => {
       ids: Int32Array.of(1, 0, 5, 2),
       mask: Int32Array.of(0, 1, 1, 1),
       typeIds: new Int32Array(4),
-      label: NO_LABEL,
+      label: IGNORE_INDEX,
     });
   });
 
@@ -52,7 +52,7 @@ describe('encodeFile', () => {
       ids: Int32Array.of(1, 0, 5, 2, 9, 9),
       mask: Int32Array.of(1, 1, 1, 0, 0, 0),
       typeIds: Int32Array.of(0, 1, 1, 0, 0, 0),
-      label: NO_LABEL,
+      label: IGNORE_INDEX,
     });
   });
 

@@ -5,11 +5,11 @@ import { Engine } from '../../engine/engine.ts';
 import { gradients } from '../../engine/autograd/gradients.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
-import { loadArtefact } from '../../peft-model/pretrained.ts';
-import { toClassifier } from '../../peft-model/assembly.ts';
+import { loadState } from '../../peft-model/pretrained.ts';
+import { toPeftModel } from '../../peft-model/assembly.ts';
 import type { BatchInputs } from '../../peft-model/peft-model.ts';
-import { Batches } from '../../data/batches.ts';
-import { encodeChoices, NO_LABEL, type EncodedExample } from '../../data/encode.ts';
+import { DataLoader } from '../../data/data-loader.ts';
+import { encodeChoices, IGNORE_INDEX, type EncodedExample } from '../../data/encode.ts';
 import type { TokenRow } from '../../data/examples.ts';
 import { objectiveOf } from '../../data/objective.ts';
 import { encodeQuestions } from '../../data/qa/encode.ts';
@@ -26,7 +26,7 @@ const example = (more: Partial<EncodedExample>, length = 3): EncodedExample => (
   ids: new Int32Array(length).fill(7),
   mask: new Int32Array(length).fill(1),
   typeIds: new Int32Array(length),
-  label: NO_LABEL,
+  label: IGNORE_INDEX,
   ...more,
 });
 
@@ -45,7 +45,7 @@ async function check(
 ): Promise<void> {
   const objective = objectiveOf(head, examples);
   const options = { batchSize: examples.length + 1, order: 'file', seed: 0, padId: 1, maxLength: 16 } as const;
-  const { batch, seq, labels } = new Batches(examples, options).at(0, 0);
+  const { batch, seq, labels } = new DataLoader(examples, options).at(0, 0);
   const rows = head.head === 'question-answering' ? batch * seq : batch;
   const scores = given ?? Array.from({ length: rows * cols }, (_, i) => 2 * Math.sin(1.7 * i + 0.3));
   const specs = { scores: { shape: [rows, cols], dtype: 'f32' }, labels: objective.labels(batch, seq) } as const;
@@ -108,7 +108,7 @@ it('choices: cross-entropy over the choices of an example', async () => {
 it('answers: mean of the cross-entropies of start and end, over the places of the longest row, what lies past it left out', async () => {
   const spans = [
     [1, 4],
-    [0, NO_LABEL],
+    [0, IGNORE_INDEX],
     [2, 2],
   ] as const;
   const examples = spans.map((span, i) => example({ span }, 5 - i));
@@ -147,10 +147,10 @@ describe('on the logits that transformers gives, padding and all', () => {
   async function lossOf(name: string, examples: readonly EncodedExample[]): Promise<number> {
     const folder = join(FAMILIES, name);
     const place = { weights: 'f32', embeddings: 'device' } as const;
-    const artefact = await loadArtefact(engine, join(folder, 'model'), join(folder, 'adapters', 'lora'), place);
-    const classifier = toClassifier(engine, artefact, [], objectiveOf(artefact, examples));
+    const artefact = await loadState(engine, join(folder, 'model'), join(folder, 'adapters', 'lora'), place);
+    const classifier = toPeftModel(engine, artefact, [], objectiveOf(artefact, examples));
     const order = { batchSize: examples.length, order: 'file', seed: 0, maxLength: 16 } as const;
-    const batch = new Batches(examples, { ...order, padId: artefact.base.config.padTokenId }).at(0, 0);
+    const batch = new DataLoader(examples, { ...order, padId: artefact.base.config.padTokenId }).at(0, 0);
     const specs = {
       ...classifier.inputSpecs(batch.batch, batch.seq),
       labels: classifier.labels(batch.batch, batch.seq),

@@ -204,6 +204,38 @@ describe('memory', () => {
   });
 });
 
+describe('resources', () => {
+  it('`using` gives back what a program, parameters and an optimizer own', async () => {
+    engine.arena.release();
+    const before = engine.memory.current;
+    {
+      const data = Float32Array.of(1, 2);
+      using parameters = new Parameters(engine, [{ name: 'w', shape: [2], data, decay: false }]);
+      using optimizer = new AdamW(engine, parameters, ADAMW_DEFAULTS);
+      using program = await engine.compile('twice', {}, () => ({
+        outputs: { y: e.mul(parameters.get('w').tensor, 2) },
+      }));
+      program.run();
+      expect(await program.read('y')).toEqual(Float32Array.of(2, 4));
+      expect(optimizer.state).toHaveLength(2);
+    }
+    engine.arena.release();
+    expect(engine.memory.current).toBe(before);
+    using other = await Engine.open();
+    expect(other.memory.current).toBe(0);
+  });
+
+  it('`measurePeak` counts the most that is held at a time', async () => {
+    engine.arena.release();
+    const before = engine.memory.current;
+    const { value, peakBytes } = await engine.measurePeak(() => {
+      for (const size of [1000, 2000]) engine.free(engine.variable('x', [size], { kind: 'state' }));
+      return 'done';
+    });
+    expect([value, peakBytes]).toEqual(['done', before + 8000]);
+  });
+});
+
 describe('copies', () => {
   const numbers = Float32Array.from({ length: 24 }, (_, i) => i - 11.5);
   it('permute, slice and cast between storage types', async () => {

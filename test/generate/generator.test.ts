@@ -2,11 +2,11 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Engine } from '../../engine/engine.ts';
-import { KeyValues } from '../../models/kv-cache.ts';
-import { loadArtefact } from '../../peft-model/pretrained.ts';
-import { toClassifier, type Assembly } from '../../peft-model/assembly.ts';
+import { KvCache } from '../../models/kv-cache.ts';
+import { loadState } from '../../peft-model/pretrained.ts';
+import { toPeftModel, type PeftModelState } from '../../peft-model/assembly.ts';
 import { hostRandom, STREAM } from '../../engine/random.ts';
-import { Forward } from '../../train/evaluate.ts';
+import { InferenceSession } from '../../train/evaluate.ts';
 import { chunksOf, Generator } from '../../generate/generator.ts';
 import { makePlan, prune } from '../../train/stages.ts';
 import { tinySettings } from '../train/tiny.ts';
@@ -21,14 +21,14 @@ beforeAll(async () => {
 });
 afterAll(() => engine.close());
 
-async function load(name: string, adapter?: string): Promise<Assembly & { readonly fingerprint: string }> {
+async function load(name: string, adapter?: string): Promise<PeftModelState & { readonly fingerprint: string }> {
   const folder = join(FAMILIES, name);
   const adapterDir = adapter === undefined ? undefined : join(folder, 'adapters', adapter);
-  return loadArtefact(engine, join(folder, 'model'), adapterDir, { weights: 'f32', embeddings: 'device' });
+  return loadState(engine, join(folder, 'model'), adapterDir, { weights: 'f32', embeddings: 'device' });
 }
 
 /** Half of the heads and some of everything else, at random. */
-async function pruned(name: string): Promise<Assembly> {
+async function pruned(name: string): Promise<PeftModelState> {
   const whole = await load(name, 'lora');
   const settings = tinySettings({ headsRatio: 0.5, ffnRatio: 0.4, moduleRatio: 0.3, rankRatio: 0.4 });
   const scores = {
@@ -41,9 +41,9 @@ async function pruned(name: string): Promise<Assembly> {
 }
 
 /** The most likely token after each of a sequence's tokens, by one whole forward pass. */
-async function likeliest(assembly: Assembly, ids: readonly number[]): Promise<number[]> {
-  const classifier = toClassifier(engine, assembly);
-  const forward = new Forward(classifier);
+async function likeliest(assembly: PeftModelState, ids: readonly number[]): Promise<number[]> {
+  const classifier = toPeftModel(engine, assembly);
+  const forward = new InferenceSession(classifier);
   const zeros = new Int32Array(CAPACITY);
   const batch = { batch: 1, seq: CAPACITY, count: 1, indices: Int32Array.of(0), tokenTypeIds: zeros, labels: zeros };
   const inputIds = zeros.map((_, i) => ids[i] ?? 0);
@@ -70,8 +70,8 @@ describe.each([
 ])('%s, %s', (name, kind) => {
   it('greedy generation over the cache equals whole forward passes', async () => {
     const assembly = await (kind === 'pruned' ? pruned(name) : load(name, kind));
-    const classifier = toClassifier(engine, assembly);
-    const memory = new KeyValues(engine, assembly.base, CAPACITY);
+    const classifier = toPeftModel(engine, assembly);
+    const memory = new KvCache(engine, assembly.base, CAPACITY);
     const { headDim } = assembly.base.config;
     const rows = assembly.base.layers.reduce((sum, layer) => sum + layer.kvHeads, 0);
     expect(memory.bytes).toBe(2 * 4 * CAPACITY * headDim * rows);
@@ -95,8 +95,8 @@ describe.each([
 describe('one model', () => {
   it('draws the same text with the same seed, ends at an end token and at the last place, and creates nothing meanwhile', async () => {
     const assembly = await load('gpt2-lm', 'lora');
-    const classifier = toClassifier(engine, assembly);
-    const memory = new KeyValues(engine, assembly.base, CAPACITY);
+    const classifier = toPeftModel(engine, assembly);
+    const memory = new KvCache(engine, assembly.base, CAPACITY);
     const generator = new Generator(classifier, memory);
     const prompt = Int32Array.from(PROMPTS[1]!);
     const draw = (seed: number, endIds = NEVER, maxNewTokens = 100) => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { Engine } from '../../engine/engine.ts';
-import { loadArtefact, saveArtefact } from '../../peft-model/pretrained.ts';
+import { loadState, saveState } from '../../peft-model/pretrained.ts';
 import { generateAll, type Answer, type GenerationRequest } from '../../generate/generate.ts';
 import { LanguageModels } from '../../generate/language-models.ts';
 import { makePlan, prune } from '../../train/stages.ts';
@@ -16,7 +16,7 @@ const SETTINGS = { weights: 'f32', embeddings: 'device', seed: 0 } as const;
 
 /** Saves what is left of the golden LoRA with whole key/value groups cut. */
 async function savePruned(engine: Engine, dir: string): Promise<void> {
-  const whole = await loadArtefact(engine, MODEL, join(LLAMA, 'adapters', 'lora'), SETTINGS);
+  const whole = await loadState(engine, MODEL, join(LLAMA, 'adapters', 'lora'), SETTINGS);
   const settings = tinySettings({ headsRatio: 0.5, ffnRatio: 0.4, moduleRatio: 0, rankRatio: 0, headUnit: 'group' });
   const scores = {
     heads: whole.base.layers.map(({ heads }) => Array.from({ length: heads }, (_, i) => i)),
@@ -26,7 +26,7 @@ async function savePruned(engine: Engine, dir: string): Promise<void> {
   };
   const plan = makePlan(whole.base.config, whole.fingerprint, scores, settings);
   const left = await prune(engine, whole, plan, settings);
-  await saveArtefact(dir, left, { plan });
+  await saveState(dir, left, { plan });
   left.base.free();
 }
 

@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../models/config.ts';
 import { hostRandom } from '../../engine/random.ts';
 import { constrained, UNCONSTRAINED } from '../../generate/constraints.ts';
-import { generationConfig, type Wanted } from '../../generate/options.ts';
+import { generationConfig, type GenerationOverrides } from '../../generate/options.ts';
 import { encodePrompt, readPrompts } from '../../generate/prompts.ts';
 import { greedyToken, sampleToken } from '../../generate/sampling.ts';
 import { TextStream } from '../../generate/text-stream.ts';
@@ -120,7 +120,7 @@ describe('text as it comes', () => {
 });
 
 describe('options', () => {
-  const of = async (wanted: Wanted) => generationConfig(GPT2, await loadConfig(GPT2), wanted);
+  const of = async (wanted: GenerationOverrides) => generationConfig(GPT2, await loadConfig(GPT2), wanted);
 
   it('are greedy unless something asks to sample, with the defaults of transformers', async () => {
     const { endIds, sampling, constraints, stop, ignored } = await of({});
@@ -162,7 +162,7 @@ describe('options', () => {
     await rm(dir, { recursive: true });
   });
 
-  it.each<[Wanted, RegExp]>([
+  it.each<[GenerationOverrides, RegExp]>([
     [{ greedy: true, topK: 5 }, /--greedy/],
     [{ temperature: 0 }, /--temperature: found 0, expected a number above 0/],
     [{ topK: 1.5 }, /--top-k: found 1\.5/],

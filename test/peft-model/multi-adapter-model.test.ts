@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Engine } from '../../engine/engine.ts';
 import { UserError } from '../../engine/errors.ts';
-import { AdapterSet } from '../../peft-model/multi-adapter-model.ts';
-import { loadArtefact, saveArtefact } from '../../peft-model/pretrained.ts';
-import { toClassifier } from '../../peft-model/assembly.ts';
-import { Batches, type Batch } from '../../data/batches.ts';
-import { Forward } from '../../train/evaluate.ts';
+import { MultiAdapterModel } from '../../peft-model/multi-adapter-model.ts';
+import { loadState, saveState } from '../../peft-model/pretrained.ts';
+import { toPeftModel } from '../../peft-model/assembly.ts';
+import { DataLoader, type Batch } from '../../data/data-loader.ts';
+import { InferenceSession } from '../../train/evaluate.ts';
 import type { Settings } from '../../train/settings.ts';
 import { MODEL, tinyAssembly, tinyExamples, tinySettings } from '../train/tiny.ts';
 
@@ -31,11 +31,11 @@ beforeAll(async () => {
   for (const [name, changes] of Object.entries(KINDS)) {
     const assembly = await tinyAssembly(engine, tinySettings(changes));
     folders.set(name, join(dir, name));
-    await saveArtefact(join(dir, name), assembly);
+    await saveState(join(dir, name), assembly);
     assembly.base.free();
   }
   const order = { batchSize: 4, order: 'file', seed: 0, padId: 1, maxLength: 24, fixedLength: true } as const;
-  batch = new Batches(await tinyExamples(), order).at(0, 0);
+  batch = new DataLoader(await tinyExamples(), order).at(0, 0);
 });
 afterAll(async () => {
   await rm(dir, { recursive: true });
@@ -43,9 +43,9 @@ afterAll(async () => {
 });
 
 async function alone(folder: string): Promise<Float32Array> {
-  const artefact = await loadArtefact(engine, MODEL, folder, settings);
-  const classifier = toClassifier(engine, artefact);
-  const forward = new Forward(classifier);
+  const artefact = await loadState(engine, MODEL, folder, settings);
+  const classifier = toPeftModel(engine, artefact);
+  const forward = new InferenceSession(classifier);
   await forward.prepare(batch);
   const scores = await forward.run(batch);
   forward.dispose();
@@ -56,7 +56,7 @@ async function alone(folder: string): Promise<Float32Array> {
 
 it('each adapter computes what it computes alone; merged, the same to rounding; unmerged, the same bits', async () => {
   const before = engine.memory.byKind().weights ?? 0;
-  const set = await AdapterSet.open(engine, MODEL, folders, settings);
+  const set = await MultiAdapterModel.open(engine, MODEL, folders, settings);
   expect(set.names).toEqual(Object.keys(KINDS));
   const base = engine.memory.byKind().weights ?? 0;
   for (const name of [...set.names, ...set.names]) {

@@ -72,7 +72,7 @@ async function run(
   ];
   const specs = { seed: { shape: [1], dtype: 'u32' }, step: { shape: [1], dtype: 'u32' } } as const;
   const program = await engine.compile('method', specs, ({ seed, step }) => {
-    const hook = peft.intervention({
+    const hook = peft.hooks({
       parameter: (name) => parameters.get(name)!,
       weight: () => weight,
       bias: () => bias,
@@ -165,8 +165,8 @@ describe('DoRA', () => {
 
   it('starts as the base: the magnitude is the norm of the weight', async () => {
     const [module] = peft.modules;
-    const values = peft.fresh(module!, hostRandom(1, 2));
-    for (const [name, value] of peft.fromWeight!({ module: module!, values, weight: layer.weight }))
+    const values = peft.initParameters(module!, hostRandom(1, 2));
+    for (const [name, value] of peft.initFromWeight!({ module: module!, values, weight: layer.weight }))
       values.set(name, value);
     const found = await run(peft, { ...layer, factors: values });
     expectClose(
@@ -183,7 +183,7 @@ describe('LoRA on an embedding', () => {
     { peft_type: 'LORA', target_modules: ['wte'], r: RANKS, lora_alpha: 3, lora_dropout: 0.4 },
     'test',
   );
-  const module = moduleFor({ name: 'wte', inFeatures: ROWS, outFeatures: DIM, isTable: true }, config);
+  const module = moduleFor({ name: 'wte', inFeatures: ROWS, outFeatures: DIM, isEmbedding: true }, config);
   const peft = methodOf(config, [module]);
   const random = hostRandom(6, 1);
   const normal = (n: number): Float32Array => Float32Array.from({ length: n }, () => random.normal());
@@ -205,7 +205,7 @@ describe('LoRA on an embedding', () => {
     expect([...parameters.keys()]).toEqual([...values.keys()]);
     const specs = { ids: { shape: [TOKENS], dtype: 'i32' }, seed: { shape: [1], dtype: 'u32' } } as const;
     const program = await engine.compile('embedding', specs, ({ ids: tokens, seed }) => {
-      const hook = peft.intervention({
+      const hook = peft.hooks({
         parameter: (name) => parameters.get(name)!,
         weight: () => variable('w', [ROWS, DIM], table),
         bias: () => undefined,
@@ -237,7 +237,7 @@ describe('LoRA on an embedding', () => {
     const merged = peft.merge!(module, values, table, 'merge');
     expectClose(merged, adapted);
     expectClose(peft.merge!(module, values, merged, 'unmerge'), Array.from(table));
-    const fresh = peft.fresh(module, hostRandom(1, 2));
+    const fresh = peft.initParameters(module, hostRandom(1, 2));
     expect(fresh.get('wte.lora_embedding_A')!.every((v) => v === 0)).toBe(true);
     expect(new Set(fresh.get('wte.lora_embedding_B')).size).toBe(DIM * RANKS);
   });
@@ -299,7 +299,7 @@ describe.each([
     const variable = (name: string, shape: number[], data: Float32Array): Tensor =>
       engine.variable(name, shape, { kind: 'weights', data }).tensor;
     const hidden = (name: string, data: Float32Array): Tensor => variable(name, [TOKENS, IN], data);
-    const hook = peft.intervention({
+    const hook = peft.hooks({
       parameter: (name) => variable(name, values.get(name)!.shape, values.get(name)!.data),
       weight: () => hidden('w', y),
       bias: () => undefined,
@@ -329,7 +329,7 @@ it('every way LoRA starts leaves the base as it is, but for false', () => {
   for (const init of [true, 'gaussian', 'orthogonal', false] as const) {
     const peft = method({ peft_type: 'LORA', r: 4, init_lora_weights: init });
     const [module] = peft.modules;
-    const values = peft.fresh(module!, hostRandom(1, 3));
+    const values = peft.initParameters(module!, hostRandom(1, 3));
     const weight = new Float32Array(OUT * IN);
     const merged = peft.merge!(module!, values, weight, 'merge');
     expect([...values.values()][0]!.some((v) => v !== 0)).toBe(true);

@@ -7,7 +7,7 @@ import { UserError } from '../../engine/errors.ts';
 import { fingerprintCheckpoint } from '../../engine/io/fingerprint.ts';
 import { loadConfig } from '../../models/config.ts';
 import { assertPlanFits, readPlan, writePlan, type Plan } from '../../pruning/plan.ts';
-import { readRecords, scoresOf, writeRecords, type Records } from '../../pruning/scores-file.ts';
+import { readEstimate, scoresOf, writeEstimate, type EstimateResult } from '../../pruning/scores-file.ts';
 import { SAMPLE_PLAN } from './sample-plan.ts';
 
 const MODEL = join(import.meta.dirname, '../goldens/roberta/model');
@@ -27,7 +27,7 @@ async function rewritten(path: string, edit: (json: Json) => Json): Promise<void
 const query = 'roberta.encoder.layer.0.attention.self.query';
 
 describe('records.json', () => {
-  const records: Omit<Records, 'format' | 'version'> = {
+  const records: Omit<EstimateResult, 'format' | 'version'> = {
     base: 'sha256:00',
     steps: 2,
     counted_steps: 1,
@@ -43,8 +43,8 @@ describe('records.json', () => {
 
   test('written and read, with the scores for the decision', async () => {
     const path = join(dir, 'records.json');
-    await writeRecords(path, records);
-    const back = await readRecords(path);
+    await writeEstimate(path, records);
+    const back = await readEstimate(path);
     expect(back).toEqual({ format: 'light-peft/records', version: 1, ...records });
     expect(scoresOf(back)).toEqual({
       heads: records.head_masks,
@@ -65,9 +65,9 @@ describe('records.json', () => {
     [{ module_importance: {} }, `key "module_importance": found nothing, expected "${query}"`],
   ])('%j is refused', async (change, message) => {
     const path = join(dir, 'records.json');
-    await writeRecords(path, records);
+    await writeEstimate(path, records);
     await rewritten(path, (json) => ({ ...json, ...change }));
-    const error: unknown = await readRecords(path).catch((e: unknown) => e);
+    const error: unknown = await readEstimate(path).catch((e: unknown) => e);
     expect(error).toBeInstanceOf(UserError);
     expect((error as UserError).message).toContain(`${path}: ${message}`);
   });

@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { decide, keepHighest, maskScores, randomScores, type Scores } from '../../pruning/decide.ts';
+import { decide, keepHighest, maskScores, randomScores, type ImportanceScores } from '../../pruning/decide.ts';
 import { settingsSchema } from '../../train/settings.ts';
 
 /** The settings a run starts from; they hold every option of a decision. */
@@ -138,7 +138,7 @@ test('a mask scores by magnitude, or by value', () => {
 });
 
 describe('decide', () => {
-  const scores: Scores = {
+  const scores: ImportanceScores = {
     heads: [[0.9, -1.2, 1.0], [0.5, 0.6, 0.7]], // prettier-ignore
     neurons: [[1, 2, 3, 4], [5, 6, 7, 8]], // prettier-ignore
     modules: { 'l.0.query': 0.1, 'l.0.value': 0.4, 'l.1.query': 0.3, 'l.1.value': 0.2 },
@@ -177,7 +177,7 @@ describe('decide', () => {
   });
 
   test('random pruning drops as much, elsewhere, and the same again from the same draws', () => {
-    const wide: Scores = {
+    const wide: ImportanceScores = {
       heads: Array.from({ length: 4 }, () => Array.from({ length: 8 }, (_, i) => i)),
       neurons: Array.from({ length: 4 }, () => Array.from({ length: 40 }, (_, i) => i)),
       modules: Object.fromEntries(Array.from({ length: 24 }, (_, i) => [`m${i}`, i])),

@@ -8,7 +8,7 @@ import { UserError } from '../../engine/errors.ts';
 import { parseConfig } from '../../models/config.ts';
 import { parsePeftConfig } from '../../peft/config.ts';
 import { readPlan, writePlan } from '../../pruning/plan.ts';
-import { readRecords, writeRecords, type Records } from '../../pruning/scores-file.ts';
+import { readEstimate, writeEstimate, type EstimateResult } from '../../pruning/scores-file.ts';
 import { parseComparison } from '../../report/schema.ts';
 import { SAMPLE_PLAN } from './sample-plan.ts';
 
@@ -34,15 +34,15 @@ test('records', async () => {
   });
   await fc.assert(
     fc.asyncProperty(parts, async ({ modules: table, loss, masks, steps }) => {
-      const records: Omit<Records, 'format' | 'version'> = {
+      const records: Omit<EstimateResult, 'format' | 'version'> = {
         ...{ base: 'sha256:00', steps, counted_steps: 1, seed: 0, non_finite_samples: 0, loss, task_loss: loss },
         head_masks: masks.map(([heads]) => heads),
         ffn_masks: masks.map(([, neurons]) => neurons),
         module_importance: Object.fromEntries(Object.entries(table).map(([key, [value]]) => [key, value])),
         rank_importance: Object.fromEntries(Object.entries(table).map(([key, [, ranks]]) => [key, ranks])),
       };
-      await writeRecords(path, records);
-      expect(await readRecords(path)).toMatchObject(records);
+      await writeEstimate(path, records);
+      expect(await readEstimate(path)).toMatchObject(records);
     }),
     { numRuns: 60 },
   );
@@ -72,7 +72,7 @@ test('another version is refused with both numbers', async () => {
       await writeFile(path, JSON.stringify({ format: 'light-peft/plan', version }));
       await expect(readPlan(path)).rejects.toThrow(`found ${version}, this program reads version 2`);
       await writeFile(path, JSON.stringify({ format: 'light-peft/records', version }));
-      await expect(readRecords(path)).rejects.toThrow(`found ${version}, this program reads version 1`);
+      await expect(readEstimate(path)).rejects.toThrow(`found ${version}, this program reads version 1`);
     }),
     { numRuns: 20 },
   );
@@ -87,7 +87,7 @@ test('any JSON is read or refused in one line', async () => {
   const any = fc.oneof(fc.jsonValue(), fc.record({ model_type: type, peft_type: peft, format, ...rest }));
   const readers: readonly ((value: unknown) => unknown)[] = [
     () => readPlan(path),
-    () => readRecords(path),
+    () => readEstimate(path),
     (value) => parseConfig(value, path),
     (value) => parsePeftConfig(value, path),
     (value) => parseComparison(value, path),

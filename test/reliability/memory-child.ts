@@ -5,8 +5,8 @@
 import { Engine } from '../../engine/engine.ts';
 import { loadBaseModel } from '../../models/base-model.ts';
 import { loadConfig } from '../../models/config.ts';
-import { freshAssembly } from '../../peft-model/assembly.ts';
-import { freshConfig } from '../../peft/create-config.ts';
+import { createState } from '../../peft-model/assembly.ts';
+import { createConfig } from '../../peft/create-config.ts';
 import { inferAll, fineTune } from '../../train/stages.ts';
 import { settingsSchema } from '../../train/settings.ts';
 
@@ -44,7 +44,7 @@ await engine.finish();
 const seconds = (performance.now() - started) / 1000;
 const device = engine.memory.current;
 const loading = peak() - before - (software ? device : 0);
-const hostTable = 2 * (base.words?.size ?? 0);
+const hostTable = 2 * (base.wordEmbedding?.size ?? 0);
 const step = mode === 'step' ? await takeStep() : undefined;
 const report: MemoryReport = { loading, device, hostTable, seconds, software, ...(step && { step }) };
 console.log(JSON.stringify(report));
@@ -61,7 +61,7 @@ async function takeStep(): Promise<MemoryReport['step']> {
     shuffle: false,
   } as const;
   const settings = settingsSchema.parse({ ...more, weights: 'f16' });
-  const assembly = await freshAssembly(engine, base, freshConfig(settings, config), 'classification', ['0', '1'], 0);
+  const assembly = await createState(engine, base, createConfig(settings, config), 'classification', ['0', '1'], 0);
   const examples = [0, 1].map((label) => {
     const ids = Int32Array.from({ length: 32 }, (_, i) => 4 + ((i * 977 + label * 31) % (config.vocabSize - 4)));
     return { ids, mask: new Int32Array(32).fill(1), typeIds: new Int32Array(32), label };

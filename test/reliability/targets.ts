@@ -9,16 +9,16 @@ import type { Variable } from '../../engine/variable.ts';
 import { loadBaseModel } from '../../models/base-model.ts';
 import { loadConfig } from '../../models/config.ts';
 import { loadTokenizer } from '../../models/tokenizer.ts';
-import { loadArtefact, saveArtefact } from '../../peft-model/pretrained.ts';
-import { freshAssembly } from '../../peft-model/assembly.ts';
-import { freshConfig } from '../../peft/create-config.ts';
+import { loadState, saveState } from '../../peft-model/pretrained.ts';
+import { createState } from '../../peft-model/assembly.ts';
+import { createConfig } from '../../peft/create-config.ts';
 import { fullLayers } from '../../models/architecture.ts';
 import { loadCheckpoint, saveCheckpoint } from '../../train/checkpoint.ts';
 import { trainBpe, writeTokenizer } from '../../pretrain/bpe.ts';
 import { parseComparison } from '../../report/schema.ts';
 import { makePlan } from '../../train/stages.ts';
 import { settingsSchema } from '../../train/settings.ts';
-import { writeRecords } from '../../pruning/scores-file.ts';
+import { writeEstimate } from '../../pruning/scores-file.ts';
 import { z } from 'zod';
 import { sampleComparison } from '../report/sample.ts';
 import { hostEngine } from './host-engine.ts';
@@ -71,7 +71,7 @@ export const TARGETS: readonly Target[] = [
     use: async (folder) => {
       const settings = { weights: 'f32', embeddings: 'device' } as const;
       const [model, peft] = [join(folder, family, 'model'), join(folder, family, 'adapters', adapter)];
-      await loadArtefact(hostEngine(), model, peft, settings);
+      await loadState(hostEngine(), model, peft, settings);
     },
   })),
   ...FAMILIES.map(([family, adapter]): Target => ({
@@ -87,7 +87,7 @@ export const TARGETS: readonly Target[] = [
     files: [...MODEL_FILES, ...PRUNED_FILES],
     use: async (folder) => {
       const settings = { weights: 'f32', embeddings: 'device' } as const;
-      const { base } = await loadArtefact(hostEngine(), join(folder, 'model'), join(folder, 'pruned'), settings);
+      const { base } = await loadState(hostEngine(), join(folder, 'model'), join(folder, 'pruned'), settings);
       base.free();
     },
   },
@@ -96,7 +96,7 @@ export const TARGETS: readonly Target[] = [
     files: MODEL_FILES,
     use: async (folder) => {
       const settings = { weights: 'f16', embeddings: 'host' } as const;
-      await loadArtefact(hostEngine(), join(folder, 'model'), undefined, settings);
+      await loadState(hostEngine(), join(folder, 'model'), undefined, settings);
     },
   },
   {
@@ -173,9 +173,9 @@ export async function makeFolder(folder: string): Promise<void> {
   const settings = settingsSchema.parse({ loraR: 4, estimateSteps: 4, foldMasks: true });
   const labels = ['bad', 'fair', 'good'];
   const base = await loadBaseModel(hostEngine(), model, { head: 'classification' });
-  const whole = await freshAssembly(hostEngine(), base, freshConfig(settings, config), 'classification', labels, 0);
+  const whole = await createState(hostEngine(), base, createConfig(settings, config), 'classification', labels, 0);
   const { method } = whole;
-  await saveArtefact(join(folder, 'estimate', 'adapter'), whole);
+  await saveState(join(folder, 'estimate', 'adapter'), whole);
   const ranks = Object.fromEntries(
     method.modules.map(({ name }, i) => [name, [1, 2, 3, 4].map((r) => (r * (i + 1)) % 7)]),
   );
@@ -196,7 +196,7 @@ export async function makeFolder(folder: string): Promise<void> {
     module_importance: Object.fromEntries(method.modules.map(({ name }, i) => [name, (i % 5) / 5])),
     rank_importance: ranks,
   };
-  await writeRecords(join(folder, 'estimate', 'records.json'), records);
+  await writeEstimate(join(folder, 'estimate', 'records.json'), records);
   const scores = { heads: records.head_masks, neurons: records.ffn_masks, modules: records.module_importance, ranks };
   const plan = makePlan(config, fingerprint, scores, settings);
   await command(

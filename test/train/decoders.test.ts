@@ -10,10 +10,10 @@ import { openSafetensors, writeSafetensors, type TensorEntry } from '../../engin
 import { baseWeightShapes } from '../../models/base-model.ts';
 import { loadConfig, parseConfig } from '../../models/config.ts';
 import { frozenHeadShapes } from '../../models/heads.ts';
-import { loadArtefact } from '../../peft-model/pretrained.ts';
-import { toClassifier } from '../../peft-model/assembly.ts';
-import { Batches, type Batch } from '../../data/batches.ts';
-import { Forward } from '../../train/evaluate.ts';
+import { loadState } from '../../peft-model/pretrained.ts';
+import { toPeftModel } from '../../peft-model/assembly.ts';
+import { DataLoader, type Batch } from '../../data/data-loader.ts';
+import { InferenceSession } from '../../train/evaluate.ts';
 import { randomWeight, ReferenceDecoder } from '../models/reference.ts';
 import { MODELS } from './tiny.ts';
 
@@ -52,13 +52,13 @@ function batchOf(sequences: readonly (readonly number[])[]): Batch {
     const [mask, typeIds] = [new Int32Array(ids.length).fill(1), new Int32Array(ids.length)];
     return { ids: Int32Array.from(ids), mask, typeIds, label: -100 };
   });
-  return new Batches(examples, { batchSize: 2, order: 'file', seed: 0, padId: 1, maxLength: 12 }).at(0, 0);
+  return new DataLoader(examples, { batchSize: 2, order: 'file', seed: 0, padId: 1, maxLength: 12 }).at(0, 0);
 }
 
 /** The scores of every token by the checkpoint in a folder. */
 async function run(folder: string, batch: Batch): Promise<Float32Array> {
-  const artefact = await loadArtefact(engine, folder, undefined, { weights: 'f32', embeddings: 'device' });
-  const forward = new Forward(toClassifier(engine, artefact));
+  const artefact = await loadState(engine, folder, undefined, { weights: 'f32', embeddings: 'device' });
+  const forward = new InferenceSession(toPeftModel(engine, artefact));
   await forward.prepare(batch);
   const scores = await forward.run(batch);
   forward.dispose();

@@ -6,8 +6,8 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Engine } from '../../engine/engine.ts';
 import { UserError } from '../../engine/errors.ts';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
-import { toClassifier } from '../../peft-model/assembly.ts';
-import { Batches } from '../../data/batches.ts';
+import { toPeftModel } from '../../peft-model/assembly.ts';
+import { DataLoader } from '../../data/data-loader.ts';
 import { hostRandom } from '../../engine/random.ts';
 import { trainOptions } from '../../train/stages.ts';
 import { train, type BatchSource, type TrainOptions } from '../../train/trainer.ts';
@@ -31,9 +31,9 @@ async function run(
   const engine = await Engine.open();
   try {
     const assembly = await tinyAssembly(engine, settings);
-    const classifier = toClassifier(engine, assembly);
+    const classifier = toPeftModel(engine, assembly);
     const options = { batchSize: 4, order: 'shuffle', seed: 0, padId: 1, maxLength: 24, fixedLength: true } as const;
-    const batches = new Batches(await tinyExamples(), options);
+    const batches = new DataLoader(await tinyExamples(), options);
     const source: BatchSource = {
       perEpoch: batches.perEpoch,
       at: (epoch, index) => {

@@ -11,12 +11,12 @@ import { UserError } from '../../engine/errors.ts';
 import { openSafetensors, writeSafetensors, type TensorEntry } from '../../engine/io/safetensors.ts';
 import { loadBaseModel, randomBaseModel } from '../../models/base-model.ts';
 import { parseConfig } from '../../models/config.ts';
-import { loadArtefact, saveArtefact } from '../../peft-model/pretrained.ts';
-import { freshAssembly, toClassifier, type Assembly } from '../../peft-model/assembly.ts';
+import { loadState, saveState } from '../../peft-model/pretrained.ts';
+import { createState, toPeftModel, type PeftModelState } from '../../peft-model/assembly.ts';
 import { assertMergeable, mergeAdapter } from '../../peft-model/convert.ts';
-import { Forward } from '../../train/evaluate.ts';
+import { InferenceSession } from '../../train/evaluate.ts';
 import { hostRandom } from '../../engine/random.ts';
-import { freshConfig } from '../../peft/create-config.ts';
+import { createConfig } from '../../peft/create-config.ts';
 import { tinySettings } from './tiny.ts';
 
 const MODEL = join(import.meta.dirname, '..', 'goldens', 'families', 'gpt2-lm', 'model');
@@ -26,27 +26,27 @@ const SEQ = 9;
 let engine: Engine;
 let dir: string;
 let adapter: string;
-let assembly: Assembly;
+let assembly: PeftModelState;
 beforeAll(async () => {
   engine = await Engine.open();
   dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
   adapter = join(dir, 'adapter');
   const base = await loadBaseModel(engine, MODEL, { head: 'causal-lm' });
-  const peft = freshConfig(SETTINGS, base.config, 'causal-lm');
-  const fresh = await freshAssembly(engine, base, peft, 'causal-lm', [], 3);
+  const peft = createConfig(SETTINGS, base.config, 'causal-lm');
+  const fresh = await createState(engine, base, peft, 'causal-lm', [], 3);
   const random = hostRandom(8, 98);
   const moved = [...fresh.values].map(([name, v]) => [name, v.map((x) => x + 0.3 * random.normal())] as const);
   assembly = { ...fresh, values: new Map(moved) };
-  await saveArtefact(adapter, assembly);
+  await saveState(adapter, assembly);
 });
 afterAll(async () => {
   await rm(dir, { recursive: true });
   engine.close();
 });
 
-async function scores(model: Assembly): Promise<Float32Array> {
-  const classifier = toClassifier(engine, model);
-  const forward = new Forward(classifier);
+async function scores(model: PeftModelState): Promise<Float32Array> {
+  const classifier = toPeftModel(engine, model);
+  const forward = new InferenceSession(classifier);
   const zeros = new Int32Array(SEQ);
   const inputIds = zeros.map((_, i) => 3 + ((i * 17) % 90));
   const batch = { batch: 1, seq: SEQ, count: 1, indices: Int32Array.of(0), tokenTypeIds: zeros, labels: zeros };
@@ -104,7 +104,7 @@ it('each module changes its own layer: scores are those of an untied model with 
 });
 
 it('computes the same when it is read again', async () => {
-  const again = await loadArtefact(engine, MODEL, adapter, SETTINGS, { kind: 'causal-lm' });
+  const again = await loadState(engine, MODEL, adapter, SETTINGS, { kind: 'causal-lm' });
   expect(await scores(again)).toEqual(await scores(assembly));
   again.base.free();
 });
@@ -129,14 +129,14 @@ it('an adapter of a class that calls the layers otherwise is read under the name
   const text = await readFile(config, 'utf8');
   await writeFile(config, text.replaceAll('model.layers', 'transformer.layers'));
   const [one, other] = [
-    await loadArtefact(engine, join(model, 'model'), source, SETTINGS),
-    await loadArtefact(engine, join(model, 'model'), renamed, SETTINGS),
+    await loadState(engine, join(model, 'model'), source, SETTINGS),
+    await loadState(engine, join(model, 'model'), renamed, SETTINGS),
   ];
   expect(other.method!.modules).toEqual(one.method!.modules);
   expect([...other.values]).toEqual([...one.values]);
   const again = join(dir, 'again');
-  await saveArtefact(again, other);
-  const third = await loadArtefact(engine, join(model, 'model'), again, SETTINGS);
+  await saveState(again, other);
+  const third = await loadState(engine, join(model, 'model'), again, SETTINGS);
   expect([...third.values]).toEqual([...one.values]);
   for (const { base } of [one, other, third]) base.free();
 });
@@ -149,8 +149,8 @@ it('is not merged into a matrix that two layers share', async () => {
 
 it('is refused for DoRA', async () => {
   const settings = tinySettings({ targetModules: 'wte', peft: 'dora' });
-  const peft = freshConfig(settings, assembly.base.config, 'causal-lm');
-  await expect(freshAssembly(engine, assembly.base, peft, 'causal-lm', [], 3)).rejects.toThrow(
+  const peft = createConfig(settings, assembly.base.config, 'causal-lm');
+  await expect(createState(engine, assembly.base, peft, 'causal-lm', [], 3)).rejects.toThrow(
     /transformer\.wte is an embedding, or tied to one; only LoRA/,
   );
 });
@@ -176,12 +176,12 @@ it('PEFT’s copies of base weights are read where they are the base’s, and re
   }));
   await Promise.all([own.close(), base.close()]);
   await writeSafetensors(weights, [...entries, ...copies]);
-  const again = await loadArtefact(engine, MODEL, adapter, SETTINGS, { kind: 'causal-lm' });
+  const again = await loadState(engine, MODEL, adapter, SETTINGS, { kind: 'causal-lm' });
   expect([...again.values.keys()].sort()).toEqual([...assembly.values.keys()].sort());
   again.base.free();
   table[5]! += 1;
   await writeSafetensors(weights, [...entries, ...copies]);
-  await expect(loadArtefact(engine, MODEL, adapter, SETTINGS, { kind: 'causal-lm' })).rejects.toThrow(UserError);
+  await expect(loadState(engine, MODEL, adapter, SETTINGS, { kind: 'causal-lm' })).rejects.toThrow(UserError);
 });
 
 it.each(['ia3', 'dora'] as const)('%s on what scores the vocabulary treats its bias as PEFT does', async (peft) => {
@@ -195,7 +195,7 @@ it.each(['ia3', 'dora'] as const)('%s on what scores the vocabulary treats its b
   const bias = Float32Array.from({ length: 50 }, () => random.normal());
   engine.write(base.weights.get('cls.predictions.bias')!, bias);
   const settings = tinySettings({ peft, targetModules: 'cls.predictions.decoder' });
-  const fresh = await freshAssembly(engine, base, freshConfig(settings, config, 'masked-lm'), 'masked-lm', [], 3);
+  const fresh = await createState(engine, base, createConfig(settings, config, 'masked-lm'), 'masked-lm', [], 3);
   const doubled = [...fresh.values].map(
     ([name, v]) => [name, /ia3|magnitude/.test(name) ? v.map((x) => 2 * x) : v] as const,
   );

@@ -9,15 +9,15 @@ import { sizeOf } from '../../engine/graph/shape.ts';
 import { crossEntropy } from '../../engine/ops/cross-entropy.ts';
 import { padded, unpadded } from '../../engine/padding.ts';
 import { fingerprintCheckpoint } from '../../engine/io/fingerprint.ts';
-import { maskIntervention, maskSpecs } from '../../pruning/masks.ts';
+import { maskHooks, maskSpecs } from '../../pruning/masks.ts';
 import { scoresOf } from '../../pruning/scores-file.ts';
-import { SoftPlan } from '../../pruning/masked-plan.ts';
-import { loadArtefact, saveArtefact } from '../../peft-model/pretrained.ts';
+import { MaskedPlan } from '../../pruning/masked-plan.ts';
+import { loadState, saveState } from '../../peft-model/pretrained.ts';
 import { exportDense, mergeAdapter } from '../../peft-model/convert.ts';
-import { factorCount, headCount, toClassifier, type Assembly } from '../../peft-model/assembly.ts';
-import type { Classifier, ForwardOptions } from '../../peft-model/peft-model.ts';
-import { recordsOf } from '../../experiments/runner.ts';
-import { Batches, type Batch } from '../../data/batches.ts';
+import { factorCount, headCount, toPeftModel, type PeftModelState } from '../../peft-model/assembly.ts';
+import type { PeftModel, ForwardOptions } from '../../peft-model/peft-model.ts';
+import { estimateResult } from '../../experiments/runner.ts';
+import { DataLoader, type Batch } from '../../data/data-loader.ts';
 import { infer } from '../../train/evaluate.ts';
 import { estimate, keptLayers, makePlan, maskOptions, prune, trainOptions, type Method } from '../../train/stages.ts';
 import { train } from '../../train/trainer.ts';
@@ -35,15 +35,15 @@ beforeAll(async () => {
 });
 afterAll(() => engine.close());
 
-async function batches({ base: { config } }: Assembly): Promise<Batches> {
+async function batches({ base: { config } }: PeftModelState): Promise<DataLoader> {
   const examples = await tinyExamples(config.family as Family);
   const maxLength = Math.max(...examples.map(({ ids }) => ids.length));
   const padding = { padId: config.padTokenId, maxLength, fixedLength: true };
-  return new Batches(examples, { batchSize: 8, order: 'file', seed: 0, ...padding });
+  return new DataLoader(examples, { batchSize: 8, order: 'file', seed: 0, ...padding });
 }
 
-async function logits(assembly: Assembly, soft?: ForwardOptions): Promise<Float32Array> {
-  const classifier = toClassifier(engine, assembly);
+async function logits(assembly: PeftModelState, soft?: ForwardOptions): Promise<Float32Array> {
+  const classifier = toPeftModel(engine, assembly);
   const result = await infer(classifier, await batches(assembly), 32, soft);
   classifier.parameters.free();
   return result.logits;
@@ -57,7 +57,7 @@ function expectClose(actual: Float32Array, expected: Float32Array, relative: num
 }
 
 /** Scores with no ties, so that every plan is a proper choice. */
-function planFor(assembly: Assembly, settings: Settings, method: Method = 'light-peft'): Plan {
+function planFor(assembly: PeftModelState, settings: Settings, method: Method = 'light-peft'): Plan {
   const spread = (n: number, seed: number): number[] =>
     Array.from({ length: n }, (_, i) => ((i * 37 + seed * 11) % 101) / 101);
   const modules = assembly.method!.modules;
@@ -109,11 +109,11 @@ const MASKED = CASES.filter(([family, kind]) => family === 'roberta' || kind ===
 it.each(MASKED)('%s, %s: masks of ones change neither logits nor gradients', async (family, _, changes) => {
   const settings = tinySettings({ ...RATIOS, ...changes });
   const assembly = await tinyAssembly(engine, settings, family);
-  const classifier = toClassifier(engine, assembly, maskSpecs(assembly.base.layers, maskOptions(settings)));
-  const masks = maskIntervention((name) => classifier.parameters.get(name).tensor);
+  const classifier = toPeftModel(engine, assembly, maskSpecs(assembly.base.layers, maskOptions(settings)));
+  const masks = maskHooks((name) => classifier.parameters.get(name).tensor);
   const batch = (await batches(assembly)).at(0, 0);
   const plain = await logitsAndGradients(classifier, batch, {});
-  const masked = await logitsAndGradients(classifier, batch, { interventions: [masks] });
+  const masked = await logitsAndGradients(classifier, batch, { hooks: [masks] });
   for (const [name, values] of plain) expectClose(masked.get(name)!, values, 1e-5);
   classifier.parameters.free();
   assembly.base.free();
@@ -128,7 +128,7 @@ describe.each(CASES)('%s, %s', (family, _, changes) => {
     const plan = planFor(assembly, settings);
     const keep = keptLayers(plan);
     const kept = new Map(Object.entries(plan.modules).map(([name, m]) => [name, m.kept]));
-    const soft = new SoftPlan(engine, assembly.base.layers, keep, assembly.method!.modules, kept);
+    const soft = new MaskedPlan(engine, assembly.base.layers, keep, assembly.method!.modules, kept);
     const expected = await logits(assembly, soft.options());
     soft.free();
     const pruned = await prune(engine, assembly, plan, settings);
@@ -139,18 +139,18 @@ describe.each(CASES)('%s, %s', (family, _, changes) => {
     const found = await logits(pruned);
     expectClose(found, expected, settings.weights === 'f16' ? 1e-4 : 1e-5);
     const dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
-    await saveArtefact(dir, pruned, { plan });
+    await saveState(dir, pruned, { plan });
     pruned.base.free();
-    const loaded = await loadArtefact(engine, MODELS[family], dir, settings);
+    const loaded = await loadState(engine, MODELS[family], dir, settings);
     expect(await logits(loaded)).toEqual(found);
     loaded.base.free();
     await exportDense(MODELS[family], dir, join(dir, 'dense'));
-    const dense = await loadArtefact(engine, join(dir, 'dense', 'base'), join(dir, 'dense', 'adapter'), settings);
+    const dense = await loadState(engine, join(dir, 'dense', 'base'), join(dir, 'dense', 'adapter'), settings);
     expectClose(await logits(dense), found, settings.weights === 'f16' ? 1e-4 : 1e-5);
     dense.base.free();
     if (dense.method?.merge && settings.weights === 'f32') {
       await mergeAdapter(MODELS[family], dir, join(dir, 'merged'));
-      const merged = await loadArtefact(engine, join(dir, 'merged'), undefined, settings);
+      const merged = await loadState(engine, join(dir, 'merged'), undefined, settings);
       expectClose(await logits(merged), found, 1e-5);
       merged.base.free();
     }
@@ -159,7 +159,7 @@ describe.each(CASES)('%s, %s', (family, _, changes) => {
 });
 
 async function logitsAndGradients(
-  classifier: Classifier,
+  classifier: PeftModel,
   batch: Batch,
   options: ForwardOptions,
 ): Promise<Map<string, Float32Array>> {
@@ -192,7 +192,7 @@ describe('plans and counts', () => {
     const plan = planFor(assembly, folding);
     const keep = keptLayers(plan);
     const kept = new Map(Object.entries(plan.modules).map(([name, m]) => [name, m.kept]));
-    const soft = new SoftPlan(engine, assembly.base.layers, keep, assembly.method!.modules, kept);
+    const soft = new MaskedPlan(engine, assembly.base.layers, keep, assembly.method!.modules, kept);
     const expected = await logits(assembly, soft.options());
     soft.free();
     const pruned = await prune(engine, assembly, plan, folding);
@@ -236,7 +236,7 @@ describe('plans and counts', () => {
     const zeros = pruned.base.layers.reduce((sum, { neurons }) => sum + (-neurons & 3) * (2 * hiddenSize + 1), 0);
     expect(zeros).toBeGreaterThan(0);
     expect((engine.memory.byKind().weights ?? 0) - before).toBe(4 * (pruned.base.parameterCount + zeros));
-    const classifier = toClassifier(engine, pruned);
+    const classifier = toPeftModel(engine, pruned);
     const head = headCount(pruned.base.config, 'classification', 3);
     expect(classifier.parameters.count).toBe(factorCount(pruned.method) + head);
     classifier.parameters.free();
@@ -251,7 +251,7 @@ describe('plans and counts', () => {
       const assembly = await tinyAssembly(engine, own);
       const pruned = await prune(engine, assembly, planFor(assembly, own, 'foundation-only'), own);
       expect(pruned.base.layers.some(({ neurons }) => neurons % 4 !== 0)).toBe(true);
-      const classifier = toClassifier(engine, pruned);
+      const classifier = toPeftModel(engine, pruned);
       await train(classifier, await batches(pruned), trainOptions(own, 3, {}));
       let filled = 0;
       for (const { name, shape, stored, storage } of classifier.parameters.all) {
@@ -273,7 +273,7 @@ describe('plans and counts', () => {
     for (let i = 0; i < 2; i++) {
       const assembly = await tinyAssembly(engine, settings);
       const outcome = await estimate(engine, assembly, examples, settings);
-      const scores = scoresOf(recordsOf(outcome, fingerprint, settings));
+      const scores = scoresOf(estimateResult(outcome, fingerprint, settings));
       plans.push(makePlan(assembly.base.config, fingerprint, scores, settings));
       if (i === 1) {
         const counts = (plan: Plan): number[] => [
@@ -298,9 +298,9 @@ describe('plans and counts', () => {
     const other = 'f'.repeat(64);
     const plan = { ...planFor(assembly, settings), base: { ...planFor(assembly, settings).base, fingerprint: other } };
     const pruned = await prune(engine, assembly, plan, settings);
-    await saveArtefact(dir, pruned, { plan });
+    await saveState(dir, pruned, { plan });
     pruned.base.free();
-    await expect(loadArtefact(engine, MODEL, dir, settings)).rejects.toThrow(new RegExp(`${other}.*${fingerprint}`));
+    await expect(loadState(engine, MODEL, dir, settings)).rejects.toThrow(new RegExp(`${other}.*${fingerprint}`));
     await rm(dir, { recursive: true });
   });
 });

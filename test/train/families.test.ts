@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Engine } from '../../engine/engine.ts';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
-import { loadArtefact } from '../../peft-model/pretrained.ts';
-import { toClassifier } from '../../peft-model/assembly.ts';
-import type { Batch } from '../../data/batches.ts';
-import { Forward } from '../../train/evaluate.ts';
+import { loadState } from '../../peft-model/pretrained.ts';
+import { toPeftModel } from '../../peft-model/assembly.ts';
+import type { Batch } from '../../data/data-loader.ts';
+import { InferenceSession } from '../../train/evaluate.ts';
 
 const FAMILIES = join(import.meta.dirname, '..', 'goldens', 'families');
 
@@ -71,9 +71,9 @@ describe.each([
     const { batch, logits } = await readGolden(folder);
     const adapter = method === 'base' ? undefined : join(folder, 'adapters', method);
     const options = { weights: 'f32', embeddings: 'device' } as const;
-    const artefact = await loadArtefact(engine, join(folder, 'model'), adapter, options);
-    const classifier = toClassifier(engine, artefact);
-    const forward = new Forward(classifier);
+    const artefact = await loadState(engine, join(folder, 'model'), adapter, options);
+    const classifier = toPeftModel(engine, artefact);
+    const forward = new InferenceSession(classifier);
     await forward.prepare(batch);
     expect(difference(await forward.run(batch), logits.get(method)!, batch)).toBeLessThan(1e-5);
     forward.dispose();
@@ -86,8 +86,8 @@ it('scores of every token come in runs of some where all are too many', async ()
   const folder = join(FAMILIES, 'llama-lm');
   const { batch, logits } = await readGolden(folder);
   const options = { weights: 'f32', embeddings: 'device' } as const;
-  const artefact = await loadArtefact(engine, join(folder, 'model'), undefined, options);
-  const forward = new Forward(toClassifier(engine, artefact), {}, 16);
+  const artefact = await loadState(engine, join(folder, 'model'), undefined, options);
+  const forward = new InferenceSession(toPeftModel(engine, artefact), {}, 16);
   await forward.prepare(batch);
   const scores = await forward.run(batch);
   expect(scores.length).toBe(3 * 16 * 120);
@@ -105,7 +105,7 @@ it('the head is that of the adapter’s weights where no task is named', async (
   const model = join(FAMILIES, 'roberta-mlm', 'model');
   const options = { weights: 'f32', embeddings: 'device' } as const;
   const headWith = async (adapter: string): Promise<string> => {
-    const { head, base } = await loadArtefact(engine, model, adapter, options);
+    const { head, base } = await loadState(engine, model, adapter, options);
     base.free();
     return head;
   };
@@ -118,10 +118,10 @@ it.each(['gpt2-lm', 'llama-lm', 'roberta-mlm'])('%s with tables over the binding
   const folder = join(FAMILIES, name);
   const { batch, logits } = await readGolden(folder);
   const options = { weights: 'f32', embeddings: 'device' } as const;
-  const artefact = await loadArtefact(engine, join(folder, 'model'), undefined, options);
+  const artefact = await loadState(engine, join(folder, 'model'), undefined, options);
   const parts = vi.spyOn(artefact.base, 'table');
   parts.mockImplementation((table) => artefact.base.weights.get(table)!.rowParts(4096));
-  const forward = new Forward(toClassifier(engine, artefact));
+  const forward = new InferenceSession(toPeftModel(engine, artefact));
   await forward.prepare(batch);
   expect(difference(await forward.run(batch), logits.get('base')!, batch)).toBeLessThan(1e-5);
   expect(parts).toHaveBeenCalledTimes(2);

@@ -15,9 +15,9 @@ import { parsePeftConfig } from '../../peft/config.ts';
 import type { LoraConfig } from '../../peft/lora/config.ts';
 import { Lora } from '../../peft/lora/lora.ts';
 import { factorSpecs } from '../../peft/module.ts';
-import { maskIntervention, maskSpecs } from '../../pruning/masks.ts';
-import { Classifier, type BatchInputs, type ForwardOptions } from '../../peft-model/peft-model.ts';
-import type { Batch } from '../../data/batches.ts';
+import { maskHooks, maskSpecs } from '../../pruning/masks.ts';
+import { PeftModel, type BatchInputs, type ForwardOptions } from '../../peft-model/peft-model.ts';
+import type { Batch } from '../../data/data-loader.ts';
 import { Estimation } from '../../train/estimate.ts';
 import { train } from '../../train/trainer.ts';
 
@@ -104,11 +104,11 @@ describe.each(['roberta', 'bert', 'opt'])('%s', (family) => {
     await file.close();
     return value;
   };
-  const assemble = async (adapter: string): Promise<Classifier> => {
+  const assemble = async (adapter: string): Promise<PeftModel> => {
     const specs = [...(await adapterSpecs(base, method, join(folder, adapter))), ...maskSpecs(base.layers, MASKS)];
-    return new Classifier(engine, base, method, new Parameters(engine, specs));
+    return new PeftModel(engine, base, method, new Parameters(engine, specs));
   };
-  const logitsOf = async (classifier: Classifier, options: ForwardOptions): Promise<Float32Array> => {
+  const logitsOf = async (classifier: PeftModel, options: ForwardOptions): Promise<Float32Array> => {
     const program = await engine.compile('logits', classifier.inputSpecs(BATCH, SEQ), (inputs) => ({
       outputs: { logits: classifier.logits(inputs as BatchInputs, options) },
     }));
@@ -136,7 +136,7 @@ describe.each(['roberta', 'bert', 'opt'])('%s', (family) => {
     const file = await openSafetensors(join(folder, 'model', 'model.safetensors'));
     const head = await headSpecs(base, (name) => file.readFloat32(name));
     await file.close();
-    const classifier = new Classifier(engine, base, undefined, new Parameters(engine, head));
+    const classifier = new PeftModel(engine, base, undefined, new Parameters(engine, head));
     expect(relative(await logitsOf(classifier, {}), await golden('base_logits'))).toBeLessThan(1e-5);
     classifier.parameters.free();
   });
@@ -146,9 +146,9 @@ describe.each(['roberta', 'bert', 'opt'])('%s', (family) => {
     const first = batches[0] as Batch;
     const names = classifier.parameters.all.map((p) => p.name).filter((name) => !name.startsWith('masks.'));
     const specs = { ...classifier.inputSpecs(BATCH, SEQ), labels: { shape: [BATCH], dtype: 'i32' } } as const;
-    const masks = maskIntervention((name) => classifier.parameters.get(name).tensor);
+    const masks = maskHooks((name) => classifier.parameters.get(name).tensor);
     const program = await engine.compile('gradients', specs, (inputs) => {
-      const logits = classifier.logits(inputs, { interventions: [masks] });
+      const logits = classifier.logits(inputs, { hooks: [masks] });
       const grads = gradients(
         crossEntropy(logits, inputs.labels),
         names.map((n) => classifier.parameters.get(n).tensor),
@@ -191,8 +191,8 @@ describe.each(['roberta', 'bert', 'opt'])('%s', (family) => {
       expect(relative(estimates.headMasks[layer]!, await golden(`final.head_mask.${layer}`))).toBeLessThan(1e-3);
       expect(relative(estimates.ffnMasks[layer]!, await golden(`final.ffn_mask.${layer}`))).toBeLessThan(1e-3);
     }
-    const masks = maskIntervention((name) => classifier.parameters.get(name).tensor);
-    const final = await logitsOf(classifier, { interventions: [masks] });
+    const masks = maskHooks((name) => classifier.parameters.get(name).tensor);
+    const final = await logitsOf(classifier, { hooks: [masks] });
     expect(relative(final, await golden('final_logits_masked'))).toBeLessThan(1e-3);
     estimation.free();
     classifier.parameters.free();

@@ -5,11 +5,11 @@ import { Engine } from '../../engine/engine.ts';
 import { gradients } from '../../engine/autograd/gradients.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import { crossEntropy } from '../../engine/ops/cross-entropy.ts';
-import { loadArtefact } from '../../peft-model/pretrained.ts';
-import { toClassifier, type Assembly } from '../../peft-model/assembly.ts';
-import type { BatchInputs, Classifier } from '../../peft-model/peft-model.ts';
-import { Batches, type Batch } from '../../data/batches.ts';
-import { Forward } from '../../train/evaluate.ts';
+import { loadState } from '../../peft-model/pretrained.ts';
+import { toPeftModel, type PeftModelState } from '../../peft-model/assembly.ts';
+import type { BatchInputs, PeftModel } from '../../peft-model/peft-model.ts';
+import { DataLoader, type Batch } from '../../data/data-loader.ts';
+import { InferenceSession } from '../../train/evaluate.ts';
 import { encodeLanguageFile } from '../../data/lm/encode.ts';
 import { evaluate, fineTune } from '../../train/stages.ts';
 import { tinySettings } from './tiny.ts';
@@ -34,10 +34,10 @@ const examples = encodeLanguageFile(
   { maxLength: MAX_LENGTH, vocabSize: VOCABULARY, tokenizer: undefined, endId: undefined },
 );
 
-function load(name: string): Promise<Assembly> {
+function load(name: string): Promise<PeftModelState> {
   const folder = join(FAMILIES, name);
   const options = { weights: 'f32', embeddings: 'device' } as const;
-  return loadArtefact(engine, join(folder, 'model'), join(folder, 'adapters', 'lora'), options);
+  return loadState(engine, join(folder, 'model'), join(folder, 'adapters', 'lora'), options);
 }
 
 /** Sum over counted tokens of −log of the next token's probability, in double precision, and how many were counted. */
@@ -57,13 +57,13 @@ function lossOf(logits: Float32Array, batch: Batch): { sum: number; count: numbe
   return { sum, count };
 }
 
-const batchesOf = (assembly: Assembly, batchSize: number): Batches => {
+const batchesOf = (assembly: PeftModelState, batchSize: number): DataLoader => {
   const { padTokenId: padId } = assembly.base.config;
-  return new Batches(examples, { batchSize, order: 'file', seed: 0, padId, maxLength: MAX_LENGTH });
+  return new DataLoader(examples, { batchSize, order: 'file', seed: 0, padId, maxLength: MAX_LENGTH });
 };
 
-async function hostLoss(classifier: Classifier, batch: Batch): Promise<number> {
-  const forward = new Forward(classifier);
+async function hostLoss(classifier: PeftModel, batch: Batch): Promise<number> {
+  const forward = new InferenceSession(classifier);
   const { sum, count } = lossOf(await forward.run(batch), batch);
   forward.dispose();
   return sum / count;
@@ -73,7 +73,7 @@ type LossOf = (inputs: BatchInputs, labels: Tensor) => Tensor;
 
 /** A loss and its gradients with respect to all parameters. */
 async function lossAndGradients(
-  classifier: Classifier,
+  classifier: PeftModel,
   batch: Batch,
   lossFor: LossOf,
 ): Promise<Map<string, Float32Array>> {
@@ -103,7 +103,7 @@ describe.each(['opt-lm', 'gpt2-lm', 'llama-lm'])('%s', (name) => {
     const assembly = await load(name);
     const batch = batchesOf(assembly, 6).at(0, 0);
     expect(batch.labels.length).toBe(6 * batch.seq);
-    const classifier = toClassifier(engine, assembly);
+    const classifier = toPeftModel(engine, assembly);
     const values = await lossAndGradients(classifier, batch, (inputs, labels) => classifier.loss(inputs, labels));
     expect(values.get('loss')![0]).toBeCloseTo(await hostLoss(classifier, batch), 4);
     const plain = await lossAndGradients(classifier, batch, (inputs, labels) =>
@@ -121,7 +121,7 @@ describe.each(['opt-lm', 'gpt2-lm', 'llama-lm'])('%s', (name) => {
     const moved = async (sign: number): Promise<number> => {
       const shift = (parameter: string, i: number): number => (sign * step * (plain.get(parameter)?.[i] ?? 0)) / norm;
       const shifted = new Map([...assembly.values].map(([key, v]) => [key, v.map((x, i) => x + shift(key, i))]));
-      const other = toClassifier(engine, { ...assembly, values: shifted });
+      const other = toPeftModel(engine, { ...assembly, values: shifted });
       const loss = await hostLoss(other, batch);
       other.parameters.free();
       return loss;
@@ -134,8 +134,8 @@ describe.each(['opt-lm', 'gpt2-lm', 'llama-lm'])('%s', (name) => {
 
 it('perplexity is over all counted tokens, whatever the batches; fine-tuning lowers it', async () => {
   const assembly = await load('gpt2-lm');
-  const classifier = toClassifier(engine, assembly);
-  const forward = new Forward(classifier);
+  const classifier = toPeftModel(engine, assembly);
+  const forward = new InferenceSession(classifier);
   let [sum, count] = [0, 0];
   for (const batch of batchesOf(assembly, 2).epoch(0)) {
     const part = lossOf(await forward.run(batch), batch);

@@ -5,11 +5,11 @@ import type { CompileOptions, Program } from '../../engine/compile/program.ts';
 import { Engine } from '../../engine/engine.ts';
 import { loadBaseModel, randomBaseModel } from '../../models/base-model.ts';
 import { parseConfig } from '../../models/config.ts';
-import { freshAssembly, toClassifier } from '../../peft-model/assembly.ts';
-import { pruneModel } from '../../pruning/slice.ts';
+import { createState, toPeftModel } from '../../peft-model/assembly.ts';
+import { sliceModel } from '../../pruning/slice.ts';
 import { hostRandom } from '../../engine/random.ts';
 import type { Settings } from '../../train/settings.ts';
-import { freshConfig } from '../../peft/create-config.ts';
+import { createConfig } from '../../peft/create-config.ts';
 import type { Estimates } from '../../train/estimate.ts';
 import { estimate, inferAll, fineTune } from '../../train/stages.ts';
 import { TrainingSteps } from '../../train/trainer.ts';
@@ -108,7 +108,7 @@ it('a table over the binding limit stays on the host by itself', async () => {
   const device = { value: { limits, queue: engine.device.queue } };
   const small = Object.create(engine, { device, fill: { value: engine.fill.bind(engine) } }) as Engine;
   const base = await loadBaseModel(small, MODEL);
-  expect(base.words?.shape).toEqual([TINY_SIZES.vocab_size, TINY_SIZES.hidden_size]);
+  expect(base.wordEmbedding?.shape).toEqual([TINY_SIZES.vocab_size, TINY_SIZES.hidden_size]);
   expect([...base.weights.keys()].filter((name) => name.includes('word_embeddings'))).toEqual([]);
   base.free();
 });
@@ -134,11 +134,11 @@ describe('a LoRA step of four layers, 256 wide, on 16 × 128 tokens', () => {
     const before = engine.memory.current;
     const keep = { heads: [0, 1, 2, 3].slice(0, 4 * kept), neurons: Array.from({ length: 1024 * kept }, (_, i) => i) };
     const whole = randomBaseModel(engine, config, () => 0.01);
-    const base = await pruneModel(engine, whole, [keep, keep, keep, keep]);
+    const base = await sliceModel(engine, whole, [keep, keep, keep, keep]);
     engine.memory.resetPeak();
     const settings = tinySettings({ loraR: 8, dropout });
-    const assembly = await freshAssembly(engine, base, freshConfig(settings, config), 'classification', ['0', '1'], 0);
-    const classifier = toClassifier(engine, assembly);
+    const assembly = await createState(engine, base, createConfig(settings, config), 'classification', ['0', '1'], 0);
+    const classifier = toPeftModel(engine, assembly);
     const options = {
       steps: 1,
       lr: 1e-3,
@@ -218,7 +218,7 @@ it('a seeded base has the same values wherever its embedding lives', async () =>
   const [device, host] = [make('device'), make('host')];
   const words = 'bert.embeddings.word_embeddings.weight';
   const table = await engine.read(device.weights.get(words)!);
-  expect(host.words!.rows(Int32Array.of(3, -1, 199, 200))).toEqual(
+  expect(host.wordEmbedding!.rows(Int32Array.of(3, -1, 199, 200))).toEqual(
     Float32Array.of(
       ...table.slice(96, 128),
       ...new Float32Array(32),

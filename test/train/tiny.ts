@@ -4,10 +4,10 @@ import type { Engine } from '../../engine/engine.ts';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
 import { loadBaseModel } from '../../models/base-model.ts';
 import { loadConfig } from '../../models/config.ts';
-import { freshAssembly, type Assembly } from '../../peft-model/assembly.ts';
+import { createState, type PeftModelState } from '../../peft-model/assembly.ts';
 import { hostRandom } from '../../engine/random.ts';
 import type { EncodedExample } from '../../data/encode.ts';
-import { freshConfig } from '../../peft/create-config.ts';
+import { createConfig } from '../../peft/create-config.ts';
 import { settingsSchema, type Settings } from '../../train/settings.ts';
 
 const GOLDENS = join(import.meta.dirname, '..', 'goldens');
@@ -35,19 +35,23 @@ export function tinySettings(changes: Partial<Settings> = {}): Settings {
 }
 
 /** PEFT modules moved away from where they start, so that every factor matters. */
-export async function tinyAssembly(engine: Engine, settings: Settings, family: Family = 'roberta'): Promise<Assembly> {
+export async function tinyAssembly(
+  engine: Engine,
+  settings: Settings,
+  family: Family = 'roberta',
+): Promise<PeftModelState> {
   const model = MODELS[family];
   const config = await loadConfig(model);
   const { weights: weightType, embeddings } = settings;
   const base = await loadBaseModel(engine, model, { weightType, embeddings, head: 'classification' });
   const labels = ['0', '1', '2'];
-  const peft = freshConfig(settings, config);
-  const fresh = await freshAssembly(engine, base, peft, 'classification', labels, settings.seed);
+  const peft = createConfig(settings, config);
+  const fresh = await createState(engine, base, peft, 'classification', labels, settings.seed);
   const random = hostRandom(7, 99);
   const values = new Map(fresh.values);
   for (const module of fresh.method.modules) {
     for (const { name, axes } of fresh.method.factors(module)) {
-      const shift = axes[0] === 'rank' && axes.length === 2 && !module.isTable ? 0 : 0.2;
+      const shift = axes[0] === 'rank' && axes.length === 2 && !module.isEmbedding ? 0 : 0.2;
       values.set(
         name,
         Float32Array.from(values.get(name) as Float32Array, (v) => v + random.normal() * shift),

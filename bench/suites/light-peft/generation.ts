@@ -1,8 +1,8 @@
 /** Room: bench/suites. Text from a decoder with LoRA, whole and pruned: a prompt's tokens and new tokens a second, bytes of the cache. */
 import { z } from 'zod';
 import type { Engine } from '../../../engine/engine.ts';
-import { KeyValues } from '../../../models/kv-cache.ts';
-import { toClassifier, type Assembly } from '../../../peft-model/assembly.ts';
+import { KvCache } from '../../../models/kv-cache.ts';
+import { toPeftModel, type PeftModelState } from '../../../peft-model/assembly.ts';
 import { Generator } from '../../../generate/generator.ts';
 import { prune } from '../../../train/stages.ts';
 import { benchSettings, openPeft, randomBatch, writeRandomModel } from '../../encoder/model.ts';
@@ -53,7 +53,7 @@ interface Speaker {
   readonly name: string;
   readonly blocks: number;
   readonly weightBytes: number;
-  readonly memory: KeyValues;
+  readonly memory: KvCache;
   readonly prefill: Contender;
   readonly decode: Contender;
   free(): void;
@@ -63,7 +63,7 @@ export async function raceGeneration(context: BenchContext, { shape, label }: Fi
   const { engine, timing, quick } = context;
   const folder = await writeRandomModel(context.folder, 'generation', shape, DECODER.family);
   const settings = benchSettings(context.settings);
-  const open = (): Promise<Assembly> => openPeft(engine, folder, settings, 'causal-lm');
+  const open = (): Promise<PeftModelState> => openPeft(engine, folder, settings, 'causal-lm');
   const speakers = [speaker(engine, 'LoRA', await open())];
   for (const ratio of quick ? RATIOS.slice(-1) : RATIOS) {
     const whole = await open();
@@ -96,10 +96,10 @@ function perToken({ median, ...rest }: Sample): Sample {
   return { ...rest, median: median / (NEW - 1) };
 }
 
-function speaker(engine: Engine, name: string, assembly: Assembly): Speaker {
+function speaker(engine: Engine, name: string, assembly: PeftModelState): Speaker {
   const { base } = assembly;
-  const memory = new KeyValues(engine, base, LONGEST_TEXT);
-  const generator = new Generator(toClassifier(engine, assembly), memory);
+  const memory = new KvCache(engine, base, LONGEST_TEXT);
+  const generator = new Generator(toPeftModel(engine, assembly), memory);
   const { inputIds } = randomBatch(base.config, 1, PROMPT);
   const options = { maxNewTokens: NEW, endIds: new Set<number>() };
   /** The generator's own clock: each part is timed alone, reading the scores back included. */

@@ -2,8 +2,8 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Program } from '../../../engine/compile/program.ts';
-import { toClassifier } from '../../../peft-model/assembly.ts';
-import { Batches, type Batch } from '../../../data/batches.ts';
+import { toPeftModel } from '../../../peft-model/assembly.ts';
+import { DataLoader, type Batch } from '../../../data/data-loader.ts';
 import { loadData } from '../../../data/source.ts';
 import { trainOptions } from '../../../train/stages.ts';
 import { TrainingSteps } from '../../../train/trainer.ts';
@@ -47,12 +47,12 @@ export async function raceLengths({ engine, quick, timing }: BenchContext): Prom
   const { config } = assembly.base;
   const data = await loadData({ task: TASK }, MODEL, config, settings);
   const chosen = data.train.slice(0, examples);
-  const classifier = toClassifier(engine, assembly);
+  const classifier = toPeftModel(engine, assembly);
   const steps = new TrainingSteps(classifier, trainOptions(settings, 1, {}));
   let t = 0;
   const epochs = ORDERS.map(({ name, order }) => {
     const options = { batchSize, order, seed: settings.seed, padId: config.padTokenId, maxLength };
-    return { name, batches: [...new Batches(chosen, options).epoch(0)] };
+    return { name, batches: [...new DataLoader(chosen, options).epoch(0)] };
   });
   const contenders: Contender[] = [];
   for (const { name, batches } of epochs) {

@@ -1,6 +1,6 @@
 /** Room: bench/suites. LoRA, Light-PEFT by ratio and full fine-tuning of one model, by turns: times, bytes, and what they must need. */
 import { z } from 'zod';
-import type { Assembly } from '../../../peft-model/assembly.ts';
+import type { PeftModelState } from '../../../peft-model/assembly.ts';
 import { prune } from '../../../train/stages.ts';
 import { blockFlops, heldValues, memoryBound, savedValues, type BatchShape, type Pass } from '../../encoder/cost.ts';
 import { benchSettings, openFull, openPeft, writeRandomModel } from '../../encoder/model.ts';
@@ -66,13 +66,13 @@ export async function raceModel(
   const { engine, timing, quick } = context;
   const folder = await writeRandomModel(context.folder, model, fitted.shape, family);
   const settings = benchSettings(context.settings);
-  const open = (): Promise<Assembly> => openPeft(engine, folder, settings);
+  const open = (): Promise<PeftModelState> => openPeft(engine, folder, settings);
   const lora = await makeResident(engine, 'LoRA', batch, settings, assembled(engine, open));
   const all: Contestant[] = [{ resident: lora, ratio: null }];
   for (const ratio of quick ? [0, 0.5] : RATIOS) {
     const name = `Light-PEFT ${Math.round(ratio * 100)}%`;
     let expected: Float32Array = new Float32Array();
-    const cut = async (): Promise<Assembly> => {
+    const cut = async (): Promise<PeftModelState> => {
       const whole = await open();
       const plan = randomPlan(whole, settings, ratio);
       expected = await softLogits(engine, whole, plan, batch);

@@ -1,7 +1,7 @@
 /** Room: bench/suites. A step replayed: its JavaScript, what the device is asked to create, and its memory beside the lower bound. */
 import { z } from 'zod';
 import { memoryLowerBound } from '../../../engine/compile/memory-lower-bound.ts';
-import { toClassifier } from '../../../peft-model/assembly.ts';
+import { toPeftModel } from '../../../peft-model/assembly.ts';
 import { trainOptions } from '../../../train/stages.ts';
 import { TrainingSteps } from '../../../train/trainer.ts';
 import { memoryBound, savedValues, type BatchShape } from '../../encoder/cost.ts';
@@ -47,7 +47,7 @@ export async function measureReplay(
   engine.arena.release();
   const before = engine.memory.current;
   const assembly = await openPeft(engine, dir, settings);
-  const classifier = toClassifier(engine, assembly);
+  const classifier = toPeftModel(engine, assembly);
   const steps = new TrainingSteps(classifier, trainOptions(settings, 1, {}));
   const data = randomBatch(assembly.base.config, batch, seq);
   const program = await steps.program(data);

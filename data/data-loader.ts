@@ -2,7 +2,7 @@
  * Room: data. Batches of encoded examples: order, grouping by length, padding. A batch depends only on the examples, the
  * options and its place (epoch, index), so that a resumed run reads the same batches. Pure; touches nothing.
  */
-import { NO_LABEL, NO_VALUE, sequencesOf, type EncodedExample } from './encode.ts';
+import { IGNORE_INDEX, NO_VALUE, sequencesOf, type EncodedExample } from './encode.ts';
 import { hostRandom, STREAM } from '../engine/random.ts';
 
 /**
@@ -53,7 +53,7 @@ export const MULTIPLE = 8;
 /** Batches per window that `bucket` sorts by length: long enough to save padding, short enough to keep epochs different. */
 const BUCKET_BATCHES = 32;
 
-export class Batches {
+export class DataLoader {
   readonly #examples: readonly EncodedExample[];
   readonly #options: BatchOptions;
   #epoch: { readonly number: number; readonly batches: readonly Int32Array[] } | undefined;
@@ -150,7 +150,7 @@ function labelsOf(
     examples.forEach(({ values }, i) => values && labels.set(values, i * width));
     return labels;
   }
-  const labels = new Int32Array(first?.tokenLabels ? size * seq : first?.span ? 2 * size + 1 : size).fill(NO_LABEL);
+  const labels = new Int32Array(first?.tokenLabels ? size * seq : first?.span ? 2 * size + 1 : size).fill(IGNORE_INDEX);
   examples.forEach(({ label, span, tokenLabels }, i) => {
     if (tokenLabels) labels.set(tokenLabels.subarray(1), i * seq);
     else labels[i] = span ? span[0] : label;

@@ -8,7 +8,7 @@ import type { Variable } from '../engine/variable.ts';
 /** Program input naming the slot a step writes: i32 [1]. */
 export const SLOT_INPUT = { shape: [1], dtype: 'i32' } as const;
 
-export class LossHistory {
+export class LossBuffer {
   /** Steps that fit before they must be read. */
   readonly length: number;
   readonly #engine: Engine;

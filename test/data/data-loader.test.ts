@@ -1,8 +1,8 @@
 /** Protects: batches hold every example once an epoch, padded but unchanged, and are the same when a run is resumed. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Batches, type BatchOptions, type Order } from '../../data/batches.ts';
-import { NO_LABEL, type EncodedExample } from '../../data/encode.ts';
+import { DataLoader, type BatchOptions, type Order } from '../../data/data-loader.ts';
+import { IGNORE_INDEX, type EncodedExample } from '../../data/encode.ts';
 
 const PAD = 99;
 
@@ -29,7 +29,7 @@ describe('Batches', () => {
         fc.constantFrom(...ORDERS),
         fc.integer({ min: 1, max: 9 }),
         (examples, order, batchSize) => {
-          const batches = new Batches(examples, options(order, { batchSize }));
+          const batches = new DataLoader(examples, options(order, { batchSize }));
           const seen: number[] = [];
           for (const batch of batches.epoch(3)) {
             expect(batch.batch).toBe(batchSize);
@@ -58,16 +58,16 @@ describe('Batches', () => {
 
   it('gives the same batch for the same place, whatever was read before', () => {
     for (const order of ORDERS) {
-      const first = new Batches(many, options(order));
+      const first = new DataLoader(many, options(order));
       const run = [...first.epoch(0), ...first.epoch(1)].slice(40);
-      const resumed = new Batches(many, options(order));
+      const resumed = new DataLoader(many, options(order));
       const rest = [...resumed.epoch(0, 40), ...resumed.epoch(1)];
       expect(rest).toEqual(run);
     }
   });
 
   it('keeps file order, one batch after the other, in every epoch', () => {
-    const batches = new Batches(many, options('file'));
+    const batches = new DataLoader(many, options('file'));
     const order = [...batches.epoch(0), ...batches.epoch(1)].flatMap(({ indices }) => [...indices]);
     expect(order).toEqual([...many.keys(), ...many.keys()]);
   });
@@ -75,24 +75,24 @@ describe('Batches', () => {
   it('shuffles anew for each epoch and seed', () => {
     for (const order of ['shuffle', 'bucket'] as const) {
       const read = (seed: number, epoch: number): string =>
-        [...new Batches(many, options(order, { seed })).epoch(epoch)].map(({ indices }) => indices.join()).join();
+        [...new DataLoader(many, options(order, { seed })).epoch(epoch)].map(({ indices }) => indices.join()).join();
       expect(new Set([read(1, 0), read(1, 1), read(2, 0), read(2, 1)]).size).toBe(4);
     }
   });
 
   it('pads less with buckets than without, least when sorted; the ragged batch stays last', () => {
     const tokens = (order: Order): number =>
-      [...new Batches(many, options(order)).epoch(0)].reduce((sum, { seq, batch }) => sum + seq * batch, 0);
+      [...new DataLoader(many, options(order)).epoch(0)].reduce((sum, { seq, batch }) => sum + seq * batch, 0);
     expect(tokens('bucket')).toBeLessThan(0.8 * tokens('shuffle'));
     expect(tokens('length')).toBeLessThanOrEqual(tokens('bucket'));
-    const counts = [...new Batches(many, options('bucket')).epoch(0)].map(({ count }) => count);
+    const counts = [...new DataLoader(many, options('bucket')).epoch(0)].map(({ count }) => count);
     expect(counts.at(-1)).toBe(3);
     expect(counts.slice(0, -1).every((count) => count === 4)).toBe(true);
   });
 
   it('pads to the length asked for and never beyond the limit', () => {
     const seq = (length: number, more: Partial<BatchOptions>): number =>
-      new Batches([example(length, 0)], options('file', more)).at(0, 0).seq;
+      new DataLoader([example(length, 0)], options('file', more)).at(0, 0).seq;
     expect(seq(9, {})).toBe(16);
     expect(seq(9, { multipleOf: 1 })).toBe(9);
     expect(seq(35, { maxLength: 36 })).toBe(36);
@@ -100,9 +100,9 @@ describe('Batches', () => {
   });
 
   it('refuses what it cannot batch', () => {
-    expect(() => new Batches([], options('file'))).toThrow('no examples');
-    expect(() => new Batches([example(41, 0)], options('file'))).toThrow('41 tokens is over maxLength');
-    expect(() => new Batches([example(4, 0)], options('file')).at(0, 1)).toThrow(RangeError);
+    expect(() => new DataLoader([], options('file'))).toThrow('no examples');
+    expect(() => new DataLoader([example(41, 0)], options('file'))).toThrow('41 tokens is over maxLength');
+    expect(() => new DataLoader([example(4, 0)], options('file')).at(0, 1)).toThrow(RangeError);
   });
 });
 
@@ -111,5 +111,5 @@ const FILLING: EncodedExample = {
   ids: Int32Array.of(PAD),
   mask: Int32Array.of(0),
   typeIds: Int32Array.of(0),
-  label: NO_LABEL,
+  label: IGNORE_INDEX,
 };

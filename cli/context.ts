@@ -1,6 +1,7 @@
 /** Room: cli. What commands share: an engine that is always closed and its flags, progress, Ctrl-C, and printing. */
 import type { Command } from 'commander';
 import { Engine } from '../engine/engine.ts';
+import { KernelDump } from '../engine/profile/kernel-dump.ts';
 import { Profiler } from '../engine/profile/profiler.ts';
 import { cacheFile, Picks } from '../engine/tune/picks.ts';
 import { Tuner } from '../engine/tune/tuner.ts';
@@ -19,22 +20,28 @@ export interface CommandContext {
 /** Flags of every command that runs programs. */
 export interface EngineFlags {
   readonly profile?: string;
+  readonly dumpKernels?: string;
   readonly tune?: boolean;
 }
 
 /** Settings that the engine is opened with. */
 type EngineSettings = Pick<Settings, 'compute'>;
 
-export function addProfileFlag(command: Command): Command {
-  return command.option(
-    '--profile <file>',
-    'time every kernel: a table on standard error, a trace for chrome://tracing or Perfetto in the file',
-  );
+export function addProfileFlags(command: Command): Command {
+  return command
+    .option(
+      '--profile <file>',
+      'time every kernel: a table on standard error, a trace for chrome://tracing or Perfetto in the file',
+    )
+    .option(
+      '--dump-kernels <dir>',
+      'write the WGSL of every kernel, and which ops of which layers it runs, to the folder',
+    );
 }
 
 /** Of commands that train or evaluate a classifier. */
 export function addEngineFlags(command: Command): Command {
-  return addProfileFlag(command).option(
+  return addProfileFlags(command).option(
     '--tune',
     'choose kernel variants by timing them in the real programs; later runs use what was found',
   );
@@ -42,7 +49,7 @@ export function addEngineFlags(command: Command): Command {
 
 /** Runs `work` with an open engine; the first Ctrl-C asks it to stop and save, the second ends the process. */
 export async function withEngine<T>(
-  { profile, tune }: EngineFlags,
+  { profile, dumpKernels, tune }: EngineFlags,
   { compute }: EngineSettings,
   work: (context: CommandContext) => Promise<T>,
 ): Promise<T> {
@@ -59,6 +66,7 @@ export async function withEngine<T>(
     const picks = await Picks.load(cacheFile(), engine.adapter, say);
     engine.choose = picks.choose;
     if (tune) engine.tuner = new Tuner(engine, picks, say);
+    if (dumpKernels !== undefined) engine.observer = new KernelDump(dumpKernels);
     const profiler = profile === undefined ? undefined : new Profiler(engine);
     engine.profiler = profiler;
     const watch = {

@@ -13,6 +13,7 @@ import {
   Program,
   type CompileOptions,
   type InputSpec,
+  type ProgramObserver,
   type ProgramTuner,
   type RunProfiler,
   type Runtime,
@@ -47,6 +48,8 @@ export class Engine implements Runtime, VariableStore {
   choose: Choose = chooseDefault;
   /** While set, programs that can be tuned are, before their first run. */
   tuner: ProgramTuner | undefined;
+  /** While set, it is told of every program that is compiled. */
+  observer: ProgramObserver | undefined;
   readonly #open: OpenDevice;
   readonly #warmup: PipelineWarmup | undefined;
   readonly #uploads: Uploads;
@@ -154,7 +157,7 @@ export class Engine implements Runtime, VariableStore {
    * @param name shown in errors and profiles
    * @param choose in place of the engine's own choice
    */
-  compile<I extends Readonly<Record<string, InputSpec>>>(
+  async compile<I extends Readonly<Record<string, InputSpec>>>(
     name: string,
     inputs: I,
     fn: (inputs: { readonly [K in keyof I]: Tensor }) => Traced,
@@ -165,7 +168,10 @@ export class Engine implements Runtime, VariableStore {
       Object.entries(inputs).map(([key, s]) => [key, inputLeaf(key, s.shape, s.dtype)]),
     );
     const { outputs = {}, updates = [] } = fn(leaves as { readonly [K in keyof I]: Tensor });
-    return Program.build(this, name, inputs, outputs, updates, { ...options, choose: options.choose ?? this.choose });
+    const how = { ...options, choose: options.choose ?? this.choose };
+    const program = await Program.build(this, name, inputs, outputs, updates, how);
+    await this.observer?.built(program);
+    return program;
   }
 
   /** Computes one tensor of a graph without inputs: for exploring and tests. */

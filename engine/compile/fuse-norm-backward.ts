@@ -15,7 +15,7 @@ export function fuseNormBackward(graph: TracedGraph): void {
     const norm = again.find((node) => sameRows(node) && !graph.isBehind(node, backward));
     if (!norm) continue;
     const [dx, y] = layerNormBackwardAgain(norm, backward);
-    graph.standIn(dx.node, backward);
+    graph.standIn(dx.node, backward, [backward, norm]);
     graph.replace(backward.outputs[0] as Tensor, dx);
     graph.replace(norm.outputs[0] as Tensor, y);
     graph.refresh();

@@ -4,6 +4,7 @@ import type { Fragment } from '../../kernels/fragment.ts';
 import type { DeviceTraits, Kernel } from '../../kernels/kernel.ts';
 import type { Choose, Variants } from '../../kernels/variant.ts';
 import type { Tensor } from '../graph/tensor.ts';
+import { constantValue } from '../ops/elementwise.ts';
 import { asBatch, isProduct, randomOfProduct } from '../ops/matmul.ts';
 import { fragmentOf } from './fragment.ts';
 import { operandsOf, partsOf, spaceOf, takes, type Batch, type FusionGroup } from './fusion-group.ts';
@@ -18,6 +19,15 @@ export interface Dispatch {
   /** Where there was a choice: what the kernel was chosen from, and what was chosen. */
   readonly variants?: Variants;
   readonly variant?: string;
+  /** The ops it runs, in order. */
+  readonly ops: readonly DispatchedOp[];
+}
+
+/** An op that a kernel runs, alone or with others. */
+export interface DispatchedOp {
+  readonly name: string;
+  /** Where it was recorded; several where the compiler merged nodes, `''` outside of all. See `namedScope`. */
+  readonly scopes: readonly string[];
 }
 
 export function lower(
@@ -37,7 +47,15 @@ export function lower(
     const names = dispatch.kernel.bindings.map((b) => b.name).join(', ');
     throw new Error(`${dispatch.kernel.name} declares bindings ${names}, the group has ${dispatch.bound.length}`);
   }
-  return { ...dispatch, ...choice };
+  return { ...dispatch, ...choice, ops: opsOf(graph, group) };
+}
+
+function opsOf(graph: TracedGraph, { anchor, body, batch }: FusionGroup): DispatchedOp[] {
+  if (batch) return batch.members.flatMap((member) => opsOf(graph, member));
+  const nodes = anchor && takes(anchor) !== 'prologue' ? [anchor, ...body] : [...body, ...(anchor ? [anchor] : [])];
+  return nodes
+    .filter((node) => constantValue(node.outputs[0]!) === undefined)
+    .map((node) => ({ name: node.op.name, scopes: graph.scopesOf(node) }));
 }
 
 function lowerGroup(
@@ -46,7 +64,7 @@ function lowerGroup(
   inPlace: ReadonlyMap<Tensor, Tensor>,
   traits: DeviceTraits,
   choose: Choose,
-): Dispatch {
+): Omit<Dispatch, 'ops'> {
   const { anchor } = group;
   const operands = operandsOf(graph, group);
   if (anchor?.op.lowering.kind === 'kernel') {
@@ -80,7 +98,7 @@ function lowerBatch(
   fused: Fragment | undefined,
   traits: DeviceTraits,
   choose: Choose,
-): Dispatch {
+): Omit<Dispatch, 'ops'> {
   const anchor = asBatch(members.map((member) => member.anchor).filter((node) => isProduct(node)));
   const { lowering } = anchor.op;
   if (lowering.kind !== 'anchor') throw new Error(`${anchor.op.name} is run in a batch and has no such kernel`);

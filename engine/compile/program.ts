@@ -50,6 +50,11 @@ export interface RunProfiler {
   add(program: Program, nanoseconds: Promise<number[]>): void;
 }
 
+/** Is told of every program that an engine compiles, before it first runs. */
+export interface ProgramObserver {
+  built(program: Program): Promise<void>;
+}
+
 /** Compiles one graph with the kernel variants that `choose` names. */
 export type CompileWith = (choose: Choose) => Promise<Program>;
 

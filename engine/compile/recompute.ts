@@ -143,7 +143,7 @@ class Recomputation {
     const known = inside ? undefined : this.#inF32.get(half);
     if (known) return known;
     const wide = castF32(half);
-    this.#graph.repeat(wide.node, when);
+    this.#graph.repeat(wide.node, half.node, when);
     if (!inside) this.#inF32.set(half, wide);
     return wide;
   }
@@ -153,7 +153,7 @@ class Recomputation {
     if (known) return known;
     const inputs = node.inputs.map((input) => this.value(input, node, when));
     const copies = emitMany(node.op, inputs, node.attrs, node.outputs);
-    this.#graph.repeat((copies[0] as Tensor).node, when);
+    this.#graph.repeat((copies[0] as Tensor).node, node, when);
     this.#copies.set(node, copies);
     return copies;
   }

@@ -2,6 +2,7 @@
 import type { Engine } from '../engine.ts';
 import type { Update } from '../compile/graph.ts';
 import { gradients } from '../autograd/gradients.ts';
+import { namedScope } from '../graph/scope.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { ParameterGroup, Parameters } from '../nn/parameters.ts';
 import { add, constant, div, minimum, mul, sqrt, square, sub } from '../ops/elementwise.ts';
@@ -68,6 +69,10 @@ export class AdamW {
    * @returns the updates, the gradients before clipping by parameter name, and their global norm (shape [])
    */
   step(loss: Tensor, inputs: Readonly<Record<keyof typeof ADAMW_INPUTS, Tensor>>): AdamWStep {
+    return namedScope('optimizer', () => this.#step(loss, inputs));
+  }
+
+  #step(loss: Tensor, inputs: Readonly<Record<keyof typeof ADAMW_INPUTS, Tensor>>): AdamWStep {
     const all = this.#states.flatMap(({ group }) => group.parameters);
     const grads = this.#gradients(
       loss,

@@ -1,11 +1,12 @@
 /** Room: peft-model. A model with a task head, as it is trained and asked: frozen base, PEFT modules and the head. */
 import type { InputSpec } from '../engine/compile/program.ts';
 import type { Engine, HostArray } from '../engine/engine.ts';
+import { namedScope } from '../engine/graph/scope.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import type { Parameters } from '../engine/nn/parameters.ts';
 import type { RandomState } from '../engine/ops/elementwise.ts';
 import { reshape } from '../engine/ops/leaf.ts';
-import { languageModelLoss } from '../engine/ops/vocabulary.ts';
+import { fusedLinearCrossEntropy } from '../engine/ops/vocabulary.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import type { BaseModel } from '../models/base-model.ts';
 import { hiddenStates, type ForwardContext, type KvCacheView } from '../models/transformer.ts';
@@ -83,8 +84,12 @@ export class PeftModel {
    */
   loss(inputs: BatchInputs, labels: Tensor, options: ForwardOptions = {}): Tensor {
     const table = this.#frozenTable;
-    if (!table) return this.objective.loss(this.logits(inputs, options), labels);
-    return languageModelLoss(hiddenStates(this.#context(options), inputs), table, reshape(labels, [labels.size]));
+    if (!table) {
+      const logits = this.logits(inputs, options);
+      return namedScope('loss', () => this.objective.loss(logits, labels));
+    }
+    const hidden = hiddenStates(this.#context(options), inputs);
+    return namedScope('loss', () => fusedLinearCrossEntropy(hidden, table, reshape(labels, [labels.size])));
   }
 
   /** Spec of the labels of a batch. */

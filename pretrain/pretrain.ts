@@ -82,7 +82,13 @@ export class Pretraining {
     const specs = shapes.map(([name, shape]) => initialSpec(name, shape, 0.02, () => random.normal()));
     this.#parameters = new Parameters(engine, specs);
     const { weightDecay, clip } = options;
-    this.#optimizer = new AdamW(engine, this.#parameters, { beta1: 0.9, beta2: 0.98, eps: 1e-6, weightDecay, clip });
+    this.#optimizer = new AdamW(engine, this.#parameters, {
+      beta1: 0.9,
+      beta2: 0.98,
+      eps: 1e-6,
+      weightDecay,
+      maxGradNorm: clip,
+    });
     this.#history = new LossBuffer(engine, ['loss'], READ_EVERY);
   }
 

@@ -3,7 +3,7 @@
  * Pruning attaches through a `StepTransform` and never edits the loop.
  */
 import { median } from 'simple-statistics';
-import { lowerBound } from '../engine/compile/bound.ts';
+import { memoryLowerBound } from '../engine/compile/memory-lower-bound.ts';
 import type { CompileOptions, InputSpec, Program } from '../engine/compile/program.ts';
 import type { Update } from '../engine/compile/graph.ts';
 import type { HostArray, Traced } from '../engine/engine.ts';
@@ -89,7 +89,7 @@ export interface TrainResult {
   /** Most bytes allocated at any time of the run, and those of the largest step by kind. */
   readonly peakBytes: number;
   readonly memoryByKind: Readonly<Record<string, number>>;
-  /** Bytes that the largest step cannot do without; see `lowerBound`. */
+  /** Bytes that the largest step cannot do without; see `memoryLowerBound`. */
   readonly boundBytes: number;
   /** Arena bytes in use at each dispatch of the largest step. */
   readonly timeline: readonly number[];
@@ -156,7 +156,7 @@ export async function train(
       tokensPerSecond: rates.length > 0 ? median(rates) : 0,
       peakBytes: engine.memory.peak,
       memoryByKind: engine.memory.byKind(),
-      boundBytes: largest ? lowerBound(engine.memory.byKind(), largest) : 0,
+      boundBytes: largest ? memoryLowerBound(engine.memory.byKind(), largest) : 0,
       timeline: largest?.memory.timeline ?? [],
     };
   } finally {
@@ -179,7 +179,7 @@ export class TrainingSteps {
     this.#classifier = classifier;
     this.#options = options;
     this.#extension = extension;
-    this.optimizer = new AdamW(engine, parameters, { ...ADAMW_DEFAULTS, weightDecay, clip });
+    this.optimizer = new AdamW(engine, parameters, { ...ADAMW_DEFAULTS, weightDecay, maxGradNorm: clip });
     this.history = new LossBuffer(engine, ['loss', 'task_loss'], READ_EVERY);
     this.#programs = new ProgramCache(engine, (batch, seq, selectConfig) =>
       compileStep(classifier, this.optimizer, this.history, options, extension, batch, seq, selectConfig),

@@ -8,7 +8,7 @@ import { modelCard } from '../../pretrain/card.ts';
 import { loadCorpus } from '../../pretrain/corpora.ts';
 import { mlmVocabulary, packBlocks, repeatBlocks } from '../../pretrain/mlm.ts';
 import { Pretraining } from '../../pretrain/pretrain.ts';
-import { addProfileFlag, print, withEngine, type EngineFlags } from '../context.ts';
+import { addProfileFlags, print, withEngine, type EngineFlags } from '../context.ts';
 import { parseNumber } from '../options.ts';
 
 const NUMBERS = {
@@ -49,7 +49,7 @@ export function addPretrain(program: Command): void {
     const flag = `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
     command.option(`${flag} <n>`, description, (text: string) => parseNumber(text, flag), fallback);
   }
-  addProfileFlag(command).action(runPretrain);
+  addProfileFlags(command).action(runPretrain);
 }
 
 async function runPretrain({

@@ -1,6 +1,7 @@
 /** Room: cli. What commands share: an engine that is always closed and its flags, progress, Ctrl-C, and printing. */
 import type { Command } from 'commander';
 import { Engine } from '../engine/engine.ts';
+import { KernelDump } from '../engine/profile/kernel-dump.ts';
 import { Profiler } from '../engine/profile/profiler.ts';
 import { cacheFile, TuningCache } from '../engine/tune/tuning-cache.ts';
 import { Tuner } from '../engine/tune/tuner.ts';
@@ -19,19 +20,25 @@ export interface CommandContext {
 /** Flags of every command that runs programs. */
 export interface EngineFlags {
   readonly profile?: string;
+  readonly dumpKernels?: string;
   readonly tune?: boolean;
 }
 
-export function addProfileFlag(command: Command): Command {
-  return command.option(
-    '--profile <file>',
-    'time every kernel: a table on standard error, a trace for chrome://tracing or Perfetto in the file',
-  );
+export function addProfileFlags(command: Command): Command {
+  return command
+    .option(
+      '--profile <file>',
+      'time every kernel: a table on standard error, a trace for chrome://tracing or Perfetto in the file',
+    )
+    .option(
+      '--dump-kernels <dir>',
+      'write the WGSL of every kernel, and which ops of which layers it runs, to the folder',
+    );
 }
 
 /** Of commands that train or evaluate a classifier. */
 export function addEngineFlags(command: Command): Command {
-  return addProfileFlag(command).option(
+  return addProfileFlags(command).option(
     '--tune',
     'choose kernel variants by timing them in the real programs; later runs use what was found',
   );
@@ -39,11 +46,11 @@ export function addEngineFlags(command: Command): Command {
 
 /** Runs `work` with an open engine; the first Ctrl-C asks it to stop and save, the second ends the process. */
 export async function withEngine<T>(
-  { profile, tune }: EngineFlags,
+  { profile, dumpKernels, tune }: EngineFlags,
   { compute }: RunOptions['engine'],
   work: (context: CommandContext) => Promise<T>,
 ): Promise<T> {
-  const engine = await Engine.open({ halfProducts: compute === 'f16' });
+  const engine = await Engine.open({ allowF16Matmul: compute === 'f16' });
   const progress = new Progress(engine);
   const abort = new AbortController();
   const onInterrupt = (): void => {
@@ -56,7 +63,9 @@ export async function withEngine<T>(
     const cache = await TuningCache.load(cacheFile(), engine.adapter, say);
     engine.selectConfig = cache.selectConfig;
     if (tune) engine.tuner = new Tuner(engine, cache, say);
-    if (profile !== undefined) engine.profiler = new Profiler(engine);
+    if (dumpKernels !== undefined) engine.observer = new KernelDump(dumpKernels);
+    const profiler = profile === undefined ? undefined : new Profiler(engine);
+    engine.profiler = profiler;
     const callbacks = {
       signal: abort.signal,
       onReport: progress.report.bind(progress),
@@ -64,7 +73,7 @@ export async function withEngine<T>(
     };
     const result = await work({ engine, progress, callbacks });
     progress.finish();
-    if (profile !== undefined) say(await finishProfile(engine, engine.profiler!, profile));
+    if (profiler && profile !== undefined) say(await finishProfile(engine, profiler, profile));
     return result;
   } finally {
     progress.finish();

@@ -19,6 +19,7 @@ export async function finishProfile(engine: Engine, profiler: Profiler, path: st
   const [longest, ...others] = profiles;
   if (!longest) return '--profile: every program ran only once, there is nothing to time; take more steps.';
   engine.profiler = undefined;
+  engine.observer = undefined;
   const rates = await measureRates(engine);
   await writeFileAtomic(path, JSON.stringify(traceOf(profiles, engine.adapter)));
   return [

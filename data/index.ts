@@ -1,7 +1,7 @@
 /**
  * Room: data. `light-peft/data`: from files and built-in tasks to batches, and from scores to figures.
  *
- *     const data = await loadData({ train: 'train.jsonl', eval: 'eval.jsonl' }, await loadModel(dir));
+ *     const data = await loadData(await loadModel(dir), { train: 'train.jsonl', eval: 'eval.jsonl' });
  *     const loader = new DataLoader(data.train, { batchSize: 16, order: 'bucket', seed: 0, padId: 1, maxLength: 128 });
  *     for (const { inputIds, attentionMask, labels } of loader.epoch(0)) …
  *

@@ -4,11 +4,11 @@
  */
 import type { InputSpec } from '../engine/compile/program.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
-import { entry, permute, slice } from '../engine/ops/copy.ts';
+import { selectIndex, permute, slice } from '../engine/ops/copy.ts';
 import { crossEntropy } from '../engine/ops/cross-entropy.ts';
 import {
   add,
-  columnsOf,
+  iota,
   constant,
   div,
   exp,
@@ -189,8 +189,8 @@ function spanLoss(scores: Tensor, labels: Tensor): Tensor {
   const rows = (labels.size - 1) / 2;
   const places = scores.size / 2 / rows;
   const apart = permute(reshape(scores, [rows, places, 2]), [2, 0, 1]);
-  const outside = greaterEqual(columnsOf([rows, places]), slice(labels, 0, 2 * rows, 1));
+  const outside = greaterEqual(iota([rows, places]), slice(labels, 0, 2 * rows, 1));
   const loss = (which: 0 | 1): Tensor =>
-    crossEntropy(where(outside, FAR_BELOW, entry(apart, which)), slice(labels, 0, which * rows, rows));
+    crossEntropy(where(outside, FAR_BELOW, selectIndex(apart, which)), slice(labels, 0, which * rows, rows));
   return mul(add(loss(0), loss(1)), 0.5);
 }

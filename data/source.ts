@@ -96,7 +96,6 @@ interface Encoding {
  * @param known head and class names, where the model at hand already has them
  * @throws UserError where neither a task nor files are named, a file is wrong, or texts come without a tokenizer
  */
-export async function loadData(
   request: DataRequest,
   { dir: modelDir, config }: Checkpoint,
   options: DataOptions = {},
@@ -256,8 +255,8 @@ export interface Rows {
 
 /** Rows to predict; labels are optional. @throws UserError as `loadData` */
 export async function loadRows(
-  path: string,
   { dir: modelDir, config }: Checkpoint,
+  path: string,
   { head, labels }: KnownHead,
   options: Pick<DataOptions, 'maxLength' | 'docStride'> = {},
 ): Promise<Rows> {

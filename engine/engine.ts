@@ -2,23 +2,29 @@
 import { BYTES, type DeviceTraits, type DType } from '../kernels/kernel.ts';
 import { selectDefault, type ConfigSelector } from '../kernels/config.ts';
 import { Arena } from './device/arena.ts';
-import { FirstRuns } from './device/first-runs.ts';
+import { PipelineWarmup } from './device/pipeline-warmup.ts';
 import { openDevice, type AdapterDescription, type OpenDevice } from './device/device.ts';
-import { Memory, type MemoryKind, type Storage } from './device/memory.ts';
-import { patiently } from './device/patience.ts';
+import { Memory, type Storage } from './device/memory.ts';
+import { waitForGpu } from './device/wait.ts';
 import { Pipelines } from './device/pipelines.ts';
 import { Uploads, type HostArray } from './device/uploads.ts';
 import { option, UserError } from './errors.ts';
-import { Program, type CompileOptions, type Host, type InputSpec } from './compile/program.ts';
+import {
+  Program,
+  type CompileOptions,
+  type InputSpec,
+  type ProgramObserver,
+  type ProgramTuner,
+  type RunProfiler,
+  type Runtime,
+} from './compile/program.ts';
 import type { Update } from './compile/graph.ts';
 import { sizeOf, type Shape } from './graph/shape.ts';
 import type { Tensor } from './graph/tensor.ts';
 import { inputLeaf } from './ops/leaf.ts';
 import { f16ToF32 } from './io/float16.ts';
 import { padded, unpadded } from './padding.ts';
-import type { Profiler } from './profile/profiler.ts';
-import type { Tuner } from './tune/tuner.ts';
-import { Variable } from './variable.ts';
+import { Variable, type VariableOptions, type VariableStore } from './variable.ts';
 
 export type { HostArray };
 
@@ -29,7 +35,7 @@ export interface Traced {
   readonly updates?: readonly Update[];
 }
 
-export class Engine implements Host {
+export class Engine implements Runtime, VariableStore {
   readonly device: GPUDevice;
   readonly traits: DeviceTraits;
   readonly adapter: AdapterDescription;
@@ -37,25 +43,27 @@ export class Engine implements Host {
   readonly pipelines: Pipelines;
   readonly arena: Arena;
   /** While set, it times the first runs of every program. */
-  profiler: Profiler | undefined;
+  profiler: RunProfiler | undefined;
   /** Chooses the configs of kernels; by their own tables unless set otherwise. */
   selectConfig: ConfigSelector = selectDefault;
   /** While set, programs that can be tuned are, before their first run. */
-  tuner: Tuner | undefined;
+  tuner: ProgramTuner | undefined;
+  /** While set, it is told of every program that is compiled. */
+  observer: ProgramObserver | undefined;
   readonly #open: OpenDevice;
-  readonly #firstRuns: FirstRuns | undefined;
+  readonly #warmup: PipelineWarmup | undefined;
   readonly #uploads: Uploads;
   #fault: Error | undefined;
 
-  private constructor(open: OpenDevice, halfProducts: boolean) {
+  private constructor(open: OpenDevice, allowF16Matmul: boolean) {
     this.#open = open;
     this.device = open.device;
-    this.traits = { ...open.traits, halfProducts };
+    this.traits = { ...open.traits, allowF16Matmul };
     this.adapter = open.adapter;
     this.memory = new Memory(open.device);
     this.#uploads = new Uploads(open.device);
-    this.#firstRuns = open.traits.software ? new FirstRuns(open.device, () => open.another()) : undefined;
-    this.pipelines = new Pipelines(open.device, this.#firstRuns);
+    this.#warmup = open.traits.software ? new PipelineWarmup(open.device, () => open.another()) : undefined;
+    this.pipelines = new Pipelines(open.device, this.#warmup);
     this.arena = new Arena(this.memory, open.device.limits.maxBufferSize);
     open.device.onuncapturederror = (event) => {
       this.#fault ??= new Error(`WebGPU: ${event.error.message}`);
@@ -63,19 +71,19 @@ export class Engine implements Host {
   }
 
   /**
-   * @param halfProducts whether products may round f32 operands to f16 for the device's matrix units; sums stay f32
+   * @param allowF16Matmul whether products may round f32 operands to f16 for the device's matrix units; sums stay f32
    * @throws NoAdapterError where the machine has no usable adapter
-   * @throws UserError where `halfProducts` is asked for and there are no matrix units
+   * @throws UserError where `allowF16Matmul` is asked for and there are no matrix units
    */
-  static async open({ halfProducts = false } = {}): Promise<Engine> {
+  static async open({ allowF16Matmul = false } = {}): Promise<Engine> {
     const open = await openDevice();
-    if (halfProducts && !open.traits.matrix) {
+    if (allowF16Matmul && !open.traits.matrix) {
       open.close();
       throw new UserError(
         `${option('compute')} f16: the adapter ${open.adapter.device} has no matrix units for f16 factors and f32 sums; leave it out.`,
       );
     }
-    return new Engine(open, halfProducts);
+    return new Engine(open, allowF16Matmul);
   }
 
   /** A zeroed variable, or one with the given content. */
@@ -91,7 +99,7 @@ export class Engine implements Host {
    * Zeroed variables of one shape side by side in one buffer, so that products with all of them can be one kernel. They are freed
    * one by one. Where the device's alignment or binding limit does not allow it, each has a buffer of its own.
    */
-  sideBySide(names: readonly string[], shape: Shape, options: Omit<VariableOptions, 'data'>): Variable[] {
+  allocateContiguous(names: readonly string[], shape: Shape, options: Omit<VariableOptions, 'data'>): Variable[] {
     const { dtype = 'f32', kind, stored = shape } = options;
     const bytes = sizeOf(stored) * BYTES[dtype];
     const { minStorageBufferOffsetAlignment: alignment, maxStorageBufferBindingSize: largest } = this.device.limits;
@@ -102,10 +110,10 @@ export class Engine implements Host {
   }
 
   /** Moves variables of one shape side by side. @returns them in their new place */
-  together(variables: readonly Variable[]): readonly Variable[] {
+  makeContiguous(variables: readonly Variable[]): readonly Variable[] {
     const [{ kind, dtype, shape, stored }] = variables as readonly [Variable, ...Variable[]];
     const names = variables.map(({ name }) => name);
-    const moved = this.sideBySide(names, shape, { kind, dtype, stored });
+    const moved = this.allocateContiguous(names, shape, { kind, dtype, stored });
     const encoder = this.device.createCommandEncoder();
     variables.forEach(({ storage: old }, i) => {
       const { buffer, offset, bytes } = moved[i]!.storage;
@@ -149,7 +157,7 @@ export class Engine implements Host {
    * @param name shown in errors and profiles
    * @param options.selectConfig in place of the engine's own choice
    */
-  compile<I extends Readonly<Record<string, InputSpec>>>(
+  async compile<I extends Readonly<Record<string, InputSpec>>>(
     name: string,
     inputs: I,
     fn: (inputs: { readonly [K in keyof I]: Tensor }) => Traced,
@@ -160,10 +168,10 @@ export class Engine implements Host {
       Object.entries(inputs).map(([key, s]) => [key, inputLeaf(key, s.shape, s.dtype)]),
     );
     const { outputs = {}, updates = [] } = fn(leaves as { readonly [K in keyof I]: Tensor });
-    return Program.build(this, name, inputs, outputs, updates, {
-      ...options,
-      selectConfig: options.selectConfig ?? this.selectConfig,
-    });
+    const how = { ...options, selectConfig: options.selectConfig ?? this.selectConfig };
+    const program = await Program.build(this, name, inputs, outputs, updates, how);
+    await this.observer?.built(program);
+    return program;
   }
 
   /** Computes one tensor of a graph without inputs: for exploring and tests. */
@@ -189,7 +197,7 @@ export class Engine implements Host {
     encoder.copyBufferToBuffer(buffer, start, staging, 0, size);
     this.device.queue.submit([encoder.finish()]);
     try {
-      await patiently(staging.mapAsync(GPUMapMode.READ));
+      await waitForGpu(staging.mapAsync(GPUMapMode.READ));
     } catch (error) {
       this.check();
       throw error;
@@ -207,7 +215,7 @@ export class Engine implements Host {
 
   /** Waits until everything enqueued so far has run. */
   async finish(): Promise<void> {
-    await patiently(this.device.queue.onSubmittedWorkDone());
+    await waitForGpu(this.device.queue.onSubmittedWorkDone());
     this.check();
   }
 
@@ -220,19 +228,28 @@ export class Engine implements Host {
     throw fault;
   }
 
+  /**
+   * Runs `work` and measures the most device memory in use meanwhile. The arena is released before, so that it counts only as far as the
+   * work needs it.
+   * @returns what `work` returns, and bytes of all kinds, those allocated before included
+   */
+  async measurePeak<T>(work: () => T | Promise<T>): Promise<{ readonly value: T; readonly peakBytes: number }> {
+    this.arena.release();
+    this.memory.resetPeak();
+    const value = await work();
+    return { value, peakBytes: this.memory.peak };
+  }
+
+  /** Destroys the device with all that lies on it, and lets the process end. */
   close(): void {
-    void this.#firstRuns?.close();
+    void this.#warmup?.close();
     this.#open.close();
   }
-}
 
-export interface VariableOptions {
-  readonly dtype?: DType;
-  readonly kind: MemoryKind;
-  /** In the storage type; f16 as raw bits. */
-  readonly data?: HostArray;
-  /** Its shape on the device, as `Variable` has it. */
-  readonly stored?: Shape;
+  /** `using engine = await Engine.open()` */
+  [Symbol.dispose](): void {
+    this.close();
+  }
 }
 
 function toFloat32(bytes: ArrayBuffer, dtype: DType): Float32Array {

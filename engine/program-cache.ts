@@ -27,7 +27,9 @@ export class ProgramCache implements Disposable {
     const { tuner } = this.#engine;
     const shape = { batch, seq };
     const program =
-      tuner && inputs ? await tuner.tune((selectConfig) => this.#compile(shape, selectConfig), inputs) : await this.#compile(shape);
+      tuner && inputs
+        ? await tuner.tune((selectConfig) => this.#compile(shape, selectConfig), inputs)
+        : await this.#compile(shape);
     this.#programs.set(key, program);
     return program;
   }

@@ -1,9 +1,28 @@
 /** Room: engine. Tensors that stay on the device between runs: weights, trainables, optimizer state. */
 import { BYTES, type DType } from '../kernels/kernel.ts';
 import type { MemoryKind, Storage } from './device/memory.ts';
+import type { HostArray } from './device/uploads.ts';
 import { showShape, sizeOf, type Shape } from './graph/shape.ts';
 import type { Tensor } from './graph/tensor.ts';
 import { variableLeaf, type Resident } from './ops/leaf.ts';
+
+/** How a variable is made. */
+export interface VariableOptions {
+  /** f32 unless given. */
+  readonly dtype?: DType;
+  readonly kind: MemoryKind;
+  /** In the storage type; f16 as raw bits. Zeros unless given. */
+  readonly data?: HostArray;
+  /** Its shape on the device, as `Variable` has it; `shape` unless given. */
+  readonly stored?: Shape;
+}
+
+/** Makes, fills and frees variables: an engine. */
+export interface VariableStore {
+  variable(name: string, shape: Shape, options: VariableOptions): Variable;
+  fill(variable: Variable, pieces: AsyncIterable<HostArray>): Promise<void>;
+  free(variable: Variable): void;
+}
 
 /** Resident data with a name, a shape and a leaf in the graph. Created by `engine.variable`. */
 export class Variable implements Resident {

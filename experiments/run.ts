@@ -29,7 +29,7 @@ export async function runExperiments(engine: Engine, plan: ExperimentPlan): Prom
   const tasks: Task[] = [];
   const runs: Run[] = [];
   for (const { request, options } of plan.tasks) {
-    const data = await loadData(request, checkpoint, options.data);
+    const data = await loadData(checkpoint, request, options.data);
     tasks.push(describe(data, options));
     const folder = plan.tasks.length === 1 ? out : join(out, data.name);
     const runner = new ExperimentRunner(engine, checkpoint, data, options, folder);

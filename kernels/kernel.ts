@@ -23,7 +23,7 @@ export interface DeviceTraits {
   /** What the device's matrix units multiply, where it has some that take f16 and sum in f32. */
   readonly matrix?: SubgroupMatrixConfig;
   /** Whether products may round f32 operands to f16 for them. */
-  readonly halfProducts?: boolean;
+  readonly allowF16Matmul?: boolean;
 }
 
 /** One storage binding. `inout` is a buffer both read and overwritten. */

@@ -117,7 +117,7 @@ const MATRIX_TILES: readonly SubgroupMatrixTile[] = [
 function subgroupMatrixConfigs(spec: MatmulSpec, { matrix: unit, ...traits }: DeviceTraits): MatmulConfig[] {
   const half = spec.terms.every(({ aType, bType }) => aType === 'f16' && bType === 'f16');
   const lanes = traits.subgroupSize;
-  if (!unit || lanes === 0 || !(half || traits.halfProducts) || Math.min(spec.m, spec.n) < 32) return [];
+  if (!unit || lanes === 0 || !(half || traits.allowF16Matmul) || Math.min(spec.m, spec.n) < 32) return [];
   if (spec.terms.some((_, t) => dropsProduct(spec, t))) return [];
   const fitting = MATRIX_TILES.filter(
     (tile) =>
@@ -133,8 +133,8 @@ function subgroupMatrixConfigs(spec: MatmulSpec, { matrix: unit, ...traits }: De
 }
 
 /** Whether a term may drop its product at no loss: the sums of matrix units are out of reach until they are drained. */
-export function mayDropProducts({ matrix, halfProducts }: DeviceTraits): boolean {
-  return !(matrix && halfProducts);
+export function mayDropProducts({ matrix, allowF16Matmul }: DeviceTraits): boolean {
+  return !(matrix && allowF16Matmul);
 }
 
 /** Of a workgroup, on every device. */

@@ -271,7 +271,8 @@ function placeProjections(
   const found = new Map(wanted.map((weight) => [weight.name, weight]));
   for (const names of projectionGroups(config, (name) => found.get(name)?.shape)) {
     const { shape, dtype } = found.get(names[0]!) as Placing;
-    for (const place of engine.sideBySide(names, shape, { kind: 'weights', dtype })) places.set(place.name, place);
+    for (const place of engine.allocateContiguous(names, shape, { kind: 'weights', dtype }))
+      places.set(place.name, place);
   }
 }
 
@@ -279,7 +280,7 @@ function placeProjections(
 export function gatherProjections(engine: Engine, config: ModelConfig, weights: Map<string, Variable>): void {
   for (const names of projectionGroups(config, (name) => weights.get(name)?.shape)) {
     const group = names.map((name) => weights.get(name) as Variable);
-    for (const moved of engine.together(group)) weights.set(moved.name, moved);
+    for (const moved of engine.makeContiguous(group)) weights.set(moved.name, moved);
   }
 }
 

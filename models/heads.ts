@@ -1,5 +1,6 @@
 /** Room: models. Task heads, as families describe them: sequence classification, multiple choice, answer spans, language models. */
 import type { ParameterSpec } from '../engine/nn/parameters.ts';
+import { namedScope } from '../engine/graph/scope.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import type { Shape } from '../engine/graph/shape.ts';
 import { UserError } from '../engine/errors.ts';
@@ -8,7 +9,7 @@ import { add, constant } from '../engine/ops/elementwise.ts';
 import { gatherRows } from '../engine/ops/gather.ts';
 import { layerNorm } from '../engine/ops/layernorm.ts';
 import { vocabularyLogits } from '../engine/ops/vocabulary.ts';
-import { writeRows } from '../engine/ops/write-rows.ts';
+import { dynamicUpdateSlice } from '../engine/ops/dynamic-update-slice.ts';
 import {
   embeddingTables,
   linearLayers,
@@ -95,9 +96,11 @@ export function isTied({ architecture }: ModelConfig, { weight }: NonNullable<He
  */
 export function applyHead(context: ForwardContext, kind: HeadKind, hidden: Tensor, rows?: Tensor): Tensor {
   const head = headOf(context.config, kind);
-  const read = rows ? gatherRows(hidden, rows) : hidden;
-  const features = [...head.frozen, ...head.trained].reduce((x, layer) => headLayer(context, layer, x), read);
-  return head.vocabulary ? vocabularyScores(context, head.vocabulary, features) : features;
+  return namedScope('head', () => {
+    const read = rows ? gatherRows(hidden, rows) : hidden;
+    const features = [...head.frozen, ...head.trained].reduce((x, layer) => headLayer(context, layer, x), read);
+    return head.vocabulary ? vocabularyScores(context, head.vocabulary, features) : features;
+  });
 }
 
 function headLayer(context: ForwardContext, { name, bias, activation: act, norm }: HeadLinear, x: Tensor): Tensor {
@@ -133,7 +136,7 @@ function joined(parts: readonly Tensor[]): Tensor {
   let start = 0;
   const turned = parts.reduce(
     (whole, part) => {
-      const written = writeRows(whole, permute(part, [1, 0]), { start });
+      const written = dynamicUpdateSlice(whole, permute(part, [1, 0]), { start });
       start += part.shape[1] as number;
       return written;
     },

@@ -2,7 +2,7 @@
 import type { Engine } from '../engine/engine.ts';
 import type { Update } from '../engine/compile/graph.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
-import { writeRows } from '../engine/ops/write-rows.ts';
+import { dynamicUpdateSlice } from '../engine/ops/dynamic-update-slice.ts';
 import type { Variable } from '../engine/variable.ts';
 import type { BaseModel } from './base-model.ts';
 import { rotaryInput } from './rotary.ts';
@@ -53,7 +53,7 @@ export class KvCache {
   trace(position: Tensor): Traced {
     const updates: Update[] = [];
     const store = (target: Variable, rows: Tensor): Tensor => {
-      const value = writeRows(target.tensor, rows, { position });
+      const value = dynamicUpdateSlice(target.tensor, rows, { position });
       updates.push({ target, value });
       return value;
     };

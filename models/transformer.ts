@@ -2,9 +2,10 @@
  * Room: models. The transformer (Vaswani et al. 2017) that an `Architecture` describes, written over weights under their Hugging
  * Face names, with any number of heads and neurons per layer.
  */
+import { currentScope, namedScope } from '../engine/graph/scope.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import { attention } from '../engine/ops/attention.ts';
-import { entry, permute } from '../engine/ops/copy.ts';
+import { selectIndex, permute } from '../engine/ops/copy.ts';
 import {
   add,
   constant,
@@ -21,7 +22,7 @@ import { gatherRows } from '../engine/ops/gather.ts';
 import { layerNorm } from '../engine/ops/layernorm.ts';
 import { reshape } from '../engine/ops/leaf.ts';
 import { matmul } from '../engine/ops/matmul.ts';
-import { checkpoint } from '../engine/ops/recall.ts';
+import { checkpoint } from '../engine/ops/saved-for-backward.ts';
 import { expand } from '../engine/ops/reduce.ts';
 import { rmsNorm } from '../engine/ops/rmsnorm.ts';
 import { rotary } from '../engine/ops/rotary.ts';
@@ -85,6 +86,12 @@ export function activation(name: Activation): (x: Tensor) => Tensor {
   return ACTIVATIONS[name];
 }
 
+/** Records a module under its Hugging Face name; within a layer, whose name begins it, under the rest: `roberta.encoder.layer.3/output.dense`. */
+function moduleScope<T>(name: string, build: () => T): T {
+  const outer = `${currentScope()}.`;
+  return namedScope(name.startsWith(outer) ? name.slice(outer.length) : name, build);
+}
+
 /** x·Wᵀ + b, with the interventions before and after. */
 export function linear(context: ForwardContext, name: string, x: Tensor, bias: boolean): Tensor {
   return intervened(context, name, x, (input) => {
@@ -95,17 +102,20 @@ export function linear(context: ForwardContext, name: string, x: Tensor, bias: b
 
 /** A linear layer's output with the interventions before and after it. */
 export function intervened({ hooks }: ForwardContext, name: string, x: Tensor, compute: (x: Tensor) => Tensor): Tensor {
-  const input = hooks.reduce((v, i) => i.input?.(name, v) ?? v, x);
-  return hooks.reduce((y, i) => i.linear?.(name, input, y) ?? y, compute(input));
+  return moduleScope(name, () => {
+    const input = hooks.reduce((v, i) => i.input?.(name, v) ?? v, x);
+    const output = compute(input);
+    return namedScope('peft', () => hooks.reduce((y, i) => i.linear?.(name, input, y) ?? y, output));
+  });
 }
 
 /** Normalisation with the weights under `name`. */
 function norm({ config, weight }: ForwardContext, name: string, x: Tensor): Tensor {
   const { normEps, architecture } = config;
   const gamma = weight(`${name}.weight`);
-  return architecture.norm === 'rms'
-    ? rmsNorm(x, gamma, normEps)
-    : layerNorm(x, gamma, weight(`${name}.bias`), normEps);
+  return moduleScope(name, () =>
+    architecture.norm === 'rms' ? rmsNorm(x, gamma, normEps) : layerNorm(x, gamma, weight(`${name}.bias`), normEps),
+  );
 }
 
 /**
@@ -113,11 +123,14 @@ function norm({ config, weight }: ForwardContext, name: string, x: Tensor): Tens
  * @returns f32 [batch·seq, embeddingSize]
  */
 export function hiddenStates(context: ForwardContext, inputs: TokenInputs): Tensor {
-  const { finalNorm, finalProject } = context.config.architecture;
-  let hidden = embed(context, inputs);
-  context.layers.forEach((_, layer) => {
-    hidden = feedForward(context, layer, selfAttention(context, layer, checkpoint(hidden), inputs));
-  });
+  const { finalNorm, finalProject, block } = context.config.architecture;
+  const hidden = context.layers.reduce(
+    (x, _, layer) =>
+      namedScope(block.prefix(layer), () =>
+        feedForward(context, layer, selfAttention(context, layer, checkpoint(x), inputs)),
+      ),
+    namedScope('embeddings', () => embed(context, inputs)),
+  );
   const normed = finalNorm === undefined ? hidden : norm(context, finalNorm, hidden);
   return finalProject === undefined ? normed : linear(context, finalProject, normed, false);
 }
@@ -167,7 +180,9 @@ function selfAttention(context: ForwardContext, layer: number, hidden: Tensor, i
     };
     const running = hooks.map((i) => i.activeHeads?.(layer)).find((t) => t !== undefined);
     const [k, v] = cache?.append(layer, turn(keys), values) ?? [turn(keys), values];
-    const attended = attention(turn(queries), k, v, inputs.attentionMask, spec, running, cache?.position);
+    const attended = namedScope('attention', () =>
+      attention(turn(queries), k, v, inputs.attentionMask, spec, running, cache?.position),
+    );
     return hooks.reduce((y, i) => i.context?.(layer, y) ?? y, attended);
   });
 }
@@ -179,7 +194,7 @@ function queriesKeysValues(context: ForwardContext, layer: number, x: Tensor): r
   const fused = project('queryKeyValue');
   const [tokens, features] = fused.shape as [number, number];
   const parts = permute(reshape(fused, [tokens, 3, features / 3]), [1, 0, 2]);
-  return [entry(parts, 0), entry(parts, 1), entry(parts, 2)];
+  return [selectIndex(parts, 0), selectIndex(parts, 1), selectIndex(parts, 2)];
 }
 
 function feedForward(context: ForwardContext, layer: number, hidden: Tensor): Tensor {
@@ -217,7 +232,9 @@ function sublayer(context: ForwardContext, at: Sublayer, inside: (x: Tensor) => 
   const name = linearName(context.config, layer, output);
   const projected = features ? blockLinear(context, layer, output, features) : emptied(context, output, name, hidden);
   const added = (y: Tensor): Tensor => (block.preNorm ? add(y, hidden) : normalise(add(y, hidden)));
-  const adapted = context.hooks.reduce((y, i) => i.sublayer?.(name, y, hidden, () => added(y)) ?? y, projected);
+  const adapted = namedScope('peft', () =>
+    context.hooks.reduce((y, i) => i.sublayer?.(name, y, hidden, () => added(y)) ?? y, projected),
+  );
   const stream = 2 * layer + (output === 'attentionOutput' ? 1 : 2);
   return added(drop(context, stream, adapted));
 }

@@ -4,11 +4,12 @@
  */
 import type { InputSpec } from '../engine/compile/program.ts';
 import type { Engine, HostArray } from '../engine/engine.ts';
+import { namedScope } from '../engine/graph/scope.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import { Parameters, type ParameterSpec } from '../engine/nn/parameters.ts';
 import type { RandomState } from '../engine/ops/elementwise.ts';
 import { reshape } from '../engine/ops/leaf.ts';
-import { languageModelLoss } from '../engine/ops/vocabulary.ts';
+import { fusedLinearCrossEntropy } from '../engine/ops/vocabulary.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import type { BaseModel } from '../models/base-model.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
@@ -219,8 +220,12 @@ export class PeftModel implements Disposable {
    */
   loss(objective: Objective, inputs: BatchInputs, labels: Tensor, options: ForwardOptions = {}): Tensor {
     const table = this.#frozenTable;
-    if (!table) return objective.loss(this.logits(inputs, options), labels);
-    return languageModelLoss(hiddenStates(this.#context(options), inputs), table, reshape(labels, [labels.size]));
+    if (!table) {
+      const logits = this.logits(inputs, options);
+      return namedScope('loss', () => objective.loss(logits, labels));
+    }
+    const hidden = hiddenStates(this.#context(options), inputs);
+    return namedScope('loss', () => fusedLinearCrossEntropy(hidden, table, reshape(labels, [labels.size])));
   }
 
   /** The vocabulary's matrix where scores are products with it alone: then the loss needs no scores of all tokens at once. */

@@ -64,7 +64,7 @@ export async function pretrain(
   dir: string,
   { resume, ...callbacks }: { readonly resume: boolean } & Pick<TrainerCallbacks, 'signal' | 'onReport'>,
 ): Promise<PretrainResult> {
-  const { steps, batchSize, maxLength, saveEvery, lr, warmupRatio, weightDecay, maxGradNorm: clip } = options;
+  const { steps, batchSize, maxLength, saveEvery, lr, warmupRatio, weightDecay, maxGradNorm } = options;
   await mkdir(dir, { recursive: true });
   const raw = robertaConfig(vocabulary, options);
   const model = new MlmModel(engine, parseConfig(raw, 'config.json'), options.seed);
@@ -85,7 +85,7 @@ export async function pretrain(
       tokens: () => batchSize * maxLength,
     },
     batches,
-    { ...OPTIMIZER, steps, lr, warmupRatio, weightDecay, clip, saveEvery },
+    { ...OPTIMIZER, steps, lr, warmupRatio, weightDecay, maxGradNorm, saveEvery },
     { ...callbacks, checkpoint: { path, resume, identity } },
   );
   await model.write(dir, raw);

@@ -35,7 +35,9 @@ export class MaskedPlan {
       return engine.variable(name, [size], { kind: 'state', data });
     };
     this.#heads = plan.layers.map((k, l) => mask(`masked.heads.${l}`, layers[l]?.heads ?? 0, k.heads, k.fold?.heads));
-    this.#neurons = plan.layers.map((k, l) => mask(`masked.neurons.${l}`, layers[l]?.neurons ?? 0, k.neurons, k.fold?.neurons));
+    this.#neurons = plan.layers.map((k, l) =>
+      mask(`masked.neurons.${l}`, layers[l]?.neurons ?? 0, k.neurons, k.fold?.neurons),
+    );
     this.#kept = new Set(Object.keys(plan.modules));
     const ranked = modules.filter((m) => m.ranks > 0);
     this.#ranks = new Map(

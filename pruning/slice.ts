@@ -186,13 +186,7 @@ async function sliceModule(
   const slice = method.adaptsLinear ? moduleSlices(config, keep).get(module.name) : undefined;
   if (!slice) return whole;
   const { rows, cols, scale } = slice;
-  const cut = cutFactors(
-    method,
-    whole.module,
-    whole.values,
-    { out: rows, in: cols },
-    scale,
-  );
+  const cut = cutFactors(method, whole.module, whole.values, { out: rows, in: cols }, scale);
   if (!cols || !method.onSlice) return cut;
   const weight = await read(`${module.name}.weight`);
   const shape = [module.outFeatures, module.inFeatures];

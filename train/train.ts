@@ -75,7 +75,7 @@ export function optimizationOf(
   const { lr, schedule, warmupRatio, weightDecay, maxGradNorm, seed, activations, saveEvery } = options;
   const compile = { activations, recompute: options.gradientCheckpointing ? 'layers' : 'cheap' } as const;
   const dropoutSeed = peft.dropout > 0 ? seed : undefined;
-  return { steps, lr, schedule, warmupRatio, weightDecay, clip: maxGradNorm, dropoutSeed, compile, saveEvery };
+  return { steps, lr, schedule, warmupRatio, weightDecay, maxGradNorm, dropoutSeed, compile, saveEvery };
 }
 
 function realTokens({ attentionMask, count, seq }: Batch): number {

@@ -3,7 +3,7 @@
  * adds to the step, as masks do; the loop is never edited. What is trained, a model or a corpus, comes in as a `TrainingLoss`.
  */
 import { median } from 'simple-statistics';
-import { lowerBound } from '../engine/compile/bound.ts';
+import { memoryLowerBound } from '../engine/compile/memory-lower-bound.ts';
 import type { CompileOptions, InputSpec, Program } from '../engine/compile/program.ts';
 import type { Update } from '../engine/compile/graph.ts';
 import type { Engine, HostArray, Traced } from '../engine/engine.ts';
@@ -91,7 +91,7 @@ export interface TrainResult {
   /** Most bytes allocated at any time of the run, and those of the largest step by kind. */
   readonly peakBytes: number;
   readonly memoryByKind: Readonly<Record<string, number>>;
-  /** Bytes that the largest step cannot do without; see `lowerBound`. */
+  /** Bytes that the largest step cannot do without; see `memoryLowerBound`. */
   readonly boundBytes: number;
   /** Arena bytes in use at each dispatch of the largest step. */
   readonly timeline: readonly number[];
@@ -214,8 +214,8 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
     this.#training = training;
     this.#options = options;
     this.#transform = transform;
-    const { beta1, beta2, eps, weightDecay, clip } = { ...ADAMW_DEFAULTS, ...options };
-    this.optimizer = new AdamW(engine, parameters, { beta1, beta2, eps, weightDecay, clip });
+    const { beta1, beta2, eps, weightDecay, maxGradNorm } = { ...ADAMW_DEFAULTS, ...options };
+    this.optimizer = new AdamW(engine, parameters, { beta1, beta2, eps, weightDecay, maxGradNorm });
     this.losses = new LossBuffer(engine, ['loss', 'task_loss'], READ_EVERY);
     this.#programs = new ProgramCache(engine, (shape, selectConfig) => this.#compile(shape, selectConfig));
   }
@@ -272,7 +272,10 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
       const more = this.#transform?.updates({ inputs: i, gradients: step.gradients, parameter }) ?? [];
       return { updates: [...step.updates, ...this.losses.record(i.slot, { loss, task_loss: taskLoss }), ...more] };
     };
-    return engine.compile(`${name} ${shape.batch}x${shape.seq}`, inputs, trace, { ...this.#options.compile, selectConfig });
+    return engine.compile(`${name} ${shape.batch}x${shape.seq}`, inputs, trace, {
+      ...this.#options.compile,
+      selectConfig,
+    });
   }
 }
 
@@ -285,7 +288,7 @@ function memoryOf(
   return {
     peakBytes: memory.peak,
     memoryByKind,
-    boundBytes: largest ? lowerBound(memoryByKind, largest) : 0,
+    boundBytes: largest ? memoryLowerBound(memoryByKind, largest) : 0,
     timeline: largest?.memory.timeline ?? [],
   };
 }

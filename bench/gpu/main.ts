@@ -121,8 +121,8 @@ async function pruningRows(engine: Engine, shape: Published): Promise<Row[]> {
   return rows;
 }
 
-async function withEngine<T>(halfProducts: boolean, work: (engine: Engine) => Promise<T>): Promise<T> {
-  const engine = await Engine.open({ halfProducts });
+async function withEngine<T>(allowF16Matmul: boolean, work: (engine: Engine) => Promise<T>): Promise<T> {
+  const engine = await Engine.open({ allowF16Matmul });
   try {
     if (flags.tune) {
       const cache = await TuningCache.load(cacheFile(), engine.adapter, log);

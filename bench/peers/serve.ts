@@ -6,7 +6,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { create, globals } from 'webgpu';
-import { patiently } from '../../engine/device/patience.ts';
+import { waitForGpu } from '../../engine/device/wait.ts';
 import { MARK, requestSchema, type HostTensor, type Library, type Prepared, type Reply, type Work } from './wire.ts';
 
 const LIBRARIES: Readonly<Record<string, () => Promise<{ open(): Promise<Library> }>>> = {
@@ -50,7 +50,7 @@ async function main([name = '', mode]: readonly string[]): Promise<void> {
   const { version, adapter, note } = library;
   say({ version, adapter, note });
   let prepared: Prepared | undefined;
-  const finished = (work: Prepared): Promise<void> => (mode === 'patient' ? patiently(work.finish()) : work.finish());
+  const finished = (work: Prepared): Promise<void> => (mode === 'patient' ? waitForGpu(work.finish()) : work.finish());
   const answer = async (line: string): Promise<Reply> => {
     const request = requestSchema.parse(JSON.parse(line));
     if (request.op === 'prepare') {

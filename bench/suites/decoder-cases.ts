@@ -1,10 +1,10 @@
 /** Room: bench/suites. The kernels of decoders that are timed alone, at the shapes of training and of one generated token. */
-import { gradients } from '../../engine/graph/autograd.ts';
+import { gradients } from '../../engine/autograd/gradients.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import { attention } from '../../engine/ops/attention.ts';
 import { rmsNorm } from '../../engine/ops/rmsnorm.ts';
 import { rotary, rotaryTable } from '../../engine/ops/rotary.ts';
-import { languageModelLoss } from '../../engine/ops/vocabulary.ts';
+import { fusedLinearCrossEntropy } from '../../engine/ops/vocabulary.ts';
 import { assertClose } from '../measure/closeness.ts';
 import * as reference from '../measure/reference.ts';
 import { checkSome, f32, i32, pullback, TOLERANCE, type InputOf, type KernelCase } from './kernel-cases.ts';
@@ -161,7 +161,7 @@ function loss({ batch, seq, hidden, vocab }: KernelSizes): KernelCase {
     family: 'other',
     inputs: { x, table, labels },
     build(t) {
-      const mean = languageModelLoss(t.x!, [t.table!], t.labels!);
+      const mean = fusedLinearCrossEntropy(t.x!, [t.table!], t.labels!);
       return { loss: mean, dx: gradients(mean, [t.x!])[0]! };
     },
     check({ dx }) {

@@ -7,7 +7,7 @@ import { copy } from '../../engine/ops/copy.ts';
 import { crossEntropy } from '../../engine/ops/cross-entropy.ts';
 import { geluTanh } from '../../engine/ops/elementwise.ts';
 import { gatherRows } from '../../engine/ops/gather.ts';
-import { gradients } from '../../engine/graph/autograd.ts';
+import { gradients } from '../../engine/autograd/gradients.ts';
 import { layerNorm } from '../../engine/ops/layernorm.ts';
 import { reshape } from '../../engine/ops/leaf.ts';
 import { maskColumns } from '../../engine/ops/mask.ts';

@@ -12,7 +12,7 @@ import { mlmVocabulary, packBlocks, repeatBlocks } from '../../pretrain/mlm.ts';
 import { pretrainOptionsSchema, type PretrainOptions } from '../../pretrain/options.ts';
 import { parseOptions } from '../../engine/options.ts';
 import { PRETRAIN_PACKAGES } from '../../pretrain/packages.ts';
-import { addProfileFlag, print, withEngine, type EngineFlags } from '../context.ts';
+import { addProfileFlags, print, withEngine, type EngineFlags } from '../context.ts';
 import { fieldOf } from '../field.ts';
 import { flagName } from '../flags.ts';
 import { flagKey, parseNumber } from '../options.ts';
@@ -29,7 +29,7 @@ const SETTINGS = Object.entries({ vocabSize: VOCABULARY, ...pretrainOptionsSchem
 /** Pairs that occur once say nothing; longer tokens would be separator lines and addresses. */
 const TOKENIZER = { minFrequency: 2, maxTokenLength: 24 };
 
-interface PretrainFlags extends Record<string, unknown>, Pick<EngineFlags, 'profile'> {
+interface PretrainFlags extends Record<string, unknown>, Pick<EngineFlags, 'profile' | 'dumpKernels'> {
   readonly out: string;
   readonly resume?: boolean;
   readonly json?: boolean;
@@ -46,11 +46,11 @@ export function addPretrain(program: Command): void {
     const flag = `--${flagName(key)}`;
     command.option(`${flag} <n>`, description, (text: string) => parseNumber(text, flag), fallback as number);
   }
-  addProfileFlag(command).action(runPretrain);
+  addProfileFlags(command).action(runPretrain);
 }
 
 async function runPretrain(flags: PretrainFlags): Promise<void> {
-  const { out, json, profile, resume = false } = flags;
+  const { out, json, profile, dumpKernels, resume = false } = flags;
   const given = Object.fromEntries(SETTINGS.map(({ name, key }) => [name, flags[key]]));
   const { vocabSize, ...numbers } = given as { vocabSize: number } & PretrainOptions;
   const options = parseOptions(pretrainOptionsSchema, numbers);
@@ -77,13 +77,17 @@ async function runPretrain(flags: PretrainFlags): Promise<void> {
     tokenizer,
     options.maxLength,
   );
-  const result = await withEngine({ profile }, { compute: 'f32' }, async ({ engine, progress, callbacks }) => {
-    progress.stage(`pretraining on ${blocks.length} blocks`);
-    const text = { vocabulary: mlmVocabulary(tokenizer), blocks, heldOut };
-    const { signal, onReport } = callbacks;
-    const pretrained = await pretrain(engine, text, options, out, { resume, signal, onReport });
-    return { ...pretrained, adapter: engine.adapter.device };
-  });
+  const result = await withEngine(
+    { profile, dumpKernels },
+    { compute: 'f32' },
+    async ({ engine, progress, callbacks }) => {
+      progress.stage(`pretraining on ${blocks.length} blocks`);
+      const text = { vocabulary: mlmVocabulary(tokenizer), blocks, heldOut };
+      const { signal, onReport } = callbacks;
+      const pretrained = await pretrain(engine, text, options, out, { resume, signal, onReport });
+      return { ...pretrained, adapter: engine.adapter.device };
+    },
+  );
   const all = { vocabSize, ...options };
   const words = SETTINGS.map(({ name, key }) => `--${flagName(key)} ${String(all[name as keyof typeof all])}`);
   const command = `npx light-peft pretrain --out DIR ${words.join(' ')}`;

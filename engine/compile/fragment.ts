@@ -1,4 +1,4 @@
-/** Room: engine/compile. Writes the elementwise part of a step as a kernel fragment. */
+/** Room: engine/compile. Writes the elementwise part of a group as a kernel fragment. */
 import type { Fragment, FragmentInput } from '../../kernels/fragment.ts';
 import type { Param } from '../../kernels/kernel.ts';
 import type { Tensor } from '../graph/tensor.ts';
@@ -6,7 +6,7 @@ import { broadcastPattern } from '../graph/shape.ts';
 import type { TracedGraph } from './graph.ts';
 import { RANDOM_INPUTS } from '../../kernels/matmul.ts';
 import { isProduct, randomOfProduct } from '../ops/matmul.ts';
-import { loadsOf, takes, type Load, type Step } from './step.ts';
+import { loadsOf, takes, type Load, type FusionGroup } from './fusion-group.ts';
 
 /** A fragment and the tensors its inputs and outputs stand for, in order. */
 export interface BoundFragment {
@@ -18,11 +18,15 @@ export interface BoundFragment {
 /**
  * @param inPlace root tensor of an output → root tensor of the load whose memory it takes over
  */
-export function fragmentOf(graph: TracedGraph, step: Step, inPlace: ReadonlyMap<Tensor, Tensor>): BoundFragment {
-  const loads = loadsOf(graph, step);
+export function fragmentOf(
+  graph: TracedGraph,
+  group: FusionGroup,
+  inPlace: ReadonlyMap<Tensor, Tensor>,
+): BoundFragment {
+  const loads = loadsOf(graph, group);
   const names = new Map<Tensor, string>();
-  if (step.anchor && takes(step.anchor) === 'epilogue') names.set(step.anchor.outputs[0] as Tensor, 'acc');
-  const random = isProduct(step.anchor) ? randomOfProduct(step.anchor).map((input) => graph.root(input)) : [];
+  if (group.anchor && takes(group.anchor) === 'epilogue') names.set(group.anchor.outputs[0] as Tensor, 'acc');
+  const random = isProduct(group.anchor) ? randomOfProduct(group.anchor).map((input) => graph.root(input)) : [];
   const inputs = loads.map(
     ({ root, inner, count }, i): FragmentInput =>
       RANDOM_INPUTS[random.indexOf(root)] ?? { name: `x${i}`, dtype: root.dtype, inner, count },
@@ -35,7 +39,7 @@ export function fragmentOf(graph: TracedGraph, step: Step, inPlace: ReadonlyMap<
     return inputs[loads.findIndex((l) => l.root === root && l.inner === inner && l.count === count)]!.name;
   };
   const params: Param[] = [];
-  const body = step.body.map((node, i) => {
+  const body = group.body.map((node, i) => {
     const output = node.outputs[0] as Tensor;
     if (node.op.lowering.kind !== 'elementwise') throw new Error(`${node.op.name} is not elementwise`);
     const args = node.inputs.map((input) => nameOf(input, output));
@@ -44,8 +48,8 @@ export function fragmentOf(graph: TracedGraph, step: Step, inPlace: ReadonlyMap<
     names.set(output, `v${i}`);
     return `let v${i} = ${text};`;
   });
-  const prologue = step.anchor && takes(step.anchor) === 'prologue' ? (step.anchor.inputs[0] as Tensor) : undefined;
-  const outputs = prologue ? [graph.root(prologue)] : step.outputs;
+  const prologue = group.anchor && takes(group.anchor) === 'prologue' ? (group.anchor.inputs[0] as Tensor) : undefined;
+  const outputs = prologue ? [graph.root(prologue)] : group.outputs;
   return {
     loads,
     outputs,

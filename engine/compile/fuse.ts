@@ -1,13 +1,13 @@
 /**
- * Room: engine/compile. Fusion: partitions the graph into steps, each one kernel. Elementwise nodes join the step that reads
- * them, then whole steps join the product or elementwise step that feeds them.
+ * Room: engine/compile. Fusion: partitions the graph into groups, each one kernel. Elementwise nodes join the group that reads
+ * them, then whole groups join the product or elementwise group that feeds them.
  */
 import { constantValue } from '../ops/elementwise.ts';
 import type { Node, Tensor } from '../graph/tensor.ts';
 import { packOf, type TracedGraph } from './graph.ts';
-import { loadsOf, operandsOf, partsOf, spaceOf, takes, type Step } from './step.ts';
+import { loadsOf, operandsOf, partsOf, spaceOf, takes, type FusionGroup } from './fusion-group.ts';
 
-export function fuse(graph: TracedGraph, maxBindings: number): Step[] {
+export function fuse(graph: TracedGraph, maxBindings: number): FusionGroup[] {
   return new Fusion(graph, maxBindings).run();
 }
 
@@ -15,9 +15,9 @@ class Fusion {
   readonly #graph: TracedGraph;
   readonly #maxBindings: number;
   readonly #kept: Set<Tensor>;
-  /** Steps a node is part of; a constant may be part of many. */
-  readonly #stepsOf = new Map<Node, Set<Step>>();
-  #steps: Step[] = [];
+  /** Fusion groups a node is part of; a constant may be part of many. */
+  readonly #groupsOf = new Map<Node, Set<FusionGroup>>();
+  #groups: FusionGroup[] = [];
 
   constructor(graph: TracedGraph, maxBindings: number) {
     this.#graph = graph;
@@ -25,12 +25,12 @@ class Fusion {
     this.#kept = new Set([...graph.kept(), ...graph.saved()]);
   }
 
-  run(): Step[] {
+  run(): FusionGroup[] {
     for (const node of [...this.#graph.nodes].reverse()) this.#place(node);
-    this.#steps.reverse();
-    for (const step of [...this.#steps]) this.#joinProducers(step);
-    for (const step of [...this.#steps]) this.#joinSiblings(step);
-    return this.#steps;
+    this.#groups.reverse();
+    for (const group of [...this.#groups]) this.#joinProducers(group);
+    for (const group of [...this.#groups]) this.#joinSiblings(group);
+    return this.#groups;
   }
 
   #place(node: Node): void {
@@ -38,26 +38,26 @@ class Fusion {
     if (kind === 'leaf' || kind === 'view') return;
     const readers = kind === 'elementwise' ? this.#readers(node) : undefined;
     if (readers && (readers.size === 1 || this.#isFree(node)) && this.#joinReaders(node, readers)) return;
-    const step: Step =
+    const group: FusionGroup =
       kind === 'elementwise'
         ? { body: [node], outputs: [node.outputs[0] as Tensor] }
         : { anchor: node, body: [], outputs: [...node.outputs] };
-    this.#steps.push(step);
-    this.#stepsOf.set(node, new Set([step]));
+    this.#groups.push(group);
+    this.#groupsOf.set(node, new Set([group]));
   }
 
-  /** The steps that could compute `node` for themselves, or undefined where its value must be in memory. */
-  #readers(node: Node): Set<Step> | undefined {
+  /** The groups that could compute `node` for themselves, or undefined where its value must be in memory. */
+  #readers(node: Node): Set<FusionGroup> | undefined {
     const output = node.outputs[0] as Tensor;
     if (this.#kept.has(output)) return undefined;
-    const readers = new Set<Step>();
+    const readers = new Set<FusionGroup>();
     for (const user of this.#graph.users(output)) {
       if (packOf(user.outputs[0] as Tensor)) return undefined;
       const prologue = takes(user) === 'prologue';
       if (user.op.lowering.kind !== 'elementwise' && !prologue) return undefined;
       const space = prologue ? (user.inputs[0] as Tensor).size : (user.outputs[0] as Tensor).size;
       if (output.size !== space && output.size !== 1) return undefined;
-      for (const step of this.#stepsOf.get(user) ?? []) readers.add(step);
+      for (const group of this.#groupsOf.get(user) ?? []) readers.add(group);
     }
     return readers;
   }
@@ -67,26 +67,26 @@ class Fusion {
     return constantValue(node.outputs[0] as Tensor) !== undefined || node.op.name === 'expand';
   }
 
-  #joinReaders(node: Node, readers: Set<Step>): boolean {
-    const joined = [...readers].map((step) => ({ step, body: [node, ...step.body] }));
-    if (!joined.every(({ step, body }) => this.#isLegal({ ...step, body }))) return false;
-    for (const { step, body } of joined) step.body = body;
-    this.#stepsOf.set(node, readers);
+  #joinReaders(node: Node, readers: Set<FusionGroup>): boolean {
+    const joined = [...readers].map((group) => ({ group, body: [node, ...group.body] }));
+    if (!joined.every(({ group, body }) => this.#isLegal({ ...group, body }))) return false;
+    for (const { group, body } of joined) group.body = body;
+    this.#groupsOf.set(node, readers);
     return true;
   }
 
   /** Bindings fit, and no buffer would be bound twice. */
-  #isLegal(step: Step): boolean {
-    const bound = [...loadsOf(this.#graph, step).map((load) => load.root), ...operandsOf(this.#graph, step)];
+  #isLegal(group: FusionGroup): boolean {
+    const bound = [...loadsOf(this.#graph, group).map((load) => load.root), ...operandsOf(this.#graph, group)];
     if (new Set(bound).size !== bound.length) return false;
-    const parts = operandsOf(this.#graph, step).length * (1 - 1 / partsOf(step));
-    return bound.length - parts + step.outputs.length <= this.#maxBindings;
+    const parts = operandsOf(this.#graph, group).length * (1 - 1 / partsOf(group));
+    return bound.length - parts + group.outputs.length <= this.#maxBindings;
   }
 
-  /** Appends an elementwise step to the step that produces one of its inputs, as long as one will take it. */
-  #joinProducers(step: Step): void {
-    if (step.anchor) return;
-    let current = step;
+  /** Appends an elementwise group to the group that produces one of its inputs, as long as one will take it. */
+  #joinProducers(group: FusionGroup): void {
+    if (group.anchor) return;
+    let current = group;
     for (;;) {
       const producer = this.#producers(current).find((p) => this.#tryJoin(p, current));
       if (!producer) return;
@@ -95,14 +95,14 @@ class Fusion {
     }
   }
 
-  #producers(step: Step): Step[] {
-    const space = spaceOf(step);
-    const full = loadsOf(this.#graph, step).filter((load) => load.inner === 1 && load.count === space);
-    const producers = full.flatMap((load) => [...(this.#stepsOf.get(load.root.node) ?? [])]);
-    const repeats = this.#repeats(step);
+  #producers(group: FusionGroup): FusionGroup[] {
+    const space = spaceOf(group);
+    const full = loadsOf(this.#graph, group).filter((load) => load.inner === 1 && load.count === space);
+    const producers = full.flatMap((load) => [...(this.#groupsOf.get(load.root.node) ?? [])]);
+    const repeats = this.#repeats(group);
     const fitting = producers.filter(
       (p) =>
-        p !== step &&
+        p !== group &&
         (p.anchor ? takes(p.anchor) === 'epilogue' : spaceOf(p) === space) &&
         (!repeats || this.#repeats(p)),
     );
@@ -112,68 +112,68 @@ class Fusion {
   }
 
   /**
-   * Lets a later step that reads the same tensor compute again what `step` would, where it does not wait for that itself. The tensor
+   * Lets a later group that reads the same tensor compute again what `group` would, where it does not wait for that itself. The tensor
    * must be of the type that is computed: one of the two results then takes over its memory, else both would be held beside it.
    */
-  #joinSiblings(step: Step): void {
-    if (step.anchor || !step.body.every((node) => this.#graph.isRepeat(node))) return;
-    const space = spaceOf(step);
-    const wholeOf = (s: Step): Tensor[] =>
-      loadsOf(this.#graph, s).flatMap(({ root, inner, count }) => (inner === 1 && count === space ? [root] : []));
-    const { dtype } = step.outputs[0] as Tensor;
-    const whole = wholeOf(step).filter((root) => root.dtype === dtype);
-    const siblings = this.#steps.filter(
-      (s) =>
-        (s.anchor ? takes(s.anchor) === 'epilogue' : true) &&
-        spaceOf(s) === space &&
-        this.#last(s) > this.#last(step) &&
-        wholeOf(s).some((root) => whole.includes(root)) &&
-        !this.#inputSteps(s).includes(step) &&
-        !this.#reaches(step, s),
+  #joinSiblings(group: FusionGroup): void {
+    if (group.anchor || !group.body.every((node) => this.#graph.isRepeat(node))) return;
+    const space = spaceOf(group);
+    const wholeOf = (g: FusionGroup): Tensor[] =>
+      loadsOf(this.#graph, g).flatMap(({ root, inner, count }) => (inner === 1 && count === space ? [root] : []));
+    const { dtype } = group.outputs[0] as Tensor;
+    const whole = wholeOf(group).filter((root) => root.dtype === dtype);
+    const siblings = this.#groups.filter(
+      (g) =>
+        (g.anchor ? takes(g.anchor) === 'epilogue' : true) &&
+        spaceOf(g) === space &&
+        this.#last(g) > this.#last(group) &&
+        wholeOf(g).some((root) => whole.includes(root)) &&
+        !this.#inputGroups(g).includes(group) &&
+        !this.#reaches(group, g),
     );
-    siblings.sort((a, b) => this.#last(a) - this.#last(b)).some((sibling) => this.#tryJoin(sibling, step));
+    siblings.sort((a, b) => this.#last(a) - this.#last(b)).some((sibling) => this.#tryJoin(sibling, group));
   }
 
-  /** Whether a step computes something again: in a step that does not, it would be computed too early and kept. */
-  #repeats(step: Step): boolean {
-    return [...step.body, ...(step.anchor ? [step.anchor] : [])].some((node) => this.#graph.isRepeat(node));
+  /** Whether a group computes something again: in a group that does not, it would be computed too early and kept. */
+  #repeats(group: FusionGroup): boolean {
+    return [...group.body, ...(group.anchor ? [group.anchor] : [])].some((node) => this.#graph.isRepeat(node));
   }
 
-  #last(step: Step): number {
-    return Math.max(...[...step.body, ...(step.anchor ? [step.anchor] : [])].map((node) => this.#graph.rank(node)));
+  #last(group: FusionGroup): number {
+    return Math.max(...[...group.body, ...(group.anchor ? [group.anchor] : [])].map((node) => this.#graph.rank(node)));
   }
 
-  #tryJoin(producer: Step, step: Step): boolean {
-    if (this.#reaches(producer, step)) return false;
-    const body = [...new Set([...producer.body, ...step.body])].sort(
+  #tryJoin(producer: FusionGroup, group: FusionGroup): boolean {
+    if (this.#reaches(producer, group)) return false;
+    const body = [...new Set([...producer.body, ...group.body])].sort(
       (a, b) => this.#graph.rank(a) - this.#graph.rank(b),
     );
-    const merged: Step = { ...producer, body, outputs: [] };
+    const merged: FusionGroup = { ...producer, body, outputs: [] };
     const members = new Set<Node>([...body, ...(producer.anchor ? [producer.anchor] : [])]);
-    merged.outputs = [...producer.outputs, ...step.outputs].filter((output) => this.#isReadOutside(output, members));
+    merged.outputs = [...producer.outputs, ...group.outputs].filter((output) => this.#isReadOutside(output, members));
     if (!this.#isLegal(merged)) return false;
     Object.assign(producer, merged);
-    for (const node of step.body) {
-      const steps = this.#stepsOf.get(node);
-      steps?.delete(step);
-      steps?.add(producer);
+    for (const node of group.body) {
+      const groups = this.#groupsOf.get(node);
+      groups?.delete(group);
+      groups?.add(producer);
     }
-    this.#steps = this.#steps.filter((s) => s !== step);
+    this.#groups = this.#groups.filter((g) => g !== group);
     return true;
   }
 
   #isReadOutside(output: Tensor, members: Set<Node>): boolean {
     if (this.#kept.has(output)) return true;
-    return this.#graph.users(output).some((user) => !members.has(user) || (this.#stepsOf.get(user)?.size ?? 1) > 1);
+    return this.#graph.users(output).some((user) => !members.has(user) || (this.#groupsOf.get(user)?.size ?? 1) > 1);
   }
 
-  /** Whether something `step` reads, other than from `producer` itself, waits for `producer`: joining them would be a cycle. */
-  #reaches(producer: Step, step: Step): boolean {
-    const seen = new Set<Step>([step]);
-    const stack = this.#inputSteps(step).filter((s) => s !== producer);
+  /** Whether something `group` reads, other than from `producer` itself, waits for `producer`: joining them would be a cycle. */
+  #reaches(producer: FusionGroup, group: FusionGroup): boolean {
+    const seen = new Set<FusionGroup>([group]);
+    const stack = this.#inputGroups(group).filter((g) => g !== producer);
     for (const start of stack) seen.add(start);
     while (stack.length > 0) {
-      for (const input of this.#inputSteps(stack.pop() as Step)) {
+      for (const input of this.#inputGroups(stack.pop() as FusionGroup)) {
         if (input === producer) return true;
         if (!seen.has(input)) {
           seen.add(input);
@@ -184,14 +184,14 @@ class Fusion {
     return false;
   }
 
-  #inputSteps(step: Step): Step[] {
-    const roots = [...loadsOf(this.#graph, step).map((load) => load.root), ...operandsOf(this.#graph, step)];
+  #inputGroups(group: FusionGroup): FusionGroup[] {
+    const roots = [...loadsOf(this.#graph, group).map((load) => load.root), ...operandsOf(this.#graph, group)];
     return roots.flatMap((root) => this.#producersOf(root));
   }
 
-  #producersOf(root: Tensor): Step[] {
+  #producersOf(root: Tensor): FusionGroup[] {
     if (packOf(root)) return root.node.inputs.flatMap((part) => this.#producersOf(this.#graph.root(part)));
-    for (const step of this.#stepsOf.get(root.node) ?? []) if (step.outputs.includes(root)) return [step];
+    for (const group of this.#groupsOf.get(root.node) ?? []) if (group.outputs.includes(root)) return [group];
     return [];
   }
 }

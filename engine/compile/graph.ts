@@ -4,6 +4,7 @@
  */
 import { packOp, type PackAttrs } from '../ops/pack.ts';
 import type { Resident } from '../ops/leaf.ts';
+import { markScope } from '../graph/scope.ts';
 import type { Node, Tensor } from '../graph/tensor.ts';
 
 /** New data for resident memory, stored when the program runs. */
@@ -132,10 +133,21 @@ export class TracedGraph {
     return this.#standsFor.get(node) ?? node.id;
   }
 
-  /** Orders a replacement node as if it had been recorded where `original` was; of a repeat it is one too. */
-  standIn(node: Node, original: Node): void {
+  /**
+   * Orders a replacement node as if it had been recorded where `original` was; of a repeat it is one too.
+   * @param all the nodes whose work it does
+   */
+  standIn(node: Node, original: Node, all: readonly Node[] = [original]): void {
     this.#standsFor.set(node, this.#position(original));
+    this.#scopes.set(node, [...new Set(all.flatMap((one) => this.scopesOf(one)))]);
     if (this.#repeats.has(original)) this.#repeats.add(node);
+  }
+
+  readonly #scopes = new Map<Node, readonly string[]>();
+
+  /** Where what a node computes was recorded; see `namedScope`. */
+  scopesOf(node: Node): readonly string[] {
+    return this.#scopes.get(node) ?? [node.scope];
   }
 
   readonly #repeats = new Set<Node>();
@@ -151,9 +163,13 @@ export class TracedGraph {
     return new Set(this.#saved.map((tensor) => this.root(tensor)));
   }
 
-  /** Notes that `node` computes again what the graph has computed before, to be run no earlier than `reader` needs it. */
-  repeat(node: Node, reader: Node): void {
+  /** Notes that `node` computes again what `original` has computed before, to be run no earlier than `reader` needs it. */
+  repeat(node: Node, original: Node, reader: Node): void {
     this.standIn(node, reader);
+    this.#scopes.set(
+      node,
+      this.scopesOf(original).map((scope) => markScope('recompute', scope)),
+    );
     this.#repeats.add(node);
   }
 

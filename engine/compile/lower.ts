@@ -1,12 +1,13 @@
-/** Room: engine/compile. Turns a planned step into its kernel and the places its bindings stand for. */
+/** Room: engine/compile. Turns a planned group into its kernel and the places its bindings stand for. */
 import { elementwise } from '../../kernels/elementwise.ts';
 import type { Fragment } from '../../kernels/fragment.ts';
 import type { DeviceTraits, Kernel } from '../../kernels/kernel.ts';
 import type { ConfigSelector, KernelConfigs } from '../../kernels/config.ts';
 import type { Tensor } from '../graph/tensor.ts';
+import { constantValue } from '../ops/elementwise.ts';
 import { asBatch, isProduct, randomOfProduct } from '../ops/matmul.ts';
 import { fragmentOf } from './fragment.ts';
-import { operandsOf, partsOf, spaceOf, takes, type Batch, type Step } from './step.ts';
+import { operandsOf, partsOf, spaceOf, takes, type Batch, type FusionGroup } from './fusion-group.ts';
 import type { TracedGraph } from './graph.ts';
 
 /** A kernel and the root tensor behind each of its bindings, in order. */
@@ -18,69 +19,86 @@ export interface Dispatch {
   /** Where there was a choice: what the kernel was chosen from, and what was chosen. */
   readonly configs?: KernelConfigs;
   readonly config?: string;
+  /** The ops it runs, in order. */
+  readonly ops: readonly DispatchedOp[];
+}
+
+/** An op that a kernel runs, alone or with others. */
+export interface DispatchedOp {
+  readonly name: string;
+  /** Where it was recorded; several where the compiler merged nodes, `''` outside of all. See `namedScope`. */
+  readonly scopes: readonly string[];
 }
 
 export function lower(
   graph: TracedGraph,
-  step: Step,
+  group: FusionGroup,
   inPlace: ReadonlyMap<Tensor, Tensor>,
   traits: DeviceTraits,
   selectConfig: ConfigSelector,
 ): Dispatch {
   let choice: Pick<Dispatch, 'configs' | 'config'> = {};
-  const dispatch = lowerStep(graph, step, inPlace, traits, (configs) => {
+  const dispatch = lowerGroup(graph, group, inPlace, traits, (configs) => {
     const config = selectConfig(configs);
     choice = { configs, config };
     return config;
   });
   if (dispatch.kernel.bindings.length !== dispatch.bound.length) {
     const names = dispatch.kernel.bindings.map((b) => b.name).join(', ');
-    throw new Error(`${dispatch.kernel.name} declares bindings ${names}, the step has ${dispatch.bound.length}`);
+    throw new Error(`${dispatch.kernel.name} declares bindings ${names}, the group has ${dispatch.bound.length}`);
   }
-  return { ...dispatch, ...choice };
+  return { ...dispatch, ...choice, ops: opsOf(graph, group) };
 }
 
-function lowerStep(
+function opsOf(graph: TracedGraph, { anchor, body, batch }: FusionGroup): DispatchedOp[] {
+  if (batch) return batch.members.flatMap((member) => opsOf(graph, member));
+  const nodes = anchor && takes(anchor) !== 'prologue' ? [anchor, ...body] : [...body, ...(anchor ? [anchor] : [])];
+  return nodes
+    .filter((node) => constantValue(node.outputs[0]!) === undefined)
+    .map((node) => ({ name: node.op.name, scopes: graph.scopesOf(node) }));
+}
+
+function lowerGroup(
   graph: TracedGraph,
-  step: Step,
+  group: FusionGroup,
   inPlace: ReadonlyMap<Tensor, Tensor>,
   traits: DeviceTraits,
   selectConfig: ConfigSelector,
-): Dispatch {
-  const { anchor } = step;
-  const operands = operandsOf(graph, step);
+): Omit<Dispatch, 'ops'> {
+  const { anchor } = group;
+  const operands = operandsOf(graph, group);
   if (anchor?.op.lowering.kind === 'kernel') {
-    const bound = [...operands, ...step.outputs.filter((output) => !inPlace.has(output))];
+    const bound = [...operands, ...group.outputs.filter((output) => !inPlace.has(output))];
     return { kernel: anchor.op.lowering.kernel(anchor, traits, { selectConfig, inPlace: inPlace.size > 0 }), bound };
   }
-  const { fragment, loads, outputs } = fragmentOf(graph, step.batch?.members[0] ?? step, inPlace);
+  const { fragment, loads, outputs } = fragmentOf(graph, group.batch?.members[0] ?? group, inPlace);
   const read = loads.map((load) => load.root);
   if (anchor?.op.lowering.kind === 'anchor') {
     const drops = isProduct(anchor) && randomOfProduct(anchor).length > 0;
-    const fused = step.body.length > 0 || drops ? fragment : undefined;
-    if (step.batch) return lowerBatch(step, step.batch, [...operands, ...read], fused, traits, selectConfig);
+    const fused = group.body.length > 0 || drops ? fragment : undefined;
+    if (group.batch) return lowerBatch(group, group.batch, [...operands, ...read], fused, traits, selectConfig);
     const kernel = anchor.op.lowering.kernel(anchor, fused, traits, selectConfig);
-    const parts = partsOf(step);
+    const parts = partsOf(group);
     if (parts > 1) {
       const firsts = operands.slice(0, operands.length / parts);
       const others = [...read, ...outputs.filter((o) => !inPlace.has(o))];
       return { kernel, bound: [...firsts, ...others], spans: [...firsts.map(() => parts), ...others.map(() => 1)] };
     }
-    if (takes(anchor) === 'prologue') return { kernel, bound: [...read, ...step.outputs] };
+    if (takes(anchor) === 'prologue') return { kernel, bound: [...read, ...group.outputs] };
     return { kernel, bound: [...operands, ...read, ...outputs.filter((o) => !inPlace.has(o))] };
   }
-  const kernel = elementwise(spaceOf(step), fragment, traits);
+  const kernel = elementwise(spaceOf(group), fragment, traits);
   return { kernel, bound: [...read, ...outputs.filter((o) => !inPlace.has(o))] };
 }
 
 function lowerBatch(
-  { outputs }: Step,
+  { outputs }: FusionGroup,
   { members, each }: Batch,
   read: readonly Tensor[],
   fused: Fragment | undefined,
   traits: DeviceTraits,
   selectConfig: ConfigSelector,
-): Dispatch {
+): Omit<Dispatch, 'ops'> {
   const anchor = asBatch(members.map((member) => member.anchor).filter((node) => isProduct(node)));
   const { lowering } = anchor.op;
   if (lowering.kind !== 'anchor') throw new Error(`${anchor.op.name} is run in a batch and has no such kernel`);

@@ -1,20 +1,20 @@
 /**
- * Room: engine/compile. From a traced graph to the steps of a program: what is computed again, rewrites, fusion, batches, and their order.
+ * Room: engine/compile. From a traced graph to the groups of a program: what is computed again, rewrites, fusion, batches, and their order.
  */
 import type { DeviceTraits } from '../../kernels/kernel.ts';
 import { mayDropProducts } from '../../kernels/matmul.ts';
 import { copy } from '../ops/copy.ts';
-import { batchSteps, type Batched } from './batch.ts';
-import { dropInProducts } from './drops.ts';
+import { fuseHorizontally, type Batched } from './horizontal-fusion.ts';
+import { fuseDropout } from './fuse-dropout.ts';
 import { fuse } from './fuse.ts';
 import { TracedGraph, type Results } from './graph.ts';
-import { mergeNorms } from './norms.ts';
-import { separateOperands } from './operands.ts';
+import { fuseNormBackward } from './fuse-norm-backward.ts';
+import { dedupeBindings } from './dedupe-bindings.ts';
 import { fixedPlaces } from './place.ts';
-import { mergeProducts } from './products.ts';
+import { fuseMatmulSums } from './fuse-matmul-sum.ts';
 import { recompute, type ActivationType, type Recompute } from './recompute.ts';
 import { schedule } from './schedule.ts';
-import type { Step } from './step.ts';
+import type { FusionGroup } from './fusion-group.ts';
 
 export interface OrderOptions {
   /** What the backward pass computes again in place of keeping it; `cheap` unless given. */
@@ -27,23 +27,23 @@ export interface Ordered extends Batched {
   readonly graph: TracedGraph;
 }
 
-/** Fused steps in order. Updates that need each other's old values are computed aside and copied in at the end. */
-export function orderSteps(results: Results, traits: DeviceTraits, options: OrderOptions): Ordered {
+/** Fused groups in order. Updates that need each other's old values are computed aside and copied in at the end. */
+export function orderGroups(results: Results, traits: DeviceTraits, options: OrderOptions): Ordered {
   const { recompute: mode = 'cheap', activations = 'f32' } = options;
-  const attempt = (wanted: Results): Omit<Ordered, 'steps'> & { steps: Step[] | undefined } => {
+  const attempt = (wanted: Results): Omit<Ordered, 'groups'> & { groups: FusionGroup[] | undefined } => {
     const graph = new TracedGraph(wanted);
     recompute(graph, mode, activations);
-    mergeNorms(graph);
-    dropInProducts(graph);
-    mergeProducts(graph, mayDropProducts(traits));
-    separateOperands(graph);
+    fuseNormBackward(graph);
+    fuseDropout(graph);
+    fuseMatmulSums(graph, mayDropProducts(traits));
+    dedupeBindings(graph);
     const fused = fuse(graph, traits.maxStorageBuffers);
-    const { steps, bundles } = batchSteps(graph, fused, fixedPlaces(graph, fused));
-    return { graph, bundles, steps: schedule(graph, steps) };
+    const { groups, contiguous } = fuseHorizontally(graph, fused, fixedPlaces(graph, fused));
+    return { graph, contiguous, groups: schedule(graph, groups) };
   };
   const direct = attempt(results);
-  if (direct.steps) return { ...direct, steps: direct.steps };
+  if (direct.groups) return { ...direct, groups: direct.groups };
   const aside = attempt({ ...results, updates: results.updates.map((u) => ({ ...u, value: copy(u.value) })) });
-  if (!aside.steps) throw new Error('the steps of a program wait for each other; fusion made a cycle');
-  return { ...aside, steps: aside.steps };
+  if (!aside.groups) throw new Error('the groups of a program wait for each other; fusion made a cycle');
+  return { ...aside, groups: aside.groups };
 }

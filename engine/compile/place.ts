@@ -3,7 +3,7 @@ import type { Storage } from '../device/memory.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { inputNameOf, residentOf } from '../ops/leaf.ts';
 import { packOf, type TracedGraph } from './graph.ts';
-import { readsOf, type Step } from './step.ts';
+import { readsOf, type FusionGroup } from './fusion-group.ts';
 
 /** Where a root tensor lies; `offset` counts bytes from the start of the block. */
 export type Place =
@@ -11,7 +11,7 @@ export type Place =
   | { readonly kind: 'resident'; readonly storage: Storage }
   | { readonly kind: 'input'; readonly name: string };
 
-/** A range of the arena, held from the step `start` to the step `end` inclusive. */
+/** A range of the arena, held from the group `start` to the group `end` inclusive. */
 export interface Block {
   /** The tensor it was made for; others may take it over in place. */
   readonly name: string;
@@ -22,9 +22,9 @@ export interface Block {
 }
 
 /** Leaves, updates and packed parts lie where they must. */
-export function fixedPlaces(graph: TracedGraph, steps: readonly Step[]): Map<Tensor, Place> {
+export function fixedPlaces(graph: TracedGraph, groups: readonly FusionGroup[]): Map<Tensor, Place> {
   const places = new Map<Tensor, Place>();
-  for (const root of new Set(steps.flatMap((step) => readsOf(graph, step)).concat([...graph.kept()]))) {
+  for (const root of new Set(groups.flatMap((group) => readsOf(graph, group)).concat([...graph.kept()]))) {
     const resident = residentOf(root);
     const input = inputNameOf(root);
     const packed = packOf(root);

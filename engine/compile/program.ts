@@ -12,12 +12,12 @@ import type { HostArray } from '../device/uploads.ts';
 import type { Shape } from '../graph/shape.ts';
 import { sizeOf } from '../graph/shape.ts';
 import type { Tensor } from '../graph/tensor.ts';
-import { PassTimer } from '../profile/timer.ts';
+import { PassTimer } from '../device/pass-timer.ts';
 import type { Results } from './graph.ts';
 import { lower, type Dispatch } from './lower.ts';
-import { orderSteps, type OrderOptions } from './order.ts';
+import { orderGroups, type OrderOptions } from './order.ts';
 import type { Block, Place } from './place.ts';
-import { planMemory } from './plan.ts';
+import { planMemory } from './memory-planner.ts';
 
 export interface InputSpec {
   readonly shape: Shape;
@@ -43,22 +43,36 @@ export interface ProgramMemory {
   readonly blocks: readonly Block[];
 }
 
-/** Sees the runs of programs, and times some. */
-export interface RunWatcher {
+/** What programs ask of a profiler: it sees their runs, and times some. */
+export interface RunProfiler {
   /** @returns whether this run is to be timed, and given to `add` */
   starts(program: Program): boolean;
   add(program: Program, nanoseconds: Promise<number[]>): void;
 }
 
+/** Is told of every program that an engine compiles, before it first runs. */
+export interface ProgramObserver {
+  built(program: Program): Promise<void>;
+}
+
+/** Compiles one graph with the kernel configs that `selectConfig` names. */
+export type CompileWith = (selectConfig: ConfigSelector) => Promise<Program>;
+
+/** What those who compile ask of a tuner. */
+export interface ProgramTuner {
+  /** @returns the program with the fastest configs known for these inputs */
+  tune(compile: CompileWith, inputs: Readonly<Record<string, HostArray>>): Promise<Program>;
+}
+
 /** What programs run on: an engine. */
-export interface Host {
+export interface Runtime {
   readonly device: GPUDevice;
   readonly adapter: AdapterDescription;
   readonly traits: DeviceTraits;
   readonly memory: Memory;
   readonly pipelines: Pipelines;
   readonly arena: Arena;
-  readonly profiler: RunWatcher | undefined;
+  readonly profiler: RunProfiler | undefined;
   readBytes(storage: Storage): Promise<ArrayBuffer>;
   readStorage(storage: Storage, dtype: DType): Promise<Float32Array>;
   finish(): Promise<void>;
@@ -70,7 +84,7 @@ export class Program {
   readonly name: string;
   readonly dispatches: readonly Dispatch[];
   readonly memory: ProgramMemory;
-  readonly #host: Host;
+  readonly #runtime: Runtime;
   readonly #pipelines: readonly GPUComputePipeline[];
   readonly #places: ReadonlyMap<Tensor, Place>;
   readonly #inputs: ReadonlyMap<string, { spec: InputSpec; buffer: GPUBuffer }>;
@@ -84,13 +98,13 @@ export class Program {
   private constructor(parts: ProgramParts) {
     this.name = parts.name;
     this.dispatches = parts.dispatches;
-    this.#host = parts.host;
+    this.#runtime = parts.runtime;
     this.#pipelines = parts.pipelines;
     this.#places = parts.places;
     this.#outputs = parts.outputs;
-    this.#arena = parts.host.arena;
-    this.#inputs = allocateInputs(parts.host, parts.name, parts.inputs);
-    const { buffer, offsets } = uploadUniforms(parts.host, parts.name, parts.dispatches);
+    this.#arena = parts.runtime.arena;
+    this.#inputs = allocateInputs(parts.runtime, parts.name, parts.inputs);
+    const { buffer, offsets } = uploadUniforms(parts.runtime, parts.name, parts.dispatches);
     this.#uniforms = buffer;
     this.#uniformOffsets = offsets;
     this.memory = {
@@ -105,7 +119,7 @@ export class Program {
 
   /** Compiles the graph behind `outputs` and `updates`. @param selectConfig among the configs of each kernel */
   static async build(
-    host: Host,
+    runtime: Runtime,
     name: string,
     inputs: Readonly<Record<string, InputSpec>>,
     outputs: Readonly<Record<string, Tensor>>,
@@ -113,17 +127,17 @@ export class Program {
     options: CompileOptions = {},
   ): Promise<Program> {
     const results = { outputs: Object.values(outputs), updates };
-    const { graph, steps, bundles } = orderSteps(results, host.traits, options);
-    const plan = planMemory(graph, { steps, bundles });
-    const dispatches = steps.map((step, i) =>
-      lower(graph, step, plan.inPlace[i] ?? new Map(), host.traits, options.selectConfig ?? selectDefault),
+    const { graph, groups, contiguous } = orderGroups(results, runtime.traits, options);
+    const plan = planMemory(graph, { groups, contiguous });
+    const dispatches = groups.map((group, i) =>
+      lower(graph, group, plan.inPlace[i] ?? new Map(), runtime.traits, options.selectConfig ?? selectDefault),
     );
-    const pipelines = await Promise.all(dispatches.map(({ kernel }) => host.pipelines.get(kernel)));
+    const pipelines = await Promise.all(dispatches.map(({ kernel }) => runtime.pipelines.get(kernel)));
     const roots = new Map(Object.entries(outputs).map(([key, tensor]) => [key, graph.root(tensor)]));
     const { places, arenaBytes, timeline, blocks } = plan;
     const saved = [...graph.saved()].reduce((sum, tensor) => sum + tensor.size * BYTES[tensor.dtype], 0);
     return new Program({
-      host,
+      runtime,
       name,
       inputs,
       outputs: roots,
@@ -142,7 +156,7 @@ export class Program {
    * @throws Error naming the program and input where one is missing or has the wrong length
    */
   run(inputs: Readonly<Record<string, HostArray>> = {}): void {
-    const { device, profiler } = this.#host;
+    const { device, profiler } = this.#runtime;
     if (profiler?.starts(this)) {
       profiler.add(this, this.profile(inputs));
       return;
@@ -161,9 +175,9 @@ export class Program {
    * @throws UserError where the device has no `timestamp-query`
    */
   async profile(inputs: Readonly<Record<string, HostArray>> = {}): Promise<number[]> {
-    const { device } = this.#host;
+    const { device } = this.#runtime;
     this.prepare(inputs);
-    const timer = new PassTimer(this.#host, this.dispatches.length);
+    const timer = new PassTimer(this.#runtime, this.dispatches.length);
     const encoder = device.createCommandEncoder();
     for (let i = 0; i < this.dispatches.length; i++) {
       const pass = encoder.beginComputePass({ timestampWrites: timer.writes(i) });
@@ -177,7 +191,7 @@ export class Program {
 
   /** Writes the inputs; then dispatches may be encoded one by one. */
   prepare(inputs: Readonly<Record<string, HostArray>>): void {
-    this.#host.check();
+    this.#runtime.check();
     for (const [name, { spec, buffer }] of this.#inputs) {
       const data = inputs[name];
       if (data?.length !== sizeOf(spec.shape)) {
@@ -185,7 +199,7 @@ export class Program {
           `${this.name}: input ${name} needs ${sizeOf(spec.shape)} values, got ${data?.length ?? 'none'}`,
         );
       }
-      this.#host.device.queue.writeBuffer(buffer, 0, data.buffer, data.byteOffset, data.byteLength);
+      this.#runtime.device.queue.writeBuffer(buffer, 0, data.buffer, data.byteOffset, data.byteLength);
     }
     this.#arena.reserve(this.memory.activations);
     if (this.#arenaVersion !== this.#arena.version) this.#bind();
@@ -202,7 +216,7 @@ export class Program {
   async read(name: string): Promise<Float32Array> {
     const tensor = this.#outputs.get(name);
     if (!tensor) throw new Error(`${this.name}: no output ${name}`);
-    return this.#host.readStorage(this.#storageOf(tensor), tensor.dtype);
+    return this.#runtime.readStorage(this.#storageOf(tensor), tensor.dtype);
   }
 
   /** Where the bindings of dispatch `i` lie, in order; arena addresses change when the arena does. */
@@ -214,10 +228,15 @@ export class Program {
     });
   }
 
-  /** Frees what the program owns; variables stay. */
+  /** Frees what the program owns; variables stay. Freeing twice is harmless. */
   dispose(): void {
-    for (const { buffer } of this.#inputs.values()) this.#host.memory.free(buffer);
-    this.#host.memory.free(this.#uniforms);
+    for (const { buffer } of this.#inputs.values()) this.#runtime.memory.free(buffer);
+    this.#runtime.memory.free(this.#uniforms);
+  }
+
+  /** `using program = await engine.compile(…)` */
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 
   #storageOf(tensor: Tensor): Storage {
@@ -232,7 +251,7 @@ export class Program {
   }
 
   #bind(): void {
-    const { device } = this.#host;
+    const { device } = this.#runtime;
     this.#bindGroups = this.dispatches.map(({ kernel, bound }, i) => {
       const entries: GPUBindGroupEntry[] = this.storages(i).map(({ buffer, offset, bytes }, binding) => {
         return { binding, resource: { buffer, offset, size: Math.max(4, Math.ceil(bytes / 4) * 4) } };
@@ -252,7 +271,7 @@ export class Program {
 }
 
 interface ProgramParts {
-  readonly host: Host;
+  readonly runtime: Runtime;
   readonly name: string;
   readonly inputs: Readonly<Record<string, InputSpec>>;
   readonly outputs: ReadonlyMap<string, Tensor>;
@@ -266,7 +285,7 @@ interface ProgramParts {
 }
 
 function allocateInputs(
-  { memory }: Host,
+  { memory }: Runtime,
   program: string,
   specs: Readonly<Record<string, InputSpec>>,
 ): Map<string, { spec: InputSpec; buffer: GPUBuffer }> {
@@ -280,11 +299,11 @@ function allocateInputs(
 
 /** All uniform blocks in one buffer. */
 function uploadUniforms(
-  host: Host,
+  runtime: Runtime,
   program: string,
   dispatches: readonly Dispatch[],
 ): { buffer: GPUBuffer; offsets: number[] } {
-  const align = host.device.limits.minUniformBufferOffsetAlignment;
+  const align = runtime.device.limits.minUniformBufferOffsetAlignment;
   const packed = dispatches.map(({ kernel }) => new Uint8Array(packParams(kernel.params)));
   const offsets: number[] = [];
   let end = 0;
@@ -294,7 +313,7 @@ function uploadUniforms(
   }
   const bytes = new Uint8Array(Math.max(end, align));
   packed.forEach((block, i) => bytes.set(block, offsets[i]));
-  const buffer = host.memory.allocateUniform(bytes.byteLength, `${program}.uniforms`);
-  host.device.queue.writeBuffer(buffer, 0, bytes);
+  const buffer = runtime.memory.allocateUniform(bytes.byteLength, `${program}.uniforms`);
+  runtime.device.queue.writeBuffer(buffer, 0, bytes);
   return { buffer, offsets };
 }

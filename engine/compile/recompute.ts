@@ -5,7 +5,7 @@
 import { BYTES } from '../../kernels/kernel.ts';
 import { emitMany, type Node, type Tensor } from '../graph/tensor.ts';
 import { reshape } from '../ops/leaf.ts';
-import { isCheckpoint, isRecall, narrow, widen } from '../ops/recall.ts';
+import { isCheckpoint, isSavedForBackward, castF16Saturating, castF32 } from '../ops/saved-for-backward.ts';
 import type { TracedGraph } from './graph.ts';
 import { minCut } from './min-cut.ts';
 
@@ -29,7 +29,7 @@ interface Reading {
   readonly reader: Node;
 }
 
-/** Decides for every recalled value, in place. */
+/** Decides for every value saved for the backward pass, in place. */
 export function recompute(graph: TracedGraph, mode: Recompute, type: ActivationType): void {
   const readings = readingsOf(graph);
   const needed = new Set(readings.map(({ value }) => graph.root(value)));
@@ -49,7 +49,7 @@ export function recompute(graph: TracedGraph, mode: Recompute, type: ActivationT
 /** A value in f16, made as soon as there is the value itself. */
 function halve(graph: TracedGraph, root: Tensor): Tensor {
   if (root.dtype !== 'f32') return root;
-  const half = narrow(root);
+  const half = castF16Saturating(root);
   graph.standIn(half.node, root.node);
   return half;
 }
@@ -64,7 +64,7 @@ function readingsOf(graph: TracedGraph): Reading[] {
   for (const reader of graph.nodes) {
     for (const input of reader.inputs) {
       for (const mark of viewsOf(input)) {
-        if (isRecall(mark)) readings.push({ mark, value: mark.node.inputs[0] as Tensor, reader });
+        if (isSavedForBackward(mark)) readings.push({ mark, value: mark.node.inputs[0] as Tensor, reader });
       }
     }
   }
@@ -118,7 +118,7 @@ class Recomputation {
   /** Root tensors that are kept, and what they are kept as. */
   readonly #stored: ReadonlyMap<Tensor, Tensor>;
   readonly #copies = new Map<Node, readonly Tensor[]>();
-  readonly #widened = new Map<Tensor, Tensor>();
+  readonly #inF32 = new Map<Tensor, Tensor>();
 
   constructor(graph: TracedGraph, stored: ReadonlyMap<Tensor, Tensor>) {
     this.#graph = graph;
@@ -134,17 +134,17 @@ class Recomputation {
     if (root.node.inputs.length === 0) return root;
     const stored = this.#stored.get(root);
     if (!stored) return this.#copyOf(root.node, when)[root.index] as Tensor;
-    return stored === root ? root : this.#widen(stored, reader, when);
+    return stored === root ? root : this.#castF32(stored, reader, when);
   }
 
   /** Elementwise readers take f16 in themselves; the others share one copy in f32. */
-  #widen(half: Tensor, reader: Node, when: Node): Tensor {
+  #castF32(half: Tensor, reader: Node, when: Node): Tensor {
     const inside = reader.op.lowering.kind === 'elementwise';
-    const known = inside ? undefined : this.#widened.get(half);
+    const known = inside ? undefined : this.#inF32.get(half);
     if (known) return known;
-    const wide = widen(half);
-    this.#graph.repeat(wide.node, when);
-    if (!inside) this.#widened.set(half, wide);
+    const wide = castF32(half);
+    this.#graph.repeat(wide.node, half.node, when);
+    if (!inside) this.#inF32.set(half, wide);
     return wide;
   }
 
@@ -153,7 +153,7 @@ class Recomputation {
     if (known) return known;
     const inputs = node.inputs.map((input) => this.value(input, node, when));
     const copies = emitMany(node.op, inputs, node.attrs, node.outputs);
-    this.#graph.repeat((copies[0] as Tensor).node, when);
+    this.#graph.repeat((copies[0] as Tensor).node, node, when);
     this.#copies.set(node, copies);
     return copies;
   }

@@ -1,17 +1,17 @@
 /** Room: engine/device. Compute pipelines, one per distinct WGSL source. */
 import type { Kernel } from '../../kernels/kernel.ts';
-import type { FirstRuns } from './first-runs.ts';
-import { patiently } from './patience.ts';
+import type { PipelineWarmup } from './pipeline-warmup.ts';
+import { waitForGpu } from './wait.ts';
 
 export class Pipelines {
   readonly #device: GPUDevice;
-  readonly #firstRuns: FirstRuns | undefined;
+  readonly #warmup: PipelineWarmup | undefined;
   readonly #cache = new Map<string, Promise<GPUComputePipeline>>();
 
-  /** @param firstRuns makes the driver compile at once what it would leave for later */
-  constructor(device: GPUDevice, firstRuns?: FirstRuns) {
+  /** @param warmup makes the driver compile at once what it would leave for later */
+  constructor(device: GPUDevice, warmup?: PipelineWarmup) {
     this.#device = device;
-    this.#firstRuns = firstRuns;
+    this.#warmup = warmup;
   }
 
   /** Pipelines compiled since the start. */
@@ -34,7 +34,7 @@ export class Pipelines {
 
   async #build(kernel: Kernel): Promise<GPUComputePipeline> {
     const module = this.#device.createShaderModule({ label: kernel.name, code: kernel.wgsl });
-    const info = await patiently(module.getCompilationInfo());
+    const info = await waitForGpu(module.getCompilationInfo());
     const fault = info.messages.find((m) => m.type === 'error');
     if (fault) {
       const line = kernel.wgsl.split('\n')[fault.lineNum - 1] ?? '';
@@ -44,8 +44,8 @@ export class Pipelines {
     }
     const compute = { module, entryPoint: 'main' };
     const made = this.#device.createComputePipelineAsync({ label: kernel.name, layout: 'auto', compute });
-    const pipeline = await patiently(made);
-    await this.#firstRuns?.of(kernel, pipeline);
+    const pipeline = await waitForGpu(made);
+    await this.#warmup?.of(kernel, pipeline);
     return pipeline;
   }
 }

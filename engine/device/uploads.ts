@@ -1,5 +1,5 @@
 /** Room: engine/device. Data on its way to buffers. What has not arrived yet is host memory; streams keep it small. */
-import { patiently } from './patience.ts';
+import { waitForGpu } from './wait.ts';
 import type { Storage } from './memory.ts';
 
 /** Data on the host: f16 as its raw bits. */
@@ -33,7 +33,7 @@ export class Uploads {
       elements += piece.length;
       this.#underWay += piece.byteLength;
       if (this.#underWay < LIMIT) continue;
-      await patiently(this.#device.queue.onSubmittedWorkDone());
+      await waitForGpu(this.#device.queue.onSubmittedWorkDone());
       this.#underWay = 0;
     }
     return elements;

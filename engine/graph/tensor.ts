@@ -6,6 +6,7 @@ import type { DeviceTraits, DType, Kernel, Param } from '../../kernels/kernel.ts
 import type { Fragment } from '../../kernels/fragment.ts';
 import type { ProductBatch } from '../../kernels/matmul.ts';
 import type { ConfigSelector } from '../../kernels/config.ts';
+import { currentScope } from './scope.ts';
 import { showShape, sizeOf, type Shape } from './shape.ts';
 
 let nextId = 0;
@@ -41,6 +42,8 @@ export interface Node<A = unknown> {
   readonly inputs: readonly Tensor[];
   readonly attrs: A;
   readonly outputs: readonly Tensor[];
+  /** Where it was recorded; see `namedScope`. */
+  readonly scope: string;
 }
 
 /** A WGSL expression of an elementwise op and the uniforms it needs. */
@@ -113,7 +116,7 @@ export function emitMany<A>(
   outputs: readonly { shape: Shape; dtype?: DType }[],
 ): Tensor[] {
   const tensors: Tensor[] = [];
-  const node = { id: nextId++, op, inputs, attrs, outputs: tensors } as Node<A>;
+  const node = { id: nextId++, op, inputs, attrs, outputs: tensors, scope: currentScope() } as Node<A>;
   for (const [i, o] of outputs.entries()) tensors.push(new Tensor(node as Node, i, o.shape, o.dtype ?? 'f32'));
   return tensors;
 }

@@ -1,9 +1,8 @@
 /** Room: engine/io. Tensors of a checkpoint as variables on the device, read and placed piece by piece. */
 import type { DType } from '../../kernels/kernel.ts';
-import type { Engine } from '../engine.ts';
 import type { HostArray } from '../device/uploads.ts';
 import type { Shape } from '../graph/shape.ts';
-import type { Variable } from '../variable.ts';
+import type { Variable, VariableStore } from '../variable.ts';
 import type { TensorFile } from './safetensors.ts';
 
 /** What a tensor of a file becomes. */
@@ -25,7 +24,7 @@ export type OnBytes = (done: number, total: number) => void;
  * @throws UserError for a tensor that is missing, of another shape, or out of f16's range
  */
 export async function loadWeight(
-  engine: Engine,
+  store: VariableStore,
   file: TensorFile,
   key: string,
   placing: Placing,
@@ -34,11 +33,11 @@ export async function loadWeight(
   const { name, shape, dtype, transposed = false } = placing;
   const stored = transposed ? [...shape].reverse() : shape;
   const pieces: AsyncIterable<HostArray> = dtype === 'f16' ? file.halves(key, stored) : file.floats(key, stored);
-  const variable = place ?? engine.variable(name, shape, { kind: 'weights', dtype });
+  const variable = place ?? store.variable(name, shape, { kind: 'weights', dtype });
   try {
-    await engine.fill(variable, transposed ? turned(pieces, shape, dtype) : pieces);
+    await store.fill(variable, transposed ? turned(pieces, shape, dtype) : pieces);
   } catch (error) {
-    if (!place) engine.free(variable);
+    if (!place) store.free(variable);
     throw error;
   }
   return variable;

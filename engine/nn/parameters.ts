@@ -105,6 +105,10 @@ export class Parameters {
   free(): void {
     for (const { flat } of this.groups) this.#engine.free(flat);
   }
+
+  [Symbol.dispose](): void {
+    this.free();
+  }
 }
 
 /** Tensors of one shape follow each other, so that products with several of them can be one kernel. */

@@ -3,7 +3,7 @@ import { stridedCopy } from '../../kernels/copy.ts';
 import type { DType } from '../../kernels/kernel.ts';
 import { sizeOf, type Shape } from '../graph/shape.ts';
 import { emit, type Op, type Tensor } from '../graph/tensor.ts';
-import { place } from './place.ts';
+import { selectScatter } from './select-scatter.ts';
 
 interface CopyAttrs {
   readonly shape: Shape;
@@ -49,14 +49,14 @@ export function slice(x: Tensor, dimension: number, start: number, length: numbe
 }
 
 /**
- * Entry `i` of the first dimension: [n, ...rest] → rest. Its vjp is zero but there.
+ * Entry `i` of the first dimension: [n, ...rest] → rest (PyTorch’s `select`). Its vjp is zero but there.
  * @throws RangeError where there is no such entry
  */
-export function entry(x: Tensor, i: number): Tensor {
+export function selectIndex(x: Tensor, i: number): Tensor {
   const [n = 1, ...rest] = x.shape;
-  if (i < 0 || i >= n) throw new RangeError(`entry ${i} of ${n}`);
+  if (i < 0 || i >= n) throw new RangeError(`selectIndex: ${i} of ${n}`);
   const inStrides = stridesOf(rest);
-  const back = (dy: Tensor): Tensor => place(dy, i, n);
+  const back = (dy: Tensor): Tensor => selectScatter(dy, i, n);
   const attrs = { shape: rest, inStrides, inOffset: i * sizeOf(rest), from: x.dtype, to: x.dtype, back };
   return emit(copyOp, [x], attrs, rest, x.dtype);
 }

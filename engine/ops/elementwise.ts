@@ -4,7 +4,7 @@
  */
 import { broadcastPattern, broadcastShapes, type Shape } from '../graph/shape.ts';
 import { emit, type ElementExpression, type Node, type Op, type Tensor } from '../graph/tensor.ts';
-import { sumTo } from './reduce.ts';
+import { sumToSize } from './reduce.ts';
 
 type Operand = Tensor | number;
 
@@ -29,8 +29,8 @@ function literal(value: number): string {
   return /[.e]/.test(text) ? text : `${text}.0`;
 }
 
-const columnsOp: Op<number> = {
-  name: 'columns',
+const iotaOp: Op<number> = {
+  name: 'iota',
   lowering: {
     kind: 'elementwise',
     expression: (_, { attrs }, uid) => ({
@@ -40,9 +40,9 @@ const columnsOp: Op<number> = {
   },
 };
 
-/** A matrix whose elements are the numbers of their columns; it is written into the kernels that read it. */
-export function columnsOf(shape: readonly [rows: number, cols: number]): Tensor {
-  return emit(columnsOp, [], shape[1], shape);
+/** A matrix whose elements are the numbers of their columns (JAX’s `broadcasted_iota`, dimension 1); it is written into the kernels that read it. */
+export function iota(shape: readonly [rows: number, cols: number]): Tensor {
+  return emit(iotaOp, [], shape[1], shape);
 }
 
 type UnaryVjp = (dy: Tensor, x: Tensor, y: Tensor) => Tensor | undefined;
@@ -73,7 +73,7 @@ function binary(
         if (!dy) return [];
         const [a, b] = node.inputs as [Tensor, Tensor];
         const [da, db] = vjp(dy, a, b, node.outputs[0] as Tensor);
-        return [needs[0] ? sumTo(da(), a.shape) : undefined, needs[1] ? sumTo(db(), b.shape) : undefined];
+        return [needs[0] ? sumToSize(da(), a.shape) : undefined, needs[1] ? sumToSize(db(), b.shape) : undefined];
       },
     }),
   };
@@ -211,8 +211,8 @@ const selectOp: Op<undefined> = {
   vjp: ({ inputs }, [dy], needs) => {
     if (!dy) return [];
     const [c, a, b] = inputs as [Tensor, Tensor, Tensor];
-    const da = needs[1] ? sumTo(where(c, dy, 0), a.shape) : undefined;
-    return [undefined, da, needs[2] ? sumTo(where(c, 0, dy), b.shape) : undefined];
+    const da = needs[1] ? sumToSize(where(c, dy, 0), a.shape) : undefined;
+    return [undefined, da, needs[2] ? sumToSize(where(c, 0, dy), b.shape) : undefined];
   },
 };
 

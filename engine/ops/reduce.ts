@@ -23,7 +23,7 @@ function identityFragment({ inputs }: { readonly inputs: readonly Tensor[] }): F
 const expandOp: Op<undefined> = {
   name: 'expand',
   lowering: { kind: 'elementwise', expression: ([x]) => ({ text: `${x}` }) },
-  vjp: (node, [dy]) => [dy && sumTo(dy, (node.inputs[0] as Tensor).shape)],
+  vjp: (node, [dy]) => [dy && sumToSize(dy, (node.inputs[0] as Tensor).shape)],
 };
 
 const sumRowsOp: Op<Matrix> = {
@@ -100,7 +100,7 @@ export function sumLast(x: Tensor): Tensor {
 }
 
 /** Sums a tensor down to a shape that broadcasts to its own: the vjp of broadcasting. */
-export function sumTo(x: Tensor, shape: Shape): Tensor {
+export function sumToSize(x: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x;
   const padded = [...Array<number>(x.shape.length - shape.length).fill(1), ...shape];
   let start = 0;
@@ -112,7 +112,7 @@ export function sumTo(x: Tensor, shape: Shape): Tensor {
   const kept = sizeOf(padded.slice(start, end));
   const inner = sizeOf(x.shape.slice(end));
   if (outer * kept * inner !== x.size || kept !== sizeOf(shape))
-    throw new Error('sumTo: more than one run of dimensions');
+    throw new Error('sumToSize: more than one run of dimensions');
   const trailing = inner === 1 ? x : sumRows(x, outer * kept, inner);
   return reshape(outer === 1 ? trailing : sumCols(trailing, outer, kept), shape);
 }

@@ -6,24 +6,11 @@ import { logSumExp as logSumExpKernel, type LogSumExpSpec } from '../../kernels/
 import { showShape } from '../graph/shape.ts';
 import { emit, emitMany, type Op, type Tensor } from '../graph/tensor.ts';
 import { slice } from './copy.ts';
-import {
-  add,
-  columnsOf,
-  constant,
-  div,
-  equal,
-  exp,
-  greaterEqual,
-  log,
-  maximum,
-  mul,
-  sub,
-  where,
-} from './elementwise.ts';
+import { add, iota, constant, div, equal, exp, greaterEqual, log, maximum, mul, sub, where } from './elementwise.ts';
 import { reshape } from './leaf.ts';
 import { matmul } from './matmul.ts';
 import { expand, sum } from './reduce.ts';
-import { writeRows } from './write-rows.ts';
+import { dynamicUpdateSlice } from './dynamic-update-slice.ts';
 
 const logSumExpOp: Op<LogSumExpSpec> = {
   name: 'log_sum_exp',
@@ -41,12 +28,12 @@ interface Chunk {
 }
 
 /** Inputs: the loss, the hidden states, the parts of the table, the gradient. The value is the loss. */
-const lossOp: Op<undefined> = {
-  name: 'language_model_loss',
+const fusedLinearCrossEntropyOp: Op<undefined> = {
+  name: 'fused_linear_cross_entropy',
   lowering: { kind: 'view' },
   vjp: ({ inputs }, [dy], needs) => {
     if (needs.slice(2, -1).includes(true))
-      throw new Error('languageModelLoss: no gradient flows to the table; use matmul and crossEntropy');
+      throw new Error('fusedLinearCrossEntropy: no gradient flows to the table; use matmul and crossEntropy');
     return [undefined, dy && mul(inputs[inputs.length - 1] as Tensor, dy)];
   },
 };
@@ -70,7 +57,7 @@ export function vocabularyLogits(hidden: Tensor, table: readonly Tensor[]): Tens
  * @param chunkRows rows whose logits exist at a time
  * @returns shape []; 0 where no row is labelled
  */
-export function languageModelLoss(
+export function fusedLinearCrossEntropy(
   hidden: Tensor,
   table: readonly Tensor[],
   labels: Tensor,
@@ -80,7 +67,7 @@ export function languageModelLoss(
   if (hidden.shape.length !== 2 || labels.size !== rows || table.some(({ shape }) => shape[1] !== width)) {
     const parts = table.map(({ shape }) => showShape(shape)).join(', ');
     throw new Error(
-      `languageModelLoss: ${showShape(hidden.shape)}, labels ${showShape(labels.shape)}, table ${parts} do not fit`,
+      `fusedLinearCrossEntropy: ${showShape(hidden.shape)}, labels ${showShape(labels.shape)}, table ${parts} do not fit`,
     );
   }
   const starts = Array.from({ length: Math.ceil(rows / chunkRows) }, (_, i) => i * chunkRows);
@@ -92,12 +79,12 @@ export function languageModelLoss(
   });
   const losses = chunks.map(({ loss }) => loss).reduce((a, b) => add(a, b));
   const gradient = chunks.reduce(
-    (whole, chunk, i) => writeRows(whole, chunk.gradient, { start: starts[i] as number }),
+    (whole, chunk, i) => dynamicUpdateSlice(whole, chunk.gradient, { start: starts[i] as number }),
     constant(0, hidden.shape),
   );
   const [only] = chunks;
   const total = emit(
-    lossOp,
+    fusedLinearCrossEntropyOp,
     [losses, hidden, ...table, chunks.length === 1 ? (only as Chunk).gradient : gradient],
     undefined,
     [],
@@ -129,7 +116,7 @@ function chunkLoss(hidden: Tensor, table: readonly Tensor[], labels: Tensor): Ch
   const column = (x: Tensor): Tensor => reshape(x, [rows, 1]);
   const gradients = parts.map(({ weight, logits, start: first }) => {
     const label = expand(column(labels), logits.shape);
-    const hit = equal(add(columnsOf(logits.shape as [number, number]), first), label);
+    const hit = equal(add(iota(logits.shape as [number, number]), first), label);
     const dLogits = where(greaterEqual(label, 0), sub(exp(sub(logits, column(lse))), hit), 0);
     return matmul(dLogits, weight);
   });

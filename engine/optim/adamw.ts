@@ -1,7 +1,8 @@
 /** Room: engine/optim. AdamW over packed parameters (Loshchilov & Hutter 2019; the update order is PyTorch's). */
 import type { Engine } from '../engine.ts';
 import type { Update } from '../compile/graph.ts';
-import { gradients } from '../graph/autograd.ts';
+import { gradients } from '../autograd/gradients.ts';
+import { namedScope } from '../graph/scope.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { ParameterGroup, Parameters } from '../nn/parameters.ts';
 import { add, constant, div, minimum, mul, sqrt, square, sub } from '../ops/elementwise.ts';
@@ -15,10 +16,10 @@ export interface AdamWOptions {
   readonly eps: number;
   readonly weightDecay: number;
   /** Largest global norm of the gradients; 0 = no clipping. */
-  readonly clip: number;
+  readonly maxGradNorm: number;
 }
 
-export const ADAMW_DEFAULTS: AdamWOptions = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, clip: 0 };
+export const ADAMW_DEFAULTS: AdamWOptions = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, maxGradNorm: 0 };
 
 /** Program inputs of an update, each f32 [1]; `adamWInputs` computes them. */
 export const ADAMW_INPUTS = {
@@ -68,6 +69,10 @@ export class AdamW {
    * @returns the updates, the gradients before clipping by parameter name, and their global norm (shape [])
    */
   step(loss: Tensor, inputs: Readonly<Record<keyof typeof ADAMW_INPUTS, Tensor>>): AdamWStep {
+    return namedScope('optimizer', () => this.#step(loss, inputs));
+  }
+
+  #step(loss: Tensor, inputs: Readonly<Record<keyof typeof ADAMW_INPUTS, Tensor>>): AdamWStep {
     const all = this.#states.flatMap(({ group }) => group.parameters);
     const grads = this.#gradients(
       loss,
@@ -79,8 +84,8 @@ export class AdamW {
       return pack(parts, group.offsets, gradient, gradient.size);
     });
     const norm = sqrt(packed.map((g) => sum(square(g))).reduce((a, b) => add(a, b)));
-    const { clip } = this.options;
-    const scale = clip > 0 ? minimum(1, div(clip, add(norm, 1e-6))) : undefined;
+    const { maxGradNorm } = this.options;
+    const scale = maxGradNorm > 0 ? minimum(1, div(maxGradNorm, add(norm, 1e-6))) : undefined;
     const updates = this.#states.flatMap((state, i) => {
       const g = packed[i] as Tensor;
       return this.#update(state, scale ? mul(g, scale) : g, inputs);
@@ -90,7 +95,7 @@ export class AdamW {
 
   /** Where products round to f16, small cotangents would vanish: the whole backward pass is scaled up, its ends down again. */
   #gradients(loss: Tensor, wrt: readonly Tensor[]): (Tensor | undefined)[] {
-    if (!this.#engine.traits.halfProducts) return gradients(loss, wrt);
+    if (!this.#engine.traits.allowF16Matmul) return gradients(loss, wrt);
     return gradients(mul(loss, LOSS_SCALE), wrt).map((g) => g && mul(g, 1 / LOSS_SCALE));
   }
 
@@ -121,6 +126,10 @@ export class AdamW {
 
   free(): void {
     for (const { gradient, m, v } of this.#states) for (const variable of [gradient, m, v]) this.#engine.free(variable);
+  }
+
+  [Symbol.dispose](): void {
+    this.free();
   }
 }
 

@@ -4,9 +4,9 @@
  */
 import { option } from '../errors.ts';
 import { median } from 'simple-statistics';
-import type { Dispatch } from '../compile/lower.ts';
-import type { Program, RunWatcher } from '../compile/program.ts';
-import { requireTimestamps, type Clock } from './timer.ts';
+import type { Program, RunProfiler } from '../compile/program.ts';
+import { scopesOf, shapeOf } from './dispatch-text.ts';
+import { requireTimestamps, type Clock } from '../device/pass-timer.ts';
 
 /** Runs of a program that are timed. */
 const SAMPLES = 5;
@@ -22,6 +22,8 @@ export interface TimedDispatch {
   readonly name: string;
   /** Sizes as people say them, e.g. `m 2048 n 256 k 1024+8`. */
   readonly shape: string;
+  /** Where its ops were recorded; see `namedScope`. */
+  readonly scopes: readonly string[];
   readonly workgroups: readonly [number, number, number];
   readonly flops: number;
   readonly bytes: number;
@@ -37,7 +39,7 @@ interface Record {
 }
 
 /** Give it to `Engine.profiler`. */
-export class Profiler implements RunWatcher {
+export class Profiler implements RunProfiler {
   readonly #programs = new Map<Program, Record>();
 
   /** @throws UserError where the device has no `timestamp-query` */
@@ -79,18 +81,16 @@ function profileOf(program: Program, runs: number, samples: readonly (readonly n
     const { name, workgroups, flops, bytes } = dispatch.kernel;
     const nanoseconds = median(samples.map((sample) => sample[i]!));
     const memory = program.memory.timeline[i] ?? 0;
-    return { name, shape: shapeOf(dispatch), workgroups, flops, bytes, nanoseconds, memory };
+    return {
+      name,
+      shape: shapeOf(dispatch),
+      scopes: scopesOf(dispatch),
+      workgroups,
+      flops,
+      bytes,
+      nanoseconds,
+      memory,
+    };
   });
   return { name: program.name, runs, dispatches };
-}
-
-/** A product by m, n and its depths, attention by its sizes, anything else by its largest tensor. */
-function shapeOf({ kernel, bound }: Dispatch): string {
-  const sizes = new Map(kernel.params.map(({ name, value }) => [name, String(value)]));
-  const named = (names: readonly string[]): string => names.map((name) => `${name} ${sizes.get(name)}`).join(' ');
-  const depths = kernel.params.filter(({ name }) => /^k\d+$/.test(name)).map(({ value }) => value);
-  if (depths.length > 0) return `${named(['m', 'n'])} k ${depths.join('+')}`;
-  if (sizes.has('heads') && sizes.has('seq')) return named(['batch', 'seq', 'heads']);
-  const [largest] = [...bound].sort((a, b) => b.size - a.size);
-  return largest ? largest.shape.join('×') || '1' : '';
 }

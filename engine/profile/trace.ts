@@ -42,9 +42,9 @@ function eventsOf({ name, runs, dispatches }: ProgramProfile, pid: number): Trac
     { name: 'thread_name', ph: 'M', pid, tid: 1, args: { name: 'kernels' } },
   ];
   let ts = 0;
-  for (const { name, shape, workgroups, flops, bytes, nanoseconds, memory } of dispatches) {
+  for (const { name, shape, scopes, workgroups, flops, bytes, nanoseconds, memory } of dispatches) {
     const at = { pid, tid: 1, ts };
-    const args = { shape, workgroups: workgroups.join('×'), flops, bytes };
+    const args = { scope: scopes.join(', '), shape, workgroups: workgroups.join('×'), flops, bytes };
     events.push({ name: 'intermediates', ph: 'C', ...at, args: { bytes: memory } });
     events.push({ name, ph: 'X', ...at, dur: nanoseconds / 1e3, args });
     ts += nanoseconds / 1e3;

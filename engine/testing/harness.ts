@@ -1,7 +1,7 @@
 /** Room: engine/testing. Runs one kernel on the machine's adapter with fresh buffers and reads back what it wrote. */
 import { BYTES, packParams, type Binding, type DeviceTraits, type Kernel } from '../../kernels/kernel.ts';
 import { openDevice, type AdapterDescription, type OpenDevice } from '../device/device.ts';
-import { patiently } from '../device/patience.ts';
+import { waitForGpu } from '../device/wait.ts';
 import { Pipelines } from '../device/pipelines.ts';
 import type { HostArray } from '../device/uploads.ts';
 
@@ -71,11 +71,11 @@ export class TestDevice implements Disposable {
       .filter(({ role }) => role !== 'in')
       .map((b) => ({ ...b, staging: stage(device, encoder, b) }));
     device.queue.submit([encoder.finish()]);
-    const error = await patiently(device.popErrorScope());
+    const error = await waitForGpu(device.popErrorScope());
     if (error) throw new Error(`${kernel.name}: ${error.message}`);
     const result: Record<string, HostArray> = {};
     for (const { name, dtype, length, staging } of reads) {
-      await patiently(staging.mapAsync(GPUMapMode.READ));
+      await waitForGpu(staging.mapAsync(GPUMapMode.READ));
       result[name] = new VIEWS[dtype](staging.getMappedRange().slice(0), 0, length);
       staging.destroy();
     }

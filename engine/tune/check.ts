@@ -2,7 +2,7 @@
  * Room: engine/tune. Whether configs compute what the defaults compute, dispatch by dispatch, on the inputs that each has
  * in the real program. Outputs are filled with garbage before: a dispatch over a limit does nothing, and must not pass.
  */
-import type { Host, Program } from '../compile/program.ts';
+import type { Runtime, Program } from '../compile/program.ts';
 import type { Storage } from '../device/memory.ts';
 import type { HostArray } from '../device/uploads.ts';
 
@@ -21,7 +21,7 @@ export interface Fault {
  * @param candidates programs of the same graph with other kernel configs
  */
 export async function checkConfigs(
-  host: Host,
+  runtime: Runtime,
   base: Program,
   candidates: readonly Program[],
   inputs: Readonly<Record<string, HostArray>>,
@@ -35,14 +35,14 @@ export async function checkConfigs(
       const pair = `${kernel.wgsl}\n${candidate.dispatches[i]!.kernel.wgsl}`;
       return candidate.dispatches[i]!.kernel.wgsl !== kernel.wgsl && !checked.has(pair) && checked.add(pair);
     });
-    if (differing.length === 0) dispatch(host, base, i);
-    else faults.push(...(await compare(host, base, differing, i)));
+    if (differing.length === 0) dispatch(runtime, base, i);
+    else faults.push(...(await compare(runtime, base, differing, i)));
   }
-  await host.finish();
+  await runtime.finish();
   return faults;
 }
 
-async function compare(host: Host, base: Program, candidates: readonly Program[], i: number): Promise<Fault[]> {
+async function compare(runtime: Runtime, base: Program, candidates: readonly Program[], i: number): Promise<Fault[]> {
   const { kernel, bound } = base.dispatches[i]!;
   const written = base
     .storages(i)
@@ -50,25 +50,25 @@ async function compare(host: Host, base: Program, candidates: readonly Program[]
     .filter(({ role }) => role !== 'in');
   const read = async (): Promise<Float32Array[]> => {
     const values: Float32Array[] = [];
-    for (const { storage, dtype } of written) values.push(await host.readStorage(storage, dtype));
+    for (const { storage, dtype } of written) values.push(await runtime.readStorage(storage, dtype));
     return values;
   };
-  const before = written.map(({ storage, role }) => (role === 'inout' ? save(host, storage) : undefined));
-  dispatch(host, base, i);
+  const before = written.map(({ storage, role }) => (role === 'inout' ? save(runtime, storage) : undefined));
+  dispatch(runtime, base, i);
   const expected = await read();
-  const after = written.map(({ storage }) => save(host, storage));
+  const after = written.map(({ storage }) => save(runtime, storage));
   const faults: Fault[] = [];
   for (const candidate of candidates) {
-    written.forEach(({ storage }, w) => (before[w] ? restore(host, before[w], storage) : poison(host, storage)));
-    dispatch(host, candidate, i);
+    written.forEach(({ storage }, w) => (before[w] ? restore(runtime, before[w], storage) : poison(runtime, storage)));
+    dispatch(runtime, candidate, i);
     const found = await read();
     const worst = Math.max(...found.map((values, w) => difference(expected[w]!, values)));
-    if (!(worst <= TOLERANCE[host.traits.halfProducts ? 'f16' : 'f32'])) {
+    if (!(worst <= TOLERANCE[runtime.traits.allowF16Matmul ? 'f16' : 'f32'])) {
       const message = `${kernel.name}: off by ${worst.toExponential(1)} of the largest value`;
       faults.push({ candidate, dispatch: i, message });
     }
   }
-  written.forEach(({ storage }, w) => restore(host, after[w]!, storage));
+  written.forEach(({ storage }, w) => restore(runtime, after[w]!, storage));
   for (const copy of [...before, ...after]) copy?.destroy();
   return faults;
 }
@@ -88,7 +88,7 @@ function difference(expected: Float32Array, found: Float32Array): number {
   return worst / largest;
 }
 
-function dispatch({ device }: Host, program: Program, i: number): void {
+function dispatch({ device }: Runtime, program: Program, i: number): void {
   const encoder = device.createCommandEncoder();
   const pass = encoder.beginComputePass();
   program.encode(pass, i);
@@ -101,7 +101,7 @@ function sizeOf({ bytes }: Storage): number {
 }
 
 /** A copy of what lies at `storage`. */
-export function save({ device }: Host, storage: Storage): GPUBuffer {
+export function save({ device }: Runtime, storage: Storage): GPUBuffer {
   const usage = GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
   const copy = device.createBuffer({ label: 'saved', size: sizeOf(storage), usage });
   const encoder = device.createCommandEncoder();
@@ -110,13 +110,13 @@ export function save({ device }: Host, storage: Storage): GPUBuffer {
   return copy;
 }
 
-export function restore({ device }: Host, copy: GPUBuffer, storage: Storage): void {
+export function restore({ device }: Runtime, copy: GPUBuffer, storage: Storage): void {
   const encoder = device.createCommandEncoder();
   encoder.copyBufferToBuffer(copy, 0, storage.buffer, storage.offset, copy.size);
   device.queue.submit([encoder.finish()]);
 }
 
 /** NaN in every floating-point type. */
-function poison({ device }: Host, storage: Storage): void {
+function poison({ device }: Runtime, storage: Storage): void {
   device.queue.writeBuffer(storage.buffer, storage.offset, new Uint8Array(sizeOf(storage)).fill(0xff));
 }

@@ -2,12 +2,12 @@
  * Room: engine/tune. Chooses kernel configs by timing them where they will run: inside the whole program, on its own inputs,
  * round after round. Timing a kernel alone can rank configs backwards. Nothing is timed before it was checked.
  */
-import { median } from 'simple-statistics';
 import { option } from '../errors.ts';
-import type { ConfigSelector, KernelConfigs } from '../../kernels/config.ts';
-import type { Host, Program } from '../compile/program.ts';
+import { median } from 'simple-statistics';
+import type { KernelConfigs } from '../../kernels/config.ts';
+import type { CompileWith, Program, ProgramTuner, Runtime } from '../compile/program.ts';
 import type { HostArray } from '../device/uploads.ts';
-import { requireTimestamps } from '../profile/timer.ts';
+import { requireTimestamps } from '../device/pass-timer.ts';
 import { checkConfigs, restore, save } from './check.ts';
 import { keyOf, type TuningCache } from './tuning-cache.ts';
 
@@ -16,19 +16,16 @@ const ROUNDS = 7;
 /** Part of the default's time that a config must save to be picked: less is noise. */
 const GAIN = 0.03;
 
-/** Compiles one graph with the configs that `selectConfig` names. */
-export type CompileWith = (selectConfig: ConfigSelector) => Promise<Program>;
-
 /** Give it to `Engine.tuner`. */
-export class Tuner {
-  readonly #host: Host;
+export class Tuner implements ProgramTuner {
+  readonly #runtime: Runtime;
   readonly #cache: TuningCache;
   readonly #log: (text: string) => void;
 
   /** @throws UserError where the device has no `timestamp-query` */
-  constructor(host: Host, cache: TuningCache, log: (text: string) => void) {
-    requireTimestamps(host, option('tune'));
-    this.#host = host;
+  constructor(runtime: Runtime, cache: TuningCache, log: (text: string) => void) {
+    requireTimestamps(runtime, option('tune'));
+    this.#runtime = runtime;
     this.#cache = cache;
     this.#log = log;
   }
@@ -42,11 +39,11 @@ export class Tuner {
     const tasks = openTasks(base, this.#cache);
     if (tasks.length === 0) return base;
     this.#log(`tuning ${tasks.length} kinds of kernels of “${base.name}”`);
-    const saved = writtenBy(this.#host, base).map((storage) => ({ storage, copy: save(this.#host, storage) }));
+    const saved = writtenBy(this.#runtime, base).map((storage) => ({ storage, copy: save(this.#runtime, storage) }));
     const candidates = await this.#checkedCandidates(base, compile, tasks, inputs);
     const times = await timesOf([base, ...candidates], tasks, inputs);
     for (const { storage, copy } of saved) {
-      restore(this.#host, copy, storage);
+      restore(this.#runtime, copy, storage);
       copy.destroy();
     }
     for (const program of [base, ...candidates]) program.dispose();
@@ -74,7 +71,7 @@ export class Tuner {
     for (let rank = 1; rank < Math.max(...tasks.map((task) => task.names.length)); rank++) {
       const program = await compileRank(rank, new Set());
       const banned = new Set<string>();
-      for (const { dispatch, message } of await checkConfigs(this.#host, base, [program], inputs)) {
+      for (const { dispatch, message } of await checkConfigs(this.#runtime, base, [program], inputs)) {
         const { configs, config } = program.dispatches[dispatch]!;
         if (!configs || config === undefined) continue;
         banned.add(idOf(configs, config));
@@ -116,7 +113,7 @@ function openTasks({ dispatches }: Program, cache: TuningCache): KernelConfigs[]
 }
 
 /** Variables that a run of the program changes. */
-function writtenBy({ arena }: Host, program: Program): ReturnType<Program['storages']> {
+function writtenBy({ arena }: Runtime, program: Program): ReturnType<Program['storages']> {
   return program.dispatches.flatMap(({ kernel }, i) =>
     program
       .storages(i)

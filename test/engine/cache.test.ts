@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Engine } from '../../engine/engine.ts';
 import { attention } from '../../engine/ops/attention.ts';
 import { mul } from '../../engine/ops/elementwise.ts';
-import { writeRows } from '../../engine/ops/write-rows.ts';
+import { dynamicUpdateSlice } from '../../engine/ops/dynamic-update-slice.ts';
 import { assertClose, randomValues } from '../../engine/testing/index.ts';
 
 let engine: Engine;
@@ -45,7 +45,10 @@ describe('attention over a cache', () => {
     const compile = (seq: number) =>
       engine.compile(`cached ${seq}`, { ...shapesOf(seq), position: spec([1], 'i32') }, ({ q, k, v, position }) => {
         const written = { batch: BATCH, position };
-        const [k1, v1] = [writeRows(keys.tensor, mul(k, 1), written), writeRows(values.tensor, v, written)];
+        const [k1, v1] = [
+          dynamicUpdateSlice(keys.tensor, mul(k, 1), written),
+          dynamicUpdateSlice(values.tensor, v, written),
+        ];
         const out = attention(q, k1, v1, mask, { ...SIZES, seq, keys: CAPACITY }, undefined, position);
         return {
           outputs: { out },

@@ -1,7 +1,7 @@
 /** Tests only: compares vjps with central finite differences along random directions. */
 import { expect } from 'vitest';
 import type { Engine } from '../../engine/engine.ts';
-import { gradients } from '../../engine/graph/autograd.ts';
+import { gradients } from '../../engine/autograd/gradients.ts';
 import type { Shape } from '../../engine/graph/shape.ts';
 import { sizeOf } from '../../engine/graph/shape.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';

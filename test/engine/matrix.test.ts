@@ -54,20 +54,20 @@ it('says that f16 products need matrix units', async () => {
   const engine = await Engine.open();
   const has = engine.traits.matrix !== undefined;
   engine.close();
-  const opened = Engine.open({ halfProducts: true });
+  const opened = Engine.open({ allowF16Matmul: true });
   if (has) (await opened).close();
   else await expect(opened).rejects.toThrow(/--compute f16: the adapter .* has no matrix units/);
 });
 
 it('scaling the loss for f16 products changes no gradient', async () => {
   const norms: number[][] = [];
-  for (const halfProducts of [false, true]) {
+  for (const allowF16Matmul of [false, true]) {
     const engine = await Engine.open();
-    Object.assign(engine, { traits: { ...engine.traits, halfProducts } });
+    Object.assign(engine, { traits: { ...engine.traits, allowF16Matmul } });
     const parameters = new Parameters(engine, [
       { name: 'p', shape: [3], data: Float32Array.of(0.3, -2, 5), decay: true },
     ]);
-    const optimizer = new AdamW(engine, parameters, { ...ADAMW_DEFAULTS, clip: 1 });
+    const optimizer = new AdamW(engine, parameters, { ...ADAMW_DEFAULTS, maxGradNorm: 1 });
     const program = await engine.compile('adamw', ADAMW_INPUTS, (inputs) => {
       const step = optimizer.step(sum(square(parameters.get('p').tensor)), inputs);
       return { updates: step.updates, outputs: { gradient: step.gradients.get('p')!, norm: step.norm } };

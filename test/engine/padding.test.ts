@@ -41,7 +41,7 @@ describe('padding', () => {
     expect(variable.storage.bytes).toBe(64);
     expect(await engine.read(variable)).toEqual(data);
     expect(await engine.evaluate(variable.tensor)).toEqual(padded(data, [2, 3], [4, 4]));
-    const [a, b] = engine.together([variable, engine.variable('v', [2, 3], options)]);
+    const [a, b] = engine.makeContiguous([variable, engine.variable('v', [2, 3], options)]);
     expect(await engine.read(a!)).toEqual(data);
     expect(b!.stored).toEqual([4, 4]);
     engine.write(b!, data);

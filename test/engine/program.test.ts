@@ -128,7 +128,7 @@ describe('updates', () => {
       { name: 'p', shape: [2], data: Float32Array.of(1, -2), decay: true },
       { name: 'q', shape: [1], data: Float32Array.of(3), decay: false, lrMultiplier: 2 },
     ]);
-    const optimizer = new AdamW(engine, parameters, { ...ADAMW_DEFAULTS, weightDecay: 0.1, clip: 1 });
+    const optimizer = new AdamW(engine, parameters, { ...ADAMW_DEFAULTS, weightDecay: 0.1, maxGradNorm: 1 });
     const program = await engine.compile('adamw', ADAMW_INPUTS, (inputs) => {
       const loss = e.add(sum(e.square(parameters.get('p').tensor)), sum(e.square(parameters.get('q').tensor)));
       return { updates: optimizer.step(loss, inputs).updates };
@@ -201,6 +201,38 @@ describe('memory', () => {
     expect(() => {
       program.run({ x: new Float32Array(4) });
     }).toThrow('got 4');
+  });
+});
+
+describe('resources', () => {
+  it('`using` gives back what a program, parameters and an optimizer own', async () => {
+    engine.arena.release();
+    const before = engine.memory.current;
+    {
+      const data = Float32Array.of(1, 2);
+      using parameters = new Parameters(engine, [{ name: 'w', shape: [2], data, decay: false }]);
+      using optimizer = new AdamW(engine, parameters, ADAMW_DEFAULTS);
+      using program = await engine.compile('twice', {}, () => ({
+        outputs: { y: e.mul(parameters.get('w').tensor, 2) },
+      }));
+      program.run();
+      expect(await program.read('y')).toEqual(Float32Array.of(2, 4));
+      expect(optimizer.state).toHaveLength(2);
+    }
+    engine.arena.release();
+    expect(engine.memory.current).toBe(before);
+    using other = await Engine.open();
+    expect(other.memory.current).toBe(0);
+  });
+
+  it('`measurePeak` counts the most that is held at a time', async () => {
+    engine.arena.release();
+    const before = engine.memory.current;
+    const { value, peakBytes } = await engine.measurePeak(() => {
+      for (const size of [1000, 2000]) engine.free(engine.variable('x', [size], { kind: 'state' }));
+      return 'done';
+    });
+    expect([value, peakBytes]).toEqual(['done', before + 8000]);
   });
 });
 

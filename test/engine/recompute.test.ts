@@ -2,14 +2,14 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Engine } from '../../engine/engine.ts';
 import type { CompileOptions, Program } from '../../engine/compile/program.ts';
-import { gradients } from '../../engine/graph/autograd.ts';
+import { gradients } from '../../engine/autograd/gradients.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import { attention } from '../../engine/ops/attention.ts';
 import { add, dropout, gelu, square } from '../../engine/ops/elementwise.ts';
 import { gatherRows } from '../../engine/ops/gather.ts';
 import { layerNorm } from '../../engine/ops/layernorm.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
-import { checkpoint } from '../../engine/ops/recall.ts';
+import { checkpoint } from '../../engine/ops/saved-for-backward.ts';
 import { sum } from '../../engine/ops/reduce.ts';
 import { hostRandom } from '../../engine/random.ts';
 

@@ -3,13 +3,13 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CompileOptions } from '../../engine/compile/program.ts';
 import { Engine } from '../../engine/engine.ts';
-import { gradients } from '../../engine/graph/autograd.ts';
+import { gradients } from '../../engine/autograd/gradients.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import { add, gelu, mul } from '../../engine/ops/elementwise.ts';
 import { gatherRows } from '../../engine/ops/gather.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
-import { checkpoint } from '../../engine/ops/recall.ts';
-import { languageModelLoss, vocabularyLogits } from '../../engine/ops/vocabulary.ts';
+import { checkpoint } from '../../engine/ops/saved-for-backward.ts';
+import { fusedLinearCrossEntropy, vocabularyLogits } from '../../engine/ops/vocabulary.ts';
 import { assertClose, randomValues } from '../../engine/testing/index.ts';
 
 let engine: Engine;
@@ -90,7 +90,7 @@ describe('a table in parts', () => {
   });
 });
 
-describe('languageModelLoss', () => {
+describe('fusedLinearCrossEntropy', () => {
   it('and its gradient equal float64 for any cut of tokens and vocabulary', async () => {
     const cases = fc.record({
       rows: fc.constantFrom(1, 5, 66),
@@ -108,7 +108,7 @@ describe('languageModelLoss', () => {
         );
         const given = engine.variable('labels', [rows], { dtype: 'i32', kind: 'state', data: labels }).tensor;
         const program = await engine.compile('loss', { x: spec([rows, width]) }, ({ x }) => {
-          const loss = languageModelLoss(x, parts, given, chunk);
+          const loss = fusedLinearCrossEntropy(x, parts, given, chunk);
           return { outputs: { loss, gradient: gradients(mul(loss, 2), [x])[0] as Tensor } };
         });
         program.run({ x: values });
@@ -129,7 +129,7 @@ describe('languageModelLoss', () => {
     const { parts } = tableInParts(9, 4, 2 ** 20);
     const labels = engine.variable('labels', [3], { dtype: 'i32', kind: 'state', data: Int32Array.of(-1, -100, -5) });
     const program = await engine.compile('unlabelled', { x: spec([3, 4]) }, ({ x }) => {
-      const loss = languageModelLoss(x, parts, labels.tensor);
+      const loss = fusedLinearCrossEntropy(x, parts, labels.tensor);
       return { outputs: { loss, gradient: gradients(loss, [x])[0] as Tensor } };
     });
     program.run({ x: randomValues(12) });
@@ -141,7 +141,7 @@ describe('languageModelLoss', () => {
     const { parts } = tableInParts(classes, width, 2 ** 20);
     const labels = engine.variable('labels', [rows], { dtype: 'i32', kind: 'state' }).tensor;
     const program = await engine.compile('memory', { x: spec([rows, width]) }, ({ x }) => {
-      const loss = languageModelLoss(mul(x, 2), parts, labels, chunk);
+      const loss = fusedLinearCrossEntropy(mul(x, 2), parts, labels, chunk);
       return { outputs: { loss, gradient: gradients(loss, [x])[0] as Tensor } };
     });
     const logits = chunk * classes * 4;
@@ -160,7 +160,9 @@ describe('languageModelLoss', () => {
         inputs,
         ({ x, w }) => {
           const layer = (h: Tensor): Tensor => add(gelu(matmul(checkpoint(h), w)), h);
-          return { outputs: { g: gradients(languageModelLoss(layer(layer(x)), parts, given, 7), [w])[0] as Tensor } };
+          return {
+            outputs: { g: gradients(fusedLinearCrossEntropy(layer(layer(x)), parts, given, 7), [w])[0] as Tensor },
+          };
         },
         options,
       );
@@ -177,7 +179,7 @@ describe('languageModelLoss', () => {
     const [x, w] = [spec([3, 4]), spec([5, 4])].map(
       ({ shape }) => engine.variable('x', shape, { kind: 'state' }).tensor,
     );
-    const loss = languageModelLoss(x as Tensor, [w as Tensor], labels);
+    const loss = fusedLinearCrossEntropy(x as Tensor, [w as Tensor], labels);
     expect(() => gradients(loss, [w as Tensor])).toThrow(/no gradient flows to the table/);
   });
 });

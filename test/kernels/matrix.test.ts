@@ -84,7 +84,7 @@ describe.runIf(gpu.traits.f16)('products on emulated matrix units', () => {
   it('equal float64: operands as f32, whole matrices', async () => {
     const spec = { m: 70, n: 68, terms: [term(33, 'km', 'kn', 'f32')] };
     const { inputs, product } = operands(spec);
-    const kernel = matmul(spec, traitsWith(EMULATED_SHAPE, EMULATED, { halfProducts: true }), 'matrix64x64');
+    const kernel = matmul(spec, traitsWith(EMULATED_SHAPE, EMULATED, { allowF16Matmul: true }), 'matrix64x64');
     const { c } = await gpu.run(kernel, inputs, { c: spec.m * spec.n });
     expect([...c!]).toEqual([...product]);
   });
@@ -112,7 +112,7 @@ describe('the choice of matrix units', () => {
   it('takes f16 operands, f32 ones only where that is allowed, and no thin product', () => {
     expect(first(spec('f16'))).toBe('matrix128x128');
     expect(first(spec('f32'))).toBe('128x64x8');
-    expect(first(spec('f32'), { halfProducts: true })).toBe('matrix128x128');
+    expect(first(spec('f32'), { allowF16Matmul: true })).toBe('matrix128x128');
     expect(first(spec('f16', 8))).not.toMatch(/matrix/);
     expect(first(spec('f16'), { workgroupMemory: 16384 })).toBe('matrix64x64');
     expect(first(spec('f16'), { subgroupSize: 0 })).toBe('128x64x8');
@@ -126,7 +126,7 @@ describe('the text of matrix products', () => {
     const adapter = await dawn.requestAdapter();
     const features = [SUBGROUP_MATRIX_FEATURE, 'shader-f16', 'subgroups'] as GPUFeatureName[];
     const device = await adapter!.requestDevice({ requiredFeatures: features });
-    const traits = traitsWith(NVIDIA, syntax, { subgroupSize: 32, halfProducts: true });
+    const traits = traitsWith(NVIDIA, syntax, { subgroupSize: 32, allowF16Matmul: true });
     const wgsl = SPECS.flatMap((spec) =>
       matmulConfigs(spec, traits)
         .filter(({ name }) => name.startsWith('matrix'))

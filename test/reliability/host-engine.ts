@@ -23,7 +23,7 @@ export function hostEngine(): Engine {
     traits: { f16: true },
     needF16: () => undefined,
     variable,
-    sideBySide: (names: readonly string[], shape: Shape, options: Given) =>
+    allocateContiguous: (names: readonly string[], shape: Shape, options: Given) =>
       names.map((name) => variable(name, shape, options)),
     together: (variables: readonly HostVariable[]) => variables,
     fill: async (target: HostVariable, pieces: AsyncIterable<HostArray>) => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Engine } from '../../engine/engine.ts';
-import { gradients } from '../../engine/graph/autograd.ts';
+import { gradients } from '../../engine/autograd/gradients.ts';
 import { sizeOf } from '../../engine/graph/shape.ts';
 import { crossEntropy } from '../../engine/ops/cross-entropy.ts';
 import { padded, unpadded } from '../../engine/padding.ts';

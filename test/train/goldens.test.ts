@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Engine } from '../../engine/engine.ts';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
 import { Parameters, type ParameterSpec } from '../../engine/nn/parameters.ts';
-import { gradients } from '../../engine/graph/autograd.ts';
+import { gradients } from '../../engine/autograd/gradients.ts';
 import { crossEntropy } from '../../engine/ops/cross-entropy.ts';
 import { linearLayers } from '../../models/architecture.ts';
 import { loadBaseModel, type BaseModel } from '../../models/base-model.ts';

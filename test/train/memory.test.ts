@@ -1,6 +1,6 @@
 /** Protects: options that save memory change no number but as they say, and a step's peak stays near the least there can be. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { lowerBound } from '../../engine/compile/bound.ts';
+import { memoryLowerBound } from '../../engine/compile/memory-lower-bound.ts';
 import type { CompileOptions, Program } from '../../engine/compile/program.ts';
 import { Engine } from '../../engine/engine.ts';
 import { loadBaseModel, randomBaseModel } from '../../models/base-model.ts';
@@ -154,7 +154,7 @@ describe('a LoRA step of four layers, 256 wide, on 16 × 128 tokens', () => {
     const sum = Object.values(kinds).reduce((a, b) => a + b, 0);
     expect(sum).toBe(engine.memory.current);
     expect(engine.arena.bytes).toBe(program.memory.activations);
-    const outcome = { program, peak: engine.memory.peak - before, bound: lowerBound(kinds, program) };
+    const outcome = { program, peak: engine.memory.peak - before, bound: memoryLowerBound(kinds, program) };
     steps.dispose();
     classifier.parameters.free();
     base.free();

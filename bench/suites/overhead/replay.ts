@@ -1,6 +1,6 @@
 /** Room: bench/suites. A step replayed: its JavaScript, what the device is asked to create, and its memory beside the lower bound. */
 import { z } from 'zod';
-import { lowerBound } from '../../../engine/compile/bound.ts';
+import { memoryLowerBound } from '../../../engine/compile/memory-lower-bound.ts';
 import { toPeftModel } from '../../../peft-model/assembly.ts';
 import { trainOptions } from '../../../train/stages.ts';
 import { TrainingSteps } from '../../../train/trainer.ts';
@@ -89,7 +89,7 @@ export async function measureReplay(
     planned: others + activations,
     allocated: engine.memory.current - before,
     bound: memoryBound({ weights: held.weights ?? 0, trainables: classifier.parameters.count, saved }),
-    cutBound: lowerBound(held, program),
+    cutBound: memoryLowerBound(held, program),
     byKind: held,
   };
   steps.dispose();

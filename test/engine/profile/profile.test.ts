@@ -8,7 +8,7 @@ import { nanosecondsOf, Profiler, type ProgramProfile } from '../../../engine/pr
 import { measureRates } from '../../../engine/profile/rates.ts';
 import { summarise } from '../../../engine/profile/summary.ts';
 import { traceOf } from '../../../engine/profile/trace.ts';
-import { PassTimer } from '../../../engine/profile/timer.ts';
+import { PassTimer } from '../../../engine/device/pass-timer.ts';
 import { profileTable } from '../../../cli/profile.ts';
 
 let engine: Engine;
@@ -17,12 +17,12 @@ beforeAll(async () => {
 });
 afterAll(() => engine.close());
 
-const dispatch = { workgroups: [2, 1, 1], flops: 4e9, bytes: 1e9, memory: 256 } as const;
+const dispatch = { scopes: [] as string[], workgroups: [2, 1, 1], flops: 4e9, bytes: 1e9, memory: 256 } as const;
 const PROFILE: ProgramProfile = {
   name: 'train 4x8',
   runs: 9,
   dispatches: [
-    { ...dispatch, name: 'matmul.nt', shape: 'm 2 n 3 k 4+5', nanoseconds: 3e9 },
+    { ...dispatch, name: 'matmul.nt', shape: 'm 2 n 3 k 4+5', scopes: ['a/b', 'a/c'], nanoseconds: 3e9 },
     { ...dispatch, name: 'layer_norm', shape: '2×3', flops: 0, nanoseconds: 2e9 },
     { ...dispatch, name: 'matmul.nt', shape: 'm 2 n 3 k 4+5', nanoseconds: 1e9 },
   ],
@@ -35,11 +35,12 @@ it('a timed run does what a run does, from the second on, and says shapes as peo
     outputs: { y: e.add(matmul(x.tensor, x.tensor, { transposeB: true }), count.tensor) },
     updates: [{ target: count, value: e.add(count.tensor, 1) }],
   }));
-  engine.profiler = new Profiler(engine);
+  const profiler = new Profiler(engine);
+  engine.profiler = profiler;
   const once = await engine.compile('once', {}, () => ({ outputs: { y: e.neg(x.tensor) } }));
   once.run();
   for (let i = 0; i < 9; i++) program.run();
-  const profiles = await engine.profiler.profiles();
+  const profiles = await profiler.profiles();
   engine.profiler = undefined;
   expect([...(await engine.read(count))]).toEqual([9]);
   expect([...(await program.read('y'))]).toEqual(new Array(36).fill(8));
@@ -100,7 +101,13 @@ it('writes trace events of Chrome’s format: one per dispatch end to end, and t
     ['layer_norm', 3e6, 2e6],
     ['matmul.nt', 5e6, 1e6],
   ]);
-  expect(kernels[0]!.args).toEqual({ shape: 'm 2 n 3 k 4+5', workgroups: '2×1×1', flops: 4e9, bytes: 1e9 });
+  expect(kernels[0]!.args).toEqual({
+    scope: 'a/b, a/c',
+    shape: 'm 2 n 3 k 4+5',
+    workgroups: '2×1×1',
+    flops: 4e9,
+    bytes: 1e9,
+  });
   const counters = traceEvents.filter((event) => event.ph === 'C');
   expect(counters.map(({ ts, args }) => [ts, args.bytes])).toEqual([
     [0, 256],

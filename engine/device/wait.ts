@@ -5,17 +5,17 @@
  */
 
 /** Milliseconds asleep per turn: how late an answer may be noticed, on a GPU too. */
-const NAP = 0.25;
+const SLEEP = 0.25;
 
 const never = new Int32Array(new SharedArrayBuffer(4));
 
 let waiting = 0;
 
-/** Whether a nap is due: waits that follow each other in one turn share it. */
+/** Whether a sleep is due: waits that follow each other in one turn share it. */
 let due = false;
 
 /** The same promise; until it is settled, this thread sleeps most of the time. */
-export async function patiently<T>(promise: Promise<T>): Promise<T> {
+export async function waitForGpu<T>(promise: Promise<T>): Promise<T> {
   waiting++;
   schedule();
   try {
@@ -28,12 +28,12 @@ export async function patiently<T>(promise: Promise<T>): Promise<T> {
 function schedule(): void {
   if (due || waiting === 0) return;
   due = true;
-  setImmediate(nap);
+  setImmediate(sleepTurn);
 }
 
-function nap(): void {
+function sleepTurn(): void {
   due = false;
   if (waiting === 0) return;
-  Atomics.wait(never, 0, 0, NAP);
+  Atomics.wait(never, 0, 0, SLEEP);
   schedule();
 }

@@ -28,7 +28,7 @@ const addOp = add(0, 0).node.op;
  * Merges sums of products in place.
  * @param mayDrop whether dropout of a product may be drawn within the sum
  */
-export function mergeProducts(graph: TracedGraph, mayDrop: boolean): void {
+export function fuseMatmulSums(graph: TracedGraph, mayDrop: boolean): void {
   const kept = graph.kept();
   const inner = new Set<Node>();
   const taken = new Set<Tensor>();
@@ -122,7 +122,8 @@ function combine(graph: TracedGraph, products: readonly Product[]): Tensor {
     return products.map(({ leaf }) => leaf).reduce((a, b) => linkedAdd(graph, a, b, first.at));
   const terms = nodes.flatMap(({ attrs }) => attrs.terms);
   const sum = emit(matmulOp, [...nodes.flatMap(operandsOfProduct), ...random], { m, n, terms }, [m, n]);
-  graph.standIn(sum.node, products[products.length - 1]!.at);
+  const all = products.map(({ at }) => at);
+  graph.standIn(sum.node, all[all.length - 1]!, all);
   return sum;
 }
 
@@ -176,9 +177,7 @@ function sumParts(graph: TracedGraph, groups: readonly (readonly Product[])[]): 
       .find((one) => one.length > 0) ?? [];
   const sum = emit(matmulOp, [...operands, ...random], { m, n, terms, parts: first.length }, [m, n]);
   const all = groups.flat().map(({ at }) => at);
-  graph.standIn(
-    sum.node,
-    all.reduce((a, b) => (graph.rank(b) > graph.rank(a) ? b : a)),
-  );
+  const last = all.reduce((a, b) => (graph.rank(b) > graph.rank(a) ? b : a));
+  graph.standIn(sum.node, last, all);
   return sum;
 }

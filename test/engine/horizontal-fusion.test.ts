@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Program } from '../../engine/compile/program.ts';
 import { Engine } from '../../engine/engine.ts';
-import { gradients } from '../../engine/graph/autograd.ts';
+import { gradients } from '../../engine/autograd/gradients.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import { Parameters } from '../../engine/nn/parameters.ts';
 import { attention } from '../../engine/ops/attention.ts';
@@ -102,7 +102,7 @@ describe('three projections of one tensor, their weights', () => {
   let together: Outcome;
   beforeAll(async () => {
     apart = await run((variables) => variables);
-    together = await run((variables) => engine.together(variables));
+    together = await run((variables) => engine.makeContiguous(variables));
   });
 
   it('side by side, are one product each way', () => {
@@ -114,7 +114,7 @@ describe('three projections of one tensor, their weights', () => {
   it('anywhere, give the same numbers', () => expectAlike(together, apart));
 
   it('with dropout, take no dispatch more and give the numbers of masks multiplied in', async () => {
-    const drawn = await run((variables) => engine.together(variables), DROPS.drawn);
+    const drawn = await run((variables) => engine.makeContiguous(variables), DROPS.drawn);
     expect(drawn.program.dispatches.length).toBe(together.program.dispatches.length);
     expect(products(drawn)).toEqual(products(together));
     expectAlike(drawn, await run((variables) => variables, DROPS.given));
@@ -133,7 +133,7 @@ function expectAlike({ values }: Outcome, expected: Outcome): void {
 it('variables moved together keep their values and are freed one by one', async () => {
   const before = engine.memory.current;
   const data = [1, 2, 3].map((seed) => randomValues(64, seed));
-  const moved = engine.together(data.map((d, i) => engine.variable(`w${i}`, [64], { kind: 'weights', data: d })));
+  const moved = engine.makeContiguous(data.map((d, i) => engine.variable(`w${i}`, [64], { kind: 'weights', data: d })));
   expect(engine.memory.current - before).toBe(3 * 256);
   expect(new Set(moved.map(({ storage }) => storage.buffer)).size).toBe(1);
   engine.free(moved[0]!);

@@ -1,36 +1,36 @@
-/** Room: engine/compile. A step, which becomes one kernel, and what it reads from memory. */
+/** Room: engine/compile. A fusion group: what becomes one kernel, and what it reads from memory. */
 import { broadcastPattern, type BroadcastPattern } from '../graph/shape.ts';
 import type { Node, Tensor } from '../graph/tensor.ts';
 import { isProduct, operandsOfProduct, randomOfProduct } from '../ops/matmul.ts';
 import { packOf, type TracedGraph } from './graph.ts';
 
 /** One kernel: an anchor (product, reduction or any other kernel), elementwise nodes around it, or elementwise nodes alone. */
-export interface Step {
+export interface FusionGroup {
   readonly anchor?: Node;
   /** Elementwise nodes in execution order. */
   body: Node[];
   /** Root tensors written to memory. */
   outputs: Tensor[];
-  /** Where it runs several steps at once; `outputs` are those of all. */
+  /** Where it runs several groups at once; `outputs` are those of all. */
   readonly batch?: Batch;
 }
 
-/** Steps that one kernel runs; the first of them stands for all. */
+/** Fusion groups that one kernel runs; the first of them stands for all. */
 export interface Batch {
-  readonly members: readonly Step[];
+  readonly members: readonly FusionGroup[];
   /** Per operand, then per load: whether each member has its own, side by side. */
   readonly each: readonly boolean[];
 }
 
-/** A tensor read by the elementwise part of a step. */
+/** A tensor read by the elementwise part of a group. */
 export interface Load extends BroadcastPattern {
   readonly root: Tensor;
 }
 
-/** Elements of the space the elementwise part of a step runs over. */
-export function spaceOf(step: Step): number {
-  if (step.anchor && takes(step.anchor) === 'prologue') return (step.anchor.inputs[0] as Tensor).size;
-  return ((step.body[step.body.length - 1] ?? step.anchor)?.outputs[0] as Tensor).size;
+/** Elements of the space the elementwise part of a group runs over. */
+export function spaceOf(group: FusionGroup): number {
+  if (group.anchor && takes(group.anchor) === 'prologue') return (group.anchor.inputs[0] as Tensor).size;
+  return ((group.body[group.body.length - 1] ?? group.anchor)?.outputs[0] as Tensor).size;
 }
 
 export function takes(node: Node): 'epilogue' | 'prologue' | undefined {
@@ -38,9 +38,9 @@ export function takes(node: Node): 'epilogue' | 'prologue' | undefined {
 }
 
 /** What the elementwise part, and dropout within a product, read from memory, in first-use order. The anchor's own result is no load. */
-export function loadsOf(graph: TracedGraph, step: Step): Load[] {
-  const inside = new Set(step.body.flatMap((node) => node.outputs));
-  const epilogueOf = step.anchor && takes(step.anchor) === 'epilogue' ? step.anchor : undefined;
+export function loadsOf(graph: TracedGraph, group: FusionGroup): Load[] {
+  const inside = new Set(group.body.flatMap((node) => node.outputs));
+  const epilogueOf = group.anchor && takes(group.anchor) === 'epilogue' ? group.anchor : undefined;
   const loads: Load[] = [];
   const read = (input: Tensor, target: Tensor): void => {
     const root = graph.root(input);
@@ -49,30 +49,30 @@ export function loadsOf(graph: TracedGraph, step: Step): Load[] {
     const same = (l: Load): boolean => l.root === root && l.inner === pattern.inner && l.count === pattern.count;
     if (!loads.some(same)) loads.push({ root, ...pattern });
   };
-  for (const node of step.body) for (const input of node.inputs) read(input, node.outputs[0] as Tensor);
-  if (step.anchor && takes(step.anchor) === 'prologue') {
-    const [x] = step.anchor.inputs as [Tensor];
+  for (const node of group.body) for (const input of node.inputs) read(input, node.outputs[0] as Tensor);
+  if (group.anchor && takes(group.anchor) === 'prologue') {
+    const [x] = group.anchor.inputs as [Tensor];
     read(x, x);
   }
-  if (isProduct(step.anchor)) for (const number of randomOfProduct(step.anchor)) read(number, number);
+  if (isProduct(group.anchor)) for (const number of randomOfProduct(group.anchor)) read(number, number);
   return loads;
 }
 
 /** Root tensors bound by the anchor itself. */
-export function operandsOf(graph: TracedGraph, step: Step): Tensor[] {
-  if (!step.anchor || takes(step.anchor) === 'prologue') return [];
-  const { anchor } = step;
+export function operandsOf(graph: TracedGraph, group: FusionGroup): Tensor[] {
+  if (!group.anchor || takes(group.anchor) === 'prologue') return [];
+  const { anchor } = group;
   return (isProduct(anchor) ? operandsOfProduct(anchor) : anchor.inputs).map((input) => graph.root(input));
 }
 
-/** How many products, whose operands follow each other, a step sums up. */
-export function partsOf({ anchor }: Step): number {
+/** How many products, whose operands follow each other, a group sums up. */
+export function partsOf({ anchor }: FusionGroup): number {
   return isProduct(anchor) ? (anchor.attrs.parts ?? 1) : 1;
 }
 
-/** Root tensors a step reads from memory, packed tensors resolved to their parts. */
-export function readsOf(graph: TracedGraph, step: Step): Tensor[] {
-  const members = step.batch?.members ?? [step];
+/** Root tensors a group reads from memory, packed tensors resolved to their parts. */
+export function readsOf(graph: TracedGraph, group: FusionGroup): Tensor[] {
+  const members = group.batch?.members ?? [group];
   const direct = members.flatMap((s) => [...loadsOf(graph, s).map((load) => load.root), ...operandsOf(graph, s)]);
   return direct.flatMap((root) => [root, ...packedIn(graph, root)]);
 }

@@ -4,43 +4,43 @@
  */
 import { BYTES } from '../../kernels/kernel.ts';
 import type { Node, Tensor } from '../graph/tensor.ts';
-import type { Batched } from './batch.ts';
+import type { Batched } from './horizontal-fusion.ts';
 import type { TracedGraph } from './graph.ts';
 import { ARENA_ALIGNMENT } from './neighbours.ts';
 import { fixedPlaces, type Block, type Place } from './place.ts';
-import { loadsOf, readsOf, spaceOf, takes, type Step } from './step.ts';
+import { loadsOf, readsOf, spaceOf, takes, type FusionGroup } from './fusion-group.ts';
 
 export interface MemoryPlan {
   readonly places: ReadonlyMap<Tensor, Place>;
-  /** Per step: output → load whose memory it takes over. */
+  /** Per group: output → load whose memory it takes over. */
   readonly inPlace: readonly ReadonlyMap<Tensor, Tensor>[];
   readonly blocks: readonly Block[];
   readonly arenaBytes: number;
-  /** Bytes in use while each step runs. */
+  /** Bytes in use while each group runs. */
   readonly timeline: readonly number[];
 }
 
-export function planMemory(graph: TracedGraph, { steps, bundles }: Batched): MemoryPlan {
-  const lastUse = lastUses(graph, steps);
-  const places = fixedPlaces(graph, steps);
+export function planMemory(graph: TracedGraph, { groups, contiguous }: Batched): MemoryPlan {
+  const lastUse = lastUses(graph, groups);
+  const places = fixedPlaces(graph, groups);
   const blocks: Block[] = [];
-  const inPlace = steps.map((step, time) => {
+  const inPlace = groups.map((group, time) => {
     const taken = new Map<Tensor, Tensor>();
-    for (const output of step.outputs) {
-      const bundle = bundles.get(output);
-      const found = bundle ? undefined : reusable(graph, step, output, time, { places, lastUse, taken });
-      // Taking over one of a bundle would hold all of it.
-      const source = found && !bundles.has(found) ? found : undefined;
+    for (const output of group.outputs) {
+      const neighbours = contiguous.get(output);
+      const found = neighbours ? undefined : reusable(graph, group, output, time, { places, lastUse, taken });
+      // Taking over one of a contiguous group would hold all of it.
+      const source = found && !contiguous.has(found) ? found : undefined;
       if (source) taken.set(output, source);
       if (places.has(output)) continue;
-      const end = Math.max(...(bundle ?? [output]).map((tensor) => lastUse.get(tensor) ?? time));
+      const end = Math.max(...(neighbours ?? [output]).map((tensor) => lastUse.get(tensor) ?? time));
       const held = source && places.get(source);
       if (held?.kind === 'arena') {
         held.block.end = Math.max(held.block.end, end);
         places.set(output, held);
       } else {
         const bytes = Math.ceil((output.size * BYTES[output.dtype]) / ARENA_ALIGNMENT) * ARENA_ALIGNMENT;
-        const tensors = bundle ?? [output];
+        const tensors = neighbours ?? [output];
         const block: Block = { name: output.toString(), bytes: bytes * tensors.length, start: time, end, offset: 0 };
         blocks.push(block);
         tensors.forEach((tensor, i) => places.set(tensor, { kind: 'arena', block, offset: i * bytes }));
@@ -48,17 +48,17 @@ export function planMemory(graph: TracedGraph, { steps, bundles }: Batched): Mem
     }
     return taken;
   });
-  const timeline = timelineOf(blocks, steps.length);
+  const timeline = timelineOf(blocks, groups.length);
   return { places, inPlace, blocks, arenaBytes: assignOffsets(blocks, Math.max(0, ...timeline)), timeline };
 }
 
-/** Step index of the last reader of each root; kept tensors outlive all steps. */
-function lastUses(graph: TracedGraph, steps: readonly Step[]): Map<Tensor, number> {
+/** Group index of the last reader of each root; kept tensors outlive all groups. */
+function lastUses(graph: TracedGraph, groups: readonly FusionGroup[]): Map<Tensor, number> {
   const last = new Map<Tensor, number>();
-  steps.forEach((step, time) => {
-    for (const root of readsOf(graph, step)) last.set(root, time);
+  groups.forEach((group, time) => {
+    for (const root of readsOf(graph, group)) last.set(root, time);
   });
-  for (const root of graph.kept()) last.set(root, steps.length);
+  for (const root of graph.kept()) last.set(root, groups.length);
   return last;
 }
 
@@ -68,20 +68,26 @@ interface PlanState {
   readonly taken: ReadonlyMap<Tensor, Tensor>;
 }
 
-/** What `step` reads that `output` may overwrite element by element. */
-function reusable(graph: TracedGraph, step: Step, output: Tensor, time: number, state: PlanState): Tensor | undefined {
-  if (step.batch) return undefined;
-  const lowering = step.anchor?.op.lowering;
-  if (lowering?.kind === 'kernel' && lowering.overwrites !== undefined && output === step.outputs[0]) {
-    const root = graph.root((step.anchor as Node).inputs[lowering.overwrites] as Tensor);
+/** What `group` reads that `output` may overwrite element by element. */
+function reusable(
+  graph: TracedGraph,
+  group: FusionGroup,
+  output: Tensor,
+  time: number,
+  state: PlanState,
+): Tensor | undefined {
+  if (group.batch) return undefined;
+  const lowering = group.anchor?.op.lowering;
+  if (lowering?.kind === 'kernel' && lowering.overwrites !== undefined && output === group.outputs[0]) {
+    const root = graph.root((group.anchor as Node).inputs[lowering.overwrites] as Tensor);
     const [from, to] = [state.places.get(root), state.places.get(output)];
     const free = from?.kind === 'arena' && !to && state.lastUse.get(root) === time;
     return free || isSameRange(from, to) ? root : undefined;
   }
-  if ((step.anchor && takes(step.anchor) !== 'epilogue') || output.size !== spaceOf(step)) return undefined;
+  if ((group.anchor && takes(group.anchor) !== 'epilogue') || output.size !== spaceOf(group)) return undefined;
   const destination = state.places.get(output);
   const claimed = new Set(state.taken.values());
-  return loadsOf(graph, step).find(({ root, inner, count }) => {
+  return loadsOf(graph, group).find(({ root, inner, count }) => {
     const place = state.places.get(root);
     if (inner !== 1 || count !== output.size || root.dtype !== output.dtype || claimed.has(root) || !place)
       return false;
@@ -134,8 +140,8 @@ function placeGreedily(blocks: readonly Block[]): number {
   return placed.reduce((peak, b) => Math.max(peak, b.offset + b.bytes), 0);
 }
 
-function timelineOf(blocks: readonly Block[], steps: number): number[] {
-  return Array.from({ length: steps }, (_, time) =>
+function timelineOf(blocks: readonly Block[], groups: number): number[] {
+  return Array.from({ length: groups }, (_, time) =>
     blocks.reduce((sum, b) => sum + (b.start <= time && time <= b.end ? b.bytes : 0), 0),
   );
 }

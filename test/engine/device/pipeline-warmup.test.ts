@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openDevice } from '../../../engine/device/device.ts';
-import { FirstRuns } from '../../../engine/device/first-runs.ts';
+import { PipelineWarmup } from '../../../engine/device/pipeline-warmup.ts';
 import { Pipelines } from '../../../engine/device/pipelines.ts';
 import type { Kernel } from '../../../kernels/kernel.ts';
 import { layerNorm } from '../../../kernels/layernorm.ts';
@@ -29,26 +29,26 @@ function counted() {
   };
 }
 
-async function compileAll(firstRuns: FirstRuns, run: string): Promise<GPUComputePipeline[]> {
-  const pipelines = new Pipelines(open.device, firstRuns);
+async function compileAll(warmup: PipelineWarmup, run: string): Promise<GPUComputePipeline[]> {
+  const pipelines = new Pipelines(open.device, warmup);
   return Promise.all(kernels.map((kernel) => pipelines.get(fresh(kernel, run))));
 }
 
-describe('first runs', () => {
+describe('pipeline warm-up', () => {
   it('stay on the one device while they are fast', async () => {
     const { opened, another } = counted();
-    const firstRuns = new FirstRuns(open.device, another, Infinity);
-    expect(await compileAll(firstRuns, 'fast')).toHaveLength(kernels.length);
+    const warmup = new PipelineWarmup(open.device, another, Infinity);
+    expect(await compileAll(warmup, 'fast')).toHaveLength(kernels.length);
     expect(opened).toEqual([]);
   });
 
   it('are shared out among further devices, opened once, where they are slow', async () => {
     const { opened, another } = counted();
-    const firstRuns = new FirstRuns(open.device, another, 0);
-    await compileAll(firstRuns, 'slow');
-    await compileAll(firstRuns, 'slow again');
+    const warmup = new PipelineWarmup(open.device, another, 0);
+    await compileAll(warmup, 'slow');
+    await compileAll(warmup, 'slow again');
     expect(opened).toHaveLength(Math.min(7, availableParallelism() - 1));
-    await firstRuns.close();
+    await warmup.close();
     expect((await Promise.all(opened.map(({ lost }) => lost))).map(({ reason }) => reason)).toEqual(
       opened.map(() => 'destroyed'),
     );
@@ -56,16 +56,16 @@ describe('first runs', () => {
 
   it('ask for no further device once closed', async () => {
     const { opened, another } = counted();
-    const firstRuns = new FirstRuns(open.device, another, 0);
-    await firstRuns.close();
-    expect(await compileAll(firstRuns, 'closed')).toHaveLength(kernels.length);
+    const warmup = new PipelineWarmup(open.device, another, 0);
+    await warmup.close();
+    expect(await compileAll(warmup, 'closed')).toHaveLength(kernels.length);
     expect(opened).toEqual([]);
   });
 
   it('go on alone where no further device can be had, or one is lost', async () => {
-    const none = new FirstRuns(open.device, () => Promise.reject(new Error('no more')), 0);
+    const none = new PipelineWarmup(open.device, () => Promise.reject(new Error('no more')), 0);
     expect(await compileAll(none, 'none')).toHaveLength(kernels.length);
-    const lost = new FirstRuns(
+    const lost = new PipelineWarmup(
       open.device,
       async () => {
         const device = await open.another();
@@ -79,7 +79,7 @@ describe('first runs', () => {
   });
 
   it('leave a kernel that does not compile to its own error', async () => {
-    const pipelines = new Pipelines(open.device, new FirstRuns(open.device, () => open.another(), 0));
+    const pipelines = new Pipelines(open.device, new PipelineWarmup(open.device, () => open.another(), 0));
     const broken = { ...kernels[0]!, wgsl: 'fn main() { let x = ; }' };
     await expect(pipelines.get(broken)).rejects.toThrow('does not compile');
     await expect(pipelines.get(kernels[1]!)).resolves.toBeDefined();

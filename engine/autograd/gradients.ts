@@ -1,8 +1,9 @@
-/** Room: engine/graph. Reverse-mode differentiation, graph to graph: only cotangents that somebody asks for are built. */
+/** Room: engine/autograd. Reverse-mode differentiation, graph to graph: only cotangents that somebody asks for are built. */
 import { add, constant } from '../ops/elementwise.ts';
-import { recall } from '../ops/recall.ts';
-import { sameShape, showShape } from './shape.ts';
-import type { Node, Tensor } from './tensor.ts';
+import { savedForBackward } from '../ops/saved-for-backward.ts';
+import { inScope, markScope } from '../graph/scope.ts';
+import { sameShape, showShape } from '../graph/shape.ts';
+import type { Cotangents, Node, Tensor } from '../graph/tensor.ts';
 
 /**
  * Gradients of a scalar with respect to tensors of its graph.
@@ -21,26 +22,34 @@ export function gradients(loss: Tensor, wrt: readonly Tensor[]): (Tensor | undef
     if (node.inputs.length === 0 || incoming.every((c) => c === undefined)) continue;
     const asked = node.inputs.map((input) => needed.has(input.node));
     if (!asked.includes(true)) continue;
-    if (!node.op.vjp) throw new Error(`gradients: op ${node.op.name} is not differentiable`);
-    const outgoing = node.op.vjp(recalled(node), incoming, asked);
-    node.inputs.forEach((input, i) => {
-      const cotangent = outgoing[i];
-      if (!cotangent || !asked[i]) return;
-      if (!sameShape(cotangent.shape, input.shape)) {
-        throw new Error(
-          `vjp of ${node.op.name} gave ${showShape(cotangent.shape)} for input ${i} of ${showShape(input.shape)}`,
-        );
+    inScope(markScope('backward', node.scope), () => {
+      for (const [i, cotangent] of cotangentsOf(node, incoming, asked).entries()) {
+        if (!cotangent || !asked[i]) continue;
+        const input = node.inputs[i]!;
+        const sofar = cotangents.get(input);
+        cotangents.set(input, sofar ? add(sofar, cotangent) : cotangent);
       }
-      const sofar = cotangents.get(input);
-      cotangents.set(input, sofar ? add(sofar, cotangent) : cotangent);
     });
   }
   return wrt.map((tensor) => cotangents.get(tensor));
 }
 
+/** What flows back to a node's inputs, as its vjp says. */
+function cotangentsOf(node: Node, incoming: Cotangents, asked: readonly boolean[]): Cotangents {
+  const { op, inputs } = node;
+  if (!op.vjp) throw new Error(`gradients: op ${op.name} is not differentiable`);
+  const outgoing = op.vjp(withSavedValues(node), incoming, asked);
+  inputs.forEach(({ shape }, i) => {
+    const given = asked[i] ? outgoing[i]?.shape : undefined;
+    if (given && !sameShape(given, shape))
+      throw new Error(`vjp of ${op.name} gave ${showShape(given)} for input ${i} of ${showShape(shape)}`);
+  });
+  return outgoing;
+}
+
 /** A node as its vjp sees it: its values are those of the forward pass, read later. */
-function recalled(node: Node): Node {
-  return { ...node, inputs: node.inputs.map(recall), outputs: node.outputs.map(recall) };
+function withSavedValues(node: Node): Node {
+  return { ...node, inputs: node.inputs.map(savedForBackward), outputs: node.outputs.map(savedForBackward) };
 }
 
 /** Nodes on a path from `wrt` to `loss`. */

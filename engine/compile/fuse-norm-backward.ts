@@ -7,7 +7,7 @@ import type { Node, Tensor } from '../graph/tensor.ts';
 import type { TracedGraph } from './graph.ts';
 
 /** Merges them in place, where the gradient does not wait for the normalised values. */
-export function mergeNorms(graph: TracedGraph): void {
+export function fuseNormBackward(graph: TracedGraph): void {
   const again = graph.nodes.filter((node) => isLayerNorm(node) && graph.isRepeat(node));
   for (const backward of graph.nodes.filter(isLayerNormBackward)) {
     const sameRows = (norm: Node): boolean =>
@@ -15,7 +15,7 @@ export function mergeNorms(graph: TracedGraph): void {
     const norm = again.find((node) => sameRows(node) && !graph.isBehind(node, backward));
     if (!norm) continue;
     const [dx, y] = layerNormBackwardAgain(norm, backward);
-    graph.standIn(dx.node, backward);
+    graph.standIn(dx.node, backward, [backward, norm]);
     graph.replace(backward.outputs[0] as Tensor, dx);
     graph.replace(norm.outputs[0] as Tensor, y);
     graph.refresh();

@@ -3,14 +3,14 @@ import type { Shape } from '../graph/shape.ts';
 import { emit, type ElementExpression, type Op, type Tensor } from '../graph/tensor.ts';
 import { reshape } from './leaf.ts';
 
-interface PlaceAttrs {
+interface SelectScatterAttrs {
   /** Elements [start, end) of the result are the tensor's. */
   readonly start: number;
   readonly end: number;
 }
 
-const placeOp: Op<PlaceAttrs> = {
-  name: 'place',
+const selectScatterOp: Op<SelectScatterAttrs> = {
+  name: 'select_scatter',
   lowering: {
     kind: 'elementwise',
     expression: ([x], { attrs }, uid): ElementExpression => ({
@@ -23,8 +23,8 @@ const placeOp: Op<PlaceAttrs> = {
   },
 };
 
-/** [...rest] → [n, ...rest], 0 but for entry `i`. Not differentiable. */
-export function place(x: Tensor, i: number, n: number): Tensor {
+/** [...rest] → [n, ...rest], 0 but for entry `i` (PyTorch’s `select_scatter` into zeros). Not differentiable. */
+export function selectScatter(x: Tensor, i: number, n: number): Tensor {
   const shape: Shape = [n, ...x.shape];
-  return emit(placeOp, [reshape(x, [1, ...x.shape])], { start: i * x.size, end: (i + 1) * x.size }, shape);
+  return emit(selectScatterOp, [reshape(x, [1, ...x.shape])], { start: i * x.size, end: (i + 1) * x.size }, shape);
 }

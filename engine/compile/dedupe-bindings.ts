@@ -8,7 +8,7 @@ import { identity } from '../ops/elementwise.ts';
 import type { TracedGraph } from './graph.ts';
 
 /** Copies repeated operands in place. */
-export function separateOperands(graph: TracedGraph): void {
+export function dedupeBindings(graph: TracedGraph): void {
   for (const node of graph.nodes) {
     const { kind } = node.op.lowering;
     if (kind === 'leaf' || kind === 'view') continue;

@@ -8,6 +8,9 @@ import type { Program } from './program.ts';
  * @param resident bytes by kind, as `Memory.byKind` gives them
  * @returns bytes
  */
-export function lowerBound(resident: Partial<Record<MemoryKind, number>>, { memory }: Pick<Program, 'memory'>): number {
+export function memoryLowerBound(
+  resident: Partial<Record<MemoryKind, number>>,
+  { memory }: Pick<Program, 'memory'>,
+): number {
   return (resident.weights ?? 0) + 4 * (resident.trainables ?? 0) + memory.saved;
 }

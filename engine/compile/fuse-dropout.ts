@@ -11,7 +11,7 @@ import type { TracedGraph } from './graph.ts';
 const THIN = 32;
 
 /** Draws dropouts inside products in place, where all that read them are such products. */
-export function dropInProducts(graph: TracedGraph): void {
+export function fuseDropout(graph: TracedGraph): void {
   const inMemory = new Set([...graph.kept(), ...graph.saved()]);
   const changed = new Set<Node>();
   for (const node of graph.nodes) {

@@ -1,6 +1,6 @@
-/** Room: engine/profile. Times compute passes one by one with the device's own clock. */
-import type { AdapterDescription } from '../device/device.ts';
-import type { Storage } from '../device/memory.ts';
+/** Room: engine/device. Times compute passes one by one with the device's own clock. */
+import type { AdapterDescription } from './device.ts';
+import type { Storage } from './memory.ts';
 import { UserError } from '../errors.ts';
 
 /** A device that can be asked for its clock. */

@@ -5,7 +5,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { packParams, type Kernel } from '../../kernels/kernel.ts';
-import { patiently } from './patience.ts';
+import { waitForGpu } from './wait.ts';
 
 /** Milliseconds of a first run from which on the cache did not have the kernel. */
 const SLOW = 400;
@@ -19,13 +19,13 @@ interface Job {
   readonly done: () => void;
 }
 
-export class FirstRuns {
+export class PipelineWarmup {
   readonly #main: GPUDevice;
   readonly #open: () => Promise<GPUDevice>;
   readonly #slow: number;
   readonly #waiting: Job[] = [];
   readonly #idle: GPUDevice[];
-  #helpers: Promise<GPUDevice[]> | undefined;
+  #workers: Promise<GPUDevice[]> | undefined;
   #closed = false;
 
   /**
@@ -50,7 +50,7 @@ export class FirstRuns {
   /** Destroys the further devices; there will be no more. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const device of (await this.#helpers) ?? []) device.destroy();
+    for (const device of (await this.#workers) ?? []) device.destroy();
   }
 
   #start(): void {
@@ -68,15 +68,15 @@ export class FirstRuns {
       if (device === this.#main) this.#idle.push(device);
     }
     done();
-    if (performance.now() - started > this.#slow) this.#hire();
+    if (performance.now() - started > this.#slow) this.#openWorkers();
     this.#start();
   }
 
-  #hire(): void {
-    if (this.#helpers || this.#closed) return;
+  #openWorkers(): void {
+    if (this.#workers || this.#closed) return;
     const count = Math.min(MOST, availableParallelism() - 1);
-    this.#helpers = Promise.all(Array.from({ length: count }, this.#open)).catch(() => []);
-    void this.#helpers.then((devices) => {
+    this.#workers = Promise.all(Array.from({ length: count }, this.#open)).catch(() => []);
+    void this.#workers.then((devices) => {
       this.#idle.push(...devices);
       this.#start();
     });
@@ -85,7 +85,7 @@ export class FirstRuns {
 
 function pipelineOn(device: GPUDevice, kernel: Kernel): Promise<GPUComputePipeline> {
   const module = device.createShaderModule({ code: kernel.wgsl });
-  return patiently(device.createComputePipelineAsync({ layout: 'auto', compute: { module } }));
+  return waitForGpu(device.createComputePipelineAsync({ layout: 'auto', compute: { module } }));
 }
 
 /** Bytes of each buffer of a first run; what lies outside is not read or written, as WebGPU has it. */
@@ -110,6 +110,6 @@ async function runOnce(device: GPUDevice, kernel: Kernel, pipeline: GPUComputePi
   pass.dispatchWorkgroups(1);
   pass.end();
   device.queue.submit([encoder.finish()]);
-  await patiently(device.queue.onSubmittedWorkDone());
+  await waitForGpu(device.queue.onSubmittedWorkDone());
   for (const buffer of [...storage, uniform]) buffer.destroy();
 }

@@ -3,8 +3,8 @@ import * as kernels from '../../kernels/write-rows.ts';
 import { showShape } from '../graph/shape.ts';
 import { emit, type Op, type Tensor } from '../graph/tensor.ts';
 
-const writeRowsOp: Op<kernels.WriteRowsSpec> = {
-  name: 'write_rows',
+const dynamicUpdateSliceOp: Op<kernels.WriteRowsSpec> = {
+  name: 'dynamic_update_slice',
   lowering: {
     kind: 'kernel',
     overwrites: 0,
@@ -22,7 +22,7 @@ const writeRowsOp: Op<kernels.WriteRowsSpec> = {
  * @param rows f32 [batch·count, cols]
  * @param position i32 [1]
  */
-export function writeRows(
+export function dynamicUpdateSlice(
   into: Tensor,
   rows: Tensor,
   { batch = 1, start = 0, position }: { batch?: number; start?: number; position?: Tensor } = {},
@@ -30,8 +30,10 @@ export function writeRows(
   const cols = into.shape[into.shape.length - 1] ?? 1;
   const [capacity, count] = [into.size / cols / batch, rows.size / cols / batch];
   if (rows.shape[rows.shape.length - 1] !== cols || !Number.isInteger(capacity) || !Number.isInteger(count)) {
-    throw new Error(`writeRows: ${showShape(rows.shape)} does not fit ${showShape(into.shape)}, batch ${batch}`);
+    throw new Error(
+      `dynamicUpdateSlice: ${showShape(rows.shape)} does not fit ${showShape(into.shape)}, batch ${batch}`,
+    );
   }
   const attrs = { batch, capacity, count, cols, start, position: position !== undefined };
-  return emit(writeRowsOp, [into, rows, ...(position ? [position] : [])], attrs, into.shape);
+  return emit(dynamicUpdateSliceOp, [into, rows, ...(position ? [position] : [])], attrs, into.shape);
 }

@@ -96,8 +96,9 @@ interface Encoding {
  * @param known head and class names, where the model at hand already has them
  * @throws UserError where neither a task nor files are named, a file is wrong, or texts come without a tokenizer
  */
-  request: DataRequest,
+export async function loadData(
   { dir: modelDir, config }: Checkpoint,
+  request: DataRequest,
   options: DataOptions = {},
   known?: KnownHead,
 ): Promise<DataSet> {

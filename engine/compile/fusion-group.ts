@@ -27,10 +27,15 @@ export interface Load extends BroadcastPattern {
   readonly root: Tensor;
 }
 
+/** All its nodes, the anchor first. */
+export function nodesOf({ anchor, body }: FusionGroup): Node[] {
+  return anchor ? [anchor, ...body] : [...body];
+}
+
 /** Elements of the space the elementwise part of a group runs over. */
 export function spaceOf(group: FusionGroup): number {
-  if (group.anchor && takes(group.anchor) === 'prologue') return (group.anchor.inputs[0] as Tensor).size;
-  return ((group.body[group.body.length - 1] ?? group.anchor)?.outputs[0] as Tensor).size;
+  if (group.anchor && takes(group.anchor) === 'prologue') return group.anchor.inputs[0]!.size;
+  return (group.body.at(-1) ?? group.anchor!).outputs[0]!.size;
 }
 
 export function takes(node: Node): 'epilogue' | 'prologue' | undefined {
@@ -49,7 +54,7 @@ export function loadsOf(graph: TracedGraph, group: FusionGroup): Load[] {
     const same = (l: Load): boolean => l.root === root && l.inner === pattern.inner && l.count === pattern.count;
     if (!loads.some(same)) loads.push({ root, ...pattern });
   };
-  for (const node of group.body) for (const input of node.inputs) read(input, node.outputs[0] as Tensor);
+  for (const node of group.body) for (const input of node.inputs) read(input, node.outputs[0]!);
   if (group.anchor && takes(group.anchor) === 'prologue') {
     const [x] = group.anchor.inputs as [Tensor];
     read(x, x);

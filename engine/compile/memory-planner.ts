@@ -2,7 +2,6 @@
  * Room: engine/compile. Memory planning: every intermediate gets an offset in one arena, reused as soon as its last reader
  * has run, and taken over in place where that reader computes a tensor of the same size element by element.
  */
-import { BYTES } from '../../kernels/kernel.ts';
 import type { Node, Tensor } from '../graph/tensor.ts';
 import type { Batched } from './horizontal-fusion.ts';
 import type { TracedGraph } from './graph.ts';
@@ -39,7 +38,7 @@ export function planMemory(graph: TracedGraph, { groups, contiguous }: Batched):
         held.block.end = Math.max(held.block.end, end);
         places.set(output, held);
       } else {
-        const bytes = Math.ceil((output.size * BYTES[output.dtype]) / ARENA_ALIGNMENT) * ARENA_ALIGNMENT;
+        const bytes = Math.ceil(output.bytes / ARENA_ALIGNMENT) * ARENA_ALIGNMENT;
         const tensors = neighbours ?? [output];
         const block: Block = { name: output.toString(), bytes: bytes * tensors.length, start: time, end, offset: 0 };
         blocks.push(block);
@@ -79,7 +78,7 @@ function reusable(
   if (group.batch) return undefined;
   const lowering = group.anchor?.op.lowering;
   if (lowering?.kind === 'kernel' && lowering.overwrites !== undefined && output === group.outputs[0]) {
-    const root = graph.root((group.anchor as Node).inputs[lowering.overwrites] as Tensor);
+    const root = graph.root((group.anchor as Node).inputs[lowering.overwrites]!);
     const [from, to] = [state.places.get(root), state.places.get(output)];
     const free = from?.kind === 'arena' && !to && state.lastUse.get(root) === time;
     return free || isSameRange(from, to) ? root : undefined;

@@ -17,7 +17,7 @@ export interface AdapterDescription {
 }
 
 /** No adapter was found: nothing can run. */
-class NoAdapterError extends UserError {
+export class NoAdapterError extends UserError {
   constructor() {
     super(
       'No WebGPU adapter was found. Install a Vulkan driver: for a GPU its vendor driver, without one Mesa 25 or newer ' +
@@ -128,6 +128,6 @@ async function readTraits(adapter: GPUAdapter, device: GPUDevice, software: bool
     software,
     maxStorageBuffers: adapter.limits.maxStorageBuffersPerShaderStage,
     workgroupMemory: adapter.limits.maxComputeWorkgroupStorageSize,
-    ...(matrix && { matrix }),
+    matrix,
   };
 }

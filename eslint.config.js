@@ -2,7 +2,7 @@ import { defineConfig } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
 export default defineConfig(
-  { ignores: ['out/', '.cache/', 'test/goldens/', 'test/fixtures/'] },
+  { ignores: ['dist/', 'docs/api/', 'out/', '.cache/', 'test/goldens/', 'test/fixtures/'] },
   {
     files: ['**/*.{ts,js}'],
     extends: [tseslint.configs.strictTypeChecked],

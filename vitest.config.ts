@@ -1,9 +1,16 @@
 /** Tests run in their own processes (each opens a device of its own), two at a time: a software adapter uses every core. */
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
+/** The package's entries, as the examples import them. */
+const ENTRIES = { 'light-peft/kernels': 'kernels/index.ts', 'light-peft/testing': 'engine/testing/index.ts' };
+
 export default defineConfig({
+  resolve: {
+    alias: Object.entries(ENTRIES).map(([find, file]) => ({ find, replacement: join(import.meta.dirname, file) })),
+  },
   test: {
-    include: ['test/**/*.test.ts'],
+    include: ['{test,examples}/**/*.test.ts'],
     env: {
       // What was tuned on this machine must not decide what is tested.
       LIGHT_PEFT_CACHE: '.cache/test',

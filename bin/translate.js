@@ -86,18 +86,24 @@ async function bundle(root, to) {
     sourcemap: 'inline',
     sourcesContent: false,
     logLevel: 'silent',
-    plugins: [{ name: 'own addresses', setup: keepAddresses }],
+    plugins: [ownAddresses((path) => JSON.stringify(pathToFileURL(path).href))],
   });
   await rename(draft, to);
 }
 
 /**
- * A source finds files beside it by its own address, which the one file does not have.
- * @param {import('esbuild').PluginBuild} build
+ * A source finds files beside it by its own address, which a bundle does not have.
+ * @param {(path: string) => string} addressOf gives JavaScript that stands for the `import.meta.url` of the source at `path`
+ * @returns {import('esbuild').Plugin}
  */
-function keepAddresses(build) {
-  build.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
-    const source = await readFile(path, 'utf8');
-    return { loader: 'ts', contents: source.replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href)) };
-  });
+export function ownAddresses(addressOf) {
+  return {
+    name: 'own addresses',
+    setup(build) {
+      build.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+        const source = await readFile(path, 'utf8');
+        return { loader: 'ts', contents: source.replaceAll('import.meta.url', addressOf(path)) };
+      });
+    },
+  };
 }

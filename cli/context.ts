@@ -3,10 +3,10 @@ import type { Command } from 'commander';
 import { Engine } from '../engine/engine.ts';
 import { KernelDump } from '../engine/profile/kernel-dump.ts';
 import { Profiler } from '../engine/profile/profiler.ts';
-import { cacheFile, Picks } from '../engine/tune/picks.ts';
+import { cacheFile, TuningCache } from '../engine/tune/tuning-cache.ts';
 import { Tuner } from '../engine/tune/tuner.ts';
-import type { Settings } from '../train/settings.ts';
-import type { TrainCallbacks } from '../train/stages.ts';
+import type { RunOptions } from '../experiments/options.ts';
+import type { TrainerCallbacks } from '../train/options.ts';
 import { finishProfile } from './profile.ts';
 import { Progress } from './progress.ts';
 
@@ -14,7 +14,7 @@ export interface CommandContext {
   readonly engine: Engine;
   readonly progress: Progress;
   /** Reports steps and stops at Ctrl-C. */
-  readonly watch: TrainCallbacks;
+  readonly callbacks: Omit<TrainerCallbacks, 'checkpoint'>;
 }
 
 /** Flags of every command that runs programs. */
@@ -23,9 +23,6 @@ export interface EngineFlags {
   readonly dumpKernels?: string;
   readonly tune?: boolean;
 }
-
-/** Settings that the engine is opened with. */
-type EngineSettings = Pick<Settings, 'compute'>;
 
 export function addProfileFlags(command: Command): Command {
   return command
@@ -50,7 +47,7 @@ export function addEngineFlags(command: Command): Command {
 /** Runs `work` with an open engine; the first Ctrl-C asks it to stop and save, the second ends the process. */
 export async function withEngine<T>(
   { profile, dumpKernels, tune }: EngineFlags,
-  { compute }: EngineSettings,
+  { compute }: RunOptions['engine'],
   work: (context: CommandContext) => Promise<T>,
 ): Promise<T> {
   const engine = await Engine.open({ allowF16Matmul: compute === 'f16' });
@@ -63,18 +60,18 @@ export async function withEngine<T>(
   };
   process.on('SIGINT', onInterrupt);
   try {
-    const picks = await Picks.load(cacheFile(), engine.adapter, say);
-    engine.choose = picks.choose;
-    if (tune) engine.tuner = new Tuner(engine, picks, say);
+    const cache = await TuningCache.load(cacheFile(), engine.adapter, say);
+    engine.selectConfig = cache.selectConfig;
+    if (tune) engine.tuner = new Tuner(engine, cache, say);
     if (dumpKernels !== undefined) engine.observer = new KernelDump(dumpKernels);
     const profiler = profile === undefined ? undefined : new Profiler(engine);
     engine.profiler = profiler;
-    const watch = {
+    const callbacks = {
       signal: abort.signal,
       onReport: progress.report.bind(progress),
       onBytes: progress.bytes.bind(progress),
     };
-    const result = await work({ engine, progress, watch });
+    const result = await work({ engine, progress, callbacks });
     progress.finish();
     if (profiler && profile !== undefined) say(await finishProfile(engine, profiler, profile));
     return result;

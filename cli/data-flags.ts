@@ -19,10 +19,6 @@ export function addDataFlags(command: Command): Command {
     .option('--json', 'print the result as JSON');
 }
 
-export function requestOf({ task, train, eval: test }: DataFlags): DataRequest {
-  return {
-    ...(task !== undefined && { task }),
-    ...(train !== undefined && { train }),
-    ...(test !== undefined && { eval: test }),
-  };
+export function requestOf({ task, train, eval: test }: Pick<DataFlags, 'task' | 'train' | 'eval'>): DataRequest {
+  return { task, train, eval: test };
 }

@@ -1,60 +1,73 @@
-/** Room: cli. Turns the settings table into flags, and flags and `--config` files back into settings. */
+/**
+ * Room: cli. Flags made from the options that every room declares, and flags and `--config` files turned back into options. The only
+ * place that knows flags.
+ */
+import { readFile } from 'node:fs/promises';
 import { Option, type Command } from 'commander';
 import { parse } from 'yaml';
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
-import { settingsSchema, type Settings } from '../train/settings.ts';
+import { runOptionsSchema, type RunOptions } from '../experiments/options.ts';
+import { camelCase, flagName } from './flags.ts';
+import { fieldOf, type Field } from './field.ts';
 
-type Key = keyof Settings;
+/** Options whose flags are called otherwise. */
+const FLAG_KEYS: Readonly<Record<string, string>> = {
+  method: 'peft',
+  r: 'loraR',
+  maxGradNorm: 'clip',
+  groupByLength: 'bucket',
+  heads: 'headsRatio',
+  neurons: 'ffnRatio',
+  neuronsScope: 'ffnScope',
+  modules: 'moduleRatio',
+  ranks: 'rankRatio',
+  ranksScope: 'rankScope',
+  startFrom: 'carry',
+};
 
-/** Every setting. */
-const ALL_SETTINGS = Object.keys(settingsSchema.shape) as Key[];
-
-/** What of a setting's schema a flag needs to know. */
-interface Field {
-  readonly kind: 'number' | 'boolean' | 'string';
-  readonly choices?: readonly string[];
-  readonly fallback: number | string | boolean | undefined;
-  readonly description: string;
+/** The flag's key of an option, in camel case. */
+export function flagKey(name: string): string {
+  return FLAG_KEYS[name] ?? name;
 }
 
-function fieldOf(key: Key): Field {
-  const outer: z.ZodType = settingsSchema.shape[key];
-  const inner = outer instanceof z.ZodDefault || outer instanceof z.ZodOptional ? (outer.unwrap() as z.ZodType) : outer;
-  const fallback = outer.safeParse(undefined).data as Field['fallback'];
-  const description = outer.description ?? '';
-  if (inner instanceof z.ZodBoolean) return { kind: 'boolean', fallback, description };
-  if (inner instanceof z.ZodEnum) return { kind: 'string', choices: inner.options.map(String), fallback, description };
-  return { kind: inner instanceof z.ZodString ? 'string' : 'number', fallback, description };
+type Group = keyof RunOptions;
+
+/** An option of a room, as the command line has it. */
+interface Setting extends Field {
+  readonly group: Group;
+  readonly name: string;
+  readonly key: string;
 }
 
-/** `loraAlpha` → `lora-alpha` */
-function flagName(key: string): string {
-  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-}
+const SETTINGS: readonly Setting[] = Object.entries(runOptionsSchema.shape).flatMap(([group, schema]) =>
+  Object.entries(schema.shape as Record<string, z.ZodType>).map(([name, type]) => ({
+    group: group as Group,
+    name,
+    key: flagKey(name),
+    ...fieldOf(type),
+  })),
+);
 
-/** Adds the flags of some settings, and `--config`, to a command. */
-export function addSettings(command: Command, keys: readonly Key[] = ALL_SETTINGS): Command {
-  for (const key of keys) command.addOption(optionOf(key));
+const BY_KEY = new Map(SETTINGS.map((setting) => [setting.key, setting]));
+
+/** Adds the flags of some options, and `--config`, to a command. @param keys of flags, in camel case; absent: all */
+export function addSettings(command: Command, keys: readonly string[] = [...BY_KEY.keys()]): Command {
+  for (const key of keys) command.addOption(optionOf(BY_KEY.get(key)!));
   return command.option('--config <file>', 'YAML file with the same settings, flags win over it');
 }
 
-function optionOf(key: Key): Option {
-  const { kind, choices, fallback, description } = fieldOf(key);
+function optionOf({ key, kind, choices, fallback, description }: Setting): Option {
   const name = flagName(key);
+  const text = description.replace(/`(\w+)`/g, (_, option: string) => `--${flagName(flagKey(option))}`);
   if (kind === 'boolean') {
-    return fallback === true
-      ? new Option(`--no-${name}`, `do not ${description}`)
-      : new Option(`--${name}`, description);
+    return fallback === true ? new Option(`--no-${name}`, `do not ${text}`) : new Option(`--${name}`, text);
   }
   const shown =
-    fallback === undefined ? '' : ` (default: ${typeof fallback === 'number' ? round(fallback) : fallback})`;
-  const option = new Option(
-    `--${name} <${choices ? choices.join('|') : kind === 'number' ? 'n' : 'value'}>`,
-    description + shown,
-  );
-  return kind === 'number' ? option.argParser((text) => parseNumber(text, `--${name}`)) : option;
+    fallback === undefined ? '' : ` (default: ${typeof fallback === 'number' ? round(fallback) : String(fallback)})`;
+  const value = choices ? choices.join('|') : kind === 'number' ? 'n' : 'value';
+  const option = new Option(`--${name} <${value}>`, text + shown);
+  return kind === 'number' ? option.argParser((given) => parseNumber(given, `--${name}`)) : option;
 }
 
 function round(value: number): string {
@@ -69,34 +82,46 @@ export function parseNumber(text: string, flag: string): number {
 }
 
 /**
- * Settings from flags over a `--config` file over defaults.
+ * Options from flags over a `--config` file over defaults.
  * @param estimation whether `steps` are those of the estimation where `estimateSteps` is not said as near: in the file, or by flags
  * @throws UserError naming flag or file and key, what was found and what was expected
  */
 export async function readSettings(
   flags: Readonly<Record<string, unknown>>,
   { estimation = false } = {},
-): Promise<Settings> {
+): Promise<RunOptions> {
   const file = typeof flags.config === 'string' ? flags.config : undefined;
   const fromFile = file === undefined ? {} : await readYaml(file);
   if (estimation && Number(fromFile.steps) > 0) fromFile.estimateSteps ??= fromFile.steps;
   const given = new Map(Object.entries(fromFile));
-  const fromFlags = ALL_SETTINGS.filter((key) => flags[key] !== undefined && !isUntouched(key, flags[key]));
+  const said = SETTINGS.filter((setting) => flags[setting.key] !== undefined && !isUntouched(setting, flags));
+  const fromFlags = new Set(said.map(({ key }) => key));
   for (const key of fromFlags) given.set(key, flags[key]);
   if (estimation && Number(flags.steps) > 0 && flags.estimateSteps === undefined)
     given.set('estimateSteps', flags.steps);
-  const parsed = settingsSchema.safeParse(Object.fromEntries(given));
+  const where = (key: string): string =>
+    fromFlags.has(key) || file === undefined ? `--${flagName(key)}` : `${file}: key "${flagName(key)}"`;
+  const unknown = [...given.keys()].find((key) => !BY_KEY.has(key));
+  if (unknown !== undefined) {
+    throw new UserError(`${where(unknown)}: found ${JSON.stringify(given.get(unknown))}: not a setting`);
+  }
+  const groups = Object.fromEntries(Object.keys(runOptionsSchema.shape).map((group) => [group, {}])) as Record<
+    Group,
+    Record<string, unknown>
+  >;
+  for (const { group, name, key, decode } of SETTINGS) {
+    if (given.has(key)) groups[group][name] = decode(given.get(key), where(key));
+  }
+  const parsed = runOptionsSchema.safeParse(groups);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  const key = String(issue?.path[0] ?? (issue?.code === 'unrecognized_keys' ? issue.keys[0] : ''));
-  const isFlag = (fromFlags as readonly string[]).includes(key);
-  const where = isFlag || file === undefined ? `--${flagName(key)}` : `${file}: key "${flagName(key)}"`;
-  throw new UserError(`${where}: found ${JSON.stringify(given.get(key))}: ${issue?.message ?? 'not valid'}`);
+  const issue = parsed.error.issues[0]!;
+  const key = flagKey(String(issue.path[1]));
+  throw new UserError(`${where(key)}: found ${JSON.stringify(given.get(key))}: ${issue.message}`);
 }
 
 /** A `--no-x` flag that was not given reads as true. */
-function isUntouched(key: Key, value: unknown): boolean {
-  return fieldOf(key).kind === 'boolean' && value === fieldOf(key).fallback;
+function isUntouched({ kind, key, fallback }: Setting, flags: Readonly<Record<string, unknown>>): boolean {
+  return kind === 'boolean' && flags[key] === fallback;
 }
 
 /** Keys may be written as flags are (`lora-r`), with underscores, or in camel case. */
@@ -109,6 +134,5 @@ async function readYaml(path: string): Promise<Record<string, unknown>> {
   }
   const object = z.record(z.string(), z.unknown()).safeParse(content ?? {});
   if (!object.success) throw new UserError(`${path}: expected a mapping of settings such as "lora-r: 8"`);
-  const camel = (key: string): string => key.replace(/[-_](\w)/g, (_, letter: string) => letter.toUpperCase());
-  return Object.fromEntries(Object.entries(object.data).map(([key, value]) => [camel(key), value]));
+  return Object.fromEntries(Object.entries(object.data).map(([key, value]) => [camelCase(key), value]));
 }

@@ -2,15 +2,19 @@
 import { Command, CommanderError } from 'commander';
 import { UserError } from '../engine/errors.ts';
 import { versions } from '../experiments/provenance.ts';
+import { withFlags } from './flags.ts';
+import { flagKey } from './options.ts';
 import { addExport, addMerge } from './commands/convert.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addGenerate } from './commands/generate.ts';
 import { addEval, addPredict } from './commands/infer.ts';
 import { addPretrain } from './commands/pretrain.ts';
 import { addReport, addRun } from './commands/run.ts';
+import { addSetup } from './commands/setup.ts';
 import { addEstimate, addPrune, addTrain } from './commands/stages.ts';
 
 const COMMANDS = [
+  addSetup,
   addDoctor,
   addRun,
   addEstimate,
@@ -41,15 +45,20 @@ export async function runCommand(argv: readonly string[]): Promise<number> {
     await program.parseAsync([...argv], { from: 'user' });
     return 0;
   } catch (error) {
-    return exitCodeOf(error);
+    return exitCodeOf(error, flagsOf(program));
   }
 }
 
+/** Keys of the flags of all commands. */
+function flagsOf({ commands }: Command): ReadonlySet<string> {
+  return new Set(commands.flatMap(({ options }) => options.map((option) => option.attributeName())));
+}
+
 /** Says what was wrong in one line; anything unforeseen keeps its stack, for a bug report. */
-function exitCodeOf(error: unknown): number {
+function exitCodeOf(error: unknown, flags: ReadonlySet<string>): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   if (error instanceof UserError) {
-    process.stderr.write(`light-peft: ${error.message}\n`);
+    process.stderr.write(`light-peft: ${withFlags(error.message, flagKey, flags)}\n`);
     return error.exitCode;
   }
   const stack = error instanceof Error ? error.stack : String(error);

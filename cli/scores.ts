@@ -1,6 +1,6 @@
 /** Room: cli. Scores on evaluation data as a line for people. */
 import { fixed, measure } from '../report/numbers.ts';
-import type { Evaluation } from '../train/stages.ts';
+import type { Evaluation } from '../train/evaluate.ts';
 
 export function scoresLine(metrics: Evaluation['metrics']): string {
   const percent = (value: number): string => `${(100 * value).toFixed(2)} %`;

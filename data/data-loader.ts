@@ -11,12 +11,14 @@ import { hostRandom, STREAM } from '../engine/random.ts';
  */
 export type Order = 'file' | 'shuffle' | 'bucket' | 'length';
 
+/** How examples become batches. Lengths are in tokens. */
 export interface BatchOptions {
   /** Examples, which are as many rows unless they have several choices. */
   readonly batchSize: number;
   readonly order: Order;
   /** Used by `shuffle` and `bucket`. */
   readonly seed: number;
+  /** Token id of padding. */
   readonly padId: number;
   /** Rows are padded to the batch's longest example, rounded up to a multiple of this … */
   readonly multipleOf?: number;
@@ -27,8 +29,9 @@ export interface BatchOptions {
 }
 
 /**
- * B = batch rows, S = seq. An example is one row, or a row for each of its choices. B is the same for every batch, so that programs differ by S alone. The rows from `count` on, in
- * an epoch's last batch, are filling: padding that nothing attends to, without a label, so that they count nowhere.
+ * Padded examples. B = batch rows, S = seq. An example is one row, or a row for each of its choices. B is the same for every batch,
+ * so that programs differ by S alone. The rows from `count` on, in an epoch's last batch, are filling: padding that nothing
+ * attends to, without a label, so that they count nowhere.
  */
 export interface Batch {
   readonly batch: number;
@@ -53,6 +56,7 @@ export const MULTIPLE = 8;
 /** Batches per window that `bucket` sorts by length: long enough to save padding, short enough to keep epochs different. */
 const BUCKET_BATCHES = 32;
 
+/** Batches of examples by epoch and index: the same for the same examples and options, in any order they are asked for. */
 export class DataLoader {
   readonly #examples: readonly EncodedExample[];
   readonly #options: BatchOptions;

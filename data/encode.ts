@@ -1,6 +1,7 @@
 /**
  * Room: data. From examples to what batches are made of: token ids, mask, segments and class index. Pure functions.
  */
+import { option } from '../engine/errors.ts';
 import { UserError } from '../engine/errors.ts';
 import type { TextTokenizer } from '../models/tokenizer.ts';
 import type { ExampleFile, Label, TokenRow } from './examples.ts';
@@ -22,6 +23,7 @@ export interface Sequence {
   readonly typeIds: Int32Array;
 }
 
+/** One example as token ids, with what is to be predicted of it: one of `label`, `values`, `span` and `tokenLabels`. */
 export interface EncodedExample extends Sequence {
   /** Index of the class or of the right choice, or `IGNORE_INDEX`. */
   readonly label: number;
@@ -62,11 +64,13 @@ export function encodeTexts(
   return examples.map(({ text, textPair, label }) => encodeText(tokenizer, text, textPair, maxLength, { label }));
 }
 
+/** What the rows of a file are encoded for. */
 export interface EncodeFileOptions {
   /** Class names by index; labels of the file are looked up in it. Undefined: they are not read. */
   readonly labels: readonly string[] | undefined;
   /** What the labels are. */
   readonly problem?: Problem;
+  /** Tokens of the longest example. */
   readonly maxLength: number;
   /** Token ids the model has embeddings for. */
   readonly vocabSize: number;
@@ -159,7 +163,7 @@ export function encodeTokens(
   const tokens = row.attentionMask.lastIndexOf(1) + 1;
   if (tokens > maxLength) {
     throw new UserError(
-      `${at}: "input_ids" has ${tokens} tokens, expected at most ${maxLength}; cut them, or raise --max-length if the model has more`,
+      `${at}: "input_ids" has ${tokens} tokens, expected at most ${maxLength}; cut them, or raise ${option('maxLength')} if the model has more`,
     );
   }
   const length = keepPadding ? Math.min(row.inputIds.length, maxLength) : tokens;

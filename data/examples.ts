@@ -18,11 +18,13 @@ interface Row {
   readonly label?: Label;
 }
 
+/** A text or a pair of texts. */
 export interface TextRow extends Row {
   readonly text: string;
   readonly textPair?: string;
 }
 
+/** Text that is tokenised already. */
 export interface TokenRow extends Row {
   /** Token ids, special tokens included. */
   readonly inputIds: readonly number[];
@@ -32,6 +34,7 @@ export interface TokenRow extends Row {
   readonly typeIds?: readonly number[];
 }
 
+/** A row of a data file. */
 export type RawExample = TextRow | TokenRow;
 
 /**
@@ -61,8 +64,6 @@ const READERS: Record<string, (path: string, text: string) => Fields[]> = {
  * Reads a data file; its ending tells the format (.jsonl, .ndjson, .json, .csv, .tsv). Columns: `text`, or `text_a` and
  * `text_b`, or (JSON lines only) `input_ids`, `attention_mask` and `token_type_ids`; and `label`. Other columns are ignored. With choices:
  * `text` or `text_a` and `choice_0`, `choice_1` …, or (JSON lines only) a list `choices`, or lists of `input_ids` and `attention_mask`.
- * @param needLabel whether every row must have a label; otherwise labels are optional
- * @param choices whether every line holds several texts or token lists
  * @throws UserError with file and line
  */
 export async function readExamples(path: string, options: ReadOptions): Promise<ExampleFile> {
@@ -85,7 +86,9 @@ export async function readRecords(path: string): Promise<Fields[]> {
 }
 
 interface ReadOptions {
+  /** Whether every row must have a label; otherwise labels are optional. */
   readonly needLabel: boolean;
+  /** Whether every line holds several texts or token lists. */
   readonly choices?: boolean;
 }
 

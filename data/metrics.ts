@@ -1,6 +1,7 @@
 /** Room: data. Figures of a classifier or a regression from its scores or predictions, as scikit-learn defines them. Pure functions. */
 import { sampleCorrelation, sampleRankCorrelation } from 'simple-statistics';
 
+/** Figures of predicted classes. All but the counts are between 0 and 1. */
 export interface Metrics {
   /** Examples with a label. */
   readonly count: number;
@@ -19,6 +20,7 @@ export interface LossMetrics extends Metrics {
 }
 
 /**
+ * Figures of predicted classes.
  * @param labels class indices; negative ones (no label) are left out
  * @param predictions class indices, as many
  */
@@ -152,6 +154,7 @@ export function labelSetMetrics(
   };
 }
 
+/** Figures of predicted numbers. */
 export interface RegressionMetrics {
   /** Examples with a value. */
   readonly count: number;
@@ -164,7 +167,10 @@ export interface RegressionMetrics {
   readonly loss: number;
 }
 
-/** @param values as many as `predictions`; undefined ones are left out */
+/**
+ * Figures of predicted numbers.
+ * @param values as many as `predictions`; undefined ones are left out
+ */
 export function regressionMetrics(
   predictions: readonly number[],
   values: readonly (number | undefined)[],

@@ -34,11 +34,13 @@ import {
 } from './metrics.ts';
 import { answerMetrics, type AnswerMetrics, type AnswerOptions } from './qa/answers.ts';
 
+/** Figures of a data set, whatever its head. */
 export type ScoreMetrics = LossMetrics | LabelSetMetrics | RegressionMetrics | AnswerMetrics;
 
+/** What a head is trained for. */
 export interface Objective {
   readonly head: HeadKind;
-  /** Labels of a batch of so many sequences, as `Batches` makes them. */
+  /** Labels of a batch of so many sequences, as `DataLoader` makes them. */
   readonly labels: (batch: number, seq: number) => InputSpec;
   /**
    * Mean over what is labelled, shape []; 0 where nothing is.

@@ -1,17 +1,18 @@
 /** Room: data. Where a run's examples come from: a built-in task, or local files; encoded for the model at hand. */
 import { join } from 'node:path';
-import { UserError } from '../engine/errors.ts';
+import { option, UserError } from '../engine/errors.ts';
 import { exists } from '../engine/io/files.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import { endTokens, savedHead } from '../models/config.ts';
 import { headOf } from '../models/heads.ts';
 import { loadTokenizer, type TextTokenizer } from '../models/tokenizer.ts';
-import { runBaseline, type BaselineResult } from '../experiments/baseline/tfidf.ts';
 import { isForLanguage, isPlainText, readLanguageFile } from './lm/documents.ts';
 import { encodeLanguageFile } from './lm/encode.ts';
 import { encodeQuestions } from './qa/encode.ts';
 import { hasQuestion, readQuestions, type QuestionFile } from './qa/questions.ts';
-import type { Settings } from '../train/settings.ts';
+import { parseOptions } from '../engine/options.ts';
+import type { Checkpoint } from '../models/checkpoint.ts';
+import { dataOptionsSchema, type DataOptions } from './options.ts';
 import { encodeChoices, encodeFile, encodeTexts, type EncodedExample } from './encode.ts';
 import { hasChoices, readExamples, readRecords, type ExampleFile, type Fields, type Label } from './examples.ts';
 import { labelIndex, labelNames, labelSetNames, problemOf, type Problem } from './labels.ts';
@@ -19,11 +20,19 @@ import { loadTask, type Example } from './tasks.ts';
 
 /** What the user named: a task, or files. */
 export interface DataRequest {
-  readonly task?: string;
-  readonly train?: string;
-  readonly eval?: string;
+  readonly task?: string | undefined;
+  readonly train?: string | undefined;
+  readonly eval?: string | undefined;
 }
 
+/** Texts with class indices. */
+export interface LabelledTexts {
+  readonly labels: readonly string[];
+  readonly train: readonly Example[];
+  readonly test: readonly Example[];
+}
+
+/** Encoded training and evaluation data, with the head that they are for. */
 export interface DataSet {
   /** The task's name, or the training file's. */
   readonly name: string;
@@ -33,11 +42,11 @@ export interface DataSet {
   readonly train: readonly EncodedExample[];
   /** Empty where the user gave none. */
   readonly eval: readonly EncodedExample[];
-  /** TF-IDF and logistic regression on the same split; absent where there are no classes or texts, or none to evaluate. */
-  readonly baseline?: () => BaselineResult;
+  /** The same split as texts, for baselines that read words; absent where there are no classes or texts, or none to evaluate. */
+  readonly texts?: (() => LabelledTexts) | undefined;
 }
 
-const TASK_HEADS: Readonly<Record<NonNullable<Settings['taskType']>, HeadKind>> = {
+const TASK_HEADS: Readonly<Record<NonNullable<DataOptions['taskType']>, HeadKind>> = {
   SEQ_CLS: 'classification',
   CAUSAL_LM: 'causal-lm',
   QUESTION_ANS: 'question-answering',
@@ -50,7 +59,7 @@ const TASK_HEADS: Readonly<Record<NonNullable<Settings['taskType']>, HeadKind>> 
  */
 export async function headOfData(
   { task, train, eval: test }: DataRequest,
-  taskType: Settings['taskType'],
+  taskType?: DataOptions['taskType'],
 ): Promise<HeadKind | undefined> {
   if (taskType !== undefined) return TASK_HEADS[taskType];
   if (task !== undefined) return 'classification';
@@ -83,24 +92,22 @@ interface Encoding {
 }
 
 /**
- * Loads and encodes data.
+ * Loads and encodes data for the model of a checkpoint.
  * @param known head and class names, where the model at hand already has them
  * @throws UserError where neither a task nor files are named, a file is wrong, or texts come without a tokenizer
  */
 export async function loadData(
+  { dir: modelDir, config }: Checkpoint,
   request: DataRequest,
-  modelDir: string,
-  config: ModelConfig,
-  settings: Pick<Settings, 'maxLength' | 'docStride' | 'evalSplit' | 'taskType'> &
-    Partial<Pick<Settings, 'problemType'>>,
+  options: DataOptions = {},
   known?: KnownHead,
 ): Promise<DataSet> {
-  const { docStride } = settings;
-  const encoding = { modelDir, config, maxLength: Math.min(settings.maxLength, config.maxTokens), docStride };
-  const head = known?.head ?? (await headOfData(request, settings.taskType)) ?? savedHead(config) ?? 'classification';
+  const { taskType, problemType, evalSplit, ...lengths } = parseOptions(dataOptionsSchema, options);
+  const { docStride } = lengths;
+  const encoding = { modelDir, config, maxLength: Math.min(lengths.maxLength, config.maxTokens), docStride };
+  const head = known?.head ?? (await headOfData(request, taskType)) ?? savedHead(config) ?? 'classification';
   headOf(config, head);
-  if (request.task !== undefined && head === 'classification')
-    return loadBuiltIn(request, encoding, settings.evalSplit);
+  if (request.task !== undefined && head === 'classification') return loadBuiltIn(request, encoding, evalSplit);
   const files = filesOf(request);
   switch (head) {
     case 'causal-lm':
@@ -111,7 +118,7 @@ export async function loadData(
       return loadChoices(files, encoding);
     case 'classification':
     case 'masked-lm':
-      return loadLabelled(files, encoding, settings.problemType, known?.labels);
+      return loadLabelled(files, encoding, problemType, known?.labels);
   }
 }
 
@@ -123,7 +130,7 @@ interface Files {
 
 function filesOf({ task, train, eval: test }: DataRequest): Files {
   if (task !== undefined)
-    throw new UserError(`--task ${task}: has classes to tell apart; other heads learn from files`);
+    throw new UserError(`${option('task')} ${task}: has classes to tell apart; other heads learn from files`);
   const name = train ?? test;
   if (name === undefined) throw noData();
   return { name, train, test };
@@ -132,9 +139,9 @@ function filesOf({ task, train, eval: test }: DataRequest): Files {
 async function loadBuiltIn(
   request: DataRequest,
   { modelDir, maxLength }: Encoding,
-  evalSplit: Settings['evalSplit'],
+  evalSplit: 'test' | 'validation',
 ): Promise<DataSet> {
-  if (request.train !== undefined) throw new UserError('--task and --train: give one of them');
+  if (request.train !== undefined) throw new UserError(`${option('task')} and ${option('train')}: give one of them`);
   const task = await loadTask(request.task as string);
   const tokenizer = await loadTokenizer(modelDir);
   const test = task[evalSplit];
@@ -144,14 +151,14 @@ async function loadBuiltIn(
     labels: task.labels,
     train: encodeTexts(task.train, tokenizer, maxLength),
     eval: encodeTexts(test, tokenizer, maxLength),
-    baseline: () => runBaseline({ ...task, test }),
+    texts: () => ({ ...task, test }),
   };
 }
 
 async function loadLabelled(
   { name, train: trainPath, test: testPath }: Files,
   { modelDir, config, maxLength }: Encoding,
-  asked: Settings['problemType'],
+  asked: Problem | undefined,
   known: readonly string[] | undefined,
 ): Promise<DataSet> {
   const train = trainPath === undefined ? undefined : await readExamples(trainPath, { needLabel: true });
@@ -164,9 +171,9 @@ async function loadLabelled(
   const { vocabSize, typeVocabSize } = config;
   const options = { labels, problem, maxLength, vocabSize, typeVocabSize, tokenizer };
   const encode = (file: ExampleFile | undefined): EncodedExample[] => (file ? encodeFile(file, options) : []);
-  const baseline = problem === 'single_label_classification' ? baselineOf(train, test, labels) : undefined;
+  const texts = problem === 'single_label_classification' ? textsOf(train, test, labels) : undefined;
   const encoded = { train: encode(train), eval: encode(test) };
-  return { name, head: 'classification', labels, ...encoded, ...(baseline && { baseline }) };
+  return { name, head: 'classification', labels, ...encoded, texts };
 }
 
 /** A head of one output gives a number; a checkpoint says so too, where its labels are numbers. */
@@ -228,7 +235,7 @@ async function encodeQuestionFile(
 }
 
 function noData(): UserError {
-  return new UserError('No data: give --task NAME, or a file (--train and --eval; --data of `eval`)');
+  return new UserError(`No data: give ${option('task')}, or a file: ${option('train')} and ${option('eval')}`);
 }
 
 async function loadLanguage({ name, train, test }: Files, { modelDir, config, maxLength }: Encoding): Promise<DataSet> {
@@ -247,22 +254,14 @@ export interface Rows {
   readonly lines: readonly number[];
 }
 
-/** What a model makes of rows. */
-interface RowsOptions {
-  readonly head: HeadKind;
-  /** Class names; labels are optional. */
-  readonly labels: readonly string[];
-  readonly maxLength: number;
-  readonly docStride: number;
-}
-
-/** Rows to predict. @throws UserError as `loadData` */
+/** Rows to predict; labels are optional. @throws UserError as `loadData` */
 export async function loadRows(
+  { dir: modelDir, config }: Checkpoint,
   path: string,
-  modelDir: string,
-  config: ModelConfig,
-  { head, labels, maxLength: longest, docStride }: RowsOptions,
+  { head, labels }: KnownHead,
+  options: Pick<DataOptions, 'maxLength' | 'docStride'> = {},
 ): Promise<Rows> {
+  const { maxLength: longest, docStride } = parseOptions(dataOptionsSchema, options);
   const maxLength = Math.min(longest, config.maxTokens);
   if (head === 'question-answering') {
     const file = await readQuestions(path, false);
@@ -292,14 +291,14 @@ async function tokenizerFor(
   return texts ? loadTokenizer(modelDir) : undefined;
 }
 
-function baselineOf(
+function textsOf(
   train: ExampleFile | undefined,
   test: ExampleFile | undefined,
   labels: readonly string[],
-): (() => BaselineResult) | undefined {
+): DataSet['texts'] {
   const trainTexts = train && asTexts(train, labels);
   const testTexts = test && asTexts(test, labels);
-  return trainTexts && testTexts ? () => runBaseline({ labels, train: trainTexts, test: testTexts }) : undefined;
+  return trainTexts && testTexts ? () => ({ labels, train: trainTexts, test: testTexts }) : undefined;
 }
 
 function asTexts({ path, rows }: ExampleFile, labels: readonly string[]): Example[] | undefined {

@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
+import { installCommand } from '../engine/io/packages.ts';
 import { withoutNearDuplicates } from './dedup.ts';
 import { withoutMarks } from './windows-1252.ts';
 
@@ -80,9 +81,10 @@ export function formatSplits(splits: Splits): string {
 
 /**
  * The items of one split, in the split's order.
+ * @param name of the package that the items are from
  * @throws UserError where the installed data lack one of the split's texts
  */
-export function pick<T extends RawItem>(items: readonly T[], hashes: readonly string[], source: string): T[] {
+export function pick<T extends RawItem>(items: readonly T[], hashes: readonly string[], name: string): T[] {
   const byHash = new Map<string, T>();
   for (const item of items) {
     const hash = contentHash(item.text);
@@ -91,8 +93,8 @@ export function pick<T extends RawItem>(items: readonly T[], hashes: readonly st
   const missing = hashes.filter((hash) => !byHash.has(hash)).length;
   if (missing > 0) {
     throw new UserError(
-      `${source}: ${missing} of ${hashes.length} texts named by the published split are not there; ` +
-        'install the version of the package that package-lock.json names (npm ci)',
+      `${name}: ${missing} of ${hashes.length} texts named by the published split are not there; ` +
+        `\`${installCommand([name])}\` installs a version that has them`,
     );
   }
   return hashes.map((hash) => byHash.get(hash) as T);

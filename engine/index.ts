@@ -7,7 +7,7 @@
  *
  * Below: `graph/` (tensors) ← `ops/` ← `autograd/`, `compile/` ← `engine.ts` ← `nn/`, `optim/`, `profile/`, `tune/`; `device/` and `io/`
  * know no tensors. The room imports `kernels/` and nothing to the left of itself: it knows no layer, no model, no adapter, no pruning.
- * @module
+ * @module light-peft/engine
  */
 export { Engine, type HostArray, type Traced } from './engine.ts';
 export { Variable, type VariableOptions } from './variable.ts';

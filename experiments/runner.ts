@@ -4,56 +4,44 @@
  */
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { DataSet } from '../data/source.ts';
 import type { Engine } from '../engine/engine.ts';
 import { exists } from '../engine/io/files.ts';
 import { fullLayers, type ModelConfig } from '../models/architecture.ts';
-import { loadBaseModel, randomBaseModel } from '../models/base-model.ts';
-import { keptLayers } from '../train/stages.ts';
-import type { Plan } from '../pruning/plan.ts';
-import { scoresOf, writeEstimate, type EstimateResult } from '../pruning/scores-file.ts';
-import { saveState } from '../peft-model/pretrained.ts';
-import { factorCount, createState, initMissingWeights, type PeftModelState } from '../peft-model/assembly.ts';
-import { hostRandom, STREAM } from '../engine/random.ts';
-import { createConfig } from '../peft/create-config.ts';
-import type { DataSet } from '../data/source.ts';
+import { randomBaseModel } from '../models/base-model.ts';
+import type { Checkpoint } from '../models/checkpoint.ts';
+import { peftConfig } from '../peft/create-config.ts';
+import { methodLabel } from '../peft/options.ts';
+import { baseNormals, getPeftModel } from '../peft-model/create.ts';
+import type { PeftModel } from '../peft-model/peft-model.ts';
+import { factorCount } from '../peft-model/state.ts';
+import type { StateDict } from '../peft/module.ts';
+import { decide, randomScores, type DecideOptions, type Decision } from '../pruning/decide.ts';
+import { writeEstimate } from '../pruning/scores-file.ts';
 import { METRICS, readRun, writeRun, type Run } from '../report/schema.ts';
-import { assertSameRun, writeIdentity } from './identity.ts';
-import {
-  estimate,
-  evaluate,
-  fineTune,
-  makePlan,
-  prune,
-  stepsOf,
-  type EstimateOutcome,
-  type Evaluation,
-  type Method,
-  type TrainCallbacks,
-} from '../train/stages.ts';
-import type { Settings } from '../train/settings.ts';
+import { estimate, estimateResult, type Estimate } from '../train/estimate.ts';
+import { evaluate, type Evaluation } from '../train/evaluate.ts';
+import { factsOf } from '../train/identity.ts';
+import type { TrainerCallbacks } from '../train/options.ts';
+import { stepsOf, train } from '../train/train.ts';
 import type { TrainResult } from '../train/trainer.ts';
+import { assertSameRun, writeIdentity } from './identity.ts';
+import { estimateOptionsOf, flatOptions, type RunOptions } from './options.ts';
 
 /** `reference` is PEFT without pruning; `random-init` is the same on a base of random weights, to show what pretraining gives. */
 export const METHODS = ['reference', 'light-peft', 'random', 'foundation-only', 'peft-only', 'random-init'] as const;
 
 export type MethodName = (typeof METHODS)[number];
 
-/** A base checkpoint as the stages need it. */
-export interface Foundation {
-  readonly dir: string;
-  readonly config: ModelConfig;
-  readonly fingerprint: string;
-}
-
-export interface CompareWatch {
+export interface ExperimentCallbacks {
   /** Called before each piece of work. */
-  readonly onStage?: (title: string) => void;
-  readonly watch: TrainCallbacks;
+  readonly onStage?: ((title: string) => void) | undefined;
+  readonly callbacks: Omit<TrainerCallbacks, 'checkpoint'>;
 }
 
 /** What a method is called in tables. */
-function methodLabel(method: MethodName, peft: Settings['peft']): string {
-  const plain = peft === 'lora' ? 'LoRA' : 'Adapters';
+function labelOf(method: MethodName, peft: RunOptions['peft']['method']): string {
+  const plain = methodLabel(peft);
   const labels: Record<MethodName, string> = {
     reference: `${plain}, no pruning`,
     'light-peft': 'Light-PEFT',
@@ -66,165 +54,168 @@ function methodLabel(method: MethodName, peft: Settings['peft']): string {
 }
 
 /** The identifier of a method in `comparison.json`. */
-export function methodId(method: MethodName, peft: Settings['peft']): string {
+export function methodId(method: MethodName, peft: RunOptions['peft']['method']): string {
   if (method === 'reference') return peft;
   return method === 'random-init' ? `${peft}-random-init` : method;
+}
+
+/** What an estimation leaves: the scores, and what factors and head learned. */
+interface Estimated {
+  readonly scores: Estimate;
+  readonly values: StateDict;
 }
 
 /** One task on one base: remembers the estimation of each seed, which all pruned methods share. */
 export class ExperimentRunner {
   readonly #engine: Engine;
-  readonly #foundation: Foundation;
+  readonly #checkpoint: Checkpoint;
   readonly #data: DataSet;
-  readonly #settings: Settings;
+  readonly #options: RunOptions;
   readonly #out: string;
-  readonly #estimates = new Map<number, EstimateOutcome>();
+  readonly #estimates = new Map<number, Estimated>();
 
-  constructor(engine: Engine, foundation: Foundation, data: DataSet, settings: Settings, out: string) {
+  constructor(engine: Engine, checkpoint: Checkpoint, data: DataSet, options: RunOptions, out: string) {
     this.#engine = engine;
-    this.#foundation = foundation;
+    this.#checkpoint = checkpoint;
     this.#data = data;
-    this.#settings = settings;
+    this.#options = options;
     this.#out = out;
   }
 
   /** Runs a method with a seed, or reads what an earlier run of it left. */
-  async run(method: MethodName, seed: number, { onStage, watch }: CompareWatch): Promise<Run> {
-    const settings = { ...this.#settings, seed };
-    const folder = join(this.#out, methodId(method, settings.peft), `seed-${seed}`);
+  async run(method: MethodName, seed: number, watch: ExperimentCallbacks): Promise<Run> {
+    const options = { ...this.#options, train: { ...this.#options.train, seed } };
+    const folder = join(this.#out, methodId(method, options.peft.method), `seed-${seed}`);
     const file = join(folder, 'run.json');
-    const { maxAnswerLength, allowEmptyAnswer, docStride, ...others } = settings;
-    const identity = {
-      ...others,
-      ...(this.#data.head === 'question-answering' && { maxAnswerLength, allowEmptyAnswer, docStride }),
-      base: this.#foundation.fingerprint,
-      train: this.#data.train.length,
-      eval: this.#data.eval.length,
-    };
+    const identity = await this.#identity(options);
     if (await exists(file)) {
       await assertSameRun(join(folder, 'identity.json'), identity);
       return readRun(file);
     }
-    const title = `${this.#data.name} · ${methodLabel(method, settings.peft)} · seed ${seed}`;
     const prunes = method !== 'reference' && method !== 'random-init';
-    const estimated = prunes ? await this.#estimate(settings, { ...(onStage && { onStage }), watch }) : undefined;
-    onStage?.(title);
-    const whole = await this.#wholeAssembly(settings, method === 'random-init', watch);
-    const counts = { total: whole.base.parameterCount, blockTotal: whole.base.blockParameterCount };
-    const trainableTotal = factorCount(whole.method);
-    const plan = estimated && this.#plan(estimated, settings, method as Method);
-    const started = performance.now();
-    const start =
-      estimated && plan ? await prune(this.#engine, { ...whole, values: estimated.values }, plan, settings) : whole;
-    const pruneSeconds = (performance.now() - started) / 1000;
-    const tuned = await fineTune(this.#engine, start, this.#data.train, this.#budget(settings, prunes), watch);
-    const evaluated = await evaluate(this.#engine, tuned.assembly, this.#data.eval, settings);
-    await saveState(join(folder, 'adapter'), tuned.assembly, plan ? { plan } : {});
-    const { base } = tuned.assembly;
-    const run: Run = {
-      task: this.#data.name,
-      method: methodId(method, settings.peft),
-      label: methodLabel(method, settings.peft),
-      seed,
-      metrics: scoresFrom(evaluated.metrics),
-      foundation: { ...counts, left: base.parameterCount, blockLeft: base.blockParameterCount },
-      trainable: { total: trainableTotal, left: factorCount(tuned.assembly.method) },
-      speed: {
-        trainTokensPerSecond: tuned.result.tokensPerSecond,
-        inferExamplesPerSecond: evaluated.inference.examples / evaluated.inference.seconds,
-        estimateSeconds: estimated?.result.seconds ?? 0,
-        pruneSeconds: plan ? pruneSeconds : 0,
-        trainSeconds: tuned.result.seconds,
-      },
-      memory: {
-        trainPeakBytes: tuned.result.peakBytes,
-        inferPeakBytes: evaluated.inference.peakBytes,
-        byKind: { ...tuned.result.memoryByKind },
-        trainBoundBytes: tuned.result.boundBytes,
-      },
-      artefactBytes: await folderBytes(join(folder, 'adapter')),
-      curves: [
-        ...(estimated ? [curve('estimate', estimated.result.taskLoss)] : []),
-        curve('train', tuned.result.taskLoss),
-      ],
-      ...(seed === 0 && { timeline: timelineOf(tuned.result) }),
-      ...(estimated && plan && { plan: planPicture(this.#foundation.config, estimated, plan) }),
-    };
-    base.free();
+    const estimated = prunes ? await this.#estimate(options, watch) : undefined;
+    watch.onStage?.(`${this.#data.name} · ${labelOf(method, options.peft.method)} · seed ${seed}`);
+    const run = await this.#measure(method, options, folder, estimated, watch.callbacks);
     await writeIdentity(join(folder, 'identity.json'), identity);
     await writeRun(file, run);
     return run;
   }
 
+  async #measure(
+    method: MethodName,
+    options: RunOptions,
+    folder: string,
+    estimated: Estimated | undefined,
+    callbacks: TrainerCallbacks,
+  ): Promise<Run> {
+    const whole = await this.#wholeModel(options, method === 'random-init', callbacks);
+    const counts = { total: whole.base.parameterCount, blockTotal: whole.base.blockParameterCount };
+    const trainableTotal = factorCount(whole.method);
+    const decision = estimated && decisionOf(estimated.scores, options, method);
+    const started = performance.now();
+    using model = decision ? await pruned(whole, estimated.values, decision, options) : whole;
+    const pruneSeconds = (performance.now() - started) / 1000;
+    const steps = this.#budget(options, estimated !== undefined);
+    const result = await train(model, this.#data.train, { ...options.train, ...callbacks, steps });
+    const { metrics, inference } = await evaluate(model, this.#data.eval, options.data);
+    const adapter = join(folder, 'adapter');
+    await model.savePretrained(adapter);
+    const { seed } = options.train;
+    return {
+      task: this.#data.name,
+      method: methodId(method, options.peft.method),
+      label: labelOf(method, options.peft.method),
+      seed,
+      metrics: scoresFrom(metrics),
+      foundation: { ...counts, left: model.base.parameterCount, blockLeft: model.base.blockParameterCount },
+      trainable: { total: trainableTotal, left: factorCount(model.method) },
+      speed: {
+        trainTokensPerSecond: result.tokensPerSecond,
+        inferExamplesPerSecond: inference.examples / inference.seconds,
+        estimateSeconds: estimated?.scores.result.seconds ?? 0,
+        pruneSeconds: decision ? pruneSeconds : 0,
+        trainSeconds: result.seconds,
+      },
+      memory: {
+        trainPeakBytes: result.peakBytes,
+        inferPeakBytes: inference.peakBytes,
+        byKind: { ...result.memoryByKind },
+        trainBoundBytes: result.boundBytes,
+      },
+      artefactBytes: await folderBytes(adapter),
+      curves: [
+        ...(estimated ? [curve('estimate', estimated.scores.result.taskLoss)] : []),
+        curve('train', result.taskLoss),
+      ],
+      ...(seed === 0 && { timeline: timelineOf(result) }),
+      ...(decision && { plan: planPicture(this.#checkpoint.config, estimated.scores, decision) }),
+    };
+  }
+
+  /** What the numbers of a run depend on. */
+  async #identity(options: RunOptions): Promise<ReturnType<typeof factsOf>> {
+    const { maxAnswerLength, allowEmptyAnswer, docStride, ...others } = flatOptions(options);
+    return factsOf({
+      ...others,
+      ...(this.#data.head === 'question-answering' && { maxAnswerLength, allowEmptyAnswer, docStride }),
+      base: await this.#checkpoint.fingerprint(),
+      train: this.#data.train.length,
+      eval: this.#data.eval.length,
+    });
+  }
+
   /** Every method sees the same number of steps: what the estimation took is added for methods without one. */
-  #budget(settings: Settings, prunes: boolean): Settings {
-    const steps = stepsOf(this.#data.train.length, settings);
-    return { ...settings, steps: prunes ? steps : steps + settings.estimateSteps };
+  #budget({ train: numbers, estimate: { estimateSteps } }: RunOptions, prunes: boolean): number {
+    const steps = stepsOf(this.#data.train.length, numbers);
+    return prunes ? steps : steps + estimateSteps;
   }
 
-  async #wholeAssembly(settings: Settings, random: boolean, { onBytes }: TrainCallbacks): Promise<PeftModelState> {
-    const { dir, config } = this.#foundation;
+  async #wholeModel(options: RunOptions, random: boolean, { onBytes }: TrainerCallbacks): Promise<PeftModel> {
     const { head, labels } = this.#data;
-    const { weights: weightType, embeddings } = settings;
-    const initMissing = initMissingWeights(config, settings.seed);
-    const options = { weightType, embeddings, head, initMissing, ...(onBytes && { onBytes }) };
+    const { seed } = options.train;
+    const { embeddings } = options.load;
     const base = random
-      ? randomBaseModel(this.#engine, config, normals(settings.seed), { embeddings, head })
-      : await loadBaseModel(this.#engine, dir, options);
-    const peft = createConfig(settings, config, head);
-    return createState(this.#engine, base, peft, head, labels, settings.seed);
+      ? randomBaseModel(this.#engine, this.#checkpoint.config, baseNormals(seed), { embeddings, head })
+      : this.#checkpoint;
+    return getPeftModel(this.#engine, base, peftConfig(options.peft), { ...options.load, head, labels, seed, onBytes });
   }
 
-  async #estimate(settings: Settings, { onStage, watch }: CompareWatch): Promise<EstimateOutcome> {
-    const known = this.#estimates.get(settings.seed);
+  async #estimate(options: RunOptions, { onStage, callbacks }: ExperimentCallbacks): Promise<Estimated> {
+    const { seed } = options.train;
+    const known = this.#estimates.get(seed);
     if (known) return known;
-    onStage?.(`${this.#data.name} · estimation · seed ${settings.seed}`);
-    const assembly = await this.#wholeAssembly(settings, false, watch);
-    const outcome = await estimate(this.#engine, assembly, this.#data.train, settings, watch);
-    assembly.base.free();
-    this.#estimates.set(settings.seed, outcome);
-    const path = join(this.#out, 'estimate', `seed-${settings.seed}`, 'records.json');
-    await writeEstimate(path, estimateResult(outcome, this.#foundation.fingerprint, settings));
-    return outcome;
-  }
-
-  #plan(outcome: EstimateOutcome, settings: Settings, method: Method): Plan {
-    const { config, fingerprint } = this.#foundation;
-    const scores = scoresOf(estimateResult(outcome, fingerprint, settings));
-    return makePlan(config, fingerprint, scores, settings, method);
+    onStage?.(`${this.#data.name} · estimation · seed ${seed}`);
+    using model = await this.#wholeModel(options, false, callbacks);
+    const scores = await estimate(model, this.#data.train, { ...estimateOptionsOf(options), ...callbacks });
+    const estimated = { scores, values: await model.stateDict() };
+    this.#estimates.set(seed, estimated);
+    const path = join(this.#out, 'estimate', `seed-${seed}`, 'records.json');
+    await writeEstimate(path, estimateResult(scores, await this.#checkpoint.fingerprint()));
+    return estimated;
   }
 }
 
-/** The content of `records.json`. */
-export function estimateResult(
-  { estimates, result }: EstimateOutcome,
-  fingerprint: string,
-  settings: Settings,
-): Omit<EstimateResult, 'format' | 'version'> {
-  return {
-    base: fingerprint,
-    steps: settings.estimateSteps,
-    counted_steps: estimates.countedSteps,
-    seed: settings.seed,
-    non_finite_samples: estimates.nonFinite,
-    loss: [...result.loss],
-    task_loss: [...result.taskLoss],
-    head_masks: estimates.headMasks.map((row) => [...row]),
-    ffn_masks: estimates.ffnMasks.map((row) => [...row]),
-    module_importance: estimates.modules,
-    rank_importance: estimates.ranks,
-  };
+/** The decision of a method; a part that it does not prune keeps everything. */
+export function decisionOf(
+  scores: Parameters<typeof decide>[0],
+  { decide: options, train: { seed } }: Pick<RunOptions, 'decide' | 'train'>,
+  method: MethodName,
+): Decision {
+  const foundation: DecideOptions = method === 'peft-only' ? { heads: 0, neurons: 0 } : {};
+  const peft: DecideOptions = method === 'foundation-only' ? { modules: 0, ranks: 0 } : {};
+  const all = { ...options, ...foundation, ...peft };
+  return method === 'random' ? decide(randomScores(scores, seed), all, 'random') : decide(scores, all);
+}
+
+function pruned(whole: PeftModel, values: StateDict, decision: Decision, options: RunOptions): Promise<PeftModel> {
+  whole.loadStateDict(values);
+  return whole.prune(decision, { ...options.slice, seed: options.train.seed });
 }
 
 function scoresFrom(metrics: Evaluation['metrics']): Run['metrics'] {
   const all: Partial<Record<string, unknown>> = { ...metrics };
   const scores = METRICS.filter((name) => all[name] !== undefined).map((name) => [name, all[name]] as const);
   return { ...(Object.fromEntries(scores) as Omit<Run['metrics'], 'loss'>), loss: metrics.loss };
-}
-
-function normals(seed: number): () => number {
-  const random = hostRandom(seed, STREAM.weights, 3);
-  return () => random.normal();
 }
 
 function curve(phase: 'estimate' | 'train', loss: readonly number[]): Run['curves'][number] {
@@ -238,8 +229,8 @@ function timelineOf({ memoryByKind, timeline }: TrainResult): NonNullable<Run['t
   return { labels: [...resident, 'activations'], points: timeline.map((bytes) => [...fixed, bytes]) };
 }
 
-function planPicture(config: ModelConfig, { estimates }: EstimateOutcome, plan: Plan): NonNullable<Run['plan']> {
-  const layers = keptLayers(plan);
+function planPicture(config: ModelConfig, scores: Estimate, plan: Decision): NonNullable<Run['plan']> {
+  const { layers } = plan;
   return {
     layers: fullLayers(config).map(({ heads, neurons }, i) => ({
       heads,
@@ -247,9 +238,9 @@ function planPicture(config: ModelConfig, { estimates }: EstimateOutcome, plan: 
       neurons,
       keptNeurons: [...(layers[i]?.neurons ?? [])],
     })),
-    modules: Object.entries(estimates.modules).map(([name, importance]) => {
+    modules: Object.entries(scores.modules).map(([name, importance]) => {
       const kept = new Set(plan.modules[name]?.kept ?? []);
-      const ranks = (estimates.ranks[name] ?? []).map((score, i) => ({ importance: score, kept: kept.has(i) }));
+      const ranks = (scores.ranks[name] ?? []).map((score, i) => ({ importance: score, kept: kept.has(i) }));
       return { name, importance, kept: kept.size > 0, ranks };
     }),
   };

@@ -1,13 +1,13 @@
 /** Room: generate. Answers prompts one after the other: tokens, text as it comes, and how fast. */
+import { option } from '../engine/errors.ts';
 import { join } from 'node:path';
 import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../engine/errors.ts';
 import { exists } from '../engine/io/files.ts';
-import { loadConfig } from '../models/config.ts';
+import type { Checkpoint } from '../models/checkpoint.ts';
 import { loadTokenizer } from '../models/tokenizer.ts';
 import { hostRandom, STREAM } from '../engine/random.ts';
-import type { Settings } from '../train/settings.ts';
-import type { TrainCallbacks } from '../train/stages.ts';
+import type { PretrainedOptions } from '../peft-model/pretrained.ts';
 import type { Generated } from './generator.ts';
 import { LanguageModels } from './language-models.ts';
 import { generationConfig, type GenerationOverrides } from './options.ts';
@@ -15,14 +15,16 @@ import { encodePrompt, type Prompt } from './prompts.ts';
 import { TextStream } from './text-stream.ts';
 
 export interface GenerationRequest {
-  readonly modelDir: string;
+  readonly checkpoint: Checkpoint;
   /** Folders by name; prompts that name none use the first. */
   readonly adapters: ReadonlyMap<string, string>;
   readonly prompts: readonly Prompt[];
   readonly maxNewTokens: number;
-  readonly wanted: GenerationOverrides;
-  readonly settings: Pick<Settings, 'weights' | 'embeddings' | 'seed'>;
-  readonly watch?: Pick<TrainCallbacks, 'signal' | 'onBytes'>;
+  readonly overrides: GenerationOverrides;
+  readonly load?: Omit<PretrainedOptions, 'head'>;
+  /** Of drawing tokens. */
+  readonly seed: number;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** An answered prompt. */
@@ -35,7 +37,7 @@ export interface Answer {
   readonly completion: string | undefined;
 }
 
-export interface Watcher {
+export interface GenerationCallbacks {
   /** Called when a prompt's turn comes. */
   readonly onPrompt?: (prompt: Prompt) => void;
   /** Called with new text when it is certain; without a tokenizer with the tokens themselves. */
@@ -48,49 +50,44 @@ export interface Watcher {
 export async function* generateAll(
   engine: Engine,
   request: GenerationRequest,
-  { onPrompt, onText, onWarning }: Watcher = {},
+  { onPrompt, onText, onWarning }: GenerationCallbacks = {},
 ): AsyncGenerator<Answer> {
-  const { modelDir, adapters, prompts, maxNewTokens, wanted, settings } = request;
-  const { signal, onBytes } = request.watch ?? {};
-  const config = await loadConfig(modelDir);
-  const { endIds, stop, sampling, constraints, ignored } = await generationConfig(modelDir, config, wanted);
+  const { checkpoint, adapters, prompts, maxNewTokens, overrides, load = {}, seed, signal } = request;
+  const { dir: modelDir, config } = checkpoint;
+  const { endIds, stop, sampling, constraints, ignored } = await generationConfig(modelDir, config, overrides);
   if (ignored.length > 0) onWarning?.(`generation_config.json: not supported and left out: ${ignored.join(', ')}`);
   const tokenizer = (await exists(join(modelDir, 'tokenizer.json'))) ? await loadTokenizer(modelDir) : undefined;
   if (stop.length > 0 && !tokenizer)
-    throw new UserError(`${modelDir}: no tokenizer.json, so no text to look for --stop in; leave it out`);
+    throw new UserError(`${modelDir}: no tokenizer.json, so no text to look for ${option('stop')} in; leave it out`);
   const encoded = prompts.map((prompt) => encodePrompt(prompt, config, tokenizer));
   const names = prompts.map((prompt) => adapterOf(prompt, adapters));
   const longest = encoded.reduce((most, { length }) => Math.max(most, length), 0);
   const capacity = Math.min(config.maxTokens, longest + maxNewTokens);
-  const models = new LanguageModels(engine, { modelDir, adapters, settings, capacity, onBytes });
-  try {
-    for (const name of names) await models.get(name);
-    for (const [i, prompt] of prompts.entries()) {
-      const ids = encoded[i] as Int32Array;
-      const text = tokenizer && new TextStream((some) => tokenizer.decode(some), [...ids]);
-      const pieces: string[] = [];
-      const show = (piece: string): boolean => {
-        pieces.push(piece);
-        if (piece === '') return false;
-        onText?.(piece);
-        return isStopped(pieces.join(''), piece.length, stop);
-      };
-      onPrompt?.(prompt);
-      const generator = await models.get(names[i]);
-      const generated = await generator.generate(ids, {
-        maxNewTokens,
-        endIds,
-        constraints,
-        ...(sampling && { sampling: { ...sampling, random: hostRandom(settings.seed, STREAM.sampling, i) } }),
-        ...(signal && { signal }),
-        onToken: (id) => show(text ? text.push(id) : `${pieces.length > 0 ? ' ' : ''}${id}`),
-      });
-      if (text) show(text.flush());
-      yield { prompt, adapter: names[i] ?? null, generated, completion: text && pieces.join('') };
-      if (generated.finish === 'interrupted') return;
-    }
-  } finally {
-    models.free();
+  using models = new LanguageModels(engine, { checkpoint, adapters, load, capacity });
+  for (const name of names) await models.get(name);
+  for (const [i, prompt] of prompts.entries()) {
+    const ids = encoded[i] as Int32Array;
+    const text = tokenizer && new TextStream((some) => tokenizer.decode(some), [...ids]);
+    const pieces: string[] = [];
+    const show = (piece: string): boolean => {
+      pieces.push(piece);
+      if (piece === '') return false;
+      onText?.(piece);
+      return isStopped(pieces.join(''), piece.length, stop);
+    };
+    onPrompt?.(prompt);
+    const generator = await models.get(names[i]);
+    const generated = await generator.generate(ids, {
+      maxNewTokens,
+      endIds,
+      constraints,
+      ...(sampling && { sampling: { ...sampling, random: hostRandom(seed, STREAM.sampling, i) } }),
+      signal,
+      onToken: (id) => show(text ? text.push(id) : `${pieces.length > 0 ? ' ' : ''}${id}`),
+    });
+    if (text) show(text.flush());
+    yield { prompt, adapter: names[i] ?? null, generated, completion: text && pieces.join('') };
+    if (generated.finish === 'interrupted') return;
   }
 }
 
@@ -104,6 +101,6 @@ function adapterOf({ at, adapter }: Prompt, adapters: ReadonlyMap<string, string
   if (adapter === undefined) return [...adapters.keys()][0];
   if (adapter === null || adapters.has(adapter)) return adapter ?? undefined;
   const names = [...adapters.keys()].join(', ');
-  const expected = names === '' ? 'none, as no --adapter is given' : `one of ${names}, or null for none`;
+  const expected = names === '' ? `none, as no ${option('adapter')} is given` : `one of ${names}, or null for none`;
   throw new UserError(`${at}: "adapter" is "${adapter}", expected ${expected}`);
 }

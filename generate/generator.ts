@@ -9,7 +9,7 @@ import type { ModelConfig } from '../models/architecture.ts';
 import type { KvCache } from '../models/kv-cache.ts';
 import type { BatchInputs, PeftModel } from '../peft-model/peft-model.ts';
 import type { HostRandom } from '../engine/random.ts';
-import { ProgramCache } from '../peft-model/programs.ts';
+import { ProgramCache } from '../engine/program-cache.ts';
 import { constrained, UNCONSTRAINED, type Constraints } from './constraints.ts';
 import { greedyToken, sampleToken, type Sampling } from './sampling.ts';
 
@@ -44,19 +44,17 @@ export interface Generated {
 }
 
 /** A language model, with or without PEFT modules, that writes into a cache which others on the same base may share. */
-export class Generator {
-  readonly #classifier: PeftModel;
-  readonly #memory: KvCache;
+export class Generator implements Disposable {
+  readonly #model: PeftModel;
+  readonly #cache: KvCache;
   readonly #programs: ProgramCache;
 
-  /** @param memory made for the classifier's base; one sequence at a time uses it */
-  constructor(classifier: PeftModel, memory: KvCache) {
-    this.#classifier = classifier;
-    this.#memory = memory;
-    this.#programs = new ProgramCache(classifier.engine, (_, count, choose) =>
-      classifier.engine.compile(`generate ${count}`, this.#specs(count), (inputs) => this.#trace(inputs), {
-        ...(choose && { choose }),
-      }),
+  /** @param cache made for the model's base; one sequence at a time uses it */
+  constructor(model: PeftModel, cache: KvCache) {
+    this.#model = model;
+    this.#cache = cache;
+    this.#programs = new ProgramCache(model.engine, ({ seq }, selectConfig) =>
+      model.engine.compile(`generate ${seq}`, this.#specs(seq), (inputs) => this.#trace(inputs), { selectConfig }),
     );
   }
 
@@ -66,7 +64,7 @@ export class Generator {
    */
   async generate(prompt: Int32Array, options: GenerateOptions): Promise<Generated> {
     const { maxNewTokens, endIds, sampling, constraints = UNCONSTRAINED, onToken, signal } = options;
-    const { capacity } = this.#memory;
+    const { capacity } = this.#cache;
     if (prompt.length === 0 || prompt.length >= capacity)
       throw new RangeError(`a prompt of ${prompt.length} tokens for a cache of ${capacity}`);
     await this.#prepare(prompt, maxNewTokens);
@@ -104,17 +102,20 @@ export class Generator {
     };
   }
 
-  /** Frees its programs and parameters; base and cache stay. */
-  free(): void {
+  /** Frees its programs; model and cache stay. */
+  dispose(): void {
     this.#programs.dispose();
-    this.#classifier.parameters.free();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 
   /** Compiles what a prompt needs, so that the clock sees none of it. */
   async #prepare(prompt: Int32Array, maxNewTokens: number): Promise<void> {
     const counts = chunksOf(prompt.length).map(({ size }) => size);
     for (const count of new Set(maxNewTokens > 1 ? [...counts, 1] : counts))
-      await this.#programs.get(1, count, this.#inputs(prompt.subarray(0, 1), 0, count));
+      await this.#programs.get({ batch: 1, seq: count }, this.#inputs(prompt.subarray(0, 1), 0, count));
   }
 
   /** Scores of the token after the prompt. */
@@ -132,13 +133,13 @@ export class Generator {
   }
 
   async #enqueue(ids: Int32Array, place: number, size: number): ReturnType<ProgramCache['get']> {
-    const program = await this.#programs.get(1, size);
+    const program = await this.#programs.get({ batch: 1, seq: size });
     program.run(this.#inputs(ids, place, size));
     return program;
   }
 
   #specs(count: number): Readonly<Record<string, InputSpec>> {
-    const { config, wordEmbedding } = this.#classifier.base;
+    const { config, wordEmbedding } = this.#model.base;
     const one: InputSpec = { shape: [1], dtype: 'i32' };
     const tokens: InputSpec = { shape: [1, count], dtype: 'i32' };
     return {
@@ -152,7 +153,7 @@ export class Generator {
 
   /** @param size tokens of the program; those after `ids` are filling that nothing sees */
   #inputs(ids: Int32Array, place: number, size: number): Readonly<Record<string, HostArray>> {
-    const { config, wordEmbedding } = this.#classifier.base;
+    const { config, wordEmbedding } = this.#model.base;
     const inputIds = new Int32Array(size).fill(config.padTokenId);
     inputIds.set(ids);
     return {
@@ -166,8 +167,8 @@ export class Generator {
 
   #trace(inputs: Readonly<Record<string, Tensor>>): Traced {
     const { inputIds, positionIds, position, last, words } = inputs as Record<string, Tensor> & { position: Tensor };
-    const { mask, rotary } = this.#memory;
-    const { cache, updates } = this.#memory.trace(position);
+    const { mask, rotary } = this.#cache;
+    const { cache, updates } = this.#cache.trace(position);
     const batch = {
       inputIds,
       positionIds,
@@ -179,7 +180,7 @@ export class Generator {
       ...(words && { words }),
       ...(rotary && { rotary: rotary.tensor }),
     } as BatchInputs;
-    const scores = this.#classifier.logits(batch);
+    const scores = this.#model.logits(batch);
     return { outputs: { scores }, updates };
   }
 }

@@ -1,4 +1,5 @@
 /** Room: generate. How a model's folder says it generates, under transformers' names, and what a user asks for instead. */
+import { option } from '../engine/errors.ts';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { exists, preview, readJson } from '../engine/io/files.ts';
@@ -86,19 +87,19 @@ export interface GenerationConfig {
 export async function generationConfig(
   dir: string,
   config: ModelConfig,
-  wanted: GenerationOverrides,
+  overrides: GenerationOverrides,
 ): Promise<GenerationConfig> {
   const path = join(dir, 'generation_config.json');
   const file = (await exists(path)) ? await readJson(path, fileSchema) : {};
-  check(wanted);
-  const sampling = samplingOf(file, wanted);
+  check(overrides);
+  const sampling = samplingOf(file, overrides);
   return {
     endIds: new Set([file.eos_token_id ?? endTokens(config)].flat()),
-    stop: (wanted.stop ?? [file.stop_strings ?? []].flat()).filter((text) => text !== ''),
+    stop: (overrides.stop ?? [file.stop_strings ?? []].flat()).filter((text) => text !== ''),
     sampling,
     constraints: {
-      repetitionPenalty: wanted.repetitionPenalty ?? file.repetition_penalty ?? UNCONSTRAINED.repetitionPenalty,
-      minNewTokens: wanted.minNewTokens ?? file.min_new_tokens ?? UNCONSTRAINED.minNewTokens,
+      repetitionPenalty: overrides.repetitionPenalty ?? file.repetition_penalty ?? UNCONSTRAINED.repetitionPenalty,
+      minNewTokens: overrides.minNewTokens ?? file.min_new_tokens ?? UNCONSTRAINED.minNewTokens,
     },
     ignored: Object.entries(sampling ? { ...UNSUPPORTED, ...UNSUPPORTED_SAMPLING } : UNSUPPORTED)
       .filter(([key, neutral]) => changes(file[key], neutral))
@@ -111,9 +112,9 @@ function changes(value: unknown, neutral: unknown): boolean {
   return !isNone && value !== neutral;
 }
 
-function samplingOf(file: ConfigFile, wanted: GenerationOverrides): Sampling | undefined {
-  const { greedy, temperature, topK, topP } = wanted;
-  if (greedy || !(asksToSample(wanted) || file.do_sample)) return undefined;
+function samplingOf(file: ConfigFile, overrides: GenerationOverrides): Sampling | undefined {
+  const { greedy, temperature, topK, topP } = overrides;
+  if (greedy || !(asksToSample(overrides) || file.do_sample)) return undefined;
   return {
     temperature: temperature ?? (file.temperature || DEFAULTS.temperature),
     topK: topK ?? file.top_k ?? DEFAULTS.topK,
@@ -125,19 +126,19 @@ function asksToSample({ doSample, temperature, topK, topP }: GenerationOverrides
   return doSample === true || temperature !== undefined || topK !== undefined || topP !== undefined;
 }
 
-function check(wanted: GenerationOverrides): void {
-  const { greedy, temperature = 1, topK = 0, topP = 1, repetitionPenalty = 1, minNewTokens = 0, stop = [] } = wanted;
-  if (greedy && asksToSample(wanted))
-    throw new UserError('--greedy: takes the most likely token; leave out the options of sampling');
-  const refuse = (flag: string, found: number, expected: string): never => {
-    throw new UserError(`--${flag}: found ${found}, expected ${expected}`);
+function check(overrides: GenerationOverrides): void {
+  const { greedy, temperature = 1, topK = 0, topP = 1, repetitionPenalty = 1, minNewTokens = 0, stop = [] } = overrides;
+  if (greedy && asksToSample(overrides))
+    throw new UserError(`${option('greedy')}: takes the most likely token; leave out the options of sampling`);
+  const refuse = (name: string, found: number, expected: string): never => {
+    throw new UserError(`${option(name)}: found ${found}, expected ${expected}`);
   };
   if (!(temperature > 0))
-    refuse('temperature', temperature, 'a number above 0; for the most likely token say --greedy');
-  if (!(Number.isInteger(topK) && topK >= 0)) refuse('top-k', topK, 'an integer from 0 (0 = all)');
-  if (!(topP > 0 && topP <= 1)) refuse('top-p', topP, 'a number in (0, 1]');
-  if (!(repetitionPenalty > 0)) refuse('repetition-penalty', repetitionPenalty, 'a number above 0 (1 = none)');
-  if (!(Number.isInteger(minNewTokens) && minNewTokens >= 0))
-    refuse('min-new-tokens', minNewTokens, 'an integer from 0');
-  if (stop.includes('')) throw new UserError('--stop: found an empty text, expected one that ends an answer');
+    refuse('temperature', temperature, `a number above 0; for the most likely token say ${option('greedy')}`);
+  if (!(Number.isInteger(topK) && topK >= 0)) refuse('topK', topK, 'an integer from 0 (0 = all)');
+  if (!(topP > 0 && topP <= 1)) refuse('topP', topP, 'a number in (0, 1]');
+  if (!(repetitionPenalty > 0)) refuse('repetitionPenalty', repetitionPenalty, 'a number above 0 (1 = none)');
+  if (!(Number.isInteger(minNewTokens) && minNewTokens >= 0)) refuse('minNewTokens', minNewTokens, 'an integer from 0');
+  if (stop.includes(''))
+    throw new UserError(`${option('stop')}: found an empty text, expected one that ends an answer`);
 }

@@ -1,7 +1,8 @@
 /** Room: kernels. What every generator needs to turn its text into a `Kernel`. */
-import { declare, type Kernel, type Param } from './kernel.ts';
+import { declare, type Binding, type DType, type Kernel, type Param } from './kernel.ts';
 import { prelude } from './wgsl-lib.ts';
 
+/** A kernel whose text is still without declarations and library functions. */
 export interface KernelParts extends Omit<Kernel, 'wgsl'> {
   /** Everything below the declarations and the prelude: functions and `main`. */
   readonly body: string;
@@ -15,7 +16,10 @@ export interface KernelParts extends Omit<Kernel, 'wgsl'> {
   readonly directives?: readonly string[];
 }
 
-/** Puts bindings, uniform block, prelude and body together. */
+/**
+ * Puts together a kernel's text: directives, declarations of bindings and of the uniform block `p`, the library functions that the body
+ * calls (see `prelude`), and the body, whose entry point is `main`.
+ */
 export function assemble({
   body,
   vector,
@@ -31,14 +35,25 @@ export function assemble({
   return { ...kernel, wgsl: [...enabled, ...directives, declared, prelude(body, vector), body].join('\n') };
 }
 
+/** Storage bindings of one role and dtype, in order. */
+export function bind(role: Binding['role'], dtype: DType, ...names: readonly string[]): Binding[] {
+  return names.map((name) => ({ name, dtype, role }));
+}
+
+/** Units in which rows of `cols` elements are read: four elements where that divides them, and V is a vec4, else one. */
+export function vectorize(cols: number): { readonly vector: boolean; readonly width: number; readonly units: number } {
+  const width = cols % 4 === 0 ? 4 : 1;
+  return { vector: width === 4, width, units: cols / width };
+}
+
 /** u32 members of the uniform block, one per property. */
 export function u32Params(values: Readonly<Record<string, number>>): Param[] {
   return Object.entries(values).map(([name, value]) => ({ name, type: 'u32', value }));
 }
 
 /** The start of `main`: `group` is the workgroup's number in a `spread` dispatch, `lane` the lane's in its workgroup. */
-export function mainHead(lanes: number): string {
-  return `@compute @workgroup_size(${lanes})
+export function mainHead(workgroupSize: number): string {
+  return `@compute @workgroup_size(${workgroupSize})
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let group = wid.y * groups.x + wid.x;`;
 }

@@ -1,7 +1,10 @@
 /** Room: kernels. Copies any strided view into a contiguous tensor: transposes, slices, expansions and casts. */
-import { assemble, mainHead, u32Params } from './assemble.ts';
+import { assemble, bind, mainHead, u32Params } from './assemble.ts';
 import { BYTES, spread, type DeviceTraits, type DType, type Kernel } from './kernel.ts';
+import { policyOf } from './policy.ts';
+import { list } from './text.ts';
 
+/** A view: shape, strides and offset, as NumPy's and PyTorch's, in elements. */
 export interface StridedCopySpec {
   /** Of the output, at most five dimensions. */
   readonly shape: readonly number[];
@@ -18,13 +21,14 @@ interface Dimension {
   readonly stride: number;
 }
 
-const LANES = 64;
+const WORKGROUP_SIZE = 64;
 
 /**
  * out[i, j, …] = x[inOffset + i·inStrides[0] + j·inStrides[1] + …], converted by value: floats to integers truncate.
- * Bindings: x of type `from`, then out of type `to`, row-major in `shape`.
+ * Bindings: x of type `from`, then out of type `to`, row-major in `shape`. Four neighbours at a time where the last dimension, after
+ * neighbours that can be walked as one are joined, is a multiple of 4. No flops; each output element is one read and one write.
  */
-export function stridedCopy(spec: StridedCopySpec, { software }: DeviceTraits): Kernel {
+export function stridedCopy(spec: StridedCopySpec, traits: DeviceTraits): Kernel {
   const { inOffset, from, to } = spec;
   const dimensions = merge(spec);
   const { stride = 1, size: width = 1 } = dimensions.at(-1) ?? {};
@@ -33,10 +37,10 @@ export function stridedCopy(spec: StridedCopySpec, { software }: DeviceTraits): 
   const contiguous = vector && stride === 1 && [inOffset, ...others.map((d) => d.stride)].every((n) => n % 4 === 0);
   const size = dimensions.reduce((product, d) => product * d.size, 1);
   const units = vector ? size / 4 : size;
-  const run = LANES * (software ? 32 : 1);
-  const body = `${mainHead(LANES)}
+  const run = WORKGROUP_SIZE * policyOf(traits).elementsPerLane;
+  const body = `${mainHead(WORKGROUP_SIZE)}
   let end = min((group + 1u) * p.run, p.units);
-  for (var i = group * p.run + lane; i < end; i += ${LANES}u) {
+  for (var i = group * p.run + lane; i < end; i += ${WORKGROUP_SIZE}u) {
     var rest = i;
     var at = p.offset;
 ${dimensions
@@ -48,10 +52,7 @@ ${dimensions
 }`;
   return assemble({
     name: 'strided_copy',
-    bindings: [
-      { name: 'x', dtype: from, role: 'in' },
-      { name: 'out', dtype: to, role: 'out' },
-    ],
+    bindings: [...bind('in', from, 'x'), ...bind('out', to, 'out')],
     params: u32Params({ units, run, offset: inOffset, ...dimensionParams(dimensions) }),
     body,
     vector,
@@ -97,6 +98,6 @@ function load(from: DType, to: DType, vector: boolean, contiguous: boolean, last
   const convert = (value: string, type: string) => (from === to ? value : `${type}(${value})`);
   if (!vector) return convert('x[at]', to);
   if (contiguous) return convert('x[at / 4u]', `vec4<${to}>`);
-  const four = [0, 1, 2, 3].map((k) => `x[at + ${k}u * p.stride${last}]`).join(', ');
+  const four = list(4, (k) => `x[at + ${k}u * p.stride${last}]`);
   return convert(`vec4<${from}>(${four})`, `vec4<${to}>`);
 }

@@ -1,22 +1,22 @@
 /** Room: kernels. Softmax cross-entropy per row, with its gradient. */
-import { assemble, u32Params } from './assemble.ts';
+import { assemble, bind, u32Params, vectorize } from './assemble.ts';
 import type { DeviceTraits, Kernel } from './kernel.ts';
 import { expSum, expSumFunctions } from './exp-sum.ts';
 import { rowGroups, rowMain } from './row-group.ts';
 
+/** Of logits [rows, classes]. */
 export interface CrossEntropySpec {
   readonly rows: number;
   readonly classes: number;
 }
 
 /**
+ * Softmax cross-entropy of each row and its gradient in one kernel; three passes over a row, whose maximum is subtracted first.
  * Bindings: logits f32 [rows, classes], labels i32 [rows] below `classes` (negative = left out); then loss f32 [rows] =
  * −log softmax(logits)[label] and grad f32 [rows, classes] = softmax(logits) − onehot(label), both 0 in rows left out.
  */
 export function crossEntropy({ rows, classes }: CrossEntropySpec, traits: DeviceTraits): Kernel {
-  const vector = classes % 4 === 0;
-  const width = vector ? 4 : 1;
-  const units = classes / width;
+  const { vector, width, units } = vectorize(classes);
   const groups = rowGroups(rows, units, traits);
   const { perRow } = groups;
   const body = `${expSumFunctions(groups)}
@@ -44,12 +44,7 @@ ${expSum(groups, 'end')}
 }`;
   return assemble({
     name: 'cross_entropy',
-    bindings: [
-      { name: 'logits', dtype: 'f32', role: 'in' },
-      { name: 'labels', dtype: 'i32', role: 'in' },
-      { name: 'loss', dtype: 'f32', role: 'out' },
-      { name: 'grad', dtype: 'f32', role: 'out' },
-    ],
+    bindings: [...bind('in', 'f32', 'logits'), ...bind('in', 'i32', 'labels'), ...bind('out', 'f32', 'loss', 'grad')],
     params: u32Params({ rows, units }),
     body,
     vector,

@@ -1,8 +1,5 @@
 /** Room: kernels. The sum of a row's exponentials, as cross-entropy and log-sum-exp need it. */
-import { rowReduction, type RowGroups } from './row-group.ts';
-
-/** Terms a lane adds up before that partial sum is added to the rest. */
-const BLOCK = 16;
+import { rowReduction, SUM_BLOCK, type RowGroups } from './row-group.ts';
 
 /** What the code of `expSum` calls. */
 export function expSumFunctions(groups: RowGroups): string {
@@ -20,9 +17,9 @@ export function expSum({ perRow }: RowGroups, end: string): string {
   for (var unit = member; unit < ${end}; unit += ${perRow}u) { most = max(most, logits[first + unit]); }
   let peak = row_max(hmax(most), lane);
   var total = V(0.0);
-  for (var block = member; block < ${end}; block += ${perRow * BLOCK}u) {
+  for (var block = member; block < ${end}; block += ${perRow * SUM_BLOCK}u) {
     var partial = V(0.0);
-    for (var unit = block; unit < min(block + ${perRow * BLOCK}u, ${end}); unit += ${perRow}u) {
+    for (var unit = block; unit < min(block + ${perRow * SUM_BLOCK}u, ${end}); unit += ${perRow}u) {
       partial += exp(logits[first + unit] - V(peak));
     }
     total += partial;

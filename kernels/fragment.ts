@@ -16,6 +16,7 @@ export interface FragmentInput {
   readonly count: number;
 }
 
+/** A tensor written by a fragment, at the index of the element that is computed. */
 export interface FragmentOutput {
   readonly name: string;
   readonly dtype: DType;
@@ -26,16 +27,16 @@ export interface FragmentOutput {
 }
 
 /**
- * Code over the type alias `V` (`vec4<f32>` or `f32`, the host kernel decides), one element or four neighbours at a time.
+ * Code over the type alias `V` (`vec4<f32>` or `f32`, the surrounding kernel decides), one element or four neighbours at a time.
  * In `body` and in outputs' values: an input named `a` is the variable `a` of type V, already loaded and converted (i32 and
  * u32 inputs become f32 by value); an input of dtype u32 and count 1 is also the u32 `a_u`, unconverted; constants are
- * written `V(0.5)`; the host's own result, where it has one (matmul), is `acc`; `index` is the flat index (u32) of the
+ * written `V(0.5)`; the kernel's own result, where it has one (matmul), is `acc`; `index` is the flat index (u32) of the
  * first element; helpers of wgsl-lib.ts may be called by name. Body entries are whole statements, each with its `;`.
  * i32 / u32 outputs are converted from V by value.
  */
 export interface Fragment {
   readonly inputs: readonly FragmentInput[];
-  /** Numbers kept out of the text so that kernels which differ only by them share a pipeline; the host appends them to its
+  /** Numbers kept out of the text so that kernels which differ only by them share a pipeline; the kernel appends them to its
    * uniform block and the body reads them as `p.<name>`. */
   readonly params?: readonly Param[];
   readonly body: readonly string[];

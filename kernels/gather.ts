@@ -1,8 +1,11 @@
 /** Room: kernels. Rows of a matrix by index, and the sum of rows back into the matrix. */
-import { assemble, mainHead, u32Params } from './assemble.ts';
+import { assemble, bind, mainHead, u32Params, vectorize } from './assemble.ts';
 import { BYTES, spread, type DeviceTraits, type Kernel } from './kernel.ts';
+import { policyOf } from './policy.ts';
 import { rowGroups, rowMain } from './row-group.ts';
+import { each } from './text.ts';
 
+/** Rows picked out of tables [rows, cols] by `count` ids. */
 export interface GatherSpec {
   /** Of the table; of each of its parts where it is bound in several. */
   readonly rows: readonly number[];
@@ -11,18 +14,18 @@ export interface GatherSpec {
   readonly count: number;
 }
 
+/** Rows added into one table [rows, cols] by `count` ids. */
 export interface ScatterSpec extends Omit<GatherSpec, 'rows'> {
   readonly rows: number;
 }
 
 /**
- * Bindings: table0, table1, … f32 or f16 [rows, cols] each, ids i32 [count], then out f32 [count, cols]: the rows of the tables
- * put one below the other. An id outside them gives zeros.
+ * An embedding's forward pass. Bindings: table0, table1, … f32 or f16 [rows, cols] each, ids i32 [count], then out f32 [count, cols]: the rows of the tables
+ * put one below the other. An id outside them gives zeros. No flops; f16 rows are widened to f32.
  */
 export function gatherRows(spec: GatherSpec & { readonly tableType: 'f32' | 'f16' }, traits: DeviceTraits): Kernel {
   const { rows, cols, count, tableType } = spec;
-  const vector = cols % 4 === 0;
-  const units = cols / (vector ? 4 : 1);
+  const { vector, units } = vectorize(cols);
   const groups = rowGroups(count, units, traits);
   const tables = rows.map((_, t) => `table${t}`);
   const find = (t: number) => `  let holds_${t} = id >= 0 && id < p.rows${t};
@@ -32,20 +35,16 @@ export function gatherRows(spec: GatherSpec & { readonly tableType: 'f32' | 'f16
   const body = `${rowMain(groups)}
   if (!owner) { return; }
   var id = ids[row];
-${rows.map((_, t) => find(t)).join('\n')}
+${each(rows.length, find)}
   for (var unit = member; unit < p.units; unit += ${groups.perRow}u) {
     var value = V(0.0);
-${rows.map((_, t) => take(t)).join('\n')}
+${each(rows.length, take)}
     out[row * p.units + unit] = value;
   }
 }`;
   return assemble({
     name: 'gather_rows',
-    bindings: [
-      ...tables.map((name) => ({ name, dtype: tableType, role: 'in' }) as const),
-      { name: 'ids', dtype: 'i32', role: 'in' },
-      { name: 'out', dtype: 'f32', role: 'out' },
-    ],
+    bindings: [...bind('in', tableType, ...tables), ...bind('in', 'i32', 'ids'), ...bind('out', 'f32', 'out')],
     params: [
       ...u32Params({ rows: count, units }),
       ...rows.map((value, t) => ({ name: `rows${t}`, type: 'i32', value }) as const),
@@ -60,36 +59,30 @@ ${rows.map((_, t) => take(t)).join('\n')}
 }
 
 /**
- * Bindings: ids i32 [count], dy f32 [count, cols], then dtable f32 [rows, cols] = the sum of the rows of dy with that id,
+ * An embedding's backward pass. Bindings: ids i32 [count], dy f32 [count, cols], then dtable f32 [rows, cols] = the sum of the rows of dy with that id,
  * in the order of the ids; zeros where there are none. A workgroup owns some columns of a run of table rows and scans
  * all ids for them: no atomics, and the same sum in every run.
  */
-export function scatterRows({ rows, cols, count }: ScatterSpec, { software }: DeviceTraits): Kernel {
-  const vector = cols % 4 === 0;
-  const units = cols / (vector ? 4 : 1);
-  const lanes = software ? 16 : 64;
-  const blocks = Math.ceil(units / lanes);
-  // Every run of rows costs a scan of all ids: as few as occupy the device.
-  const runs = Math.min(rows, Math.ceil((software ? 32 : 512) / blocks));
+export function scatterRows({ rows, cols, count }: ScatterSpec, traits: DeviceTraits): Kernel {
+  const { vector, units } = vectorize(cols);
+  const { columnWorkgroupSize: workgroupSize, scatterWorkgroups } = policyOf(traits);
+  const blocks = Math.ceil(units / workgroupSize);
+  const runs = Math.min(rows, Math.ceil(scatterWorkgroups / blocks));
   const fours = count % 4 === 0;
   const body = `fn add_row(id: i32, row: u32, unit: u32) {
   dtable[u32(id) * p.units + unit] += dy[row * p.units + unit];
 }
-${mainHead(lanes)}
+${mainHead(workgroupSize)}
   let first = group / p.blocks * p.run;
   let last = min(first + p.run, p.rows);
-  let unit = group % p.blocks * ${lanes}u + lane;
+  let unit = group % p.blocks * ${workgroupSize}u + lane;
   if (unit >= p.units) { return; }
   for (var row = first; row < last; row++) { dtable[row * p.units + unit] = V(0.0); }
 ${fours ? SCAN_FOURS : SCAN}
 }`;
   return assemble({
     name: 'scatter_rows',
-    bindings: [
-      { name: 'ids', dtype: 'i32', role: 'in' },
-      { name: 'dy', dtype: 'f32', role: 'in' },
-      { name: 'dtable', dtype: 'f32', role: 'out' },
-    ],
+    bindings: [...bind('in', 'i32', 'ids'), ...bind('in', 'f32', 'dy'), ...bind('out', 'f32', 'dtable')],
     params: u32Params({ rows, units, count, blocks, run: Math.ceil(rows / runs) }),
     body,
     vector,

@@ -1,28 +1,27 @@
-/**
- * Room: kernels — pure WGSL generators. A generator maps (shapes, dtypes, device traits) to a `Kernel`; it knows nothing
- * of devices, tensors or models and touches nothing outside this folder.
- */
+/** Room: kernels. What every generator is given and gives back: `DeviceTraits`, and a `Kernel` with its bindings and uniforms. */
 
-import type { MatrixUnit } from './matmul/matrix-unit.ts';
+import type { SubgroupMatrixConfig } from './matmul/subgroup-matrix-syntax.ts';
 
-/** Storage types of tensors. Arithmetic is always in f32; f16 is a storage format. */
+/** Storage types of tensors. Arithmetic is in f32; f16 is a storage format (see `DeviceTraits.matrix` for the one exception). */
 export type DType = 'f32' | 'f16' | 'i32' | 'u32';
 
 /** Bytes of one element. */
 export const BYTES: Record<DType, number> = { f32: 4, f16: 2, i32: 4, u32: 4 };
 
-/** What a generator may know of the device it writes for. */
+/** What a generator may know of the device it writes for: all that its choices depend on. */
 export interface DeviceTraits {
   /** Lanes of a subgroup; 0 where the device has no `subgroups` feature or the size is not fixed. */
   readonly subgroupSize: number;
+  /** Whether the device has `shader-f16`: bindings may be f16. */
   readonly f16: boolean;
   /** A CPU rasteriser such as lavapipe: loads are dear, workgroup memory is slow. */
   readonly software: boolean;
+  /** Storage bindings that one kernel may have. */
   readonly maxStorageBuffers: number;
   /** Bytes of workgroup memory. */
   readonly workgroupMemory: number;
   /** What the device's matrix units multiply, where it has some that take f16 and sum in f32. */
-  readonly matrix?: MatrixUnit;
+  readonly matrix?: SubgroupMatrixConfig;
   /** Whether products may round f32 operands to f16 for them. */
   readonly allowF16Matmul?: boolean;
 }
@@ -52,7 +51,7 @@ export interface Kernel {
   readonly bindings: readonly Binding[];
   readonly params: readonly Param[];
   readonly workgroups: readonly [number, number, number];
-  /** Arithmetic operations, and bytes that must cross memory at least once: the kernel's floor. */
+  /** Arithmetic operations, and bytes that must cross memory at least once: the kernel's roofline (Williams et al. 2009). */
   readonly flops: number;
   readonly bytes: number;
 }
@@ -62,7 +61,7 @@ export const MAX_WORKGROUPS = 65535;
 
 /**
  * Spreads `count` workgroups over two dimensions where one would be over the limit.
- * The kernel recovers its number as `wid.y * num_workgroups.x + wid.x` and must guard against numbers ≥ count.
+ * The kernel recovers its number as `wid.y * num_workgroups.x + wid.x` (`mainHead` does) and must guard against numbers ≥ count.
  */
 export function spread(count: number): [number, number, number] {
   if (count <= MAX_WORKGROUPS) return [Math.max(count, 1), 1, 1];
@@ -96,9 +95,9 @@ export function declare(
   return lines.join('\n');
 }
 
-/** The bytes of the uniform block, padded to 16; arrays begin at multiples of 16 and fill them. */
+/** The bytes of the uniform block of `params`, in their order, padded to 16; arrays begin at multiples of 16 and fill them. */
 export function packParams(params: readonly Param[]): ArrayBuffer {
-  const words: Pick<Param, 'type' | 'value'>[] = [];
+  const words: { readonly type: Param['type']; readonly value: number }[] = [];
   const align = (): void => {
     while (words.length % 4 > 0) words.push({ type: 'u32', value: 0 });
   };
@@ -113,9 +112,9 @@ export function packParams(params: readonly Param[]): ArrayBuffer {
   align();
   const view = new DataView(new ArrayBuffer(words.length * 4));
   words.forEach(({ type, value }, i) => {
-    if (type === 'f32') view.setFloat32(i * 4, value as number, true);
-    else if (type === 'i32') view.setInt32(i * 4, value as number, true);
-    else view.setUint32(i * 4, value as number, true);
+    if (type === 'f32') view.setFloat32(i * 4, value, true);
+    else if (type === 'i32') view.setInt32(i * 4, value, true);
+    else view.setUint32(i * 4, value, true);
   });
   return view.buffer;
 }

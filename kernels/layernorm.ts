@@ -2,16 +2,22 @@
  * Room: kernels. Layer normalisation over the last dimension (Ba et al. 2016), forward and backward. The backward kernels
  * recompute mean and variance from x, so nothing but x is kept for them.
  */
-import { assemble, u32Params } from './assemble.ts';
+import { u32Params } from './assemble.ts';
 import { spread, type DeviceTraits, type Kernel } from './kernel.ts';
-import { f32Bindings, normLayout, normParts, PART_ROWS, partRows, type NormLayout, type NormSpec } from './norm.ts';
-import { ENOUGH_ROWS, rowMain, rowReduction, type RowGroups } from './row-group.ts';
+import { normKernel, normLayout, normParts, partGroups, partRows, type NormLayout, type NormSpec } from './norm.ts';
+import { policyOf } from './policy.ts';
+import { rowMain, rowReduction, type RowGroups } from './row-group.ts';
 import { each } from './text.ts';
 
-/** y = (x − mean) / √(variance + eps) · gamma + beta. Bindings, all f32: x [rows, cols], gamma, beta [cols], then y. */
+/**
+ * Layer normalisation (Ba et al. 2016): y = (x − mean) / √(variance + eps) · gamma + beta, row by row.
+ * Bindings, all f32: x [rows, cols], gamma, beta [cols], then y [rows, cols]. Mean and variance come from one pass (Welford 1962),
+ * precise also where the mean is large against the spread; 8 flops an element, x is read twice.
+ */
 export function layerNorm(spec: NormSpec, traits: DeviceTraits): Kernel {
   const { rows, cols } = spec;
-  const { vector, groups, params, rowsEach } = laneLayout(spec, traits);
+  const layout = laneLayout(spec, traits);
+  const { groups, rowsEach } = layout;
   const body = `${rowReduction(groups, 'sum', 'f32', 'a + b')}
 ${rowMain(groups)}
 ${rowsOfLane(rowsEach)}
@@ -24,58 +30,51 @@ ${each(rowsEach, (i) => `  let rstd_${i} = 1.0 / sqrt(row_sum(hsum(squares_${i})
 ${each(rowsEach, (i) => `    y[at_${i} + unit] = (x[at_${i} + unit] - V(mean_${i})) * rstd_${i} * scale + shift;`)}
   }
 }`;
-  const names = ['x', 'gamma', 'beta', 'y'];
-  return assemble({
+  return normKernel(layout, {
     name: 'layer_norm',
-    bindings: f32Bindings(names, 3),
-    params,
     body,
-    vector,
-    vectorBindings: vector ? names : [],
-    workgroups: groups.workgroups,
+    reads: ['x', 'gamma', 'beta'],
+    writes: ['y'],
     flops: 8 * rows * cols,
     bytes: 4 * (2 * rows * cols + 2 * cols),
   });
 }
 
-/** What the backward kernel does beside. */
-export interface BackwardOptions {
+/** What `layerNormBackward` does beside dx. */
+export interface LayerNormBackwardOptions {
   /** dx overwrites x, whose binding it then is. */
   readonly inPlace?: boolean;
   /** The normalised x comes out too, as `y` behind dx; `beta` [cols] is bound behind dy. */
-  readonly again?: boolean;
+  readonly alsoForward?: boolean;
 }
 
-/** The gradient of x. Bindings, all f32: x [rows, cols], gamma [cols], dy [rows, cols], then dx [rows, cols]. */
+/**
+ * The gradient of x: with g = dy·gamma and x̂ = (x − mean)·rstd, dx = rstd·(g − mean(g) − x̂·mean(g·x̂)). Mean and rstd are computed again.
+ * Bindings, all f32: x [rows, cols], gamma [cols], dy [rows, cols], [beta], then [dx], [y], each [rows, cols]; 16 flops an element.
+ */
 export function layerNormBackward(
   spec: NormSpec,
   traits: DeviceTraits,
-  { inPlace = false, again = false }: BackwardOptions = {},
+  { inPlace = false, alsoForward = false }: LayerNormBackwardOptions = {},
 ): Kernel {
   const { rows, cols } = spec;
-  const { vector, groups, params, rowsEach } = laneLayout(spec, traits);
+  const layout = laneLayout(spec, traits);
+  const { groups, rowsEach } = layout;
   const body = `${reductions(groups)}
 ${rowMain(groups)}
 ${rowsOfLane(rowsEach)}
 ${statistics(groups, rowsEach)}
   if (!owner) { return; }
-${writeGradient(groups, rowsEach, inPlace ? 'x' : 'dx', again)}
+${writeGradient(groups, rowsEach, inPlace ? 'x' : 'dx', alsoForward)}
 }`;
-  const read = ['gamma', 'dy', ...(again ? ['beta'] : [])];
-  const written = [...(inPlace ? [] : ['dx']), ...(again ? ['y'] : [])];
-  return assemble({
-    name: again ? 'layer_norm_backward_again' : 'layer_norm_backward',
-    bindings: [
-      { name: 'x', dtype: 'f32', role: inPlace ? 'inout' : 'in' },
-      ...f32Bindings([...read, ...written], read.length),
-    ],
-    params,
+  return normKernel(layout, {
+    name: alsoForward ? 'layer_norm_backward_also_forward' : 'layer_norm_backward',
     body,
-    vector,
-    vectorBindings: vector ? ['x', ...read, ...written] : [],
-    workgroups: groups.workgroups,
-    flops: (again ? 18 : 16) * rows * cols,
-    bytes: 4 * ((again ? 4 : 3) * rows * cols + (again ? 2 : 1) * cols),
+    reads: ['x', 'gamma', 'dy', ...(alsoForward ? ['beta'] : [])],
+    writes: [...(inPlace ? [] : ['dx']), ...(alsoForward ? ['y'] : [])],
+    inPlace,
+    flops: (alsoForward ? 18 : 16) * rows * cols,
+    bytes: 4 * ((alsoForward ? 4 : 3) * rows * cols + (alsoForward ? 2 : 1) * cols),
   });
 }
 
@@ -85,31 +84,26 @@ ${writeGradient(groups, rowsEach, inPlace ? 'x' : 'dx', again)}
  */
 export function layerNormBackwardParams(spec: NormSpec, traits: DeviceTraits): Kernel {
   const { rows, cols } = spec;
-  const { vector, groups: rowwise, params } = normLayout(spec, traits);
-  const groups = traits.software ? { ...rowwise, lanes: PART_ROWS, perRow: 1 } : rowwise;
+  const layout = normLayout(spec, traits);
+  const groups = partGroups(layout.groups, traits);
   const parts = normParts(rows);
   const body = `${rowFunctions(groups)}
 ${partMain(groups)}`;
-  const names = ['x', 'gamma', 'dy', 'dx', 'dgamma', 'dbeta'];
-  return assemble({
+  return normKernel(layout, {
     name: 'layer_norm_backward_params',
-    bindings: f32Bindings(names, 3),
-    params,
     body,
-    vector,
-    vectorBindings: vector ? names : [],
+    reads: ['x', 'gamma', 'dy'],
+    writes: ['dx', 'dgamma', 'dbeta'],
     workgroups: spread(parts),
     flops: 20 * rows * cols,
     bytes: 4 * (3 * rows * cols + cols + 2 * parts * cols),
   });
 }
 
-/** Rows that a lane of a CPU rasteriser takes at once, where there are enough: it loads gamma and beta once for them. */
-const ROWS_OF_LANE = 2;
-
 /** As `normLayout`, for groups of `rowsEach` rows: `p.rows` counts groups, `p.last` is the last row. */
 function laneLayout(spec: NormSpec, traits: DeviceTraits): NormLayout & { readonly rowsEach: number } {
-  const rowsEach = traits.software && spec.rows >= ENOUGH_ROWS * ROWS_OF_LANE ? ROWS_OF_LANE : 1;
+  const { lanePerRowFrom, normRowsPerLane } = policyOf(traits);
+  const rowsEach = spec.rows >= lanePerRowFrom * normRowsPerLane ? normRowsPerLane : 1;
   const { params, ...layout } = normLayout({ ...spec, rows: Math.ceil(spec.rows / rowsEach) }, traits);
   return { ...layout, params: [...params, ...u32Params({ last: spec.rows - 1 })], rowsEach };
 }
@@ -174,9 +168,9 @@ ${each(
 /**
  * Everything is loaded before anything is stored: a row that is there twice may be overwritten.
  * @param out where dx is written
- * @param again whether x̂·gamma + beta is written to y
+ * @param alsoForward whether x̂·gamma + beta is written to y
  */
-function writeGradient(groups: RowGroups, rowsEach: number, out: 'dx' | 'x', again: boolean): string {
+function writeGradient(groups: RowGroups, rowsEach: number, out: 'dx' | 'x', alsoForward: boolean): string {
   return `  for (var unit = member; unit < p.units; unit += ${groups.perRow}u) {
     let scale = gamma[unit];
 ${each(
@@ -184,7 +178,7 @@ ${each(
   (i) => `    let normed_${i} = (x[at_${i} + unit] - V(s_${i}.x)) * s_${i}.y;
     let dx_${i} = (dy[at_${i} + unit] * scale - V(s_${i}.z) - normed_${i} * s_${i}.w) * s_${i}.y;`,
 )}
-${each(rowsEach, (i) => `    ${out}[at_${i} + unit] = dx_${i};${again ? `\n    y[at_${i} + unit] = normed_${i} * scale + beta[unit];` : ''}`)}
+${each(rowsEach, (i) => `    ${out}[at_${i} + unit] = dx_${i};${alsoForward ? `\n    y[at_${i} + unit] = normed_${i} * scale + beta[unit];` : ''}`)}
   }`;
 }
 
@@ -205,7 +199,7 @@ ${writeGradient(groups, 1, 'dx', false)}
 /** Of a part's rows mean and rstd are kept for its columns. */
 function partMain(groups: RowGroups): string {
   return `${partRows(groups, 'vec2<f32>', 's.xy')}
-  for (var unit = lane; unit < p.units; unit += ${groups.lanes}u) {
+  for (var unit = lane; unit < p.units; unit += ${groups.workgroupSize}u) {
     var dgamma_sum = V(0.0);
     var dbeta_sum = V(0.0);
     for (var slot = 0u; slot < count; slot++) {

@@ -1,9 +1,10 @@
 /** Room: kernels. What a softmax over a vocabulary needs of each part of it, where logits come part by part. */
-import { assemble, u32Params } from './assemble.ts';
+import { assemble, bind, u32Params, vectorize } from './assemble.ts';
 import type { DeviceTraits, Kernel } from './kernel.ts';
 import { expSum, expSumFunctions } from './exp-sum.ts';
 import { rowGroups, rowMain } from './row-group.ts';
 
+/** Of logits [rows, classes], columns of a wider matrix. */
 export interface LogSumExpSpec {
   readonly rows: number;
   readonly classes: number;
@@ -12,13 +13,12 @@ export interface LogSumExpSpec {
 }
 
 /**
+ * What joins parts of a vocabulary: a row's loss is the log-sum-exp over all parts' `lse`, minus the sum of their `picked`.
  * Bindings: logits f32 [rows, classes], labels i32 [rows]; then lse f32 [rows], the logarithm of the sum of the exponentials
  * of a row, and picked f32 [rows], its logit at the label, 0 where that is not among the columns.
  */
 export function logSumExp({ rows, classes, start }: LogSumExpSpec, traits: DeviceTraits): Kernel {
-  const vector = classes % 4 === 0;
-  const width = vector ? 4 : 1;
-  const units = classes / width;
+  const { vector, width, units } = vectorize(classes);
   const groups = rowGroups(rows, units, traits);
   const body = `${expSumFunctions(groups)}
 ${rowMain(groups)}
@@ -34,12 +34,7 @@ ${expSum(groups, 'p.units')}
 }`;
   return assemble({
     name: 'log_sum_exp',
-    bindings: [
-      { name: 'logits', dtype: 'f32', role: 'in' },
-      { name: 'labels', dtype: 'i32', role: 'in' },
-      { name: 'lse', dtype: 'f32', role: 'out' },
-      { name: 'picked', dtype: 'f32', role: 'out' },
-    ],
+    bindings: [...bind('in', 'f32', 'logits'), ...bind('in', 'i32', 'labels'), ...bind('out', 'f32', 'lse', 'picked')],
     params: [...u32Params({ rows, units }), { name: 'start', type: 'i32', value: start }],
     body,
     vector,

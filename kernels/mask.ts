@@ -1,8 +1,11 @@
-/** Room: kernels. The masked-gradient kernel (light-peft: head, neuron and rank masks). */
-import { assemble, mainHead, u32Params } from './assemble.ts';
-import { spread, type Binding, type DeviceTraits, type Kernel } from './kernel.ts';
+/** Room: kernels. Gradients through a mask over columns: of heads, of neurons, of ranks. */
+import { assemble, bind, mainHead, u32Params, vectorize } from './assemble.ts';
+import { spread, type DeviceTraits, type Kernel } from './kernel.ts';
+import { policyOf } from './policy.ts';
 import { colParts } from './reduce.ts';
+import { SUM_BLOCK } from './row-group.ts';
 
+/** Of x [rows, cols] times a mask [cols / inner]. */
 export interface MaskGradSpec {
   readonly rows: number;
   readonly cols: number;
@@ -12,9 +15,6 @@ export interface MaskGradSpec {
 
 /** First dimension of the partial mask gradients that `maskGrad` writes. */
 export const maskParts = colParts;
-
-/** Terms a lane adds up before that partial sum is added to the rest. */
-const BLOCK = 16;
 
 /**
  * For y = x ∘ m, both gradients in one pass over dy and x. Bindings, all f32: dy, x [rows, cols], m [cols/inner]; then
@@ -27,11 +27,9 @@ export function maskGrad(spec: MaskGradSpec, traits: DeviceTraits, inPlace = fal
   const parts = maskParts(rows, cols);
   const { body, vectorBindings, params, workgroupsPerPart } =
     inner === 1 ? perColumn(spec, traits) : perGroup(spec, traits);
-  const bind = (role: Binding['role'], ...names: string[]): Binding[] =>
-    names.map((name) => ({ name, dtype: 'f32', role }));
   const bindings = inPlace
-    ? [...bind('inout', 'dy'), ...bind('in', 'x', 'm'), ...bind('out', 'dm')]
-    : [...bind('in', 'dy', 'x', 'm'), ...bind('out', 'dx', 'dm')];
+    ? [...bind('inout', 'f32', 'dy'), ...bind('in', 'f32', 'x', 'm'), ...bind('out', 'f32', 'dm')]
+    : [...bind('in', 'f32', 'dy', 'x', 'm'), ...bind('out', 'f32', 'dx', 'dm')];
   return assemble({
     name: inner === 1 ? 'mask_grad.columns' : 'mask_grad.groups',
     bindings,
@@ -56,9 +54,9 @@ interface Body {
 const columnWalk = (out: 'dx' | 'dy'): string => `fn walk(part: u32, unit: u32, mask: V) -> V {
   let last = min((part + 1u) * p.part_rows, p.rows);
   var total = V(0.0);
-  for (var block = part * p.part_rows; block < last; block += ${BLOCK}u) {
+  for (var block = part * p.part_rows; block < last; block += ${SUM_BLOCK}u) {
     var partial = V(0.0);
-    for (var row = block; row < min(block + ${BLOCK}u, last); row++) {
+    for (var row = block; row < min(block + ${SUM_BLOCK}u, last); row++) {
       let at = row * p.units + unit;
       let d = dy[at];
       ${out}[at] = d * mask;
@@ -70,29 +68,27 @@ const columnWalk = (out: 'dx' | 'dy'): string => `fn walk(part: u32, unit: u32, 
 }`;
 
 /** A lane per column, or per four of them. */
-function perColumn({ cols }: MaskGradSpec, { software }: DeviceTraits): Body {
-  const vector = cols % 4 === 0;
-  const units = vector ? cols / 4 : cols;
-  const lanes = software ? 16 : 64;
-  const body = `${mainHead(lanes)}
+function perColumn({ cols }: MaskGradSpec, traits: DeviceTraits): Body {
+  const { vector, units } = vectorize(cols);
+  const workgroupSize = policyOf(traits).columnWorkgroupSize;
+  const body = `${mainHead(workgroupSize)}
   let part = group / p.per_part;
-  let unit = group % p.per_part * ${lanes}u + lane;
+  let unit = group % p.per_part * ${workgroupSize}u + lane;
   if (part >= p.parts || unit >= p.units) { return; }
   dm[part * p.units + unit] = walk(part, unit, m[unit]);
 }`;
   const vectorBindings = vector ? ['dy', 'x', 'm', 'dx', 'dm'] : [];
-  return { body, vectorBindings, params: { units }, workgroupsPerPart: Math.ceil(units / lanes) };
+  return { body, vectorBindings, params: { units }, workgroupsPerPart: Math.ceil(units / workgroupSize) };
 }
 
-/** Several columns per entry: on a CPU one lane takes them all, on a GPU neighbouring lanes share them. */
-function perGroup({ cols, inner }: MaskGradSpec, { software }: DeviceTraits): Body {
-  const vector = inner % 4 === 0;
-  const groupUnits = vector ? inner / 4 : inner;
-  const lanes = software ? 16 : 64;
-  const sharers = software ? 1 : Math.min(groupUnits, lanes);
-  const groupsPerWorkgroup = Math.floor(lanes / sharers);
-  const body = `${sharers > 1 ? `var<workgroup> shares: array<f32, ${lanes}>;` : ''}
-${mainHead(lanes)}
+/** Several columns per entry, taken by one lane or shared by neighbours. */
+function perGroup({ cols, inner }: MaskGradSpec, traits: DeviceTraits): Body {
+  const { vector, units: groupUnits } = vectorize(inner);
+  const { columnWorkgroupSize: workgroupSize, shareColumns } = policyOf(traits);
+  const sharers = shareColumns ? Math.min(groupUnits, workgroupSize) : 1;
+  const groupsPerWorkgroup = Math.floor(workgroupSize / sharers);
+  const body = `${sharers > 1 ? `var<workgroup> shares: array<f32, ${workgroupSize}>;` : ''}
+${mainHead(workgroupSize)}
   let part = group / p.per_part;
   let slot = lane / ${sharers}u;
   let entry = group % p.per_part * ${groupsPerWorkgroup}u + slot;

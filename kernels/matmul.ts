@@ -1,18 +1,19 @@
 /**
- * Room: kernels. Matrix products: one skeleton per kind of device, operands read by load functions, everything that is
+ * Room: kernels. Matrix products: one template per kind of device, operands read by load functions, everything that is
  * done to the result spliced in as an epilogue.
  */
-import { assemble, u32Params } from './assemble.ts';
-import { fragmentBytes, fragmentFlops, hostFragment } from './fragment-host.ts';
+import { assemble, bind, u32Params } from './assemble.ts';
+import { fragmentBytes, fragmentFlops, emitFragment } from './emit-fragment.ts';
 import type { Fragment } from './fragment.ts';
-import { BYTES, spread, type Binding, type DeviceTraits, type Kernel } from './kernel.ts';
+import { BYTES, spread, type DeviceTraits, type Kernel } from './kernel.ts';
 import { dropParams, drops, dropsProduct, RANDOM_INPUTS } from './matmul/drop.ts';
-import { broadcastSkeleton, type BroadcastTile } from './matmul/broadcast.ts';
-import { panelBytes, panelSkeleton, type PanelTile } from './matmul/panel.ts';
-import { matrixBytes, matrixFits, matrixSkeleton, type MatrixTile } from './matmul/matrix.ts';
-import { batchHead, type MatmulSpec, type MatmulTerm, type Skeleton } from './matmul/spec.ts';
-import { tiledSkeleton, workgroupBytes, type WorkgroupTile } from './matmul/tiled.ts';
-import { pick, roundUp, type Variants } from './variant.ts';
+import { broadcastTemplate, type BroadcastTile } from './matmul/broadcast.ts';
+import { panelBytes, panelTemplate, type PanelTile } from './matmul/panel.ts';
+import { matrixBytes, matrixFits, subgroupMatrixTemplate, type SubgroupMatrixTile } from './matmul/subgroup-matrix.ts';
+import { batchHead, type KernelTemplate, type MatmulSpec } from './matmul/spec.ts';
+import { tiledTemplate, workgroupBytes, type WorkgroupTile } from './matmul/tiled.ts';
+import { usesBroadcast } from './policy.ts';
+import { findConfig, nextPowerOfTwo, type KernelConfigs } from './config.ts';
 
 export { RANDOM_INPUTS };
 export type { MatmulSpec, MatmulTerm, ProductBatch, ProductDrop } from './matmul/spec.ts';
@@ -23,16 +24,18 @@ const STORE_DROPPED: Fragment = { ...STORE, inputs: RANDOM_INPUTS };
 /**
  * C[m,n] = epilogue( Σ_t A_t · B_t ), accumulated in f32.
  *
- * Bindings in order: a0, b0, a1, b1, … then the epilogue's inputs and outputs (see `HostedFragment.bindings`); without
+ * Bindings in order: a0, b0, a1, b1, … then the epilogue's inputs and outputs (see `EmittedFragment.bindings`); without
  * an epilogue `RANDOM_INPUTS`, where a term drops, and one f32 output `c`. The epilogue's own names must not begin like a0, b0 or load_.
- * @param variant a name of `matmulVariants`; absent: its first
+ * Flops are 2·m·n·Σk and those of the epilogue; bytes count each operand once. Sums of f16 operands on matrix units are f32 too.
+ * @param config a name of `matmulConfigs`; absent: its first
+ * @throws Error for another name, and for dropout whose streams are not one per product of the batch
  */
-export function matmul(spec: MatmulSpec, traits: DeviceTraits, variant?: string): Kernel {
+export function matmul(spec: MatmulSpec, traits: DeviceTraits, config?: string): Kernel {
   const { m, n, terms } = spec;
   const epilogue = spec.epilogue ?? (drops(spec) ? STORE_DROPPED : STORE);
   const vector = n % 4 === 0;
   const apart = spec.batch !== undefined && spec.batch.sum !== true;
-  const hosted = hostFragment(epilogue, {
+  const emitted = emitFragment(epilogue, {
     name: apart ? 'epilogue_of' : 'epilogue',
     size: m * n,
     cols: n,
@@ -40,37 +43,33 @@ export function matmul(spec: MatmulSpec, traits: DeviceTraits, variant?: string)
     acc: true,
     result: 'store',
   });
-  const skeleton = pick(matmulVariants(spec, traits), variant).skeleton(vector);
-  const tiles = [Math.ceil(m / skeleton.tile[0]), Math.ceil(n / skeleton.tile[1])] as const;
+  const template = findConfig(matmulConfigs(spec, traits), config).template(vector);
+  const tiles = [Math.ceil(m / template.tile[0]), Math.ceil(n / template.tile[1])] as const;
   const depths = Object.fromEntries(terms.map(({ k }, t) => [`k${t}`, k]));
   const depth = terms.reduce((sum, { k }) => sum + k, 0);
   const count = spec.batch?.count ?? 1;
   const results = apart ? count : 1;
   return assemble({
     name: `matmul.${terms.map(({ a, b }) => `${a === 'mk' ? 'n' : 't'}${b === 'kn' ? 'n' : 't'}`).join('+')}`,
-    enables: skeleton.enables,
-    ...(skeleton.directives && { directives: skeleton.directives }),
+    enables: template.enables,
+    directives: template.directives,
     vector,
-    vectorBindings: [...skeleton.vectorBindings, ...hosted.vectorBindings],
-    body: `${hosted.wgsl}\n${batchHead(spec, 'epilogue_of')}${skeleton.wgsl}`,
-    bindings: [...terms.flatMap(operandBindings), ...hosted.bindings],
+    vectorBindings: [...template.vectorBindings, ...emitted.vectorBindings],
+    body: `${emitted.wgsl}\n${batchHead(spec, 'epilogue_of')}${template.wgsl}`,
+    bindings: [
+      ...terms.flatMap(({ aType, bType }, t) => [...bind('in', aType, `a${t}`), ...bind('in', bType, `b${t}`)]),
+      ...emitted.bindings,
+    ],
     params: [
-      ...u32Params({ m, n, ...depths, tiles_m: tiles[0], tiles_n: tiles[1], ...skeleton.params }),
+      ...u32Params({ m, n, ...depths, tiles_m: tiles[0], tiles_n: tiles[1], ...template.params }),
       ...(spec.batch ? u32Params({ batch: count }) : []),
       ...dropParams(spec),
-      ...hosted.params,
+      ...emitted.params,
     ],
     workgroups: spread(tiles[0] * tiles[1] * results),
     flops: 2 * count * m * n * depth + results * fragmentFlops(epilogue, m * n),
     bytes: operandBytes(spec) + results * fragmentBytes(epilogue, m * n, 'store'),
   });
-}
-
-function operandBindings({ aType, bType }: MatmulTerm, t: number): Binding[] {
-  return [
-    { name: `a${t}`, dtype: aType, role: 'in' },
-    { name: `b${t}`, dtype: bType, role: 'in' },
-  ];
 }
 
 function operandBytes({ m, n, terms, batch }: MatmulSpec): number {
@@ -82,32 +81,32 @@ function operandBytes({ m, n, terms, batch }: MatmulSpec): number {
   );
 }
 
-/** One way to compute a product. */
-interface MatmulVariant {
+/** One way to compute a product: a template with its tile. */
+export interface MatmulConfig {
   readonly name: string;
-  skeleton(vector: boolean): Skeleton;
+  template(vector: boolean): KernelTemplate;
 }
 
 /** The ways to compute a product on a device, the best guess first. */
-export function matmulVariants(spec: MatmulSpec, traits: DeviceTraits): MatmulVariant[] {
+export function matmulConfigs(spec: MatmulSpec, traits: DeviceTraits): MatmulConfig[] {
   const size = traits.subgroupSize;
-  if (traits.software && size >= 4) {
+  if (usesBroadcast(traits)) {
     const broadcast = broadcastTiles(spec, size).map((tile) => ({
       name: `${tile.lanes}${tile.rows}`,
-      skeleton: (vector: boolean) => broadcastSkeleton(spec, tile, size, vector),
+      template: (vector: boolean) => broadcastTemplate(spec, tile, size, vector),
     }));
-    const panel = panelVariants(spec, traits);
+    const panel = panelConfigs(spec, traits);
     return panelIsBest(spec) ? [...panel, ...broadcast] : [...broadcast, ...panel];
   }
   const tiled = workgroupTiles(spec, traits).map((tile) => ({
     name: `${tile.rows}x${tile.cols}x${tile.rowsEach}`,
-    skeleton: (vector: boolean) => tiledSkeleton(spec, tile, vector),
+    template: (vector: boolean) => tiledTemplate(spec, tile, vector),
   }));
-  return [...matrixVariants(spec, traits), ...tiled];
+  return [...subgroupMatrixConfigs(spec, traits), ...tiled];
 }
 
 /** Subgroups of 32 or 64 lanes down and across; the first that is not wasted on a small C is the best guess. */
-const MATRIX_TILES: readonly MatrixTile[] = [
+const MATRIX_TILES: readonly SubgroupMatrixTile[] = [
   { rows: 128, cols: 128, down: 4, across: 2 },
   { rows: 128, cols: 64, down: 4, across: 2 },
   { rows: 64, cols: 64, down: 2, across: 2 },
@@ -115,7 +114,7 @@ const MATRIX_TILES: readonly MatrixTile[] = [
 ];
 
 /** By matrix units, where operands are f16 or may be rounded to it. Thin products gain nothing from them. */
-function matrixVariants(spec: MatmulSpec, { matrix: unit, ...traits }: DeviceTraits): MatmulVariant[] {
+function subgroupMatrixConfigs(spec: MatmulSpec, { matrix: unit, ...traits }: DeviceTraits): MatmulConfig[] {
   const half = spec.terms.every(({ aType, bType }) => aType === 'f16' && bType === 'f16');
   const lanes = traits.subgroupSize;
   if (!unit || lanes === 0 || !(half || traits.allowF16Matmul) || Math.min(spec.m, spec.n) < 32) return [];
@@ -129,7 +128,7 @@ function matrixVariants(spec: MatmulSpec, { matrix: unit, ...traits }: DeviceTra
   const busy = fitting.find(({ rows, cols }) => (spec.m / rows) * (spec.n / cols) >= 64) ?? fitting.at(-1);
   return (busy ? leading(busy, fitting, (a, b) => a === b) : []).map((tile) => ({
     name: `matrix${tile.rows}x${tile.cols}`,
-    skeleton: (vector) => matrixSkeleton(spec, tile, unit, lanes, vector),
+    template: (vector) => subgroupMatrixTemplate(spec, tile, unit, lanes, vector),
   }));
 }
 
@@ -141,13 +140,13 @@ export function mayDropProducts({ matrix, allowF16Matmul }: DeviceTraits): boole
 /** Of a workgroup, on every device. */
 const MAX_INVOCATIONS = 256;
 
-/** The same as a choice. The epilogue does not count: it runs once per element of C. */
-export function matmulChoice({ m, n, terms, batch }: MatmulSpec, traits: DeviceTraits): Variants {
+/** The same as a task for the tuner. The epilogue does not count: it runs once per element of C. */
+export function matmulTuningTask({ m, n, terms, batch }: MatmulSpec, traits: DeviceTraits): KernelConfigs {
   const classed: MatmulSpec = {
     m: classOf(m),
     n: classOf(n),
     terms: terms.map((term) => ({ ...term, k: classOf(term.k) })),
-    ...(batch && { batch }),
+    batch,
   };
   const products = classed.terms.map(
     ({ k, a, b, aType, bType, drop }) => `${a}·${b} k${k} ${aType}·${bType}${drop ? ` dropping ${drop.of}` : ''}`,
@@ -155,9 +154,9 @@ export function matmulChoice({ m, n, terms, batch }: MatmulSpec, traits: DeviceT
   return {
     family: 'matmul',
     task: `${batch ? `${batch.sum ? 'sum of ' : ''}${batch.count} × ` : ''}m${classed.m} n${classed.n} ${products.join(' + ')}`,
-    names: matmulVariants({ m, n, terms, ...(batch && { batch }) }, traits).map(({ name }) => name),
+    names: matmulConfigs({ m, n, terms, batch }, traits).map(({ name }) => name),
     source: (name) => {
-      const known = matmulVariants(classed, traits).some((variant) => variant.name === name);
+      const known = matmulConfigs(classed, traits).some((config) => config.name === name);
       return known ? matmul(classed, traits, name).wgsl : '';
     },
   };
@@ -165,7 +164,7 @@ export function matmulChoice({ m, n, terms, batch }: MatmulSpec, traits: DeviceT
 
 /** Whether rows can be read four elements at a time shows in the source: sizes that are no multiple of four stay none. */
 function classOf(size: number): number {
-  return size % 4 === 0 ? roundUp(size) : Math.max(1, roundUp(size) - 1);
+  return size % 4 === 0 ? nextPowerOfTwo(size) : Math.max(1, nextPowerOfTwo(size) - 1);
 }
 
 /** `first` before the others. */
@@ -203,13 +202,13 @@ function panelIsBest({ m, n, terms, batch }: MatmulSpec): boolean {
   return n > 16 && work >= PANEL_WORK && terms.every(({ a }) => m >= PANEL_ROWS[a]);
 }
 
-function panelVariants(spec: MatmulSpec, { subgroupSize: size, workgroupMemory }: DeviceTraits): MatmulVariant[] {
+function panelConfigs(spec: MatmulSpec, { subgroupSize: size, workgroupMemory }: DeviceTraits): MatmulConfig[] {
   if (spec.n <= 16) return [];
   const groups = size < 16 && spec.n > 4 * size ? 2 : 1;
   const maxRows = Math.min(128, Math.floor(workgroupMemory / panelBytes({ groups, maxRows: 1 }, size)));
   const tile = { groups, maxRows };
-  const skeleton = (vector: boolean) => panelSkeleton(spec, tile, panelRows(spec, tile, size), size, vector);
-  return [{ name: 'panel', skeleton }];
+  const template = (vector: boolean) => panelTemplate(spec, tile, panelRows(spec, tile, size), size, vector);
+  return [{ name: 'panel', template }];
 }
 
 /** Rows of C per workgroup: as many as there may be, but alike, and for enough workgroups. */
@@ -233,7 +232,7 @@ function workgroupTiles({ m, n }: MatmulSpec, { workgroupMemory }: DeviceTraits)
   if (n <= 16) return [2, 1].map((rowsEach) => ({ rows: 64 * rowsEach, cols: 16, rowsEach }));
   if (m <= 16) return [2, 1].map((rowsEach) => ({ rows: 16, cols: 64 * rowsEach, rowsEach }));
   const fitting = WORKGROUP_TILES.filter((tile) => workgroupBytes(tile) <= workgroupMemory);
-  const [large, small] = WORKGROUP_TILES as [WorkgroupTile, WorkgroupTile];
+  const [large, small] = [WORKGROUP_TILES[0]!, WORKGROUP_TILES[1]!];
   const many = (m / large.rows) * (n / large.cols) >= 128;
   return leading(many && fitting.includes(large) ? large : small, fitting, (a, b) => a === b);
 }

@@ -1,9 +1,10 @@
 /** Room: kernels. Sums and maxima over the rows or columns of a matrix that a prologue fragment computes on the fly. */
-import { assemble, mainHead, u32Params } from './assemble.ts';
-import { fragmentBytes, fragmentFlops, hostFragment } from './fragment-host.ts';
+import { assemble, bind, mainHead, u32Params, vectorize } from './assemble.ts';
+import { fragmentBytes, fragmentFlops, emitFragment } from './emit-fragment.ts';
 import type { Fragment } from './fragment.ts';
-import { spread, type Binding, type DeviceTraits, type Kernel } from './kernel.ts';
-import { rowGroups, rowMain, rowReduction } from './row-group.ts';
+import { spread, type DeviceTraits, type Kernel } from './kernel.ts';
+import { policyOf } from './policy.ts';
+import { rowGroups, rowMain, rowReduction, SUM_BLOCK } from './row-group.ts';
 
 /** A [rows, cols] matrix, its elements the value of `prologue.outputs[0]`. */
 export interface MatrixReduction {
@@ -11,11 +12,6 @@ export interface MatrixReduction {
   readonly cols: number;
   readonly prologue: Fragment;
 }
-
-const OUT: Binding = { name: 'out', dtype: 'f32', role: 'out' };
-
-/** Terms a lane adds up before that partial sum is added to the rest: rounding errors grow with neither count alone. */
-const BLOCK = 16;
 
 /**
  * Sum or maximum of every row: bindings the prologue's inputs, then `out` f32 [rows].
@@ -25,9 +21,9 @@ export function reduceRows(
   { op, ...reduction }: MatrixReduction & { readonly op: 'sum' | 'max' },
   traits: DeviceTraits,
 ): Kernel {
-  const source = hostPrologue(reduction);
+  const source = emitPrologue(reduction);
   const groups = rowGroups(reduction.rows, source.units, traits);
-  const stride = groups.perRow * BLOCK;
+  const stride = groups.perRow * SUM_BLOCK;
   const identity = op === 'sum' ? 'V(0.0)' : 'V(-3.4028234e38)';
   const body = `${source.wgsl}
 fn combine(a: V, b: V) -> V { return ${op === 'sum' ? 'a + b' : 'max(a, b)'}; }
@@ -53,7 +49,7 @@ ${rowMain(groups)}
   });
 }
 
-/** Sum over the rows: bindings the prologue's inputs, then `out` f32 [cols]. For few rows; see `colParts`. */
+/** Sum over the rows: bindings the prologue's inputs, then `out` f32 [cols]. For few rows, as one lane walks a column; see `colParts`. */
 export function reduceCols(reduction: MatrixReduction, traits: DeviceTraits): Kernel {
   return columnSums('reduce_cols', reduction, 1, traits);
 }
@@ -72,21 +68,21 @@ export function colParts(rows: number, cols: number): number {
   return Math.min(256, Math.ceil(rows / 32), Math.ceil(65536 / cols));
 }
 
-function columnSums(name: string, reduction: MatrixReduction, parts: number, { software }: DeviceTraits): Kernel {
+function columnSums(name: string, reduction: MatrixReduction, parts: number, traits: DeviceTraits): Kernel {
   const { rows, cols } = reduction;
-  const source = hostPrologue(reduction);
-  const lanes = software ? 16 : 64;
-  const blocks = Math.ceil(source.units / lanes);
+  const source = emitPrologue(reduction);
+  const workgroupSize = policyOf(traits).columnWorkgroupSize;
+  const blocks = Math.ceil(source.units / workgroupSize);
   const body = `${source.wgsl}
-${mainHead(lanes)}
+${mainHead(workgroupSize)}
   let part = group / p.blocks;
-  let unit = group % p.blocks * ${lanes}u + lane;
+  let unit = group % p.blocks * ${workgroupSize}u + lane;
   if (part >= p.parts || unit >= p.units) { return; }
   let last = min((part + 1u) * p.part_rows, p.rows);
   var total = V(0.0);
-  for (var block = part * p.part_rows; block < last; block += ${BLOCK}u) {
+  for (var block = part * p.part_rows; block < last; block += ${SUM_BLOCK}u) {
     var partial = V(0.0);
-    for (var row = block; row < min(block + ${BLOCK}u, last); row++) { partial += element_at(row, unit); }
+    for (var row = block; row < min(block + ${SUM_BLOCK}u, last); row++) { partial += element_at(row, unit); }
     total += partial;
   }
   out[part * p.units + unit] = total;
@@ -104,22 +100,22 @@ ${mainHead(lanes)}
 }
 
 /** The prologue as `element_at(row, unit)`, and the parts of the kernel that follow from it. */
-function hostPrologue({ rows, cols, prologue }: MatrixReduction) {
-  const vector = cols % 4 === 0;
+function emitPrologue({ rows, cols, prologue }: MatrixReduction) {
+  const { vector, units } = vectorize(cols);
   const size = rows * cols;
-  const hosted = hostFragment(prologue, { name: 'element', size, cols, vector, result: 'value' });
+  const emitted = emitFragment(prologue, { name: 'element', size, cols, vector, result: 'value' });
   const col = vector ? 'unit * 4u' : 'unit';
   return {
     vector,
-    units: vector ? cols / 4 : cols,
-    wgsl: `${hosted.wgsl}
+    units,
+    wgsl: `${emitted.wgsl}
 fn element_at(row: u32, unit: u32) -> V { return element(row * p.cols + ${col}, row, ${col}); }`,
-    params: hosted.params,
+    params: emitted.params,
     bytes: fragmentBytes(prologue, size, 'value'),
     kernel: {
-      bindings: [...hosted.bindings, OUT],
+      bindings: [...emitted.bindings, ...bind('out', 'f32', 'out')],
       vector,
-      vectorBindings: hosted.vectorBindings,
+      vectorBindings: emitted.vectorBindings,
       flops: size + fragmentFlops(prologue, size),
     },
   };

@@ -2,15 +2,18 @@
  * Room: kernels. Root-mean-square normalisation over the last dimension (Zhang & Sennrich 2019), forward and backward. The
  * backward kernels compute the root again from x, so nothing but x is kept for them.
  */
-import { assemble } from './assemble.ts';
-import { spread, type Binding, type DeviceTraits, type Kernel } from './kernel.ts';
-import { f32Bindings, normLayout, normParts, PART_ROWS, partRows, type NormSpec } from './norm.ts';
+import { spread, type DeviceTraits, type Kernel } from './kernel.ts';
+import { normKernel, normLayout, normParts, partGroups, partRows, type NormSpec } from './norm.ts';
 import { rowMain, rowReduction, type RowGroups } from './row-group.ts';
 
-/** y = x / √(mean(x²) + eps) · gamma. Bindings, all f32: x [rows, cols], gamma [cols], then y. */
+/**
+ * Root-mean-square normalisation (Zhang & Sennrich 2019): y = x / √(mean(x²) + eps) · gamma, row by row.
+ * Bindings, all f32: x [rows, cols], gamma [cols], then y [rows, cols]; 4 flops an element, x is read twice.
+ */
 export function rmsNorm(spec: NormSpec, traits: DeviceTraits): Kernel {
   const { rows, cols } = spec;
-  const { vector, groups, params } = normLayout(spec, traits);
+  const layout = normLayout(spec, traits);
+  const { groups } = layout;
   const body = `${rowReduction(groups, 'sum', 'f32', 'a + b')}
 ${rowMain(groups)}
   var squares = V(0.0);
@@ -25,42 +28,36 @@ ${rowMain(groups)}
     y[at] = x[at] * scale * gamma[unit];
   }
 }`;
-  const names = ['x', 'gamma', 'y'];
-  return assemble({
+  return normKernel(layout, {
     name: 'rms_norm',
-    bindings: f32Bindings(names, 2),
-    params,
     body,
-    vector,
-    vectorBindings: vector ? names : [],
-    workgroups: groups.workgroups,
+    reads: ['x', 'gamma'],
+    writes: ['y'],
     flops: 4 * rows * cols,
     bytes: 4 * (2 * rows * cols + cols),
   });
 }
 
 /**
- * The gradient of x. Bindings, all f32: x [rows, cols], gamma [cols], dy [rows, cols], then dx [rows, cols].
+ * The gradient of x: with g = dy·gamma and r = 1/√(mean(x²) + eps), dx = r·(g − x·r²·mean(g·x)). The root is computed again.
+ * Bindings, all f32: x [rows, cols], gamma [cols], dy [rows, cols], then dx [rows, cols]; 10 flops an element.
  * @param inPlace dx overwrites x, whose binding it then is
  */
 export function rmsNormBackward(spec: NormSpec, traits: DeviceTraits, inPlace = false): Kernel {
   const { rows, cols } = spec;
-  const { vector, groups, params } = normLayout(spec, traits);
+  const layout = normLayout(spec, traits);
+  const { groups } = layout;
   const body = `${backwardFunctions(groups, inPlace ? 'x' : 'dx')}
 ${rowMain(groups)}
   let s = statistics(row, member, lane);
   if (owner) { write_dx(row, member, s); }
 }`;
-  const names = inPlace ? ['x', 'gamma', 'dy'] : ['x', 'gamma', 'dy', 'dx'];
-  const [x, ...others] = f32Bindings(names, 3) as [Binding, ...Binding[]];
-  return assemble({
+  return normKernel(layout, {
     name: 'rms_norm_backward',
-    bindings: [inPlace ? { ...x, role: 'inout' } : x, ...others],
-    params,
     body,
-    vector,
-    vectorBindings: vector ? names : [],
-    workgroups: groups.workgroups,
+    reads: ['x', 'gamma', 'dy'],
+    writes: inPlace ? [] : ['dx'],
+    inPlace,
     flops: 10 * rows * cols,
     bytes: 4 * (3 * rows * cols + cols),
   });
@@ -72,17 +69,14 @@ ${rowMain(groups)}
  */
 export function rmsNormBackwardParams(spec: NormSpec, traits: DeviceTraits): Kernel {
   const { rows, cols } = spec;
-  const { vector, groups: rowwise, params } = normLayout(spec, traits);
-  const groups = traits.software ? { ...rowwise, lanes: PART_ROWS, perRow: 1 } : rowwise;
+  const layout = normLayout(spec, traits);
+  const groups = partGroups(layout.groups, traits);
   const parts = normParts(rows);
-  const names = ['x', 'gamma', 'dy', 'dx', 'dgamma'];
-  return assemble({
+  return normKernel(layout, {
     name: 'rms_norm_backward_params',
-    bindings: f32Bindings(names, 3),
-    params,
     body: `${backwardFunctions(groups, 'dx')}\n${partMain(groups)}`,
-    vector,
-    vectorBindings: vector ? names : [],
+    reads: ['x', 'gamma', 'dy'],
+    writes: ['dx', 'dgamma'],
     workgroups: spread(parts),
     flops: 12 * rows * cols,
     bytes: 4 * (3 * rows * cols + cols + parts * cols),
@@ -120,7 +114,7 @@ fn write_dx(row: u32, member: u32, s: vec2<f32>) {
 /** Of a part's rows the scale is kept for its columns. */
 function partMain(groups: RowGroups): string {
   return `${partRows(groups, 'f32', 's.x')}
-  for (var unit = lane; unit < p.units; unit += ${groups.lanes}u) {
+  for (var unit = lane; unit < p.units; unit += ${groups.workgroupSize}u) {
     var sum = V(0.0);
     for (var slot = 0u; slot < count; slot++) {
       let at = (first + slot) * p.units + unit;

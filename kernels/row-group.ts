@@ -4,26 +4,26 @@
  */
 import { mainHead } from './assemble.ts';
 import { spread, type DeviceTraits } from './kernel.ts';
+import { policyOf } from './policy.ts';
 
+/** How rows are dealt out to lanes. */
 export interface RowGroups {
   /** Lanes of a workgroup. */
-  readonly lanes: number;
-  /** Lanes that share a row: a power of two that divides `lanes`. */
+  readonly workgroupSize: number;
+  /** Lanes that share a row: a power of two that divides `workgroupSize`. */
   readonly perRow: number;
   readonly workgroups: readonly [number, number, number];
 }
 
-/** On a CPU this many rows keep all cores busy with one lane to a row, which needs no barrier. */
-export const ENOUGH_ROWS = 32;
+/** Terms a lane adds up before that partial sum is added to the rest: rounding errors grow with neither count alone. */
+export const SUM_BLOCK = 16;
 
-/**
- * Lanes for rows of `units` loads each. A CPU rasteriser pays dearly for barriers and nothing for scattered loads,
- * so there a lane takes a whole row; a GPU wants neighbouring lanes on neighbouring addresses.
- */
-export function rowGroups(rows: number, units: number, { software }: DeviceTraits): RowGroups {
-  const perRow = software && rows >= ENOUGH_ROWS ? 1 : Math.min(256, powerOfTwo(units / 4));
-  const lanes = Math.max(perRow, software ? Math.min(64, powerOfTwo(512 / units, 8)) : 64);
-  return { lanes, perRow, workgroups: spread(Math.ceil((rows * perRow) / lanes)) };
+/** Lanes for rows of `units` loads each: one to a row, or as many as have four loads each. */
+export function rowGroups(rows: number, units: number, traits: DeviceTraits): RowGroups {
+  const { lanePerRowFrom, unitsPerRowGroup } = policyOf(traits);
+  const perRow = rows >= lanePerRowFrom ? 1 : Math.min(256, powerOfTwo(units / 4));
+  const workgroupSize = Math.max(perRow, Math.min(64, powerOfTwo(unitsPerRowGroup / units, 8)));
+  return { workgroupSize, perRow, workgroups: spread(Math.ceil((rows * perRow) / workgroupSize)) };
 }
 
 /** The least power of two that is at least `n` and at least `least`. */
@@ -36,9 +36,9 @@ function powerOfTwo(n: number, least = 1): number {
  * it is to write the row's results. Lanes past the last row repeat it, so that barriers are reached by all.
  * Needs the uniform `p.rows`.
  */
-export function rowMain({ lanes, perRow }: RowGroups): string {
-  return `${mainHead(lanes)}
-  let slot = group * ${lanes / perRow}u + lane / ${perRow}u;
+export function rowMain({ workgroupSize, perRow }: RowGroups): string {
+  return `${mainHead(workgroupSize)}
+  let slot = group * ${workgroupSize / perRow}u + lane / ${perRow}u;
   let row = min(slot, p.rows - 1u);
   let member = lane % ${perRow}u;
   let owner = slot < p.rows;`;
@@ -49,13 +49,13 @@ export function rowMain({ lanes, perRow }: RowGroups): string {
  * tree in fixed order. To be called in uniform control flow.
  */
 export function rowReduction(
-  { lanes, perRow }: Pick<RowGroups, 'lanes' | 'perRow'>,
+  { workgroupSize, perRow }: Pick<RowGroups, 'workgroupSize' | 'perRow'>,
   name: string,
   type: string,
   combine: string,
 ): string {
   if (perRow === 1) return `fn row_${name}(value: ${type}, lane: u32) -> ${type} { return value; }`;
-  return `var<workgroup> ${name}_scratch: array<${type}, ${lanes}>;
+  return `var<workgroup> ${name}_scratch: array<${type}, ${workgroupSize}>;
 fn row_${name}(value: ${type}, lane: u32) -> ${type} {
   ${name}_scratch[lane] = value;
   workgroupBarrier();

@@ -1,7 +1,9 @@
 /** Room: kernels. Rows written into a larger matrix at a place known only when the program runs: a cache of keys or values. */
-import { assemble, mainHead, u32Params } from './assemble.ts';
+import { assemble, bind, mainHead, u32Params, vectorize } from './assemble.ts';
 import { spread, type DeviceTraits, type Kernel } from './kernel.ts';
+import { policyOf } from './policy.ts';
 
+/** Rows [batch·count, cols] written into a matrix [batch·capacity, cols]. */
 export interface WriteRowsSpec {
   readonly batch: number;
   /** Rows of a sequence in the matrix. */
@@ -15,24 +17,24 @@ export interface WriteRowsSpec {
   readonly position: boolean;
 }
 
-const LANES = 64;
+const WORKGROUP_SIZE = 64;
 
 /**
- * Bindings: into f32 [batch·capacity, cols], rows f32 [batch·count, cols], [position]; then out like `into`: row i of a
+ * As XLA's DynamicUpdateSlice, over rows; those that would fall outside are left out. Bindings: into f32 [batch·capacity, cols], rows f32 [batch·count, cols], [position]; then out like `into`: row i of a
  * sequence is row i − start − position of `rows` where there is one, else of `into`.
  * @param inPlace out is `into` itself, and only the written rows are touched
  */
-export function writeRows(spec: WriteRowsSpec, { software }: DeviceTraits, inPlace = false): Kernel {
+export function writeRows(spec: WriteRowsSpec, traits: DeviceTraits, inPlace = false): Kernel {
   const { batch, capacity, count, cols, start, position } = spec;
-  const vector = cols % 4 === 0;
-  const units = cols / (vector ? 4 : 1);
+  const { vector, width, units } = vectorize(cols);
   const total = batch * (inPlace ? count : capacity) * units;
-  const run = LANES * (software ? 16 : 1);
+  const run = WORKGROUP_SIZE * policyOf(traits).rowUnitsPerLane;
+  const outputs = inPlace ? [] : ['out'];
   const first = `p.start${position ? ' + u32(position[0])' : ''}`;
-  const body = `${mainHead(LANES)}
+  const body = `${mainHead(WORKGROUP_SIZE)}
   let first = ${first};
   let end = min((group + 1u) * p.run, p.total);
-  for (var i = group * p.run + lane; i < end; i += ${LANES}u) {
+  for (var i = group * p.run + lane; i < end; i += ${WORKGROUP_SIZE}u) {
     let unit = i % p.units;
     let row = i / p.units;
 ${inPlace ? SCATTER : GATHER}
@@ -41,18 +43,18 @@ ${inPlace ? SCATTER : GATHER}
   return assemble({
     name: 'write_rows',
     bindings: [
-      { name: 'into', dtype: 'f32', role: inPlace ? 'inout' : 'in' },
-      { name: 'rows', dtype: 'f32', role: 'in' },
-      ...(position ? [{ name: 'position', dtype: 'i32', role: 'in' } as const] : []),
-      ...(inPlace ? [] : [{ name: 'out', dtype: 'f32', role: 'out' } as const]),
+      ...bind(inPlace ? 'inout' : 'in', 'f32', 'into'),
+      ...bind('in', 'f32', 'rows'),
+      ...bind('in', 'i32', ...(position ? ['position'] : [])),
+      ...bind('out', 'f32', ...outputs),
     ],
     params: u32Params({ units, total, run, start, capacity, count }),
     body,
     vector,
-    vectorBindings: vector ? ['into', 'rows', ...(inPlace ? [] : ['out'])] : [],
+    vectorBindings: vector ? ['into', 'rows', ...outputs] : [],
     workgroups: spread(Math.ceil(total / run)),
     flops: 0,
-    bytes: 8 * total * (vector ? 4 : 1),
+    bytes: 8 * total * width,
   });
 }
 

@@ -1,7 +1,7 @@
 /** Room: models. A frozen base checkpoint on the device, under its Hugging Face weight names. */
 import { BYTES } from '../kernels/kernel.ts';
 import type { Engine } from '../engine/engine.ts';
-import { UserError } from '../engine/errors.ts';
+import { option, UserError } from '../engine/errors.ts';
 import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
 import { loadWeight, type OnBytes, type Placing } from '../engine/io/load.ts';
 import { openSafetensors, type TensorFile } from '../engine/io/safetensors.ts';
@@ -25,18 +25,19 @@ import { findWeight, storedName, type WeightType } from './weights.ts';
 export type EmbeddingPlace = 'device' | 'host';
 
 export interface LoadOptions {
-  readonly weightType?: WeightType;
+  /** How frozen matrices are stored. */
+  readonly weights?: WeightType | undefined;
   /** A table over the device's binding limit is on the host in any case; one that scores the vocabulary too is on the device. */
-  readonly embeddings?: EmbeddingPlace;
+  readonly embeddings?: EmbeddingPlace | undefined;
   /** Its frozen weights are loaded along, e.g. BERT's pooler or a language model's head. */
-  readonly head?: HeadKind;
+  readonly head?: HeadKind | undefined;
   /**
    * Values of a frozen weight of the head that the checkpoint lacks, as one of a masked language model lacks the pooler; undefined where
    * there are none, and the load fails. Vocabularies are never made up.
    */
-  readonly initMissing?: (name: string, shape: Shape) => Float32Array | undefined;
+  readonly initMissing?: ((name: string, shape: Shape) => Float32Array | undefined) | undefined;
   /** Called after each tensor. */
-  readonly onBytes?: OnBytes;
+  readonly onBytes?: OnBytes | undefined;
 }
 
 export class BaseModel {
@@ -126,10 +127,10 @@ export function baseWeightShapes(config: ModelConfig): Map<string, Shape> {
 export async function loadBaseModel(
   engine: Engine,
   dir: string,
-  { weightType = 'f32', embeddings = 'device', head, initMissing, onBytes }: LoadOptions = {},
+  { weights: weightType = 'f32', embeddings = 'device', head, initMissing, onBytes }: LoadOptions = {},
 ): Promise<BaseModel> {
   const config = await loadConfig(dir);
-  if (weightType === 'f16') engine.needF16('--weights f16');
+  if (weightType === 'f16') engine.needF16(`${option('weights')} f16`);
   const file = await openSafetensors(dir);
   const weights = new Map<string, Variable>();
   const places = new Map<string, Variable>();

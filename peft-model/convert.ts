@@ -14,7 +14,8 @@ import {
 } from '../models/architecture.ts';
 import { className } from '../models/config.ts';
 import { baseWeightShapes, inspectCheckpoint } from '../models/base-model.ts';
-import { adaptableLayers, biasName, frozenHeadShapes, headShapes, tiedModules } from '../models/heads.ts';
+import { Checkpoint } from '../models/checkpoint.ts';
+import { adaptableLayers, frozenHeadShapes, headShapes } from '../models/heads.ts';
 import { isStoredInOut, storedName, transpose } from '../models/weights.ts';
 import { writeHubAdapter } from '../peft/adapterhub/files.ts';
 import { configFor } from '../peft/config.ts';
@@ -28,10 +29,11 @@ import {
   type StateDict,
 } from '../peft/module.ts';
 import { expandModule, expandWeight, zeroCutColumns } from '../pruning/full-size.ts';
-import { keepAll } from '../pruning/plan.ts';
-import { keptShapes, moduleSlices, type LayerKeep } from '../pruning/slice.ts';
-import { readAdapterValues, readPlanFor } from './pretrained.ts';
-import { keptLayers } from '../train/stages.ts';
+import { keepAll, type LayerKeep } from '../pruning/plan.ts';
+import { keptShapes, moduleSlices } from '../pruning/slice.ts';
+import { assertMergeable } from './merge.ts';
+import { readPlanFor, readState } from './pretrained.ts';
+import type { PeftModelState } from './state.ts';
 import { writeLabels } from './label-file.ts';
 
 /**
@@ -46,7 +48,7 @@ interface Dense {
   readonly keep: readonly LayerKeep[];
   readonly method: PeftMethod;
   readonly modules: ReadonlyMap<string, { readonly module: PeftModule; readonly values: StateDict }>;
-  readonly adapter: Awaited<ReturnType<typeof readAdapterValues>>;
+  readonly adapter: PeftModelState & { readonly method: PeftMethod };
   /** Of the task head. */
   readonly head: ReadonlyMap<string, Shape>;
   /** Weights of the base that were trained along, by name. */
@@ -54,10 +56,11 @@ interface Dense {
 }
 
 async function loadDense(modelDir: string, adapterDir: string): Promise<Dense> {
-  const { config, fingerprint } = await inspectCheckpoint(modelDir);
-  const plan = await readPlanFor(adapterDir, fingerprint, config);
-  const adapter = await readAdapterValues(adapterDir, modelDir, config);
-  const keep = plan ? keptLayers(plan) : keepAll(config);
+  const { config } = await inspectCheckpoint(modelDir);
+  const checkpoint = new Checkpoint(modelDir, config);
+  const plan = await readPlanFor(adapterDir, checkpoint);
+  const adapter = await readState(adapterDir, checkpoint);
+  const keep = plan?.layers ?? keepAll(config);
   const linears = (layers: readonly LayerShape[]): ReadonlyMap<string, LinearLayer> =>
     new Map(adaptableLayers(config, layers, adapter.head).map((linear) => [linear.name, linear]));
   const [full, left] = [linears(fullLayers(config)), linears(keptShapes(config, keep))];
@@ -133,27 +136,6 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
   }));
   await rewriteCheckpoint(modelDir, out, dense, rewrite, extra);
   if (!unmerge) await writeJson(join(out, 'config.json'), headConfig(dense.config, adapter));
-}
-
-/** @throws UserError for a module on one of two layers that share a matrix: merged it would change both */
-export function assertMergeable(
-  config: ModelConfig,
-  { method, head }: { readonly method: PeftMethod | undefined; readonly head: HeadKind },
-  at: string,
-): void {
-  const tied = tiedModules(config, head);
-  const apart = method?.modules.find(({ name }) => biasName(config, head, name) !== `${name}.bias`);
-  if (method?.mergeBias && apart) {
-    throw new UserError(
-      `${at}: "${apart.name}" has its bias as ${biasName(config, head, apart.name)}, which is not merged; keep the adapter beside the base`,
-    );
-  }
-  const found = method?.modules.find(({ name }) => tied.includes(name));
-  if (!found) return;
-  const others = tied.filter((name) => name !== found.name).join(', ');
-  throw new UserError(
-    `${at}: "${found.name}" shares its matrix with ${others}: merging would change both; keep the adapter beside the base`,
-  );
 }
 
 /** Weights at full size: with zeros for what a plan cuts, or as trained along. */

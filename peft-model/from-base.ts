@@ -1,6 +1,6 @@
 /** Room: peft-model. Values that train and begin as the base's: DoRA's magnitudes, modules trained whole, biases. */
 import type { Engine } from '../engine/engine.ts';
-import { UserError } from '../engine/errors.ts';
+import { option, UserError } from '../engine/errors.ts';
 import type { BaseModel } from '../models/base-model.ts';
 import type { PeftConfig } from '../peft/config.ts';
 import type { PeftMethod } from '../peft/module.ts';
@@ -24,11 +24,11 @@ export function trainedWeights(base: BaseModel, method: PeftMethod, peft: PeftCo
   const { wordEmbedding } = base;
   if (wordEmbedding && isInSaved(wordEmbedding.name, peft.modulesToSave)) {
     throw new UserError(
-      `modules_to_save: ${wordEmbedding.name} stays on the host, where nothing trains; use --embeddings device`,
+      `modules_to_save: ${wordEmbedding.name} stays on the host, where nothing trains; set ${option('embeddings')} to device`,
     );
   }
-  const bias = peft.method === 'lora' || peft.method === 'dora' ? peft.bias : 'none';
   const adapted = new Set(method.modules.map(({ name }) => `${name}.bias`));
+  const { bias } = peft;
   const trains = (name: string): boolean =>
     isInSaved(name, peft.modulesToSave) ||
     (name.endsWith('.bias') && (bias === 'all' || (bias === 'lora_only' && adapted.has(name))));

@@ -1,22 +1,33 @@
-/** Room: peft-model. A model with a task head, as it is trained and asked: frozen base, PEFT modules and the head. */
+/**
+ * Room: peft-model. `PeftModel`: a frozen base, PEFT modules and a task head, on the device. It is what is trained, evaluated, pruned,
+ * merged and saved. It imports the rooms below (pruning, data, peft, models, engine) and knows nothing of training.
+ */
 import type { InputSpec } from '../engine/compile/program.ts';
 import type { Engine, HostArray } from '../engine/engine.ts';
 import { namedScope } from '../engine/graph/scope.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
-import type { Parameters } from '../engine/nn/parameters.ts';
+import { Parameters, type ParameterSpec } from '../engine/nn/parameters.ts';
 import type { RandomState } from '../engine/ops/elementwise.ts';
 import { reshape } from '../engine/ops/leaf.ts';
 import { fusedLinearCrossEntropy } from '../engine/ops/vocabulary.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import type { BaseModel } from '../models/base-model.ts';
-import { hiddenStates, type ForwardContext, type KvCacheView } from '../models/transformer.ts';
-import { applyHead, biasName, headOf } from '../models/heads.ts';
+import type { Checkpoint } from '../models/checkpoint.ts';
 import type { ForwardHooks } from '../models/forward-hooks.ts';
+import { applyHead, biasName, headOf } from '../models/heads.ts';
 import { positionIds } from '../models/positions.ts';
 import { rotaryInput } from '../models/rotary.ts';
-import type { PeftMethod, PeftRun } from '../peft/module.ts';
+import { hiddenStates, type ForwardContext, type KvCacheView } from '../models/transformer.ts';
+import type { PeftConfig } from '../peft/config.ts';
+import type { PeftMethod, PeftRun, StateDict } from '../peft/module.ts';
+import type { Decision } from '../pruning/decide.ts';
+import { planFor } from '../pruning/plan.ts';
 import type { Batch } from '../data/data-loader.ts';
-import { CLASSES, type Objective } from '../data/objective.ts';
+import type { Objective } from '../data/objective.ts';
+import { mergeIntoBase, type Merged } from './merge.ts';
+import { readPretrained, writeState, type PretrainedOptions } from './pretrained.ts';
+import { sliceState, type SliceOptions } from './slice-state.ts';
+import { parameterSpecs, type PeftModelState } from './state.ts';
 
 /**
  * Something for every program input of a forward pass; `rows`, the tokens the head reads, where it reads one of each sequence;
@@ -42,34 +53,159 @@ export interface ForwardOptions {
   readonly hooks?: readonly ForwardHooks[];
 }
 
-export class PeftModel {
+/** The base a model stands on: its weights on the device, and where they came from. */
+export interface PeftModelBase {
+  readonly base: BaseModel;
+  /** Absent: random weights; such a model saves no plan. */
+  readonly checkpoint?: Checkpoint | undefined;
+  /** Whether other models use the base too: disposing of this one leaves it. */
+  readonly shared?: boolean | undefined;
+}
+
+export class PeftModel implements Disposable {
   readonly engine: Engine;
   readonly base: BaseModel;
+  readonly checkpoint: Checkpoint | undefined;
   /** Absent: the head alone on the frozen base. */
   readonly method: PeftMethod | undefined;
-  /** PEFT factors and head (and masks while estimating), by name; they go before the base's weights. */
-  readonly parameters: Parameters;
-  /** What the head is trained for. */
-  readonly objective: Objective;
+  readonly peft: PeftConfig;
+  readonly head: HeadKind;
+  /** Class names by index; one for a number to predict, none where the head's outputs are no classes. */
+  readonly labels: readonly string[];
+  /** What was pruned, if anything. */
+  readonly plan: Decision | undefined;
+  readonly #shared: boolean;
+  #parameters: Parameters;
+  /** What became of the buffers, where this model has them no more. */
+  #gone: string | undefined;
+  #merged: Merged | undefined;
   /** Rotary tables by sequence length. */
   readonly #tables = new Map<number, Float32Array | undefined>();
 
-  constructor(
-    engine: Engine,
-    base: BaseModel,
-    method: PeftMethod | undefined,
-    parameters: Parameters,
-    objective: Objective = CLASSES,
-  ) {
+  /** Uploads a state; `createPeftModel`, `getPeftModel` and `fromPretrained` make one. */
+  constructor(engine: Engine, { base, checkpoint, shared = false }: PeftModelBase, state: PeftModelState) {
     this.engine = engine;
     this.base = base;
-    this.method = method;
-    this.parameters = parameters;
-    this.objective = objective;
+    this.checkpoint = checkpoint;
+    this.#shared = shared;
+    this.method = state.method;
+    this.peft = state.peft;
+    this.head = state.head;
+    this.labels = state.labels;
+    this.plan = state.plan;
+    this.#parameters = new Parameters(engine, parameterSpecs(base, state));
   }
 
-  get head(): HeadKind {
-    return this.objective.head;
+  /**
+   * Base and adapter from disk; a plan in the adapter's folder prunes the base on the way.
+   * @param adapter a folder of PEFT, AdapterHub, or of `savePretrained`; undefined: the checkpoint's own head, without PEFT
+   * @throws UserError where base, plan and adapter do not belong together
+   */
+  static async fromPretrained(
+    engine: Engine,
+    checkpoint: Checkpoint,
+    adapter?: string,
+    options: PretrainedOptions & { readonly sharing?: PeftModel | undefined } = {},
+  ): Promise<PeftModel> {
+    const { base, state } = await readPretrained(engine, checkpoint, adapter, options, options.sharing);
+    return new PeftModel(engine, { base, checkpoint, shared: options.sharing !== undefined }, state);
+  }
+
+  /** PEFT factors, head and other weights that train, by name; they go before the base's weights. */
+  get parameters(): Parameters {
+    if (this.#gone !== undefined) throw new Error(`this model ${this.#gone}: it cannot be used any more`);
+    return this.#parameters;
+  }
+
+  /** Current values of everything that trains. */
+  stateDict(): Promise<StateDict> {
+    return this.parameters.read();
+  }
+
+  /** Replaces values by name. @throws Error for a value that is missing or of another size */
+  loadStateDict(values: StateDict): void {
+    for (const variable of this.parameters.all) {
+      const value = values.get(variable.name);
+      if (!value) throw new Error(`no values for parameter ${variable.name}`);
+      this.engine.write(variable, value);
+    }
+  }
+
+  /** Runs `work` while further parameters, e.g. masks, train beside the model's own. */
+  async withParameters<T>(extra: readonly ParameterSpec[], work: () => Promise<T>): Promise<T> {
+    await this.#rebuild(extra);
+    let result: T;
+    try {
+      result = await work();
+    } catch (error) {
+      // What went wrong counts, not that a lost device can't be read.
+      await this.#rebuild([]).catch(() => undefined);
+      throw error;
+    }
+    await this.#rebuild([]);
+    return result;
+  }
+
+  /** The folder that a task adds to its base: PEFT's files, `labels.json` where there are classes, `plan.json` where something was pruned. */
+  async savePretrained(dir: string): Promise<void> {
+    const { plan, checkpoint, base } = this;
+    if (plan && !checkpoint) throw new Error('savePretrained: a plan is of a checkpoint, and this base is of none');
+    const whole = plan && checkpoint && planFor(base.config, await checkpoint.fingerprint(), plan);
+    await writeState(dir, base, await this.#state(), whole);
+  }
+
+  /**
+   * Cuts heads and neurons out of the base, and modules and ranks out of the method. The base's buffers go into the result: this model
+   * cannot be used any more.
+   * @param decision of `decide`
+   */
+  async prune(decision: Decision, options: SliceOptions = {}): Promise<PeftModel> {
+    const { base, state } = await sliceState(this.engine, this.base, await this.#state(), decision, options);
+    this.#parameters.free();
+    this.#gone = 'was pruned into another';
+    return new PeftModel(this.engine, { base, checkpoint: this.checkpoint, shared: this.#shared }, state);
+  }
+
+  /**
+   * Merges the modules into the base's weights on the device: the forward pass is then that of a plain model.
+   * @throws UserError for a method that is not linear
+   */
+  async merge(): Promise<void> {
+    this.#merged ??= await mergeIntoBase(this.engine, this.base, await this.#state());
+  }
+
+  /** Gives the base back the bits it had before `merge`. */
+  unmerge(): void {
+    this.#merged?.undo();
+    this.#merged = undefined;
+  }
+
+  get isMerged(): boolean {
+    return this.#merged !== undefined;
+  }
+
+  /** Frees everything on the device, but a base that others share. Harmless when done twice, or after `prune`. */
+  dispose(): void {
+    if (this.#gone !== undefined) return;
+    if (this.#shared) this.unmerge();
+    this.#parameters.free();
+    if (!this.#shared) this.base.free();
+    this.#gone = 'was disposed of';
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  async #state(): Promise<PeftModelState> {
+    const { method, peft, head, labels, plan } = this;
+    return { method, peft, head, labels, plan, values: await this.stateDict() };
+  }
+
+  async #rebuild(extra: readonly ParameterSpec[]): Promise<void> {
+    const specs = parameterSpecs(this.base, await this.#state());
+    this.#parameters.free();
+    this.#parameters = new Parameters(this.engine, [...specs, ...extra]);
   }
 
   /** The head's scores; for classification f32 [batch, labels]. */
@@ -80,21 +216,16 @@ export class PeftModel {
 
   /**
    * The objective's mean loss over what is labelled, shape [].
-   * @param labels as `labels` says
+   * @param labels as the objective wants them
    */
-  loss(inputs: BatchInputs, labels: Tensor, options: ForwardOptions = {}): Tensor {
+  loss(objective: Objective, inputs: BatchInputs, labels: Tensor, options: ForwardOptions = {}): Tensor {
     const table = this.#frozenTable;
     if (!table) {
       const logits = this.logits(inputs, options);
-      return namedScope('loss', () => this.objective.loss(logits, labels));
+      return namedScope('loss', () => objective.loss(logits, labels));
     }
     const hidden = hiddenStates(this.#context(options), inputs);
     return namedScope('loss', () => fusedLinearCrossEntropy(hidden, table, reshape(labels, [labels.size])));
-  }
-
-  /** Spec of the labels of a batch. */
-  labels(batch: number, seq: number): InputSpec {
-    return this.objective.labels(batch, seq);
   }
 
   /** The vocabulary's matrix where scores are products with it alone: then the loss needs no scores of all tokens at once. */
@@ -121,10 +252,10 @@ export class PeftModel {
       parameter,
       weight,
       bias: (module) => find(biasName(this.base.config, this.head, module)),
-      ...(random && { random }),
-      ...(isActive && { isActive }),
-      ...(rankMask && { rankMask }),
-      ...(onDelta && { onDelta }),
+      random,
+      isActive,
+      rankMask,
+      onDelta,
     };
     return {
       config: this.base.config,
@@ -132,7 +263,7 @@ export class PeftModel {
       weight,
       table: (name) =>
         this.parameters.has(name) ? [parameter(name)] : this.base.table(name).map((part) => part.tensor),
-      hooks: [...(this.method ? [this.method.hooks(run)] : []), ...hooks],
+      hooks: [...(this.method && !this.#merged ? [this.method.hooks(run)] : []), ...hooks],
     };
   }
 

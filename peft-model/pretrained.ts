@@ -1,67 +1,59 @@
 /**
- * Room: peft-model. What a task leaves on disk, and putting a model together from it: the original base checkpoint, plus a PEFT
- * folder with the surviving factors and the task head, plus `plan.json` where something was pruned, plus `labels.json`.
+ * Room: peft-model. What a task leaves on disk, and a model put together from it: the original base checkpoint, plus a PEFT folder with the surviving factors and the task head, plus `plan.json` where something was pruned, plus `labels.json`.
  */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Engine } from '../engine/engine.ts';
-import { UserError } from '../engine/errors.ts';
-import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
+import { option, UserError } from '../engine/errors.ts';
 import { exists, preview } from '../engine/io/files.ts';
-import type { OnBytes } from '../engine/io/load.ts';
 import { openSafetensors } from '../engine/io/safetensors.ts';
 import { sameShape, showShape, type Shape } from '../engine/graph/shape.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
-import { loadBaseModel, type BaseModel } from '../models/base-model.ts';
-import { loadConfig, savedHead, unsupportedClass } from '../models/config.ts';
+import { loadBaseModel, type BaseModel, type LoadOptions } from '../models/base-model.ts';
+import type { Checkpoint } from '../models/checkpoint.ts';
+import { savedHead, unsupportedClass } from '../models/config.ts';
 import { adaptableLayers, headShapes } from '../models/heads.ts';
 import { storedName } from '../models/weights.ts';
-import { isHubFolder, readHubAdapter } from '../peft/adapterhub/files.ts';
-import { configFor, type PeftConfig } from '../peft/config.ts';
+import { readAnyAdapter } from '../peft/adapter-formats.ts';
+import { configFor, methodOf, type PeftConfig } from '../peft/config.ts';
+import { peftConfig } from '../peft/create-config.ts';
 import { withDefaultTargets } from '../peft/defaults.ts';
-import { readAdapter, writeAdapter, type Adapter, type AdapterTensor } from '../peft/files.ts';
-import { methodOf } from '../peft/methods.ts';
-import { factorShape, type PeftMethod, type PeftModule, type StateDict } from '../peft/module.ts';
+import { writeAdapter, type Adapter, type AdapterTensor } from '../peft/files.ts';
+import { factorShape, valueOf, type PeftMethod, type PeftModule, type StateDict } from '../peft/module.ts';
 import { isInSaved } from '../peft/targets.ts';
 import { headOfTask, savedModule, TASK_TYPES, taskKeys } from '../peft/tasks.ts';
+import type { Decision } from '../pruning/decide.ts';
 import { assertPlanFits, readPlan, writePlan, type Plan } from '../pruning/plan.ts';
 import { sliceModel } from '../pruning/slice.ts';
-import { placeOf, type PeftModelState } from './assembly.ts';
-import { createConfig } from '../peft/create-config.ts';
 import { readLabelFile, writeLabels } from './label-file.ts';
-import { settingsSchema, type Settings } from '../train/settings.ts';
-import { keptLayers } from '../train/stages.ts';
+import { placeOf, type PeftModelState } from './state.ts';
 
-/** Writes the folder of a task. The plan's base must be the one the assembly stands on. */
-export async function saveState(
-  dir: string,
-  assembly: Pick<PeftModelState, 'method' | 'peft' | 'values' | 'head' | 'labels'> & {
-    readonly base: {
-      readonly config: ModelConfig;
-      /** Shapes of weights that train along. */
-      readonly weights?: ReadonlyMap<string, { readonly shape: Shape }>;
-    };
-  },
-  { plan }: { readonly plan?: Plan } = {},
-): Promise<void> {
+/** What writing needs of a base. */
+export interface StateBase {
+  readonly config: ModelConfig;
+  /** Shapes of weights that train along. */
+  readonly weights: ReadonlyMap<string, { readonly shape: Shape }>;
+}
+
+/** Writes the folder of a task. The plan's base must be the one the state stands on. */
+export async function writeState(dir: string, base: StateBase, state: PeftModelState, plan?: Plan): Promise<void> {
   await mkdir(dir, { recursive: true });
+  const { method, values, peft, labels } = state;
   const tensors = new Map<string, AdapterTensor>();
   const put = (name: string, shape: readonly number[]): void => {
-    tensors.set(name, { shape, data: assembly.values.get(name) as Float32Array });
+    tensors.set(name, { shape, data: valueOf(values, name) });
   };
-  const { method, base, values, peft } = assembly;
   const modules = method?.modules ?? [];
-  for (const module of modules) {
-    for (const factor of (method as PeftMethod).factors(module)) put(factor.name, factorShape(factor, module));
-  }
-  const head = headShapes(base.config, assembly.head, assembly.labels.length);
+  for (const module of modules)
+    for (const factor of method!.factors(module)) put(factor.name, factorShape(factor, module));
+  const head = headShapes(base.config, state.head, labels.length);
   for (const [name, shape] of head) put(name, shape);
   for (const name of values.keys()) {
-    const weight = tensors.has(name) ? undefined : base.weights?.get(name);
+    const weight = tensors.has(name) ? undefined : base.weights.get(name);
     if (weight) put(name, weight.shape);
   }
-  await writeAdapter(dir, { config: savingHead(base.config, peft, assembly.head, [...head.keys()]), modules, tensors });
-  if (assembly.labels.length > 0) await writeLabels(join(dir, 'labels.json'), assembly.labels);
+  await writeAdapter(dir, { config: savingHead(base.config, peft, state.head, [...head.keys()]), modules, tensors });
+  if (labels.length > 0) await writeLabels(join(dir, 'labels.json'), labels);
   if (plan) await writePlan(join(dir, 'plan.json'), plan);
   else await rm(join(dir, 'plan.json'), { force: true });
 }
@@ -74,73 +66,63 @@ function savingHead(config: ModelConfig, peft: PeftConfig, kind: HeadKind, head:
   return { ...peft, taskType, modulesToSave, extra: { ...peft.extra, ...extra } };
 }
 
-export interface LoadedState extends PeftModelState {
-  readonly fingerprint: string;
-  readonly plan?: Plan;
-}
-
-interface LoadOptions {
-  /** Of the head; absent: the one the adapter, else the checkpoint, was made with. */
-  readonly kind?: HeadKind | undefined;
-  /** An adapter on the same checkpoint, whose base is used in place of loading it again. */
-  readonly shared?: LoadedState | undefined;
-  /** Hears of the base's bytes as they are read. */
-  readonly onBytes?: OnBytes | undefined;
+export interface PretrainedOptions extends Pick<LoadOptions, 'weights' | 'embeddings' | 'onBytes'> {
+  /** Absent: the one the adapter, else the checkpoint, was made with. */
+  readonly head?: HeadKind | undefined;
+  /** In place of the dropout that the adapter was written with. */
+  readonly dropout?: number | undefined;
 }
 
 /**
- * Puts base and adapter together; a plan in the adapter's folder prunes the base on the way.
+ * Base and state from disk; a plan in the adapter's folder prunes the base on the way.
  * @param adapterDir absent: the checkpoint's own head, without PEFT
+ * @param sharing a model on the same checkpoint, whose base is used in place of loading it again
  * @throws UserError where base, plan and adapter do not belong together
  */
-export async function loadState(
+export async function readPretrained(
   engine: Engine,
-  modelDir: string,
+  checkpoint: Checkpoint,
   adapterDir: string | undefined,
-  { weights, embeddings }: Pick<Settings, 'weights' | 'embeddings'>,
-  { kind, shared, onBytes = () => undefined }: LoadOptions = {},
-): Promise<LoadedState> {
-  const config = await loadConfig(modelDir);
-  const fingerprint = await fingerprintCheckpoint(modelDir);
-  const adapter = adapterDir === undefined ? undefined : await readAnyAdapter(adapterDir, modelDir, config);
-  const plan = adapterDir === undefined ? undefined : await readPlanFor(adapterDir, fingerprint, config);
-  const told = (): HeadKind => (adapter ? headFor(config, adapter, adapterDir as string) : ownHead(modelDir, config));
-  const head = kind ?? shared?.head ?? told();
-  const trained = await readHead(modelDir, config, head, adapter, adapterDir);
+  { head: asked, dropout, weights, embeddings, onBytes }: PretrainedOptions,
+  sharing?: { readonly base: BaseModel; readonly head: HeadKind; readonly plan: Decision | undefined },
+): Promise<{ base: BaseModel; state: PeftModelState }> {
+  const { dir, config } = checkpoint;
+  const adapter = adapterDir === undefined ? undefined : await readOwnAdapter(adapterDir, checkpoint);
+  const plan = adapterDir === undefined ? undefined : await readPlanFor(adapterDir, checkpoint);
+  const told = (): HeadKind => (adapter ? headFor(config, adapter, adapterDir!) : ownHead(dir, config));
+  const head = asked ?? sharing?.head ?? told();
+  const trained = await readHead(dir, config, head, adapter, adapterDir);
   const load = async (): Promise<BaseModel> => {
     const initMissing = (name: string): Float32Array | undefined => adapter?.tensors.get(name)?.data;
-    const whole = await loadBaseModel(engine, modelDir, {
-      weightType: weights,
-      embeddings,
-      head,
-      initMissing,
-      onBytes,
-    });
-    return plan ? sliceModel(engine, whole, keptLayers(plan)) : whole;
+    const whole = await loadBaseModel(engine, dir, { weights, embeddings, head, initMissing, onBytes });
+    return plan ? sliceModel(engine, whole, plan.layers) : whole;
   };
-  if (shared && !cutAlike(shared.plan, plan)) {
+  if (sharing && !cutAlike(sharing.plan, plan)) {
     throw new UserError(`${adapterDir}: its base is pruned otherwise than the first adapter's; they cannot share one`);
   }
-  const base = shared?.base ?? (await load());
-  if (!adapter) return { base, method: undefined, peft: headOnly(config), fingerprint, head, ...trained };
-  const peft = withDefaultTargets(adapter.config, config.family);
-  const method = methodOf(peft, placedModules(adapter, base, head, adapterDir as string));
-  checkTrained(adapter, method, base, [...trained.values.keys()], adapterDir as string);
+  const base = sharing?.base ?? (await load());
+  const { labels } = trained;
+  if (!adapter) {
+    const peft = peftConfig({})(config, head);
+    return { base, state: { method: undefined, peft, values: trained.values, head, labels } };
+  }
+  const own = withDefaultTargets(adapter.config, config.family);
+  const peft = dropout === undefined ? own : { ...own, dropout };
+  const method = methodOf(peft, placedModules(adapter, base, head, adapterDir!));
+  checkTrained(adapter, method, base, [...trained.values.keys()], adapterDir!);
   const stored = [...adapter.tensors].map(([name, { data }]) => [name, data] as const);
   const values = new Map([...stored, ...trained.values]);
-  const { labels } = trained;
-  return { base, method, peft, values, head, labels, fingerprint, ...(plan && { plan }) };
+  return { base, state: { method, peft, values, head, labels, plan } };
 }
 
 /** Whether two plans leave the same base. */
-export function cutAlike(a: Plan | undefined, b: Plan | undefined): boolean {
+export function cutAlike(a: Decision | undefined, b: Decision | undefined): boolean {
   return JSON.stringify(a?.layers) === JSON.stringify(b?.layers);
 }
 
-/** An adapter's folder, of PEFT or of AdapterHub. */
-async function readAnyAdapter(dir: string, modelDir: string, config: ModelConfig): Promise<Adapter> {
-  if (await isHubFolder(dir)) return readHubAdapter(dir, config);
-  const adapter = withOwnPrefix(await readAdapter(dir), config);
+/** An adapter's folder, checked against the base it has to be of. */
+async function readOwnAdapter(dir: string, { dir: modelDir, config }: Checkpoint): Promise<Adapter> {
+  const adapter = withOwnPrefix(await readAnyAdapter(dir, config), config);
   await assertOwnBase(adapter, dir, modelDir, config);
   return adapter;
 }
@@ -221,21 +203,21 @@ function ownHead(dir: string, config: ModelConfig): HeadKind {
 }
 
 /** The plan in an adapter's folder, checked against the base; undefined where nothing was pruned. */
-export async function readPlanFor(dir: string, fingerprint: string, config: ModelConfig): Promise<Plan | undefined> {
+export async function readPlanFor(dir: string, checkpoint: Checkpoint): Promise<Plan | undefined> {
   const path = join(dir, 'plan.json');
   if (!(await exists(path))) return undefined;
   const plan = await readPlan(path);
-  assertPlanFits(plan, path, fingerprint, config);
+  assertPlanFits(plan, path, await checkpoint.fingerprint(), checkpoint.config);
   return plan;
 }
 
 /** Everything an adapter's folder holds, on the host: what stage two cuts. @throws UserError as `readAdapter` */
-export async function readAdapterValues(
+export async function readState(
   dir: string,
-  modelDir: string,
-  config: ModelConfig,
-): Promise<Omit<PeftModelState, 'base' | 'method'> & { method: PeftMethod }> {
-  const adapter = await readAnyAdapter(dir, modelDir, config);
+  checkpoint: Checkpoint,
+): Promise<PeftModelState & { readonly method: PeftMethod }> {
+  const { config } = checkpoint;
+  const adapter = await readOwnAdapter(dir, checkpoint);
   const values = new Map([...adapter.tensors].map(([name, { data }]) => [name, data]));
   const head = headFor(config, adapter, dir);
   const outputs = outputsOf(config, head, adapter.tensors);
@@ -337,15 +319,13 @@ function checkTrained(
   for (const [name, { shape }] of tensors) {
     if (known.has(name)) continue;
     const place =
-      name === wordEmbedding?.name ? 'stays on the host; use --embeddings device' : 'is not in the base model';
+      name === wordEmbedding?.name
+        ? `stays on the host; set ${option('embeddings')} to device`
+        : 'is not in the base model';
     const weight = weights.get(name);
     if (!weight) throw new UserError(`${dir}: tensor "${name}" ${place}`);
     if (!sameShape(shape, weight.shape)) {
       throw new UserError(`${dir}: tensor "${name}": shape ${showShape(shape)}, expected ${showShape(weight.shape)}`);
     }
   }
-}
-
-function headOnly(config: ModelConfig): PeftConfig {
-  return createConfig(settingsSchema.parse({}), config);
 }

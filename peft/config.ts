@@ -1,18 +1,28 @@
-/** Room: peft. What a PEFT method is configured with: `adapter_config.json` with the keys of Hugging Face PEFT 0.21, per method. */
+/**
+ * Room: peft. The registry of methods: what each is configured with (`adapter_config.json` with the keys of Hugging Face PEFT 0.21) and
+ * made of.
+ */
 import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
 import { preview, validate } from '../engine/io/files.ts';
 import { bottleneckConfigFor, bottleneckJson, bottleneckSize, parseBottleneck } from './bottleneck/config.ts';
 import type { BottleneckConfig } from './bottleneck/config.ts';
 import { ia3ConfigFor, ia3Json, parseIa3, type Ia3Config } from './ia3/config.ts';
-import type { RawConfig } from './keys.ts';
+import { Bottleneck } from './bottleneck/bottleneck.ts';
+import { Dora } from './dora/dora.ts';
+import { Ia3 } from './ia3/ia3.ts';
+import { Lora } from './lora/lora.ts';
+import type { CommonConfig, RawConfig } from './keys.ts';
 import { loraConfigFor, loraJson, loraRank, loraScaling, parseLora, type LoraConfig } from './lora/config.ts';
-import type { PeftModule } from './module.ts';
+import type { PeftMethod, PeftModule } from './module.ts';
 
-export type PeftConfig = LoraConfig | Ia3Config | BottleneckConfig;
+/** The configuration of any method. */
+export type PeftConfig = CommonConfig;
 
-/** What a method's `peft_type` and keys mean here. */
-interface Format<C extends PeftConfig> {
+/** What a method is made of: the meaning of its configuration, its form in `adapter_config.json`, and its modules. */
+export interface MethodType<C extends PeftConfig> {
+  /** Its `peft_type`. */
+  readonly peftType: string;
   parse(raw: RawConfig, file: string): C;
   /** The file's content. */
   json(config: C): Record<string, unknown>;
@@ -22,36 +32,59 @@ interface Format<C extends PeftConfig> {
   ranks(name: string, config: C): number;
   /** Factor of a fresh module's Δ. */
   scaling(name: string, config: C): number;
+  create(config: C, modules: readonly PeftModule[]): PeftMethod;
 }
 
-const lora: Format<LoraConfig> = {
+const lora: MethodType<LoraConfig> = {
+  peftType: 'LORA',
   parse: parseLora,
   json: loraJson,
   configFor: loraConfigFor,
   ranks: loraRank,
   scaling: loraScaling,
+  create: (config, modules) => new Lora(config, modules),
 };
-const ia3: Format<Ia3Config> = {
+const dora: MethodType<LoraConfig> = { ...lora, create: (config, modules) => new Dora(config, modules) };
+const ia3: MethodType<Ia3Config> = {
+  peftType: 'IA3',
   parse: parseIa3,
   json: ia3Json,
   configFor: ia3ConfigFor,
   ranks: () => 0,
   scaling: () => 1,
+  create: (config, modules) => new Ia3(config, modules),
 };
-const bottleneck: Format<BottleneckConfig> = {
+const bottleneck: MethodType<BottleneckConfig> = {
+  peftType: 'BOTTLENECK',
   parse: parseBottleneck,
   json: bottleneckJson,
   configFor: bottleneckConfigFor,
   ranks: bottleneckSize,
   scaling: (_, config) => (typeof config.scaling === 'number' ? config.scaling : 1),
+  create: (config, modules) => new Bottleneck(config, modules),
 };
 
-/** By `peft_type`. */
-const FORMATS = { LORA: lora, IA3: ia3, BOTTLENECK: bottleneck } as const;
-const TYPES = { lora: 'LORA', dora: 'LORA', ia3: 'IA3', bottleneck: 'BOTTLENECK' } as const;
+/** By the configurations' `method`. */
+const TYPES = new Map<string, MethodType<PeftConfig>>(Object.entries({ lora, dora, ia3, bottleneck }));
 
-function formatOf(config: PeftConfig): Format<PeftConfig> {
-  return FORMATS[TYPES[config.method]];
+/**
+ * Makes a method known under the `method` of its configurations: models take it, and folders of its `peft_type` are read and written.
+ * @throws Error for a name that is taken
+ */
+export function registerMethod<C extends PeftConfig>(name: string, type: MethodType<C>): void {
+  if (TYPES.has(name)) throw new Error(`PEFT method ${name}: is registered already`);
+  TYPES.set(name, type);
+}
+
+function typeOf({ method }: PeftConfig): MethodType<PeftConfig> {
+  const type = TYPES.get(method);
+  if (type) return type;
+  throw new UserError(`PEFT method "${method}": not known, expected one of ${[...TYPES.keys()].join(', ')}`);
+}
+
+/** The method of a configuration with given modules. */
+export function methodOf(config: PeftConfig, modules: readonly PeftModule[]): PeftMethod {
+  return typeOf(config).create(config, modules);
 }
 
 /**
@@ -60,16 +93,18 @@ function formatOf(config: PeftConfig): Format<PeftConfig> {
  */
 export function parsePeftConfig(raw: unknown, file: string): PeftConfig {
   const object = validate(raw, z.record(z.string(), z.unknown()), file);
-  const type = Object.keys(FORMATS).find((t) => t === object.peft_type) as keyof typeof FORMATS | undefined;
-  if (type !== undefined) return FORMATS[type].parse(object, file);
+  const types = [...TYPES.values()];
+  const type = types.find(({ peftType }) => peftType === object.peft_type);
+  if (type) return type.parse(object, file);
+  const expected = [...new Set(types.map(({ peftType }) => `"${peftType}"`))];
   throw new UserError(
-    `${file}: key "peft_type": found ${preview(object.peft_type)}, expected "LORA", "IA3" or "BOTTLENECK"`,
+    `${file}: key "peft_type": found ${preview(object.peft_type)}, expected ${expected.slice(0, -1).join(', ')} or ${expected.at(-1)}`,
   );
 }
 
 /** The content of `adapter_config.json`, keys sorted as PEFT sorts them. */
 export function peftConfigJson(config: PeftConfig): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(formatOf(config).json(config)).sort(([a], [b]) => (a < b ? -1 : 1)));
+  return Object.fromEntries(Object.entries(typeOf(config).json(config)).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /**
@@ -77,7 +112,7 @@ export function peftConfigJson(config: PeftConfig): Record<string, unknown> {
  * the configuration's own become patterns. It describes without loss what pruning left, to PEFT as well.
  */
 export function configFor(modules: readonly PeftModule[], config: PeftConfig): PeftConfig {
-  return formatOf(config).configFor(modules, config);
+  return typeOf(config).configFor(modules, config);
 }
 
 /** The module that a configuration attaches to a layer. */
@@ -90,7 +125,7 @@ export function moduleFor(
   }: Pick<PeftModule, 'name' | 'inFeatures' | 'outFeatures' | 'isEmbedding'>,
   config: PeftConfig,
 ): PeftModule {
-  const format = formatOf(config);
+  const type = typeOf(config);
   const sizes = { name, inFeatures, outFeatures, ...(isEmbedding && { isEmbedding }) };
-  return { ...sizes, ranks: format.ranks(name, config), scaling: format.scaling(name, config) };
+  return { ...sizes, ranks: type.ranks(name, config), scaling: type.scaling(name, config) };
 }

@@ -1,5 +1,6 @@
-/** Room: peft. The PEFT configuration that settings ask for, as a new folder would have it. */
-import { UserError } from '../engine/errors.ts';
+/** Room: peft. The configuration of a fresh PEFT method on a model, as a new adapter folder would have it. */
+import { option, UserError } from '../engine/errors.ts';
+import { parseOptions } from '../engine/options.ts';
 import {
   embeddingTables,
   linearLayers,
@@ -17,66 +18,98 @@ import type { CommonConfig } from './keys.ts';
 import type { LoraConfig } from './lora/config.ts';
 import { taskKeys } from './tasks.ts';
 import { targetedModules } from './targets.ts';
-import type { Settings } from '../train/settings.ts';
+import { peftOptionsSchema, type PeftOptions, type PeftOptionsInput } from './options.ts';
 
 /** Methods of PEFT itself. */
-const HAS_FAN_IN_OUT: ReadonlySet<Settings['peft']> = new Set(['lora', 'dora', 'ia3']);
+const HAS_FAN_IN_OUT: ReadonlySet<PeftOptions['method']> = new Set(['lora', 'dora', 'ia3']);
 
-/** @throws UserError for names that target nothing, or a pattern that cannot be read */
-export function createConfig(settings: Settings, config: ModelConfig, head: HeadKind = 'classification'): PeftConfig {
+/**
+ * The configuration of a method on a model; what leaves its targets to the model has them then.
+ * @throws UserError for names without a target, or options of no value
+ */
+export type PeftConfigFor = (config: ModelConfig, head: HeadKind) => PeftConfig;
+
+/** `LoraConfig` of PEFT: rank 8 on every linear layer of the blocks unless told otherwise (Hu et al. 2022). */
+export function loraConfig(options: Omit<PeftOptionsInput, 'method'> = {}): PeftConfigFor {
+  return peftConfig({ ...options, method: 'lora' });
+}
+
+/** LoRA with magnitudes of its own (Liu et al. 2024): PEFT's `LoraConfig(use_dora=True)`. */
+export function doraConfig(options: Omit<PeftOptionsInput, 'method'> = {}): PeftConfigFor {
+  return peftConfig({ ...options, method: 'dora' });
+}
+
+/** `IA3Config` of PEFT (Liu et al. 2022). */
+export function ia3Config(options: Omit<PeftOptionsInput, 'method'> = {}): PeftConfigFor {
+  return peftConfig({ ...options, method: 'ia3' });
+}
+
+/** Bottleneck adapters after Houlsby et al. 2019, Pfeiffer et al. 2021, He et al. 2022, or as LLM-Adapters has them. */
+export function bottleneckConfig(
+  options: Omit<PeftOptionsInput, 'method'> & { readonly method: 'houlsby' | 'pfeiffer' | 'parallel' | 'adapter' },
+): PeftConfigFor {
+  return peftConfig(options);
+}
+
+/** Any built-in method by its name. @throws UserError for a wrong option, by name */
+export function peftConfig(options: PeftOptionsInput): PeftConfigFor {
+  const all = parseOptions(peftOptionsSchema, options);
+  return (config, head) => createConfig(all, config, head);
+}
+
+function createConfig(options: PeftOptions, config: ModelConfig, head: HeadKind): PeftConfig {
   const { taskType, modulesToSave, extra } = taskKeys(config, head);
   const common = {
-    dropout: settings.dropout,
+    dropout: options.dropout,
     taskType,
     baseModel: null,
-    modulesToSave: [...modulesToSave, ...names(settings.modulesToSave)],
+    modulesToSave: [...modulesToSave, ...(options.modulesToSave ?? [])],
     // PEFT wants to be told of matrices stored as [in, out].
     extra: {
       ...extra,
-      ...(config.architecture.storedInOut && HAS_FAN_IN_OUT.has(settings.peft) && { fan_in_fan_out: true }),
+      ...(config.architecture.storedInOut && HAS_FAN_IN_OUT.has(options.method) && { fan_in_fan_out: true }),
     },
   };
-  switch (settings.peft) {
+  switch (options.method) {
     case 'lora':
     case 'dora':
-      return checked(withDefaultTargets(lora(settings, common, config), config.family), config);
+      return checked(withDefaultTargets(lora(options, common, config), config.family), config);
     case 'ia3':
-      return checked(ia3(settings, common, config), config);
+      return checked(ia3(options, common, config), config);
     case 'houlsby':
     case 'pfeiffer':
     case 'parallel':
     case 'adapter':
-      return bottleneck(settings, common, config);
+      return bottleneck(options, common, config);
   }
 }
 
 /** What every method's configuration begins with; its targets come later. */
-type Common = Omit<CommonConfig, 'targetModules'>;
+type Common = Omit<CommonConfig, 'method' | 'targetModules'>;
 
-function lora(settings: Settings, common: Common, config: ModelConfig): LoraConfig {
-  const { initLoraWeights: init } = settings;
+function lora(options: PeftOptions, common: Common, config: ModelConfig): LoraConfig {
   return {
     ...common,
-    ...targetRule(settings, config),
-    method: settings.peft === 'dora' ? 'dora' : 'lora',
-    r: settings.loraR,
-    alpha: settings.loraAlpha,
-    rankPattern: pattern(settings.rankPattern, 'rank-pattern'),
-    alphaPattern: pattern(settings.alphaPattern, 'alpha-pattern'),
-    useRslora: settings.useRslora,
-    bias: settings.bias,
-    init: init === 'true' || init === 'false' ? init === 'true' : init,
+    ...targetRule(options, config),
+    method: options.method === 'dora' ? 'dora' : 'lora',
+    r: options.r,
+    alpha: options.loraAlpha,
+    rankPattern: options.rankPattern ?? {},
+    alphaPattern: options.alphaPattern ?? {},
+    useRslora: options.useRslora,
+    bias: options.bias,
+    init: options.initLoraWeights,
   };
 }
 
 /** Where only targets are given, the feed-forward modules among them are those of PEFT's defaults. */
-function ia3(settings: Settings, common: Common, config: ModelConfig): Ia3Config {
-  const rule = targetRule(settings, config);
-  const given = nameRule(settings.feedforwardModules);
+function ia3(options: PeftOptions, common: Common, config: ModelConfig): Ia3Config {
+  const rule = targetRule(options, config);
+  const given = options.feedforwardModules;
   const own = { ...common, ...rule, method: 'ia3', dropout: 0, feedforwardModules: given, init: true } as const;
   // All-linear would scale both sides of each neighbour: PEFT's own choice is meant where nothing is named.
   const filled = withDefaultTargets(
-    settings.targetModules === ALL_LINEAR ? { ...own, targetModules: undefined } : own,
+    options.targetModules === ALL_LINEAR ? { ...own, targetModules: undefined } : own,
     config.family,
   );
   if (filled.feedforwardModules !== undefined) return filled;
@@ -89,30 +122,30 @@ function ia3(settings: Settings, common: Common, config: ModelConfig): Ia3Config
   };
 }
 
-function bottleneck(settings: Settings, common: Common, config: ModelConfig): BottleneckConfig {
-  const { peft } = settings;
-  const hub = peft !== 'adapter';
-  const fallback = peft === 'parallel' ? 4 : 1;
+function bottleneck(options: PeftOptions, common: Common, config: ModelConfig): BottleneckConfig {
+  const { method } = options;
+  const hub = method !== 'adapter';
+  const fallback = method === 'parallel' ? 4 : 1;
   return {
     ...common,
     method: 'bottleneck',
     targetModules: projections(
       config,
-      peft === 'houlsby' || peft === 'adapter' ? ['attentionOutput', 'down'] : ['down'],
+      method === 'houlsby' || method === 'adapter' ? ['attentionOutput', 'down'] : ['down'],
     ),
-    size: sizeOf(settings, config),
+    size: sizeOf(options, config),
     sizePattern: {},
     nonLinearity:
-      settings.adapterActivation === 'swish'
+      options.adapterActivation === 'swish'
         ? 'silu'
-        : (settings.adapterActivation ?? (peft === 'houlsby' ? 'silu' : 'relu')),
-    scaling: scaling(settings.adapterScale, fallback),
-    parallel: peft === 'parallel' || settings.adapterParallel,
+        : (options.adapterActivation ?? (method === 'houlsby' ? 'silu' : 'relu')),
+    scaling: options.adapterScale ?? fallback,
+    parallel: method === 'parallel' || options.adapterParallel,
     biases: hub,
     dropoutPlace: hub ? 'output' : 'input',
-    normBefore: peft === 'pfeiffer',
+    normBefore: method === 'pfeiffer',
     residual: true,
-    init: settings.adapterInit === 'lora' ? 'mam_adapter' : settings.adapterInit,
+    init: options.adapterInit === 'lora' ? 'mam_adapter' : options.adapterInit,
   };
 }
 
@@ -129,41 +162,30 @@ function blockNames({ architecture: { block } }: ModelConfig): string[] {
   return all.map((name) => (all.filter((other) => last(other) === last(name)).length === 1 ? last(name) : name));
 }
 
-function sizeOf({ adapterSize, reductionFactor }: Settings, { hiddenSize }: ModelConfig): number {
+function sizeOf({ adapterSize, reductionFactor }: PeftOptions, { hiddenSize }: ModelConfig): number {
   if (adapterSize !== undefined && reductionFactor !== undefined) {
-    throw new UserError('--adapter-size and --reduction-factor: give one of them');
+    throw new UserError(`${option('adapterSize')} and ${option('reductionFactor')}: give one of them`);
   }
   return adapterSize ?? (reductionFactor === undefined ? 8 : Math.max(1, Math.floor(hiddenSize / reductionFactor)));
-}
-
-function scaling(text: string | undefined, fallback: number): BottleneckConfig['scaling'] {
-  if (text === undefined) return fallback;
-  if (text === 'learned' || text === 'channel') return text;
-  const value = text.trim() === '' ? NaN : Number(text);
-  if (Number.isFinite(value)) return value;
-  throw new UserError(`--adapter-scale: found "${text}", expected a number, learned or channel`);
 }
 
 const ALL_LINEAR = 'all-linear';
 
 function targetRule(
-  settings: Settings,
+  { targetModules, excludeModules, layersToTransform = [] }: PeftOptions,
   config: ModelConfig,
 ): Pick<CommonConfig, 'targetModules' | 'excludeModules' | 'layersToTransform'> {
-  const { targetModules } = settings;
-  const rule = nameRule(targetModules);
-  const targets = targetModules === 'default' ? undefined : targetModules === ALL_LINEAR ? blockNames(config) : rule;
+  const targets =
+    targetModules === 'default' ? undefined : targetModules === ALL_LINEAR ? blockNames(config) : targetModules;
   if (Array.isArray(targets)) for (const name of targets) checked({ targetModules: [name], modulesToSave: [] }, config);
-  const layers = names(settings.layersToTransform).map(Number);
-  if (layers.some((n) => !Number.isInteger(n) || n < 0 || n >= config.numLayers)) {
-    const found = `found "${settings.layersToTransform}"`;
-    throw new UserError(`--layers-to-transform: ${found}, expected numbers from 0 to ${config.numLayers - 1}`);
+  if (layersToTransform.some((n) => !Number.isInteger(n) || n < 0 || n >= config.numLayers)) {
+    const found = `found "${layersToTransform.join(',')}"`;
+    throw new UserError(`${option('layersToTransform')}: ${found}, expected numbers from 0 to ${config.numLayers - 1}`);
   }
-  const exclude = nameRule(settings.excludeModules);
   return {
     targetModules: targets,
-    ...(exclude !== undefined && { excludeModules: exclude }),
-    ...(layers.length > 0 && { layersToTransform: layers }),
+    excludeModules,
+    layersToTransform: layersToTransform.length > 0 ? layersToTransform : undefined,
   };
 }
 
@@ -176,27 +198,4 @@ function checked<C extends Pick<CommonConfig, 'targetModules' | 'modulesToSave'>
     rule,
   );
   return rule;
-}
-
-/** Names separated by commas, or one regular expression: a text with characters that names do not have. */
-function nameRule(text: string | undefined): string[] | string | undefined {
-  if (text === undefined) return undefined;
-  return /[\\^$*+?()[\]{}|]/.test(text) ? text : names(text);
-}
-
-function names(text: string | undefined): string[] {
-  return text === undefined ? [] : text.split(',').map((name) => name.trim());
-}
-
-/** `query=2,output.dense=16` */
-function pattern(text: string | undefined, flag: string): Record<string, number> {
-  return Object.fromEntries(
-    names(text).map((entry) => {
-      const at = entry.lastIndexOf('=');
-      const value = Number(entry.slice(at + 1));
-      if (at > 0 && value > 0 && (flag !== 'rank-pattern' || Number.isInteger(value)))
-        return [entry.slice(0, at), value];
-      throw new UserError(`--${flag}: found "${entry}", expected NAME=NUMBER`);
-    }),
-  );
 }

@@ -1,6 +1,7 @@
 /** Room: peft. What PEFT 0.21 targets where `target_modules` is null, by `model_type`; DistilBERT, which it leaves out, as BERT. */
 import { UserError } from '../engine/errors.ts';
-import type { PeftConfig } from './config.ts';
+import type { Ia3Config } from './ia3/config.ts';
+import type { CommonConfig } from './keys.ts';
 
 const LORA_TARGETS: Readonly<Record<string, readonly string[]>> = {
   bert: ['query', 'value'],
@@ -32,11 +33,12 @@ const IA3_TARGETS: Readonly<Record<string, readonly string[]>> = {
  * @param family `model_type` of the base
  * @throws UserError for a family without defaults, and for adapters, which have none
  */
-export function withDefaultTargets<C extends PeftConfig>(config: C, family: string): C {
+export function withDefaultTargets<C extends CommonConfig>(config: C, family: string): C {
   if (config.targetModules !== undefined) return config;
-  const targets =
-    config.method === 'bottleneck' ? undefined : (config.method === 'ia3' ? IA3_TARGETS : LORA_TARGETS)[family];
+  const isIa3 = config.method === 'ia3';
+  const targets = config.method === 'bottleneck' ? undefined : (isIa3 ? IA3_TARGETS : LORA_TARGETS)[family];
   if (!targets) throw new UserError(`target_modules: missing, and model type "${family}" has no defaults; name them`);
-  if (config.method !== 'ia3') return { ...config, targetModules: targets };
-  return { ...config, targetModules: targets, feedforwardModules: config.feedforwardModules ?? targets.slice(-1) };
+  if (!isIa3) return { ...config, targetModules: targets };
+  const { feedforwardModules = targets.slice(-1) } = config as Partial<Ia3Config>;
+  return { ...config, targetModules: targets, feedforwardModules };
 }

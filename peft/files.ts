@@ -9,7 +9,7 @@ import { UserError } from '../engine/errors.ts';
 import { jsonText, readJson, writeAtomically } from '../engine/io/files.ts';
 import { openSafetensors, safetensorsWriter, type TensorFile } from '../engine/io/safetensors.ts';
 import { moduleFor, parsePeftConfig, peftConfigJson, type PeftConfig } from './config.ts';
-import { methodOf } from './methods.ts';
+import { methodOf } from './config.ts';
 import type { Axis, PeftModule } from './module.ts';
 import { isInSaved, matchesTarget } from './targets.ts';
 

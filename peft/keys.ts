@@ -5,6 +5,10 @@ import { preview } from '../engine/io/files.ts';
 import type { TargetRule } from './targets.ts';
 
 export interface CommonConfig extends TargetRule {
+  /** Key of the method in the registry of `peft/config.ts`. */
+  readonly method: string;
+  /** Biases of the base that train along: none unless set. */
+  readonly bias?: 'none' | 'all' | 'lora_only';
   /** Modules trained whole, by the last parts of their names. */
   readonly modulesToSave: readonly string[];
   /** Dropout of the modules, in [0, 1). */
@@ -57,7 +61,7 @@ interface CommonKeys {
   readonly base_model_name_or_path?: string | null | undefined;
 }
 
-export function commonConfig(keys: CommonKeys): Omit<CommonConfig, 'dropout' | 'extra'> {
+export function commonConfig(keys: CommonKeys): Omit<CommonConfig, 'method' | 'dropout' | 'extra'> {
   return {
     targetModules: keys.target_modules,
     modulesToSave: keys.modules_to_save,

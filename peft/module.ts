@@ -17,7 +17,7 @@ export interface PeftModule {
   readonly outFeatures: number;
   /** Ranks present now; pruning lowers it. 0 for methods without ranks. */
   readonly ranks: number;
-  /** Fixed by the original rank: removing ranks must not rescale the rest (light-peft.md §2). */
+  /** Fixed by the original rank: removing ranks must not rescale the rest (docs/method.md §5). */
   readonly scaling: number;
   /** On an embedding: `inFeatures` rows of `outFeatures`. Absent: on a linear layer. */
   readonly isEmbedding?: true;

@@ -1,15 +1,15 @@
 /** Room: pretrain. The model card of a pretrained checkpoint: what it is, what it saw, how to make it again. */
 import type { CorpusSource } from './corpora.ts';
+import type { PretrainOptions } from './options.ts';
 import type { PretrainResult } from './pretrain.ts';
 
-/** Markdown for the folder's README. @param options flags of the `pretrain` command by setting name */
+/** Markdown for the folder's README. @param command that made it, with its flags */
 export function modelCard(
   sources: readonly CorpusSource[],
-  options: Readonly<Record<string, number>>,
+  options: PretrainOptions & { readonly vocabSize: number },
+  command: string,
   result: PretrainResult & { readonly adapter: string },
 ): string {
-  const flag = (key: string): string => `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-  const flags = Object.entries(options).map(([key, value]) => `${flag(key)} ${value}`);
   const rows = sources.map(
     (s) =>
       `| ${s.description} | ${s.licence} | ${s.documents.toLocaleString('en')} | ${s.words.toLocaleString('en')} | ${s.repeats} |`,
@@ -45,7 +45,7 @@ ${rows.join('\n')}
 
 ## How to make it again
 
-    npx light-peft pretrain --out DIR ${flags.join(' ')}
+    ${command}
 
 A \`tokenizer.json\` that is already in DIR is used, else one is trained on the same text.
 `;

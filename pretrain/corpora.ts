@@ -1,12 +1,13 @@
 /**
- * Room: pretrain. English text for pretraining, read from npm packages (development dependencies) and from the training splits
+ * Room: pretrain. English text for pretraining, read from npm packages (optional ones) and from the training splits
  * of the built-in tasks. No document that repeats a validation or test text, whole or quoted, is let through.
  */
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OverlapDetector } from '../data/dedup.ts';
-import { loadTask, packageFolder, type TaskData } from '../data/tasks.ts';
+import { loadTask, type TaskData } from '../data/tasks.ts';
+import { packageFolder } from '../engine/io/packages.ts';
 
 export interface CorpusDocument {
   /** Name of the source, see `CorpusSource`. */
@@ -51,7 +52,7 @@ const HELD_OUT_EVERY = 50;
 
 /**
  * Reads every source. Takes a few seconds and some 100 MB.
- * @throws UserError where a package is not installed
+ * @throws MissingPackageError where a package is not installed
  */
 export async function loadCorpus(): Promise<Corpus> {
   const tasks = await Promise.all(['spam', 'sentiment'].map(loadTask));

@@ -1,48 +1,32 @@
 /**
- * Room: pretrain. Masked-language-model pretraining of a small RoBERTa from nothing: every weight trains. Writes a
- * Hugging Face folder in f16, and checkpoints from which it resumes to the same numbers.
+ * Room: pretrain. Masked-language-model pretraining of a small RoBERTa from nothing: every weight trains. Writes a Hugging Face folder
+ * in f16, and checkpoints from which it resumes to the same numbers.
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Program } from '../engine/compile/program.ts';
-import type { Engine } from '../engine/engine.ts';
-import { exists, writeJson } from '../engine/io/files.ts';
+import type { InputSpec } from '../engine/compile/program.ts';
+import type { Engine, HostArray } from '../engine/engine.ts';
+import { writeJson } from '../engine/io/files.ts';
 import { f32ToF16 } from '../engine/io/float16.ts';
 import { writeSafetensors } from '../engine/io/safetensors.ts';
 import { Parameters } from '../engine/nn/parameters.ts';
 import { crossEntropy } from '../engine/ops/cross-entropy.ts';
-import { AdamW, ADAMW_INPUTS } from '../engine/optim/adamw.ts';
-import { scheduleAt } from '../engine/optim/schedule.ts';
+import type { Tensor } from '../engine/graph/tensor.ts';
+import { hostRandom, STREAM } from '../engine/random.ts';
 import { fullLayers, type ModelConfig } from '../models/architecture.ts';
 import { baseWeightShapes } from '../models/base-model.ts';
 import { parseConfig } from '../models/config.ts';
 import { applyHead, frozenHeadShapes, initialSpec } from '../models/heads.ts';
 import { hiddenStates, type ForwardContext } from '../models/transformer.ts';
 import { positionIds } from '../models/positions.ts';
-import { loadCheckpoint, saveCheckpoint, type RunIdentity } from '../train/checkpoint.ts';
-import { hostRandom, STREAM } from '../engine/random.ts';
-import { LossBuffer, SLOT_INPUT } from '../train/loss-buffer.ts';
-import { runSteps, type StepReport } from '../train/loop.ts';
+import { InferenceSession } from '../peft-model/inference-session.ts';
+import { forEachBatch } from '../train/evaluate.ts';
+import { factsOf } from '../train/identity.ts';
+import type { TrainerCallbacks } from '../train/options.ts';
+import { runTraining } from '../train/trainer.ts';
 import { MlmBatches, type Block, type MlmBatch, type MlmVocabulary } from './mlm.ts';
+import type { PretrainOptions } from './options.ts';
 import { tokenLogits, wordVectors } from './word-vectors.ts';
-
-export interface PretrainOptions {
-  readonly hiddenSize: number;
-  readonly layers: number;
-  readonly heads: number;
-  readonly neurons: number;
-  readonly steps: number;
-  readonly batchSize: number;
-  readonly maxLength: number;
-  /** Share of tokens to predict. */
-  readonly probability: number;
-  readonly lr: number;
-  readonly warmupRatio: number;
-  readonly weightDecay: number;
-  readonly clip: number;
-  readonly seed: number;
-  readonly saveEvery: number;
-}
 
 export interface PretrainResult {
   readonly steps: number;
@@ -53,7 +37,12 @@ export interface PretrainResult {
   readonly heldOutPerplexity: number;
 }
 
-const READ_EVERY = 20;
+/** What a model is pretrained on. */
+export interface PretrainText {
+  readonly vocabulary: MlmVocabulary;
+  readonly blocks: readonly Block[];
+  readonly heldOut: readonly Block[];
+}
 
 /** Standard deviation of the word embeddings to begin with: more than that of the positions (0.02), so that words tell. */
 const WORD_SCALE = 0.05;
@@ -61,164 +50,155 @@ const WORD_SCALE = 0.05;
 /** Rows of the held-out text that are scored, at most. */
 const HELD_OUT_BATCHES = 40;
 
-export class Pretraining {
-  readonly #engine: Engine;
-  readonly #options: PretrainOptions;
-  readonly #vocabulary: MlmVocabulary;
-  readonly #rawConfig: Record<string, unknown>;
-  readonly #config: ModelConfig;
-  readonly #parameters: Parameters;
-  readonly #optimizer: AdamW;
-  readonly #history: LossBuffer;
+/** AdamW as RoBERTa has it (Liu et al. 2019). */
+const OPTIMIZER = { beta1: 0.9, beta2: 0.98, eps: 1e-6, schedule: 'linear' } as const;
 
-  constructor(engine: Engine, vocabulary: MlmVocabulary, options: PretrainOptions) {
-    this.#engine = engine;
-    this.#options = options;
-    this.#vocabulary = vocabulary;
-    this.#rawConfig = robertaConfig(vocabulary, options);
-    this.#config = parseConfig(this.#rawConfig, 'config.json');
-    const random = hostRandom(options.seed, STREAM.weights);
-    const shapes = [...baseWeightShapes(this.#config), ...frozenHeadShapes(this.#config, 'masked-lm')];
-    const specs = shapes.map(([name, shape]) => initialSpec(name, shape, 0.02, () => random.normal()));
-    this.#parameters = new Parameters(engine, specs);
-    const { weightDecay, clip } = options;
-    this.#optimizer = new AdamW(engine, this.#parameters, {
-      beta1: 0.9,
-      beta2: 0.98,
-      eps: 1e-6,
-      weightDecay,
-      maxGradNorm: clip,
-    });
-    this.#history = new LossBuffer(engine, ['loss'], READ_EVERY);
+/**
+ * Trains, with `resume` from `dir`'s checkpoint on where there is one, and writes the model into `dir`.
+ * @throws UserError when the checkpoint is of other options; InterruptedError after saving, on abort
+ */
+export async function pretrain(
+  engine: Engine,
+  { vocabulary, blocks, heldOut }: PretrainText,
+  options: PretrainOptions,
+  dir: string,
+  { resume, ...callbacks }: { readonly resume: boolean } & Pick<TrainerCallbacks, 'signal' | 'onReport'>,
+): Promise<PretrainResult> {
+  const { steps, batchSize, maxLength, saveEvery, lr, warmupRatio, weightDecay, maxGradNorm } = options;
+  await mkdir(dir, { recursive: true });
+  const raw = robertaConfig(vocabulary, options);
+  const model = new MlmModel(engine, parseConfig(raw, 'config.json'), options.seed);
+  model.startFrom(blocks, vocabulary);
+  const loader = (of: readonly Block[], seed: number): MlmLoader =>
+    new MlmLoader(new MlmBatches(of, { vocabulary, ...options, seed }), options);
+  const batches = loader(blocks, options.seed);
+  const path = join(dir, 'pretrain.checkpoint.safetensors');
+  const identity = factsOf({ ...options, blocks: blocks.length });
+  const { seconds } = await runTraining(
+    {
+      engine,
+      parameters: model.parameters,
+      name: 'pretrain',
+      specs: () => batches.specs,
+      inputs: (batch) => model.inputs(batch),
+      loss: (inputs) => model.loss(inputs),
+      tokens: () => batchSize * maxLength,
+    },
+    batches,
+    { ...OPTIMIZER, steps, lr, warmupRatio, weightDecay, maxGradNorm, saveEvery },
+    { ...callbacks, checkpoint: { path, resume, identity } },
+  );
+  await model.write(dir, raw);
+  const heldOutLoss = await model.evaluate(loader(heldOut, 0));
+  const tokens = steps * batchSize * maxLength;
+  return { seconds, steps, tokens, heldOutLoss, heldOutPerplexity: Math.exp(heldOutLoss) };
+}
+
+/** A batch of masked text with the shape that programs are compiled for. */
+type ShapedBatch = MlmBatch & { readonly batch: number; readonly seq: number };
+
+/** Masked batches by step. */
+class MlmLoader {
+  readonly perEpoch: number;
+  readonly specs: Readonly<Record<string, InputSpec>>;
+  readonly #batches: MlmBatches;
+  readonly #shape: { readonly batch: number; readonly seq: number };
+
+  constructor(batches: MlmBatches, { batchSize, maxLength }: PretrainOptions) {
+    this.#batches = batches;
+    this.#shape = { batch: batchSize, seq: maxLength };
+    this.perEpoch = batches.stepsPerEpoch;
+    const grid = { shape: [batchSize, maxLength], dtype: 'i32' } as const;
+    const list = { shape: [batches.capacity], dtype: 'i32' } as const;
+    this.specs = { inputIds: grid, attentionMask: grid, positionIds: grid, positions: list, labels: list };
   }
 
-  /**
-   * Trains, with `resume` from `dir`'s checkpoint on where there is one, and writes the model into `dir`.
-   * @throws UserError when the checkpoint is of other options; InterruptedError after saving, on abort
-   */
-  async run(
-    dir: string,
-    blocks: readonly Block[],
-    heldOut: readonly Block[],
-    { resume, ...watch }: { resume: boolean; signal?: AbortSignal; onReport?: (report: StepReport) => void },
-  ): Promise<PretrainResult> {
-    const { steps, batchSize, maxLength, saveEvery } = this.#options;
-    await mkdir(dir, { recursive: true });
-    const path = join(dir, 'pretrain.checkpoint.safetensors');
-    const identity: RunIdentity = { ...this.#options, blocks: blocks.length };
-    const state = [...this.#parameters.groups.map((g) => g.flat), ...this.#optimizer.state];
-    let from = 0;
-    if (resume && (await exists(path))) from = (await loadCheckpoint(this.#engine, path, identity, state)).step;
-    else this.#startFrom(blocks);
-    const batches = this.#batches(blocks, this.#options.seed);
-    const program = await this.#compile(batches.capacity, true);
-    const timing = await runSteps(
-      { from, total: steps, readEvery: READ_EVERY, saveEvery, ...watch },
-      {
-        enqueue: (step) => {
-          const batch = batches.at(step);
-          program.run({ ...this.#batchInputs(batch), ...this.#stepInputs(step), slot: this.#history.slot(step) });
-          return batchSize * maxLength;
-        },
-        finished: () => this.#engine.finish(),
-        losses: (first, to) => this.#history.read('loss', first, to),
-        save: (next) => saveCheckpoint(this.#engine, path, next, identity, state),
-      },
+  at(epoch: number, index: number): ShapedBatch {
+    return { ...this.#batches.at(epoch * this.perEpoch + index), ...this.#shape };
+  }
+
+  /** The first batches, masked the same way at every call. */
+  *epoch(epoch: number): Generator<ShapedBatch> {
+    for (let index = 0; index < Math.min(HELD_OUT_BATCHES, this.perEpoch); index++) yield this.at(epoch, index);
+  }
+}
+
+/** RoBERTa with all its weights as parameters. */
+class MlmModel {
+  readonly parameters: Parameters;
+  readonly #engine: Engine;
+  readonly #config: ModelConfig;
+  readonly #seed: number;
+
+  constructor(engine: Engine, config: ModelConfig, seed: number) {
+    this.#engine = engine;
+    this.#config = config;
+    this.#seed = seed;
+    const random = hostRandom(seed, STREAM.weights);
+    const shapes = [...baseWeightShapes(config), ...frozenHeadShapes(config, 'masked-lm')];
+    this.parameters = new Parameters(
+      engine,
+      shapes.map(([name, shape]) => initialSpec(name, shape, 0.02, () => random.normal())),
     );
-    await saveCheckpoint(this.#engine, path, steps, identity, state);
-    await this.#writeModel(dir);
-    const heldOutLoss = await this.#evaluate(heldOut);
-    program.dispose();
-    return {
-      ...timing,
-      steps,
-      tokens: steps * batchSize * maxLength,
-      heldOutLoss,
-      heldOutPerplexity: Math.exp(heldOutLoss),
-    };
   }
 
   /** Words start from what occurs near them, and the output's bias from how often they occur; the rest stays random. */
-  #startFrom(blocks: readonly Block[]): void {
-    const { size: vocabSize, special: ignored } = this.#vocabulary;
-    const { hiddenSize: dimensions, seed } = this.#options;
-    const random = hostRandom(seed, STREAM.wordVectors);
-    const vectors = wordVectors(blocks, { vocabSize, dimensions, ignored }, random);
-    const words = this.#parameters.get('roberta.embeddings.word_embeddings.weight');
+  startFrom(blocks: readonly Block[], { size: vocabSize, special: ignored }: MlmVocabulary): void {
+    const random = hostRandom(this.#seed, STREAM.wordVectors);
+    const vectors = wordVectors(blocks, { vocabSize, dimensions: this.#config.hiddenSize, ignored }, random);
+    const words = this.parameters.get('roberta.embeddings.word_embeddings.weight');
     this.#engine.write(
       words,
       vectors.map((x) => x * WORD_SCALE),
     );
-    this.#engine.write(this.#parameters.get('lm_head.bias'), tokenLogits(blocks, vocabSize));
+    this.#engine.write(this.parameters.get('lm_head.bias'), tokenLogits(blocks, vocabSize));
   }
 
-  #batches(blocks: readonly Block[], seed: number): MlmBatches {
-    const { batchSize, maxLength, probability } = this.#options;
-    return new MlmBatches(blocks, { vocabulary: this.#vocabulary, batchSize, maxLength, probability, seed });
+  inputs({ batch, seq, inputIds, attentionMask, positions, labels }: ShapedBatch): Record<string, HostArray> {
+    const places = positionIds(this.#config, { batch, seq, inputIds, attentionMask });
+    return { inputIds, attentionMask, positionIds: places, positions, labels };
   }
 
-  #stepInputs(step: number): Record<keyof typeof ADAMW_INPUTS, Float32Array> {
-    const { steps, lr, warmupRatio } = this.#options;
-    return this.#optimizer.inputs(step + 1, lr * scheduleAt('linear', step, steps, warmupRatio));
-  }
-
-  #batchInputs({ inputIds, attentionMask, positions, labels }: MlmBatch): Record<string, Int32Array> {
-    const { batchSize, maxLength } = this.#options;
-    const positionsOf = positionIds(this.#config, { batch: batchSize, seq: maxLength, inputIds, attentionMask });
-    return { inputIds, attentionMask, positionIds: positionsOf, positions, labels };
-  }
-
-  #compile(capacity: number, training: boolean): Promise<Program> {
-    const { batchSize, maxLength } = this.#options;
-    const grid = { shape: [batchSize, maxLength], dtype: 'i32' } as const;
-    const list = { shape: [capacity], dtype: 'i32' } as const;
-    const batch = { inputIds: grid, attentionMask: grid, positionIds: grid, positions: list, labels: list };
+  /** Mean cross-entropy of the masked tokens, shape []. */
+  loss(inputs: Readonly<Record<string, Tensor>>): Tensor {
+    const i = inputs as Readonly<Record<'inputIds' | 'attentionMask' | 'positionIds' | 'positions' | 'labels', Tensor>>;
     const context: ForwardContext = {
       config: this.#config,
       layers: fullLayers(this.#config),
-      weight: (name) => this.#parameters.get(name).tensor,
-      table: (name) => [this.#parameters.get(name).tensor],
+      weight: (name) => this.parameters.get(name).tensor,
+      table: (name) => [this.parameters.get(name).tensor],
       hooks: [],
     };
-    if (!training) {
-      return this.#engine.compile('pretrain.evaluate', batch, (i) => {
-        const hidden = hiddenStates(context, { ...i, tokenTypeIds: i.inputIds });
-        return { outputs: { loss: crossEntropy(applyHead(context, 'masked-lm', hidden, i.positions), i.labels) } };
-      });
-    }
-    return this.#engine.compile('pretrain.step', { ...batch, ...ADAMW_INPUTS, slot: SLOT_INPUT }, (i) => {
-      const hidden = hiddenStates(context, { ...i, tokenTypeIds: i.inputIds });
-      const loss = crossEntropy(applyHead(context, 'masked-lm', hidden, i.positions), i.labels);
-      return { updates: [...this.#optimizer.step(loss, i).updates, ...this.#history.record(i.slot, { loss })] };
-    });
+    const hidden = hiddenStates(context, { ...i, tokenTypeIds: i.inputIds });
+    return crossEntropy(applyHead(context, 'masked-lm', hidden, i.positions), i.labels);
   }
 
-  /** Mean cross-entropy per masked token of held-out text, masked the same way at every call. */
-  async #evaluate(heldOut: readonly Block[]): Promise<number> {
-    const batches = this.#batches(heldOut, 0);
-    const program = await this.#compile(batches.capacity, false);
-    let total = 0;
-    let count = 0;
-    for (let step = 0; step < Math.min(HELD_OUT_BATCHES, batches.stepsPerEpoch); step++) {
-      const batch = batches.at(step);
-      program.run(this.#batchInputs(batch));
-      total += ((await program.read('loss'))[0] as number) * batch.count;
+  /** Mean cross-entropy per masked token of held-out text. */
+  async evaluate(batches: MlmLoader): Promise<number> {
+    using session = new InferenceSession<ShapedBatch>(this.#engine, {
+      name: 'pretrain evaluate',
+      specs: () => batches.specs,
+      inputs: (batch) => [this.inputs(batch)],
+      trace: (inputs) => this.loss(inputs),
+    });
+    let [total, count] = [0, 0];
+    await forEachBatch(this.#engine, session, batches, (batch, [loss]) => {
+      total += loss! * batch.count;
       count += batch.count;
-    }
-    program.dispose();
+    });
     return total / count;
   }
 
-  async #writeModel(dir: string): Promise<void> {
-    const values = await this.#parameters.read();
-    const entries = this.#parameters.all.map(({ name, shape }) => ({
+  async write(dir: string, raw: Readonly<Record<string, unknown>>): Promise<void> {
+    const values = await this.parameters.read();
+    const entries = this.parameters.all.map(({ name, shape }) => ({
       name,
       shape,
       dtype: 'F16' as const,
-      data: f32ToF16(values.get(name) as Float32Array),
+      data: f32ToF16(values.get(name)!),
     }));
     await writeSafetensors(join(dir, 'model.safetensors'), entries, { format: 'pt' });
-    await writeJson(join(dir, 'config.json'), this.#rawConfig);
+    await writeJson(join(dir, 'config.json'), raw);
   }
 }
 

@@ -1,7 +1,11 @@
 /**
- * Room: pruning. From scores to what stays: pure functions on arrays (light-peft.md §1–2). Exactly round(ratio·n) entries of
+ * Room: pruning. From scores to what stays: pure functions on arrays (docs/method.md §4). Exactly round(ratio·n) entries of
  * each scope group are dropped, the lowest first, ties broken by (group, index), so that a plan is deterministic.
  */
+import { z } from 'zod';
+import { parseOptions } from '../engine/options.ts';
+import { hostRandom, STREAM } from '../engine/random.ts';
+import type { Plan } from './plan.ts';
 
 /** `layerwise`: each row of scores is a group of its own; `global`: all rows are one group. */
 export type Scope = 'layerwise' | 'global';
@@ -62,18 +66,29 @@ function lowest(
  */
 export type HeadUnit = 'query' | 'group';
 
-export interface DecideOptions {
-  readonly headsRatio: number;
-  readonly headsScope: Scope;
-  readonly headUnit: HeadUnit;
-  readonly ffnRatio: number;
-  readonly ffnScope: Scope;
-  readonly maskScore: MaskScore;
-  readonly allowEmptyLayers: boolean;
-  readonly moduleRatio: number;
-  readonly rankRatio: number;
-  readonly rankScope: Scope;
-}
+const IN_RATIO = 'expected a number in [0, 1)';
+const ratio = z.number().min(0, IN_RATIO).lt(1, IN_RATIO);
+const scope = z.enum(['layerwise', 'global']);
+
+/** Which parts go, and by what. */
+export const decideOptionsSchema = z.strictObject({
+  heads: ratio.default(1 / 3).describe('part of the attention heads to prune'),
+  headsScope: scope.default('layerwise').describe('rank heads within layers or over the model'),
+  headUnit: z
+    .enum(['query', 'group'])
+    .default('query')
+    .describe('grouped-query attention: prune single query heads, or key/value heads with all of theirs'),
+  neurons: ratio.default(1 / 3).describe('part of the FFN neurons to prune'),
+  neuronsScope: scope.default('global').describe('rank neurons within layers or over the model'),
+  maskScore: z.enum(['abs', 'signed']).default('abs').describe('score of a mask: magnitude or value'),
+  allowEmptyLayers: z.boolean().default(false).describe('let a layer lose all heads or neurons'),
+  foldMasks: z.boolean().default(false).describe('fold learned mask values into the kept weights'),
+  modules: ratio.default(0.75).describe('part of the PEFT modules to prune'),
+  ranks: ratio.default(0.5).describe('part of the remaining ranks to prune'),
+  ranksScope: scope.default('global').describe('rank the ranks over the model or within modules'),
+});
+
+export type DecideOptions = z.input<typeof decideOptionsSchema>;
 
 /** Scores by layer and by module name, in the order of the model. */
 export interface ImportanceScores {
@@ -81,42 +96,80 @@ export interface ImportanceScores {
   readonly neurons: readonly (readonly number[])[];
   readonly modules: Readonly<Record<string, number>>;
   readonly ranks: Readonly<Record<string, readonly number[]>>;
+  /** Mask values of heads and neurons, for folding; the scores themselves unless set. */
+  readonly masks?: Pick<ImportanceScores, 'heads' | 'neurons'>;
+  /** Query heads that share a key/value head; 1 unless set. */
+  readonly headsPerGroup?: number;
+  /** Of the estimation; 0 where the scores are of none. */
+  readonly steps?: number;
+  readonly seed?: number;
 }
 
-export interface Decision {
-  readonly layers: readonly { readonly heads: number[]; readonly neurons: number[] }[];
-  /** Kept ranks of each kept module; none where the method has no ranks. */
-  readonly modules: Readonly<Record<string, number[]>>;
-}
+/** What stays, and how that was decided. */
+export type Decision = Omit<Plan, 'base'>;
 
-/** Which heads, neurons, modules and ranks stay. @param sharing query heads to a key/value head */
-export function decide(scores: ImportanceScores, options: DecideOptions, sharing = 1): Decision {
-  const { maskScore, allowEmptyLayers: allowEmpty } = options;
+/**
+ * Which heads, neurons, modules and ranks stay.
+ * @param method written into the plan: `random` where the scores are drawn
+ * @throws UserError for an option out of range, by name
+ */
+export function decide(
+  scores: ImportanceScores,
+  given: DecideOptions = {},
+  method: Plan['origin']['method'] = 'light-peft',
+): Decision {
+  const options = parseOptions(decideOptionsSchema, given);
+  const { maskScore, allowEmptyLayers: allowEmpty, foldMasks } = options;
+  const sharing = scores.headsPerGroup ?? 1;
   const together = options.headUnit === 'group' ? sharing : 1;
   const units = maskScores(scores.heads, maskScore).map((row) => means(row, together));
-  const heads = keepHighest(units, options.headsRatio, options.headsScope, { allowEmpty }).map((row) =>
+  const heads = keepHighest(units, options.heads, options.headsScope, { allowEmpty }).map((row) =>
     row.flatMap((unit) => Array.from({ length: together }, (_, i) => unit * together + i)),
   );
-  const neurons = keepHighest(maskScores(scores.neurons, maskScore), options.ffnRatio, options.ffnScope, {
+  const neurons = keepHighest(maskScores(scores.neurons, maskScore), options.neurons, options.neuronsScope, {
     allowEmpty,
   });
   const names = Object.keys(scores.modules);
-  const kept = keepHighest([names.map((n) => scores.modules[n] as number)], options.moduleRatio, 'global', {
+  const kept = keepHighest([names.map((n) => scores.modules[n] as number)], options.modules, 'global', {
     allowEmpty: true,
   });
   const keptNames = (kept[0] ?? []).map((i) => names[i] as string);
   const ranks = keepHighest(
     keptNames.map((name) => scores.ranks[name] ?? []),
-    options.rankRatio,
-    options.rankScope,
+    options.ranks,
+    options.ranksScope,
     { allowEmpty: true },
   );
   const isLeft = (name: string, left: readonly number[]): boolean =>
     left.length > 0 || scores.ranks[name]?.length === 0;
   const modules = keptNames.map((name, i) => [name, ranks[i] ?? []] as const).filter(([name, r]) => isLeft(name, r));
+  const masks = scores.masks ?? scores;
+  const fold = (layer: number, kept: Plan['layers'][number]): Plan['layers'][number]['fold'] => ({
+    heads: kept.heads.map((h) => masks.heads[layer]?.[h] ?? 1),
+    neurons: kept.neurons.map((n) => masks.neurons[layer]?.[n] ?? 1),
+  });
   return {
-    layers: heads.map((h, layer) => ({ heads: h, neurons: neurons[layer] ?? [] })),
-    modules: Object.fromEntries(modules),
+    layers: heads.map((kept, layer) => {
+      const left = { heads: kept, neurons: neurons[layer] ?? [] };
+      return foldMasks ? { ...left, fold: fold(layer, left) } : left;
+    }),
+    modules: Object.fromEntries(
+      modules.map(([name, kept]) => [name, { ranks: scores.ranks[name]?.length ?? 0, kept }]),
+    ),
+    origin: {
+      method,
+      seed: scores.seed ?? 0,
+      steps: scores.steps ?? 0,
+      heads_ratio: options.heads,
+      heads_scope: options.headsScope,
+      head_unit: options.headUnit,
+      ffn_ratio: options.neurons,
+      ffn_scope: options.neuronsScope,
+      mask_score: maskScore,
+      module_ratio: options.modules,
+      rank_ratio: options.ranks,
+      rank_scope: options.ranksScope,
+    },
   };
 }
 
@@ -127,15 +180,19 @@ function means(values: readonly number[], size: number): number[] {
   );
 }
 
-/** The same shapes with random scores: the baseline that prunes as much, blindly. @param uniform draws from [0, 1) */
-export function randomScores(scores: ImportanceScores, uniform: () => number): ImportanceScores {
-  const row = (values: readonly number[]): number[] => values.map(() => uniform());
+/** The same shapes with random scores: the baseline that prunes as much, blindly. */
+export function randomScores(scores: ImportanceScores, seed: number): ImportanceScores {
+  const random = hostRandom(seed, STREAM.pruning);
+  const draw = (): number => random.uniform();
+  const row = (values: readonly number[]): number[] => values.map(draw);
   const record = <T, U>(values: Readonly<Record<string, T>>, f: (value: T) => U): Record<string, U> =>
     Object.fromEntries(Object.entries(values).map(([name, value]) => [name, f(value)]));
   return {
+    ...scores,
+    masks: { heads: scores.heads, neurons: scores.neurons },
     heads: scores.heads.map(row),
     neurons: scores.neurons.map(row),
-    modules: record(scores.modules, uniform),
+    modules: record(scores.modules, draw),
     ranks: record(scores.ranks, row),
   };
 }

@@ -4,7 +4,8 @@
  */
 import type { LinearLayer, ModelConfig } from '../models/architecture.ts';
 import { factorShape, valueOf, type Axis, type PeftMethod, type PeftModule, type StateDict } from '../peft/module.ts';
-import { moduleSlices, type LayerKeep } from './slice.ts';
+import type { LayerKeep } from './plan.ts';
+import { moduleSlices } from './slice.ts';
 
 /**
  * An output projection whose columns of cut heads or neurons are 0 and whose kept columns carry the folded masks; undefined

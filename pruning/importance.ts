@@ -1,5 +1,5 @@
 /**
- * Room: pruning. Importance of PEFT modules and of their ranks (light-peft.md §2), accumulated on the device over the counted
+ * Room: pruning. Importance of PEFT modules and of their ranks (docs/method.md §3), accumulated on the device over the counted
  * steps of the estimation and read back once.
  */
 import type { Update } from '../engine/compile/graph.ts';

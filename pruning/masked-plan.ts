@@ -1,5 +1,5 @@
 /**
- * Room: pruning. A plan applied without surgery: masks at 0 for everything it drops. The oracle for surgery, and the way to try
+ * Room: pruning. A plan applied without slicing: masks at 0 for everything it drops. The oracle for slicing, and the way to try
  * a plan, a ratio or a score without slicing anything. Attention skips the heads that are off.
  */
 import type { Engine } from '../engine/engine.ts';
@@ -8,7 +8,7 @@ import type { Variable } from '../engine/variable.ts';
 import type { LayerShape } from '../models/architecture.ts';
 import type { ForwardHooks } from '../models/forward-hooks.ts';
 import type { PeftModule, PeftRun } from '../peft/module.ts';
-import type { LayerKeep } from './slice.ts';
+import type { Plan } from './plan.ts';
 
 export class MaskedPlan {
   readonly #engine: Engine;
@@ -19,14 +19,14 @@ export class MaskedPlan {
 
   /**
    * @param layers sizes of the unpruned model
-   * @param keptRanks by module name; a module that is not there is dropped whole
+   * @param plan a module that is not in it is dropped whole
+   * @param modules of the unpruned method
    */
   constructor(
     engine: Engine,
     layers: readonly LayerShape[],
-    keep: readonly LayerKeep[],
+    plan: Pick<Plan, 'layers' | 'modules'>,
     modules: readonly PeftModule[],
-    keptRanks: ReadonlyMap<string, readonly number[]>,
   ) {
     this.#engine = engine;
     const mask = (name: string, size: number, kept: readonly number[], values?: readonly number[]): Variable => {
@@ -34,25 +34,27 @@ export class MaskedPlan {
       kept.forEach((index, i) => (data[index] = values?.[i] ?? 1));
       return engine.variable(name, [size], { kind: 'state', data });
     };
-    this.#heads = keep.map((k, l) => mask(`soft.heads.${l}`, layers[l]?.heads ?? 0, k.heads, k.fold?.heads));
-    this.#neurons = keep.map((k, l) => mask(`soft.neurons.${l}`, layers[l]?.neurons ?? 0, k.neurons, k.fold?.neurons));
-    this.#kept = new Set(keptRanks.keys());
+    this.#heads = plan.layers.map((k, l) => mask(`masked.heads.${l}`, layers[l]?.heads ?? 0, k.heads, k.fold?.heads));
+    this.#neurons = plan.layers.map((k, l) =>
+      mask(`masked.neurons.${l}`, layers[l]?.neurons ?? 0, k.neurons, k.fold?.neurons),
+    );
+    this.#kept = new Set(Object.keys(plan.modules));
     const ranked = modules.filter((m) => m.ranks > 0);
     this.#ranks = new Map(
-      ranked.map((m) => [m.name, mask(`soft.ranks.${m.name}`, m.ranks, keptRanks.get(m.name) ?? [])]),
+      ranked.map((m) => [m.name, mask(`masked.ranks.${m.name}`, m.ranks, plan.modules[m.name]?.kept ?? [])]),
     );
   }
 
   /** What a forward pass is given for the plan to hold. */
-  options(): Required<Pick<PeftRun, 'isActive' | 'rankMask'>> & { readonly interventions: readonly ForwardHooks[] } {
+  options(): Required<Pick<PeftRun, 'isActive' | 'rankMask'>> & { readonly hooks: readonly ForwardHooks[] } {
     return {
       isActive: (module) => this.#kept.has(module.name),
       rankMask: (module) => this.#ranks.get(module.name)?.tensor,
-      interventions: [this.#intervention()],
+      hooks: [this.#hooks()],
     };
   }
 
-  #intervention(): ForwardHooks {
+  #hooks(): ForwardHooks {
     return {
       activeHeads: (layer) => this.#heads[layer]?.tensor,
       context: (layer, context) => maskColumns(context, (this.#heads[layer] as Variable).tensor),

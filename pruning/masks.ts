@@ -1,4 +1,4 @@
-/** Room: pruning. Trainable masks on attention heads and FFN neurons, with their L1 penalty (light-peft.md §1). */
+/** Room: pruning. Trainable masks on attention heads and FFN neurons, with their L1 penalty (docs/method.md §2). */
 import type { Tensor } from '../engine/graph/tensor.ts';
 import type { ParameterSpec } from '../engine/nn/parameters.ts';
 import { abs, add, mul } from '../engine/ops/elementwise.ts';

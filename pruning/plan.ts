@@ -3,7 +3,6 @@ import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
 import { header, readVersioned, writeVersioned } from '../engine/io/versioned.ts';
 import type { ModelConfig } from '../models/architecture.ts';
-import type { LayerKeep } from './slice.ts';
 
 const count = z.int().nonnegative();
 const scope = z.enum(['layerwise', 'global']);
@@ -55,6 +54,27 @@ export const planSchema = z.strictObject({
 export type Plan = Omit<z.infer<typeof planSchema>, 'format' | 'version'>;
 
 const PLAN = { format: 'light-peft/plan', version: 2, schema: planSchema };
+
+/** What stays of a layer: indices into the original heads and neurons, ascending. */
+export interface LayerKeep {
+  readonly heads: readonly number[];
+  readonly neurons: readonly number[];
+  /** Mask values of the kept heads and neurons, to be folded into the output projections' columns. */
+  readonly fold?: { readonly heads: readonly number[]; readonly neurons: readonly number[] } | undefined;
+}
+
+/** A decision as the plan of a base checkpoint. */
+export function planFor(config: ModelConfig, fingerprint: string, decision: Omit<Plan, 'base'>): Plan {
+  const base = {
+    fingerprint,
+    model_type: config.family,
+    num_hidden_layers: config.numLayers,
+    num_attention_heads: config.numHeads,
+    num_key_value_heads: config.kvHeads,
+    intermediate_size: config.intermediateSize,
+  };
+  return { base, ...decision };
+}
 
 /** Writes a plan atomically. */
 export function writePlan(path: string, plan: Plan): Promise<void> {

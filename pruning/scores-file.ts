@@ -83,11 +83,15 @@ export function assertEstimateFits(
   check('ffn_masks', config.intermediateSize);
 }
 
-export function scoresOf(records: Omit<EstimateResult, 'format' | 'version'>): ImportanceScores {
+/** The scores that a decision is made by. */
+export function scoresOf(estimate: Omit<EstimateResult, 'format' | 'version'>, config: ModelConfig): ImportanceScores {
   return {
-    heads: records.head_masks,
-    neurons: records.ffn_masks,
-    modules: records.module_importance,
-    ranks: records.rank_importance,
+    heads: estimate.head_masks,
+    neurons: estimate.ffn_masks,
+    modules: estimate.module_importance,
+    ranks: estimate.rank_importance,
+    headsPerGroup: config.numHeads / config.kvHeads,
+    steps: estimate.steps,
+    seed: estimate.seed,
   };
 }

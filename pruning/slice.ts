@@ -1,6 +1,6 @@
 /**
  * Room: pruning. Physical slicing: cuts pruned heads and neurons out of the base weights, and ranks out of PEFT factors, so
- * that memory and work really fall (light-peft.md §1–2).
+ * that memory and work really fall (docs/method.md §5).
  */
 import type { Engine } from '../engine/engine.ts';
 import { f32ToF16 } from '../engine/io/float16.ts';
@@ -17,23 +17,16 @@ import {
   type PeftModule,
   type StateDict,
 } from '../peft/module.ts';
-
-/** What stays of a layer: indices into the original heads and neurons, ascending. */
-export interface LayerKeep {
-  readonly heads: readonly number[];
-  readonly neurons: readonly number[];
-  /** Mask values of the kept heads and neurons, to be folded into the output projections' columns. */
-  readonly fold?: { readonly heads: readonly number[]; readonly neurons: readonly number[] };
-}
+import type { LayerKeep, Plan } from './plan.ts';
 
 /** Rows and columns of a weight that stay; undefined = all. */
 interface Slice {
-  readonly rows?: readonly number[];
-  readonly cols?: readonly number[];
+  readonly rows?: readonly number[] | undefined;
+  readonly cols?: readonly number[] | undefined;
   /** Whether the device may hold rows and columns that stay in whole fours, with zeros at the end: heads must stay side by side. */
   readonly inFours?: true;
   /** Multiplies the kept columns. */
-  readonly scale?: readonly number[];
+  readonly scale?: readonly number[] | undefined;
 }
 
 /** Values and the shape they have. */
@@ -62,10 +55,10 @@ function sliceOf(role: Role, config: ModelConfig, { heads, neurons, fold }: Laye
     key: () => ({ rows: keys }),
     value: () => ({ rows: keys }),
     queryKeyValue: () => ({ rows: [...queries, ...after(numHeads), ...after(numHeads + kvHeads)] }),
-    attentionOutput: () => ({ cols: queries, ...(headScale && { scale: headScale }) }),
+    attentionOutput: () => ({ cols: queries, scale: headScale }),
     gate: () => ({ rows: neurons, inFours: true }),
     up: () => ({ rows: neurons, inFours: true }),
-    down: () => ({ cols: neurons, inFours: true, ...(fold && { scale: fold.neurons }) }),
+    down: () => ({ cols: neurons, inFours: true, scale: fold?.neurons }),
   };
   return slices[role]();
 }
@@ -154,7 +147,7 @@ function storedShape(shape: Shape, { rows, cols }: Slice): Shape {
 export type ReadWeight = (name: string) => Promise<Float32Array>;
 
 /** A PEFT module after slicing, with its factors. */
-export interface SlicedModule {
+interface SlicedModule {
   readonly module: PeftModule;
   readonly values: Map<string, Float32Array>;
 }
@@ -180,7 +173,7 @@ function moduleName(weight: string): string {
  * outputs for query, key, value and the FFN's first layers, inputs for the two output projections. The scaling stays.
  * @param ranks kept ranks, ascending; empty for a module without ranks
  */
-export async function sliceModule(
+async function sliceModule(
   config: ModelConfig,
   keep: readonly LayerKeep[],
   method: PeftMethod,
@@ -193,13 +186,7 @@ export async function sliceModule(
   const slice = method.adaptsLinear ? moduleSlices(config, keep).get(module.name) : undefined;
   if (!slice) return whole;
   const { rows, cols, scale } = slice;
-  const cut = cutFactors(
-    method,
-    whole.module,
-    whole.values,
-    { ...(rows && { out: rows }), ...(cols && { in: cols }) },
-    scale,
-  );
+  const cut = cutFactors(method, whole.module, whole.values, { out: rows, in: cols }, scale);
   if (!cols || !method.onSlice) return cut;
   const weight = await read(`${module.name}.weight`);
   const shape = [module.outFeatures, module.inFeatures];
@@ -208,6 +195,36 @@ export async function sliceModule(
     { ...cut, weight: sliceMatrix({ data: weight, shape }, slice).data },
   );
   return { module: cut.module, values: new Map([...cut.values, ...changed]) };
+}
+
+/**
+ * PEFT modules that stay and the values of their factors, sliced as the base will be; weights of the base that train along are sliced too.
+ * @param shapes of such weights before slicing
+ */
+export async function sliceValues(
+  config: ModelConfig,
+  method: PeftMethod,
+  values: StateDict,
+  plan: Pick<Plan, 'layers' | 'modules'>,
+  shapes: (name: string) => Shape | undefined,
+  read: ReadWeight,
+): Promise<{ method: PeftMethod; values: Map<string, Float32Array> }> {
+  const factors = new Set(method.modules.flatMap((m) => method.factors(m).map(({ name }) => name)));
+  const sliced = new Map<string, Float32Array>();
+  for (const [name, value] of values) {
+    if (factors.has(name)) continue;
+    const shape = shapes(name);
+    sliced.set(name, shape ? sliceWeight(config, plan.layers, name, value, shape).data : value);
+  }
+  const modules: PeftModule[] = [];
+  for (const module of method.modules) {
+    const kept = plan.modules[module.name]?.kept;
+    if (!kept) continue;
+    const result = await sliceModule(config, plan.layers, method, module, values, kept, read);
+    modules.push(result.module);
+    for (const [name, value] of result.values) sliced.set(name, value);
+  }
+  return { method: method.withModules(modules), values: sliced };
 }
 
 /**
@@ -228,7 +245,7 @@ function cutFactors(
     const [rows, cols] = [kept[rowAxis as Axis], kept[colAxis as Axis]];
     const matrix = { data: valueOf(values, factor.name), shape: [height as number, width] };
     const scaled = scale && isRankMatrix(factor) && colAxis === 'in';
-    const slice = { ...(rows && { rows }), ...(cols && { cols }), ...(scaled && { scale }) };
+    const slice = { rows, cols, scale: scaled ? scale : undefined };
     cut.set(factor.name, sliceMatrix(matrix, slice).data);
   }
   const { rank, in: inputs, out } = kept;

@@ -8,7 +8,7 @@ import { parseComparison } from './schema.ts';
 /**
  * Reads `dir/comparison.json` and writes `dir/report.html`, whole or not at all.
  * @returns the path of the page
- * @throws UserError where `comparison.json` is missing, broken or of another version
+ * @throws UserError where `comparison.json` is missing, broken or of another version, or Vega is not installed
  */
 export async function writeReport(dir: string): Promise<string> {
   const source = join(dir, 'comparison.json');

@@ -9,7 +9,7 @@ import { readSettings } from '../cli/options.ts';
 import { UserError } from '../engine/errors.ts';
 import { writeFileAtomic } from '../engine/io/files.ts';
 import { METHODS } from '../experiments/runner.ts';
-import { compareTasks } from '../experiments/run.ts';
+import { runExperiments } from '../experiments/run.ts';
 import { markdownTable } from '../report/markdown.ts';
 import { writeReport } from '../report/write.ts';
 
@@ -20,17 +20,17 @@ const TASKS = ['sentiment', 'spam'] as const;
 
 async function reproduce(): Promise<void> {
   const tasks = await Promise.all(
-    TASKS.map(async (task) => ({ request: { task }, settings: await readSettings({ config: `bench/${task}.yaml` }) })),
+    TASKS.map(async (task) => ({ request: { task }, options: await readSettings({ config: `bench/${task}.yaml` }) })),
   );
-  const comparison = await withEngine({}, { compute: 'f32' }, ({ engine, progress, watch }) =>
-    compareTasks(engine, {
+  const comparison = await withEngine({}, { compute: 'f32' }, ({ engine, progress, callbacks }) =>
+    runExperiments(engine, {
       modelDir: 'checkpoints/light-roberta',
       tasks,
       methods: METHODS,
       seeds: [0, 1, 2],
       out: OUT,
       command: 'npm run reproduce',
-      watch,
+      callbacks,
       onStage: (title) => progress.stage(title),
     }),
   );

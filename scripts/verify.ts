@@ -1,6 +1,6 @@
 /**
- * Room: scripts. Runs every check of the project, one after the other, also after a failure: formatting, lint, types, unused
- * exports, tests. The last line is `N passed, N failed`, the tests' counts; a check that failed counts as one failure more.
+ * Room: scripts. Runs every check of the project, one after the other, also after a failure: formatting, lint, types,
+ * docstrings, unused exports, tests. The last line is `N passed, N failed`, the tests' counts; a check that failed counts as one failure more.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
@@ -12,6 +12,7 @@ const CHECKS: readonly (readonly [title: string, tool: string, ...args: string[]
   ['Formatting', 'prettier', '--check', '--log-level=warn', '.'],
   ['Lint', 'eslint', '--max-warnings=0', '.'],
   ['Types', 'tsc', '--noEmit'],
+  ['API without docstrings', 'typedoc', '--emit', 'none', '--logLevel', 'Warn'],
   ['Unused files, exports and dependencies', 'knip', '--no-progress'],
 ];
 

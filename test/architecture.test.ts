@@ -1,12 +1,17 @@
-/** Protects: imports point one way, files say where they belong and stay short, nothing of one machine gets in. */
+/**
+ * Protects: imports point one way, files say where they belong and stay short, nothing of one machine gets in, and every document
+ * and file that is cited exists.
+ */
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 import { ROOMS } from '../bin/translate.js';
 
 const ROOT = join(import.meta.dirname, '..');
+/** This file: its examples are wrong on purpose. */
+const OWN = 'test/architecture.test.ts';
 
 /** Left to right: a file imports from its own room or one of a higher level. Rooms of one level don't see each other. */
 const LEVELS = [
@@ -23,6 +28,9 @@ const LEVELS = [
   ['kernels'],
 ];
 const LEVEL_OF = new Map(LEVELS.flatMap((rooms, level) => rooms.map((room) => [room, level] as const)));
+
+/** Folders whose files documents name. */
+const FOLDERS = new Set([...LEVEL_OF.keys(), 'bin', 'docs', 'examples', 'scripts', 'test']);
 
 const MAX_LINES = 500;
 
@@ -123,6 +131,60 @@ function judgeHeader(path: string, source: string): string | undefined {
   return contains ? undefined : `${path} says it is in room ${stated}`;
 }
 
+/** A document named in a comment, and its section: `docs/x.md`, `docs/x.md §2–3`, `docs/x.md#heading`. */
+const CITED = /(?<![\w./-])((?:[\w-]+\/)*[\w-]+\.md)\b(?: §(\d+)(?:–(\d+))?|#([\w-]+))?/g;
+
+/** The comments of a source. */
+function commentsOf(path: string, source: string): string {
+  const comment = /\.(ts|js)$/.test(path) ? /\/\*[^]*?\*\/|\/\/.*/g : /(?<=^|\s)#.*/gm;
+  return (source.match(comment) ?? []).join('\n');
+}
+
+/** Anchors of a Markdown file's headings, as GitHub makes them. */
+function anchorsOf(markdown: string): string[] {
+  const headings = [...markdown.matchAll(/^#+ (.*)$/gm)].map(([, title]) => title!);
+  return headings.map((title) => title.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-')); // prettier-ignore
+}
+
+type ReadText = (path: string) => string | undefined;
+
+/** Citations of documents or sections that do not exist, in a source's comments. @param read undefined for no such file */
+function judgeCitations(path: string, source: string, read: ReadText): string[] {
+  return [...commentsOf(path, source).matchAll(CITED)].flatMap(([cited, document, from, to, anchor]) => {
+    const text = read(document!) ?? read(posix.join(posix.dirname(path), document!));
+    const sections = [from, to].filter((section) => section !== undefined);
+    const found =
+      text !== undefined &&
+      sections.every((section) => new RegExp(`^#+ ${section}\\. `, 'm').test(text)) &&
+      (anchor === undefined || anchorsOf(text).includes(anchor));
+    return found ? [] : [`${path} cites ${cited}`];
+  });
+}
+
+/** Links of a Markdown file to files or headings that do not exist. */
+function judgeLinks(path: string, markdown: string, read: ReadText): string[] {
+  const links = [...markdown.matchAll(/\]\((?!https?:)([^)\s#]*)(?:#([^)\s]+))?\)/g)];
+  return links.flatMap(([link, target, anchor]) => {
+    const text = target === '' ? markdown : read(posix.join(posix.dirname(path), target!));
+    const found = text !== undefined && (anchor === undefined || anchorsOf(text).includes(anchor));
+    return found ? [] : [`${path} links ${link}`];
+  });
+}
+
+/** Files and symbols in a Markdown file's backticks that do not exist. @param isWord whether a source has that word */
+function judgeNames(path: string, markdown: string, read: ReadText, isWord: (word: string) => boolean): string[] {
+  const quoted = [...markdown.replace(/^```[^]*?^```/gm, '').matchAll(/`([^`\n]+)`/g)].map(([, text]) => text!);
+  return quoted.flatMap((text) => {
+    // Names in capitals stand for names: `peft/METHOD/config.ts`.
+    if (/^[a-z][\w-]*\/[\w./-]+\.(ts|js|sh|py|md|ya?ml|json)$/.test(text))
+      return !FOLDERS.has(roomOf(text)) || /[A-Z]{4}/.test(text) || read(text) !== undefined
+        ? []
+        : [`${path} names ${text}`];
+    const isSymbol = /^[A-Za-z]\w*(\.\w+)*(\(\w*\))?$/.test(text) && /[a-z][A-Z]|[A-Z][a-z]/.test(text);
+    return isSymbol && !text.match(/\w+/g)!.every(isWord) ? [`${path} names ${text}`] : [];
+  });
+}
+
 describe('the rules themselves', () => {
   it.each([
     ['train/trainer.ts', "import { x } from '../engine/tensor.ts';", 0],
@@ -158,6 +220,29 @@ describe('the rules themselves', () => {
     ['engine/ops/add.ts', 'export {};', false],
   ])('%s beginning with %j: %s', (path, source, right) => {
     expect(judgeHeader(path, source) === undefined).toBe(right);
+  });
+
+  it.each([
+    ['engine/a.ts', '// see docs/a.md §2–3', true],
+    ['engine/a.ts', '/** docs/a.md §4 */', false],
+    ['engine/a.ts', '/** As docs/a.md#2-first-steps says, and https://x.example/docs/z.md. */', true],
+    ['engine/a.ts', '// docs/a.md#elsewhere', false],
+    ['engine/a.ts', "const name = 'docs/z.md';", true],
+    ['docs/b.md', 'See [a](a.md#3-last), [here](#own) and `engine/a.ts`.\n\n## Own', true],
+    ['docs/b.md', '[a](z.md)', false],
+    ['docs/b.md', '[a](a.md#own)', false],
+    ['docs/b.md', 'Files `engine/z.ts` and `out/z.json`.', false],
+    ['docs/b.md', 'Files `engine/METHOD.ts` and `out/z.json`.', true],
+    ['docs/b.md', '`Plan.layers` and `noSuch`', false],
+    ['docs/b.md', '`Plan.layers`, `--heads-ratio`, `LABEL_0`\n\n```ts\nconst noSuch = `x`;\n```', true],
+  ])('%s with %j cites what exists: %s', (path, source, right) => {
+    const files: Record<string, string> = { 'docs/a.md': '# A\n\n## 2. First steps\n\n## 3. Last', 'engine/a.ts': '' };
+    const readFile = (name: string) => files[name];
+    const isWord = (word: string) => ['Plan', 'layers'].includes(word);
+    const wrong = path.endsWith('.md')
+      ? [...judgeLinks(path, source, readFile), ...judgeNames(path, source, readFile, isWord)]
+      : judgeCitations(path, source, readFile);
+    expect(wrong).toHaveLength(right ? 0 : 1);
   });
 
   it.each([
@@ -222,6 +307,24 @@ describe('the project', () => {
     expect(long).toEqual([]);
   });
 
+  it('cites documents, sections, files and symbols that exist', () => {
+    const readIfThere = (path: string): string | undefined => {
+      const found = statSync(join(ROOT, path), { throwIfNoEntry: false });
+      return found?.isDirectory() ? '' : found && read(path);
+    };
+    const commented = tracked.filter((path) => /\.(ts|js|sh|py|ya?ml)$/.test(path) && path !== OWN);
+    const documents = tracked.filter((path) => path.endsWith('.md'));
+    // The changelog names what was; results are those of their day.
+    const current = documents.filter((path) => !/(CHANGELOG|RESULTS)\.md$/.test(path));
+    const code = tracked.filter((path) => /\.(ts|js|py)$|^package\.json$|^docs\/schemas\//.test(path) && path !== OWN);
+    const words = new Set(code.flatMap((path) => read(path).match(/\w+/g) ?? []));
+    expect([
+      ...commented.flatMap((path) => judgeCitations(path, read(path), readIfThere)),
+      ...documents.flatMap((path) => judgeLinks(path, read(path), readIfThere)),
+      ...current.flatMap((path) => judgeNames(path, read(path), readIfThere, (word) => words.has(word))),
+    ]).toEqual([]);
+  });
+
   it('holds nothing of one machine and nothing unfinished', () => {
     const rules = (path: string) => [
       ...FORBIDDEN,
@@ -229,7 +332,7 @@ describe('the project', () => {
       ...(path === 'package-lock.json' ? [FORBIDDEN_IN_LOCK] : []),
     ];
     const found = texts
-      .filter((path) => path !== 'test/architecture.test.ts')
+      .filter((path) => path !== OWN)
       .flatMap((path) => {
         const text = read(path);
         return rules(path).flatMap(([what, pattern]) => {

@@ -1,17 +1,15 @@
 /** Room: train. Training state on disk: variables and the step to go on with, in one safetensors file. */
+import { option } from '../engine/errors.ts';
 import { z } from 'zod';
 import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../engine/errors.ts';
 import { parseJson, preview, validate } from '../engine/io/files.ts';
 import { openSafetensors, writeSafetensors, type TensorFile } from '../engine/io/safetensors.ts';
 import type { Variable } from '../engine/variable.ts';
-import type { Settings } from './settings.ts';
+import { firstDifference, fromOldKeys, type RunIdentity } from './identity.ts';
 
 /** Of the file: how variables are laid out in it. */
 const VERSION = '2';
-
-/** Facts a checkpoint is only valid for; they must be equal on resuming. */
-export type RunIdentity = Readonly<Record<string, string | number | boolean>>;
 
 const series = z.array(z.number()).readonly();
 const lossesSchema = z.object({ loss: series, taskLoss: series });
@@ -19,17 +17,6 @@ const identitySchema = z.record(z.string(), z.union([z.string(), z.number(), z.b
 
 /** Losses of the steps a checkpoint has behind it, so that a resumed run's record is whole. */
 export type PastLosses = z.infer<typeof lossesSchema>;
-
-/**
- * The settings that a checkpoint of this stage is only valid for: those that change a number. Where the word embedding lives
- * changes none, nor does gradient checkpointing in fine-tuning (in the estimation that moves the last digits of importances), nor how
- * answers are chosen.
- */
-export function numericSettings(settings: Settings, stage: 'estimate' | 'train'): RunIdentity {
-  const { saveEvery: _, embeddings: __, maxAnswerLength: ___, allowEmptyAnswer: ____, ...numeric } = settings;
-  const { gradientCheckpointing, ...rest } = numeric;
-  return stage === 'estimate' ? { ...rest, gradientCheckpointing } : rest;
-}
 
 /** Writes variables under their position, with the step, the run's identity and its losses as metadata; atomic. */
 export async function saveCheckpoint(
@@ -70,22 +57,22 @@ export async function loadCheckpoint(
     const { step, version = '1' } = file.metadata;
     if (version !== VERSION) {
       throw new UserError(
-        `${path}: checkpoint of version ${preview(version)}, this program reads version ${VERSION}: start anew without --resume`,
+        `${path}: checkpoint of version ${preview(version)}, this program reads version ${VERSION}: start anew without ${option('resume')}`,
       );
     }
-    const written = validate(metadataJson(file, 'identity'), identitySchema, `${path}: identity`);
+    const written = fromOldKeys(validate(metadataJson(file, 'identity'), identitySchema, `${path}: identity`));
     const past = validate(metadataJson(file, 'losses'), lossesSchema, `${path}: losses`);
     if (!/^\d{1,15}$/.test(step ?? '')) {
       throw new UserError(
         `${path}: key "step": found ${preview(step)}, expected a number of steps; no checkpoint of a run`,
       );
     }
-    for (const key of new Set([...Object.keys(written), ...Object.keys(identity)])) {
-      if (written[key] !== identity[key]) {
-        throw new UserError(
-          `${path}: ${key} was ${written[key]}, now it is ${identity[key]}: resume with the same options`,
-        );
-      }
+    const differs = firstDifference(written, identity);
+    if (differs) {
+      const { key, before, after } = differs;
+      throw new UserError(
+        `${path}: ${option(key)} was ${String(before)}, now it is ${String(after)}: resume with the same options`,
+      );
     }
     for (const [i, variable] of variables.entries()) {
       await engine.fill(variable, file.floats(`${i}.${variable.name}`, variable.shape));

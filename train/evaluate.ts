@@ -1,14 +1,62 @@
-/** Room: train. Inference over a data set: scores in input order, and how fast they came. */
-import type { Traced } from '../engine/engine.ts';
-import type { Tensor } from '../engine/graph/tensor.ts';
-import { ProgramCache } from '../peft-model/programs.ts';
-import type { BatchInputs, PeftModel, ForwardOptions } from '../peft-model/peft-model.ts';
-import type { Batch, DataLoader } from '../data/data-loader.ts';
+/** Room: train. One loop over a data set: scores or losses in input order, and how fast they came. */
+import { DataLoader, type Batch } from '../data/data-loader.ts';
+import type { EncodedExample } from '../data/encode.ts';
+import { objectiveOf, type Objective, type ScoreMetrics } from '../data/objective.ts';
+import { ANSWER_DEFAULTS, type AnswerOptions } from '../data/qa/answers.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { BatchShape } from '../engine/program-cache.ts';
+import { logitsSession, lossSession, type InferenceSession } from '../peft-model/inference-session.ts';
+import type { ForwardOptions, PeftModel } from '../peft-model/peft-model.ts';
+
+/** Batches larger than this gain nothing at inference on any adapter measured, and cost memory. */
+const INFER_BATCH = 32;
 
 export interface InferenceCost {
   readonly seconds: number;
   readonly examples: number;
   readonly peakBytes: number;
+}
+
+/** Of language models. */
+export interface LanguageMetrics {
+  /** Tokens predicted. */
+  readonly count: number;
+  /** Mean over them of −log of their probability, in nats. */
+  readonly loss: number;
+  /** e to the loss. */
+  readonly perplexity: number;
+}
+
+export interface Evaluation {
+  readonly inference: InferenceCost;
+  readonly metrics: ScoreMetrics | LanguageMetrics;
+}
+
+/** Figures on labelled examples: accuracy and the like, or perplexity. */
+export async function evaluate(
+  model: PeftModel,
+  examples: readonly EncodedExample[],
+  options: Partial<AnswerOptions> = {},
+): Promise<Evaluation> {
+  const objective = objectiveOf(model, examples);
+  if (!objective.metrics) return evaluateLanguage(model, objective, inferenceBatches(model, examples));
+  const scores: Float32Array[] = [];
+  const inference = await inferEach(model, examples, (index, values) => (scores[index] = values.slice()));
+  return { inference, metrics: objective.metrics(examples, scores, { ...ANSWER_DEFAULTS, ...options }) };
+}
+
+/** Mean loss over the predicted tokens, summed in double precision. */
+async function evaluateLanguage(model: PeftModel, objective: Objective, batches: DataLoader): Promise<Evaluation> {
+  let [sum, count] = [0, 0];
+  using session = lossSession(model, objective);
+  const inference = await forEachBatch(model.engine, session, batches, ({ labels }, [loss]) => {
+    let labelled = 0;
+    for (const label of labels) labelled += Number(label >= 0);
+    sum += labelled * loss!;
+    count += labelled;
+  });
+  const loss = sum / Math.max(1, count);
+  return { inference, metrics: { count, loss, perplexity: Math.exp(loss) } };
 }
 
 export interface Inference extends InferenceCost {
@@ -17,126 +65,80 @@ export interface Inference extends InferenceCost {
   readonly labels: Int32Array;
 }
 
-/** A model's forward pass, compiled once per batch shape. */
-export class InferenceSession {
-  readonly #classifier: PeftModel;
-  readonly #programs: ProgramCache;
-  readonly #rowsPerRun: number | undefined;
-
-  /**
-   * @param options masks of a plan that is not applied physically
-   * @param rowsPerRun tokens whose scores exist at a time, for heads that read every token; absent: all of a batch
-   */
-  constructor(classifier: PeftModel, options: ForwardOptions = {}, rowsPerRun?: number) {
-    this.#classifier = classifier;
-    this.#rowsPerRun = rowsPerRun;
-    this.#programs = new ProgramCache(classifier.engine, (batch, seq, choose) => {
-      const trace = (inputs: Readonly<Record<string, Tensor>>): Traced => ({
-        outputs: { logits: classifier.logits(inputs as BatchInputs, options) },
-      });
-      return classifier.engine.compile(`infer ${batch}x${seq}`, classifier.inputSpecs(batch, seq, rowsPerRun), trace, {
-        ...(choose && { choose }),
-      });
-    });
-  }
-
-  async prepare(batch: Batch): Promise<void> {
-    await this.#programs.get(batch.batch, batch.seq, this.#inputs(batch, 0));
-  }
-
-  /** The head's scores of a batch, its filling rows included. */
-  async run(batch: Batch): Promise<Float32Array> {
-    const program = await this.#programs.get(batch.batch, batch.seq);
-    const tokens = batch.batch * batch.seq;
-    const perRun = this.#rowsPerRun ?? tokens;
-    const parts: Float32Array[] = [];
-    for (let start = 0; start < tokens; start += perRun) {
-      program.run(this.#inputs(batch, start));
-      parts.push(await program.read('logits'));
-    }
-    return parts.length === 1 ? (parts[0] as Float32Array) : joined(parts);
-  }
-
-  /** @param start the first token that the head reads, where it reads some at a time */
-  #inputs(batch: Batch, start: number): ReturnType<PeftModel['inputValues']> {
-    const inputs = this.#classifier.inputValues(batch);
-    const count = this.#rowsPerRun;
-    if (count === undefined) return inputs;
-    const tokens = batch.batch * batch.seq;
-    return { ...inputs, rows: Int32Array.from({ length: count }, (_, i) => (start + i < tokens ? start + i : -1)) };
-  }
-
-  dispose(): void {
-    this.#programs.dispose();
-  }
-}
-
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
-}
-
 /**
- * Class scores of every example. All shapes are compiled before the clock starts.
- * @param soft masks of a plan that is not applied physically
+ * Scores of every example, for heads that read one token of each.
+ * @param options masks of a plan that is not applied physically
  */
 export async function infer(
-  classifier: PeftModel,
-  batches: DataLoader,
-  examples: number,
-  soft: ForwardOptions = {},
+  model: PeftModel,
+  examples: readonly EncodedExample[],
+  options: ForwardOptions = {},
 ): Promise<Inference> {
   let logits = new Float32Array();
-  const labels = new Int32Array(examples);
-  const onScores = (index: number, scores: Float32Array, label: number): void => {
-    if (logits.length === 0) logits = new Float32Array(examples * scores.length);
+  const onScores = (index: number, scores: Float32Array): void => {
+    if (logits.length === 0) logits = new Float32Array(examples.length * scores.length);
     logits.set(scores, index * scores.length);
-    labels[index] = label;
   };
-  const cost = await inferEach(classifier, batches, onScores, soft);
-  return { logits, labels, ...cost };
+  const cost = await inferEach(model, examples, onScores, options);
+  return { logits, labels: Int32Array.from(examples, ({ label }) => label), ...cost };
 }
 
 /**
  * Scores of every example: of its classes, its choices, or every token of its row.
- * @param onScores is given an example's place, its scores in memory that is used again, and its label where it has one
+ * @param onScores is given an example's place, and its scores in memory that is used again
  */
-export async function inferEach(
-  classifier: PeftModel,
-  batches: DataLoader,
-  onScores: (index: number, scores: Float32Array, label: number) => void,
-  soft: ForwardOptions = {},
+async function inferEach(
+  model: PeftModel,
+  examples: readonly EncodedExample[],
+  onScores: (index: number, scores: Float32Array) => void,
+  options: ForwardOptions = {},
 ): Promise<InferenceCost> {
-  const { engine } = classifier;
+  using session = logitsSession(model, options);
+  return forEachBatch(model.engine, session, inferenceBatches(model, examples), (batch, values) => {
+    const rows = batch.count / batch.indices.length;
+    const width = (values.length / batch.batch) * rows;
+    batch.indices.forEach((index, i) => onScores(index, values.subarray(i * width, (i + 1) * width)));
+  });
+}
+
+function inferenceBatches({ base }: PeftModel, examples: readonly EncodedExample[]): DataLoader {
+  return new DataLoader(examples, {
+    batchSize: INFER_BATCH,
+    order: 'length',
+    seed: 0,
+    padId: base.config.padTokenId,
+    maxLength: base.config.maxTokens,
+  });
+}
+
+/** Batches in order, as often as asked for. */
+export interface BatchSequence<B> {
+  epoch(epoch: number): Iterable<B>;
+}
+
+/**
+ * Runs a session on every batch. All shapes are compiled, and new kernels run once, before the clock starts: drivers may leave
+ * compilation to a kernel's first run.
+ */
+export async function forEachBatch<B extends BatchShape & Partial<Pick<Batch, 'indices'>>>(
+  engine: Engine,
+  session: InferenceSession<B>,
+  batches: BatchSequence<B>,
+  onValues: (batch: B, values: Float32Array) => void,
+): Promise<InferenceCost> {
   engine.arena.release();
   engine.memory.resetPeak();
-  const forward = new InferenceSession(classifier, soft);
-  let examples = 0;
-  try {
-    for (const batch of batches.epoch(0)) {
-      const known = engine.pipelines.built;
-      await forward.prepare(batch);
-      // Drivers may leave compilation to a kernel's first run.
-      if (engine.pipelines.built > known) await forward.run(batch);
-    }
-    const started = performance.now();
-    for (const batch of batches.epoch(0)) {
-      const values = await forward.run(batch);
-      const rows = batch.count / batch.indices.length;
-      const width = (values.length / batch.batch) * rows;
-      batch.indices.forEach((index, i) => {
-        onScores(index, values.subarray(i * width, (i + 1) * width), batch.labels[i] as number);
-      });
-      examples += batch.indices.length;
-    }
-    const seconds = (performance.now() - started) / 1000;
-    return { seconds, examples, peakBytes: engine.memory.peak };
-  } finally {
-    forward.dispose();
+  for (const batch of batches.epoch(0)) {
+    const known = engine.pipelines.built;
+    await session.prepare(batch);
+    if (engine.pipelines.built > known) await session.run(batch);
   }
+  let examples = 0;
+  const started = performance.now();
+  for (const batch of batches.epoch(0)) {
+    onValues(batch, await session.run(batch));
+    examples += batch.indices?.length ?? batch.batch;
+  }
+  const seconds = (performance.now() - started) / 1000;
+  return { seconds, examples, peakBytes: engine.memory.peak };
 }

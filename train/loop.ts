@@ -1,4 +1,5 @@
 /** Room: train. The step loop: enqueues steps, reads losses back in batches, saves, stops on NaN, Ctrl-C or a lost device. */
+import { option } from '../engine/errors.ts';
 import { DeviceLostError } from '../engine/device/device.ts';
 import { UserError } from '../engine/errors.ts';
 
@@ -70,7 +71,9 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<{ 
     const losses = await body.losses(read, next);
     const bad = losses.findIndex((loss) => !Number.isFinite(loss));
     if (bad !== -1)
-      throw new NonFiniteLossError(`Loss is ${losses[bad]} at step ${read + bad + 1}: lower --lr. ${kept(saved)}`);
+      throw new NonFiniteLossError(
+        `Loss is ${losses[bad]} at step ${read + bad + 1}: lower ${option('lr')}. ${kept(saved)}`,
+      );
     read = next;
     pause();
     const rate = (tokens - reportedTokens) / Math.max(1e-9, seconds - reportedSeconds);
@@ -110,5 +113,5 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<{ 
 function kept(saved: number | undefined): string {
   return saved === undefined
     ? 'No checkpoint was written.'
-    : `The checkpoint of step ${saved} is kept; go on with --resume.`;
+    : `The checkpoint of step ${saved} is kept; go on with ${option('resume')}.`;
 }

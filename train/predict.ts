@@ -1,12 +1,11 @@
 /** Room: train. Scores of every line of a data file, in its order, for any head. */
-import type { Engine } from '../engine/engine.ts';
 import { headOf } from '../models/heads.ts';
-import { toPeftModel, type PeftModelState } from '../peft-model/assembly.ts';
+import { logitsSession } from '../peft-model/inference-session.ts';
+import type { PeftModel } from '../peft-model/peft-model.ts';
 import { DataLoader, MULTIPLE } from '../data/data-loader.ts';
 import type { EncodedExample } from '../data/encode.ts';
 import type { Rows } from '../data/source.ts';
-import { InferenceSession } from './evaluate.ts';
-import { inferAll } from './stages.ts';
+import { infer } from './evaluate.ts';
 
 /**
  * Of one line: scores of classes; of choices; or for every token a list, of start and end for answer spans, of the vocabulary for
@@ -24,30 +23,15 @@ export interface Window {
 const BATCH_BYTES = 1 << 26;
 const BATCH_ROWS = 32;
 
-/**
- * Windows of every line: one, but for long contexts of questions.
- * @param maxLength longest sequence
- */
-export function predict(
-  engine: Engine,
-  assembly: PeftModelState,
-  rows: Rows,
-  maxLength: number,
-): AsyncIterable<readonly Window[]> {
-  const { reads } = headOf(assembly.base.config, assembly.head);
-  return reads === 'every-token'
-    ? everyToken(engine, assembly, rows, maxLength)
-    : onePerSequence(engine, assembly, rows, maxLength);
+/** Windows of every line: one, but for long contexts of questions. */
+export function predict(model: PeftModel, rows: Rows): AsyncIterable<readonly Window[]> {
+  const { reads } = headOf(model.base.config, model.head);
+  return reads === 'every-token' ? everyToken(model, rows) : onePerSequence(model, rows);
 }
 
 /** A line with choices has a sequence, and a score, for each. */
-async function* onePerSequence(
-  engine: Engine,
-  assembly: PeftModelState,
-  { examples, lines }: Rows,
-  maxLength: number,
-): AsyncGenerator<readonly Window[]> {
-  const { logits } = await inferAll(engine, assembly, examples, { maxLength });
+async function* onePerSequence(model: PeftModel, { examples, lines }: Rows): AsyncGenerator<readonly Window[]> {
+  const { logits } = await infer(model, examples);
   const width = logits.length / examples.length;
   for (let first = 0; first < lines.length;) {
     let end = first + 1;
@@ -57,41 +41,36 @@ async function* onePerSequence(
   }
 }
 
-async function* everyToken(
-  engine: Engine,
-  assembly: PeftModelState,
-  { examples }: Rows,
-  maxLength: number,
-): AsyncGenerator<readonly Window[]> {
-  const { config } = assembly.base;
-  const width = headOf(config, assembly.head).vocabulary ? config.vocabSize : 2;
+async function* everyToken(model: PeftModel, { examples }: Rows): AsyncGenerator<readonly Window[]> {
+  const { config } = model.base;
+  const width = headOf(config, model.head).vocabulary ? config.vocabSize : 2;
   const longest = examples.reduce((most, { ids }) => Math.max(most, ids.length), 1);
   const sequenceBytes = 4 * Math.ceil(longest / MULTIPLE) * MULTIPLE * width;
   const batchSize = Math.max(1, Math.min(BATCH_ROWS, Math.floor(BATCH_BYTES / sequenceBytes)));
-  const limit = engine.device.limits.maxStorageBufferBindingSize;
+  const limit = model.engine.device.limits.maxStorageBufferBindingSize;
   const rowsPerRun = batchSize * sequenceBytes > limit ? Math.floor(BATCH_BYTES / (4 * width)) : undefined;
-  const batches = new DataLoader(examples, { batchSize, order: 'file', seed: 0, padId: config.padTokenId, maxLength });
-  const classifier = toPeftModel(engine, assembly);
-  const forward = new InferenceSession(classifier, {}, rowsPerRun);
+  const batches = new DataLoader(examples, {
+    batchSize,
+    order: 'file',
+    seed: 0,
+    padId: config.padTokenId,
+    maxLength: config.maxTokens,
+  });
+  using session = logitsSession(model, {}, rowsPerRun);
   let windows: Window[] = [];
-  try {
-    for (const batch of batches.epoch(0)) {
-      await forward.prepare(batch);
-      const values = await forward.run(batch);
-      for (const [row, index] of batch.indices.entries()) {
-        const example = examples[index] as EncodedExample;
-        const scores = Array.from(example.ids, (_, token) => {
-          const start = (row * batch.seq + token) * width;
-          return [...values.subarray(start, start + width)];
-        });
-        windows.push({ example, scores });
-        if (examples[index + 1]?.window) continue;
-        yield windows;
-        windows = [];
-      }
+  for (const batch of batches.epoch(0)) {
+    await session.prepare(batch);
+    const values = await session.run(batch);
+    for (const [row, index] of batch.indices.entries()) {
+      const example = examples[index]!;
+      const scores = Array.from(example.ids, (_, token) => {
+        const start = (row * batch.seq + token) * width;
+        return [...values.subarray(start, start + width)];
+      });
+      windows.push({ example, scores });
+      if (examples[index + 1]?.window) continue;
+      yield windows;
+      windows = [];
     }
-  } finally {
-    forward.dispose();
-    classifier.parameters.free();
   }
 }

@@ -1,62 +1,63 @@
 /**
- * Room: train. Trains a classifier's parameters: one program per batch shape holds forward, backward, clipping and update.
- * Pruning attaches through a `StepTransform` and never edits the loop.
+ * Room: train. Trains parameters on a loss: one program per batch shape holds forward, backward, clipping and update. A `StepTransform`
+ * adds to the step, as masks do; the loop is never edited. What is trained, a model or a corpus, comes in as a `TrainingLoss`.
  */
 import { median } from 'simple-statistics';
 import { memoryLowerBound } from '../engine/compile/memory-lower-bound.ts';
 import type { CompileOptions, InputSpec, Program } from '../engine/compile/program.ts';
 import type { Update } from '../engine/compile/graph.ts';
-import type { HostArray, Traced } from '../engine/engine.ts';
+import type { Engine, HostArray, Traced } from '../engine/engine.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import { exists } from '../engine/io/files.ts';
-import { AdamW, ADAMW_DEFAULTS, ADAMW_INPUTS } from '../engine/optim/adamw.ts';
+import type { Parameters } from '../engine/nn/parameters.ts';
+import { AdamW, ADAMW_DEFAULTS, ADAMW_INPUTS, type AdamWOptions } from '../engine/optim/adamw.ts';
 import { scheduleAt, type ScheduleName } from '../engine/optim/schedule.ts';
 import { add } from '../engine/ops/elementwise.ts';
-import { loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.ts';
-import type { PeftModel, ForwardOptions } from '../peft-model/peft-model.ts';
+import type { RandomState } from '../engine/ops/elementwise.ts';
+import { ProgramCache, type BatchShape } from '../engine/program-cache.ts';
 import type { Variable } from '../engine/variable.ts';
-import type { Choose } from '../kernels/variant.ts';
-import type { Batch } from '../data/data-loader.ts';
+import type { ConfigSelector } from '../kernels/config.ts';
+import type { ForwardOptions } from '../peft-model/peft-model.ts';
+import { loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
 import { LossBuffer, SLOT_INPUT } from './loss-buffer.ts';
-import { runSteps, type StepReport } from './loop.ts';
-import { ProgramCache } from '../peft-model/programs.ts';
+import { runSteps } from './loop.ts';
+import type { CheckpointOptions, TrainerCallbacks } from './options.ts';
 
-/** What a step is compiled for and fed with. */
-export interface StepOptions {
+type Inputs = Readonly<Record<string, HostArray>>;
+
+/** What is minimised: parameters, and the loss of a batch. */
+export interface TrainingLoss<B extends BatchShape> {
+  readonly engine: Engine;
+  readonly parameters: Parameters;
+  /** Of its programs, in errors and profiles. */
+  readonly name: string;
+  readonly specs: (shape: BatchShape) => Readonly<Record<string, InputSpec>>;
+  readonly inputs: (batch: B) => Inputs;
+  /** Shape []. @param options random numbers while dropping out, and what a transform asks for */
+  readonly loss: (inputs: Readonly<Record<string, Tensor>>, options: ForwardOptions) => Tensor;
+  /** Real tokens of a batch, padding left out. */
+  readonly tokens: (batch: B) => number;
+}
+
+/** Batches by place; a `DataLoader` is one. */
+export interface BatchSource<B extends BatchShape> {
+  readonly perEpoch: number;
+  at(epoch: number, index: number): B;
+}
+
+/** Of the update, and of the program that holds it. */
+export interface OptimizationOptions extends Partial<AdamWOptions> {
   readonly steps: number;
   readonly lr: number;
   readonly schedule: ScheduleName;
   readonly warmupRatio: number;
-  readonly weightDecay: number;
-  /** Largest global gradient norm; 0 = off. */
-  readonly clip: number;
-  /** Of the dropout. */
-  readonly seed: number;
-  /** Whether PEFT modules drop out; their rate is their own. */
-  readonly dropout: boolean;
+  /** Of the dropout; undefined: nothing drops out. */
+  readonly dropoutSeed?: number | undefined;
   /** How the backward pass gets at what the forward pass computed. */
   readonly compile?: CompileOptions;
 }
 
-export interface TrainOptions extends StepOptions {
-  /** Checkpoint file and steps between checkpoints (0 = only when interrupted); absent: none is written. */
-  readonly checkpoint?: {
-    readonly path: string;
-    readonly every: number;
-    readonly resume: boolean;
-    readonly identity: RunIdentity;
-  };
-  readonly signal?: AbortSignal;
-  readonly onReport?: (report: StepReport) => void;
-}
-
-/** Batches by place; `Batches` is one. */
-export interface BatchSource {
-  readonly perEpoch: number;
-  at(epoch: number, index: number): Batch;
-}
-
-/** What an extension sees of a step's graph. */
+/** What a transform sees of a step's graph. */
 export interface StepGraph {
   readonly inputs: Readonly<Record<string, Tensor>>;
   readonly gradients: ReadonlyMap<string, Tensor>;
@@ -70,7 +71,7 @@ export interface StepTransform {
   /** Added to the task's loss. */
   penalty(parameter: (name: string) => Tensor): Tensor;
   readonly inputs: Readonly<Record<string, InputSpec>>;
-  values(step: number): Readonly<Record<string, HostArray>>;
+  values(step: number): Inputs;
   /** Called after the backward pass of the same trace. */
   updates(graph: StepGraph): Update[];
   /** Saved with checkpoints. */
@@ -78,6 +79,7 @@ export interface StepTransform {
 }
 
 export interface TrainResult {
+  readonly steps: number;
   /** Per step: the whole objective, and the task's loss alone. */
   readonly loss: readonly number[];
   readonly taskLoss: readonly number[];
@@ -100,112 +102,146 @@ const READ_EVERY = 16;
 
 const RANDOM_INPUTS = { seed: { shape: [1], dtype: 'u32' }, step: { shape: [1], dtype: 'u32' } } as const;
 
-/** @throws what `runSteps` throws; the checkpoint's own errors when resuming */
-export async function train(
-  classifier: PeftModel,
-  batches: BatchSource,
-  options: TrainOptions,
+/**
+ * Runs steps, from a checkpoint on where there is one to resume from.
+ * @param saveEvery steps between two checkpoints; 0 = only when interrupted
+ * @throws what `runSteps` throws; the checkpoint's own errors when resuming
+ */
+export async function runTraining<B extends BatchShape>(
+  training: TrainingLoss<B>,
+  batches: BatchSource<B>,
+  options: OptimizationOptions & { readonly saveEvery?: number },
+  { signal, onReport, checkpoint }: TrainerCallbacks = {},
   transform?: StepTransform,
 ): Promise<TrainResult> {
-  const { engine, parameters } = classifier;
+  const { engine } = training;
+  const steps = new TrainingSteps(training, options, transform);
+  const rates: number[] = [];
   engine.arena.release();
   engine.memory.resetPeak();
-  const steps = new TrainingSteps(classifier, options, transform);
-  const { history, optimizer } = steps;
-  const state = [...parameters.groups.map((g) => g.flat), ...optimizer.state, ...(transform?.state ?? [])];
-  const { checkpoint } = options;
-  const losses: number[] = [];
-  const taskLosses: number[] = [];
   try {
-    const resuming = checkpoint?.resume === true && (await exists(checkpoint.path));
-    const past = resuming ? await loadCheckpoint(engine, checkpoint.path, checkpoint.identity, state) : undefined;
-    const from = past?.step ?? 0;
-    losses.push(...(past?.losses.loss ?? []));
-    taskLosses.push(...(past?.losses.taskLoss ?? []));
-    const enqueue = async (step: number): Promise<number> => {
-      const batch = batches.at(Math.floor(step / batches.perEpoch), step % batches.perEpoch);
-      const inputs = steps.inputs(step, batch);
-      (await steps.program(batch, inputs)).run(inputs);
-      return realTokens(batch);
-    };
-    const readLosses = async (first: number, to: number): Promise<number[]> => {
-      const values = await history.read('loss', first, to);
-      losses.push(...values);
-      taskLosses.push(...(await history.read('task_loss', first, to)));
-      return values;
-    };
-    const save = (next: number): Promise<void> =>
-      saveCheckpoint(engine, checkpoint!.path, next, checkpoint!.identity, state, {
-        loss: losses,
-        taskLoss: taskLosses,
-      });
-    const rates: number[] = [];
-    const onReport = (report: StepReport): void => {
-      rates.push(report.tokensPerSecond);
-      options.onReport?.(report);
-    };
-    const watch = { onReport, ...(options.signal && { signal: options.signal }) };
-    const loop = { from, total: options.steps, readEvery: READ_EVERY, saveEvery: checkpoint?.every ?? 0, ...watch };
-    const finished = (): Promise<unknown> => engine.finish();
-    const timing = await runSteps(loop, { enqueue, finished, losses: readLosses, ...(checkpoint && { save }) });
-    const largest = largestOf(steps.programs);
+    const past = new Past(steps, checkpoint);
+    const from = await past.restore();
+    const timing = await runSteps(
+      {
+        from,
+        total: options.steps,
+        readEvery: READ_EVERY,
+        saveEvery: options.saveEvery ?? 0,
+        signal,
+        onReport: (report) => {
+          rates.push(report.tokensPerSecond);
+          onReport?.(report);
+        },
+      },
+      {
+        enqueue: async (step) => {
+          const batch = batches.at(Math.floor(step / batches.perEpoch), step % batches.perEpoch);
+          const inputs = steps.inputs(step, batch);
+          (await steps.program(batch, inputs)).run(inputs);
+          return training.tokens(batch);
+        },
+        finished: () => engine.finish(),
+        losses: (first, to) => past.read(first, to),
+        save: checkpoint && ((next) => past.save(next)),
+      },
+    );
     return {
-      loss: losses,
-      taskLoss: taskLosses,
+      steps: options.steps,
+      loss: past.loss,
+      taskLoss: past.taskLoss,
       ...timing,
       tokensPerSecond: rates.length > 0 ? median(rates) : 0,
-      peakBytes: engine.memory.peak,
-      memoryByKind: engine.memory.byKind(),
-      boundBytes: largest ? memoryLowerBound(engine.memory.byKind(), largest) : 0,
-      timeline: largest?.memory.timeline ?? [],
+      ...memoryOf(engine, steps.programs),
     };
   } finally {
     steps.dispose();
   }
 }
 
+/** What a run has behind it: its losses, and its state on disk. */
+class Past {
+  readonly loss: number[] = [];
+  readonly taskLoss: number[] = [];
+  readonly #steps: TrainingSteps<never>;
+  readonly #checkpoint: CheckpointOptions | undefined;
+
+  constructor(steps: TrainingSteps<never>, checkpoint: CheckpointOptions | undefined) {
+    this.#steps = steps;
+    this.#checkpoint = checkpoint;
+  }
+
+  /** @returns the step to go on with */
+  async restore(): Promise<number> {
+    const { engine, state } = this.#steps;
+    if (!this.#checkpoint?.resume || !(await exists(this.#checkpoint.path))) return 0;
+    const { path, identity } = this.#checkpoint;
+    const { step, losses } = await loadCheckpoint(engine, path, identity, state);
+    this.loss.push(...losses.loss);
+    this.taskLoss.push(...losses.taskLoss);
+    return step;
+  }
+
+  async read(first: number, to: number): Promise<number[]> {
+    const { losses } = this.#steps;
+    const values = await losses.read('loss', first, to);
+    this.loss.push(...values);
+    this.taskLoss.push(...(await losses.read('task_loss', first, to)));
+    return values;
+  }
+
+  async save(next: number): Promise<void> {
+    const { engine, state } = this.#steps;
+    const { path, identity } = this.#checkpoint!;
+    const losses = { loss: this.loss, taskLoss: this.taskLoss };
+    await saveCheckpoint(engine, path, next, identity, state, losses);
+  }
+}
+
 /** The optimizer, the record of losses, and the programs by batch shape of one training run. */
-export class TrainingSteps {
+export class TrainingSteps<B extends BatchShape> implements Disposable {
+  readonly engine: Engine;
   readonly optimizer: AdamW;
-  readonly history: LossBuffer;
-  readonly #classifier: PeftModel;
-  readonly #options: StepOptions;
-  readonly #extension: StepTransform | undefined;
+  readonly losses: LossBuffer;
+  readonly #training: TrainingLoss<B>;
+  readonly #options: OptimizationOptions;
+  readonly #transform: StepTransform | undefined;
   readonly #programs: ProgramCache;
 
-  constructor(classifier: PeftModel, options: StepOptions, extension?: StepTransform) {
-    const { engine, parameters } = classifier;
-    const { weightDecay, clip } = options;
-    this.#classifier = classifier;
+  constructor(training: TrainingLoss<B>, options: OptimizationOptions, transform?: StepTransform) {
+    const { engine, parameters } = training;
+    this.engine = engine;
+    this.#training = training;
     this.#options = options;
-    this.#extension = extension;
-    this.optimizer = new AdamW(engine, parameters, { ...ADAMW_DEFAULTS, weightDecay, maxGradNorm: clip });
-    this.history = new LossBuffer(engine, ['loss', 'task_loss'], READ_EVERY);
-    this.#programs = new ProgramCache(engine, (batch, seq, choose) =>
-      compileStep(classifier, this.optimizer, this.history, options, extension, batch, seq, choose),
-    );
+    this.#transform = transform;
+    const { beta1, beta2, eps, weightDecay, maxGradNorm } = { ...ADAMW_DEFAULTS, ...options };
+    this.optimizer = new AdamW(engine, parameters, { beta1, beta2, eps, weightDecay, maxGradNorm });
+    this.losses = new LossBuffer(engine, ['loss', 'task_loss'], READ_EVERY);
+    this.#programs = new ProgramCache(engine, (shape, selectConfig) => this.#compile(shape, selectConfig));
   }
 
   /** The step's program for batches of this shape, compiled when the shape is first met. @param inputs values to tune with */
-  program(
-    { batch, seq }: Pick<Batch, 'batch' | 'seq'>,
-    inputs?: Readonly<Record<string, HostArray>>,
-  ): Promise<Program> {
-    return this.#programs.get(batch, seq, inputs);
+  program(shape: BatchShape, inputs?: Inputs): Promise<Program> {
+    return this.#programs.get(shape, inputs);
   }
 
   /** Values of the program's inputs. @param step counts from 0 */
-  inputs(step: number, batch: Batch): Record<string, HostArray> {
-    const { lr, schedule, steps, warmupRatio, seed } = this.#options;
+  inputs(step: number, batch: B): Record<string, HostArray> {
+    const { lr, schedule, steps, warmupRatio, dropoutSeed = 0 } = this.#options;
     return {
-      ...this.#classifier.inputValues(batch),
-      labels: batch.labels,
+      ...this.#training.inputs(batch),
       ...this.optimizer.inputs(step + 1, lr * scheduleAt(schedule, step, steps, warmupRatio)),
-      seed: Uint32Array.of(seed),
+      seed: Uint32Array.of(dropoutSeed),
       step: Uint32Array.of(step),
-      slot: this.history.slot(step),
-      ...this.#extension?.values(step),
+      slot: this.losses.slot(step),
+      ...this.#transform?.values(step),
     };
+  }
+
+  /** Everything a checkpoint holds. */
+  get state(): readonly Variable[] {
+    const { parameters } = this.#training;
+    return [...parameters.groups.map((g) => g.flat), ...this.optimizer.state, ...(this.#transform?.state ?? [])];
   }
 
   get programs(): readonly Program[] {
@@ -215,47 +251,44 @@ export class TrainingSteps {
   dispose(): void {
     this.#programs.dispose();
     this.optimizer.free();
-    this.history.free();
+    this.losses.free();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #compile(shape: BatchShape, selectConfig: ConfigSelector | undefined): Promise<Program> {
+    const { engine, parameters, name, specs } = this.#training;
+    const inputs = { ...specs(shape), ...ADAMW_INPUTS, ...RANDOM_INPUTS, slot: SLOT_INPUT, ...this.#transform?.inputs };
+    const parameter = (key: string): Tensor => parameters.get(key).tensor;
+    const trace = (given: Readonly<Record<string, Tensor>>): Traced => {
+      const i = given as typeof given & Readonly<Record<keyof typeof ADAMW_INPUTS | 'seed' | 'step' | 'slot', Tensor>>;
+      const random: RandomState | undefined =
+        this.#options.dropoutSeed === undefined ? undefined : { seed: i.seed, step: i.step };
+      const taskLoss = this.#training.loss(i, { random, ...this.#transform?.forward() });
+      const loss = this.#transform ? add(taskLoss, this.#transform.penalty(parameter)) : taskLoss;
+      const step = this.optimizer.step(loss, i);
+      const more = this.#transform?.updates({ inputs: i, gradients: step.gradients, parameter }) ?? [];
+      return { updates: [...step.updates, ...this.losses.record(i.slot, { loss, task_loss: taskLoss }), ...more] };
+    };
+    return engine.compile(`${name} ${shape.batch}x${shape.seq}`, inputs, trace, {
+      ...this.#options.compile,
+      selectConfig,
+    });
   }
 }
 
-function realTokens({ attentionMask, count, seq }: Batch): number {
-  let tokens = 0;
-  for (let i = 0; i < count * seq; i++) tokens += attentionMask[i] as number;
-  return tokens;
-}
-
-function largestOf(programs: readonly Program[]): Program | undefined {
-  return [...programs].sort((a, b) => b.memory.activations - a.memory.activations)[0];
-}
-
-function compileStep(
-  classifier: PeftModel,
-  optimizer: AdamW,
-  history: LossBuffer,
-  options: StepOptions,
-  extension: StepTransform | undefined,
-  batch: number,
-  seq: number,
-  choose?: Choose,
-): Promise<Program> {
-  const inputs = {
-    ...classifier.inputSpecs(batch, seq),
-    labels: classifier.labels(batch, seq),
-    ...ADAMW_INPUTS,
-    ...RANDOM_INPUTS,
-    slot: SLOT_INPUT,
-    ...extension?.inputs,
-  } as const satisfies Record<string, InputSpec>;
-  const parameter = (name: string): Tensor => classifier.parameters.get(name).tensor;
-  const trace = (given: Readonly<Record<string, Tensor>>): Traced => {
-    const i = given as Readonly<Record<keyof typeof inputs, Tensor>>;
-    const random = options.dropout ? { random: { seed: i.seed, step: i.step } } : {};
-    const taskLoss = classifier.loss(i, i.labels, { ...random, ...extension?.forward() });
-    const loss = extension ? add(taskLoss, extension.penalty(parameter)) : taskLoss;
-    const step = optimizer.step(loss, i);
-    const more = extension?.updates({ inputs: i, gradients: step.gradients, parameter }) ?? [];
-    return { updates: [...step.updates, ...history.record(i.slot, { loss, task_loss: taskLoss }), ...more] };
+function memoryOf(
+  { memory }: Engine,
+  programs: readonly Program[],
+): Pick<TrainResult, 'peakBytes' | 'memoryByKind' | 'boundBytes' | 'timeline'> {
+  const [largest] = [...programs].sort((a, b) => b.memory.activations - a.memory.activations);
+  const memoryByKind = memory.byKind();
+  return {
+    peakBytes: memory.peak,
+    memoryByKind,
+    boundBytes: largest ? memoryLowerBound(memoryByKind, largest) : 0,
+    timeline: largest?.memory.timeline ?? [],
   };
-  return classifier.engine.compile(`train ${batch}x${seq}`, inputs, trace, { ...options.compile, choose });
 }

@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { Engine } from '../../engine/engine.ts';
-import { cacheFile, Picks } from '../../engine/tune/picks.ts';
+import { cacheFile, TuningCache } from '../../engine/tune/tuning-cache.ts';
 import { Tuner } from '../../engine/tune/tuner.ts';
 import { bytes, measure, times } from '../../report/numbers.ts';
 import { plainTable } from '../../report/plain-table.ts';
@@ -125,9 +125,9 @@ async function withEngine<T>(allowF16Matmul: boolean, work: (engine: Engine) => 
   const engine = await Engine.open({ allowF16Matmul });
   try {
     if (flags.tune) {
-      const picks = await Picks.load(cacheFile(), engine.adapter, log);
-      engine.choose = picks.choose;
-      engine.tuner = new Tuner(engine, picks, log);
+      const cache = await TuningCache.load(cacheFile(), engine.adapter, log);
+      engine.selectConfig = cache.selectConfig;
+      engine.tuner = new Tuner(engine, cache, log);
     }
     return await work(engine);
   } finally {
@@ -162,8 +162,8 @@ async function main(): Promise<void> {
     );
     await attempt(rows, 'LoRA step, f32', () => stepRows(engine, 'f32', peer.stepF32, why(peer.stepF32Missing)));
     for (const shape of WORK.shapes) await attempt(rows, `Light-PEFT, ${shape.name}`, () => pruningRows(engine, shape));
-    const { spelling, ...shape } = traits.matrix ?? { spelling: undefined };
-    const matrix = spelling ? `${JSON.stringify(shape)}, spelt with ${spelling.name}` : 'none';
+    const { syntax, ...shape } = traits.matrix ?? { syntax: undefined };
+    const matrix = syntax ? `${JSON.stringify(shape)}, spelt with ${syntax.name}` : 'none';
     return { adapter, matrix };
   });
   const [what, beside] = ['LoRA step, f16 products', why(peer.stepBf16Missing)];

@@ -3,7 +3,7 @@ import { median } from 'simple-statistics';
 import type { Program } from '../../engine/compile/program.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
-import { matmulVariants } from '../../kernels/matmul.ts';
+import { matmulConfigs } from '../../kernels/matmul.ts';
 
 export interface ProductResult {
   readonly variant: string;
@@ -32,10 +32,11 @@ export async function timeProducts(engine: Engine, side: number, dtype: 'f32' | 
   const a = engine.variable('a', [side, side], { kind: 'state', dtype, data: fill(0) });
   const b = engine.variable('b', [side, side], { kind: 'state', dtype, data: fill(length) });
   const term = { k: side, a: 'mk', b: 'nk', aType: dtype, bType: dtype } as const;
-  const names = matmulVariants({ m: side, n: side, terms: [term] }, engine.traits).map(({ name }) => name);
+  const names = matmulConfigs({ m: side, n: side, terms: [term] }, engine.traits).map(({ name }) => name);
   const trace = () => ({ outputs: { c: matmul(a.tensor, b.tensor, { transposeB: true }) } });
   const programs: Program[] = [];
-  for (const name of names) programs.push(await engine.compile(`product ${name}`, {}, trace, { choose: () => name }));
+  for (const name of names)
+    programs.push(await engine.compile(`product ${name}`, {}, trace, { selectConfig: () => name }));
   const faults: (string | undefined)[] = [];
   for (const program of programs) faults.push(await check(program, side));
   const samples = names.map((): number[] => []);

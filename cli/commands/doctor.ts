@@ -36,7 +36,7 @@ async function runDoctor({ json }: { readonly json?: boolean }): Promise<void> {
       `Kernels     products by ${variants.matmul}; matrix units ${variants.matrix}; weights stored as ${variants.storage}`,
       `Self-check  ${report.selfCheck.passed ? 'passed' : 'FAILED'}: largest error ${error.toExponential(1)}`,
       report.selfCheck.passed
-        ? 'All is well: `npm run demo` will work.'
+        ? 'All is well: `npx light-peft run --help` shows what a run needs.'
         : 'The device computes wrong results: update its driver, or report this with the lines above.',
     ].join('\n');
     print(json, report, text);

@@ -3,7 +3,8 @@ import type { FileHandle } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
 import { writeAtomically } from '../../engine/io/files.ts';
-import { generateAll, type Answer, type Watcher } from '../../generate/generate.ts';
+import { loadModel } from '../../models/checkpoint.ts';
+import { generateAll, type Answer, type GenerationCallbacks } from '../../generate/generate.ts';
 import { readPrompts, type Prompt } from '../../generate/prompts.ts';
 import { InterruptedError } from '../../train/loop.ts';
 import { measure } from '../../report/numbers.ts';
@@ -67,7 +68,7 @@ export function addGenerate(program: Command): void {
 }
 
 async function runGenerate(flags: GenerateFlags): Promise<void> {
-  const settings = await readSettings(flags);
+  const { load, train, engine: opened } = await readSettings(flags);
   const { maxNewTokens, greedy, doSample, temperature, topK, topP, out, json } = flags;
   const { repetitionPenalty, minNewTokens, stop } = flags;
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1)
@@ -75,21 +76,15 @@ async function runGenerate(flags: GenerateFlags): Promise<void> {
   if (minNewTokens !== undefined && minNewTokens > maxNewTokens)
     throw new UserError(`--min-new-tokens: found ${minNewTokens}, expected at most --max-new-tokens, ${maxNewTokens}`);
   const prompts = await promptsOf(flags);
-  const wanted = {
-    ...(greedy !== undefined && { greedy }),
-    ...(doSample !== undefined && { doSample }),
-    ...(temperature !== undefined && { temperature }),
-    ...(topK !== undefined && { topK }),
-    ...(topP !== undefined && { topP }),
-    ...(repetitionPenalty !== undefined && { repetitionPenalty }),
-    ...(minNewTokens !== undefined && { minNewTokens }),
-    ...(stop !== undefined && { stop }),
-  };
+  const overrides = { greedy, doSample, temperature, topK, topP, repetitionPenalty, minNewTokens, stop };
   const adapters = namedFolders(flags.adapter);
   const shown = out === undefined && !json;
-  const answers = await withEngine(flags, settings, async ({ engine, progress, watch }) => {
+  const answers = await withEngine(flags, opened, async ({ engine, progress, callbacks }) => {
     progress.stage('loading');
-    const request = { modelDir: flags.model, adapters, prompts, maxNewTokens, wanted, settings, watch };
+    const checkpoint = await loadModel(flags.model);
+    const { signal, onBytes } = callbacks;
+    const loading = { ...load, onBytes };
+    const request = { checkpoint, adapters, prompts, maxNewTokens, overrides, load: loading, seed: train.seed, signal };
     const onWarning = (text: string): void => {
       progress.finish();
       process.stderr.write(`${text}\n`);
@@ -113,7 +108,7 @@ async function promptsOf({ prompt, prompts }: GenerateFlags): Promise<Prompt[]> 
 }
 
 /** Prompt and continuation on standard output, a blank line between two. */
-function terminal(progress: Progress): Watcher {
+function terminal(progress: Progress): GenerationCallbacks {
   let count = 0;
   return {
     onPrompt: ({ text, ids }) => {

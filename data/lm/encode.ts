@@ -2,11 +2,13 @@
  * Room: data/lm. From documents to examples for a causal language model: what is read, and at which tokens it is asked for the
  * next one. Pure.
  */
+import { option } from '../../engine/errors.ts';
 import { UserError } from '../../engine/errors.ts';
 import type { TextTokenizer } from '../../models/tokenizer.ts';
 import { IGNORE_INDEX, type EncodedExample } from '../encode.ts';
 import type { Completion, Document, LanguageFile, TokenDocument } from './documents.ts';
 
+/** What documents are encoded for. */
 export interface LanguageOptions {
   /** Longest example; documents are packed into blocks of as many tokens. */
   readonly maxLength: number;
@@ -18,7 +20,10 @@ export interface LanguageOptions {
   readonly endId: number | undefined;
 }
 
-/** @throws UserError with file and line, where nothing is left to learn or a token is not in the vocabulary */
+/**
+ * The rows of a data file as examples with `tokenLabels`; documents are packed one after the other.
+ * @throws UserError with file and line, where nothing is left to learn or a token is not in the vocabulary
+ */
 export function encodeLanguageFile({ path, rows }: LanguageFile, options: LanguageOptions): EncodedExample[] {
   const documents: Document[] = [];
   const examples = rows.flatMap((row) => {
@@ -56,7 +61,7 @@ function encodeCompletion(
   const after = closed(words.encode(completion, undefined, { addSpecial: false }).ids, endId);
   if (before.length >= maxLength) {
     throw new UserError(
-      `${at}: "prompt" has ${before.length} tokens, expected fewer than ${maxLength} to leave room for the completion; raise --max-length`,
+      `${at}: "prompt" has ${before.length} tokens, expected fewer than ${maxLength} to leave room for the completion; raise ${option('maxLength')}`,
     );
   }
   const ids = [...before, ...after].slice(0, maxLength);
@@ -73,7 +78,7 @@ function encodeTokens({ inputIds, labels }: TokenDocument, options: LanguageOpti
   const { maxLength, vocabSize } = options;
   if (inputIds.length > maxLength) {
     throw new UserError(
-      `${at}: "input_ids" has ${inputIds.length} tokens, expected at most ${maxLength}; raise --max-length or cut them`,
+      `${at}: "input_ids" has ${inputIds.length} tokens, expected at most ${maxLength}; raise ${option('maxLength')} or cut them`,
     );
   }
   const outside = [...inputIds, ...labels].find((id) => id >= vocabSize);

@@ -1,6 +1,7 @@
 /** Room: data/qa. From scores of starts and ends to an answer, and how good answers are, as SQuAD's evaluation tells it. Pure. */
 import type { EncodedExample, Passage } from '../encode.ts';
 
+/** Which spans can be answers. */
 export interface AnswerOptions {
   /** Tokens of the longest answer. */
   readonly maxAnswerLength: number;
@@ -8,8 +9,10 @@ export interface AnswerOptions {
   readonly allowEmptyAnswer: boolean;
 }
 
+/** The command line's defaults. */
 export const ANSWER_DEFAULTS: AnswerOptions = { maxAnswerLength: 30, allowEmptyAnswer: false };
 
+/** Figures of answers, as SQuAD's evaluation has them. */
 export interface AnswerMetrics {
   /** Questions with known answers. */
   readonly count: number;
@@ -89,7 +92,10 @@ function questionsOf(windows: readonly ScoredWindow[]): ScoredWindow[][] {
   return questions;
 }
 
-/** @param scores of every example [2·tokens at least]: start and end of each token */
+/**
+ * Figures of the answers that scores give, over all questions with known answers.
+ * @param scores of every example [2·tokens at least]: start and end of each token
+ */
 export function answerMetrics(
   examples: readonly EncodedExample[],
   scores: readonly ArrayLike<number>[],

@@ -1,9 +1,11 @@
 /** Room: data/qa. From questions to what batches are made of: question and context as a pair, the answer as a span of its tokens. Pure. */
+import { option } from '../../engine/errors.ts';
 import { UserError } from '../../engine/errors.ts';
 import type { TextTokenizer } from '../../models/tokenizer.ts';
 import { encodeTexts, encodeTokens, IGNORE_INDEX, type EncodedExample, type Sequence } from '../encode.ts';
 import type { Question, QuestionFile, TokenQuestion } from './questions.ts';
 
+/** What questions are encoded for. Lengths are in tokens. */
 export interface QuestionOptions {
   readonly maxLength: number;
   /** Tokens that two windows of a context share, at most half of what fits. */
@@ -42,7 +44,9 @@ function encodeQuestion(
 ): EncodedExample[] {
   const windows = tokenizer.encodeQuestion(question, context, maxLength, docStride);
   if (windows[0]?.offsets.length === 0 && context !== '') {
-    throw new UserError(`${at}: "question" leaves no room for the context in ${maxLength} tokens; raise --max-length`);
+    throw new UserError(
+      `${at}: "question" leaves no room for the context in ${maxLength} tokens; raise ${option('maxLength')}`,
+    );
   }
   const [first] = answers ?? [];
   const texts = (answers ?? []).map(({ text }) => text);

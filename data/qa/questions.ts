@@ -24,6 +24,7 @@ export interface TokenQuestion extends Omit<TokenRow, 'label'> {
   readonly span?: readonly [start: number, end: number];
 }
 
+/** The questions of one file, in order. */
 export interface QuestionFile {
   readonly path: string;
   /** All of one kind. */

@@ -2,7 +2,7 @@
 import { elementwise } from '../../kernels/elementwise.ts';
 import type { Fragment } from '../../kernels/fragment.ts';
 import type { DeviceTraits, Kernel } from '../../kernels/kernel.ts';
-import type { Choose, Variants } from '../../kernels/variant.ts';
+import type { ConfigSelector, KernelConfigs } from '../../kernels/config.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { constantValue } from '../ops/elementwise.ts';
 import { asBatch, isProduct, randomOfProduct } from '../ops/matmul.ts';
@@ -17,8 +17,8 @@ export interface Dispatch {
   /** Per binding, where it is a batch: how many tensors side by side it covers, from the one in `bound` on. */
   readonly spans?: readonly number[];
   /** Where there was a choice: what the kernel was chosen from, and what was chosen. */
-  readonly variants?: Variants;
-  readonly variant?: string;
+  readonly configs?: KernelConfigs;
+  readonly config?: string;
   /** The ops it runs, in order. */
   readonly ops: readonly DispatchedOp[];
 }
@@ -35,13 +35,13 @@ export function lower(
   group: FusionGroup,
   inPlace: ReadonlyMap<Tensor, Tensor>,
   traits: DeviceTraits,
-  choose: Choose,
+  selectConfig: ConfigSelector,
 ): Dispatch {
-  let choice: Pick<Dispatch, 'variants' | 'variant'> = {};
-  const dispatch = lowerGroup(graph, group, inPlace, traits, (variants) => {
-    const variant = choose(variants);
-    choice = { variants, variant };
-    return variant;
+  let choice: Pick<Dispatch, 'configs' | 'config'> = {};
+  const dispatch = lowerGroup(graph, group, inPlace, traits, (configs) => {
+    const config = selectConfig(configs);
+    choice = { configs, config };
+    return config;
   });
   if (dispatch.kernel.bindings.length !== dispatch.bound.length) {
     const names = dispatch.kernel.bindings.map((b) => b.name).join(', ');
@@ -65,21 +65,21 @@ function lowerGroup(
   group: FusionGroup,
   inPlace: ReadonlyMap<Tensor, Tensor>,
   traits: DeviceTraits,
-  choose: Choose,
+  selectConfig: ConfigSelector,
 ): Omit<Dispatch, 'ops'> {
   const { anchor } = group;
   const operands = operandsOf(graph, group);
   if (anchor?.op.lowering.kind === 'kernel') {
     const bound = [...operands, ...group.outputs.filter((output) => !inPlace.has(output))];
-    return { kernel: anchor.op.lowering.kernel(anchor, traits, { choose, inPlace: inPlace.size > 0 }), bound };
+    return { kernel: anchor.op.lowering.kernel(anchor, traits, { selectConfig, inPlace: inPlace.size > 0 }), bound };
   }
   const { fragment, loads, outputs } = fragmentOf(graph, group.batch?.members[0] ?? group, inPlace);
   const read = loads.map((load) => load.root);
   if (anchor?.op.lowering.kind === 'anchor') {
     const drops = isProduct(anchor) && randomOfProduct(anchor).length > 0;
     const fused = group.body.length > 0 || drops ? fragment : undefined;
-    if (group.batch) return lowerBatch(group, group.batch, [...operands, ...read], fused, traits, choose);
-    const kernel = anchor.op.lowering.kernel(anchor, fused, traits, choose);
+    if (group.batch) return lowerBatch(group, group.batch, [...operands, ...read], fused, traits, selectConfig);
+    const kernel = anchor.op.lowering.kernel(anchor, fused, traits, selectConfig);
     const parts = partsOf(group);
     if (parts > 1) {
       const firsts = operands.slice(0, operands.length / parts);
@@ -99,12 +99,12 @@ function lowerBatch(
   read: readonly Tensor[],
   fused: Fragment | undefined,
   traits: DeviceTraits,
-  choose: Choose,
+  selectConfig: ConfigSelector,
 ): Omit<Dispatch, 'ops'> {
   const anchor = asBatch(members.map((member) => member.anchor).filter((node) => isProduct(node)));
   const { lowering } = anchor.op;
   if (lowering.kind !== 'anchor') throw new Error(`${anchor.op.name} is run in a batch and has no such kernel`);
   const count = members.length;
-  const kernel = lowering.kernel(anchor, fused, traits, choose, { count, each });
+  const kernel = lowering.kernel(anchor, fused, traits, selectConfig, { count, each });
   return { kernel, bound: [...read, outputs[0]!], spans: [...each.map((own) => (own ? count : 1)), count] };
 }

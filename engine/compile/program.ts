@@ -3,7 +3,7 @@
  * encodes the dispatches.
  */
 import { BYTES, packParams, type DeviceTraits, type DType } from '../../kernels/kernel.ts';
-import { chooseDefault, type Choose } from '../../kernels/variant.ts';
+import { selectDefault, type ConfigSelector } from '../../kernels/config.ts';
 import type { Arena } from '../device/arena.ts';
 import type { AdapterDescription } from '../device/device.ts';
 import { wholeWords, type Memory, type Storage } from '../device/memory.ts';
@@ -28,8 +28,8 @@ export interface InputSpec {
 
 /** How a program is compiled. */
 export interface CompileOptions extends OrderOptions {
-  /** Names a variant where a kernel has several; the generators' own defaults unless given. */
-  readonly choose?: Choose;
+  /** Names a config where a kernel has several; the generators' own defaults unless given. */
+  readonly selectConfig?: ConfigSelector;
 }
 
 /** What a program needs besides the variables it reads. */
@@ -58,12 +58,12 @@ export interface ProgramObserver {
   built(program: Program): Promise<void>;
 }
 
-/** Compiles one graph with the kernel variants that `choose` names. */
-export type CompileWith = (choose: Choose) => Promise<Program>;
+/** Compiles one graph with the kernel configs that `selectConfig` names. */
+export type CompileWith = (selectConfig: ConfigSelector) => Promise<Program>;
 
 /** What those who compile ask of a tuner. */
 export interface ProgramTuner {
-  /** @returns the program with the fastest variants known for these inputs */
+  /** @returns the program with the fastest configs known for these inputs */
   tune(compile: CompileWith, inputs: Readonly<Record<string, HostArray>>): Promise<Program>;
 }
 
@@ -124,7 +124,7 @@ export class Program {
     this.#arena.reserve(parts.arenaBytes);
   }
 
-  /** Compiles the graph behind `outputs` and `updates`. @param choose among the variants of each kernel */
+  /** Compiles the graph behind `outputs` and `updates`. @param selectConfig among the configs of each kernel */
   static async build(
     runtime: Runtime,
     name: string,
@@ -137,7 +137,7 @@ export class Program {
     const { graph, groups, contiguous } = orderGroups(results, runtime.traits, options);
     const plan = planMemory(graph, { groups, contiguous });
     const dispatches = groups.map((group, i) =>
-      lower(graph, group, plan.inPlace[i] ?? new Map(), runtime.traits, options.choose ?? chooseDefault),
+      lower(graph, group, plan.inPlace[i] ?? new Map(), runtime.traits, options.selectConfig ?? selectDefault),
     );
     const pipelines = await Promise.all(dispatches.map(({ kernel }) => runtime.pipelines.get(kernel)));
     const roots = new Map(Object.entries(outputs).map(([key, tensor]) => [key, graph.root(tensor)]));

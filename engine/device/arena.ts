@@ -1,5 +1,5 @@
 /** Room: engine/device. The one buffer that all programs of an engine lay their intermediates in: only one runs at a time. */
-import { UserError } from '../errors.ts';
+import { option, UserError } from '../errors.ts';
 import type { Memory } from './memory.ts';
 
 export class Arena {
@@ -31,7 +31,7 @@ export class Arena {
     if (this.#buffer && this.#buffer.size >= bytes) return;
     if (bytes > this.#limit) {
       throw new UserError(
-        `The program needs ${bytes} bytes of intermediates, the adapter's largest buffer is ${this.#limit}: lower --batch-size or --max-length.`,
+        `The program needs ${bytes} bytes of intermediates, the adapter's largest buffer is ${this.#limit}: lower ${option('batchSize')} or ${option('maxLength')}.`,
       );
     }
     this.release();

@@ -1,7 +1,7 @@
 /** Room: engine/device. Finds an adapter through Dawn, opens a device and reads off the traits kernels are chosen by. */
 import { create, globals } from 'webgpu';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
-import { MATRIX_FEATURE } from '../../kernels/matmul/matrix-unit.ts';
+import { SUBGROUP_MATRIX_FEATURE } from '../../kernels/matmul/subgroup-matrix-syntax.ts';
 import { UserError } from '../errors.ts';
 import { findMatrixUnit } from './matrix.ts';
 
@@ -21,7 +21,7 @@ export class NoAdapterError extends UserError {
   constructor() {
     super(
       'No WebGPU adapter was found. Install a Vulkan driver: for a GPU its vendor driver, without one Mesa 25 or newer ' +
-        '(Debian: mesa-vulkan-drivers; `npm run setup` does it), then run `npx light-peft doctor`.',
+        '(Debian: mesa-vulkan-drivers; `npx light-peft setup` does it), then run `npx light-peft doctor`.',
     );
   }
 }
@@ -53,7 +53,7 @@ const TOGGLES = [
   'disable-dawn-features=timestamp_quantization',
 ];
 
-const WANTED_FEATURES: readonly string[] = ['subgroups', 'shader-f16', 'timestamp-query', MATRIX_FEATURE];
+const WANTED_FEATURES: readonly string[] = ['subgroups', 'shader-f16', 'timestamp-query', SUBGROUP_MATRIX_FEATURE];
 
 const RAISED_LIMITS = [
   'maxBufferSize',

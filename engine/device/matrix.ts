@@ -1,11 +1,11 @@
 /** Room: engine/device. Finds the matrix shape the adapter multiplies, and how its compiler wants that to be spelt. */
 import {
-  MATRIX_FEATURE,
-  MATRIX_SPELLINGS,
-  matrixProbe,
-  type MatrixShape,
-  type MatrixUnit,
-} from '../../kernels/matmul/matrix-unit.ts';
+  SUBGROUP_MATRIX_FEATURE,
+  SUBGROUP_MATRIX_SYNTAXES,
+  subgroupMatrixProbe,
+  type SubgroupMatrixShape,
+  type SubgroupMatrixConfig,
+} from '../../kernels/matmul/subgroup-matrix-syntax.ts';
 
 /** An entry of `GPUAdapterInfo.subgroupMatrixConfigs`, which the types package does not know yet. */
 interface MatrixConfig {
@@ -17,7 +17,7 @@ interface MatrixConfig {
 }
 
 /** The adapter's largest shape with f16 factors and f32 sums. The list counts: a feature may be there and the shape not. */
-export function matrixShape(configs: readonly MatrixConfig[]): MatrixShape | undefined {
+export function matrixShape(configs: readonly MatrixConfig[]): SubgroupMatrixShape | undefined {
   const fitting = configs
     .filter((config) => config.componentType === 'f16' && config.resultComponentType === 'f32')
     .map(({ M: m, N: n, K: k }) => ({ m, n, k }))
@@ -25,19 +25,19 @@ export function matrixShape(configs: readonly MatrixConfig[]): MatrixShape | und
   return fitting.sort((a, b) => b.m * b.n * b.k - a.m * a.n * a.k)[0];
 }
 
-/** Absent where there is no such unit, or no known spelling compiles. */
+/** Absent where there is no such unit, or no known syntax compiles. */
 export async function findMatrixUnit(
   adapter: GPUAdapter,
   device: GPUDevice,
   subgroupSize: number,
-): Promise<MatrixUnit | undefined> {
-  const needed = [MATRIX_FEATURE, 'shader-f16', 'subgroups'];
+): Promise<SubgroupMatrixConfig | undefined> {
+  const needed = [SUBGROUP_MATRIX_FEATURE, 'shader-f16', 'subgroups'];
   if (!needed.every((feature) => device.features.has(feature))) return undefined;
   const { subgroupMatrixConfigs = [] } = adapter.info as { readonly subgroupMatrixConfigs?: readonly MatrixConfig[] };
   const shape = matrixShape([...subgroupMatrixConfigs]);
   if (!shape) return undefined;
-  for (const spelling of MATRIX_SPELLINGS) {
-    if (await compiles(device, matrixProbe({ ...shape, spelling }, subgroupSize))) return { ...shape, spelling };
+  for (const syntax of SUBGROUP_MATRIX_SYNTAXES) {
+    if (await compiles(device, subgroupMatrixProbe({ ...shape, syntax }, subgroupSize))) return { ...shape, syntax };
   }
   return undefined;
 }

@@ -13,7 +13,7 @@ export interface Clock {
 /** WebGPU's limit on the queries of one set. */
 const MAX_QUERIES = 4096;
 
-/** @throws UserError where the device has no `timestamp-query`. @param what is asked for, e.g. `--profile` */
+/** @throws UserError where the device has no `timestamp-query`. @param what is asked for, e.g. `profile` */
 export function requireTimestamps({ device, adapter }: Clock, what: string): void {
   if (device.features.has('timestamp-query')) return;
   throw new UserError(

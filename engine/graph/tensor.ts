@@ -5,7 +5,7 @@
 import { BYTES, type DeviceTraits, type DType, type Kernel, type Param } from '../../kernels/kernel.ts';
 import type { Fragment } from '../../kernels/fragment.ts';
 import type { ProductBatch } from '../../kernels/matmul.ts';
-import type { Choose } from '../../kernels/variant.ts';
+import type { ConfigSelector } from '../../kernels/config.ts';
 import { currentScope } from './scope.ts';
 import { showShape, sizeOf, type Shape } from './shape.ts';
 
@@ -81,7 +81,7 @@ export type Lowering<A> =
         node: Node<A>,
         fused: Fragment | undefined,
         traits: DeviceTraits,
-        choose: Choose,
+        selectConfig: ConfigSelector,
         batch?: ProductBatch,
       ): Kernel;
     }
@@ -89,7 +89,11 @@ export type Lowering<A> =
       readonly kind: 'kernel';
       /** The input, by index, whose memory output 0 can take over: `kernel` is then asked to bind it for both. */
       readonly overwrites?: number;
-      kernel(node: Node<A>, traits: DeviceTraits, how: { readonly choose: Choose; readonly inPlace: boolean }): Kernel;
+      kernel(
+        node: Node<A>,
+        traits: DeviceTraits,
+        how: { readonly selectConfig: ConfigSelector; readonly inPlace: boolean },
+      ): Kernel;
     };
 
 /** Cotangents of a node's outputs; undefined where nothing flows back. */

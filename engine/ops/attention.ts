@@ -1,6 +1,6 @@
 /** Room: engine/ops. Fused scaled-dot-product attention; no [seq, seq] buffer exists in either direction. */
 import * as kernels from '../../kernels/attention.ts';
-import { showShape, sizeOf, type Shape } from '../graph/shape.ts';
+import { showShape, sizeOf } from '../graph/shape.ts';
 import { emitMany, type Op, type Tensor } from '../graph/tensor.ts';
 
 /**
@@ -32,8 +32,8 @@ const attentionOp: Op<AttentionAttrs> = {
   name: 'attention',
   lowering: {
     kind: 'kernel',
-    kernel: ({ attrs }, traits, { choose }) =>
-      kernels.attentionForward(attrs, traits, choose(kernels.attentionChoice('forward', attrs, traits))),
+    kernel: ({ attrs }, traits, { selectConfig }) =>
+      kernels.attentionForward(attrs, traits, selectConfig(kernels.attentionTuningTask('forward', attrs, traits))),
   },
   vjp: ({ attrs, inputs, outputs }, [dOut]) => {
     if (!dOut) return [];
@@ -55,8 +55,8 @@ const backwardQOp: Op<AttentionAttrs> = {
   name: 'attention_backward_q',
   lowering: {
     kind: 'kernel',
-    kernel: ({ attrs }, traits, { choose }) =>
-      kernels.attentionBackwardQ(attrs, traits, choose(kernels.attentionChoice('backward_q', attrs, traits))),
+    kernel: ({ attrs }, traits, { selectConfig }) =>
+      kernels.attentionBackwardQ(attrs, traits, selectConfig(kernels.attentionTuningTask('backward_q', attrs, traits))),
   },
 };
 
@@ -64,8 +64,12 @@ const backwardKVOp: Op<AttentionAttrs> = {
   name: 'attention_backward_kv',
   lowering: {
     kind: 'kernel',
-    kernel: ({ attrs }, traits, { choose }) =>
-      kernels.attentionBackwardKV(attrs, traits, choose(kernels.attentionChoice('backward_kv', attrs, traits))),
+    kernel: ({ attrs }, traits, { selectConfig }) =>
+      kernels.attentionBackwardKV(
+        attrs,
+        traits,
+        selectConfig(kernels.attentionTuningTask('backward_kv', attrs, traits)),
+      ),
   },
 };
 

@@ -33,11 +33,12 @@ const backwardOp: Op<NormSpec> = {
 };
 
 const backwardAgainOp: Op<NormSpec> = {
-  name: 'layer_norm_backward_again',
+  name: 'layer_norm_backward_also_forward',
   lowering: {
     kind: 'kernel',
     overwrites: 0,
-    kernel: ({ attrs }, traits, { inPlace }) => kernels.layerNormBackward(attrs, traits, { inPlace, again: true }),
+    kernel: ({ attrs }, traits, { inPlace }) =>
+      kernels.layerNormBackward(attrs, traits, { inPlace, alsoForward: true }),
   },
 };
 

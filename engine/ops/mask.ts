@@ -33,7 +33,7 @@ const maskGradOp: Op<MaskAttrs> = {
 };
 
 /**
- * x ∘ m with each mask entry covering `cols / m.size` neighbouring columns.
+ * x ∘ m with each mask entry covering `cols / m.size` neighbouring columns (docs/method.md §2).
  * @param x f32 [..., cols]
  * @param m f32 [n], n a divisor of cols: n = heads for a context, n = cols for neurons or ranks
  */

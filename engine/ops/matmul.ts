@@ -1,5 +1,5 @@
 /** Room: engine/ops. Matrix products, and sums of them in one kernel. */
-import { matmul as matmulKernel, matmulChoice, type ProductDrop } from '../../kernels/matmul.ts';
+import { matmul as matmulKernel, matmulTuningTask, type ProductDrop } from '../../kernels/matmul.ts';
 import { showShape, sizeOf } from '../graph/shape.ts';
 import { emit, type Node, type Op, type Tensor } from '../graph/tensor.ts';
 import { reshape } from './leaf.ts';
@@ -29,7 +29,7 @@ export const matmulOp: Op<MatmulAttrs> = {
   lowering: {
     kind: 'anchor',
     takes: 'epilogue',
-    kernel: ({ attrs, inputs }, epilogue, traits, choose, apart) => {
+    kernel: ({ attrs, inputs }, epilogue, traits, selectConfig, apart) => {
       const terms = attrs.terms.map((term, t) => ({
         ...term,
         aType: storageType(inputs[2 * t]!),
@@ -38,7 +38,7 @@ export const matmulOp: Op<MatmulAttrs> = {
       const parts = attrs.parts && { count: attrs.parts, each: attrs.terms.flatMap(() => [true, true]), sum: true };
       const batch = parts || apart;
       const spec = { m: attrs.m, n: attrs.n, terms, epilogue, batch };
-      return matmulKernel(spec, traits, choose(matmulChoice(spec, traits)));
+      return matmulKernel(spec, traits, selectConfig(matmulTuningTask(spec, traits)));
     },
   },
   vjp: ({ attrs, inputs }, [dy], needs) =>

@@ -9,7 +9,7 @@ import type { Program, ProgramObserver } from '../compile/program.ts';
 import { writeAtomically } from '../io/files.ts';
 import { scopesOf, shapeOf } from './dispatch-text.ts';
 
-const COLUMNS = ['file', 'kernel', 'variant', 'shape', 'workgroups', 'flops', 'bytes', 'ops', 'scopes'];
+const COLUMNS = ['file', 'kernel', 'config', 'shape', 'workgroups', 'flops', 'bytes', 'ops', 'scopes'];
 
 /** Give it to `Engine.observer`. */
 export class KernelDump implements ProgramObserver {
@@ -59,15 +59,15 @@ function opNamesOf({ ops }: Dispatch): string {
 
 function rowOf(file: string, dispatch: Dispatch): (string | number)[] {
   const { name, workgroups, flops, bytes } = dispatch.kernel;
-  const about = [file, name, dispatch.variant ?? '', shapeOf(dispatch), workgroups.join('×'), flops, bytes];
+  const about = [file, name, dispatch.config ?? '', shapeOf(dispatch), workgroups.join('×'), flops, bytes];
   return [...about, opNamesOf(dispatch), scopesOf(dispatch).join(', ')];
 }
 
 function headerOf(program: string, dispatch: Dispatch, i: number): string {
-  const { kernel, bound, variant, ops } = dispatch;
+  const { kernel, bound, config, ops } = dispatch;
   const { name, workgroups, flops, bytes, bindings } = kernel;
   const lines = [
-    `${program}, dispatch ${i}: ${name}${variant === undefined ? '' : `, variant ${variant}`}`,
+    `${program}, dispatch ${i}: ${name}${config === undefined ? '' : `, config ${config}`}`,
     `shape ${shapeOf(dispatch)}, workgroups ${workgroups.join('×')}, flops ${flops}, bytes ${bytes}`,
     ...bindings.map(
       (binding, b) => `${binding.role} ${binding.name}: ${bound[b]!.dtype} [${bound[b]!.shape.join(', ')}]`,

@@ -2,6 +2,7 @@
  * Room: engine/profile. Times the programs of an engine while they do their work: a program's first run warms it up, its
  * next few are timed pass by pass, all others run as ever. Timed runs compute what the others do.
  */
+import { option } from '../errors.ts';
 import { median } from 'simple-statistics';
 import type { Program, RunProfiler } from '../compile/program.ts';
 import { scopesOf, shapeOf } from './dispatch-text.ts';
@@ -44,7 +45,7 @@ export class Profiler implements RunProfiler {
 
   /** @throws UserError where the device has no `timestamp-query` */
   constructor(clock: Clock) {
-    requireTimestamps(clock, '--profile');
+    requireTimestamps(clock, `${option('profile')}`);
   }
 
   /** Counts a run of `program`. @returns whether it is to be timed, and given to `add` */

@@ -1,5 +1,5 @@
 /**
- * Room: engine/tune. Whether variants compute what the defaults compute, dispatch by dispatch, on the inputs that each has
+ * Room: engine/tune. Whether configs compute what the defaults compute, dispatch by dispatch, on the inputs that each has
  * in the real program. Outputs are filled with garbage before: a dispatch over a limit does nothing, and must not pass.
  */
 import type { Runtime, Program } from '../compile/program.ts';
@@ -19,9 +19,9 @@ export interface Fault {
 
 /**
  * Runs `base` once, and beside each of its dispatches those of the candidates that differ.
- * @param candidates programs of the same graph with other kernel variants
+ * @param candidates programs of the same graph with other kernel configs
  */
-export async function checkVariants(
+export async function checkConfigs(
   runtime: Runtime,
   base: Program,
   candidates: readonly Program[],

@@ -4,8 +4,21 @@
  */
 import type { DeviceTraits, Kernel } from '../kernel.ts';
 import { each, range } from '../text.ts';
-import { across, along, head, mix, ownUnits, perGroup, rowSums, scores, walk, walkFor, type Walk } from './panel.ts';
-import { eachQueryHead, finish, KEYS, LEAST, LN2, LOG2E, QUERIES, type AttentionSpec } from './spec.ts';
+import {
+  across,
+  along,
+  head,
+  accumulatePV,
+  ownUnits,
+  perGroup,
+  rowSums,
+  scores,
+  walk,
+  walkFor,
+  type Walk,
+} from './panel.ts';
+import { logSumExp, onlineSoftmax, reciprocal, weightOf, type SoftmaxState } from './online-softmax.ts';
+import { eachQueryHead, finish, KEYS, LEAST, LOG2E, QUERIES, type AttentionSpec } from './spec.ts';
 
 /** Scores below are of keys not seen. */
 const UNSEEN = '-1e29';
@@ -15,8 +28,10 @@ export function forwardByBroadcast(spec: AttentionSpec, traits: DeviceTraits, ro
   const tile = walkFor(spec, { own: QUERIES, panel: 4096, sums: 1, state: 8, rows }, traits);
   const { lanes, groups, maxRows } = tile;
   const o = rowSums(tile, 'o');
+  const state = `states[i * ${lanes}u + lane]`;
+  const inWorkgroupMemory: SoftmaxState = { l: 'state.y', store: (m, l) => `${state} = vec2(${m}, ${l});` };
   const body = `${o.declaration}
-// Per row and lane: the highest score, which all lanes share, and the lane's part of the sum.
+// Per row and lane: m, which all lanes share, and the lane's part of l.
 var<workgroup> states: array<vec2<f32>, ${maxRows * lanes}>;
 ${head(spec, tile)}
 ${endOfKeys(spec, tile)}
@@ -29,36 +44,28 @@ ${walk(
   `${ownUnits(tile, 'q')}
 ${scores(tile, 's', 'q', 'keys')}
 ${each(groups, (g) => `s_${g} = ${ifBefore(spec, tile, g, LEAST, `s_${g} * (p.scale * ${LOG2E}) + bias[${g}]`)};`)}
-let state = states[i * ${lanes}u + lane];
-let most = select(state.x, ${LEAST}, start == 0u);
-let peak = max(most, subgroupMax(${fold(groups, 's', (a, b) => `max(${a}, ${b})`)}));
-let shrink = exp2(most - peak);
-${each(groups, (g) => `s_${g} = select(0.0, exp2(s_${g} - peak), s_${g} > ${UNSEEN});`)}
-states[i * ${lanes}u + lane] = vec2(peak, state.y * shrink + ${fold(groups, 's', (a, b) => `(${a} + ${b})`)});
-${o.fetch(' * shrink')}
-${mix(tile, 'o', 's', 'values')}
+let state = ${state};
+let m = select(state.x, ${LEAST}, start == 0u);
+${onlineSoftmax(inWorkgroupMemory, {
+  max: `subgroupMax(${fold(groups, 's', (a, b) => `max(${a}, ${b})`)})`,
+  weights: each(groups, (g) => `s_${g} = ${weightOf(`s_${g}`, `s_${g} > ${UNSEEN}`)};`),
+  sum: fold(groups, 's', (a, b) => `(${a} + ${b})`),
+})}
+${o.fetch(' * alpha')}
+${accumulatePV(tile, 'o', 's', 'values')}
 ${o.keep}`,
   fromDiagonal(spec),
 )}
 }
 ${walk(
   tile,
-  `let state = states[i * ${lanes}u + lane];
-let total = subgroupAdd(state.y);
-${o.store('sum * select(0.0, 1.0 / total, total > 0.0)')}
-if (lane == 0u) { lse[entry + row] = select(0.0, (state.x + log2(total)) * ${LN2}, total > 0.0); }`,
+  `let state = ${state};
+let l = subgroupAdd(state.y);
+${o.store(`sum * ${reciprocal('l')}`)}
+if (lane == 0u) { lse[entry + row] = ${logSumExp('state.x', 'l')}; }`,
 )}
 }`;
-  return finish(spec, {
-    name: 'attention_forward',
-    inputs: ['q', 'k', 'v'],
-    outputs: ['o', 'lse'],
-    body,
-    enables: ['subgroups'],
-    side: tile.own,
-    rows: tile.rows,
-    flopsPerPair: 4 * spec.headDim + 5,
-  });
+  return finish(spec, 'forward', { body, rows: tile.rows, enables: ['subgroups'] });
 }
 
 /** See `attentionBackwardQ`. */
@@ -98,23 +105,14 @@ ${scores(tile, 's', 'q', 'keys')}
 ${scores(tile, 'g', 'dout', 'values')}
 ${each(groups, gradient)}
 ${dq.fetch()}
-${mix(tile, 'dq', 'g', 'keys_along')}
+${accumulatePV(tile, 'dq', 'g', 'keys_along')}
 ${dq.keep}`,
   fromDiagonal(spec),
 )}
 }
 ${walk(tile, dq.store('sum * p.scale'))}
 }`;
-  return finish(spec, {
-    name: 'attention_backward_q',
-    inputs: ['q', 'k', 'v', 'o', 'lse', 'dout'],
-    outputs: ['dq', 'delta'],
-    body,
-    enables: ['subgroups'],
-    side: tile.own,
-    rows: tile.rows,
-    flopsPerPair: 6 * spec.headDim + 5,
-  });
+  return finish(spec, 'backward_q', { body, rows: tile.rows, enables: ['subgroups'] });
 }
 
 /** See `attentionBackwardKV`. */
@@ -133,10 +131,10 @@ ${scores(tile, 's', 'k', 'queries')}
 ${scores(tile, 'g', 'v', 'gradients')}
 ${each(groups, gradient)}
 ${dv.fetch()}
-${mix(tile, 'dv', 's', 'gradients_along')}
+${accumulatePV(tile, 'dv', 's', 'gradients_along')}
 ${dv.keep}
 ${dk.fetch()}
-${mix(tile, 'dk', 'g', 'queries_along')}
+${accumulatePV(tile, 'dk', 'g', 'queries_along')}
 ${dk.keep}`;
   // The sums of a key that is not seen may be anything.
   const ifSeen = (value: string) => `select(V(0.0), ${value}, mask[b * p.keys + row] != 0)`;
@@ -166,16 +164,7 @@ ${walk(
 ${dv.store(ifSeen('sum'))}`,
 )}
 }`;
-  return finish(spec, {
-    name: 'attention_backward_kv',
-    inputs: ['q', 'k', 'v', 'lse', 'dout', 'delta'],
-    outputs: ['dk', 'dv'],
-    body,
-    enables: ['subgroups'],
-    side: tile.own,
-    rows: tile.rows,
-    flopsPerPair: 8 * spec.headDim + 5,
-  });
+  return finish(spec, 'backward_kv', { body, rows: tile.rows, enables: ['subgroups'] });
 }
 
 /** `end`: past the last key any query of the tile sees; 0 for a skipped head. */
@@ -213,9 +202,9 @@ function fold(count: number, name: string, combine: (a: string, b: string) => st
   let terms = range(count).map((i) => `${name}_${i}`);
   while (terms.length > 1) {
     terms = range(Math.ceil(terms.length / 2)).map((i) => {
-      const [a, b] = [terms[2 * i] as string, terms[2 * i + 1]];
+      const [a, b] = [terms[2 * i]!, terms[2 * i + 1]];
       return b === undefined ? a : combine(a, b);
     });
   }
-  return terms[0] as string;
+  return terms[0]!;
 }

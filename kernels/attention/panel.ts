@@ -8,6 +8,7 @@ import type { DeviceTraits } from '../kernel.ts';
 import { each, range } from '../text.ts';
 import { KEYS, QUERIES, unitsOf, where, type AttentionSpec, type Side } from './spec.ts';
 
+/** How a workgroup walks: its rows past panels of the other side. */
 export interface Walk {
   /** Whose rows a workgroup walks, and whose lie in the panels. */
   readonly own: Side;
@@ -38,6 +39,7 @@ export interface WalkNeeds {
   readonly rows: number;
 }
 
+/** As many rows and as deep panels as workgroup memory and the lanes' own memory hold. */
 export function walkFor(
   spec: AttentionSpec,
   { own, ...needs }: WalkNeeds,
@@ -95,7 +97,7 @@ for (var i = 0u; i < ${turns(groups * units)}; i++) {
 }`;
 }
 
-/** Panel NAME: in each lane its own units of all rows from `start` on. For `mix`. */
+/** Panel NAME: in each lane its own units of all rows from `start` on. For `accumulatePV`. */
 export function along({ lanes, keys, chunks, other }: Walk, name: string, binding: string): string {
   return `var ${name}: array<V, ${keys * chunks}>;
 for (var i = 0u; i < ${turns(keys * chunks)}; i++) {
@@ -141,8 +143,8 @@ export function scores({ lanes, units, groups }: Walk, name: string, row: string
 ${each(units, vector)}`;
 }
 
-/** NAME_c += Σ weight · unit over the rows of an `along` panel; the weights are WEIGHTS_g. In two sums, which wait less. */
-export function mix({ lanes, keys, chunks }: Walk, name: string, weights: string, panel: string): string {
+/** NAME_c += Σ weight · unit over the rows of an `along` panel, as P·V, dS·K and their like; the weights are WEIGHTS_g. In two sums, which wait less. */
+export function accumulatePV({ lanes, keys, chunks }: Walk, name: string, weights: string, panel: string): string {
   const term = (r: number) => {
     const sums = range(chunks).map((c) => `${r % 2 ? 'odd_' : ''}${name}_${c} += w * ${panel}[${r * chunks + c}];`);
     return `{ let w = subgroupBroadcast(${weights}_${Math.floor(r / lanes)}, ${r % lanes}u); ${sums.join(' ')} }`;

@@ -5,12 +5,12 @@
 import { mainHead } from '../assemble.ts';
 import type { Kernel } from '../kernel.ts';
 import { each, range } from '../text.ts';
+import { IN_REGISTERS, logSumExp, onlineSoftmax, reciprocal, weightOf } from './online-softmax.ts';
 import {
   eachQueryHead,
   finish,
   KEYS,
   LEAST,
-  LN2,
   LOG2E,
   QUERIES,
   unitsOf,
@@ -22,54 +22,45 @@ import {
 /** Keys per step of the forward kernel: the sums are rescaled once per step. */
 const STEP = 4;
 
-/** See `attentionForward`. @param lanes of a workgroup, each with a row of its own */
-export function forwardByRows(spec: AttentionSpec, lanes: number): Kernel {
+/** See `attentionForward`. @param workgroupSize of a workgroup, each with a row of its own */
+export function forwardByRows(spec: AttentionSpec, workgroupSize: number): Kernel {
   const units = unitsOf(spec);
   const keys = range(STEP);
   const score = (j: number) => `let near_${j} = min(key + ${j}u, p.keys - 1u);
 let at_${j} = kv_base + near_${j} * p.kv_row_units;
 let seen_${j} = key + ${j}u < end && mask[b * p.keys + near_${j}] != 0${spec.causal ? ` && key + ${j}u <= shift + row` : ''};
 let s_${j} = select(${LEAST}, ${dot(units, 'q', (c) => `k[at_${j} + ${c}u]`)}, seen_${j});`;
-  const body = `${head(QUERIES, spec, lanes)}
+  const body = `${head(QUERIES, spec, workgroupSize)}
 ${skipMasked(spec, 'o', 'lse')}
 ${each(units, (c) => `let q_${c} = q[at + ${c}u] * (p.scale * ${LOG2E}); var o_${c} = V(0.0);`)}
-var most = ${LEAST};
-var total = 0.0;
-let end = ${endOfKeys(spec, lanes)};
+${IN_REGISTERS.declaration}
+let end = ${endOfKeys(spec, workgroupSize)};
 for (var key = 0u; key < end; key += ${STEP}u) {
-${keys.map(score).join('\n')}
-let peak = max(most, ${keys.map((j) => `s_${j}`).reduce((a, b) => `max(${a}, ${b})`)});
-let shrink = exp2(most - peak);
-most = peak;
-${keys.map((j) => `let w_${j} = select(0.0, exp2(s_${j} - peak), seen_${j});`).join('\n')}
-total = total * shrink + (${keys.map((j) => `w_${j}`).join(' + ')});
-${each(units, (c) => `o_${c} = o_${c} * shrink + (${keys.map((j) => `v[at_${j} + ${c}u] * w_${j}`).join(' + ')});`)}
+${each(STEP, score)}
+${onlineSoftmax(IN_REGISTERS, {
+  max: keys.map((j) => `s_${j}`).reduce((a, b) => `max(${a}, ${b})`),
+  weights: each(STEP, (j) => `let w_${j} = ${weightOf(`s_${j}`, `seen_${j}`)};`),
+  sum: `(${keys.map((j) => `w_${j}`).join(' + ')})`,
+})}
+${each(units, (c) => `o_${c} = o_${c} * alpha + (${keys.map((j) => `v[at_${j} + ${c}u] * w_${j}`).join(' + ')});`)}
 }
 if (!owner) { return; }
-let inverse = select(0.0, 1.0 / total, total > 0.0);
+let inverse = ${reciprocal('l')};
 ${each(units, (c) => `o[at + ${c}u] = o_${c} * inverse;`)}
-lse[entry + row] = select(0.0, (most + log2(total)) * ${LN2}, total > 0.0);
+lse[entry + row] = ${logSumExp('m', 'l')};
 }`;
-  return finish(spec, {
-    name: 'attention_forward',
-    inputs: ['q', 'k', 'v'],
-    outputs: ['o', 'lse'],
-    body,
-    side: QUERIES,
-    rows: lanes,
-    flopsPerPair: 4 * spec.headDim + 5,
-  });
+  return finish(spec, 'forward', { body, rows: workgroupSize });
 }
 
 /** See `attentionBackwardQ`. */
-export function backwardQByRows(spec: AttentionSpec, lanes: number): Kernel {
+export function backwardQByRows(spec: AttentionSpec, workgroupSize: number): Kernel {
   const units = unitsOf(spec);
-  const body = `${head(QUERIES, spec, lanes)}
+  const body = `${head(QUERIES, spec, workgroupSize)}
 ${skipMasked(spec, 'dq', 'delta')}
 ${each(units, (c) => `let q_${c} = q[at + ${c}u] * (p.scale * ${LOG2E}); let dout_${c} = dout[at + ${c}u]; var dq_${c} = V(0.0);`)}
 let own_delta = ${dot(units, 'dout', (c) => `o[at + ${c}u]`)};
 let own_lse = lse[entry + row] * ${LOG2E};
-let end = ${endOfKeys(spec, lanes)};
+let end = ${endOfKeys(spec, workgroupSize)};
 for (var key = 0u; key < end; key++) {
   if (mask[b * p.keys + key] == 0) { continue; }
   let other = kv_base + key * p.kv_row_units;
@@ -83,26 +74,18 @@ if (!owner) { return; }
 ${each(units, (c) => `dq[at + ${c}u] = dq_${c} * p.scale;`)}
 delta[entry + row] = own_delta;
 }`;
-  return finish(spec, {
-    name: 'attention_backward_q',
-    inputs: ['q', 'k', 'v', 'o', 'lse', 'dout'],
-    outputs: ['dq', 'delta'],
-    body,
-    side: QUERIES,
-    rows: lanes,
-    flopsPerPair: 6 * spec.headDim + 5,
-  });
+  return finish(spec, 'backward_q', { body, rows: workgroupSize });
 }
 
 /** See `attentionBackwardKV`. */
-export function backwardKVByRows(spec: AttentionSpec, lanes: number): Kernel {
+export function backwardKVByRows(spec: AttentionSpec, workgroupSize: number): Kernel {
   const units = unitsOf(spec);
-  const body = `${head(KEYS, spec, lanes)}
+  const body = `${head(KEYS, spec, workgroupSize)}
 ${each(units, (c) => `let k_${c} = k[at + ${c}u] * (p.scale * ${LOG2E}); let v_${c} = v[at + ${c}u]; var dk_${c} = V(0.0); var dv_${c} = V(0.0);`)}
 let end = select(0u, p.seq, mask[b * p.keys + row] != 0);
 ${eachQueryHead(
   spec,
-  `for (var query = ${spec.causal ? `max(tile * ${lanes}u, shift) - shift` : '0u'}; query < end; query++) {
+  `for (var query = ${spec.causal ? `max(tile * ${workgroupSize}u, shift) - shift` : '0u'}; query < end; query++) {
   let other = base + query * p.row_units;
 ${each(units, (c) => `let q_${c} = q[other + ${c}u]; let dout_${c} = dout[other + ${c}u];`)}
   let every = exp2(${dot(units, 'k', (c) => `q_${c}`)} - lse[entry + query] * ${LOG2E});
@@ -114,23 +97,15 @@ ${each(units, (c) => `dk_${c} += q_${c} * ds; dv_${c} += dout_${c} * w;`)}
 if (!owner) { return; }
 ${each(units, (c) => `dk[at + ${c}u] = dk_${c} * p.scale; dv[at + ${c}u] = dv_${c};`)}
 }`;
-  return finish(spec, {
-    name: 'attention_backward_kv',
-    inputs: ['q', 'k', 'v', 'lse', 'dout', 'delta'],
-    outputs: ['dk', 'dv'],
-    body,
-    side: KEYS,
-    rows: lanes,
-    flopsPerPair: 8 * spec.headDim + 5,
-  });
+  return finish(spec, 'backward_kv', { body, rows: workgroupSize });
 }
 
 /** The start of `main`: see `where`; then the lane's `row`, where it starts (`at`), and whether the lane writes it (`owner`). */
-function head(side: Side, spec: AttentionSpec, lanes: number): string {
-  return `${mainHead(lanes)}
+function head(side: Side, spec: AttentionSpec, workgroupSize: number): string {
+  return `${mainHead(workgroupSize)}
 ${where(spec, side)}
-let owner = tile * ${lanes}u + lane < ${side.length};
-let row = min(tile * ${lanes}u + lane, ${side.length} - 1u);
+let owner = tile * ${workgroupSize}u + lane < ${side.length};
+let row = min(tile * ${workgroupSize}u + lane, ${side.length} - 1u);
 let at = ${side.start} + row * ${side.rowUnits};`;
 }
 
@@ -146,8 +121,8 @@ ${perQuery}[entry + row] = 0.0;
 }`;
 }
 
-function endOfKeys({ causal }: AttentionSpec, lanes: number): string {
-  return causal ? `min(p.keys, shift + (tile + 1u) * ${lanes}u)` : 'p.keys';
+function endOfKeys({ causal }: AttentionSpec, workgroupSize: number): string {
+  return causal ? `min(p.keys, shift + (tile + 1u) * ${workgroupSize}u)` : 'p.keys';
 }
 
 /** Σ over a row's units of the registers NAME_c times `other(c)`. */

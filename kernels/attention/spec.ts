@@ -1,7 +1,8 @@
 /** Room: kernels/attention. What an attention is asked to be, and what its kernels have in common around their bodies. */
-import { assemble, u32Params } from '../assemble.ts';
-import { spread, type Binding, type Kernel, type Param } from '../kernel.ts';
+import { assemble, bind, u32Params } from '../assemble.ts';
+import { spread, type Kernel, type Param } from '../kernel.ts';
 
+/** Multi-head attention of queries [batch·seq, heads·headDim] over keys and values [batch·keys, kvHeads·headDim]. */
 export interface AttentionSpec {
   readonly batch: number;
   /** Queries of a sequence. */
@@ -33,27 +34,49 @@ export interface Side {
   readonly length: string;
 }
 
+/** Of q, o and their gradients; and of lse and delta. */
 export const QUERIES: Side = { start: 'base', rowUnits: 'p.row_units', length: 'p.seq' };
+/** Of k, v and their gradients. */
 export const KEYS: Side = { start: 'kv_base', rowUnits: 'p.kv_row_units', length: 'p.keys' };
 
 /** A score no real one falls below; exp of differences with it is 0. */
 export const LEAST = '-1e30';
+/** Turns scores into exponents of 2, in f64 digits. */
 export const LOG2E = '1.4426950408889634';
+/** Turns them back. */
 export const LN2 = '0.6931471805599453';
 
-export interface AttentionParts {
-  readonly name: string;
+/** The forward pass; the gradient of q; the gradients of k and v. */
+export type AttentionDirection = 'forward' | 'backward_q' | 'backward_kv';
+
+interface Descriptor {
   /** Bindings before the masks and after them. `lse` and `delta` are [batch, heads, seq], the others rows of heads. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
+  /** Whose rows workgroups compute. */
+  readonly side: Side;
+  /** Multiply-adds per query, key and element of a head. */
+  readonly products: number;
+}
+
+const DESCRIPTORS: Readonly<Record<AttentionDirection, Descriptor>> = {
+  forward: { inputs: ['q', 'k', 'v'], outputs: ['o', 'lse'], side: QUERIES, products: 2 },
+  backward_q: {
+    inputs: ['q', 'k', 'v', 'o', 'lse', 'dout'],
+    outputs: ['dq', 'delta'],
+    side: QUERIES,
+    products: 3,
+  },
+  backward_kv: { inputs: ['q', 'k', 'v', 'lse', 'dout', 'delta'], outputs: ['dk', 'dv'], side: KEYS, products: 4 },
+};
+
+/** What a template adds to its direction's descriptor. */
+export interface AttentionParts {
   readonly body: string;
+  /** Rows of its side that a workgroup computes. */
+  readonly rows: number;
   /** WGSL extensions. */
   readonly enables?: readonly string[];
-  /** Whose rows workgroups compute, and how many each. */
-  readonly side: Side;
-  readonly rows: number;
-  /** Arithmetic of one query and key. */
-  readonly flopsPerPair: number;
 }
 
 const OF_KEYS: readonly string[] = ['k', 'v', 'dk', 'dv'];
@@ -64,18 +87,18 @@ const PER_QUERY: readonly string[] = ['lse', 'delta'];
  * row (four elements where headDim is a multiple of 4), `row_units` of all heads, `kv_row_units`, `rows`, `tiles`, the
  * workgroups along the sequence, `once`, which is 1 (kernels/attention/panel.ts), and what KV_HEAD_OF needs.
  */
-export function finish(spec: AttentionSpec, parts: AttentionParts): Kernel {
-  const { batch, heads, kvHeads, kvHeadOf, seq, keys, causal, scale } = spec;
-  const { name, inputs, outputs, body, enables, side, rows, flopsPerPair } = parts;
+export function finish(
+  spec: AttentionSpec,
+  direction: AttentionDirection,
+  { body, rows, enables }: AttentionParts,
+): Kernel {
+  const { batch, heads, kvHeads, kvHeadOf, seq, keys, headDim, causal, scale } = spec;
+  const { inputs, outputs, side, products } = DESCRIPTORS[direction];
   const vector = isVector(spec);
   const units = unitsOf(spec);
   const [length, sideHeads] = side === QUERIES ? [seq, heads] : [keys, kvHeads];
   const tiles = Math.ceil(length / rows);
   const all = [...inputs, ...outputs];
-  const f32 =
-    (role: 'in' | 'out') =>
-    (binding: string): Binding => ({ name: binding, dtype: 'f32', role });
-  const i32 = (binding: string): Binding => ({ name: binding, dtype: 'i32', role: 'in' });
   const params: Param[] = [
     ...u32Params({ batch, heads, kv_heads: kvHeads, seq, keys, units, tiles, rows, once: 1 }),
     ...u32Params({ row_units: heads * units, kv_row_units: kvHeads * units }),
@@ -86,21 +109,21 @@ export function finish(spec: AttentionSpec, parts: AttentionParts): Kernel {
   ];
   const pairs = causal && !spec.position ? (seq * (seq + 1)) / 2 : seq * keys;
   return assemble({
-    name,
-    ...(enables && { enables }),
+    name: `attention_${direction}`,
+    enables,
     bindings: [
-      ...inputs.map(f32('in')),
-      i32('mask'),
-      ...(spec.headMask ? ['head_mask'] : []).map(f32('in')),
-      ...(spec.position ? ['position'] : []).map(i32),
-      ...outputs.map(f32('out')),
+      ...bind('in', 'f32', ...inputs),
+      ...bind('in', 'i32', 'mask'),
+      ...bind('in', 'f32', ...(spec.headMask ? ['head_mask'] : [])),
+      ...bind('in', 'i32', ...(spec.position ? ['position'] : [])),
+      ...bind('out', 'f32', ...outputs),
     ],
     params,
     body: `fn kv_head_of(h: u32) -> u32 { return ${kvHeadOf ? 'p.kv_head_of[h / 4u][h % 4u]' : 'h / p.share'}; }\n${body}`,
     vector,
     vectorBindings: vector ? all.filter((binding) => !PER_QUERY.includes(binding)) : [],
     workgroups: spread(batch * sideHeads * tiles),
-    flops: flopsPerPair * batch * heads * pairs,
+    flops: (2 * products * headDim + 5) * batch * heads * pairs,
     bytes: 4 * (batch * keys + all.reduce((sum, binding) => sum + elementsOf(spec, binding), 0)),
   });
 }

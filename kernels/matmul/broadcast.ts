@@ -1,13 +1,13 @@
 /**
- * Room: kernels/matmul. The skeleton for CPU rasterisers, where a load costs ten multiply-adds and workgroup memory more.
+ * Room: kernels/matmul. The template for CPU rasterisers, where a load costs ten multiply-adds and workgroup memory more.
  * A workgroup is one subgroup. Its lanes lie along one dimension of C and load that operand each for itself; the other
  * operand is loaded once per subgroup, a different part by each lane, and spread with subgroupBroadcast. The sums stay in
  * registers.
  */
-import { range } from '../text.ts';
-import { operandA, operandB, type Operand } from './operand.ts';
-import { dropsProduct, productDrop } from './drop.ts';
-import { callEpilogue, summed, tileGuard, type MatmulSpec, type MatmulTerm, type Skeleton } from './spec.ts';
+import { list, range } from '../text.ts';
+import { operandOf, operandFunctions, vectorNames, type Operand } from './operand.ts';
+import { dropsProduct } from './drop.ts';
+import { callEpilogue, summed, tileMain, type MatmulSpec, type KernelTemplate } from './spec.ts';
 
 /** Which part of C a workgroup computes: `rows` rows for each of its lanes. */
 export type BroadcastTile =
@@ -16,14 +16,19 @@ export type BroadcastTile =
   /** For a C of few columns: lanes have rows of their own, a subgroup apart, and all the same `quads` · 4 columns. */
   | { readonly lanes: 'm'; readonly rows: number; readonly quads: number };
 
-export function broadcastSkeleton(spec: MatmulSpec, tile: BroadcastTile, size: number, vector: boolean): Skeleton {
+/** Works for every spec. @param size lanes of the subgroup @param vector whether n is a multiple of 4, so that V is a vec4 */
+export function broadcastTemplate(
+  spec: MatmulSpec,
+  tile: BroadcastTile,
+  size: number,
+  vector: boolean,
+): KernelTemplate {
   const products = spec.terms.map((_, t) => product(spec, t, tile, size));
   const operands = products.flatMap(({ a, b }) => [a, b]);
   const alongN = tile.lanes === 'n';
   const quads = alongN ? 1 : tile.quads;
   const shape = alongN ? ([tile.rows, 4 * size] as const) : ([tile.rows * size, 4 * quads] as const);
   const sums = range(tile.rows).map((i) => range(quads).map((j) => sum(i, j)));
-  const functions = [...operands.map((o) => o.load), ...spec.terms.map((_, t) => productDrop(spec, t, vector))];
   const place = alongN
     ? { rows: 'p.m - tile_row', row: 'tile_row + slot', col: 'tile_col + lane * 4u' }
     : {
@@ -50,15 +55,9 @@ ${sums
   const dropped = (t: number, loop: string): string => `${declareSums(sums, `d${t}_`)}
 ${loop}
 ${eachSlot(`let scale = drop_${t}(row, col);`, (c) => `${c} += d${t}_${c} * scale;`, '')}`;
-  const wgsl = `${functions.join('\n')}
+  const wgsl = `${operandFunctions(spec, operands, vector)}
 
-@compute @workgroup_size(${size})
-fn main(
-  @builtin(workgroup_id) wid: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(subgroup_invocation_id) lane: u32,
-) {
-${tileGuard(spec)}
+${tileMain(spec, size, 'subgroup_invocation_id', 'lane')}
   let tile_row = tile % p.tiles_m * ${shape[0]}u;
   let tile_col = tile / p.tiles_m * ${shape[1]}u;
 ${declareSums(sums)}
@@ -71,7 +70,7 @@ ${eachSlot('var acc: vec4<f32>;', (c) => `acc = ${c};`, callEpilogue('acc', vect
   return {
     enables: ['subgroups'],
     wgsl,
-    vectorBindings: operands.filter((o) => o.vector).map((o) => o.name),
+    vectorBindings: vectorNames(operands),
     tile: shape,
   };
 }
@@ -87,10 +86,10 @@ function product(
   tile: BroadcastTile,
   size: number,
 ): { a: Operand; b: Operand; loop: string } {
-  const { k, a: layout } = spec.terms[t] as MatmulTerm;
+  const { k, a: layout } = spec.terms[t]!;
   const guardK = k % 4 !== 0;
-  const a = operandA(spec, t, { four: layout === 'mk', guardK });
-  const b = operandB(spec, t, { four: true, guardK });
+  const a = operandOf(spec, t, 'a', { four: layout === 'mk', guardK });
+  const b = operandOf(spec, t, 'b', { four: true, guardK });
   const into = dropsProduct(spec, t) ? `d${t}_` : '';
   const lines =
     tile.lanes === 'n'
@@ -144,14 +143,12 @@ function spread(i: number, size: number): string {
 /** Four neighbours along k of one row of A. */
 function loadA(a: Operand, row: string): string {
   if (a.kContiguous) return `load_${a.name}(k, ${row})`;
-  return `vec4<f32>(${range(4)
-    .map((d) => `load_${a.name}(${plus('k', d)}, ${row})`)
-    .join(', ')})`;
+  return `vec4<f32>(${list(4, (d) => `load_${a.name}(${plus('k', d)}, ${row})`)})`;
 }
 
 /** Four steps by four columns of B as a matrix, whose columns are the vectors that lie in memory. */
 function block(column: (d: number) => string): string {
-  return `mat4x4<f32>(${range(4).map(column).join(', ')})`;
+  return `mat4x4<f32>(${list(4, column)})`;
 }
 
 /** The product of `loadA` and `block`: four neighbours of C. */

@@ -5,6 +5,7 @@
 import type { FragmentInput } from '../fragment.ts';
 import type { Param } from '../kernel.ts';
 import type { MatmulSpec } from './spec.ts';
+import { list } from '../text.ts';
 
 /** Inputs that the epilogue of a product with dropout must have. */
 export const RANDOM_INPUTS: readonly [seed: FragmentInput, step: FragmentInput] = [
@@ -12,6 +13,7 @@ export const RANDOM_INPUTS: readonly [seed: FragmentInput, step: FragmentInput] 
   { name: 'random_step', dtype: 'u32', inner: 1, count: 1 },
 ];
 
+/** Whether any term drops. */
 export function drops({ terms }: Pick<MatmulSpec, 'terms'>): boolean {
   return terms.some(({ drop }) => drop !== undefined);
 }
@@ -35,6 +37,7 @@ export interface DropScale {
   block(number: string): string;
 }
 
+/** The scale's WGSL for an operand or the product of term t. */
 export function dropScale({ batch }: MatmulSpec, t: number): DropScale {
   const stream = batch ? `p.stream${t}[batch / 4u][batch % 4u]` : `p.stream${t}`;
   const rest = `random_seed[0], random_step[0], ${stream}, p.rate${t}`;
@@ -49,10 +52,11 @@ export function productDrop(spec: MatmulSpec, t: number, vector: boolean): strin
   if (!dropsProduct(spec, t)) return '';
   const scale = dropScale(spec, t);
   const at = (d: number) => scale.one(`row * p.n + col + ${d}u`);
-  const four = vector ? scale.block('(row * p.n + col) / 4u') : `vec4(${[0, 1, 2, 3].map(at).join(', ')})`;
+  const four = vector ? scale.block('(row * p.n + col) / 4u') : `vec4(${list(4, at)})`;
   return `fn drop_${t}(row: u32, col: u32) -> vec4<f32> {\n  return ${four};\n}`;
 }
 
+/** Whether term t drops its product, which then is summed up apart. */
 export function dropsProduct({ terms }: MatmulSpec, t: number): boolean {
   return terms[t]?.drop?.of === 'product';
 }

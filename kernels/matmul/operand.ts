@@ -1,7 +1,8 @@
 /** Room: kernels/matmul. How an operand is read: one WGSL function `load_<name>(k, at)`, `at` being its row or column of C. */
-import { dropScale, type DropScale } from './drop.ts';
-import type { MatmulSpec, MatmulTerm } from './spec.ts';
+import { dropScale, productDrop } from './drop.ts';
+import type { MatmulSpec } from './spec.ts';
 
+/** An operand of a term, and the text of its load function. */
 export interface Operand {
   readonly name: string;
   /** Its dimension that C has too. */
@@ -13,7 +14,7 @@ export interface Operand {
   readonly load: string;
 }
 
-/** What a skeleton wants of an operand. */
+/** What a template wants of an operand. */
 export interface LoadOptions {
   /** Load four neighbours along the contiguous dimension (a vec4<f32>), from a multiple of four on, or one f32. */
   readonly four: boolean;
@@ -21,38 +22,15 @@ export interface LoadOptions {
   readonly guardK: boolean;
 }
 
-export function operandA(spec: MatmulSpec, t: number, options: LoadOptions): Operand {
-  const { k, a, drop } = spec.terms[t] as MatmulTerm;
-  const kContiguous = a === 'mk';
-  return operand({
-    ...{ name: `a${t}`, outer: 'm', t, kContiguous, contiguous: kContiguous ? k : spec.m },
-    each: spec.batch?.each[2 * t] === true,
-    ...(drop?.of === 'a' && { drop: dropScale(spec, t) }),
-    ...options,
-  });
-}
-
-export function operandB(spec: MatmulSpec, t: number, options: LoadOptions): Operand {
-  const { k, b, drop } = spec.terms[t] as MatmulTerm;
-  const kContiguous = b === 'nk';
-  return operand({
-    ...{ name: `b${t}`, outer: 'n', t, kContiguous, contiguous: kContiguous ? k : spec.n },
-    each: spec.batch?.each[2 * t + 1] === true,
-    ...(drop?.of === 'b' && { drop: dropScale(spec, t) }),
-    ...options,
-  });
-}
-
-interface Reading extends LoadOptions, Pick<Operand, 'name' | 'outer' | 'kContiguous'> {
-  readonly t: number;
-  /** Length of the contiguous dimension. */
-  readonly contiguous: number;
-  /** Whether each product of a batch has its own. */
-  readonly each: boolean;
-  readonly drop?: DropScale;
-}
-
-function operand({ name, outer, t, kContiguous, contiguous, each, drop, four, guardK }: Reading): Operand {
+/** Operand A or B of term t. */
+export function operandOf(spec: MatmulSpec, t: number, side: 'a' | 'b', { four, guardK }: LoadOptions): Operand {
+  const term = spec.terms[t]!;
+  const name = `${side}${t}`;
+  const outer = side === 'a' ? 'm' : 'n';
+  const kContiguous = term[side] === (side === 'a' ? 'mk' : 'nk');
+  const contiguous = kContiguous ? term.k : spec[outer];
+  const each = spec.batch?.each[2 * t + (side === 'a' ? 0 : 1)];
+  const drop = term.drop?.of === side ? dropScale(spec, t) : undefined;
   const vector = four && contiguous % 4 === 0;
   const depth = `p.k${t}`;
   const within = (k: string) => (guardK ? `min(${k}, ${depth} - 1u)` : k);
@@ -76,4 +54,14 @@ function operand({ name, outer, t, kContiguous, contiguous, each, drop, four, gu
   const value = four ? (vector ? whole : scattered) : one(0);
   const load = `fn load_${name}(k: u32, at: u32) -> ${four ? 'vec4<f32>' : 'f32'} {\n  return ${value};\n}`;
   return { name, outer, kContiguous, vector, load };
+}
+
+/** The load functions of operands, and those of dropped products. */
+export function operandFunctions(spec: MatmulSpec, operands: readonly Operand[], vector: boolean): string {
+  return [...operands.map((o) => o.load), ...spec.terms.map((_, t) => productDrop(spec, t, vector))].join('\n');
+}
+
+/** Those to be declared as arrays of vec4. */
+export function vectorNames(operands: readonly Operand[]): string[] {
+  return operands.filter((o) => o.vector).map((o) => o.name);
 }

@@ -1,5 +1,5 @@
 /**
- * Room: kernels/matmul. The skeleton for CPU rasterisers and a C of many rows. Measured there: a load from storage costs ten
+ * Room: kernels/matmul. The template for CPU rasterisers and a C of many rows. Measured there: a load from storage costs ten
  * instructions an element, one from workgroup memory four, an operand that stays in the lane's own memory none; a sum carried
  * round a loop is blended under the execution mask once per turn.
  *
@@ -7,11 +7,12 @@
  * the lanes load a row of A together, each another part, spread it with subgroupBroadcast, and run through the whole panel
  * without a branch. Between panels the sums of a row wait in workgroup memory.
  */
-import { range } from '../text.ts';
-import { operandA, operandB, type Operand } from './operand.ts';
-import { dropsProduct, productDrop } from './drop.ts';
-import { callEpilogue, summed, tileGuard, type MatmulSpec, type MatmulTerm, type Skeleton } from './spec.ts';
+import { each, list, range } from '../text.ts';
+import { operandOf, operandFunctions, vectorNames, type Operand } from './operand.ts';
+import { dropsProduct } from './drop.ts';
+import { callEpilogue, summed, tileMain, type MatmulSpec, type KernelTemplate } from './spec.ts';
 
+/** Which part of C a workgroup computes. */
 export interface PanelTile {
   /** Most rows of C per workgroup; how many it takes is the uniform `tile_rows`. */
   readonly maxRows: number;
@@ -36,29 +37,22 @@ function panelDepth(k: number): number {
   return DEPTHS.reduce((best, depth) => (cost(depth) < cost(best) ? depth : best));
 }
 
-/** @param rows rows of C per workgroup, at most `tile.maxRows` */
-export function panelSkeleton(
+/** For an n above 16. @param rows rows of C per workgroup, at most `tile.maxRows` @param size lanes of the subgroup */
+export function panelTemplate(
   spec: MatmulSpec,
   tile: PanelTile,
   rows: number,
   size: number,
   vector: boolean,
-): Skeleton {
+): KernelTemplate {
   const { maxRows, groups } = tile;
   const cols = 4 * size * groups;
   const products = spec.terms.map((_, t) => product(spec, t, groups, size));
   const operands = products.flatMap(({ a, b }) => [a, b]);
-  const functions = [...operands.map((o) => o.load), ...spec.terms.map((_, t) => productDrop(spec, t, vector))];
   const wgsl = `var<workgroup> sums: array<vec4<f32>, ${maxRows * groups * size}>;
-${functions.join('\n')}
+${operandFunctions(spec, operands, vector)}
 
-@compute @workgroup_size(${size})
-fn main(
-  @builtin(workgroup_id) wid: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(subgroup_invocation_id) lane: u32,
-) {
-${tileGuard(spec)}
+${tileMain(spec, size, 'subgroup_invocation_id', 'lane')}
   let tile_row = tile % p.tiles_m * p.tile_rows;
   let tile_col = tile / p.tiles_m * ${cols}u;
   let rows = min(p.tile_rows, p.m - tile_row);
@@ -75,7 +69,7 @@ ${summed(
   return {
     enables: ['subgroups'],
     wgsl,
-    vectorBindings: operands.filter((o) => o.vector).map((o) => o.name),
+    vectorBindings: vectorNames(operands),
     tile: [rows, cols],
     params: { tile_rows: rows, once: 1 },
   };
@@ -83,10 +77,10 @@ ${summed(
 
 /** One term's operands and its loop over panels. */
 function product(spec: MatmulSpec, t: number, groups: number, size: number): { a: Operand; b: Operand; loop: string } {
-  const { k, a: layout } = spec.terms[t] as MatmulTerm;
+  const { k, a: layout } = spec.terms[t]!;
   const depth = panelDepth(k);
-  const a = operandA(spec, t, { four: layout === 'mk', guardK: true });
-  const b = operandB(spec, t, { four: true, guardK: true });
+  const a = operandOf(spec, t, 'a', { four: layout === 'mk', guardK: true });
+  const b = operandOf(spec, t, 'b', { four: true, guardK: true });
   const parts = range(Math.ceil(depth / (size * (a.kContiguous ? 4 : 1))));
   const panel = { depth, groups, size, kContiguous: b.kContiguous };
   const drop = dropsProduct(spec, t) ? `drop_${t}` : undefined;
@@ -94,9 +88,7 @@ function product(spec: MatmulSpec, t: number, groups: number, size: number): { a
 ${loadPanel(b, panel)}
     for (var row = 0u; row < rows; row++) {
       ${parts.map((q) => `let part_${q} = load_${a.name}(k + ${stepsOf(a, q, size)}, tile_row + row);`).join('\n      ')}
-${range(groups)
-  .map((j) => sumGroup(a, { ...panel, j, drop }))
-  .join('\n')}
+${each(groups, (j) => sumGroup(a, { ...panel, j, drop }))}
     }
   }`;
   return { a, b, loop };
@@ -129,21 +121,23 @@ interface Panel {
   readonly kContiguous: boolean;
 }
 
-function arraysOf({ depth, groups, kContiguous }: Panel): number {
-  return Math.ceil((depth * groups) / (kContiguous ? LARGEST_ARRAY.alongK : LARGEST_ARRAY.across));
+/** How many arrays a panel is cut into, and vectors in each. */
+function arraysOf({ depth, groups, kContiguous }: Panel): { readonly count: number; readonly length: number } {
+  const vectors = depth * groups;
+  const count = Math.ceil(vectors / (kContiguous ? LARGEST_ARRAY.alongK : LARGEST_ARRAY.across));
+  return { count, length: vectors / count };
 }
 
 /** Vector i of the panel. */
 function vectorOf(panel: Panel, i: number): string {
-  const each = (panel.depth * panel.groups) / arraysOf(panel);
-  return `panel_${Math.floor(i / each)}[${i % each}]`;
+  const { length } = arraysOf(panel);
+  return `panel_${Math.floor(i / length)}[${i % length}]`;
 }
 
 /** Vectors are four columns of one step of k, or four steps of one column where B lies that way. `p.once` is 1. */
 function loadPanel(b: Operand, panel: Panel): string {
   const { depth, groups, size, kContiguous } = panel;
-  const count = arraysOf(panel);
-  const each = (depth * groups) / count;
+  const { count, length } = arraysOf(panel);
   const stepsOfK = depth / count;
   const vector = (q: number): string => {
     const k = q === 0 ? 'k' : `k + ${q * stepsOfK}u`;
@@ -151,13 +145,9 @@ function loadPanel(b: Operand, panel: Panel): string {
       ? `load_${b.name}(${k} + i / ${4 * groups}u * 4u, tile_col + (i / 4u % ${groups}u * ${size}u + lane) * 4u + i % 4u)`
       : `load_${b.name}(${k} + i / ${groups}u, tile_col + (i % ${groups}u * ${size}u + lane) * 4u)`;
   };
-  return `${range(count)
-    .map((q) => `    var panel_${q}: array<vec4<f32>, ${each}>;`)
-    .join('\n')}
-    for (var i = 0u; i < ${each}u${each < ROLLED ? ' * p.once' : ''}; i++) {
-${range(count)
-  .map((q) => `      panel_${q}[i] = ${vector(q)};`)
-  .join('\n')}
+  return `${each(count, (q) => `    var panel_${q}: array<vec4<f32>, ${length}>;`)}
+    for (var i = 0u; i < ${length}u${length < ROLLED ? ' * p.once' : ''}; i++) {
+${each(count, (q) => `      panel_${q}[i] = ${vector(q)};`)}
     }`;
 }
 
@@ -165,7 +155,7 @@ ${range(count)
 function elementsOfB(d: number, { j, ...panel }: Group): string {
   if (!panel.kContiguous) return vectorOf(panel, d * panel.groups + j);
   const first = (Math.floor(d / 4) * panel.groups + j) * 4;
-  return `vec4(${[0, 1, 2, 3].map((c) => `${vectorOf(panel, first + c)}[${d % 4}]`).join(', ')})`;
+  return `vec4(${list(4, (c) => `${vectorOf(panel, first + c)}[${d % 4}]`)})`;
 }
 
 interface Group extends Panel {

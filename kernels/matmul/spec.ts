@@ -1,4 +1,4 @@
-/** Room: kernels/matmul. What a matrix product is asked to be, and what a skeleton gives back. */
+/** Room: kernels/matmul. What a matrix product is asked to be, and what a template gives back. */
 import type { Fragment } from '../fragment.ts';
 
 /** Dropout inside a product, see drop.ts. */
@@ -29,6 +29,7 @@ export interface ProductBatch {
   readonly sum?: boolean;
 }
 
+/** C [m, n] as the sum of one or more products, or a batch of such. */
 export interface MatmulSpec {
   readonly m: number;
   readonly n: number;
@@ -40,7 +41,7 @@ export interface MatmulSpec {
 }
 
 /** The shape-dependent half of a module: everything but declarations, prelude and the epilogue's function. */
-export interface Skeleton {
+export interface KernelTemplate {
   /** Language extensions, as `enable` directives. */
   readonly enables: readonly string[];
   /** Further directives. */
@@ -55,17 +56,29 @@ export interface Skeleton {
   readonly params?: Readonly<Record<string, number>>;
 }
 
-/** The start of every `main`: the tile's number in `tile`, tiles of one column following each other; in a batch, `batch` is set. */
-export function tileGuard({ batch }: MatmulSpec): string {
-  if (!batch || batch.sum)
-    return `  let tile = wid.y * groups.x + wid.x;
+/**
+ * The start of every `main`: the tile's number in `tile`, tiles of one column following each other; in a batch, `batch` is set.
+ * @param builtin what numbers the invocations, as `name`
+ */
+export function tileMain({ batch }: MatmulSpec, workgroupSize: number, builtin: string, name: string): string {
+  const apart = batch && !batch.sum;
+  return `@compute @workgroup_size(${workgroupSize})
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(${builtin}) ${name}: u32,
+) {
+${apart ? TILE_OF_BATCH : TILE}`;
+}
+
+const TILE = `  let tile = wid.y * groups.x + wid.x;
   if (tile >= p.tiles_m * p.tiles_n) { return; }`;
-  return `  let number = wid.y * groups.x + wid.x;
+
+const TILE_OF_BATCH = `  let number = wid.y * groups.x + wid.x;
   let tile = number % (p.tiles_m * p.tiles_n);
   let product = number / (p.tiles_m * p.tiles_n);
   if (product >= p.batch) { return; }
   batch = product;`;
-}
 
 /** Declares the number of the product in its batch, and passes the epilogue on to that product's part of the results. */
 export function batchHead({ batch }: MatmulSpec, name: string): string {

@@ -1,11 +1,13 @@
 /**
- * Room: kernels/matmul. The portable skeleton, for GPUs: a workgroup stages tiles of A and B in workgroup memory, 16 deep,
+ * Room: kernels/matmul. The portable template, for GPUs: a workgroup stages tiles of A and B in workgroup memory, 16 deep,
  * and each invocation multiplies its rows by its four columns from there.
  */
-import { operandA, operandB, type Operand } from './operand.ts';
-import { dropsProduct, productDrop } from './drop.ts';
-import { callEpilogue, summed, tileGuard, type MatmulSpec, type Skeleton } from './spec.ts';
+import { operandOf, operandFunctions, vectorNames, type Operand } from './operand.ts';
+import { dropsProduct } from './drop.ts';
+import { callEpilogue, summed, tileMain, type MatmulSpec, type KernelTemplate } from './spec.ts';
+import { list } from '../text.ts';
 
+/** Which part of C a workgroup computes, and how its invocations share it. */
 export interface WorkgroupTile {
   /** Rows and columns of C per workgroup, multiples of 4. */
   readonly rows: number;
@@ -21,9 +23,14 @@ export function workgroupBytes({ rows, cols }: WorkgroupTile): number {
   return (rows + cols) * DEPTH * 4;
 }
 
-export function tiledSkeleton(spec: MatmulSpec, { rows, cols, rowsEach }: WorkgroupTile, vector: boolean): Skeleton {
+/** Works for every spec and device whose workgroup memory holds `workgroupBytes`. */
+export function tiledTemplate(
+  spec: MatmulSpec,
+  { rows, cols, rowsEach }: WorkgroupTile,
+  vector: boolean,
+): KernelTemplate {
   const options = { four: true, guardK: true };
-  const pairs = spec.terms.map((_, t) => [operandA(spec, t, options), operandB(spec, t, options)] as const);
+  const pairs = spec.terms.map((_, t) => [operandOf(spec, t, 'a', options), operandOf(spec, t, 'b', options)] as const);
   const operands = pairs.flat();
   const lanesPerRow = cols / 4;
   const rowStep = rows / rowsEach;
@@ -31,15 +38,9 @@ export function tiledSkeleton(spec: MatmulSpec, { rows, cols, rowsEach }: Workgr
 var<workgroup> a_tile: array<vec4<f32>, ${(rows * DEPTH) / 4}>;
 var<workgroup> b_tile: array<vec4<f32>, ${(cols * DEPTH) / 4}>;
 
-${[...operands.map((o) => o.load), ...spec.terms.map((_, t) => productDrop(spec, t, vector))].join('\n')}
+${operandFunctions(spec, operands, vector)}
 
-@compute @workgroup_size(${rowStep * lanesPerRow})
-fn main(
-  @builtin(workgroup_id) wid: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) id: u32,
-) {
-${tileGuard(spec)}
+${tileMain(spec, rowStep * lanesPerRow, 'local_invocation_index', 'id')}
   let tile_row = tile % p.tiles_m * ${rows}u;
   let tile_col = tile / p.tiles_m * ${cols}u;
   let x = id % ${lanesPerRow}u;
@@ -58,7 +59,7 @@ ${summed(
     ${callEpilogue('sums[i]', vector)}
   }
 }`;
-  return { enables: [], wgsl, vectorBindings: operands.filter((o) => o.vector).map((o) => o.name), tile: [rows, cols] };
+  return { enables: [], wgsl, vectorBindings: vectorNames(operands), tile: [rows, cols] };
 }
 
 /** The same for a term whose product is dropped: it is summed up apart. */
@@ -82,7 +83,7 @@ function productLoop(a: Operand, b: Operand, t: number, { rows, cols, rowsEach }
     workgroupBarrier();
     let depths = min(${quads}u, (p.k${t} - k + 3u) / 4u);
     for (var depth = 0u; depth < depths; depth++) {
-      let b = mat4x4<f32>(${[0, 1, 2, 3].map((d) => `b_tile[(4u * depth + ${d}u) * ${cols / 4}u + x]`).join(', ')});
+      let b = mat4x4<f32>(${list(4, (d) => `b_tile[(4u * depth + ${d}u) * ${cols / 4}u + x]`)});
       for (var i = 0u; i < ${rowsEach}u; i++) { ${sums}[i] += b * a_tile[(y + i * ${rows / rowsEach}u) * ${quads}u + depth]; }
     }
     workgroupBarrier();

@@ -11,6 +11,7 @@ import { linearName, type HeadKind, type ModelConfig } from '../../models/archit
 import { className } from '../../models/config.ts';
 import { storedName } from '../../models/weights.ts';
 import { Bottleneck, bottleneckNames } from '../bottleneck/bottleneck.ts';
+import { isBottleneck } from '../bottleneck/config.ts';
 import { moduleFor } from '../config.ts';
 import type { Adapter, AdapterTensor } from '../files.ts';
 import { factorShape, type PeftModule } from '../module.ts';
@@ -135,8 +136,7 @@ export async function writeHubAdapter(
   { head, labels }: { readonly head: HeadKind; readonly labels: readonly string[] },
   name: string,
 ): Promise<void> {
-  if (config.method !== 'bottleneck')
-    throw new Error(`AdapterHub folders hold bottleneck adapters, not ${config.method}`);
+  if (!isBottleneck(config)) throw new Error(`AdapterHub folders hold bottleneck adapters, not ${config.method}`);
   const sizes = layerSizes(modules, model);
   const roles = ROLES.filter((role) =>
     modules.some((m) => [...sizes.keys()].some((l) => linearName(model, l, role) === m.name)),

@@ -45,6 +45,10 @@ export interface BottleneckConfig extends CommonConfig {
   readonly init: 'bert' | 'mam_adapter' | 'houlsby';
 }
 
+export function isBottleneck(config: CommonConfig): config is BottleneckConfig {
+  return config.method === 'bottleneck';
+}
+
 const nonLinearity = z.enum(Object.keys(ACTIVATION_NAMES) as (keyof typeof ACTIVATION_NAMES)[]);
 const scaling = z.union([z.number(), z.enum(['learned', 'channel'])]);
 const residual = z.union([z.boolean(), z.literal('post_add')]);

@@ -4,7 +4,11 @@
  * Colours are CSS variables of the page that embeds the picture, so one picture serves light and dark pages.
  */
 import type { Config, TopLevelSpec } from 'vega-lite';
+import { needPackages } from '../../engine/io/packages.ts';
 import { Html } from '../html/markup.ts';
+
+/** What draws the pictures: optional packages. */
+export const CHART_PACKAGES: readonly string[] = ['vega', 'vega-lite'];
 
 /** The page's colours; `html/style.ts` gives them values. */
 export const COLOUR = {
@@ -46,8 +50,10 @@ const CONFIG: Config = {
 /**
  * Renders a specification. `width` and `height` are those of the plot; what lies outside it must fit into `padding`, because
  * text cannot be measured without a canvas. Words for assistive technology belong to the caller.
+ * @throws MissingPackageError where Vega is not installed
  */
 export async function renderChart(spec: TopLevelSpec): Promise<Html> {
+  needPackages(CHART_PACKAGES);
   // Loaded with the first picture: 390 files that other commands need not wait for.
   const [vega, { compile }] = await Promise.all([import('vega'), import('vega-lite')]);
   const { spec: compiled } = compile({ autosize: 'none', padding: 2, ...spec, config: CONFIG });

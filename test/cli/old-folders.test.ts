@@ -88,7 +88,7 @@ it('a finished run is taken from its folder, and refused with another setting', 
   );
   const spy = vi.spyOn(process.stderr, 'write').mockImplementation(() => true);
   expect(await runCommand(['run', '--model', MODEL, ...flags, '--clip', '2'])).toBe(2);
-  expect(spy.mock.calls.flat().join('')).toContain('clip was 0.5, now it is 2');
+  expect(spy.mock.calls.flat().join('')).toContain('--clip was 0.5, now it is 2');
   spy.mockRestore();
 });
 

@@ -4,7 +4,7 @@ import { loadTokenizer } from '../../models/tokenizer.ts';
 import { encodeChoices, encodeFile, encodeTexts, IGNORE_INDEX } from '../../data/encode.ts';
 import type { ExampleFile, RawExample } from '../../data/examples.ts';
 
-const tokenizer = await loadTokenizer(new URL('../../../checkpoints/light-roberta', import.meta.url).pathname);
+const tokenizer = await loadTokenizer(new URL('../../checkpoints/light-roberta', import.meta.url).pathname);
 const OPTIONS = { labels: ['neg', 'pos'], maxLength: 6, vocabSize: 100, typeVocabSize: 2, tokenizer: undefined };
 
 function file(...rows: RawExample[]): ExampleFile {

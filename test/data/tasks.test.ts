@@ -14,7 +14,7 @@ async function task(name: string): Promise<TaskData> {
 
 describe.each(TASK_NAMES)('the task %s', (name) => {
   it('has the splits that the installed data give', async () => {
-    const committed = await readFile(new URL(`../../../train/data/splits/${name}.json`, import.meta.url), 'utf8');
+    const committed = await readFile(new URL(`../../data/splits/${name}.json`, import.meta.url), 'utf8');
     expect(formatSplits(makeSplits(await rawItems(name)))).toBe(committed);
   });
 
@@ -66,7 +66,9 @@ describe('loadTask', () => {
 
   it('refuses data that lack a published text', () => {
     const items = [{ text: 'here', label: 0, stratum: '' }];
-    expect(pick(items, [contentHash('here')], 'pkg')).toEqual(items);
-    expect(() => pick(items, [contentHash('gone')], 'pkg')).toThrow(/^pkg: 1 of 1 texts .*npm ci/);
+    expect(pick(items, [contentHash('here')], 'sentiment')).toEqual(items);
+    expect(() => pick(items, [contentHash('gone')], 'sentiment')).toThrow(
+      /^sentiment: 1 of 1 texts .*npm install sentiment@5/,
+    );
   });
 });

@@ -4,7 +4,7 @@ import { Engine } from '../../engine/engine.ts';
 import { attention } from '../../engine/ops/attention.ts';
 import { mul } from '../../engine/ops/elementwise.ts';
 import { dynamicUpdateSlice } from '../../engine/ops/dynamic-update-slice.ts';
-import { expectClose, randoms } from '../kernels/reference.ts';
+import { assertClose, randomValues } from '../../engine/testing/index.ts';
 
 let engine: Engine;
 beforeAll(async () => {
@@ -39,7 +39,7 @@ describe('attention over a cache', () => {
     const cache = (name: string) =>
       engine.variable(name, [BATCH * CAPACITY, WIDTHS.k], {
         kind: 'state',
-        data: randoms(BATCH * CAPACITY * WIDTHS.k, 9),
+        data: randomValues(BATCH * CAPACITY * WIDTHS.k, 9),
       });
     const [keys, values] = [cache('keys'), cache('values')];
     const compile = (seq: number) =>
@@ -63,16 +63,16 @@ describe('attention over a cache', () => {
       outputs: { out: attention(q, k, v, mask, { ...SIZES, seq: CAPACITY }) },
     }));
     const data = {
-      q: randoms(BATCH * CAPACITY * WIDTHS.q, 1),
-      k: randoms(BATCH * CAPACITY * WIDTHS.k, 2),
-      v: randoms(BATCH * CAPACITY * WIDTHS.v, 3),
+      q: randomValues(BATCH * CAPACITY * WIDTHS.q, 1),
+      k: randomValues(BATCH * CAPACITY * WIDTHS.k, 2),
+      v: randomValues(BATCH * CAPACITY * WIDTHS.v, 3),
     };
     whole.run(data);
     const expected = await whole.read('out');
     const step = async (program: typeof token, from: number, count: number) => {
       const part = (name: keyof typeof WIDTHS) => rowsOf(data[name], WIDTHS[name], from, count);
       program.run({ q: part('q'), k: part('k'), v: part('v'), position: Int32Array.of(from) });
-      expectClose(await program.read('out'), rowsOf(expected, WIDTHS.q, from, count), 1e-5);
+      assertClose(await program.read('out'), rowsOf(expected, WIDTHS.q, from, count), 1e-5);
     };
     await step(prompt, 0, 5);
     await step(token, 5, 1);
@@ -82,6 +82,6 @@ describe('attention over a cache', () => {
     expect(token.dispatches.map(({ kernel }) => kernel.bindings.find(({ name }) => name === 'into')?.role)).toContain(
       'inout',
     );
-    expectClose(await engine.read(keys), data.k, 1e-6);
+    assertClose(await engine.read(keys), data.k, 1e-6);
   });
 });

@@ -10,7 +10,8 @@ import { add, dropout, mul, square } from '../../engine/ops/elementwise.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
 import { sum } from '../../engine/ops/reduce.ts';
 import type { Variable } from '../../engine/variable.ts';
-import { dropoutScale, randoms } from '../kernels/reference.ts';
+import { randomValues } from '../../engine/testing/index.ts';
+import { dropoutScale } from '../kernels/reference.ts';
 
 let engine: Engine;
 beforeAll(async () => {
@@ -53,7 +54,7 @@ async function run(
   const variable = (name: string, shape: number[], seed: number): Variable =>
     engine.variable(name, shape, {
       kind: 'weights',
-      data: randoms(
+      data: randomValues(
         shape.reduce((a, b) => a * b),
         seed,
         0.5,
@@ -65,8 +66,8 @@ async function run(
   const all = new Int32Array(TOKENS).fill(1);
   const mask = engine.variable('mask', [2, TOKENS / 2], { kind: 'state', dtype: 'i32', data: all });
   const specs = NAMES.flatMap((name, i) => [
-    { name: `${name}.A`, shape: [RANKS, WIDTH], data: randoms(RANKS * WIDTH, 30 + i), decay: true },
-    { name: `${name}.B`, shape: [WIDTH, RANKS], data: randoms(WIDTH * RANKS, 40 + i), decay: true },
+    { name: `${name}.A`, shape: [RANKS, WIDTH], data: randomValues(RANKS * WIDTH, 30 + i), decay: true },
+    { name: `${name}.B`, shape: [WIDTH, RANKS], data: randomValues(WIDTH * RANKS, 40 + i), decay: true },
   ]);
   const parameters = new Parameters(engine, specs);
   const number = (name: string, value: number): Variable =>
@@ -131,7 +132,7 @@ function expectAlike({ values }: Outcome, expected: Outcome): void {
 
 it('variables moved together keep their values and are freed one by one', async () => {
   const before = engine.memory.current;
-  const data = [1, 2, 3].map((seed) => randoms(64, seed));
+  const data = [1, 2, 3].map((seed) => randomValues(64, seed));
   const moved = engine.makeContiguous(data.map((d, i) => engine.variable(`w${i}`, [64], { kind: 'weights', data: d })));
   expect(engine.memory.current - before).toBe(3 * 256);
   expect(new Set(moved.map(({ storage }) => storage.buffer)).size).toBe(1);

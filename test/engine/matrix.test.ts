@@ -6,7 +6,7 @@ import { Parameters } from '../../engine/nn/parameters.ts';
 import { square } from '../../engine/ops/elementwise.ts';
 import { sum } from '../../engine/ops/reduce.ts';
 import { AdamW, ADAMW_DEFAULTS, ADAMW_INPUTS } from '../../engine/optim/adamw.ts';
-import { MATRIX_FEATURE } from '../../kernels/matmul/matrix-unit.ts';
+import { SUBGROUP_MATRIX_FEATURE } from '../../kernels/matmul/subgroup-matrix-syntax.ts';
 
 const config = (componentType: string, resultComponentType: string, M: number, N: number, K: number) => ({
   ...{ componentType, resultComponentType, M, N, K },
@@ -27,15 +27,15 @@ describe('the matrix shape', () => {
 });
 
 it('a device with the feature and without a shape has no unit', async () => {
-  const device = { features: new Set([MATRIX_FEATURE, 'shader-f16', 'subgroups']) } as unknown as GPUDevice;
+  const device = { features: new Set([SUBGROUP_MATRIX_FEATURE, 'shader-f16', 'subgroups']) } as unknown as GPUDevice;
   const adapter = { info: { subgroupMatrixConfigs: [] } } as unknown as GPUAdapter;
   expect(await findMatrixUnit(adapter, device, 32)).toBeUndefined();
 });
 
-it('takes the first spelling that the compiler accepts', async () => {
+it('takes the first syntax that the compiler accepts', async () => {
   const asked: string[] = [];
   const device = {
-    features: new Set([MATRIX_FEATURE, 'shader-f16', 'subgroups']),
+    features: new Set([SUBGROUP_MATRIX_FEATURE, 'shader-f16', 'subgroups']),
     pushErrorScope: () => undefined,
     popErrorScope: () => Promise.resolve(null),
     createShaderModule: ({ code }: { code: string }) => code,
@@ -46,7 +46,7 @@ it('takes the first spelling that the compiler accepts', async () => {
   } as unknown as GPUDevice;
   const adapter = { info: { subgroupMatrixConfigs: [config('f16', 'f32', 16, 16, 16)] } } as unknown as GPUAdapter;
   const unit = await findMatrixUnit(adapter, device, 32);
-  expect(unit).toMatchObject({ m: 16, n: 16, k: 16, spelling: { name: 'layout as an argument' } });
+  expect(unit).toMatchObject({ m: 16, n: 16, k: 16, syntax: { name: 'layout as an argument' } });
   expect(asked).toHaveLength(2);
 });
 

@@ -10,7 +10,7 @@ import { gatherRows } from '../../engine/ops/gather.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
 import { checkpoint } from '../../engine/ops/saved-for-backward.ts';
 import { fusedLinearCrossEntropy, vocabularyLogits } from '../../engine/ops/vocabulary.ts';
-import { expectClose, randoms } from '../kernels/reference.ts';
+import { assertClose, randomValues } from '../../engine/testing/index.ts';
 
 let engine: Engine;
 beforeAll(async () => {
@@ -20,7 +20,7 @@ afterAll(() => engine.close());
 
 /** A table of which at most `bytes` can be bound at once, in parts. */
 function tableInParts(rows: number, cols: number, bytes: number): { data: Float32Array; parts: Tensor[] } {
-  const data = randoms(rows * cols, rows, 0.5);
+  const data = randomValues(rows * cols, rows, 0.5);
   const table = engine.variable('table', [rows, cols], { kind: 'weights', data });
   return { data, parts: table.rowParts(bytes).map((part) => part.tensor) };
 }
@@ -85,7 +85,7 @@ describe('a table in parts', () => {
     for (const row of [1, 3, 7]) {
       const x = found.subarray(row * 7, row * 7 + 7);
       const whole = Array.from({ length: 150 }, (_, c) => x.reduce((sum, v, d) => sum + v * data[c * 7 + d]!, 0));
-      expectClose(Float32Array.from(of(row)), whole, 1e-5);
+      assertClose(Float32Array.from(of(row)), whole, 1e-5);
     }
   });
 });
@@ -102,7 +102,7 @@ describe('fusedLinearCrossEntropy', () => {
     await fc.assert(
       fc.asyncProperty(cases, async ({ rows, width, classes, chunk, inParts }) => {
         const { data, parts } = tableInParts(classes, width, inParts ? 64 * width * 4 : 2 ** 20);
-        const values = randoms(rows * width, 5);
+        const values = randomValues(rows * width, 5);
         const labels = Int32Array.from({ length: rows }, (_, r) =>
           r % 4 === 3 ? -100 : (r * 31 + classes - 1) % classes,
         );
@@ -113,8 +113,8 @@ describe('fusedLinearCrossEntropy', () => {
         });
         program.run({ x: values });
         const expected = reference(values, data, labels);
-        expectClose(await program.read('loss'), [expected.loss], 1e-5);
-        expectClose(
+        assertClose(await program.read('loss'), [expected.loss], 1e-5);
+        assertClose(
           await program.read('gradient'),
           expected.gradient.map((v) => 2 * v),
           1e-5,
@@ -132,7 +132,7 @@ describe('fusedLinearCrossEntropy', () => {
       const loss = fusedLinearCrossEntropy(x, parts, labels.tensor);
       return { outputs: { loss, gradient: gradients(loss, [x])[0] as Tensor } };
     });
-    program.run({ x: randoms(12) });
+    program.run({ x: randomValues(12) });
     expect([...(await program.read('loss')), ...(await program.read('gradient'))].every((v) => v === 0)).toBe(true);
   });
 
@@ -166,12 +166,12 @@ describe('fusedLinearCrossEntropy', () => {
         },
         options,
       );
-      program.run({ x: randoms(160, 1), w: randoms(64, 2) });
+      program.run({ x: randomValues(160, 1), w: randomValues(64, 2) });
       return program.read('g');
     };
     const expected = await run({ recompute: 'nothing' });
-    for (const recompute of ['cheap', 'layers'] as const) expectClose(await run({ recompute }), expected, 1e-6);
-    if (engine.traits.f16) expectClose(await run({ activations: 'f16' }), expected, 1e-2);
+    for (const recompute of ['cheap', 'layers'] as const) assertClose(await run({ recompute }), expected, 1e-6);
+    if (engine.traits.f16) assertClose(await run({ activations: 'f16' }), expected, 1e-2);
   });
 
   it('refuses a table that trains', () => {

@@ -1,16 +1,16 @@
 /** Fused attention and its gradients against float64 attention with a [seq, seq] matrix. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { assertClose, randomValues } from '../../engine/testing/index.ts';
 import {
   attentionBackwardKV,
   attentionBackwardQ,
   attentionForward,
-  attentionVariants,
+  attentionConfigs,
   type AttentionSpec,
 } from '../../kernels/attention.ts';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
 import { openTestDevice } from './harness.ts';
-import { expectClose, randoms } from './reference.ts';
 
 const gpu = await openTestDevice();
 
@@ -69,7 +69,7 @@ function reference(spec: AttentionSpec, inputs: Inputs) {
 
 function data(spec: AttentionSpec, maskOf: (b: number, s: number) => number, position = 0): Inputs {
   const { batch, seq, keys, heads, kvHeads, headDim } = spec;
-  const of = (rows: number, width: number, seed: number) => randoms(batch * rows * width * headDim, seed + seq);
+  const of = (rows: number, width: number, seed: number) => randomValues(batch * rows * width * headDim, seed + seq);
   return {
     q: of(seq, heads, 1),
     k: of(keys, kvHeads, 2),
@@ -86,32 +86,32 @@ function plain(spec: Omit<AttentionSpec, 'keys' | 'kvHeads' | 'position'>): Atte
   return { ...spec, keys: spec.seq, kvHeads: spec.heads, position: false };
 }
 
-/** @param variant the place of the variant in the list */
-async function check(spec: AttentionSpec, inputs: Inputs, traits: DeviceTraits, variant = 0): Promise<void> {
-  const { name } = attentionVariants(traits)[variant]!;
+/** @param config the place of the config in the list */
+async function check(spec: AttentionSpec, inputs: Inputs, traits: DeviceTraits, config = 0): Promise<void> {
+  const { name } = attentionConfigs(traits)[config]!;
   const size = inputs.q.length;
   const queries = spec.batch * spec.heads * spec.seq;
   const expected = reference(spec, inputs);
   const forward = await gpu.run(attentionForward(spec, traits, name), { ...inputs }, { o: size, lse: queries });
-  expectClose(forward.o!, expected.o, 1e-5);
-  expectClose(forward.lse!, expected.lse, 1e-5);
+  assertClose(forward.o!, expected.o, 1e-5);
+  assertClose(forward.lse!, expected.lse, 1e-5);
   const saved = { ...inputs, o: forward.o!, lse: forward.lse! };
   const { dq, delta } = await gpu.run(attentionBackwardQ(spec, traits, name), saved, {
     dq: size,
     delta: queries,
   });
-  expectClose(dq!, expected.dq, 2e-5);
+  assertClose(dq!, expected.dq, 2e-5);
   const backward = await gpu.run(
     attentionBackwardKV(spec, traits, name),
     { ...saved, delta: delta! },
     { dk: inputs.k.length, dv: inputs.k.length },
   );
-  expectClose(backward.dk!, expected.dk, 2e-5);
-  expectClose(backward.dv!, expected.dv, 2e-5);
+  assertClose(backward.dk!, expected.dk, 2e-5);
+  assertClose(backward.dv!, expected.dv, 2e-5);
 }
 
 /** Every combination here is three pipelines to compile, so few; the portable kernels compile slowly on CPU rasterisers. */
-const variants: {
+const configs: {
   name: string;
   traits: DeviceTraits;
   texts: Pick<AttentionSpec, 'headDim' | 'causal' | 'headMask'>[];
@@ -136,7 +136,7 @@ const variants: {
   },
 ];
 
-describe.each(variants)('attention on $name', ({ traits, texts }) => {
+describe.each(configs)('attention on $name', ({ traits, texts }) => {
   it.each(texts)('equals float64 for ragged lengths, padding, several heads: %o', async (text) => {
     const shapes = fc.record({
       batch: fc.constantFrom(1, 2),
@@ -158,13 +158,13 @@ describe.each(variants)('attention on $name', ({ traits, texts }) => {
     );
   });
 
-  it.each([1, 2])('equals float64 in variant %i, which a tuner may choose', async (variant) => {
+  it.each([1, 2])('equals float64 in config %i, which a tuner may choose', async (config) => {
     const spec = plain({ batch: 2, seq: 35, heads: 2, headDim: 4, causal: true, scale: 0.3, headMask: false });
     await check(
       spec,
       data(spec, (b, s) => (s < 35 - 9 * b ? 1 : 0)),
       traits,
-      variant,
+      config,
     );
   });
 
@@ -234,7 +234,7 @@ describe.each(variants)('attention on $name', ({ traits, texts }) => {
     const inputs = data(spec, () => 1);
     const { o, lse } = await gpu.run(attentionForward(spec, traits), { ...inputs }, { o: inputs.q.length, lse: 37 });
     const expected = reference(spec, inputs);
-    expectClose(o!, expected.o, 1e-3);
-    expectClose(lse!, expected.lse, 1e-5);
+    assertClose(o!, expected.o, 1e-3);
+    assertClose(lse!, expected.lse, 1e-5);
   });
 });

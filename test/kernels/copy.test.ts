@@ -1,10 +1,10 @@
 /** Strided copies against plain indexing: permutations, slices, repeats and casts of any rank. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { f32ToF16, type HostArray, randomValues } from '../../engine/testing/index.ts';
 import { stridedCopy, type StridedCopySpec } from '../../kernels/copy.ts';
 import type { DType } from '../../kernels/kernel.ts';
-import { openTestDevice, toF16, type HostArray } from './harness.ts';
-import { randoms } from './reference.ts';
+import { openTestDevice } from './harness.ts';
 
 const gpu = await openTestDevice();
 
@@ -19,14 +19,14 @@ function indices({ shape, inStrides, inOffset }: StridedCopySpec): number[] {
 function store(values: readonly number[], dtype: DType): HostArray {
   if (dtype === 'i32') return Int32Array.from(values);
   if (dtype === 'u32') return Uint32Array.from(values);
-  return dtype === 'f32' ? Float32Array.from(values) : toF16(Float32Array.from(values));
+  return dtype === 'f32' ? Float32Array.from(values) : f32ToF16(Float32Array.from(values));
 }
 
 async function check(spec: StridedCopySpec): Promise<void> {
   const at = indices(spec);
   const length = Math.max(...at) + 1;
   const signed = spec.from !== 'u32' && spec.to !== 'u32';
-  const values = [...randoms(length, 7, 9)].map((v) => (signed ? Math.round(v) : Math.abs(Math.round(v))) + 0);
+  const values = [...randomValues(length, 7, 9)].map((v) => (signed ? Math.round(v) : Math.abs(Math.round(v))) + 0);
   const { out } = await gpu.run<HostArray>(
     stridedCopy(spec, gpu.traits),
     { x: store(values, spec.from) },

@@ -1,10 +1,10 @@
 /** Cross-entropy and its gradient against float64: few and many classes, ignored rows, extreme logits. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { assertClose, randomValues } from '../../engine/testing/index.ts';
 import { crossEntropy } from '../../kernels/cross-entropy.ts';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
 import { openTestDevice } from './harness.ts';
-import { expectClose, randoms } from './reference.ts';
 
 const gpu = await openTestDevice();
 const layouts: DeviceTraits[] = [
@@ -27,13 +27,13 @@ function reference(logits: Float32Array, labels: Int32Array, classes: number) {
 }
 
 async function check(rows: number, classes: number, traits: DeviceTraits, scale = 3): Promise<void> {
-  const logits = randoms(rows * classes, rows + classes, scale);
+  const logits = randomValues(rows * classes, rows + classes, scale);
   const labels = Int32Array.from({ length: rows }, (_, r) => (r % 4 === 3 ? -100 : (r * 7919 + classes - 1) % classes));
   const expected = reference(logits, labels, classes);
   const kernel = crossEntropy({ rows, classes }, traits);
   const { loss, grad } = await gpu.run(kernel, { logits, labels }, { loss: rows, grad: rows * classes });
-  expectClose(loss!, expected.loss, 2e-6);
-  expectClose(grad!, expected.grad, 2e-6);
+  assertClose(loss!, expected.loss, 2e-6);
+  assertClose(grad!, expected.grad, 2e-6);
 }
 
 describe('crossEntropy', () => {

@@ -1,12 +1,13 @@
-/** Fragments on the elementwise host: every way of addressing operands, every storage type, any size. */
+/** Fragments on the elementwise kernel: every way of addressing operands, every storage type, any size. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { f32ToF16, type HostArray, randomValues } from '../../engine/testing/index.ts';
 import { elementwise } from '../../kernels/elementwise.ts';
-import { hostFragment } from '../../kernels/fragment-host.ts';
+import { emitFragment } from '../../kernels/emit-fragment.ts';
 import type { Fragment, FragmentInput } from '../../kernels/fragment.ts';
 import type { DType } from '../../kernels/kernel.ts';
-import { openTestDevice, toF16, type HostArray } from './harness.ts';
-import { dropoutScale, erf, randoms } from './reference.ts';
+import { openTestDevice } from './harness.ts';
+import { dropoutScale, erf } from './reference.ts';
 
 const gpu = await openTestDevice();
 
@@ -14,10 +15,13 @@ const full = (name: string, count: number, dtype: DType = 'f32'): FragmentInput 
 
 /** Integers of small size, exact in every storage type. */
 function values(count: number, dtype: DType, seed: number): { stored: HostArray; exact: number[] } {
-  const integers = randoms(count, seed, 8).map((v) => Math.round(v) + 0);
+  const integers = randomValues(count, seed, 8).map((v) => Math.round(v) + 0);
   const exact = [...(dtype === 'u32' ? integers.map(Math.abs) : integers)];
   const f32 = Float32Array.from(exact);
-  return { stored: { f32, f16: toF16(f32), i32: Int32Array.from(exact), u32: Uint32Array.from(exact) }[dtype], exact };
+  return {
+    stored: { f32, f16: f32ToF16(f32), i32: Int32Array.from(exact), u32: Uint32Array.from(exact) }[dtype],
+    exact,
+  };
 }
 
 /** One operand of a [rows, cols] matrix: which of FragmentInput's documented patterns, and how it is stored. */
@@ -76,8 +80,8 @@ describe('elementwise', () => {
 
   for (const size of [1, 3, 4, 97, 1021, 4096]) {
     it(`writes several outputs, one in place, with converted types (size ${size})`, async () => {
-      const x = randoms(size, 1);
-      const y = randoms(size, 2);
+      const x = randomValues(size, 1);
+      const y = randomValues(size, 2);
       const fragment: Fragment = {
         inputs: [full('x', size), full('y', size)],
         params: [{ name: 'half', type: 'f32', value: 0.5 }],
@@ -92,7 +96,7 @@ describe('elementwise', () => {
       expect(kernel.bindings.map((b) => `${b.name}:${b.role}`)).toEqual(['x:in', 'y:inout', 'stored:out', 'count:out']);
       const got = await gpu.run<HostArray>(kernel, { x, y }, { stored: size, count: size });
       expect(got.y).toEqual(x.map((a, i) => Math.fround(a + y[i]!) * 0.5));
-      expect(got.stored).toEqual(toF16(x.map((a) => Math.round(a))));
+      expect(got.stored).toEqual(f32ToF16(x.map((a) => Math.round(a))));
       expect([...got.count!]).toEqual([...y].map((b) => Math.round(Math.fround(100 * b)) + 0));
       expect(kernel.bytes).toBe(size * (4 + 4 + 4 + 2 + 4));
     });
@@ -113,7 +117,7 @@ describe('elementwise', () => {
 
   it('calls library functions, with u32 scalars unconverted for dropout', async () => {
     for (const size of [8, 9]) {
-      const x = randoms(size, 5);
+      const x = randomValues(size, 5);
       const fragment: Fragment = {
         inputs: [full('x', size), full('seed', 1, 'u32'), full('step', 1, 'u32')],
         body: ['let activated = gelu_erf(x);'],
@@ -143,7 +147,7 @@ describe('elementwise', () => {
   });
 });
 
-describe('hostFragment', () => {
+describe('emitFragment', () => {
   it('refuses to write in place of another tensor', () => {
     const fragment: Fragment = {
       inputs: [full('b', 4)],
@@ -151,6 +155,6 @@ describe('hostFragment', () => {
       outputs: [{ name: 'y', dtype: 'f32', value: 'b', inPlaceOf: 'b' }],
     };
     const options = { name: 'f', size: 8, vector: true, result: 'store' } as const;
-    expect(() => hostFragment(fragment, options)).toThrow("y can't be written in place of b");
+    expect(() => emitFragment(fragment, options)).toThrow("y can't be written in place of b");
   });
 });

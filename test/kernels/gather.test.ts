@@ -1,11 +1,11 @@
 /** Rows by index, their sums back, and rows written in place: any width, f16, ids out of range, repeated ids in fixed order. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { assertClose, f32ToF16, randomValues } from '../../engine/testing/index.ts';
 import { gatherRows, scatterRows } from '../../kernels/gather.ts';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
 import { writeRows } from '../../kernels/write-rows.ts';
-import { openTestDevice, toF16 } from './harness.ts';
-import { expectClose, randoms } from './reference.ts';
+import { openTestDevice } from './harness.ts';
 
 const gpu = await openTestDevice();
 const layouts: DeviceTraits[] = [
@@ -15,7 +15,7 @@ const layouts: DeviceTraits[] = [
 
 /** Ids over the table and a little beyond both its ends. */
 const idsOf = (count: number, rows: number) =>
-  Int32Array.from(randoms(count, rows + count), (v) => Math.floor((v / 7 + 0.5) * (rows + 2)) - 1);
+  Int32Array.from(randomValues(count, rows + count), (v) => Math.floor((v / 7 + 0.5) * (rows + 2)) - 1);
 
 const sizes = fc.record({
   rows: fc.constantFrom(1, 2, 5, 63, 64, 65, 300),
@@ -29,9 +29,9 @@ describe('gatherRows', () => {
     await fc.assert(
       fc.asyncProperty(sizes, fc.constantFrom('f32', 'f16'), fc.nat(3), async (size, tableType, cuts) => {
         const { rows, cols, count, traits } = size;
-        const table = randoms(rows * cols, 1, 8).map(Math.round);
+        const table = randomValues(rows * cols, 1, 8).map(Math.round);
         const ids = idsOf(count, rows);
-        const stored = tableType === 'f16' ? toF16(table) : table;
+        const stored = tableType === 'f16' ? f32ToF16(table) : table;
         const each = Math.ceil(rows / (cuts + 1));
         const parts = Array.from({ length: Math.ceil(rows / each) }, (_, t) =>
           stored.subarray(t * each * cols, (t + 1) * each * cols),
@@ -63,8 +63,8 @@ describe('writeRows', () => {
     await fc.assert(
       fc.asyncProperty(specs, fc.nat(6), async (spec, place) => {
         const { batch, capacity, count, cols, start } = spec;
-        const into = randoms(batch * capacity * cols, 1);
-        const rows = randoms(batch * count * cols, 2);
+        const into = randomValues(batch * capacity * cols, 1);
+        const rows = randomValues(batch * count * cols, 2);
         const first = start + (spec.position ? place : 0);
         const expected = into.map((value, i) => {
           const [row, b] = [Math.floor(i / cols) % capacity, Math.floor(i / cols / capacity)];
@@ -87,7 +87,7 @@ describe('scatterRows', () => {
     await fc.assert(
       fc.asyncProperty(sizes, async ({ rows, cols, count, traits }) => {
         const ids = idsOf(count, rows);
-        const dy = randoms(count * cols, 2);
+        const dy = randomValues(count * cols, 2);
         const kernel = scatterRows({ rows, cols, count }, traits);
         const { dtable } = await gpu.run(kernel, { ids, dy }, { dtable: rows * cols });
         const expected = new Float64Array(rows * cols);
@@ -95,7 +95,7 @@ describe('scatterRows', () => {
           if (id < 0 || id >= rows) return;
           for (let c = 0; c < cols; c++) expected[id * cols + c]! += dy[i * cols + c]!;
         });
-        expectClose(dtable!, expected, 1e-6);
+        assertClose(dtable!, expected, 1e-6);
       }),
       { numRuns: 30, seed: 11 },
     );
@@ -104,7 +104,7 @@ describe('scatterRows', () => {
   it('adds repeated ids in their order, so that the sum is the same every time', async () => {
     const [rows, cols, count] = [70, 8, 500];
     const ids = Int32Array.from({ length: count }, (_, i) => (i % 3 === 0 ? 69 : i % 70));
-    const dy = randoms(count * cols, 3);
+    const dy = randomValues(count * cols, 3);
     const expected = new Float32Array(rows * cols);
     ids.forEach((id, i) => {
       for (let c = 0; c < cols; c++) expected[id * cols + c]! += dy[i * cols + c]!;

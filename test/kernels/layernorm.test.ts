@@ -1,11 +1,11 @@
 /** Layer norm and its gradients against float64, with every lane layout and ragged sizes. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { assertClose, randomValues } from '../../engine/testing/index.ts';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
 import { layerNorm, layerNormBackward, layerNormBackwardParams } from '../../kernels/layernorm.ts';
 import { normParts } from '../../kernels/norm.ts';
 import { openTestDevice } from './harness.ts';
-import { expectClose, randoms } from './reference.ts';
 
 const gpu = await openTestDevice();
 const layouts: DeviceTraits[] = [
@@ -16,12 +16,12 @@ const EPS = 1e-5;
 
 /** Rows with different means and spreads; neighbours differ, so that short rows too have a spread worth dividing by. */
 function data(rows: number, cols: number) {
-  const x = randoms(rows * cols, rows + cols).map((value, i) => {
+  const x = randomValues(rows * cols, rows + cols).map((value, i) => {
     const [r, c] = [Math.floor(i / cols), i % cols];
     return (value + (c % 2 ? 3 : -3)) * (1 + (r % 5)) + (r % 7) * 3;
   });
-  const gamma = randoms(cols, 2).map((v) => 1 + 0.3 * v);
-  return { x, gamma, beta: randoms(cols, 3), dy: randoms(rows * cols, 4) };
+  const gamma = randomValues(cols, 2).map((v) => 1 + 0.3 * v);
+  return { x, gamma, beta: randomValues(cols, 3), dy: randomValues(rows * cols, 4) };
 }
 
 function reference(rows: number, cols: number, { x, gamma, beta, dy }: ReturnType<typeof data>) {
@@ -67,24 +67,24 @@ describe('layer norm', () => {
         const expected = reference(rows, cols, { beta, ...inputs });
         const { x, gamma, dy } = inputs;
         const { y } = await gpu.run(layerNorm(spec, traits), { x, gamma, beta }, { y: size });
-        expectClose(y!, expected.y, 1e-5);
+        assertClose(y!, expected.y, 1e-5);
         const { dx } = await gpu.run(layerNormBackward(spec, traits), { x, gamma, dy }, { dx: size });
-        expectClose(dx!, expected.dx, 1e-5);
+        assertClose(dx!, expected.dx, 1e-5);
         const { x: over } = await gpu.run(layerNormBackward(spec, traits, { inPlace: true }), { x, gamma, dy }, {});
-        expectClose(over!, expected.dx, 1e-5);
+        assertClose(over!, expected.dx, 1e-5);
         for (const inPlace of [false, true]) {
-          const kernel = layerNormBackward(spec, traits, { inPlace, again: true });
+          const kernel = layerNormBackward(spec, traits, { inPlace, alsoForward: true });
           const outputs = { y: size, ...(!inPlace && { dx: size }) };
           const found = await gpu.run(kernel, { ...inputs, beta }, outputs);
-          expectClose((inPlace ? found.x : found.dx)!, expected.dx, 1e-5);
+          assertClose((inPlace ? found.x : found.dx)!, expected.dx, 1e-5);
           expect(found.y).toEqual(y);
         }
         const parts = normParts(rows);
         const outputs = { dx: size, dgamma: parts * cols, dbeta: parts * cols };
         const all = await gpu.run(layerNormBackwardParams(spec, traits), { x, gamma, dy }, outputs);
-        expectClose(all.dx!, expected.dx, 1e-5);
-        expectClose(sumParts(all.dgamma!, parts, cols), expected.dgamma, 1e-5);
-        expectClose(sumParts(all.dbeta!, parts, cols), expected.dbeta, 1e-5);
+        assertClose(all.dx!, expected.dx, 1e-5);
+        assertClose(sumParts(all.dgamma!, parts, cols), expected.dgamma, 1e-5);
+        assertClose(sumParts(all.dbeta!, parts, cols), expected.dbeta, 1e-5);
       }),
       { numRuns: 16, seed: 4, examples: [[[97, 260], layouts[0]!]] },
     );
@@ -96,6 +96,6 @@ describe('layer norm', () => {
     const inputs = { ...base, x: base.x.map((v) => Math.fround(1000 + v)) };
     const expected = reference(rows, cols, inputs);
     const { y } = await gpu.run(layerNorm({ rows, cols, eps: EPS }, gpu.traits), inputs, { y: rows * cols });
-    expectClose(y!, expected.y, 2e-4);
+    assertClose(y!, expected.y, 2e-4);
   });
 });

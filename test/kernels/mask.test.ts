@@ -1,10 +1,10 @@
 /** The masked-gradient kernel against float64: both gradients, every lane layout, ragged sizes, zero masks. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { assertClose, randomValues } from '../../engine/testing/index.ts';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
 import { maskGrad, maskParts } from '../../kernels/mask.ts';
 import { openTestDevice } from './harness.ts';
-import { expectClose, randoms } from './reference.ts';
 
 const gpu = await openTestDevice();
 const layouts: DeviceTraits[] = [
@@ -20,8 +20,8 @@ async function check(
   inPlace = false,
 ): Promise<void> {
   const cols = inner * entries;
-  const [dy, x] = [randoms(rows * cols, 1), randoms(rows * cols, 2)];
-  const m = randoms(entries, 3).map((value, i) => (i % 3 === 1 ? 0 : value));
+  const [dy, x] = [randomValues(rows * cols, 1), randomValues(rows * cols, 2)];
+  const m = randomValues(entries, 3).map((value, i) => (i % 3 === 1 ? 0 : value));
   const parts = maskParts(rows, cols);
   const kernel = maskGrad({ rows, cols, inner }, traits, inPlace);
   const got = await gpu.run(kernel, { dy, x, m }, { dx: rows * cols, dm: parts * entries });
@@ -31,7 +31,7 @@ async function check(
   dy.forEach((d, i) => (expected[entryOf(i)]! += d * x[i]!));
   const dm = new Float32Array(entries);
   got.dm!.forEach((value, i) => (dm[i % entries]! += value));
-  expectClose(dm, expected, 2e-6);
+  assertClose(dm, expected, 2e-6);
 }
 
 describe('maskGrad', () => {

@@ -1,14 +1,15 @@
 /** Protects: dropout drawn inside a product, of an operand or of a term's product, is that of the mask multiplied in beforehand. */
 import { describe, expect, it } from 'vitest';
+import { randomValues } from '../../engine/testing/index.ts';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
-import { matmul, matmulVariants, type MatmulSpec, type MatmulTerm, type ProductDrop } from '../../kernels/matmul.ts';
+import { matmul, matmulConfigs, type MatmulSpec, type MatmulTerm, type ProductDrop } from '../../kernels/matmul.ts';
 import { openTestDevice } from './harness.ts';
-import { dropoutScale, randoms } from './reference.ts';
+import { dropoutScale } from './reference.ts';
 
 const gpu = await openTestDevice();
 const tiled: DeviceTraits = { ...gpu.traits, subgroupSize: 0, software: false };
 const broadcast: DeviceTraits = { ...gpu.traits, software: true };
-const SKELETONS = [
+const TEMPLATES = [
   ...(gpu.traits.subgroupSize >= 4 ? [{ name: 'broadcast', traits: broadcast }] : []),
   { name: 'tiled', traits: tiled },
 ];
@@ -24,12 +25,12 @@ const dropped = (of: ProductDrop['of'], ...streams: number[]): ProductDrop => ({
 
 /** Small integers, and scales of 2: sums are exact in any order. */
 function integers(length: number, seed: number): Float32Array {
-  return randoms(length, seed, 3).map(Math.round);
+  return randomValues(length, seed, 3).map(Math.round);
 }
 
-/** The first variant and the last; the tiled ones take seconds each to compile on a software adapter. */
-function someVariants(spec: MatmulSpec, traits: DeviceTraits): string[] {
-  const names = matmulVariants(spec, traits).map(({ name }) => name);
+/** The first config and the last; the tiled ones take seconds each to compile on a software adapter. */
+function someConfigs(spec: MatmulSpec, traits: DeviceTraits): string[] {
+  const names = matmulConfigs(spec, traits).map(({ name }) => name);
   return traits.software ? names : names.filter((_, i) => i === 0 || i === names.length - 1);
 }
 
@@ -65,16 +66,16 @@ function inputsOf({ m, n, terms }: MatmulSpec, seed: number): Record<string, Flo
   );
 }
 
-describe.each(SKELETONS)('dropout in a product, $name skeleton', ({ traits }) => {
+describe.each(TEMPLATES)('dropout in a product, $name template', ({ traits }) => {
   it.each<MatmulSpec>([
     { m: 37, n: 8, terms: [term(20, 'mk', 'nk', dropped('a', 3))] },
     { m: 5, n: 33, terms: [term(9, 'km', 'kn', dropped('b', 4))] },
     { m: 37, n: 40, terms: [term(8, 'mk', 'kn', dropped('product', 5)), term(20, 'mk', 'kn')] },
     { m: 33, n: 7, terms: [term(9, 'km', 'kn'), term(5, 'mk', 'nk', dropped('product', 5))] },
-  ])('drops what it is asked to in its variants: $m × $n, $terms', async (spec) => {
+  ])('drops what it is asked to in its configs: $m × $n, $terms', async (spec) => {
     const inputs = inputsOf(spec, 1);
     const sum = expected(spec, 0, (name) => inputs[name]!);
-    for (const name of someVariants(spec, traits)) {
+    for (const name of someConfigs(spec, traits)) {
       const { c } = await gpu.run(matmul(spec, traits, name), { ...inputs, ...RANDOM }, { c: spec.m * spec.n });
       expect([...c!], name).toEqual([...sum]);
     }
@@ -104,7 +105,7 @@ describe.each(SKELETONS)('dropout in a product, $name skeleton', ({ traits }) =>
     const data = { a0: joined('a0'), b0: joined('b0'), a1: joined('a1'), b1: joined('b1'), ...RANDOM };
     const batch = { count: 3, each: names.map(() => true), sum: true };
     const parts = all.map((one, i) => expected(spec, i, (name) => one[name]!));
-    for (const name of someVariants({ ...spec, batch }, traits)) {
+    for (const name of someConfigs({ ...spec, batch }, traits)) {
       const { c } = await gpu.run(matmul({ ...spec, batch }, traits, name), data, { c: spec.m * spec.n });
       expect([...c!], name).toEqual([...parts[0]!.map((v, i) => v + parts[1]![i]! + parts[2]![i]!)]);
     }

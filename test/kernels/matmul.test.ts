@@ -1,11 +1,12 @@
-/** Matrix products on both skeletons: every layout, storage type, tile and ragged size, and epilogues of every kind. */
+/** Matrix products on both templates: every layout, storage type, tile and ragged size, and epilogues of every kind. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { f32ToF16, type HostArray, randomValues } from '../../engine/testing/index.ts';
 import type { Fragment, FragmentInput } from '../../kernels/fragment.ts';
 import { MAX_WORKGROUPS, type DeviceTraits } from '../../kernels/kernel.ts';
-import { matmul, matmulChoice, matmulVariants, type MatmulSpec, type MatmulTerm } from '../../kernels/matmul.ts';
-import { openTestDevice, toF16, type HostArray } from './harness.ts';
-import { erf, randoms } from './reference.ts';
+import { matmul, matmulTuningTask, matmulConfigs, type MatmulSpec, type MatmulTerm } from '../../kernels/matmul.ts';
+import { openTestDevice } from './harness.ts';
+import { erf } from './reference.ts';
 
 const gpu = await openTestDevice();
 
@@ -13,7 +14,7 @@ const tiled: DeviceTraits = { ...gpu.traits, subgroupSize: 0, software: false };
 const broadcast: DeviceTraits | undefined =
   gpu.traits.subgroupSize >= 4 ? { ...gpu.traits, software: true } : undefined;
 /** With how many random shapes each is tried: on a software adapter the tiled one takes a second to compile. */
-const SKELETONS = [
+const TEMPLATES = [
   ...(broadcast ? [{ name: 'broadcast', traits: broadcast, runs: 24 }] : []),
   { name: 'tiled', traits: tiled, runs: 2 },
 ];
@@ -31,11 +32,11 @@ function operands({ m, n, terms }: MatmulSpec, seed = 1): Operands {
   const values: Record<string, Float32Array> = {};
   const inputs: Record<string, HostArray> = {};
   terms.forEach(({ k, aType, bType }, t) => {
-    const integers = (length: number, s: number) => randoms(length, s, 3).map(Math.round);
+    const integers = (length: number, s: number) => randomValues(length, s, 3).map(Math.round);
     const A = (values[`a${t}`] = integers(m * k, seed + 2 * t));
     const B = (values[`b${t}`] = integers(k * n, seed + 2 * t + 1));
-    inputs[`a${t}`] = aType === 'f16' ? toF16(A) : A;
-    inputs[`b${t}`] = bType === 'f16' ? toF16(B) : B;
+    inputs[`a${t}`] = aType === 'f16' ? f32ToF16(A) : A;
+    inputs[`b${t}`] = bType === 'f16' ? f32ToF16(B) : B;
   });
   return { inputs, product: multiply({ m, n, terms }, values) };
 }
@@ -65,9 +66,9 @@ const plain = (k: number, a: 'mk' | 'km' = 'mk', b: 'kn' | 'nk' = 'kn'): MatmulT
   bType: 'f32',
 });
 
-async function expectProduct(spec: MatmulSpec, traits: DeviceTraits, variant?: string): Promise<void> {
+async function expectProduct(spec: MatmulSpec, traits: DeviceTraits, config?: string): Promise<void> {
   const { inputs, product } = operands(spec, spec.m + spec.n);
-  const { c } = await gpu.run(matmul(spec, traits, variant), inputs, { c: spec.m * spec.n });
+  const { c } = await gpu.run(matmul(spec, traits, config), inputs, { c: spec.m * spec.n });
   expectExactly(c!, product);
 }
 
@@ -77,7 +78,7 @@ function expectExactly(actual: HostArray, expected: ArrayLike<number>): void {
   expect(wrong, `element ${wrong} is ${actual[wrong]}, expected ${expected[wrong]}`).toBe(-1);
 }
 
-describe.each(SKELETONS)('matmul, $name skeleton', ({ traits, runs }) => {
+describe.each(TEMPLATES)('matmul, $name template', ({ traits, runs }) => {
   const aligned = { rows: [20, 64, 68], depths: [4, 8, 64, 100], type: 'f32' as const };
   const ragged = { rows: [17, 31, 67], depths: [1, 3, 7, 17, 61], type: STORAGE.at(-1)! };
 
@@ -129,11 +130,11 @@ describe.each(SKELETONS)('matmul, $name skeleton', ({ traits, runs }) => {
     { m: 9, n: 150 },
     { m: 3, n: 150 },
     { m: 1, n: 150 },
-  ])('computes the same in every variant that a tuner may choose, $m × $n', async ({ m, n }) => {
+  ])('computes the same in every config that a tuner may choose, $m × $n', async ({ m, n }) => {
     const spec: MatmulSpec = { m, n, terms: [plain(20, 'mk', 'nk')] };
-    const variants = matmulVariants(spec, traits);
-    expect(new Set(variants.map(({ name }) => name)).size).toBe(variants.length);
-    for (const { name } of variants) await expectProduct(spec, traits, name);
+    const configs = matmulConfigs(spec, traits);
+    expect(new Set(configs.map(({ name }) => name)).size).toBe(configs.length);
+    for (const { name } of configs) await expectProduct(spec, traits, name);
   });
 
   const m = 37;
@@ -148,8 +149,8 @@ describe.each(SKELETONS)('matmul, $name skeleton', ({ traits, runs }) => {
     };
     const spec: MatmulSpec = { m, n, terms: [plain(64, 'mk', 'nk'), plain(5, 'mk', 'nk')], epilogue };
     const { inputs, product } = operands(spec);
-    const bias = randoms(n, 5);
-    const residual = randoms(m * n, 6);
+    const bias = randomValues(n, 5);
+    const residual = randomValues(m * n, 6);
     const { y } = await gpu.run(matmul(spec, traits), { ...inputs, bias, residual }, { y: m * n });
     product.forEach((acc, i) => {
       const x = acc * 0.03125 + bias[i % n]!;
@@ -184,8 +185,8 @@ describe.each(SKELETONS)('matmul, $name skeleton', ({ traits, runs }) => {
       'out scaled',
     ]);
     const { inputs, product } = operands(spec);
-    const per_row = randoms(m, 5, 3).map(Math.round);
-    const running = randoms(m * n, 6, 3).map(Math.round);
+    const per_row = randomValues(m, 5, 3).map(Math.round);
+    const running = randomValues(m * n, 6, 3).map(Math.round);
     const data = { ...inputs, per_row, running, scalar: Float32Array.of(2) };
     const result = await gpu.run<HostArray>(kernel, data, { raw: m * n, scaled: m * n });
     expectExactly(result.raw!, product);
@@ -200,7 +201,7 @@ describe.each(SKELETONS)('matmul, $name skeleton', ({ traits, runs }) => {
   });
 });
 
-describe.each(SKELETONS)('a batch of products, $name skeleton', ({ traits }) => {
+describe.each(TEMPLATES)('a batch of products, $name template', ({ traits }) => {
   const rows = [plain(20, 'mk', 'nk'), plain(8, 'mk', 'kn')];
   const columns = [plain(12, 'km', 'kn'), plain(5, 'km', 'nk')];
 
@@ -233,8 +234,8 @@ describe.each(SKELETONS)('a batch of products, $name skeleton', ({ traits }) => 
     };
     const spec: MatmulSpec = { m, n, terms, epilogue, batch: { count: 3, each: [...own, true, true, false] } };
     const { inputs, products } = batched(spec, own);
-    const bias = randoms(3 * n, 5, 3).map(Math.round);
-    const residual = randoms(3 * m * n, 6, 3).map(Math.round);
+    const bias = randomValues(3 * n, 5, 3).map(Math.round);
+    const residual = randomValues(3 * m * n, 6, 3).map(Math.round);
     const data = { ...inputs, bias, residual, scalar: Float32Array.of(2) };
     const { y } = await gpu.run(matmul(spec, traits), data, { y: 3 * m * n });
     const expected = products.flatMap((product, i) =>
@@ -267,18 +268,18 @@ describe('matmul', () => {
 
   it('shares its text, and so its pipeline, between shapes of one class', () => {
     const text = (m: number, n: number, k: number, t: DeviceTraits) => matmul({ m, n, terms: [plain(k)] }, t).wgsl;
-    for (const { traits } of SKELETONS) expect(text(512, 512, 256, traits)).toBe(text(1000, 640, 1000, traits));
+    for (const { traits } of TEMPLATES) expect(text(512, 512, 256, traits)).toBe(text(1000, 640, 1000, traits));
   });
 
   it('is a choice by class: sizes of one class share it, layouts and whole vectors do not', () => {
     const task = (m: number, n: number, k: number, traits: DeviceTraits) =>
-      matmulChoice({ m, n, terms: [plain(k)] }, traits);
+      matmulTuningTask({ m, n, terms: [plain(k)] }, traits);
     const large = task(512, 512, 64, tiled);
     expect(task(420, 260, 40, tiled).task).toBe(large.task);
     expect(task(420, 260, 41, tiled).task).not.toBe(large.task);
     expect(large.names.length).toBeGreaterThan(1);
     expect(new Set(large.names.map((name) => large.source(name))).size).toBe(large.names.length);
-    expect(() => matmul({ m: 8, n: 8, terms: [plain(8)] }, tiled, 'none such')).toThrow(/no variant none such/);
+    expect(() => matmul({ m: 8, n: 8, terms: [plain(8)] }, tiled, 'none such')).toThrow(/no config none such/);
   });
 
   it('counts its arithmetic and the bytes it must move', () => {

@@ -4,17 +4,17 @@
  */
 import { create, globals } from 'webgpu';
 import { describe, expect, it } from 'vitest';
+import { f32ToF16, type HostArray, randomValues } from '../../engine/testing/index.ts';
 import type { Fragment } from '../../kernels/fragment.ts';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
-import { matmul, matmulVariants, type MatmulSpec, type MatmulTerm } from '../../kernels/matmul.ts';
+import { matmul, matmulConfigs, type MatmulSpec, type MatmulTerm } from '../../kernels/matmul.ts';
 import {
-  MATRIX_FEATURE,
-  MATRIX_SPELLINGS,
-  type MatrixShape,
-  type MatrixSpelling,
-} from '../../kernels/matmul/matrix-unit.ts';
-import { openTestDevice, toF16, type HostArray } from './harness.ts';
-import { randoms } from './reference.ts';
+  SUBGROUP_MATRIX_FEATURE,
+  SUBGROUP_MATRIX_SYNTAXES,
+  type SubgroupMatrixShape,
+  type SubgroupMatrixSyntax,
+} from '../../kernels/matmul/subgroup-matrix-syntax.ts';
+import { openTestDevice } from './harness.ts';
 
 const gpu = await openTestDevice();
 /** Another k than m: a mix-up shows. */
@@ -22,7 +22,7 @@ const EMULATED_SHAPE = { m: 16, n: 16, k: 8 };
 const NVIDIA = { m: 16, n: 16, k: 16 };
 
 /** A subgroup has a lane per four neighbours of a sum; factors stay where they are staged. */
-const EMULATED: MatrixSpelling = {
+const EMULATED: SubgroupMatrixSyntax = {
   name: 'emulated',
   enables: ['f16'],
   directives: [],
@@ -42,8 +42,12 @@ const EMULATED: MatrixSpelling = {
       .join(' '),
 };
 
-function traitsWith(shape: MatrixShape, spelling: MatrixSpelling, more: Partial<DeviceTraits> = {}): DeviceTraits {
-  const matrix = { ...shape, spelling };
+function traitsWith(
+  shape: SubgroupMatrixShape,
+  syntax: SubgroupMatrixSyntax,
+  more: Partial<DeviceTraits> = {},
+): DeviceTraits {
+  const matrix = { ...shape, syntax };
   const subgroupSize = (shape.m * shape.n) / 4;
   return { ...gpu.traits, software: false, subgroupSize, workgroupMemory: 49152, matrix, ...more };
 }
@@ -57,15 +61,15 @@ function operands({ m, n, terms }: MatmulSpec): { inputs: Record<string, HostArr
   const inputs: Record<string, HostArray> = {};
   const product = new Float64Array(m * n);
   terms.forEach(({ k, a, b, aType, bType }, t) => {
-    const A = randoms(m * k, 2 * t + m, 3).map(Math.round);
-    const B = randoms(k * n, 2 * t + n, 3).map(Math.round);
+    const A = randomValues(m * k, 2 * t + m, 3).map(Math.round);
+    const B = randomValues(k * n, 2 * t + n, 3).map(Math.round);
     for (let i = 0; i < m * n; i++) {
       const [row, col] = [Math.floor(i / n), i % n];
       for (let l = 0; l < k; l++)
         product[i]! += A[a === 'mk' ? row * k + l : l * m + row]! * B[b === 'kn' ? l * n + col : col * k + l]!;
     }
-    inputs[`a${t}`] = aType === 'f16' ? toF16(A) : A;
-    inputs[`b${t}`] = bType === 'f16' ? toF16(B) : B;
+    inputs[`a${t}`] = aType === 'f16' ? f32ToF16(A) : A;
+    inputs[`b${t}`] = bType === 'f16' ? f32ToF16(B) : B;
   });
   return { inputs, product };
 }
@@ -103,7 +107,7 @@ describe.runIf(gpu.traits.f16)('products on emulated matrix units', () => {
 describe('the choice of matrix units', () => {
   const spec = (type: 'f16' | 'f32', m = 4096): MatmulSpec => ({ m, n: 4096, terms: [term(4096, 'mk', 'nk', type)] });
   const first = (s: MatmulSpec, more?: Partial<DeviceTraits>) =>
-    matmulVariants(s, traitsWith(NVIDIA, MATRIX_SPELLINGS[0]!, { subgroupSize: 32, ...more }))[0]!.name;
+    matmulConfigs(s, traitsWith(NVIDIA, SUBGROUP_MATRIX_SYNTAXES[0]!, { subgroupSize: 32, ...more }))[0]!.name;
 
   it('takes f16 operands, f32 ones only where that is allowed, and no thin product', () => {
     expect(first(spec('f16'))).toBe('matrix128x128');
@@ -116,15 +120,15 @@ describe('the choice of matrix units', () => {
 });
 
 describe('the text of matrix products', () => {
-  it.each(MATRIX_SPELLINGS)('is accepted by Dawn’s compiler: $name', async (spelling) => {
+  it.each(SUBGROUP_MATRIX_SYNTAXES)('is accepted by Dawn’s compiler: $name', async (syntax) => {
     Object.assign(globalThis, globals);
     const dawn = create(['backend=null', 'enable-dawn-features=allow_unsafe_apis']);
     const adapter = await dawn.requestAdapter();
-    const features = [MATRIX_FEATURE, 'shader-f16', 'subgroups'] as GPUFeatureName[];
+    const features = [SUBGROUP_MATRIX_FEATURE, 'shader-f16', 'subgroups'] as GPUFeatureName[];
     const device = await adapter!.requestDevice({ requiredFeatures: features });
-    const traits = traitsWith(NVIDIA, spelling, { subgroupSize: 32, allowF16Matmul: true });
+    const traits = traitsWith(NVIDIA, syntax, { subgroupSize: 32, allowF16Matmul: true });
     const wgsl = SPECS.flatMap((spec) =>
-      matmulVariants(spec, traits)
+      matmulConfigs(spec, traits)
         .filter(({ name }) => name.startsWith('matrix'))
         .map(({ name }) => matmul(spec, traits, name).wgsl),
     );

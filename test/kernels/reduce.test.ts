@@ -1,11 +1,11 @@
 /** Row and column reductions against float64, with every lane layout, ragged sizes and a fused prologue. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { randomValues } from '../../engine/testing/index.ts';
 import type { Fragment } from '../../kernels/fragment.ts';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
 import { colParts, reduceCols, reduceColsPartial, reduceRows } from '../../kernels/reduce.ts';
 import { openTestDevice } from './harness.ts';
-import { randoms } from './reference.ts';
 
 const gpu = await openTestDevice();
 const software: DeviceTraits = { ...gpu.traits, software: true };
@@ -25,7 +25,11 @@ function prologue(rows: number, cols: number): Fragment {
 }
 
 function data(rows: number, cols: number) {
-  const inputs = { x: randoms(rows * cols, rows), scale: randoms(rows, cols + 1), bias: randoms(cols, 3) };
+  const inputs = {
+    x: randomValues(rows * cols, rows),
+    scale: randomValues(rows, cols + 1),
+    bias: randomValues(cols, 3),
+  };
   const value = (r: number, c: number) => inputs.x[r * cols + c]! * inputs.scale[r]! + inputs.bias[c]!;
   return { inputs, value };
 }

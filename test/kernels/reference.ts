@@ -1,5 +1,4 @@
 /** Tests only: float64 references shared by the kernel tests, written independently of the WGSL. */
-import { expect } from 'vitest';
 
 /** erf by its Taylor series below 3 and its continued fraction above; accurate to about 1e-15. */
 export function erf(x: number): number {
@@ -39,32 +38,4 @@ export function philox(counter: readonly number[], key: readonly number[]): numb
 export function dropoutScale(index: number, seed: number, step: number, stream: number, rate: number): number {
   const words = philox([Math.floor(index / 4), step, stream, 0], [seed, 0xd0d0]);
   return (words[index % 4]! >>> 8) / 2 ** 24 >= Math.fround(rate) ? 1 / (1 - rate) : 0;
-}
-
-/** Deterministic values, roughly normal (sum of four uniforms), by a small multiplicative generator. */
-export function randoms(length: number, seed = 1, scale = 1): Float32Array {
-  let state = (seed * 2654435761 + 12345) >>> 0;
-  const uniform = () => {
-    state = (Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x6d2b79f5) >>> 0;
-    return state / 2 ** 32;
-  };
-  return Float32Array.from({ length }, () => (uniform() + uniform() + uniform() + uniform() - 2) * 1.7320508 * scale);
-}
-
-/**
- * Asserts that got and expected agree to `tolerance`, relative to the larger of 1 and the largest magnitude expected.
- * Fails on NaN, on lengths that differ and on nothing to compare.
- */
-export function expectClose(got: Float32Array, expected: ArrayLike<number>, tolerance: number): void {
-  expect(got.length).toBe(expected.length);
-  expect(got.length).toBeGreaterThan(0);
-  let scale = 1;
-  for (let i = 0; i < expected.length; i++) scale = Math.max(scale, Math.abs(expected[i]!));
-  let [worst, at] = [0, 0];
-  for (let i = 0; i < got.length; i++) {
-    const error = Math.abs(got[i]! - expected[i]!);
-    if (!(error <= worst)) [worst, at] = [error, i];
-    if (Number.isNaN(error)) break;
-  }
-  expect(worst / scale, `element ${at}: got ${got[at]}, expected ${expected[at]}`).toBeLessThanOrEqual(tolerance);
 }

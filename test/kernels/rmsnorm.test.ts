@@ -1,11 +1,11 @@
 /** RMS norm and its gradients against float64, with every lane layout and ragged sizes. */
 import fc from 'fast-check';
 import { describe, it } from 'vitest';
+import { assertClose, randomValues } from '../../engine/testing/index.ts';
 import type { DeviceTraits } from '../../kernels/kernel.ts';
 import { rmsNorm, rmsNormBackward, rmsNormBackwardParams } from '../../kernels/rmsnorm.ts';
 import { normParts } from '../../kernels/norm.ts';
 import { openTestDevice } from './harness.ts';
-import { expectClose, randoms } from './reference.ts';
 
 const gpu = await openTestDevice();
 const layouts: DeviceTraits[] = [
@@ -16,9 +16,11 @@ const EPS = 1e-5;
 
 /** Rows of different size, all but one of them large against EPS. */
 function data(rows: number, cols: number) {
-  const x = randoms(rows * cols, rows + cols).map((v, i) => v * (1 + (Math.floor(i / cols) % 5)) + (i % 2 ? 2 : -2));
+  const x = randomValues(rows * cols, rows + cols).map(
+    (v, i) => v * (1 + (Math.floor(i / cols) % 5)) + (i % 2 ? 2 : -2),
+  );
   if (rows > 1) x.fill(0, 0, cols);
-  return { x, gamma: randoms(cols, 2).map((v) => 1 + 0.3 * v), dy: randoms(rows * cols, 4) };
+  return { x, gamma: randomValues(cols, 2).map((v) => 1 + 0.3 * v), dy: randomValues(rows * cols, 4) };
 }
 
 function reference(rows: number, cols: number, { x, gamma, dy }: ReturnType<typeof data>) {
@@ -50,20 +52,20 @@ describe('RMS norm', () => {
         const { x, gamma } = inputs;
         const expected = reference(rows, cols, inputs);
         const { y } = await gpu.run(rmsNorm(spec, traits), { x, gamma }, { y: size });
-        expectClose(y!, expected.y, 1e-5);
+        assertClose(y!, expected.y, 1e-5);
         const { dx } = await gpu.run(rmsNormBackward(spec, traits), inputs, { dx: size });
-        expectClose(dx!, expected.dx, 1e-5);
+        assertClose(dx!, expected.dx, 1e-5);
         const { x: over } = await gpu.run(rmsNormBackward(spec, traits, true), inputs, {});
-        expectClose(over!, expected.dx, 1e-5);
+        assertClose(over!, expected.dx, 1e-5);
         const parts = normParts(rows);
         const all = await gpu.run(rmsNormBackwardParams(spec, traits), inputs, { dx: size, dgamma: parts * cols });
-        expectClose(all.dx!, expected.dx, 1e-5);
+        assertClose(all.dx!, expected.dx, 1e-5);
         const dgamma = Float32Array.from({ length: cols }, (_, c) => {
           let sum = 0;
           for (let part = 0; part < parts; part++) sum += all.dgamma![part * cols + c]!;
           return sum;
         });
-        expectClose(dgamma, expected.dgamma, 1e-5);
+        assertClose(dgamma, expected.dgamma, 1e-5);
       }),
       { numRuns: 25, seed: 4 },
     );

@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { rotary, type RotarySpec } from '../../kernels/rotary.ts';
 import { rotaryTable } from '../../engine/ops/rotary.ts';
+import { assertClose, randomValues } from '../../engine/testing/index.ts';
 import { openTestDevice } from './harness.ts';
-import { expectClose, randoms } from './reference.ts';
 
 const gpu = await openTestDevice();
 
@@ -42,13 +42,13 @@ describe('rotary', () => {
       fc.asyncProperty(specs, fc.boolean(), async (spec, software) => {
         const { rows, heads, headDim, positions } = spec;
         const size = rows * heads * headDim;
-        const x = randoms(size, size);
+        const x = randomValues(size, size);
         const ids = Int32Array.from({ length: rows }, (_, i) => ((i * 37) % (positions + 2)) - 1);
         const table = rotaryTable(positions, frequencies(headDim));
         const expected = reference(spec, x, ids);
         const traits = { ...gpu.traits, software };
         const { y } = await gpu.run(rotary(spec, traits), { x, table, ids }, { y: size });
-        expectClose(y!, expected, 4e-5);
+        assertClose(y!, expected, 4e-5);
         const { x: over } = await gpu.run(rotary(spec, traits, true), { x, table, ids }, {});
         expect(over).toEqual(y);
       }),

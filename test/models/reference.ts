@@ -2,7 +2,7 @@
  * Tests only: OPT and Llama-style decoders in float64, one sequence at a time, written from their definitions under their checkpoints'
  * names and keys; shares nothing with `models/`.
  */
-import { randoms } from '../kernels/reference.ts';
+import { randomValues } from '../../engine/testing/index.ts';
 
 type Vector = number[];
 type Raw = Readonly<Record<string, unknown>>;
@@ -166,6 +166,6 @@ function rotate(x: Vector, position: number, headDim: number, theta: number): Ve
 
 /** Random values about 0, or about 1 for normalisations' weights. */
 export function randomWeight(name: string, size: number, seed: number): Float32Array {
-  const values = randoms(size, seed, 0.3);
+  const values = randomValues(size, seed, 0.3);
   return /norm\.weight$/.test(name) ? values.map((x) => 1 + x) : values;
 }

@@ -12,7 +12,7 @@ import { openSafetensors, writeSafetensors, type TensorEntry } from '../../engin
 import type { BottleneckConfig } from '../../peft/bottleneck/config.ts';
 import { configFor, moduleFor, parsePeftConfig, peftConfigJson, type PeftConfig } from '../../peft/config.ts';
 import { alphaFor, type LoraConfig } from '../../peft/lora/config.ts';
-import { methodOf } from '../../peft/methods.ts';
+import { methodOf } from '../../peft/config.ts';
 import { readAdapter, writeAdapter, type Adapter, type AdapterTensor } from '../../peft/files.ts';
 import { factorShape, type PeftModule } from '../../peft/module.ts';
 
@@ -93,7 +93,7 @@ describe('folders written by PEFT', () => {
     const [query, key] = ['query', 'key'].map((n) => `bert.encoder.layer.0.attention.self.${n}`) as [string, string];
     expect([at(query, lora).ranks, alphaFor(query, lora), at(query, lora).scaling]).toEqual([2, 5, 5 / Math.SQRT2]);
     expect([at(key, lora).ranks, alphaFor(key, lora), at(key, lora).scaling]).toEqual([4, 4, 2]);
-    expect(at(query, { ...lora, useRslora: false }).scaling).toBe(2.5);
+    expect(at(query, { ...lora, useRslora: false } as LoraConfig).scaling).toBe(2.5);
     expect(modules.find((m) => m.name === query)).toMatchObject({ ranks: 2, scaling: 5 / Math.SQRT2 });
   });
 

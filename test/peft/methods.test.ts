@@ -10,7 +10,7 @@ import { matmul } from '../../engine/ops/matmul.ts';
 import { sum } from '../../engine/ops/reduce.ts';
 import { moduleFor, parsePeftConfig } from '../../peft/config.ts';
 import { withDefaultTargets } from '../../peft/defaults.ts';
-import { methodOf } from '../../peft/methods.ts';
+import { methodOf } from '../../peft/config.ts';
 import { factorShape, type PeftMethod } from '../../peft/module.ts';
 import { hostRandom } from '../../engine/random.ts';
 

@@ -1,5 +1,5 @@
 /**
- * Protects: the decision what to prune (light-peft.md §1–2). Counts are exact, nothing better is dropped for something worse,
+ * Protects: the decision what to prune (docs/method.md §4). Counts are exact, nothing better is dropped for something worse,
  * ties and orders cannot change a plan, and random pruning drops as much.
  */
 import fc from 'fast-check';

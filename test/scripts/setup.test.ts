@@ -19,11 +19,11 @@ import { delimiter, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 const SCRIPTS = join(import.meta.dirname, '../../scripts');
-const TOOLS = ['awk', 'bash', 'cat', 'cksum', 'dirname', 'head', 'mkdir', 'rm', 'sh', 'sort', 'tail'];
+const TOOLS = ['awk', 'bash', 'cat', 'cksum', 'dirname', 'head', 'mkdir', 'mktemp', 'rm', 'sh', 'sort', 'tail'];
 
 const STAND_INS = {
   node: `case "$*" in
-  *adapter.ts) [ -e "$STATE/driver" ] && echo 'llvmpipe (software)' || exit 2 ;;
+  *'setup --check') [ -e "$STATE/driver" ] && echo 'llvmpipe (software)' || exit 2 ;;
   *versions.node*) cat "$STATE/node-version" ;;
   *) echo 20.19.0 ;;
 esac`,
@@ -35,7 +35,7 @@ esac`,
 };
 
 const ONE_LINE_SOURCE = 'deb http://mirror.example/debian bookworm main\n';
-const NPM_CI = 'npm ci --ignore-scripts --no-audit --no-fund --loglevel=error';
+const NPM_CI = 'npm ci --include=dev --ignore-scripts --no-audit --no-fund --loglevel=error';
 const INSTALL = 'apt-get install -y --no-install-recommends';
 
 let top: string;

@@ -1,10 +1,10 @@
-/** Protects: tuning inside a real training run — its numbers are those of an untuned run, and every variant stands the check. */
+/** Protects: tuning inside a real training run — its numbers are those of an untuned run, and every config stands the check. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { Engine } from '../../engine/engine.ts';
-import { Picks } from '../../engine/tune/picks.ts';
+import { TuningCache } from '../../engine/tune/tuning-cache.ts';
 import { Tuner } from '../../engine/tune/tuner.ts';
 import { fineTune } from '../../train/stages.ts';
 import { tinyAssembly, tinyExamples, tinySettings } from './tiny.ts';
@@ -18,8 +18,8 @@ it('a tuned run computes what an untuned one does', async () => {
     const examples = (await tinyExamples()).slice(0, 3);
     const plain = await fineTune(engine, assembly, examples, settings);
     const log: string[] = [];
-    const picks = await Picks.load(join(dir, 'tuning.json'), engine.adapter, (text) => log.push(text));
-    engine.tuner = new Tuner(engine, picks, (text) => log.push(text));
+    const cache = await TuningCache.load(join(dir, 'tuning.json'), engine.adapter, (text) => log.push(text));
+    engine.tuner = new Tuner(engine, cache, (text) => log.push(text));
     const tuned = await fineTune(engine, assembly, examples, settings);
     expect(log.filter((line) => line.includes('wrong'))).toEqual([]);
     expect(log.some((line) => line.includes('attention_backward_kv'))).toBe(true);

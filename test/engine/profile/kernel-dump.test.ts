@@ -37,7 +37,7 @@ it('writes each program’s kernels, and what an earlier one of the name left is
     .trimEnd()
     .split('\n')
     .map((line) => line.split('\t'));
-  expect(header).toEqual(['file', 'kernel', 'variant', 'shape', 'workgroups', 'flops', 'bytes', 'ops', 'scopes']);
+  expect(header).toEqual(['file', 'kernel', 'config', 'shape', 'workgroups', 'flops', 'bytes', 'ops', 'scopes']);
   expect(rows.map(([file]) => file)).toEqual(files.filter((file) => file.endsWith('.wgsl')).sort());
   expect(rows[2]).toMatchObject({ 0: '002-matmul.nn.wgsl', 3: 'm 4 n 8 k 4', 7: 'matmul exp', 8: 'layer.0' });
   const text = await readFile(join(dir, 'try-4x8', rows[2]![0]!), 'utf8');

@@ -7,11 +7,11 @@ import type { Program } from '../../../engine/compile/program.ts';
 import { Engine } from '../../../engine/engine.ts';
 import { emit, type Op, type Tensor } from '../../../engine/graph/tensor.ts';
 import * as e from '../../../engine/ops/elementwise.ts';
-import { checkVariants } from '../../../engine/tune/check.ts';
-import { cacheFile, Picks } from '../../../engine/tune/picks.ts';
+import { checkConfigs } from '../../../engine/tune/check.ts';
+import { cacheFile, TuningCache } from '../../../engine/tune/tuning-cache.ts';
 import { Tuner } from '../../../engine/tune/tuner.ts';
 import type { Kernel } from '../../../kernels/kernel.ts';
-import type { Choose, Variants } from '../../../kernels/variant.ts';
+import type { ConfigSelector, KernelConfigs } from '../../../kernels/config.ts';
 import type { Variable } from '../../../engine/variable.ts';
 
 let engine: Engine;
@@ -34,7 +34,7 @@ const BODIES: Readonly<Record<string, string>> = {
   fast: 'y[i] = x[i] * 2.0;',
 };
 
-const variantsOf = (names: readonly string[], revision = ''): Variants => ({
+const configsOf = (names: readonly string[], revision = ''): KernelConfigs => ({
   family: 'double',
   task: 'n64',
   names,
@@ -61,26 +61,29 @@ function kernelOf(name: string): Kernel {
 function double(x: Tensor, names: readonly string[]): Tensor {
   const op: Op = {
     name: 'double',
-    lowering: { kind: 'kernel', kernel: (_node, _traits, { choose }) => kernelOf(choose(variantsOf(names))) },
+    lowering: {
+      kind: 'kernel',
+      kernel: (_node, _traits, { selectConfig }) => kernelOf(selectConfig(configsOf(names))),
+    },
   };
   return emit(op, [x], undefined, [64]);
 }
 
 /** total += double(double(x)): two dispatches with a choice, and state. */
-function compiler(total: Variable, names: readonly string[]): (choose: Choose) => Promise<Program> {
-  return (choose) =>
+function compiler(total: Variable, names: readonly string[]): (selectConfig: ConfigSelector) => Promise<Program> {
+  return (selectConfig) =>
     engine.compile(
       'doubling',
       { x: { shape: [64], dtype: 'f32' } },
       ({ x }) => ({ updates: [{ target: total, value: e.add(total.tensor, double(double(x, names), names)) }] }),
-      { choose },
+      { selectConfig },
     );
 }
 
 const inputs = { x: Float32Array.from({ length: 64 }, (_, i) => i - 20) };
 
-const picksAt = (name: string, warnings: string[] = []): Promise<Picks> =>
-  Picks.load(join(dir, name, 'tuning.json'), engine.adapter, (text) => warnings.push(text));
+const cacheAt = (name: string, warnings: string[] = []): Promise<TuningCache> =>
+  TuningCache.load(join(dir, name, 'tuning.json'), engine.adapter, (text) => warnings.push(text));
 
 describe('the check', () => {
   it.each([
@@ -88,12 +91,12 @@ describe('the check', () => {
     ['wrong', 2],
     ['partial', 2],
     ['idle', 2],
-  ])('of a variant that is %s finds %i faults', async (name, count) => {
+  ])('of a config that is %s finds %i faults', async (name, count) => {
     const total = engine.variable('total', [64], { kind: 'state' });
     const compile = compiler(total, Object.keys(BODIES));
     const base = await compile(() => 'slow');
     const candidate = await compile(() => name);
-    const faults = await checkVariants(engine, base, [candidate], inputs);
+    const faults = await checkConfigs(engine, base, [candidate], inputs);
     // Equal pairs of sources are compared once.
     expect(faults).toHaveLength(Math.min(count, 1));
     expect([...(await engine.read(total))]).toEqual([...inputs.x].map((x) => 4 * x));
@@ -104,12 +107,12 @@ describe('the check', () => {
 });
 
 describe('the tuner', () => {
-  it('picks the fastest of the right variants, changes no state, and remembers', async () => {
+  it('picks the fastest of the right configs, changes no state, and remembers', async () => {
     const total = engine.variable('total', [64], { kind: 'state', data: new Float32Array(64).fill(1) });
     const log: string[] = [];
-    const tuner = new Tuner(engine, await picksAt('tune'), (text) => log.push(text));
+    const tuner = new Tuner(engine, await cacheAt('tune'), (text) => log.push(text));
     const program = await tuner.tune(compiler(total, Object.keys(BODIES)), inputs);
-    expect(program.dispatches.map((d) => d.variant)).toEqual(['fast', 'fast', undefined]);
+    expect(program.dispatches.map((d) => d.config)).toEqual(['fast', 'fast', undefined]);
     expect(log.filter((line) => line.includes('is wrong here'))).toHaveLength(3);
     expect(log.at(-1)).toMatch(/double n64: fast \(ms: slow [\d.]+, fast [\d.]+\)/);
     expect([...(await engine.read(total))]).toEqual(new Array(64).fill(1));
@@ -117,17 +120,17 @@ describe('the tuner', () => {
     expect([...(await engine.read(total))]).toEqual([...inputs.x].map((x) => 1 + 4 * x));
 
     const again: string[] = [];
-    const cached = new Tuner(engine, await picksAt('tune'), (text) => again.push(text));
+    const cached = new Tuner(engine, await cacheAt('tune'), (text) => again.push(text));
     const second = await cached.tune(compiler(total, Object.keys(BODIES)), inputs);
-    expect(second.dispatches.map((d) => d.variant)).toEqual(['fast', 'fast', undefined]);
+    expect(second.dispatches.map((d) => d.config)).toEqual(['fast', 'fast', undefined]);
     expect(again).toEqual([]);
   });
 
   it('keeps the default where nothing is better', async () => {
     const total = engine.variable('total', [64], { kind: 'state' });
-    const tuner = new Tuner(engine, await picksAt('keep'), () => undefined);
+    const tuner = new Tuner(engine, await cacheAt('keep'), () => undefined);
     const program = await tuner.tune(compiler(total, ['fast', 'slow']), inputs);
-    expect(program.dispatches[0]!.variant).toBe('fast');
+    expect(program.dispatches[0]!.config).toBe('fast');
   });
 });
 
@@ -135,25 +138,25 @@ describe('the cache', () => {
   const names = ['slow', 'fast'];
 
   it('without a file says what the tables say', async () => {
-    const picks = await picksAt('none');
-    expect(picks.find(variantsOf(names))).toBeUndefined();
-    expect(picks.choose(variantsOf(names))).toBe('slow');
+    const cache = await cacheAt('none');
+    expect(cache.find(configsOf(names))).toBeUndefined();
+    expect(cache.selectConfig(configsOf(names))).toBe('slow');
   });
 
   it('holds per adapter, and only as long as the sources are the same', async () => {
     const path = join(dir, 'adapters', 'tuning.json');
     const other = { ...engine.adapter, device: 'another' };
     for (const [adapter, name] of [[engine.adapter, 'fast'] as const, [other, 'slow'] as const]) {
-      const picks = await Picks.load(path, adapter, () => undefined);
-      picks.set(variantsOf(names), name);
-      await picks.save();
+      const cache = await TuningCache.load(path, adapter, () => undefined);
+      cache.set(configsOf(names), name);
+      await cache.save();
     }
-    const picks = await picksAt('adapters');
-    expect(picks.find(variantsOf(names))).toBe('fast');
-    expect((await picksAt('adapters')).find(variantsOf(names, 'a new generator'))).toBeUndefined();
-    expect(picks.find(variantsOf(['fast']))).toBeUndefined();
-    const elsewhere = await Picks.load(path, other, () => undefined);
-    expect(elsewhere.find(variantsOf(names))).toBe('slow');
+    const cache = await cacheAt('adapters');
+    expect(cache.find(configsOf(names))).toBe('fast');
+    expect((await cacheAt('adapters')).find(configsOf(names, 'a new generator'))).toBeUndefined();
+    expect(cache.find(configsOf(['fast']))).toBeUndefined();
+    const elsewhere = await TuningCache.load(path, other, () => undefined);
+    expect(elsewhere.find(configsOf(names))).toBe('slow');
     expect(await readdir(join(dir, 'adapters'))).toEqual(['tuning.json']);
   });
 
@@ -163,13 +166,13 @@ describe('the cache', () => {
       const path = join(dir, 'tuning.json');
       await writeFile(path, content);
       const warnings: string[] = [];
-      const load = (): Promise<Picks> => Picks.load(path, engine.adapter, (text) => warnings.push(text));
-      const picks = await load();
-      expect(picks.choose(variantsOf(names))).toBe('slow');
+      const load = (): Promise<TuningCache> => TuningCache.load(path, engine.adapter, (text) => warnings.push(text));
+      const cache = await load();
+      expect(cache.selectConfig(configsOf(names))).toBe('slow');
       expect(warnings.join()).toMatch(/tuning\.json: .*what was tuned is not used/);
-      picks.set(variantsOf(names), 'fast');
-      await picks.save();
-      expect((await load()).choose(variantsOf(names))).toBe('fast');
+      cache.set(configsOf(names), 'fast');
+      await cache.save();
+      expect((await load()).selectConfig(configsOf(names))).toBe('fast');
       expect(JSON.parse(await readFile(path, 'utf8'))).toMatchObject({ version: 1 });
     },
   );

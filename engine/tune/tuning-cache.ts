@@ -1,14 +1,14 @@
 /**
- * Room: engine/tune. What tuning found, on disk: one file per machine, per adapter and kernel task the variant that was
+ * Room: engine/tune. What tuning found, on disk: one file per machine, per adapter and kernel task the config that was
  * fastest. A pick counts only as long as the sources it was chosen from are those of today.
  */
 import { createHash } from 'node:crypto';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { Choose, Variants } from '../../kernels/variant.ts';
+import type { ConfigSelector, KernelConfigs } from '../../kernels/config.ts';
 import type { AdapterDescription } from '../device/device.ts';
-import { UserError } from '../errors.ts';
+import { option, UserError } from '../errors.ts';
 import { exists, readJson, writeJson } from '../io/files.ts';
 
 const fileSchema = z.object({
@@ -26,7 +26,7 @@ export function cacheFile(env: Readonly<Record<string, string | undefined>> = pr
   return join(folder, 'tuning.json');
 }
 
-export class Picks {
+export class TuningCache {
   readonly #path: string;
   readonly #adapter: string;
   readonly #warn: (text: string) => void;
@@ -41,24 +41,24 @@ export class Picks {
   }
 
   /** Picks of one adapter. A file that cannot be read counts as empty, which `warn` is told. */
-  static async load(path: string, adapter: AdapterDescription, warn: (text: string) => void): Promise<Picks> {
+  static async load(path: string, adapter: AdapterDescription, warn: (text: string) => void): Promise<TuningCache> {
     const { vendor, architecture, device, description } = adapter;
     const key = [vendor, architecture, device, description].join(' | ');
-    return new Picks(path, key, warn, await readFile(path, warn));
+    return new TuningCache(path, key, warn, await readFile(path, warn));
   }
 
-  /** The pick of a task, where it is known and still one of the variants. */
-  find(variants: Variants): string | undefined {
-    const found = this.#picks.get(keyOf(variants));
-    if (!found || !variants.names.includes(found.pick)) return undefined;
-    return found.sources === this.#sourcesOf(variants) ? found.pick : undefined;
+  /** The pick of a task, where it is known and still one of the configs. */
+  find(configs: KernelConfigs): string | undefined {
+    const found = this.#picks.get(keyOf(configs));
+    if (!found || !configs.names.includes(found.pick)) return undefined;
+    return found.sources === this.#sourcesOf(configs) ? found.pick : undefined;
   }
 
   /** The known pick, else the default. */
-  readonly choose: Choose = (variants) => this.find(variants) ?? variants.names[0]!;
+  readonly selectConfig: ConfigSelector = (configs) => this.find(configs) ?? configs.names[0]!;
 
-  set(variants: Variants, pick: string): void {
-    this.#picks.set(keyOf(variants), { pick, sources: this.#sourcesOf(variants) });
+  set(configs: KernelConfigs, pick: string): void {
+    this.#picks.set(keyOf(configs), { pick, sources: this.#sourcesOf(configs) });
   }
 
   /** Writes the file; what others have written meanwhile, of this adapter or another, stays. */
@@ -68,11 +68,11 @@ export class Picks {
     await writeJson(this.#path, { ...file, adapters: { ...file.adapters, [this.#adapter]: own } });
   }
 
-  #sourcesOf(variants: Variants): string {
-    const key = keyOf(variants);
+  #sourcesOf(configs: KernelConfigs): string {
+    const key = keyOf(configs);
     let hash = this.#sources.get(key);
     if (hash === undefined) {
-      const texts = variants.names.map((name) => variants.source(name));
+      const texts = configs.names.map((name) => configs.source(name));
       hash = createHash('sha256').update(texts.join('\n')).digest('hex').slice(0, 16);
       this.#sources.set(key, hash);
     }
@@ -81,7 +81,7 @@ export class Picks {
 }
 
 /** What tasks share a pick by: one task may have another default than the next of its class. */
-export function keyOf({ family, task, names }: Variants): string {
+export function keyOf({ family, task, names }: KernelConfigs): string {
   return `${family} ${task} by ${names.join(', ')}`;
 }
 
@@ -92,7 +92,7 @@ async function readFile(path: string, warn: (text: string) => void): Promise<Pic
     return await readJson(path, fileSchema);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    warn(`${error.message}; what was tuned is not used, and the file is written anew by --tune`);
+    warn(`${error.message}; what was tuned is not used, and the file is written anew by ${option('tune')}`);
     return empty;
   }
 }

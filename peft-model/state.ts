@@ -1,11 +1,11 @@
 /**
- * Room: peft-model. What a classifier is put together from between stages: the frozen base, PEFT modules, and the values of their
- * factors and of the task head on the host.
+ * Room: peft-model. A model with PEFT modules and a task head as the host holds it: what it is made of, and every value that trains.
  */
 import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../engine/errors.ts';
-import { Parameters, type ParameterSpec } from '../engine/nn/parameters.ts';
-import { sizeOf, type Shape } from '../engine/graph/shape.ts';
+import type { ParameterSpec } from '../engine/nn/parameters.ts';
+import { hostRandom, STREAM } from '../engine/random.ts';
+import type { Shape } from '../engine/graph/shape.ts';
 import {
   embeddingTables,
   linearLayers,
@@ -16,27 +16,31 @@ import {
 } from '../models/architecture.ts';
 import type { BaseModel } from '../models/base-model.ts';
 import { headShapes, initialSpec, tiedModules, vocabularyLayers } from '../models/heads.ts';
-import { moduleFor, type PeftConfig } from '../peft/config.ts';
-import { methodOf } from '../peft/methods.ts';
+import { methodOf, moduleFor, type PeftConfig } from '../peft/config.ts';
 import { factorSpecs, moduleSize, valueOf, type PeftMethod, type PeftModule, type StateDict } from '../peft/module.ts';
 import { savedModule } from '../peft/tasks.ts';
 import { targetedModules } from '../peft/targets.ts';
-import { PeftModel } from './peft-model.ts';
-import { hostRandom, STREAM } from '../engine/random.ts';
-import { objectiveOf, type Objective } from '../data/objective.ts';
+import type { Decision } from '../pruning/decide.ts';
+import type { ReadWeight } from '../pruning/slice.ts';
 import { factorsFromBase, trainedWeights, weightReader } from './from-base.ts';
 
-export interface PeftModelState {
-  readonly base: BaseModel;
+/** A task head, and the names of its classes. */
+export interface TaskHead {
+  readonly head: HeadKind;
+  /** Class names by index; one for a number to predict, none where the head's outputs are no classes. */
+  readonly labels: readonly string[];
+}
+
+/** All of a model but its base. */
+export interface PeftModelState extends TaskHead {
   /** Undefined: the head alone. */
   readonly method: PeftMethod | undefined;
   /** What `method` was made from; `configFor` makes it exact again after pruning. */
   readonly peft: PeftConfig;
   /** Of factors, head, and weights of the base that train along. */
   readonly values: StateDict;
-  readonly head: HeadKind;
-  /** Class names by index; none where the head's outputs are no classes. */
-  readonly labels: readonly string[];
+  /** What was pruned, if anything. */
+  readonly plan?: Decision | undefined;
 }
 
 /**
@@ -100,32 +104,25 @@ function savingLacked(peft: PeftConfig, { config, missingKeys }: BaseModel): Pef
   return modules.length === 0 ? peft : { ...peft, modulesToSave: [...new Set([...peft.modulesToSave, ...modules])] };
 }
 
-/** A fresh assembly on a whole base: everything that will train has its first value. */
+/** A fresh state on a whole base: everything that will train has its first value. */
 export async function createState(
   engine: Engine,
   base: BaseModel,
   given: PeftConfig,
-  head: HeadKind,
-  labels: readonly string[],
+  { head, labels }: TaskHead,
   seed: number,
-): Promise<PeftModelState & { readonly method: PeftMethod }> {
+): Promise<PeftModelState> {
   const peft = savingLacked(given, base);
   const method = methodFor(base.config, base.layers, peft, head);
   const values = initState(base.config, method, head, labels.length, seed);
   const read = weightReader(engine, base);
   for (const [name, value] of await factorsFromBase(method, values, read)) values.set(name, value);
   for (const name of trainedWeights(base, method, peft)) if (!values.has(name)) values.set(name, await read(name));
-  return { base, method, peft, values, head, labels };
+  return { method, peft, values, head, labels };
 }
 
-/** Uploads an assembly. @param extra further parameters, e.g. masks @param objective if labels tell it, that of theirs */
-export function toPeftModel(
-  engine: Engine,
-  assembly: PeftModelState,
-  extra: readonly ParameterSpec[] = [],
-  objective: Objective = objectiveOf(assembly),
-): PeftModel {
-  const { base, method, values, head: kind, labels } = assembly;
+/** Everything that trains: factors, head, and weights of the base. */
+export function parameterSpecs(base: BaseModel, { method, values, head, labels }: PeftModelState): ParameterSpec[] {
   const spec = (name: string, shape: Shape, stored: Shape = shape): ParameterSpec => ({
     name,
     shape,
@@ -133,16 +130,31 @@ export function toPeftModel(
     data: valueOf(values, name),
     decay: shape.length === 2,
   });
-  const shapes = headShapes(base.config, kind, labels.length);
-  const head = [...shapes].map(([name, shape]) => spec(name, shape));
+  const shapes = headShapes(base.config, head, labels.length);
   const factors = method ? factorSpecs(method, values, (module) => storedShapeOf(base, method, module)) : [];
   const whole = [...values.keys()].filter((name) => base.weights.has(name) && !shapes.has(name));
-  const trained = whole.map((name) => {
-    const { shape, stored } = base.weights.get(name)!;
-    return spec(name, shape, stored);
-  });
-  const parameters = new Parameters(engine, [...factors, ...head, ...trained, ...extra]);
-  return new PeftModel(engine, base, method, parameters, objective);
+  return [
+    ...factors,
+    ...[...shapes].map(([name, shape]) => spec(name, shape)),
+    ...whole.map((name) => {
+      const { shape, stored } = base.weights.get(name)!;
+      return spec(name, shape, stored);
+    }),
+  ];
+}
+
+/** Starts what pruning left afresh. @param read weights of the pruned base */
+export async function reinitialise<S extends PeftModelState>(
+  config: ModelConfig,
+  state: S,
+  seed: number,
+  read: ReadWeight,
+): Promise<S> {
+  const { method, values, head, labels } = state;
+  const fresh = initState(config, method, head, labels.length, seed);
+  for (const [name, value] of method ? await factorsFromBase(method, fresh, read) : []) fresh.set(name, value);
+  for (const name of values.keys()) if (!fresh.has(name)) fresh.set(name, await read(name));
+  return { ...state, values: fresh };
 }
 
 /** Undefined where the module does not follow the weight's slicing. Embeddings are never cut. */
@@ -153,9 +165,4 @@ function storedShapeOf({ weights }: BaseModel, { adaptsLinear }: PeftMethod, mod
 /** Values in PEFT modules; the task head is the same for every method and not counted, as in PEFT's own reports of rank. */
 export function factorCount(method: PeftMethod | undefined): number {
   return (method?.modules ?? []).reduce((sum, m) => sum + moduleSize(method as PeftMethod, m), 0);
-}
-
-/** Values in the task head. */
-export function headCount(config: ModelConfig, head: HeadKind, labels: number): number {
-  return [...headShapes(config, head, labels).values()].reduce((sum, shape) => sum + sizeOf(shape), 0);
 }

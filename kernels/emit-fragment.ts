@@ -1,30 +1,32 @@
 /**
- * Room: kernels. Emits a `Fragment` as one WGSL function that a host kernel calls per element, or per four neighbours:
+ * Room: kernels. Emits a `Fragment` as one WGSL function that a surrounding kernel calls per element, or per four neighbours:
  * loads every operand, runs the body, then stores the outputs or returns the first.
  */
 import type { Fragment, FragmentInput, FragmentOutput } from './fragment.ts';
 import { BYTES, type Binding, type DType, type Param } from './kernel.ts';
+import { list } from './text.ts';
 
-export interface HostOptions {
+/** What the surrounding kernel says of itself. */
+export interface EmitOptions {
   /** Name of the WGSL function. */
   readonly name: string;
   /** Elements the fragment covers. */
   readonly size: number;
-  /** Row length of a host that walks a matrix and knows row and column: operands indexed by them need no division. */
+  /** Row length of a kernel that walks a matrix and knows row and column: operands indexed by them need no division. */
   readonly cols?: number;
   /** Whether V is `vec4<f32>`. Needs size % 4 = 0, with `cols` cols % 4 = 0; `index` and `col` are multiples of 4. */
   readonly vector: boolean;
-  /** Whether the host passes its own result in as `acc`. */
+  /** Whether the kernel passes its own result in as `acc`. */
   readonly acc?: boolean;
   /** `store` writes every output; `value` returns the first one and binds none. */
   readonly result: 'store' | 'value';
 }
 
-/** What a host splices in. The prelude (wgsl-lib.ts) is the host's to add: its own text may call library functions too. */
-export interface HostedFragment {
+/** What a kernel splices in. The prelude (wgsl-lib.ts) is the kernel's to add: its own text may call library functions too. */
+export interface EmittedFragment {
   /** Inputs, then outputs; an output in place of an input shares that input's binding, which becomes `inout`. */
   readonly bindings: readonly Binding[];
-  /** For the host's uniform block `p`. */
+  /** For the kernel's uniform block `p`. */
   readonly params: readonly Param[];
   /** Bindings to declare as arrays of vec4. */
   readonly vectorBindings: readonly string[];
@@ -38,8 +40,11 @@ export interface HostedFragment {
 /** How an input's element is found; see `FragmentInput`. */
 type Access = 'scalar' | 'full' | 'col' | 'row' | 'group' | 'wrap' | 'outer' | 'general';
 
-/** Emits `fragment` for a host kernel. */
-export function hostFragment(fragment: Fragment, options: HostOptions): HostedFragment {
+/**
+ * Emits `fragment` as a function for a surrounding kernel.
+ * @throws Error where an output is to overwrite an input that is another tensor by dtype or size
+ */
+export function emitFragment(fragment: Fragment, options: EmitOptions): EmittedFragment {
   const { vector, result } = options;
   const { inputs, outputs } = fragment;
   const loads = inputs.map((input) => load(input, options));
@@ -96,7 +101,7 @@ function checkInPlace(output: FragmentOutput, inputs: readonly FragmentInput[], 
   throw new Error(`fragment: ${output.name} can't be written in place of ${output.inPlaceOf}: not the same tensor`);
 }
 
-function accessOf({ inner, count }: FragmentInput, { size, cols }: HostOptions): Access {
+function accessOf({ inner, count }: FragmentInput, { size, cols }: EmitOptions): Access {
   if (count === 1) return 'scalar';
   if (inner === 1 && count === size) return 'full';
   if (cols !== undefined && inner === 1 && count === cols) return 'col';
@@ -113,7 +118,7 @@ interface Load {
   readonly contiguous: boolean;
 }
 
-function load(input: FragmentInput, options: HostOptions): Load {
+function load(input: FragmentInput, options: EmitOptions): Load {
   const { name, dtype, inner, count } = input;
   const access = accessOf(input, options);
   const at = ELEMENT[access](name);
@@ -127,7 +132,7 @@ function load(input: FragmentInput, options: HostOptions): Load {
   let value: string;
   if (contiguous) value = convert(`${name}[(${at}) / 4u]`, dtype, true);
   else if (!options.vector || splat) value = `V(${convert(`${name}[${at}]`, dtype, false)})`;
-  else value = `V(${[0, 1, 2, 3].map((lane) => convert(`${name}[${neighbour(at, lane)}]`, dtype, false)).join(', ')})`;
+  else value = `V(${list(4, (lane) => convert(`${name}[${neighbour(at, lane)}]`, dtype, false))})`;
   return { lines: [...raw, `let ${name} = ${value};`], params, contiguous };
 }
 

@@ -1,0 +1,23 @@
+/** Room: cli. Names of flags: options in camel case, flags in kebab case, and errors that name options turned into ones that name flags. */
+
+/** `loraAlpha` → `lora-alpha` */
+export function flagName(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** `lora-alpha`, `lora_alpha` → `loraAlpha` */
+export function camelCase(key: string): string {
+  return key.replace(/[-_](\w)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+/**
+ * An error's text with flags where it names options in backticks.
+ * @param keyOf the flag's key of an option, in camel case
+ * @param known keys of the flags there are
+ */
+export function withFlags(text: string, keyOf: (option: string) => string, known: ReadonlySet<string>): string {
+  return text.replace(/`(\w+)`/g, (whole, name: string) => {
+    const key = keyOf(name);
+    return known.has(key) ? `--${flagName(key)}` : whole;
+  });
+}

@@ -1,0 +1,53 @@
+/**
+ * Room: data. `light-peft/data`: from files and built-in tasks to batches, and from scores to figures.
+ *
+ *     const data = await loadData(await loadModel(dir), { train: 'train.jsonl', eval: 'eval.jsonl' });
+ *     const loader = new DataLoader(data.train, { batchSize: 16, order: 'bucket', seed: 0, padId: 1, maxLength: 128 });
+ *     for (const { inputIds, attentionMask, labels } of loader.epoch(0)) …
+ *
+ * A source gives examples of token ids (`EncodedExample`), padded batches are made of them, and an objective says what
+ * their labels are, what the loss is and how scores are judged. The built-in tasks need packages of their own; an error
+ * names the command that installs them. Of this room only the sources touch files.
+ * @module light-peft/data
+ */
+export {
+  headOfData,
+  loadData,
+  loadRows,
+  type DataRequest,
+  type DataSet,
+  type LabelledTexts,
+  type Rows,
+} from './source.ts';
+export { dataOptionsSchema, type DataOptions } from './options.ts';
+export { loadTask, TASK_NAMES, type Example, type TaskData } from './tasks.ts';
+export { readExamples, type ExampleFile, type Label, type RawExample } from './examples.ts';
+export { labelNames, problemOf, type Problem } from './labels.ts';
+export {
+  encodeChoices,
+  encodeFile,
+  encodeTexts,
+  IGNORE_INDEX,
+  NO_VALUE,
+  type EncodedExample,
+  type EncodeFileOptions,
+  type Passage,
+  type Sequence,
+} from './encode.ts';
+export { DataLoader, type Batch, type BatchOptions, type Order } from './data-loader.ts';
+export { objectiveOf, type Objective, type ScoreMetrics } from './objective.ts';
+export {
+  classificationMetrics,
+  labelSetMetrics,
+  logitMetrics,
+  regressionMetrics,
+  type LabelSetMetrics,
+  type LossMetrics,
+  type Metrics,
+  type RegressionMetrics,
+} from './metrics.ts';
+export { answerMetrics, answerText, type AnswerMetrics, type AnswerOptions } from './qa/answers.ts';
+export { encodeQuestions, type QuestionOptions } from './qa/encode.ts';
+export { readQuestions, type Question, type QuestionFile } from './qa/questions.ts';
+export { encodeLanguageFile, type LanguageOptions } from './lm/encode.ts';
+export { readLanguageFile, type LanguageFile, type LanguageRow } from './lm/documents.ts';

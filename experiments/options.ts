@@ -1,0 +1,62 @@
+/** Room: experiments. Every option of a run: each room declares its own, here they are put together and told apart by the stages. */
+import { z } from 'zod';
+import { dataOptionsSchema } from '../data/options.ts';
+import { loadOptionsSchema } from '../models/options.ts';
+import { sliceOptionsSchema } from '../peft-model/slice-state.ts';
+import { peftOptionsSchema } from '../peft/options.ts';
+import { decideOptionsSchema } from '../pruning/decide.ts';
+import { estimateOptionsSchema, trainOptionsSchema } from '../train/options.ts';
+import { factsOf, type RunIdentity } from '../train/identity.ts';
+
+/** Options of the estimation alone; the others of its steps are those of training. */
+const estimateSchema = estimateOptionsSchema
+  .pick({ l1: true, headsL1: true, ffnL1: true, headsMaskLr: true, ffnMaskLr: true })
+  .extend({ estimateSteps: estimateOptionsSchema.shape.steps });
+
+/** By the rooms that they are of, in the order in which `--help` shows them. */
+export const runOptionsSchema = z.strictObject({
+  peft: peftOptionsSchema,
+  data: dataOptionsSchema,
+  train: trainOptionsSchema,
+  load: loadOptionsSchema,
+  engine: z.strictObject({
+    compute: z
+      .enum(['f32', 'f16'])
+      .default('f32')
+      .describe('products in f32, or with operands rounded to f16 for matrix units'),
+  }),
+  estimate: estimateSchema,
+  decide: decideOptionsSchema,
+  slice: sliceOptionsSchema.omit({ seed: true }),
+});
+
+export type RunOptions = z.output<typeof runOptionsSchema>;
+
+/** What stage one is given. */
+export function estimateOptionsOf({ train, estimate }: RunOptions): z.output<typeof estimateOptionsSchema> {
+  const { epochs: _, steps: __, ...steps } = train;
+  const { estimateSteps, ...masks } = estimate;
+  return { ...steps, ...masks, steps: estimateSteps };
+}
+
+/** All options in one record, by their names. */
+export function flatOptions({ peft, data, train, load, engine, estimate, decide, slice }: RunOptions) {
+  return { ...peft, ...data, ...train, ...load, ...engine, ...estimate, ...decide, ...slice };
+}
+
+/**
+ * The options that a checkpoint of a stage is only valid for: those that change a number. Where the word embedding lives changes none,
+ * nor does gradient checkpointing in fine-tuning (in the estimation that moves the last digits of importances), nor how answers are
+ * chosen.
+ */
+export function numericOptions(options: RunOptions, stage: 'estimate' | 'train'): RunIdentity {
+  const {
+    saveEvery: _,
+    embeddings: __,
+    maxAnswerLength: ___,
+    allowEmptyAnswer: ____,
+    ...numeric
+  } = flatOptions(options);
+  const { gradientCheckpointing, ...rest } = numeric;
+  return factsOf(stage === 'estimate' ? { ...rest, gradientCheckpointing } : rest);
+}

@@ -1,0 +1,10 @@
+/** Room: models. How a base is loaded, with defaults. */
+import { z } from 'zod';
+
+export const loadOptionsSchema = z.strictObject({
+  weights: z.enum(['f32', 'f16']).default('f32').describe('storage of frozen weights'),
+  embeddings: z
+    .enum(['device', 'host'])
+    .default('device')
+    .describe('where the frozen word embedding lives; one over the binding limit is on the host'),
+});

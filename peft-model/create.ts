@@ -1,0 +1,58 @@
+/** Room: peft-model. A fresh model: base, new PEFT modules and head. The one place where it is put together. */
+import type { Engine } from '../engine/engine.ts';
+import { hostRandom, STREAM } from '../engine/random.ts';
+import type { HeadKind } from '../models/architecture.ts';
+import { loadBaseModel, type BaseModel, type LoadOptions } from '../models/base-model.ts';
+import type { Checkpoint } from '../models/checkpoint.ts';
+import { savedHead } from '../models/config.ts';
+import type { PeftConfig } from '../peft/config.ts';
+import type { PeftConfigFor } from '../peft/create-config.ts';
+import { PeftModel } from './peft-model.ts';
+import { createState, initMissingWeights } from './state.ts';
+
+export interface PeftModelOptions extends Pick<LoadOptions, 'weights' | 'embeddings' | 'onBytes'> {
+  /** The checkpoint's own, or classification, unless set. */
+  readonly head?: HeadKind | undefined;
+  /** Class names by index; one for a number to predict. Unless set: the checkpoint's, else two, as in transformers. */
+  readonly labels?: readonly string[] | undefined;
+  /** Of the weights that are drawn. */
+  readonly seed?: number | undefined;
+}
+
+/**
+ * Puts fresh PEFT modules and a task head on a base, as PEFT's function of this name.
+ * @param base a checkpoint, whose weights are loaded; or a base that is on the device, which the model then owns
+ * @param peft of `loraConfig` and the like, or a configuration with its targets
+ * @throws UserError where weights are missing or a configuration does not fit the model
+ */
+export async function getPeftModel(
+  engine: Engine,
+  base: Checkpoint | BaseModel,
+  peft: PeftConfig | PeftConfigFor,
+  options: PeftModelOptions = {},
+): Promise<PeftModel> {
+  const { config } = base;
+  const { seed = 0, head = savedHead(config) ?? 'classification', ...load } = options;
+  const isLoaded = 'weights' in base;
+  const initMissing = initMissingWeights(config, seed);
+  const loaded = isLoaded ? base : await loadBaseModel(engine, base.dir, { ...load, head, initMissing });
+  try {
+    const labels = options.labels ?? (head === 'classification' ? defaultLabels(config.labels) : []);
+    const given = typeof peft === 'function' ? peft(config, head) : peft;
+    const state = await createState(engine, loaded, given, { head, labels }, seed);
+    return new PeftModel(engine, { base: loaded, checkpoint: isLoaded ? undefined : base }, state);
+  } catch (error) {
+    loaded.free();
+    throw error;
+  }
+}
+
+function defaultLabels(labels: readonly string[]): readonly string[] {
+  return labels.length > 0 ? labels : ['0', '1'];
+}
+
+/** Standard normal numbers for a base of random weights. */
+export function baseNormals(seed: number): () => number {
+  const random = hostRandom(seed, STREAM.weights, 3);
+  return () => random.normal();
+}

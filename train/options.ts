@@ -1,0 +1,79 @@
+/** Room: train. What training and the estimation are asked for, with defaults. */
+import { z } from 'zod';
+import type { OnBytes } from '../engine/io/load.ts';
+import type { RunIdentity } from './identity.ts';
+import type { StepReport } from './loop.ts';
+
+const count = z.int().positive();
+const whole = z.int().nonnegative();
+const positive = z.number().positive();
+const amount = z.number().nonnegative();
+const IN_RATIO = 'expected a number in [0, 1)';
+
+const stepOptions = {
+  lr: positive.default(1e-3).describe('peak learning rate'),
+  schedule: z.enum(['constant', 'linear']).default('linear').describe('learning-rate schedule'),
+  warmupRatio: z.number().min(0, IN_RATIO).lt(1, IN_RATIO).default(0).describe('part of the steps spent warming up'),
+  weightDecay: amount.default(0).describe('AdamW weight decay'),
+  maxGradNorm: amount.default(1).describe('largest gradient norm, 0 = off'),
+  batchSize: count.default(32).describe('examples per step'),
+  shuffle: z.boolean().default(true).describe('shuffle every epoch'),
+  groupByLength: z.boolean().default(true).describe('batch examples of like length together'),
+  seed: whole.default(0).describe('seed of weights, data order and dropout'),
+  activations: z.enum(['f32', 'f16']).default('f32').describe('storage of what is saved for the backward pass'),
+  gradientCheckpointing: z
+    .boolean()
+    .default(false)
+    .describe('compute each layer again in the backward pass: less memory, more time'),
+  saveEvery: whole.default(0).describe('steps between checkpoints, 0 = only when interrupted'),
+};
+
+export const trainOptionsSchema = z.strictObject({
+  ...stepOptions,
+  epochs: positive.default(3).describe('passes over the training data'),
+  steps: whole.default(0).describe('training steps, 0 = by `epochs`'),
+});
+
+export const estimateOptionsSchema = z.strictObject({
+  ...stepOptions,
+  steps: count.default(64).describe('steps of the estimation'),
+  l1: amount.default(1e-4).describe('L1 penalty of head and FFN masks'),
+  headsL1: amount.optional().describe('L1 penalty of head masks, if not `l1`'),
+  ffnL1: amount.optional().describe('L1 penalty of FFN masks, if not `l1`'),
+  headsMaskLr: amount.default(1).describe('learning-rate multiplier of head masks'),
+  ffnMaskLr: amount.default(1).describe('learning-rate multiplier of FFN masks'),
+});
+
+/** What a run may be given beside its numbers. */
+export interface TrainerCallbacks {
+  /** Stops after the step under way, with a checkpoint where one is kept. */
+  readonly signal?: AbortSignal | undefined;
+  /** Hears of losses and speed, some times a second at most. */
+  readonly onReport?: ((report: StepReport) => void) | undefined;
+  /** Hears of a base's bytes as they are read. */
+  readonly onBytes?: OnBytes | undefined;
+  /** Absent: no checkpoint is written. */
+  readonly checkpoint?: CheckpointOptions | undefined;
+}
+
+export interface CheckpointOptions {
+  readonly path: string;
+  /** Goes on from the file, where it is there. */
+  readonly resume: boolean;
+  /** Facts that must be the same on resuming. */
+  readonly identity: RunIdentity;
+}
+
+export type TrainOptions = z.input<typeof trainOptionsSchema> & TrainerCallbacks;
+export type EstimateOptions = z.input<typeof estimateOptionsSchema> & TrainerCallbacks;
+
+/** Options of the steps alone, defaults filled in. */
+export type StepOptions = z.output<z.ZodObject<typeof stepOptions>>;
+
+/** Numbers apart from callbacks. */
+export function splitOptions<O extends TrainerCallbacks>(
+  options: O,
+): { numbers: Omit<O, keyof TrainerCallbacks>; callbacks: TrainerCallbacks } {
+  const { signal, onReport, onBytes, checkpoint, ...numbers } = options;
+  return { numbers, callbacks: { signal, onReport, onBytes, checkpoint } };
+}

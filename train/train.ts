@@ -1,0 +1,85 @@
+/** Room: train. Stage three, or plain PEFT: a model's modules and head learn from examples. */
+import type { EncodedExample } from '../data/encode.ts';
+import { DataLoader, type Batch, type Order } from '../data/data-loader.ts';
+import { objectiveOf, type Objective } from '../data/objective.ts';
+import { parseOptions } from '../engine/options.ts';
+import type { BatchInputs, PeftModel } from '../peft-model/peft-model.ts';
+import { splitOptions, trainOptionsSchema, type StepOptions, type TrainOptions } from './options.ts';
+import { runTraining, type OptimizationOptions, type TrainingLoss, type TrainResult } from './trainer.ts';
+
+/**
+ * Trains a model in place.
+ * @param examples encoded for the model, none longer than it takes
+ * @throws UserError for an option out of range; NonFiniteLossError, InterruptedError, DeviceLostError
+ */
+export async function train(
+  model: PeftModel,
+  examples: readonly EncodedExample[],
+  options: TrainOptions = {},
+): Promise<TrainResult> {
+  const { numbers, callbacks } = splitOptions(options);
+  const parsed = parseOptions(trainOptionsSchema, numbers);
+  const steps = stepsOf(examples.length, parsed);
+  return runTraining(
+    trainingLoss(model, objectiveOf(model, examples)),
+    trainingBatches(model, examples, parsed),
+    optimizationOf(model, parsed, steps),
+    callbacks,
+  );
+}
+
+/** Steps of a run: as many as asked for, or as `epochs` take. */
+export function stepsOf(
+  examples: number,
+  { steps, epochs, batchSize }: { readonly steps: number; readonly epochs: number; readonly batchSize: number },
+): number {
+  return steps > 0 ? steps : Math.max(1, Math.round(epochs * Math.ceil(examples / batchSize)));
+}
+
+/** A model's loss on batches of an objective. */
+export function trainingLoss(model: PeftModel, objective: Objective): TrainingLoss<Batch> {
+  return {
+    engine: model.engine,
+    get parameters() {
+      return model.parameters;
+    },
+    name: 'train',
+    specs: ({ batch, seq }) => ({ ...model.inputSpecs(batch, seq), labels: objective.labels(batch, seq) }),
+    inputs: (batch) => ({ ...model.inputValues(batch), labels: batch.labels }),
+    loss: (inputs, options) => model.loss(objective, inputs as BatchInputs, inputs.labels!, options),
+    tokens: realTokens,
+  };
+}
+
+export function trainingBatches(
+  { base }: PeftModel,
+  examples: readonly EncodedExample[],
+  { shuffle, groupByLength, batchSize, seed }: StepOptions,
+): DataLoader {
+  const order: Order = !shuffle ? 'file' : groupByLength ? 'bucket' : 'shuffle';
+  return new DataLoader(examples, {
+    batchSize,
+    order,
+    seed,
+    padId: base.config.padTokenId,
+    maxLength: base.config.maxTokens,
+  });
+}
+
+/** @param steps of the whole run, which the schedule spans */
+export function optimizationOf(
+  { peft }: PeftModel,
+  options: StepOptions,
+  steps: number,
+): OptimizationOptions & { readonly saveEvery: number } {
+  const { lr, schedule, warmupRatio, weightDecay, maxGradNorm, seed, activations, saveEvery } = options;
+  const compile = { activations, recompute: options.gradientCheckpointing ? 'layers' : 'cheap' } as const;
+  const dropoutSeed = peft.dropout > 0 ? seed : undefined;
+  return { steps, lr, schedule, warmupRatio, weightDecay, maxGradNorm, dropoutSeed, compile, saveEvery };
+}
+
+function realTokens({ attentionMask, count, seq }: Batch): number {
+  let tokens = 0;
+  for (let i = 0; i < count * seq; i++) tokens += attentionMask[i]!;
+  return tokens;
+}

@@ -45,7 +45,7 @@ export class Profiler implements RunProfiler {
 
   /** @throws UserError where the device has no `timestamp-query` */
   constructor(clock: Clock) {
-    requireTimestamps(clock, `${option('profile')}`);
+    requireTimestamps(clock, option('profile'));
   }
 
   /** Counts a run of `program`. @returns whether it is to be timed, and given to `add` */

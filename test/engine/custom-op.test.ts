@@ -1,8 +1,7 @@
 /** Protects: an op of one's own — kernel, vjp, a place in fused programs — needs no more than the public entries. */
 import { expect, it } from 'vitest';
 import { emit, Engine, gradients, mul, namedScope, square, sum, type Op, type Tensor } from '../../engine/index.ts';
-import { assemble, mainHead, u32Params } from '../../kernels/assemble.ts';
-import { spread, type Kernel } from '../../kernels/kernel.ts';
+import { assemble, mainHead, spread, u32Params, type Kernel } from '../../kernels/index.ts';
 
 interface CumulativeSum {
   readonly rows: number;

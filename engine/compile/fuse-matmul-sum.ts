@@ -17,7 +17,7 @@ import type { Storage } from '../device/memory.ts';
 import { reshape, residentOf } from '../ops/leaf.ts';
 import { emit, type Node, type Tensor } from '../graph/tensor.ts';
 import { packOf, type TracedGraph } from './graph.ts';
-import { areNeighbours, fitsArena } from './neighbours.ts';
+import { areContiguous, fitsArena } from './contiguous.ts';
 
 /** Terms of one kernel. More would unroll the kernel's inner loop more often: shader compile time grows, speed does not. */
 const MAX_TERMS = 2;
@@ -149,7 +149,7 @@ function gather(graph: TracedGraph, products: readonly Product[], kept: Set<Tens
   const groups = [...new Set(products.map(keyOf))]
     .map((key) => products.filter((product) => keyOf(product) === key))
     .map((group) => group.sort((a, b) => (storageOf(a)?.offset ?? 0) - (storageOf(b)?.offset ?? 0)))
-    .filter((group) => group.length > 1 && areNeighbours(group.map(storageOf)));
+    .filter((group) => group.length > 1 && areContiguous(group.map(storageOf)));
   const fitting = groups.filter((group) => {
     const left = group.map((product) => operandsOf(product)[0]!);
     if (new Set(left).size !== left.length || !left.every(isMovable)) return false;

@@ -5,7 +5,7 @@
 import { constantValue } from '../ops/elementwise.ts';
 import type { Node, Tensor } from '../graph/tensor.ts';
 import { packOf, type TracedGraph } from './graph.ts';
-import { loadsOf, nodesOf, operandsOf, partsOf, spaceOf, takes, type FusionGroup } from './fusion-group.ts';
+import { boundBy, loadsOf, nodesOf, operandsOf, partsOf, spaceOf, takes, type FusionGroup } from './fusion-group.ts';
 
 export function fuse(graph: TracedGraph, maxBindings: number): FusionGroup[] {
   return new Fusion(graph, maxBindings).run();
@@ -77,7 +77,7 @@ class Fusion {
 
   /** Bindings fit, and no buffer would be bound twice. */
   #isLegal(group: FusionGroup): boolean {
-    const bound = [...loadsOf(this.#graph, group).map((load) => load.root), ...operandsOf(this.#graph, group)];
+    const bound = boundBy(this.#graph, group);
     if (new Set(bound).size !== bound.length) return false;
     const parts = operandsOf(this.#graph, group).length * (1 - 1 / partsOf(group));
     return bound.length - parts + group.outputs.length <= this.#maxBindings;
@@ -185,8 +185,7 @@ class Fusion {
   }
 
   #inputGroups(group: FusionGroup): FusionGroup[] {
-    const roots = [...loadsOf(this.#graph, group).map((load) => load.root), ...operandsOf(this.#graph, group)];
-    return roots.flatMap((root) => this.#producersOf(root));
+    return boundBy(this.#graph, group).flatMap((root) => this.#producersOf(root));
   }
 
   #producersOf(root: Tensor): FusionGroup[] {

@@ -70,6 +70,11 @@ export function operandsOf(graph: TracedGraph, group: FusionGroup): Tensor[] {
   return (isProduct(anchor) ? operandsOfProduct(anchor) : anchor.inputs).map((input) => graph.root(input));
 }
 
+/** Root tensors that the kernel of a group reads: what its elementwise part loads, then what its anchor binds. */
+export function boundBy(graph: TracedGraph, group: FusionGroup): Tensor[] {
+  return [...loadsOf(graph, group).map(({ root }) => root), ...operandsOf(graph, group)];
+}
+
 /** How many products, whose operands follow each other, a group sums up. */
 export function partsOf({ anchor }: FusionGroup): number {
   return isProduct(anchor) ? (anchor.attrs.parts ?? 1) : 1;
@@ -78,7 +83,7 @@ export function partsOf({ anchor }: FusionGroup): number {
 /** Root tensors a group reads from memory, packed tensors resolved to their parts. */
 export function readsOf(graph: TracedGraph, group: FusionGroup): Tensor[] {
   const members = group.batch?.members ?? [group];
-  const direct = members.flatMap((s) => [...loadsOf(graph, s).map((load) => load.root), ...operandsOf(graph, s)]);
+  const direct = members.flatMap((member) => boundBy(graph, member));
   return direct.flatMap((root) => [root, ...packedIn(graph, root)]);
 }
 

@@ -4,7 +4,7 @@
  */
 import { isProduct, kindOfProduct } from '../ops/matmul.ts';
 import type { Tensor } from '../graph/tensor.ts';
-import { areNeighbours, fitsArena } from './neighbours.ts';
+import { areContiguous, fitsArena } from './contiguous.ts';
 import type { TracedGraph } from './graph.ts';
 import type { Place } from './place.ts';
 import { loadsOf, operandsOf, partsOf, readsOf, type FusionGroup } from './fusion-group.ts';
@@ -110,10 +110,10 @@ class HorizontalFusion implements Batched {
     const others = operandsOf(this.#graph, b);
     return operandsOf(this.#graph, a).some((root, i) => {
       const other = others[i]!;
-      const neighbours = this.contiguous.get(root);
+      const contiguousWith = this.contiguous.get(root);
       return (
         (root === other && !this.#isResident(root)) ||
-        (neighbours !== undefined && neighbours === this.contiguous.get(other))
+        (contiguousWith !== undefined && contiguousWith === this.contiguous.get(other))
       );
     });
   }
@@ -147,9 +147,10 @@ class HorizontalFusion implements Batched {
     if (new Set(roots).size !== roots.length) return false;
     const places = roots.map((root) => this.#fixed.get(root));
     if (places.some((place) => place !== undefined))
-      return areNeighbours(places.map((place) => (place?.kind === 'resident' ? place.storage : undefined)));
-    const neighbours = this.contiguous.get(roots[0]!);
-    if (neighbours) return roots.length === neighbours.length && roots.every((root, i) => root === neighbours[i]);
+      return areContiguous(places.map((place) => (place?.kind === 'resident' ? place.storage : undefined)));
+    const contiguousWith = this.contiguous.get(roots[0]!);
+    if (contiguousWith)
+      return roots.length === contiguousWith.length && roots.every((root, i) => root === contiguousWith[i]);
     return roots.every((root) => fitsArena(root) && !this.contiguous.has(root));
   }
 

@@ -5,7 +5,7 @@
 import type { Node, Tensor } from '../graph/tensor.ts';
 import type { Batched } from './horizontal-fusion.ts';
 import type { TracedGraph } from './graph.ts';
-import { ARENA_ALIGNMENT } from './neighbours.ts';
+import { ARENA_ALIGNMENT } from './contiguous.ts';
 import { fixedPlaces, type Block, type Place } from './place.ts';
 import { loadsOf, readsOf, spaceOf, takes, type FusionGroup } from './fusion-group.ts';
 
@@ -26,20 +26,20 @@ export function planMemory(graph: TracedGraph, { groups, contiguous }: Batched):
   const inPlace = groups.map((group, time) => {
     const taken = new Map<Tensor, Tensor>();
     for (const output of group.outputs) {
-      const neighbours = contiguous.get(output);
-      const found = neighbours ? undefined : reusable(graph, group, output, time, { places, lastUse, taken });
+      const contiguousWith = contiguous.get(output);
+      const found = contiguousWith ? undefined : reusable(graph, group, output, time, { places, lastUse, taken });
       // Taking over one of a contiguous group would hold all of it.
       const source = found && !contiguous.has(found) ? found : undefined;
       if (source) taken.set(output, source);
       if (places.has(output)) continue;
-      const end = Math.max(...(neighbours ?? [output]).map((tensor) => lastUse.get(tensor) ?? time));
+      const end = Math.max(...(contiguousWith ?? [output]).map((tensor) => lastUse.get(tensor) ?? time));
       const held = source && places.get(source);
       if (held?.kind === 'arena') {
         held.block.end = Math.max(held.block.end, end);
         places.set(output, held);
       } else {
         const bytes = Math.ceil(output.bytes / ARENA_ALIGNMENT) * ARENA_ALIGNMENT;
-        const tensors = neighbours ?? [output];
+        const tensors = contiguousWith ?? [output];
         const block: Block = { name: output.toString(), bytes: bytes * tensors.length, start: time, end, offset: 0 };
         blocks.push(block);
         tensors.forEach((tensor, i) => places.set(tensor, { kind: 'arena', block, offset: i * bytes }));

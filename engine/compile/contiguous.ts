@@ -6,7 +6,7 @@ import type { Tensor } from '../graph/tensor.ts';
 export const ARENA_ALIGNMENT = 256;
 
 /** Whether ranges of memory follow each other. */
-export function areNeighbours(storages: readonly (Storage | undefined)[]): boolean {
+export function areContiguous(storages: readonly (Storage | undefined)[]): boolean {
   const [first] = storages;
   return storages.every(
     (s, i) =>

@@ -1,14 +1,15 @@
 /** Tests only: the small models of the goldens with random PEFT modules on them, and batches of their data. */
 import { join } from 'node:path';
+import type { EncodedExample } from '../../data/encode.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
-import { loadBaseModel } from '../../models/base-model.ts';
-import { loadConfig } from '../../models/config.ts';
-import { createState, type PeftModelState } from '../../peft-model/assembly.ts';
 import { hostRandom } from '../../engine/random.ts';
-import type { EncodedExample } from '../../data/encode.ts';
-import { createConfig } from '../../peft/create-config.ts';
-import { settingsSchema, type Settings } from '../../train/settings.ts';
+import { runOptionsSchema, type RunOptions } from '../../experiments/options.ts';
+import { loadModel } from '../../models/checkpoint.ts';
+import { loadConfig } from '../../models/config.ts';
+import { peftConfig } from '../../peft/create-config.ts';
+import { getPeftModel } from '../../peft-model/create.ts';
+import type { PeftModel } from '../../peft-model/peft-model.ts';
 
 const GOLDENS = join(import.meta.dirname, '..', 'goldens');
 
@@ -29,36 +30,47 @@ export const MODEL = MODELS.roberta;
 /** Every model here has positions for as many. */
 const LONGEST = 16;
 
-export function tinySettings(changes: Partial<Settings> = {}): Settings {
-  const small = { loraR: 4, loraAlpha: 8, adapterSize: 4, batchSize: 4, maxLength: 24, estimateSteps: 4, lr: 3e-3 };
-  return settingsSchema.parse({ ...small, dropout: 0, ...changes });
+/** Options that differ from those of `tinyOptions`, by room. */
+type Changes = { readonly [K in keyof RunOptions]?: Partial<RunOptions[K]> };
+
+/** Every option of a small run: LoRA of rank 4 without dropout, batches of four, an estimation of four steps. */
+export function tinyOptions(changes: Changes = {}): RunOptions {
+  return runOptionsSchema.parse({
+    peft: { r: 4, loraAlpha: 8, adapterSize: 4, dropout: 0, ...changes.peft },
+    data: { maxLength: 24, ...changes.data },
+    train: { batchSize: 4, lr: 3e-3, ...changes.train },
+    load: { ...changes.load },
+    engine: { ...changes.engine },
+    estimate: { estimateSteps: 4, ...changes.estimate },
+    decide: { ...changes.decide },
+    slice: { ...changes.slice },
+  });
 }
 
-/** PEFT modules moved away from where they start, so that every factor matters. */
-export async function tinyAssembly(
+export const TINY_LABELS = ['0', '1', '2'];
+
+/** A model with PEFT modules moved away from where they start, so that every factor matters. */
+export async function tinyModel(
   engine: Engine,
-  settings: Settings,
+  { peft, load, train: { seed } }: RunOptions = tinyOptions(),
   family: Family = 'roberta',
-): Promise<PeftModelState> {
-  const model = MODELS[family];
-  const config = await loadConfig(model);
-  const { weights: weightType, embeddings } = settings;
-  const base = await loadBaseModel(engine, model, { weightType, embeddings, head: 'classification' });
-  const labels = ['0', '1', '2'];
-  const peft = createConfig(settings, config);
-  const fresh = await createState(engine, base, peft, 'classification', labels, settings.seed);
+): Promise<PeftModel> {
+  const checkpoint = await loadModel(MODELS[family]);
+  const options = { ...load, head: 'classification', labels: TINY_LABELS, seed } as const;
+  const model = await getPeftModel(engine, checkpoint, peftConfig(peft), options);
   const random = hostRandom(7, 99);
-  const values = new Map(fresh.values);
-  for (const module of fresh.method.modules) {
-    for (const { name, axes } of fresh.method.factors(module)) {
+  const values = new Map(await model.stateDict());
+  for (const module of model.method!.modules) {
+    for (const { name, axes } of model.method!.factors(module)) {
       const shift = axes[0] === 'rank' && axes.length === 2 && !module.isEmbedding ? 0 : 0.2;
       values.set(
         name,
-        Float32Array.from(values.get(name) as Float32Array, (v) => v + random.normal() * shift),
+        values.get(name)!.map((v) => v + random.normal() * shift),
       );
     }
   }
-  return { ...fresh, values };
+  model.loadStateDict(values);
+  return model;
 }
 
 /** The goldens' 32 sequences, cut to what a family's model takes. */

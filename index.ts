@@ -30,6 +30,7 @@ export {
 export { registerMethod, type MethodType, type PeftConfig } from './peft/config.ts';
 export { registerAdapterFormat, type AdapterFormat } from './peft/adapter-formats.ts';
 export type { Adapter, AdapterTensor } from './peft/files.ts';
+export { ModuleMethod } from './peft/method-base.ts';
 export type { Factor, PeftMethod, PeftModule, PeftRun, Rng, StateDict } from './peft/module.ts';
 export type { PeftOptions, PeftOptionsInput } from './peft/options.ts';
 

@@ -70,7 +70,9 @@ export interface HostRandom {
 /**
  * The stream named by up to three unsigned 32-bit numbers.
  * @param seed integer in [0, 2⁵³)
- * @param purpose, a, b its name: what it is drawn for (one of `STREAM`), and for example epoch, or step and row
+ * @param purpose what it is drawn for, one of `STREAM`
+ * @param a for example the epoch, or the step
+ * @param b for example the row
  */
 export function hostRandom(seed: number, purpose: number, a = 0, b = 0): HostRandom {
   const key = [seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0] as const;

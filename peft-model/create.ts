@@ -10,6 +10,7 @@ import type { PeftConfigFor } from '../peft/create-config.ts';
 import { PeftModel } from './peft-model.ts';
 import { createState, initMissingWeights } from './state.ts';
 
+/** Head, seed, and how the base is loaded. */
 export interface PeftModelOptions extends Pick<LoadOptions, 'weights' | 'embeddings' | 'onBytes'> {
   /** The checkpoint's own, or classification, unless set. */
   readonly head?: HeadKind | undefined;

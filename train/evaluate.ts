@@ -27,6 +27,7 @@ export interface LanguageMetrics {
   readonly perplexity: number;
 }
 
+/** Figures of a data set, and what it took to get them. */
 export interface Evaluation {
   readonly inference: InferenceCost;
   readonly metrics: ScoreMetrics | LanguageMetrics;
@@ -59,6 +60,7 @@ async function evaluateLanguage(model: PeftModel, objective: Objective, batches:
   return { inference, metrics: { count, loss, perplexity: Math.exp(loss) } };
 }
 
+/** Scores of a data set. */
 export interface Inference extends InferenceCost {
   /** f32 [examples, labels], in the order of the examples. */
   readonly logits: Float32Array;

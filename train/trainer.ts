@@ -31,7 +31,9 @@ export interface TrainingLoss<B extends BatchShape> {
   readonly parameters: Parameters;
   /** Of its programs, in errors and profiles. */
   readonly name: string;
+  /** Shapes and dtypes of the program's inputs. */
   readonly specs: (shape: BatchShape) => Readonly<Record<string, InputSpec>>;
+  /** Their values. */
   readonly inputs: (batch: B) => Inputs;
   /** Shape []. @param options random numbers while dropping out, and what a transform asks for */
   readonly loss: (inputs: Readonly<Record<string, Tensor>>, options: ForwardOptions) => Tensor;
@@ -42,6 +44,7 @@ export interface TrainingLoss<B extends BatchShape> {
 /** Batches by place; a `DataLoader` is one. */
 export interface BatchSource<B extends BatchShape> {
   readonly perEpoch: number;
+  /** The batch at a place, counted from 0; random access. */
   at(epoch: number, index: number): B;
 }
 
@@ -61,6 +64,7 @@ export interface OptimizationOptions extends Partial<AdamWOptions> {
 export interface StepGraph {
   readonly inputs: Readonly<Record<string, Tensor>>;
   readonly gradients: ReadonlyMap<string, Tensor>;
+  /** A trainable by its name. */
   readonly parameter: (name: string) => Tensor;
 }
 
@@ -71,6 +75,7 @@ export interface StepTransform {
   /** Added to the task's loss. */
   penalty(parameter: (name: string) => Tensor): Tensor;
   readonly inputs: Readonly<Record<string, InputSpec>>;
+  /** Values of `inputs`. @param step counts from 0 */
   values(step: number): Inputs;
   /** Called after the backward pass of the same trace. */
   updates(graph: StepGraph): Update[];
@@ -78,6 +83,7 @@ export interface StepTransform {
   readonly state: readonly Variable[];
 }
 
+/** How a run went. Losses are of single steps, bytes of the device. */
 export interface TrainResult {
   readonly steps: number;
   /** Per step: the whole objective, and the task's loss alone. */

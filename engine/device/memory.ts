@@ -83,6 +83,7 @@ export class Memory {
     return this.#peak;
   }
 
+  /** Starts measuring the peak anew, from what is allocated now. */
   resetPeak(): void {
     this.#peak = this.#current;
   }

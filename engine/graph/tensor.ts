@@ -35,6 +35,7 @@ export class Tensor {
     return this.size * BYTES[this.dtype];
   }
 
+  /** The op, shape and dtype, for errors. */
   toString(): string {
     return `${this.node.op.name}#${this.node.id} ${this.dtype}${showShape(this.shape)}`;
   }
@@ -73,10 +74,15 @@ export interface ElementExpression {
 export type Lowering<A> =
   | { readonly kind: 'leaf' }
   | { readonly kind: 'view' }
-  | { readonly kind: 'elementwise'; expression(args: readonly string[], node: Node<A>, uid: string): ElementExpression }
+  | {
+      readonly kind: 'elementwise';
+      /** WGSL of an element, from those of its operands. */
+      expression(args: readonly string[], node: Node<A>, uid: string): ElementExpression;
+    }
   | {
       readonly kind: 'anchor';
       readonly takes: 'epilogue' | 'prologue';
+      /** The kernel of a node. */
       kernel(
         node: Node<A>,
         fused: Fragment | undefined,
@@ -89,6 +95,7 @@ export type Lowering<A> =
       readonly kind: 'kernel';
       /** The input, by index, whose memory output 0 can take over: `kernel` is then asked to bind it for both. */
       readonly overwrites?: number;
+      /** The kernel of a node. */
       kernel(
         node: Node<A>,
         traits: DeviceTraits,

@@ -77,6 +77,7 @@ export class Parameters {
     return parameter;
   }
 
+  /** Whether there is a parameter of that name. */
   has(name: string): boolean {
     return this.#byName.has(name);
   }
@@ -108,6 +109,7 @@ export class Parameters {
     for (const { flat } of this.groups) this.#engine.free(flat);
   }
 
+  /** As `free`, for `using`. */
   [Symbol.dispose](): void {
     this.free();
   }

@@ -20,23 +20,21 @@ class Shift extends ModuleMethod<PeftConfig> {
     const active = this.activeModules(run);
     return {
       linear: (name, _, y) => {
-        const found = active(name);
-        if (!found) return y;
+        if (!active(name)) return y;
         const shift = run.parameter(`${name}.shift`);
         return add(y, reshape(shift, [shift.size]));
       },
     };
   }
-  merge(_: PeftModule, __: StateDict, weight: Float32Array): Float32Array {
-    return weight;
-  }
+  merge = (_: PeftModule, __: StateDict, weight: Float32Array): Float32Array => weight;
   mergeBias({ name }: PeftModule, values: StateDict, bias: Float32Array, direction: string): Float32Array {
-    return bias.map((b, i) => b + (direction === 'merge' ? 1 : -1) * values.get(`${name}.shift`)![i]!);
+    const sign = direction === 'merge' ? 1 : -1;
+    return bias.map((b, i) => b + sign * values.get(`${name}.shift`)![i]!);
   }
 }
 
-const plain = { method: 'shift', dropout: 0, taskType: 'SEQ_CLS', baseModel: null, extra: {} };
-const config: PeftConfig = { ...plain, targetModules: ['query', 'value'], modulesToSave: ['classifier'] };
+const common = { method: 'shift', dropout: 0, taskType: 'SEQ_CLS', baseModel: null, extra: {} };
+const config: PeftConfig = { ...common, targetModules: ['query', 'value'], modulesToSave: ['classifier'] };
 registerMethod('shift', {
   peftType: 'SHIFT',
   parse: (raw) => ({ ...config, targetModules: raw.target_modules as string[] }),
@@ -49,7 +47,7 @@ registerMethod('shift', {
 
 using engine = await Engine.open();
 const checkpoint = await loadModel('checkpoints/light-roberta');
-const data = await loadData(checkpoint, { task: 'sentiment' }, { maxLength: 64 });
+const data = await loadData(checkpoint, { task: 'sentiment' }, { maxLength: 32 });
 using model = await getPeftModel(engine, checkpoint, config, { labels: data.labels });
 await train(model, data.train, { steps: Number(process.argv[2] ?? 200), batchSize: 16, lr: 1e-2 });
 console.log('trained:', (await evaluate(model, data.eval)).metrics);

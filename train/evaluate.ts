@@ -128,19 +128,19 @@ export async function forEachBatch<B extends BatchShape & Partial<Pick<Batch, 'i
   batches: BatchSequence<B>,
   onValues: (batch: B, values: Float32Array) => void,
 ): Promise<InferenceCost> {
-  engine.arena.release();
-  engine.memory.resetPeak();
-  for (const batch of batches.epoch(0)) {
-    const known = engine.pipelines.built;
-    await session.prepare(batch);
-    if (engine.pipelines.built > known) await session.run(batch);
-  }
-  let examples = 0;
-  const started = performance.now();
-  for (const batch of batches.epoch(0)) {
-    onValues(batch, await session.run(batch));
-    examples += batch.indices?.length ?? batch.batch;
-  }
-  const seconds = (performance.now() - started) / 1000;
-  return { seconds, examples, peakBytes: engine.memory.peak };
+  const { value, peakBytes } = await engine.measurePeak(async () => {
+    for (const batch of batches.epoch(0)) {
+      const known = engine.pipelines.built;
+      await session.prepare(batch);
+      if (engine.pipelines.built > known) await session.run(batch);
+    }
+    let examples = 0;
+    const started = performance.now();
+    for (const batch of batches.epoch(0)) {
+      onValues(batch, await session.run(batch));
+      examples += batch.indices?.length ?? batch.batch;
+    }
+    return { examples, seconds: (performance.now() - started) / 1000 };
+  });
+  return { ...value, peakBytes };
 }

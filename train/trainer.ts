@@ -123,34 +123,34 @@ export async function runTraining<B extends BatchShape>(
   const { engine } = training;
   const steps = new TrainingSteps(training, options, transform);
   const rates: number[] = [];
-  engine.arena.release();
-  engine.memory.resetPeak();
   try {
     const past = new Past(steps, checkpoint);
     const from = await past.restore();
-    const timing = await runSteps(
-      {
-        from,
-        total: options.steps,
-        readEvery: READ_EVERY,
-        saveEvery: options.saveEvery ?? 0,
-        signal,
-        onReport: (report) => {
-          rates.push(report.tokensPerSecond);
-          onReport?.(report);
+    const { value: timing, peakBytes } = await engine.measurePeak(() =>
+      runSteps(
+        {
+          from,
+          total: options.steps,
+          readEvery: READ_EVERY,
+          saveEvery: options.saveEvery ?? 0,
+          signal,
+          onReport: (report) => {
+            rates.push(report.tokensPerSecond);
+            onReport?.(report);
+          },
         },
-      },
-      {
-        enqueue: async (step) => {
-          const batch = batches.at(Math.floor(step / batches.perEpoch), step % batches.perEpoch);
-          const inputs = steps.inputs(step, batch);
-          (await steps.program(batch, inputs)).run(inputs);
-          return training.tokens(batch);
+        {
+          enqueue: async (step) => {
+            const batch = batches.at(Math.floor(step / batches.perEpoch), step % batches.perEpoch);
+            const inputs = steps.inputs(step, batch);
+            (await steps.program(batch, inputs)).run(inputs);
+            return training.tokens(batch);
+          },
+          finished: () => engine.finish(),
+          losses: (first, to) => past.read(first, to),
+          save: checkpoint && ((next) => past.save(next)),
         },
-        finished: () => engine.finish(),
-        losses: (first, to) => past.read(first, to),
-        save: checkpoint && ((next) => past.save(next)),
-      },
+      ),
     );
     return {
       steps: options.steps,
@@ -158,6 +158,7 @@ export async function runTraining<B extends BatchShape>(
       taskLoss: past.taskLoss,
       ...timing,
       tokensPerSecond: rates.length > 0 ? median(rates) : 0,
+      peakBytes,
       ...memoryOf(engine, steps.programs),
     };
   } finally {
@@ -288,11 +289,10 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
 function memoryOf(
   { memory }: Engine,
   programs: readonly Program[],
-): Pick<TrainResult, 'peakBytes' | 'memoryByKind' | 'boundBytes' | 'timeline'> {
+): Pick<TrainResult, 'memoryByKind' | 'boundBytes' | 'timeline'> {
   const [largest] = [...programs].sort((a, b) => b.memory.activations - a.memory.activations);
   const memoryByKind = memory.byKind();
   return {
-    peakBytes: memory.peak,
     memoryByKind,
     boundBytes: largest ? memoryLowerBound(memoryByKind, largest) : 0,
     timeline: largest?.memory.timeline ?? [],

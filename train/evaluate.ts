@@ -96,7 +96,7 @@ async function inferEach(
   options: ForwardOptions = {},
 ): Promise<InferenceCost> {
   using session = logitsSession(model, options);
-  return forEachBatch(model.engine, session, inferenceBatches(model, examples), (batch, values) => {
+  return await forEachBatch(model.engine, session, inferenceBatches(model, examples), (batch, values) => {
     const rows = batch.count / batch.indices.length;
     const width = (values.length / batch.batch) * rows;
     batch.indices.forEach((index, i) => onScores(index, values.subarray(i * width, (i + 1) * width)));

@@ -52,7 +52,7 @@ function lowest(
   const dropped: string[] = [];
   for (const { row, index } of entries) {
     if (dropped.length === count) break;
-    const remaining = left.get(row) as number;
+    const remaining = left.get(row)!;
     if (remaining === 1 && !allowEmpty) continue;
     left.set(row, remaining - 1);
     dropped.push(`${row}/${index}`);
@@ -131,10 +131,10 @@ export function decide(
     allowEmpty,
   });
   const names = Object.keys(scores.modules);
-  const kept = keepHighest([names.map((n) => scores.modules[n] as number)], options.modules, 'global', {
+  const kept = keepHighest([names.map((n) => scores.modules[n]!)], options.modules, 'global', {
     allowEmpty: true,
   });
-  const keptNames = (kept[0] ?? []).map((i) => names[i] as string);
+  const keptNames = (kept[0] ?? []).map((i) => names[i]!);
   const ranks = keepHighest(
     keptNames.map((name) => scores.ranks[name] ?? []),
     options.ranks,

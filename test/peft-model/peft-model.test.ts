@@ -84,6 +84,9 @@ it('what the model’s own parameters learn beside others stays', async () => {
   using model = await tinyModel(engine);
   const [first] = model.parameters.all;
   const values = new Float32Array((await engine.read(first!)).length).fill(0.5);
-  await model.withParameters([], async () => engine.write(model.parameters.get(first!.name), values));
+  await model.withParameters([], () => {
+    engine.write(model.parameters.get(first!.name), values);
+    return Promise.resolve();
+  });
   expect((await model.stateDict()).get(first!.name)).toEqual(values);
 });

@@ -57,7 +57,7 @@ it('at random steps', { timeout: 120_000 }, async () => {
     expect(error).toBeInstanceOf(UserError);
     const { message } = error as UserError;
     const said =
-      /device was lost.* at step (\d+) of 30\. The checkpoint of step (\d+) is kept; go on with --resume/.exec(message);
+      /device was lost.* at step (\d+) of 30\. The checkpoint of step (\d+) is kept; go on with `resume`/.exec(message);
     expect(said, message).not.toBeNull();
     const [named, kept] = [Number(said![1]), Number(said![2])];
     // Noticed at the step that was being made, or at one of the few after it.

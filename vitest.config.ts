@@ -3,11 +3,20 @@ import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
 /** The package's entries, as the examples import them. */
-const ENTRIES = { 'light-peft/kernels': 'kernels/index.ts', 'light-peft/testing': 'engine/testing/index.ts' };
+const ENTRIES = {
+  'light-peft': 'index.ts',
+  'light-peft/engine': 'engine/index.ts',
+  'light-peft/kernels': 'kernels/index.ts',
+  'light-peft/data': 'data/index.ts',
+  'light-peft/testing': 'engine/testing/index.ts',
+};
 
 export default defineConfig({
   resolve: {
-    alias: Object.entries(ENTRIES).map(([find, file]) => ({ find, replacement: join(import.meta.dirname, file) })),
+    alias: Object.entries(ENTRIES).map(([find, file]) => ({
+      find: new RegExp(`^${find}$`),
+      replacement: join(import.meta.dirname, file),
+    })),
   },
   test: {
     include: ['{test,examples}/**/*.test.ts'],

@@ -64,7 +64,9 @@ function optionOf({ key, kind, choices, fallback, description }: Setting): Optio
     return fallback === true ? new Option(`--no-${name}`, `do not ${text}`) : new Option(`--${name}`, text);
   }
   const shown =
-    fallback === undefined ? '' : ` (default: ${typeof fallback === 'number' ? round(fallback) : String(fallback)})`;
+    fallback === undefined
+      ? ''
+      : ` (default: ${typeof fallback === 'number' ? round(fallback) : JSON.stringify(fallback).replaceAll('"', '')})`;
   const value = choices ? choices.join('|') : kind === 'number' ? 'n' : 'value';
   const option = new Option(`--${name} <${value}>`, text + shown);
   return kind === 'number' ? option.argParser((given) => parseNumber(given, `--${name}`)) : option;

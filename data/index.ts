@@ -8,6 +8,8 @@
  * A source gives examples of token ids (`EncodedExample`), padded batches are made of them, and an objective says what
  * their labels are, what the loss is and how scores are judged. The built-in tasks need packages of their own; an error
  * names the command that installs them. Of this room only the sources touch files.
+ *
+ * It imports models and engine, and may not know of adapters, pruning or training.
  * @module light-peft/data
  */
 export {

@@ -23,7 +23,8 @@ import {
 import { reshape } from '../engine/ops/leaf.ts';
 import { sum } from '../engine/ops/reduce.ts';
 import type { HeadKind } from '../models/architecture.ts';
-import { NO_VALUE, sequencesOf, type EncodedExample } from './encode.ts';
+import { UserError } from '../engine/errors.ts';
+import { IGNORE_INDEX, NO_VALUE, sequencesOf, type EncodedExample } from './encode.ts';
 import {
   labelSetMetrics,
   logitMetrics,
@@ -115,8 +116,15 @@ interface NamedHead {
   readonly labels: readonly string[];
 }
 
-/** The objective that a model's head and the labels of examples ask for. @param examples all of one kind */
+/**
+ * The objective that a model's head and the labels of examples ask for.
+ * @param examples all of one kind
+ * @throws UserError where they are for another head
+ */
 export function objectiveOf({ head, labels }: NamedHead, [first]: readonly EncodedExample[] = []): Objective {
+  if (first && !isFor(head, first)) {
+    throw new UserError(`the examples are not for a head for ${head}: load them for the model, or the model for them`);
+  }
   switch (head) {
     case 'classification':
       if (labels.length === 1) return REGRESSION;
@@ -129,6 +137,13 @@ export function objectiveOf({ head, labels }: NamedHead, [first]: readonly Encod
     case 'masked-lm':
       return tokens(head);
   }
+}
+
+/** Whether labels have the form that a head learns from; an example without any is for all heads. */
+function isFor(head: HeadKind, { tokenLabels, span, label, values }: EncodedExample): boolean {
+  if (tokenLabels) return head === 'causal-lm' || head === 'masked-lm';
+  if (span) return head === 'question-answering';
+  return (label === IGNORE_INDEX && !values) || head === 'classification' || head === 'multiple-choice';
 }
 
 /** Of class scores, or a score a choice. */

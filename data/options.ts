@@ -4,6 +4,7 @@ import { ANSWER_DEFAULTS } from './qa/answers.ts';
 
 const count = z.int().positive();
 
+/** Options of `loadData`, with defaults. */
 export const dataOptionsSchema = z.strictObject({
   taskType: z
     .enum(['SEQ_CLS', 'CAUSAL_LM', 'QUESTION_ANS', 'MULTIPLE_CHOICE'])

@@ -4,9 +4,10 @@ import { selectDefault, type ConfigSelector } from '../kernels/config.ts';
 import { Arena } from './device/arena.ts';
 import { PipelineWarmup } from './device/pipeline-warmup.ts';
 import { openDevice, type AdapterDescription, type OpenDevice } from './device/device.ts';
-import { Memory, type Storage } from './device/memory.ts';
+import { Memory, wholeWords, type Storage } from './device/memory.ts';
 import { waitForGpu } from './device/wait.ts';
 import { Pipelines } from './device/pipelines.ts';
+import { submit } from './device/submit.ts';
 import { Uploads, type HostArray } from './device/uploads.ts';
 import { option, UserError } from './errors.ts';
 import {
@@ -35,6 +36,10 @@ export interface Traced {
   readonly updates?: readonly Update[];
 }
 
+/**
+ * An open device and what lives on it. Its programs share an arena and so run one at a time. Errors of the device are thrown by
+ * whatever next waits for it.
+ */
 export class Engine implements Runtime, VariableStore {
   readonly device: GPUDevice;
   readonly traits: DeviceTraits;
@@ -114,12 +119,12 @@ export class Engine implements Runtime, VariableStore {
     const [{ kind, dtype, shape, stored }] = variables as readonly [Variable, ...Variable[]];
     const names = variables.map(({ name }) => name);
     const moved = this.allocateContiguous(names, shape, { kind, dtype, stored });
-    const encoder = this.device.createCommandEncoder();
-    variables.forEach(({ storage: old }, i) => {
-      const { buffer, offset, bytes } = moved[i]!.storage;
-      encoder.copyBufferToBuffer(old.buffer, old.offset, buffer, offset, bytes);
+    submit(this.device, (encoder) => {
+      variables.forEach(({ storage: old }, i) => {
+        const { buffer, offset, bytes } = moved[i]!.storage;
+        encoder.copyBufferToBuffer(old.buffer, old.offset, buffer, offset, bytes);
+      });
     });
-    this.device.queue.submit([encoder.finish()]);
     for (const variable of variables) this.free(variable);
     return moved;
   }
@@ -155,7 +160,9 @@ export class Engine implements Runtime, VariableStore {
   /**
    * Traces `fn` once for inputs of the given shapes and compiles it.
    * @param name shown in errors and profiles
-   * @param options.selectConfig in place of the engine's own choice
+   * @param options.selectConfig in place of the engine’s own choice
+   * @returns a program that may run any number of times; `dispose` frees what it owns
+   * @throws UserError where the device cannot do what `options` ask for; Error naming a kernel that does not compile
    */
   async compile<I extends Readonly<Record<string, InputSpec>>>(
     name: string,
@@ -183,6 +190,7 @@ export class Engine implements Runtime, VariableStore {
     return value;
   }
 
+  /** The content of a range of a buffer as f32 values, or the integers it holds. */
   async readStorage(storage: Storage, dtype: DType): Promise<Float32Array> {
     return toFloat32(await this.readBytes(storage), dtype);
   }
@@ -191,11 +199,9 @@ export class Engine implements Runtime, VariableStore {
   async readBytes({ buffer, offset, bytes }: Storage): Promise<ArrayBuffer> {
     this.check();
     const start = Math.floor(offset / 4) * 4;
-    const size = Math.max(4, Math.ceil((offset + bytes - start) / 4) * 4);
+    const size = wholeWords(offset + bytes - start);
     const staging = this.device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
-    const encoder = this.device.createCommandEncoder();
-    encoder.copyBufferToBuffer(buffer, start, staging, 0, size);
-    this.device.queue.submit([encoder.finish()]);
+    submit(this.device, (encoder) => encoder.copyBufferToBuffer(buffer, start, staging, 0, size));
     try {
       await waitForGpu(staging.mapAsync(GPUMapMode.READ));
     } catch (error) {

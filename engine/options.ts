@@ -1,5 +1,5 @@
 /** Room: engine. Options of every room: a schema with defaults and descriptions, and one way to check what was given. */
-import { z } from 'zod';
+import type { z } from 'zod';
 import { option, UserError } from './errors.ts';
 
 /**

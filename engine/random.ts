@@ -70,7 +70,9 @@ export interface HostRandom {
 /**
  * The stream named by up to three unsigned 32-bit numbers.
  * @param seed integer in [0, 2⁵³)
- * @param purpose one of `STREAM`; `a` and `b`: for example epoch, or step and row
+ * @param purpose what it is drawn for, one of `STREAM`
+ * @param a for example the epoch, or the step
+ * @param b for example the row
  */
 export function hostRandom(seed: number, purpose: number, a = 0, b = 0): HostRandom {
   const key = [seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0] as const;
@@ -82,7 +84,7 @@ export function hostRandom(seed: number, purpose: number, a = 0, b = 0): HostRan
       values = philox([block++, purpose >>> 0, a >>> 0, b >>> 0], key);
       used = 0;
     }
-    return values[used++] as number;
+    return values[used++]!;
   };
   const below = (n: number): number => {
     const limit = 2 ** 32 - (2 ** 32 % n);
@@ -99,7 +101,7 @@ export function hostRandom(seed: number, purpose: number, a = 0, b = 0): HostRan
     shuffle(items) {
       for (let i = items.length - 1; i > 0; i--) {
         const j = below(i + 1);
-        [items[i], items[j]] = [items[j] as number, items[i] as number];
+        [items[i], items[j]] = [items[j]!, items[i]!];
       }
       return items;
     },

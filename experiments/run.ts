@@ -1,4 +1,12 @@
-/** Room: experiments. Runs a comparison over tasks, methods and seeds, and writes `comparison.json`. */
+/**
+ * Room: experiments. Methods × seeds on one task, or several: what `light-peft run` and `npm run reproduce` do. This file goes through them
+ * and writes `comparison.json`; `runner.ts` does one method with one seed, or takes its finished folder (`identity.ts` says when);
+ * `options.ts` puts the options of all rooms together; `provenance.ts` names software and adapter; `baseline/` is TF-IDF with logistic
+ * regression, to stand beside every result.
+ *
+ * It imports report (the format of what is measured), train, peft-model and the rooms below. It may not know of flags or terminals:
+ * progress goes out by callbacks, errors name options.
+ */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadData, type DataRequest, type DataSet } from '../data/source.ts';

@@ -14,6 +14,7 @@ import { generationConfig, type GenerationOverrides } from './options.ts';
 import { encodePrompt, type Prompt } from './prompts.ts';
 import { TextStream } from './text-stream.ts';
 
+/** What to go on from, with which adapters, and how. */
 export interface GenerationRequest {
   readonly checkpoint: Checkpoint;
   /** Folders by name; prompts that name none use the first. */
@@ -37,6 +38,7 @@ export interface Answer {
   readonly completion: string | undefined;
 }
 
+/** What a reader of the text hears while it comes. */
 export interface GenerationCallbacks {
   /** Called when a prompt's turn comes. */
   readonly onPrompt?: (prompt: Prompt) => void;

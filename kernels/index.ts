@@ -6,7 +6,7 @@
  * nothing else share one text and so one pipeline. Elementwise work around a matmul, a reduction or by itself is a `Fragment` that is
  * spliced in. Where a task can be done in several ways, `…Configs` lists them, the best guess first, and `…TuningTask` describes the choice.
  *
- * This room imports nothing, opens no device, and knows no tensor, model or file. `light-peft/testing` runs a kernel on this machine's
+ * This room imports nothing, opens no device, and may not know of tensors, models or files. `light-peft/testing` runs a kernel on this machine's
  * adapter; any other WebGPU program can, with `packParams(kernel.params)` as the uniform block behind the storage bindings.
  * @module light-peft/kernels
  */

@@ -84,6 +84,7 @@ function operandBytes({ m, n, terms, batch }: MatmulSpec): number {
 /** One way to compute a product: a template with its tile. */
 export interface MatmulConfig {
   readonly name: string;
+  /** The template for rows that are read one by one or in fours. */
   template(vector: boolean): KernelTemplate;
 }
 

@@ -107,6 +107,7 @@ export type RotaryScaling =
       readonly amplitude: number;
     };
 
+/** What a model ends in; each is a class of transformers. */
 export type HeadKind = 'classification' | 'multiple-choice' | 'question-answering' | 'masked-lm' | 'causal-lm';
 
 /** A linear layer of a head, with what follows it. */
@@ -155,6 +156,7 @@ export interface Architecture {
   readonly heads: Readonly<Partial<Record<HeadKind, Head>>>;
 }
 
+/** `config.json` as the forward pass takes it: sizes, and the family's architecture as data. */
 export interface ModelConfig {
   /** `model_type`. */
   readonly family: string;

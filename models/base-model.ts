@@ -40,6 +40,7 @@ export interface LoadOptions {
   readonly onBytes?: OnBytes | undefined;
 }
 
+/** A frozen transformer on the device: weights by Hugging Face name, and the sizes of its layers. */
 export class BaseModel {
   readonly config: ModelConfig;
   /** Heads and neurons left per layer. */
@@ -87,6 +88,7 @@ export class BaseModel {
     return blocks.reduce((sum, w) => sum + w.size, 0);
   }
 
+  /** Frees all weights. */
   free(): void {
     for (const weight of this.weights.values()) this.#engine.free(weight);
   }

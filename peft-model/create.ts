@@ -1,7 +1,7 @@
 /** Room: peft-model. A fresh model: base, new PEFT modules and head. The one place where it is put together. */
 import type { Engine } from '../engine/engine.ts';
 import { hostRandom, STREAM } from '../engine/random.ts';
-import type { HeadKind } from '../models/architecture.ts';
+import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import { loadBaseModel, type BaseModel, type LoadOptions } from '../models/base-model.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
 import { savedHead } from '../models/config.ts';
@@ -10,8 +10,9 @@ import type { PeftConfigFor } from '../peft/create-config.ts';
 import { PeftModel } from './peft-model.ts';
 import { createState, initMissingWeights } from './state.ts';
 
+/** Head, seed, and how the base is loaded. */
 export interface PeftModelOptions extends Pick<LoadOptions, 'weights' | 'embeddings' | 'onBytes'> {
-  /** The checkpoint's own, or classification, unless set. */
+  /** Unless set: the one the checkpoint was saved with, but classification for bare and masked language models. */
   readonly head?: HeadKind | undefined;
   /** Class names by index; one for a number to predict. Unless set: the checkpoint's, else two, as in transformers. */
   readonly labels?: readonly string[] | undefined;
@@ -32,7 +33,7 @@ export async function getPeftModel(
   options: PeftModelOptions = {},
 ): Promise<PeftModel> {
   const { config } = base;
-  const { seed = 0, head = savedHead(config) ?? 'classification', ...load } = options;
+  const { seed = 0, head = defaultHead(config), ...load } = options;
   const isLoaded = 'weights' in base;
   const initMissing = initMissingWeights(config, seed);
   const loaded = isLoaded ? base : await loadBaseModel(engine, base.dir, { ...load, head, initMissing });
@@ -45,6 +46,11 @@ export async function getPeftModel(
     loaded.free();
     throw error;
   }
+}
+
+function defaultHead(config: ModelConfig): HeadKind {
+  const saved = savedHead(config);
+  return saved === undefined || saved === 'masked-lm' ? 'classification' : saved;
 }
 
 function defaultLabels(labels: readonly string[]): readonly string[] {

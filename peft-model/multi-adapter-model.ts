@@ -41,10 +41,12 @@ export class MultiAdapterModel implements Disposable {
     return new MultiAdapterModel(await loadOntoOneBase(engine, checkpoint, folders, options));
   }
 
+  /** Names of the adapters, in the order given. */
   get names(): readonly string[] {
     return [...this.#mounted.keys()];
   }
 
+  /** The one that `run` uses. */
   get active(): string {
     return this.#active;
   }
@@ -81,6 +83,7 @@ export class MultiAdapterModel implements Disposable {
     this.#merged = undefined;
   }
 
+  /** Frees base and adapters. */
   dispose(): void {
     this.unmerge();
     for (const { session } of this.#mounted.values()) session.dispose();
@@ -88,6 +91,7 @@ export class MultiAdapterModel implements Disposable {
     for (const { model } of [...this.#mounted.values()].reverse()) model.dispose();
   }
 
+  /** As `dispose`, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

@@ -46,8 +46,11 @@ export type BatchInputs = PerInput<Tensor> & { readonly cache?: KvCacheView };
 export interface ForwardOptions {
   /** Present while training with dropout. */
   readonly random?: RandomState;
+  /** Whether a module takes part; all do unless said otherwise. */
   readonly isActive?: PeftRun['isActive'];
+  /** f32 [ranks] per module: 0 leaves a rank out. */
   readonly rankMask?: PeftRun['rankMask'];
+  /** Sees each module's Δ and what Δ is added to, both [tokens, features]. */
   readonly onDelta?: PeftRun['onDelta'];
   /** Masks and the like, applied after the PEFT modules. */
   readonly hooks?: readonly ForwardHooks[];
@@ -62,6 +65,9 @@ export interface PeftModelBase {
   readonly shared?: boolean | undefined;
 }
 
+/**
+ * A frozen base with PEFT modules and a task head, on the device. It owns its buffers: dispose of it, or declare it with `using`.
+ */
 export class PeftModel implements Disposable {
   readonly engine: Engine;
   readonly base: BaseModel;
@@ -180,6 +186,7 @@ export class PeftModel implements Disposable {
     this.#merged = undefined;
   }
 
+  /** Whether `merge` is in force. */
   get isMerged(): boolean {
     return this.#merged !== undefined;
   }
@@ -193,6 +200,7 @@ export class PeftModel implements Disposable {
     this.#gone = 'was disposed of';
   }
 
+  /** As `dispose`, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

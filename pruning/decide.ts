@@ -88,6 +88,7 @@ export const decideOptionsSchema = z.strictObject({
   ranksScope: scope.default('global').describe('rank the ranks over the model or within modules'),
 });
 
+/** Ratios in [0, 1) of heads, neurons, modules and ranks to prune, and how they are ranked; a third, a third, 0.75 and 0.5 unless set. */
 export type DecideOptions = z.input<typeof decideOptionsSchema>;
 
 /** Scores by layer and by module name, in the order of the model. */

@@ -10,7 +10,8 @@ import type { ForwardHooks } from '../models/forward-hooks.ts';
 import type { PeftModule, PeftRun } from '../peft/module.ts';
 import type { Plan } from './plan.ts';
 
-export class MaskedPlan {
+/** Masks of 0 for everything that a plan drops; `options()` goes into a forward pass. */
+export class MaskedPlan implements Disposable {
   readonly #engine: Engine;
   readonly #heads: readonly Variable[];
   readonly #neurons: readonly Variable[];
@@ -62,7 +63,13 @@ export class MaskedPlan {
     };
   }
 
+  /** Frees the masks. */
   free(): void {
     for (const v of [...this.#heads, ...this.#neurons, ...this.#ranks.values()]) this.#engine.free(v);
+  }
+
+  /** As `free`, for `using`. */
+  [Symbol.dispose](): void {
+    this.free();
   }
 }

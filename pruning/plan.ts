@@ -51,6 +51,7 @@ export const planSchema = z.strictObject({
   }),
 });
 
+/** The content of `plan.json`: what stays of a base's layers and of its PEFT modules, and how that was decided. */
 export type Plan = Omit<z.infer<typeof planSchema>, 'format' | 'version'>;
 
 const PLAN = { format: 'light-peft/plan', version: 2, schema: planSchema };

@@ -27,6 +27,7 @@ export const recordsSchema = z.strictObject({
   rank_importance: z.record(z.string(), series),
 });
 
+/** The content of `records.json`, keys as in the file. */
 export type EstimateResult = z.infer<typeof recordsSchema>;
 
 /** What types cannot say: lists that belong together are of one length, and both importances are of the same modules. */

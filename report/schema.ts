@@ -1,6 +1,8 @@
 /**
- * Room: report — pure functions from measured data to text; nothing here touches a device.
- * This file: the format of `comparison.json`, what one comparison of fine-tuning methods measured.
+ * Room: report. From measured data to text: terminal tables (`terminal.ts`), Markdown (`markdown.ts`), one HTML page (`html/`, `charts/`).
+ * Pure functions, but for `write.ts`. This file is the format of `comparison.json`, what a comparison of methods measured.
+ *
+ * It imports the engine's files and errors, nothing else of the project. It may not know of devices, models or training.
  */
 import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';

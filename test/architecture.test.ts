@@ -32,6 +32,14 @@ const LEVEL_OF = new Map(LEVELS.flatMap((rooms, level) => rooms.map((room) => [r
 /** Folders whose files documents name. */
 const FOLDERS = new Set([...LEVEL_OF.keys(), 'bin', 'docs', 'examples', 'scripts', 'test']);
 
+/** The files that a newcomer opens first, one for each room. */
+const FIRST_FILES = [
+  ...['engine', 'kernels', 'models', 'peft', 'data', 'pruning', 'peft-model', 'train', 'generate'].map(
+    (room) => `${room}/index.ts`,
+  ),
+  ...['experiments/run.ts', 'report/schema.ts', 'pretrain/pretrain.ts', 'cli/main.ts', 'bench/main.ts'],
+];
+
 const MAX_LINES = 500;
 
 /** What belongs to a machine, or is unfinished. */
@@ -285,18 +293,21 @@ describe('the project', () => {
     expect(findRing(new Map(sources.map((path) => [path, filesImportedBy(path)])))).toEqual([]);
   });
 
-  // The report's pages and charts share their markup; nothing else goes both ways.
-  it.each([...LEVEL_OF.keys()].filter((room) => room !== 'report'))(
-    '%s has no folders that import each other in a ring',
-    (room) => {
-      const files = sources.filter((path) => roomOf(path) === room);
-      const imports = files.map((path) => [path, filesImportedBy(path).filter((to) => roomOf(to) === room)] as const);
-      expect(findRing(importsOfFolders(new Map(imports)))).toEqual([]);
-    },
-  );
+  it.each([...LEVEL_OF.keys()])('%s has no folders that import each other in a ring', (room) => {
+    const files = sources.filter((path) => roomOf(path) === room);
+    const imports = files.map((path) => [path, filesImportedBy(path).filter((to) => roomOf(to) === room)] as const);
+    expect(findRing(importsOfFolders(new Map(imports)))).toEqual([]);
+  });
 
   it('names the room in each file’s first comment', () => {
     expect(sources.flatMap((path) => judgeHeader(path, read(path)) ?? [])).toEqual([]);
+  });
+
+  it.each(FIRST_FILES)('%s says what the room is, what it imports, and what it may not know', (path) => {
+    const header = /^\/\*\*(.*?)\*\//s.exec(read(path))?.[1] ?? '';
+    expect(header.split('\n').length, path).toBeGreaterThan(5);
+    expect(header).toMatch(/imports/);
+    expect(header).toMatch(/may not know|knows no|Nobody imports it/);
   });
 
   it(`has no source file over ${MAX_LINES} lines`, () => {

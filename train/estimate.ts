@@ -46,7 +46,7 @@ export async function estimate(
   examples: readonly EncodedExample[],
   options: EstimateOptions = {},
 ): Promise<Estimate> {
-  const { base, method, engine } = model;
+  const { base, method } = model;
   if (!method) throw new Error('estimate: there are no PEFT modules to estimate');
   const { numbers, callbacks } = splitOptions(options);
   const parsed = parseOptions(estimateOptionsSchema, numbers);
@@ -61,7 +61,6 @@ export async function estimate(
       const headsPerGroup = base.config.numHeads / base.config.kvHeads;
       return { ...(await estimation.read()), headsPerGroup, steps, seed, result };
     } finally {
-      engine.arena.release();
       estimation.free();
     }
   });

@@ -27,6 +27,7 @@ export interface LanguageMetrics {
   readonly perplexity: number;
 }
 
+/** Figures of a data set, and what it took to get them. */
 export interface Evaluation {
   readonly inference: InferenceCost;
   readonly metrics: ScoreMetrics | LanguageMetrics;
@@ -59,6 +60,7 @@ async function evaluateLanguage(model: PeftModel, objective: Objective, batches:
   return { inference, metrics: { count, loss, perplexity: Math.exp(loss) } };
 }
 
+/** Scores of a data set. */
 export interface Inference extends InferenceCost {
   /** f32 [examples, labels], in the order of the examples. */
   readonly logits: Float32Array;
@@ -94,7 +96,7 @@ async function inferEach(
   options: ForwardOptions = {},
 ): Promise<InferenceCost> {
   using session = logitsSession(model, options);
-  return forEachBatch(model.engine, session, inferenceBatches(model, examples), (batch, values) => {
+  return await forEachBatch(model.engine, session, inferenceBatches(model, examples), (batch, values) => {
     const rows = batch.count / batch.indices.length;
     const width = (values.length / batch.batch) * rows;
     batch.indices.forEach((index, i) => onScores(index, values.subarray(i * width, (i + 1) * width)));
@@ -126,19 +128,19 @@ export async function forEachBatch<B extends BatchShape & Partial<Pick<Batch, 'i
   batches: BatchSequence<B>,
   onValues: (batch: B, values: Float32Array) => void,
 ): Promise<InferenceCost> {
-  engine.arena.release();
-  engine.memory.resetPeak();
-  for (const batch of batches.epoch(0)) {
-    const known = engine.pipelines.built;
-    await session.prepare(batch);
-    if (engine.pipelines.built > known) await session.run(batch);
-  }
-  let examples = 0;
-  const started = performance.now();
-  for (const batch of batches.epoch(0)) {
-    onValues(batch, await session.run(batch));
-    examples += batch.indices?.length ?? batch.batch;
-  }
-  const seconds = (performance.now() - started) / 1000;
-  return { seconds, examples, peakBytes: engine.memory.peak };
+  const { value, peakBytes } = await engine.measurePeak(async () => {
+    for (const batch of batches.epoch(0)) {
+      const known = engine.pipelines.built;
+      await session.prepare(batch);
+      if (engine.pipelines.built > known) await session.run(batch);
+    }
+    let examples = 0;
+    const started = performance.now();
+    for (const batch of batches.epoch(0)) {
+      onValues(batch, await session.run(batch));
+      examples += batch.indices?.length ?? batch.batch;
+    }
+    return { examples, seconds: (performance.now() - started) / 1000 };
+  });
+  return { ...value, peakBytes };
 }

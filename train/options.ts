@@ -56,7 +56,9 @@ export interface TrainerCallbacks {
   readonly checkpoint?: CheckpointOptions | undefined;
 }
 
+/** Where a run saves its state, and what it must be of to go on from there. */
 export interface CheckpointOptions {
+  /** Of the file. */
   readonly path: string;
   /** Goes on from the file, where it is there. */
   readonly resume: boolean;
@@ -64,7 +66,9 @@ export interface CheckpointOptions {
   readonly identity: RunIdentity;
 }
 
+/** Numbers of `train` that differ from the defaults, and callbacks. */
 export type TrainOptions = z.input<typeof trainOptionsSchema> & TrainerCallbacks;
+/** Numbers of `estimate` that differ from the defaults, and callbacks. */
 export type EstimateOptions = z.input<typeof estimateOptionsSchema> & TrainerCallbacks;
 
 /** Options of the steps alone, defaults filled in. */

@@ -31,7 +31,9 @@ export interface TrainingLoss<B extends BatchShape> {
   readonly parameters: Parameters;
   /** Of its programs, in errors and profiles. */
   readonly name: string;
+  /** Shapes and dtypes of the program's inputs. */
   readonly specs: (shape: BatchShape) => Readonly<Record<string, InputSpec>>;
+  /** Their values. */
   readonly inputs: (batch: B) => Inputs;
   /** Shape []. @param options random numbers while dropping out, and what a transform asks for */
   readonly loss: (inputs: Readonly<Record<string, Tensor>>, options: ForwardOptions) => Tensor;
@@ -42,6 +44,7 @@ export interface TrainingLoss<B extends BatchShape> {
 /** Batches by place; a `DataLoader` is one. */
 export interface BatchSource<B extends BatchShape> {
   readonly perEpoch: number;
+  /** The batch at a place, counted from 0; random access. */
   at(epoch: number, index: number): B;
 }
 
@@ -61,6 +64,7 @@ export interface OptimizationOptions extends Partial<AdamWOptions> {
 export interface StepGraph {
   readonly inputs: Readonly<Record<string, Tensor>>;
   readonly gradients: ReadonlyMap<string, Tensor>;
+  /** A trainable by its name. */
   readonly parameter: (name: string) => Tensor;
 }
 
@@ -71,6 +75,7 @@ export interface StepTransform {
   /** Added to the task's loss. */
   penalty(parameter: (name: string) => Tensor): Tensor;
   readonly inputs: Readonly<Record<string, InputSpec>>;
+  /** Values of `inputs`. @param step counts from 0 */
   values(step: number): Inputs;
   /** Called after the backward pass of the same trace. */
   updates(graph: StepGraph): Update[];
@@ -78,6 +83,7 @@ export interface StepTransform {
   readonly state: readonly Variable[];
 }
 
+/** How a run went. Losses are of single steps, bytes of the device. */
 export interface TrainResult {
   readonly steps: number;
   /** Per step: the whole objective, and the task's loss alone. */
@@ -117,34 +123,34 @@ export async function runTraining<B extends BatchShape>(
   const { engine } = training;
   const steps = new TrainingSteps(training, options, transform);
   const rates: number[] = [];
-  engine.arena.release();
-  engine.memory.resetPeak();
   try {
     const past = new Past(steps, checkpoint);
     const from = await past.restore();
-    const timing = await runSteps(
-      {
-        from,
-        total: options.steps,
-        readEvery: READ_EVERY,
-        saveEvery: options.saveEvery ?? 0,
-        signal,
-        onReport: (report) => {
-          rates.push(report.tokensPerSecond);
-          onReport?.(report);
+    const { value: timing, peakBytes } = await engine.measurePeak(() =>
+      runSteps(
+        {
+          from,
+          total: options.steps,
+          readEvery: READ_EVERY,
+          saveEvery: options.saveEvery ?? 0,
+          signal,
+          onReport: (report) => {
+            rates.push(report.tokensPerSecond);
+            onReport?.(report);
+          },
         },
-      },
-      {
-        enqueue: async (step) => {
-          const batch = batches.at(Math.floor(step / batches.perEpoch), step % batches.perEpoch);
-          const inputs = steps.inputs(step, batch);
-          (await steps.program(batch, inputs)).run(inputs);
-          return training.tokens(batch);
+        {
+          enqueue: async (step) => {
+            const batch = batches.at(Math.floor(step / batches.perEpoch), step % batches.perEpoch);
+            const inputs = steps.inputs(step, batch);
+            (await steps.program(batch, inputs)).run(inputs);
+            return training.tokens(batch);
+          },
+          finished: () => engine.finish(),
+          losses: (first, to) => past.read(first, to),
+          save: checkpoint && ((next) => past.save(next)),
         },
-        finished: () => engine.finish(),
-        losses: (first, to) => past.read(first, to),
-        save: checkpoint && ((next) => past.save(next)),
-      },
+      ),
     );
     return {
       steps: options.steps,
@@ -152,6 +158,7 @@ export async function runTraining<B extends BatchShape>(
       taskLoss: past.taskLoss,
       ...timing,
       tokensPerSecond: rates.length > 0 ? median(rates) : 0,
+      peakBytes,
       ...memoryOf(engine, steps.programs),
     };
   } finally {
@@ -282,11 +289,10 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
 function memoryOf(
   { memory }: Engine,
   programs: readonly Program[],
-): Pick<TrainResult, 'peakBytes' | 'memoryByKind' | 'boundBytes' | 'timeline'> {
+): Pick<TrainResult, 'memoryByKind' | 'boundBytes' | 'timeline'> {
   const [largest] = [...programs].sort((a, b) => b.memory.activations - a.memory.activations);
   const memoryByKind = memory.byKind();
   return {
-    peakBytes: memory.peak,
     memoryByKind,
     boundBytes: largest ? memoryLowerBound(memoryByKind, largest) : 0,
     timeline: largest?.memory.timeline ?? [],

@@ -1,6 +1,6 @@
 /** Room: bench/report. A suite's results as one self-contained HTML page: tables, then pictures. */
 import { reproduction, htmlDocument } from '../../report/html/document.ts';
-import { html, type Html } from '../../report/html/markup.ts';
+import { html, type Html } from '../../report/markup.ts';
 import { figure, legend, type Panel } from '../../report/html/parts.ts';
 import type { BenchDocument, Figure, Table } from './document.ts';
 import { barFigure, lineFigure } from './charts.ts';

@@ -58,7 +58,7 @@ function dependents(loss: Tensor, wrt: readonly Tensor[]): Set<Node> {
   const state = new Map<Node, boolean>();
   const stack: Node[] = [loss.node];
   while (stack.length > 0) {
-    const node = stack[stack.length - 1] as Node;
+    const node = stack[stack.length - 1]!;
     const pending = node.inputs.filter((input) => !state.has(input.node));
     if (pending.length > 0 && !state.has(node)) {
       stack.push(...pending.map((input) => input.node));

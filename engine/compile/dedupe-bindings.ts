@@ -24,14 +24,14 @@ export function dedupeBindings(graph: TracedGraph): void {
     });
     if (inputs.every((input, i) => input === node.inputs[i])) continue;
     const copies = emitMany(node.op, inputs, node.attrs, node.outputs);
-    graph.standIn((copies[0] as Tensor).node, node);
-    node.outputs.forEach((output, i) => graph.replace(output, copies[i] as Tensor));
+    graph.standIn(copies[0]!.node, node);
+    node.outputs.forEach((output, i) => graph.replace(output, copies[i]!));
   }
   graph.refresh();
 }
 
 function patternKey(input: Tensor, node: Node): string {
-  const { inner, count } = broadcastPattern(input.shape, (node.outputs[0] as Tensor).shape);
+  const { inner, count } = broadcastPattern(input.shape, node.outputs[0]!.shape);
   return `${inner}/${count}`;
 }
 

@@ -25,7 +25,7 @@ export function fragmentOf(
 ): BoundFragment {
   const loads = loadsOf(graph, group);
   const names = new Map<Tensor, string>();
-  if (group.anchor && takes(group.anchor) === 'epilogue') names.set(group.anchor.outputs[0] as Tensor, 'acc');
+  if (group.anchor && takes(group.anchor) === 'epilogue') names.set(group.anchor.outputs[0]!, 'acc');
   const random = isProduct(group.anchor) ? randomOfProduct(group.anchor).map((input) => graph.root(input)) : [];
   const inputs = loads.map(
     ({ root, inner, count }, i): FragmentInput =>
@@ -40,7 +40,7 @@ export function fragmentOf(
   };
   const params: Param[] = [];
   const body = group.body.map((node, i) => {
-    const output = node.outputs[0] as Tensor;
+    const output = node.outputs[0]!;
     if (node.op.lowering.kind !== 'elementwise') throw new Error(`${node.op.name} is not elementwise`);
     const args = node.inputs.map((input) => nameOf(input, output));
     const { text, params: own = [] } = node.op.lowering.expression(args, node, String(i));
@@ -48,7 +48,7 @@ export function fragmentOf(
     names.set(output, `v${i}`);
     return `let v${i} = ${text};`;
   });
-  const prologue = group.anchor && takes(group.anchor) === 'prologue' ? (group.anchor.inputs[0] as Tensor) : undefined;
+  const prologue = group.anchor && takes(group.anchor) === 'prologue' ? group.anchor.inputs[0]! : undefined;
   const outputs = prologue ? [graph.root(prologue)] : group.outputs;
   return {
     loads,
@@ -60,8 +60,8 @@ export function fragmentOf(
       outputs: outputs.map((output, i) => {
         const source = inPlace.get(output);
         const input = source && inputs[loads.findIndex((load) => load.root === source)];
-        const value = prologue ? nameOf(prologue, prologue) : (names.get(output) as string);
-        return { name: `y${i}`, dtype: output.dtype, value, ...(input && { inPlaceOf: input.name }) };
+        const value = prologue ? nameOf(prologue, prologue) : names.get(output)!;
+        return { name: `y${i}`, dtype: output.dtype, value, inPlaceOf: input?.name };
       }),
     },
   };

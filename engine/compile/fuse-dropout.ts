@@ -15,7 +15,7 @@ export function fuseDropout(graph: TracedGraph): void {
   const inMemory = new Set([...graph.kept(), ...graph.saved()]);
   const changed = new Set<Node>();
   for (const node of graph.nodes) {
-    const output = node.outputs[0] as Tensor;
+    const output = node.outputs[0]!;
     const dropout = dropoutOf(output);
     if (!dropout || inMemory.has(output)) continue;
     const users = graph.users(output);
@@ -23,7 +23,7 @@ export function fuseDropout(graph: TracedGraph): void {
     users.forEach((user, i) => {
       if (places.includes(undefined)) return;
       changed.add(user);
-      drawIn(graph, user, places[i] as 'a' | 'b', dropout);
+      drawIn(graph, user, places[i]!, dropout);
     });
   }
   graph.refresh();
@@ -43,5 +43,5 @@ function drawIn(graph: TracedGraph, user: Node, of: 'a' | 'b', { x, rate, stream
   const operands = operandsOfProduct(user).map((operand, i) => ((of === 'a') === (i === 0) ? x : operand));
   const product = withDrop(user.attrs, operands, { of, rate, streams: [stream] }, random);
   graph.standIn(product.node, user);
-  graph.replace(user.outputs[0] as Tensor, product);
+  graph.replace(user.outputs[0]!, product);
 }

@@ -17,7 +17,7 @@ import type { Storage } from '../device/memory.ts';
 import { reshape, residentOf } from '../ops/leaf.ts';
 import { emit, type Node, type Tensor } from '../graph/tensor.ts';
 import { packOf, type TracedGraph } from './graph.ts';
-import { areNeighbours, fitsArena } from './neighbours.ts';
+import { areContiguous, fitsArena } from './contiguous.ts';
 
 /** Terms of one kernel. More would unroll the kernel's inner loop more often: shader compile time grows, speed does not. */
 const MAX_TERMS = 2;
@@ -43,7 +43,7 @@ export function fuseMatmulSums(graph: TracedGraph, mayDrop: boolean): void {
     const sums = chunk(gathered, MAX_TERMS).map((groups) => sumParts(graph, groups));
     const merged = [...sums, ...chunk(single, MAX_TERMS).map((group) => combine(graph, group))];
     const others = leaves.filter((_, i) => !found[i]);
-    const output = node.outputs[0] as Tensor;
+    const output = node.outputs[0]!;
     const addends = [...merged.map((t) => reshape(t, output.shape)), ...others];
     const total = addends.reduce((sum, t) => linkedAdd(graph, sum, t, node));
     graph.replace(output, total);
@@ -84,7 +84,7 @@ function productOf(
   kept: Set<Tensor>,
   mayDrop: boolean,
 ): Product | undefined {
-  const { size } = sum.outputs[0] as Tensor;
+  const { size } = sum.outputs[0]!;
   const isFree = (root: Tensor): boolean => root.size === size && graph.users(root).length === 1 && !kept.has(root);
   const root = graph.root(leaf);
   const dropout = mayDrop ? dropoutOf(root) : undefined;
@@ -103,7 +103,7 @@ function productOf(
 function commonRandom(graph: TracedGraph, nodes: readonly ProductNode[]): readonly Tensor[] | undefined {
   const drawing = nodes.map(randomOfProduct).filter((random) => random.length > 0);
   const [first = []] = drawing;
-  const alike = drawing.every((random) => random.every((t, i) => graph.root(t) === graph.root(first[i] as Tensor)));
+  const alike = drawing.every((random) => random.every((t, i) => graph.root(t) === graph.root(first[i]!)));
   return alike ? first : undefined;
 }
 
@@ -143,15 +143,15 @@ function gather(graph: TracedGraph, products: readonly Product[], kept: Set<Tens
   const operandsOf = ({ node }: Product): Tensor[] => operandsOfProduct(node).map((input) => graph.root(input));
   const keyOf = (product: Product): string =>
     JSON.stringify([kindOfProduct(product.node.attrs), operandsOf(product).map(({ dtype }) => dtype)]);
-  const storageOf = (product: Product): Storage | undefined => residentOf(operandsOf(product)[1] as Tensor)?.storage;
+  const storageOf = (product: Product): Storage | undefined => residentOf(operandsOf(product)[1]!)?.storage;
   const isMovable = (root: Tensor): boolean =>
     root.node.inputs.length > 0 && fitsArena(root) && !kept.has(root) && !taken.has(root) && !isPacked(graph, root);
   const groups = [...new Set(products.map(keyOf))]
     .map((key) => products.filter((product) => keyOf(product) === key))
     .map((group) => group.sort((a, b) => (storageOf(a)?.offset ?? 0) - (storageOf(b)?.offset ?? 0)))
-    .filter((group) => group.length > 1 && areNeighbours(group.map(storageOf)));
+    .filter((group) => group.length > 1 && areContiguous(group.map(storageOf)));
   const fitting = groups.filter((group) => {
-    const left = group.map((product) => operandsOf(product)[0] as Tensor);
+    const left = group.map((product) => operandsOf(product)[0]!);
     if (new Set(left).size !== left.length || !left.every(isMovable)) return false;
     for (const root of left) taken.add(root);
     return true;
@@ -160,7 +160,7 @@ function gather(graph: TracedGraph, products: readonly Product[], kept: Set<Tens
 }
 
 function isPacked(graph: TracedGraph, root: Tensor): boolean {
-  return graph.users(root).some((user) => packOf(user.outputs[0] as Tensor));
+  return graph.users(root).some((user) => packOf(user.outputs[0]!));
 }
 
 /** One product node with a term per group, summed over the members of the groups. */

@@ -3,7 +3,7 @@
  * input's gradient: both need the same statistics of the same rows.
  */
 import { isLayerNorm, isLayerNormBackward, layerNormBackwardAgain } from '../ops/layernorm.ts';
-import type { Node, Tensor } from '../graph/tensor.ts';
+import type { Node } from '../graph/tensor.ts';
 import type { TracedGraph } from './graph.ts';
 
 /** Merges them in place, where the gradient does not wait for the normalised values. */
@@ -11,13 +11,13 @@ export function fuseNormBackward(graph: TracedGraph): void {
   const again = graph.nodes.filter((node) => isLayerNorm(node) && graph.isRepeat(node));
   for (const backward of graph.nodes.filter(isLayerNormBackward)) {
     const sameRows = (norm: Node): boolean =>
-      [0, 1].every((i) => graph.root(norm.inputs[i] as Tensor) === graph.root(backward.inputs[i] as Tensor));
+      [0, 1].every((i) => graph.root(norm.inputs[i]!) === graph.root(backward.inputs[i]!));
     const norm = again.find((node) => sameRows(node) && !graph.isBehind(node, backward));
     if (!norm) continue;
     const [dx, y] = layerNormBackwardAgain(norm, backward);
     graph.standIn(dx.node, backward, [backward, norm]);
-    graph.replace(backward.outputs[0] as Tensor, dx);
-    graph.replace(norm.outputs[0] as Tensor, y);
+    graph.replace(backward.outputs[0]!, dx);
+    graph.replace(norm.outputs[0]!, y);
     graph.refresh();
   }
 }

@@ -5,7 +5,7 @@
 import { constantValue } from '../ops/elementwise.ts';
 import type { Node, Tensor } from '../graph/tensor.ts';
 import { packOf, type TracedGraph } from './graph.ts';
-import { loadsOf, operandsOf, partsOf, spaceOf, takes, type FusionGroup } from './fusion-group.ts';
+import { boundBy, loadsOf, nodesOf, operandsOf, partsOf, spaceOf, takes, type FusionGroup } from './fusion-group.ts';
 
 export function fuse(graph: TracedGraph, maxBindings: number): FusionGroup[] {
   return new Fusion(graph, maxBindings).run();
@@ -40,7 +40,7 @@ class Fusion {
     if (readers && (readers.size === 1 || this.#isFree(node)) && this.#joinReaders(node, readers)) return;
     const group: FusionGroup =
       kind === 'elementwise'
-        ? { body: [node], outputs: [node.outputs[0] as Tensor] }
+        ? { body: [node], outputs: [node.outputs[0]!] }
         : { anchor: node, body: [], outputs: [...node.outputs] };
     this.#groups.push(group);
     this.#groupsOf.set(node, new Set([group]));
@@ -48,14 +48,14 @@ class Fusion {
 
   /** The groups that could compute `node` for themselves, or undefined where its value must be in memory. */
   #readers(node: Node): Set<FusionGroup> | undefined {
-    const output = node.outputs[0] as Tensor;
+    const output = node.outputs[0]!;
     if (this.#kept.has(output)) return undefined;
     const readers = new Set<FusionGroup>();
     for (const user of this.#graph.users(output)) {
-      if (packOf(user.outputs[0] as Tensor)) return undefined;
+      if (packOf(user.outputs[0]!)) return undefined;
       const prologue = takes(user) === 'prologue';
       if (user.op.lowering.kind !== 'elementwise' && !prologue) return undefined;
-      const space = prologue ? (user.inputs[0] as Tensor).size : (user.outputs[0] as Tensor).size;
+      const space = prologue ? user.inputs[0]!.size : user.outputs[0]!.size;
       if (output.size !== space && output.size !== 1) return undefined;
       for (const group of this.#groupsOf.get(user) ?? []) readers.add(group);
     }
@@ -64,7 +64,7 @@ class Fusion {
 
   /** Costs nothing to compute again: a number, or the same element under another shape. */
   #isFree(node: Node): boolean {
-    return constantValue(node.outputs[0] as Tensor) !== undefined || node.op.name === 'expand';
+    return constantValue(node.outputs[0]!) !== undefined || node.op.name === 'expand';
   }
 
   #joinReaders(node: Node, readers: Set<FusionGroup>): boolean {
@@ -77,7 +77,7 @@ class Fusion {
 
   /** Bindings fit, and no buffer would be bound twice. */
   #isLegal(group: FusionGroup): boolean {
-    const bound = [...loadsOf(this.#graph, group).map((load) => load.root), ...operandsOf(this.#graph, group)];
+    const bound = boundBy(this.#graph, group);
     if (new Set(bound).size !== bound.length) return false;
     const parts = operandsOf(this.#graph, group).length * (1 - 1 / partsOf(group));
     return bound.length - parts + group.outputs.length <= this.#maxBindings;
@@ -120,7 +120,7 @@ class Fusion {
     const space = spaceOf(group);
     const wholeOf = (g: FusionGroup): Tensor[] =>
       loadsOf(this.#graph, g).flatMap(({ root, inner, count }) => (inner === 1 && count === space ? [root] : []));
-    const { dtype } = group.outputs[0] as Tensor;
+    const { dtype } = group.outputs[0]!;
     const whole = wholeOf(group).filter((root) => root.dtype === dtype);
     const siblings = this.#groups.filter(
       (g) =>
@@ -136,11 +136,11 @@ class Fusion {
 
   /** Whether a group computes something again: in a group that does not, it would be computed too early and kept. */
   #repeats(group: FusionGroup): boolean {
-    return [...group.body, ...(group.anchor ? [group.anchor] : [])].some((node) => this.#graph.isRepeat(node));
+    return nodesOf(group).some((node) => this.#graph.isRepeat(node));
   }
 
   #last(group: FusionGroup): number {
-    return Math.max(...[...group.body, ...(group.anchor ? [group.anchor] : [])].map((node) => this.#graph.rank(node)));
+    return Math.max(...nodesOf(group).map((node) => this.#graph.rank(node)));
   }
 
   #tryJoin(producer: FusionGroup, group: FusionGroup): boolean {
@@ -149,7 +149,7 @@ class Fusion {
       (a, b) => this.#graph.rank(a) - this.#graph.rank(b),
     );
     const merged: FusionGroup = { ...producer, body, outputs: [] };
-    const members = new Set<Node>([...body, ...(producer.anchor ? [producer.anchor] : [])]);
+    const members = new Set(nodesOf(merged));
     merged.outputs = [...producer.outputs, ...group.outputs].filter((output) => this.#isReadOutside(output, members));
     if (!this.#isLegal(merged)) return false;
     Object.assign(producer, merged);
@@ -173,7 +173,7 @@ class Fusion {
     const stack = this.#inputGroups(group).filter((g) => g !== producer);
     for (const start of stack) seen.add(start);
     while (stack.length > 0) {
-      for (const input of this.#inputGroups(stack.pop() as FusionGroup)) {
+      for (const input of this.#inputGroups(stack.pop()!)) {
         if (input === producer) return true;
         if (!seen.has(input)) {
           seen.add(input);
@@ -185,8 +185,7 @@ class Fusion {
   }
 
   #inputGroups(group: FusionGroup): FusionGroup[] {
-    const roots = [...loadsOf(this.#graph, group).map((load) => load.root), ...operandsOf(this.#graph, group)];
-    return roots.flatMap((root) => this.#producersOf(root));
+    return boundBy(this.#graph, group).flatMap((root) => this.#producersOf(root));
   }
 
   #producersOf(root: Tensor): FusionGroup[] {

@@ -27,10 +27,15 @@ export interface Load extends BroadcastPattern {
   readonly root: Tensor;
 }
 
+/** All its nodes, the anchor first. */
+export function nodesOf({ anchor, body }: FusionGroup): Node[] {
+  return anchor ? [anchor, ...body] : [...body];
+}
+
 /** Elements of the space the elementwise part of a group runs over. */
 export function spaceOf(group: FusionGroup): number {
-  if (group.anchor && takes(group.anchor) === 'prologue') return (group.anchor.inputs[0] as Tensor).size;
-  return ((group.body[group.body.length - 1] ?? group.anchor)?.outputs[0] as Tensor).size;
+  if (group.anchor && takes(group.anchor) === 'prologue') return group.anchor.inputs[0]!.size;
+  return (group.body.at(-1) ?? group.anchor!).outputs[0]!.size;
 }
 
 export function takes(node: Node): 'epilogue' | 'prologue' | undefined {
@@ -49,7 +54,7 @@ export function loadsOf(graph: TracedGraph, group: FusionGroup): Load[] {
     const same = (l: Load): boolean => l.root === root && l.inner === pattern.inner && l.count === pattern.count;
     if (!loads.some(same)) loads.push({ root, ...pattern });
   };
-  for (const node of group.body) for (const input of node.inputs) read(input, node.outputs[0] as Tensor);
+  for (const node of group.body) for (const input of node.inputs) read(input, node.outputs[0]!);
   if (group.anchor && takes(group.anchor) === 'prologue') {
     const [x] = group.anchor.inputs as [Tensor];
     read(x, x);
@@ -65,6 +70,11 @@ export function operandsOf(graph: TracedGraph, group: FusionGroup): Tensor[] {
   return (isProduct(anchor) ? operandsOfProduct(anchor) : anchor.inputs).map((input) => graph.root(input));
 }
 
+/** Root tensors that the kernel of a group reads: what its elementwise part loads, then what its anchor binds. */
+export function boundBy(graph: TracedGraph, group: FusionGroup): Tensor[] {
+  return [...loadsOf(graph, group).map(({ root }) => root), ...operandsOf(graph, group)];
+}
+
 /** How many products, whose operands follow each other, a group sums up. */
 export function partsOf({ anchor }: FusionGroup): number {
   return isProduct(anchor) ? (anchor.attrs.parts ?? 1) : 1;
@@ -73,7 +83,7 @@ export function partsOf({ anchor }: FusionGroup): number {
 /** Root tensors a group reads from memory, packed tensors resolved to their parts. */
 export function readsOf(graph: TracedGraph, group: FusionGroup): Tensor[] {
   const members = group.batch?.members ?? [group];
-  const direct = members.flatMap((s) => [...loadsOf(graph, s).map((load) => load.root), ...operandsOf(graph, s)]);
+  const direct = members.flatMap((member) => boundBy(graph, member));
   return direct.flatMap((root) => [root, ...packedIn(graph, root)]);
 }
 

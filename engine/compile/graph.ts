@@ -5,7 +5,7 @@
 import { packOp, type PackAttrs } from '../ops/pack.ts';
 import type { Resident } from '../ops/leaf.ts';
 import { markScope } from '../graph/scope.ts';
-import type { Node, Tensor } from '../graph/tensor.ts';
+import { attrsOf, type Node, type Tensor } from '../graph/tensor.ts';
 
 /** New data for resident memory, stored when the program runs. */
 export interface Update {
@@ -42,7 +42,7 @@ export class TracedGraph {
     for (;;) {
       const replacement = this.#replaced.get(t);
       if (replacement) t = replacement;
-      else if (t.node.op.lowering.kind === 'view' && !packOf(t)) t = t.node.inputs[0] as Tensor;
+      else if (t.node.op.lowering.kind === 'view' && !packOf(t)) t = t.node.inputs[0]!;
       else return t;
     }
   }
@@ -57,7 +57,7 @@ export class TracedGraph {
     const seen = new Set<Node>([node]);
     const stack = [node];
     while (stack.length > 0) {
-      for (const input of (stack.pop() as Node).inputs.map((t) => this.root(t).node)) {
+      for (const input of stack.pop()!.inputs.map((t) => this.root(t).node)) {
         if (input === source) return true;
         if (seen.has(input) || this.rank(input) < this.rank(source)) continue;
         seen.add(input);
@@ -91,7 +91,7 @@ export class TracedGraph {
     const visited = new Set<Node>();
     const stack = [...this.kept()].map((t) => ({ node: t.node, entered: false })).reverse();
     while (stack.length > 0) {
-      const top = stack[stack.length - 1] as { node: Node; entered: boolean };
+      const top = stack[stack.length - 1]!;
       if (visited.has(top.node)) {
         stack.pop();
       } else if (top.entered) {
@@ -181,5 +181,5 @@ export class TracedGraph {
 
 /** Where a packed tensor lies, if `tensor` is one. */
 export function packOf(tensor: Tensor): PackAttrs | undefined {
-  return tensor.node.op === packOp ? (tensor.node.attrs as PackAttrs) : undefined;
+  return attrsOf(packOp, tensor.node);
 }

@@ -4,7 +4,7 @@
  */
 import { isProduct, kindOfProduct } from '../ops/matmul.ts';
 import type { Tensor } from '../graph/tensor.ts';
-import { areNeighbours, fitsArena } from './neighbours.ts';
+import { areContiguous, fitsArena } from './contiguous.ts';
 import type { TracedGraph } from './graph.ts';
 import type { Place } from './place.ts';
 import { loadsOf, operandsOf, partsOf, readsOf, type FusionGroup } from './fusion-group.ts';
@@ -61,7 +61,7 @@ class HorizontalFusion implements Batched {
   }
 
   #keepContiguous(roots: readonly Tensor[]): void {
-    if (!this.#fixed.has(roots[0] as Tensor)) for (const root of roots) this.contiguous.set(root, roots);
+    if (!this.#fixed.has(roots[0]!)) for (const root of roots) this.contiguous.set(root, roots);
   }
 
   /** Replaces `group` and those that can run with it by one, if there are some. */
@@ -71,8 +71,8 @@ class HorizontalFusion implements Batched {
     const members = this.#sorted(alike.filter((other) => other === group || this.#areSiblings(group, other)));
     if (members.length < 2) return;
     const rows = members.map((member) => this.#boundBy(member));
-    const columns = rows[0]!.map((_, i) => rows.map((row) => row[i] as Tensor));
-    const outputs = members.map(({ outputs: [output] }) => output as Tensor);
+    const columns = rows[0]!.map((_, i) => rows.map((row) => row[i]!));
+    const outputs = members.map(({ outputs: [output] }) => output!);
     const isShared = (roots: readonly Tensor[]): boolean => roots.every((root) => root === roots[0]);
     if (!columns.every((roots, i) => (isShared(roots) ? this.#mayBeShared(group, i) : this.#canLieTogether(roots))))
       return;
@@ -80,7 +80,7 @@ class HorizontalFusion implements Batched {
     if (this.#waitForEachOther(members)) return;
     const each = columns.map((roots) => !isShared(roots));
     for (const roots of [...columns.filter((_, i) => each[i]), outputs]) this.#keepContiguous(roots);
-    const batched: FusionGroup = { ...(members[0] as FusionGroup), outputs, batch: { members, each } };
+    const batched: FusionGroup = { ...members[0]!, outputs, batch: { members, each } };
     this.groups = this.groups.flatMap((s) => (s === members[0] ? [batched] : members.includes(s) ? [] : [s]));
   }
 
@@ -109,11 +109,11 @@ class HorizontalFusion implements Batched {
   #areSiblings(a: FusionGroup, b: FusionGroup): boolean {
     const others = operandsOf(this.#graph, b);
     return operandsOf(this.#graph, a).some((root, i) => {
-      const other = others[i] as Tensor;
-      const neighbours = this.contiguous.get(root);
+      const other = others[i]!;
+      const contiguousWith = this.contiguous.get(root);
       return (
         (root === other && !this.#isResident(root)) ||
-        (neighbours !== undefined && neighbours === this.contiguous.get(other))
+        (contiguousWith !== undefined && contiguousWith === this.contiguous.get(other))
       );
     });
   }
@@ -147,9 +147,10 @@ class HorizontalFusion implements Batched {
     if (new Set(roots).size !== roots.length) return false;
     const places = roots.map((root) => this.#fixed.get(root));
     if (places.some((place) => place !== undefined))
-      return areNeighbours(places.map((place) => (place?.kind === 'resident' ? place.storage : undefined)));
-    const neighbours = this.contiguous.get(roots[0] as Tensor);
-    if (neighbours) return roots.length === neighbours.length && roots.every((root, i) => root === neighbours[i]);
+      return areContiguous(places.map((place) => (place?.kind === 'resident' ? place.storage : undefined)));
+    const contiguousWith = this.contiguous.get(roots[0]!);
+    if (contiguousWith)
+      return roots.length === contiguousWith.length && roots.every((root, i) => root === contiguousWith[i]);
     return roots.every((root) => fitsArena(root) && !this.contiguous.has(root));
   }
 
@@ -159,7 +160,7 @@ class HorizontalFusion implements Batched {
     const seen = new Set<FusionGroup>();
     const stack = [...members];
     while (stack.length > 0) {
-      for (const root of readsOf(this.#graph, stack.pop() as FusionGroup)) {
+      for (const root of readsOf(this.#graph, stack.pop()!)) {
         const next = writers.get(root);
         if (next && members.includes(next)) return true;
         if (!next || seen.has(next)) continue;

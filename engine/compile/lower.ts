@@ -7,7 +7,7 @@ import type { Tensor } from '../graph/tensor.ts';
 import { constantValue } from '../ops/elementwise.ts';
 import { asBatch, isProduct, randomOfProduct } from '../ops/matmul.ts';
 import { fragmentOf } from './fragment.ts';
-import { operandsOf, partsOf, spaceOf, takes, type Batch, type FusionGroup } from './fusion-group.ts';
+import { nodesOf, operandsOf, partsOf, spaceOf, takes, type Batch, type FusionGroup } from './fusion-group.ts';
 import type { TracedGraph } from './graph.ts';
 
 /** A kernel and the root tensor behind each of its bindings, in order. */
@@ -50,9 +50,11 @@ export function lower(
   return { ...dispatch, ...choice, ops: opsOf(graph, group) };
 }
 
-function opsOf(graph: TracedGraph, { anchor, body, batch }: FusionGroup): DispatchedOp[] {
+/** Numbers, which are written into its text, left out. */
+function opsOf(graph: TracedGraph, group: FusionGroup): DispatchedOp[] {
+  const { anchor, body, batch } = group;
   if (batch) return batch.members.flatMap((member) => opsOf(graph, member));
-  const nodes = anchor && takes(anchor) !== 'prologue' ? [anchor, ...body] : [...body, ...(anchor ? [anchor] : [])];
+  const nodes = anchor && takes(anchor) === 'prologue' ? [...body, anchor] : nodesOf(group);
   return nodes
     .filter((node) => constantValue(node.outputs[0]!) === undefined)
     .map((node) => ({ name: node.op.name, scopes: graph.scopesOf(node) }));
@@ -104,5 +106,5 @@ function lowerBatch(
   if (lowering.kind !== 'anchor') throw new Error(`${anchor.op.name} is run in a batch and has no such kernel`);
   const count = members.length;
   const kernel = lowering.kernel(anchor, fused, traits, selectConfig, { count, each });
-  return { kernel, bound: [...read, outputs[0] as Tensor], spans: [...each.map((own) => (own ? count : 1)), count] };
+  return { kernel, bound: [...read, outputs[0]!], spans: [...each.map((own) => (own ? count : 1)), count] };
 }

@@ -2,11 +2,10 @@
  * Room: engine/compile. Memory planning: every intermediate gets an offset in one arena, reused as soon as its last reader
  * has run, and taken over in place where that reader computes a tensor of the same size element by element.
  */
-import { BYTES } from '../../kernels/kernel.ts';
 import type { Node, Tensor } from '../graph/tensor.ts';
 import type { Batched } from './horizontal-fusion.ts';
 import type { TracedGraph } from './graph.ts';
-import { ARENA_ALIGNMENT } from './neighbours.ts';
+import { ARENA_ALIGNMENT } from './contiguous.ts';
 import { fixedPlaces, type Block, type Place } from './place.ts';
 import { loadsOf, readsOf, spaceOf, takes, type FusionGroup } from './fusion-group.ts';
 
@@ -27,20 +26,20 @@ export function planMemory(graph: TracedGraph, { groups, contiguous }: Batched):
   const inPlace = groups.map((group, time) => {
     const taken = new Map<Tensor, Tensor>();
     for (const output of group.outputs) {
-      const neighbours = contiguous.get(output);
-      const found = neighbours ? undefined : reusable(graph, group, output, time, { places, lastUse, taken });
+      const contiguousWith = contiguous.get(output);
+      const found = contiguousWith ? undefined : reusable(graph, group, output, time, { places, lastUse, taken });
       // Taking over one of a contiguous group would hold all of it.
       const source = found && !contiguous.has(found) ? found : undefined;
       if (source) taken.set(output, source);
       if (places.has(output)) continue;
-      const end = Math.max(...(neighbours ?? [output]).map((tensor) => lastUse.get(tensor) ?? time));
+      const end = Math.max(...(contiguousWith ?? [output]).map((tensor) => lastUse.get(tensor) ?? time));
       const held = source && places.get(source);
       if (held?.kind === 'arena') {
         held.block.end = Math.max(held.block.end, end);
         places.set(output, held);
       } else {
-        const bytes = Math.ceil((output.size * BYTES[output.dtype]) / ARENA_ALIGNMENT) * ARENA_ALIGNMENT;
-        const tensors = neighbours ?? [output];
+        const bytes = Math.ceil(output.bytes / ARENA_ALIGNMENT) * ARENA_ALIGNMENT;
+        const tensors = contiguousWith ?? [output];
         const block: Block = { name: output.toString(), bytes: bytes * tensors.length, start: time, end, offset: 0 };
         blocks.push(block);
         tensors.forEach((tensor, i) => places.set(tensor, { kind: 'arena', block, offset: i * bytes }));
@@ -79,7 +78,7 @@ function reusable(
   if (group.batch) return undefined;
   const lowering = group.anchor?.op.lowering;
   if (lowering?.kind === 'kernel' && lowering.overwrites !== undefined && output === group.outputs[0]) {
-    const root = graph.root((group.anchor as Node).inputs[lowering.overwrites] as Tensor);
+    const root = graph.root((group.anchor as Node).inputs[lowering.overwrites]!);
     const [from, to] = [state.places.get(root), state.places.get(output)];
     const free = from?.kind === 'arena' && !to && state.lastUse.get(root) === time;
     return free || isSameRange(from, to) ? root : undefined;

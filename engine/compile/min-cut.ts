@@ -52,7 +52,7 @@ function shortestPath(arcs: readonly Arc[][], source: number, sink: number): Arc
   const by = new Map<number, Arc>();
   const queue = [source];
   for (const at of queue) {
-    for (const arc of arcs[at] as Arc[]) {
+    for (const arc of arcs[at]!) {
       if (arc.capacity === 0 || arc.to === source || by.has(arc.to)) continue;
       by.set(arc.to, arc);
       queue.push(arc.to);
@@ -67,6 +67,6 @@ function shortestPath(arcs: readonly Arc[][], source: number, sink: number): Arc
 /** Vertices from which `sink` can still be reached. */
 function reaching(arcs: readonly Arc[][], sink: number): Set<number> {
   const found = new Set([sink]);
-  for (const at of found) for (const { to, reverse } of arcs[at] as Arc[]) if (reverse.capacity > 0) found.add(to);
+  for (const at of found) for (const { to, reverse } of arcs[at]!) if (reverse.capacity > 0) found.add(to);
   return found;
 }

@@ -35,7 +35,7 @@ export function fixedPlaces(graph: TracedGraph, groups: readonly FusionGroup[]):
       places.set(root, { kind: 'resident', storage: { buffer, offset, bytes } });
       root.node.inputs.forEach((input, i) => {
         const part = graph.root(input);
-        const start = offset + (packed.offsets[i] as number) * 4;
+        const start = offset + packed.offsets[i]! * 4;
         places.set(part, { kind: 'resident', storage: { buffer, offset: start, bytes: part.size * 4 } });
       });
     }

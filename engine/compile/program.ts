@@ -6,12 +6,13 @@ import { BYTES, packParams, type DeviceTraits, type DType } from '../../kernels/
 import { selectDefault, type ConfigSelector } from '../../kernels/config.ts';
 import type { Arena } from '../device/arena.ts';
 import type { AdapterDescription } from '../device/device.ts';
-import type { Memory, Storage } from '../device/memory.ts';
+import { wholeWords, type Memory, type Storage } from '../device/memory.ts';
 import type { Pipelines } from '../device/pipelines.ts';
 import type { HostArray } from '../device/uploads.ts';
 import type { Shape } from '../graph/shape.ts';
 import { sizeOf } from '../graph/shape.ts';
 import type { Tensor } from '../graph/tensor.ts';
+import { submit, submitPass } from '../device/submit.ts';
 import { PassTimer } from '../device/pass-timer.ts';
 import type { Results } from './graph.ts';
 import { lower, type Dispatch } from './lower.ts';
@@ -19,11 +20,13 @@ import { orderGroups, type OrderOptions } from './order.ts';
 import type { Block, Place } from './place.ts';
 import { planMemory } from './memory-planner.ts';
 
+/** A value given anew at every run. */
 export interface InputSpec {
   readonly shape: Shape;
   readonly dtype: DType;
 }
 
+/** How a program is compiled. */
 export interface CompileOptions extends OrderOptions {
   /** Names a config where a kernel has several; the generators' own defaults unless given. */
   readonly selectConfig?: ConfigSelector;
@@ -80,6 +83,10 @@ export interface Runtime {
   check(): void;
 }
 
+/**
+ * A compiled graph with its own inputs and uniforms; made by `engine.compile`. A run computes all outputs and updates from the variables as
+ * they are when it starts. Outputs stay readable until another program of the engine runs.
+ */
 export class Program {
   readonly name: string;
   readonly dispatches: readonly Dispatch[];
@@ -135,7 +142,7 @@ export class Program {
     const pipelines = await Promise.all(dispatches.map(({ kernel }) => runtime.pipelines.get(kernel)));
     const roots = new Map(Object.entries(outputs).map(([key, tensor]) => [key, graph.root(tensor)]));
     const { places, arenaBytes, timeline, blocks } = plan;
-    const saved = [...graph.saved()].reduce((sum, tensor) => sum + tensor.size * BYTES[tensor.dtype], 0);
+    const saved = [...graph.saved()].reduce((sum, { bytes }) => sum + bytes, 0);
     return new Program({
       runtime,
       name,
@@ -162,11 +169,9 @@ export class Program {
       return;
     }
     this.prepare(inputs);
-    const encoder = device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    for (let i = 0; i < this.dispatches.length; i++) this.encode(pass, i);
-    pass.end();
-    device.queue.submit([encoder.finish()]);
+    submitPass(device, (pass) => {
+      for (let i = 0; i < this.dispatches.length; i++) this.encode(pass, i);
+    });
   }
 
   /**
@@ -178,14 +183,14 @@ export class Program {
     const { device } = this.#runtime;
     this.prepare(inputs);
     const timer = new PassTimer(this.#runtime, this.dispatches.length);
-    const encoder = device.createCommandEncoder();
-    for (let i = 0; i < this.dispatches.length; i++) {
-      const pass = encoder.beginComputePass({ timestampWrites: timer.writes(i) });
-      this.encode(pass, i);
-      pass.end();
-    }
-    timer.resolve(encoder);
-    device.queue.submit([encoder.finish()]);
+    submit(device, (encoder) => {
+      for (let i = 0; i < this.dispatches.length; i++) {
+        const pass = encoder.beginComputePass({ timestampWrites: timer.writes(i) });
+        this.encode(pass, i);
+        pass.end();
+      }
+      timer.resolve(encoder);
+    });
     return timer.read();
   }
 
@@ -207,9 +212,9 @@ export class Program {
 
   /** Encodes one dispatch of a prepared program. */
   encode(pass: GPUComputePassEncoder, i: number): void {
-    pass.setPipeline(this.#pipelines[i] as GPUComputePipeline);
+    pass.setPipeline(this.#pipelines[i]!);
     pass.setBindGroup(0, this.#bindGroups[i]);
-    pass.dispatchWorkgroups(...(this.dispatches[i] as Dispatch).kernel.workgroups);
+    pass.dispatchWorkgroups(...this.dispatches[i]!.kernel.workgroups);
   }
 
   /** The named output of the latest run, as f32 (or the integers it holds). Waits for the device. */
@@ -240,7 +245,7 @@ export class Program {
   }
 
   #storageOf(tensor: Tensor): Storage {
-    const bytes = tensor.size * BYTES[tensor.dtype];
+    const { bytes } = tensor;
     const place = this.#places.get(tensor);
     if (place?.kind === 'resident') return place.storage;
     if (place?.kind === 'arena')
@@ -254,7 +259,7 @@ export class Program {
     const { device } = this.#runtime;
     this.#bindGroups = this.dispatches.map(({ kernel, bound }, i) => {
       const entries: GPUBindGroupEntry[] = this.storages(i).map(({ buffer, offset, bytes }, binding) => {
-        return { binding, resource: { buffer, offset, size: Math.max(4, Math.ceil(bytes / 4) * 4) } };
+        return { binding, resource: { buffer, offset, size: wholeWords(bytes) } };
       });
       if (kernel.params.length > 0) {
         const size = packParams(kernel.params).byteLength;
@@ -263,7 +268,7 @@ export class Program {
           resource: { buffer: this.#uniforms, offset: this.#uniformOffsets[i]!, size },
         });
       }
-      const layout = (this.#pipelines[i] as GPUComputePipeline).getBindGroupLayout(0);
+      const layout = this.#pipelines[i]!.getBindGroupLayout(0);
       return device.createBindGroup({ label: kernel.name, layout, entries });
     });
     this.#arenaVersion = this.#arena.version;

@@ -2,7 +2,6 @@
  * Room: engine/compile. Rewrite: what the backward pass reads of the forward pass is kept until then, or computed again from what is
  * kept. Which of the two is a minimum cut: the fewest bytes from which all the rest can be computed again by permitted ops.
  */
-import { BYTES } from '../../kernels/kernel.ts';
 import { emitMany, type Node, type Tensor } from '../graph/tensor.ts';
 import { reshape } from '../ops/leaf.ts';
 import { isCheckpoint, isSavedForBackward, castF16Saturating, castF32 } from '../ops/saved-for-backward.ts';
@@ -33,13 +32,11 @@ interface Reading {
 export function recompute(graph: TracedGraph, mode: Recompute, type: ActivationType): void {
   const readings = readingsOf(graph);
   const needed = new Set(readings.map(({ value }) => graph.root(value)));
-  const least = SMALL * Math.max(0, ...[...needed].map(bytesOf));
-  const small = [...needed].filter((root) => bytesOf(root) < least);
-  const large = [...needed].filter((root) => bytesOf(root) >= least);
+  const least = SMALL * Math.max(0, ...[...needed].map(({ bytes }) => bytes));
+  const small = [...needed].filter((root) => root.bytes < least);
+  const large = [...needed].filter((root) => root.bytes >= least);
   const kept = [...small, ...(mode === 'nothing' ? large : keptValues(graph, large, mode))];
-  const stored = new Map(
-    kept.map((root) => [root, type === 'f16' && bytesOf(root) >= least ? halve(graph, root) : root]),
-  );
+  const stored = new Map(kept.map((root) => [root, type === 'f16' && root.bytes >= least ? halve(graph, root) : root]));
   const again = new Recomputation(graph, stored);
   for (const { mark, value, reader } of readings) graph.replace(mark, again.value(value, reader));
   for (const tensor of stored.values()) graph.save(tensor);
@@ -54,17 +51,13 @@ function halve(graph: TracedGraph, root: Tensor): Tensor {
   return half;
 }
 
-function bytesOf(tensor: Tensor): number {
-  return tensor.size * BYTES[tensor.dtype];
-}
-
 /** In execution order of the readers. */
 function readingsOf(graph: TracedGraph): Reading[] {
   const readings: Reading[] = [];
   for (const reader of graph.nodes) {
     for (const input of reader.inputs) {
       for (const mark of viewsOf(input)) {
-        if (isSavedForBackward(mark)) readings.push({ mark, value: mark.node.inputs[0] as Tensor, reader });
+        if (isSavedForBackward(mark)) readings.push({ mark, value: mark.node.inputs[0]!, reader });
       }
     }
   }
@@ -74,7 +67,7 @@ function readingsOf(graph: TracedGraph): Reading[] {
 /** A tensor and the ones it is a view of. */
 function viewsOf(tensor: Tensor): Tensor[] {
   const { op, inputs } = tensor.node;
-  return op.lowering.kind === 'view' && inputs.length === 1 ? [tensor, ...viewsOf(inputs[0] as Tensor)] : [tensor];
+  return op.lowering.kind === 'view' && inputs.length === 1 ? [tensor, ...viewsOf(inputs[0]!)] : [tensor];
 }
 
 /** The least from which all of `needed` can be computed. */
@@ -99,11 +92,11 @@ function keptValues(graph: TracedGraph, needed: readonly Tensor[], mode: Recompu
     for (const input of root.node.inputs.map((t) => graph.root(t))) {
       if (input.node.inputs.length === 0) continue;
       if (!numbers.has(input)) numbers.set(input, vertices.push(input) - 1);
-      edges.push([numbers.get(input) as number, v]);
+      edges.push([numbers.get(input)!, v]);
     }
   }
-  const costs = vertices.map(bytesOf);
-  return minCut({ costs, edges, sources, sinks: needed.map((_, v) => v) }).map((v) => vertices[v] as Tensor);
+  const costs = vertices.map(({ bytes }) => bytes);
+  return minCut({ costs, edges, sources, sinks: needed.map((_, v) => v) }).map((v) => vertices[v]!);
 }
 
 /** Root tensors that a layer begins with. */
@@ -133,7 +126,7 @@ class Recomputation {
   #find(root: Tensor, reader: Node, when: Node): Tensor {
     if (root.node.inputs.length === 0) return root;
     const stored = this.#stored.get(root);
-    if (!stored) return this.#copyOf(root.node, when)[root.index] as Tensor;
+    if (!stored) return this.#copyOf(root.node, when)[root.index]!;
     return stored === root ? root : this.#castF32(stored, reader, when);
   }
 
@@ -153,7 +146,7 @@ class Recomputation {
     if (known) return known;
     const inputs = node.inputs.map((input) => this.value(input, node, when));
     const copies = emitMany(node.op, inputs, node.attrs, node.outputs);
-    this.#graph.repeat((copies[0] as Tensor).node, node, when);
+    this.#graph.repeat(copies[0]!.node, node, when);
     this.#copies.set(node, copies);
     return copies;
   }

@@ -1,10 +1,9 @@
 /** Room: engine/compile. Orders groups so that each runs after what it reads, and writes to resident memory after its readers. */
-import { BYTES } from '../../kernels/kernel.ts';
 import type { Storage } from '../device/memory.ts';
 import { residentOf } from '../ops/leaf.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { TracedGraph } from './graph.ts';
-import { packedIn, readsOf, type FusionGroup } from './fusion-group.ts';
+import { nodesOf, packedIn, readsOf, type FusionGroup } from './fusion-group.ts';
 
 function overlap(a: Storage, b: Storage): boolean {
   return a.buffer === b.buffer && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
@@ -44,8 +43,7 @@ function postpone(
   const fixed = new Set([...graph.kept()].flatMap((root) => [root, ...packedIn(graph, root)]));
   const packed = order.flatMap((group) => readsOf(graph, group).flatMap((root) => packedIn(graph, root)));
   for (const part of packed) fixed.add(part);
-  const bytesOf = (root: Tensor): number =>
-    fixed.has(root) || root.node.inputs.length === 0 ? 0 : root.size * BYTES[root.dtype];
+  const bytesOf = (root: Tensor): number => (fixed.has(root) || root.node.inputs.length === 0 ? 0 : root.bytes);
   for (const group of [...order].reverse()) {
     const at = moved.indexOf(group);
     const wait = moved.findIndex((other) => before.get(other)?.has(group)) - 1 - at;
@@ -66,8 +64,7 @@ function postpone(
 
 function lastRank(graph: TracedGraph, group: FusionGroup): number {
   const members = group.batch?.members ?? [group];
-  const nodes = members.flatMap(({ anchor, body }) => (anchor ? [anchor, ...body] : body));
-  return Math.max(...nodes.map((node) => graph.rank(node)));
+  return Math.max(...members.flatMap(nodesOf).map((node) => graph.rank(node)));
 }
 
 function dependencies(graph: TracedGraph, groups: readonly FusionGroup[]): Map<FusionGroup, Set<FusionGroup>> {

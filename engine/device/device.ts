@@ -128,6 +128,6 @@ async function readTraits(adapter: GPUAdapter, device: GPUDevice, software: bool
     software,
     maxStorageBuffers: adapter.limits.maxStorageBuffersPerShaderStage,
     workgroupMemory: adapter.limits.maxComputeWorkgroupStorageSize,
-    ...(matrix && { matrix }),
+    matrix,
   };
 }

@@ -10,6 +10,11 @@ export interface Storage {
   readonly bytes: number;
 }
 
+/** Bytes in whole words of four, and at least one: what buffers and bindings must be. */
+export function wholeWords(bytes: number): number {
+  return Math.max(4, Math.ceil(bytes / 4) * 4);
+}
+
 /** Allocates storage buffers and counts their bytes by kind, now and at the peak. */
 export class Memory {
   readonly #device: GPUDevice;
@@ -39,7 +44,7 @@ export class Memory {
   }
 
   #create(bytes: number, kind: MemoryKind, label: string, usage: number): GPUBuffer {
-    const size = Math.max(4, Math.ceil(bytes / 4) * 4);
+    const size = wholeWords(bytes);
     const buffer = this.#device.createBuffer({ label, size, usage: usage | GPUBufferUsage.COPY_DST });
     this.#live.set(buffer, kind);
     this.#add(kind, size);
@@ -78,6 +83,7 @@ export class Memory {
     return this.#peak;
   }
 
+  /** Starts measuring the peak anew, from what is allocated now. */
   resetPeak(): void {
     this.#peak = this.#current;
   }

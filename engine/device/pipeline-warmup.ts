@@ -5,6 +5,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { packParams, type Kernel } from '../../kernels/kernel.ts';
+import { submitPass } from './submit.ts';
 import { waitForGpu } from './wait.ts';
 
 /** Milliseconds of a first run from which on the cache did not have the kernel. */
@@ -103,13 +104,11 @@ async function runOnce(device: GPUDevice, kernel: Kernel, pipeline: GPUComputePi
   const buffers = kernel.params.length > 0 ? [...storage, uniform] : storage;
   const entries = buffers.map((buffer, binding) => ({ binding, resource: { buffer } }));
   const bindGroup = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
-  const encoder = device.createCommandEncoder();
-  const pass = encoder.beginComputePass();
-  pass.setPipeline(pipeline);
-  pass.setBindGroup(0, bindGroup);
-  pass.dispatchWorkgroups(1);
-  pass.end();
-  device.queue.submit([encoder.finish()]);
+  submitPass(device, (pass) => {
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, bindGroup);
+    pass.dispatchWorkgroups(1);
+  });
   await waitForGpu(device.queue.onSubmittedWorkDone());
   for (const buffer of [...storage, uniform]) buffer.destroy();
 }

@@ -1,5 +1,6 @@
 /** Room: engine/graph. Shapes and how one broadcasts into another. */
 
+/** Sizes of a tensor's dimensions, row-major; [] is a number's. */
 export type Shape = readonly number[];
 
 export function sizeOf(shape: Shape): number {

@@ -2,7 +2,7 @@
  * Room: engine/graph. Lazy tensors: calling an op only records a node. `compile` turns the nodes behind some results into a
  * program; autograd walks them and records more.
  */
-import type { DeviceTraits, DType, Kernel, Param } from '../../kernels/kernel.ts';
+import { BYTES, type DeviceTraits, type DType, type Kernel, type Param } from '../../kernels/kernel.ts';
 import type { Fragment } from '../../kernels/fragment.ts';
 import type { ProductBatch } from '../../kernels/matmul.ts';
 import type { ConfigSelector } from '../../kernels/config.ts';
@@ -30,6 +30,12 @@ export class Tensor {
     return sizeOf(this.shape);
   }
 
+  /** Bytes of its elements. */
+  get bytes(): number {
+    return this.size * BYTES[this.dtype];
+  }
+
+  /** The op, shape and dtype, for errors. */
   toString(): string {
     return `${this.node.op.name}#${this.node.id} ${this.dtype}${showShape(this.shape)}`;
   }
@@ -44,6 +50,11 @@ export interface Node<A = unknown> {
   readonly outputs: readonly Tensor[];
   /** Where it was recorded; see `namedScope`. */
   readonly scope: string;
+}
+
+/** The attributes of a node, where it is an application of `op`. */
+export function attrsOf<A>(op: Op<A>, node: Node): A | undefined {
+  return node.op === (op as Op) ? (node.attrs as A) : undefined;
 }
 
 /** A WGSL expression of an elementwise op and the uniforms it needs. */
@@ -63,10 +74,15 @@ export interface ElementExpression {
 export type Lowering<A> =
   | { readonly kind: 'leaf' }
   | { readonly kind: 'view' }
-  | { readonly kind: 'elementwise'; expression(args: readonly string[], node: Node<A>, uid: string): ElementExpression }
+  | {
+      readonly kind: 'elementwise';
+      /** WGSL of an element, from those of its operands. */
+      expression(args: readonly string[], node: Node<A>, uid: string): ElementExpression;
+    }
   | {
       readonly kind: 'anchor';
       readonly takes: 'epilogue' | 'prologue';
+      /** The kernel of a node. */
       kernel(
         node: Node<A>,
         fused: Fragment | undefined,
@@ -79,6 +95,7 @@ export type Lowering<A> =
       readonly kind: 'kernel';
       /** The input, by index, whose memory output 0 can take over: `kernel` is then asked to bind it for both. */
       readonly overwrites?: number;
+      /** The kernel of a node. */
       kernel(
         node: Node<A>,
         traits: DeviceTraits,
@@ -103,20 +120,24 @@ export interface Op<A = unknown> {
   readonly vjp?: (node: Node<A>, cotangents: Cotangents, needs: readonly boolean[]) => Cotangents;
 }
 
-/** Records a node with one output. */
+/**
+ * Records a node with one output: how ops are made, those of one's own too.
+ * @param attrs what the op's lowering and vjp read of this application; told apart by its JSON
+ * @param dtype of the output; arithmetic is f32
+ */
 export function emit<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A, shape: Shape, dtype: DType = 'f32'): Tensor {
-  return emitMany(op, inputs, attrs, [{ shape, dtype }])[0] as Tensor;
+  return emitMany(op, inputs, attrs, [{ shape, dtype }])[0];
 }
 
-/** Records a node with several outputs. */
-export function emitMany<A>(
+/** Records a node with several outputs, f32 unless they say otherwise. @returns them in order */
+export function emitMany<A, const O extends readonly { readonly shape: Shape; readonly dtype?: DType }[]>(
   op: Op<A>,
   inputs: readonly Tensor[],
   attrs: A,
-  outputs: readonly { shape: Shape; dtype?: DType }[],
-): Tensor[] {
+  outputs: O,
+): { readonly [K in keyof O]: Tensor } {
   const tensors: Tensor[] = [];
   const node = { id: nextId++, op, inputs, attrs, outputs: tensors, scope: currentScope() } as Node<A>;
   for (const [i, o] of outputs.entries()) tensors.push(new Tensor(node as Node, i, o.shape, o.dtype ?? 'f32'));
-  return tensors;
+  return tensors as readonly Tensor[] as { readonly [K in keyof O]: Tensor };
 }

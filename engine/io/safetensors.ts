@@ -41,6 +41,7 @@ export interface TensorFile {
   /** In the order of the header. */
   readonly names: readonly string[];
   readonly metadata: Readonly<Record<string, string>>;
+  /** Whether a tensor of that name is in the file. */
   has(name: string): boolean;
   /** @throws UserError for a name the checkpoint does not have */
   info(name: string): TensorInfo;
@@ -63,6 +64,7 @@ export interface TensorFile {
   isEqual(name: string, other: string): Promise<boolean>;
   /** I32, or I64 whose values fit. */
   readInt32(name: string, shape?: readonly number[]): Promise<Int32Array>;
+  /** Closes the file and its shards. */
   close(): Promise<void>;
 }
 
@@ -317,6 +319,7 @@ async function collect<T extends Float32Array | Uint16Array>(pieces: AsyncIterab
 
 /** A tensor to write: its elements, or a function that fetches them, whole or in pieces, when their turn comes. */
 export interface TensorEntry extends TensorSpec {
+  /** Its values, or how to get them, whole or in pieces. */
   readonly data: TensorData | (() => Promise<TensorData>) | (() => AsyncIterable<TensorData>);
 }
 

@@ -34,6 +34,7 @@ export interface ParameterGroup {
 /** Elements to which each tensor's start is aligned: 256 bytes, the strictest offset alignment WebGPU allows. */
 const ALIGN = 64;
 
+/** Trainable tensors by name, f32, in groups that share optimizer settings. Each is a `Variable` that graphs read by its `tensor`. */
 export class Parameters {
   readonly groups: readonly ParameterGroup[];
   readonly #engine: Engine;
@@ -58,10 +59,10 @@ export class Parameters {
     }
     const data = new Float32Array(end);
     specs.forEach((spec, i) => data.set(padded(spec.data, spec.shape, spec.stored ?? spec.shape), offsets[i]));
-    const { lrMultiplier = 1, decay } = specs[0] as ParameterSpec;
+    const { lrMultiplier = 1, decay } = specs[0]!;
     const flat = this.#engine.variable('trainables', [end], { kind: 'trainables', data });
     const parameters = specs.map((spec, i) => {
-      const view = flat.view(spec.name, offsets[i] as number, spec.shape, spec.stored);
+      const view = flat.view(spec.name, offsets[i]!, spec.shape, spec.stored);
       if (this.#byName.has(spec.name)) throw new Error(`parameter ${spec.name} is given twice`);
       this.#byName.set(spec.name, view);
       return view;
@@ -69,13 +70,14 @@ export class Parameters {
     return { lrMultiplier, decay, flat, parameters, offsets };
   }
 
-  /** The parameter of that name. */
+  /** The parameter of that name. @throws Error where there is none */
   get(name: string): Variable {
     const parameter = this.#byName.get(name);
     if (!parameter) throw new Error(`no parameter ${name}`);
     return parameter;
   }
 
+  /** Whether there is a parameter of that name. */
   has(name: string): boolean {
     return this.#byName.has(name);
   }
@@ -95,17 +97,19 @@ export class Parameters {
     for (const { flat, parameters, offsets } of this.groups) {
       const data = await this.#engine.read(flat);
       parameters.forEach(({ name, shape, stored }, i) => {
-        const start = offsets[i] as number;
+        const start = offsets[i]!;
         values.set(name, unpadded(data.slice(start, start + sizeOf(stored)), shape, stored));
       });
     }
     return values;
   }
 
+  /** Frees the values; what reads them must not run again. */
   free(): void {
     for (const { flat } of this.groups) this.#engine.free(flat);
   }
 
+  /** As `free`, for `using`. */
   [Symbol.dispose](): void {
     this.free();
   }

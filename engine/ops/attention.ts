@@ -1,6 +1,6 @@
 /** Room: engine/ops. Fused scaled-dot-product attention; no [seq, seq] buffer exists in either direction. */
 import * as kernels from '../../kernels/attention.ts';
-import { showShape, sizeOf, type Shape } from '../graph/shape.ts';
+import { showShape, sizeOf } from '../graph/shape.ts';
 import { emitMany, type Op, type Tensor } from '../graph/tensor.ts';
 
 /**
@@ -38,11 +38,11 @@ const attentionOp: Op<AttentionAttrs> = {
   vjp: ({ attrs, inputs, outputs }, [dOut]) => {
     if (!dOut) return [];
     const [q, k, v, ...rest] = inputs as [Tensor, Tensor, Tensor, ...Tensor[]];
-    const [out, lse] = outputs as readonly [Tensor, Tensor];
+    const [out, lse] = outputs as [Tensor, Tensor];
     const [dq, delta] = emitMany(backwardQOp, [q, k, v, out, lse, dOut, ...rest], attrs, [
       { shape: q.shape },
       { shape: lse.shape },
-    ]) as [Tensor, Tensor];
+    ]);
     const [dk, dv] = emitMany(backwardKVOp, [q, k, v, lse, dOut, delta, ...rest], attrs, [
       { shape: k.shape },
       { shape: v.shape },
@@ -81,6 +81,7 @@ const backwardKVOp: Op<AttentionAttrs> = {
  * @param headMask f32 [heads], optional: heads whose entry is exactly 0 are skipped and give 0; other entries do NOT scale
  * @param position i32 [1], optional: the place of the first query among the keys where those are a cache; else it is 0
  * @returns f32 [batch·seq, heads·headDim]; 0 for a query that sees no key
+ * @throws Error naming what was expected where sizes do not fit, or query heads have no key/value head
  */
 export function attention(
   q: Tensor,
@@ -99,11 +100,11 @@ export function attention(
   const shape = [batch * seq, heads * headDim];
   const expected = [shape, ...Array<number[]>(2).fill([batch * keys, kvHeads * headDim]), [batch, keys]];
   for (const [i, t] of [q, k, v, mask].entries()) {
-    if (t.size !== sizeOf(expected[i] as Shape))
-      throw new Error(`attention: expected ${showShape(expected[i] as Shape)}, got ${showShape(t.shape)}`);
+    if (t.size !== sizeOf(expected[i]!))
+      throw new Error(`attention: expected ${showShape(expected[i]!)}, got ${showShape(t.shape)}`);
   }
-  const inputs = [q, k, v, mask, ...(headMask ? [headMask] : []), ...(position ? [position] : [])];
+  const inputs = [q, k, v, mask, headMask, position].filter((input) => input !== undefined);
   const attrs = { ...spec, keys, kvHeads, headMask: headMask !== undefined, position: position !== undefined };
   const [out] = emitMany(attentionOp, inputs, attrs, [{ shape }, { shape: [batch, heads, seq] }]);
-  return out as Tensor;
+  return out;
 }

@@ -30,7 +30,7 @@ function stridesOf(shape: Shape): number[] {
   return shape.map((_, i) => sizeOf(shape.slice(i + 1)));
 }
 
-/** The dimensions in another order, e.g. `permute(x, [1, 0])` for a transposed matrix. */
+/** The dimensions in another order, in memory of their own, of x's type, e.g. `permute(x, [1, 0])` for a transposed matrix. */
 export function permute(x: Tensor, order: readonly number[]): Tensor {
   const strides = stridesOf(x.shape);
   const shape = order.map((d) => x.shape[d] ?? 1);
@@ -40,7 +40,7 @@ export function permute(x: Tensor, order: readonly number[]): Tensor {
   return emit(copyOp, [x], { shape, inStrides, inOffset: 0, from: x.dtype, to: x.dtype, back }, shape, x.dtype);
 }
 
-/** Elements start … start + length − 1 of one dimension. Not differentiable. */
+/** Elements start … start + length − 1 of one dimension, of x's type. Not differentiable. */
 export function slice(x: Tensor, dimension: number, start: number, length: number): Tensor {
   const inStrides = stridesOf(x.shape);
   const shape = x.shape.map((n, d) => (d === dimension ? length : n));
@@ -67,7 +67,7 @@ export function copy(x: Tensor): Tensor {
   return emit(copyOp, [x], { ...attrs, back: (dy: Tensor) => dy }, x.shape, x.dtype);
 }
 
-/** The same values in another storage type. */
+/** The same values in another storage type; x itself where it has that. The vjp is not rounded. */
 export function cast(x: Tensor, dtype: DType): Tensor {
   if (x.dtype === dtype) return x;
   const attrs = { shape: x.shape, inStrides: stridesOf(x.shape), inOffset: 0, from: x.dtype, to: dtype };

@@ -8,7 +8,7 @@ import { sum } from './reduce.ts';
 const crossEntropyOp: Op<{ readonly rows: number; readonly classes: number }> = {
   name: 'cross_entropy',
   lowering: { kind: 'kernel', kernel: ({ attrs }, traits) => crossEntropyKernel(attrs, traits) },
-  vjp: ({ attrs, outputs }, [dLoss]) => [dLoss && mul(outputs[1] as Tensor, reshape(dLoss, [attrs.rows, 1]))],
+  vjp: ({ attrs, outputs }, [dLoss]) => [dLoss && mul(outputs[1]!, reshape(dLoss, [attrs.rows, 1]))],
 };
 
 /**
@@ -22,7 +22,7 @@ export function crossEntropy(logits: Tensor, labels: Tensor): Tensor {
   const [losses] = emitMany(crossEntropyOp, [logits, labels], { rows, classes }, [
     { shape: [rows] },
     { shape: [rows, classes] },
-  ]) as [Tensor];
+  ]);
   const labelled = sum(greaterEqual(labels, 0));
   return div(sum(losses), maximum(labelled, constant(1)));
 }

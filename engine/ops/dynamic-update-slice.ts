@@ -21,19 +21,22 @@ const dynamicUpdateSliceOp: Op<kernels.WriteRowsSpec> = {
  * @param into f32 [batch·capacity, cols]
  * @param rows f32 [batch·count, cols]
  * @param position i32 [1]
+ * @returns f32, of the shape of `into`
+ * @throws Error naming the shapes where they do not fit
  */
 export function dynamicUpdateSlice(
   into: Tensor,
   rows: Tensor,
   { batch = 1, start = 0, position }: { batch?: number; start?: number; position?: Tensor } = {},
 ): Tensor {
-  const cols = into.shape[into.shape.length - 1] ?? 1;
+  const cols = into.shape.at(-1) ?? 1;
   const [capacity, count] = [into.size / cols / batch, rows.size / cols / batch];
-  if (rows.shape[rows.shape.length - 1] !== cols || !Number.isInteger(capacity) || !Number.isInteger(count)) {
+  if (rows.shape.at(-1) !== cols || !Number.isInteger(capacity) || !Number.isInteger(count)) {
     throw new Error(
       `dynamicUpdateSlice: ${showShape(rows.shape)} does not fit ${showShape(into.shape)}, batch ${batch}`,
     );
   }
   const attrs = { batch, capacity, count, cols, start, position: position !== undefined };
-  return emit(dynamicUpdateSliceOp, [into, rows, ...(position ? [position] : [])], attrs, into.shape);
+  const inputs = position ? [into, rows, position] : [into, rows];
+  return emit(dynamicUpdateSliceOp, inputs, attrs, into.shape);
 }

@@ -14,14 +14,14 @@ const gatherOp: Op<kernels.GatherSpec> = {
   vjp: ({ attrs: { rows: parts, cols, count }, inputs }, [dy]) => {
     const [rows] = parts as readonly [number];
     if (parts.length > 1) throw new Error('gatherRows: no gradient flows to a table in parts');
-    return [dy && emit(scatterOp, [inputs[1] as Tensor, dy], { rows, cols, count }, [rows, cols])];
+    return [dy && emit(scatterOp, [inputs[1]!, dy], { rows, cols, count }, [rows, cols])];
   },
 };
 
 const scatterOp: Op<kernels.ScatterSpec> = {
   name: 'scatter_rows',
   lowering: { kind: 'kernel', kernel: ({ attrs }, traits) => kernels.scatterRows(attrs, traits) },
-  vjp: ({ inputs }, [dTable]) => [undefined, dTable && gatherRows(dTable, inputs[0] as Tensor)],
+  vjp: ({ inputs }, [dTable]) => [undefined, dTable && gatherRows(dTable, inputs[0]!)],
 };
 
 /**
@@ -29,6 +29,7 @@ const scatterOp: Op<kernels.ScatterSpec> = {
  * @param table f32 or f16 [rows, cols], or its parts in order where one binding could not hold it
  * @param ids i32, any shape; an id outside [0, rows) gives a row of zeros and no gradient
  * @returns f32 [ids.size, cols]
+ * @throws Error where the table is no matrix
  */
 export function gatherRows(table: Tensor | readonly Tensor[], ids: Tensor): Tensor {
   const parts = table instanceof Tensor ? [table] : table;
@@ -38,6 +39,6 @@ export function gatherRows(table: Tensor | readonly Tensor[], ids: Tensor): Tens
       `gatherRows: the table must be a matrix, got ${parts.map(({ shape }) => showShape(shape)).join(', ')}`,
     );
   }
-  const rows = parts.map(({ shape }) => shape[0] as number);
+  const rows = parts.map(({ shape }) => shape[0]!);
   return emit(gatherOp, [...parts, ids], { rows, cols, count: ids.size }, [ids.size, cols]);
 }

@@ -18,7 +18,7 @@ const layerNormOp: Op<NormSpec> = {
       { shape: x.shape },
       { shape: [parts, attrs.cols] },
       { shape: [parts, attrs.cols] },
-    ]) as [Tensor, Tensor, Tensor];
+    ]);
     return [dx, sumCols(dGamma, parts, attrs.cols), sumCols(dBeta, parts, attrs.cols)];
   },
 };
@@ -53,10 +53,9 @@ export function isLayerNormBackward(node: Node): boolean {
 
 /** A normalisation and its backward pass from one reading of x. @returns the gradient of x, and the normalised x */
 export function layerNormBackwardAgain(norm: Node, backward: Node): readonly [Tensor, Tensor] {
-  const beta = norm.inputs[2] as Tensor;
-  const shape = (backward.outputs[0] as Tensor).shape;
-  const [dx, y] = emitMany(backwardAgainOp, [...backward.inputs, beta], norm.attrs as NormSpec, [{ shape }, { shape }]);
-  return [dx as Tensor, y as Tensor];
+  const beta = norm.inputs[2]!;
+  const shape = backward.outputs[0]!.shape;
+  return emitMany(backwardAgainOp, [...backward.inputs, beta], norm.attrs as NormSpec, [{ shape }, { shape }]);
 }
 
 const backwardParamsOp: Op<NormSpec & { readonly parts: number }> = {
@@ -66,12 +65,14 @@ const backwardParamsOp: Op<NormSpec & { readonly parts: number }> = {
 
 /**
  * (x − mean) / √(variance + eps) · gamma + beta over the last dimension. Statistics are recomputed in the backward pass.
- * @param x [..., n]
- * @param gamma [n]
- * @param beta [n]
+ * @param x f32 [..., n]
+ * @param gamma f32 [n]
+ * @param beta f32 [n]
+ * @returns f32, of x's shape
+ * @throws Error naming the shapes where they do not fit
  */
 export function layerNorm(x: Tensor, gamma: Tensor, beta: Tensor, eps: number): Tensor {
-  const cols = x.shape[x.shape.length - 1] ?? 1;
+  const cols = x.shape.at(-1) ?? 1;
   if (gamma.size !== cols || beta.size !== cols) {
     throw new Error(
       `layerNorm: weights ${showShape(gamma.shape)}, ${showShape(beta.shape)} do not fit ${showShape(x.shape)}`,

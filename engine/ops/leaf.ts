@@ -2,7 +2,7 @@
 import type { DType } from '../../kernels/kernel.ts';
 import type { Storage } from '../device/memory.ts';
 import { showShape, sizeOf, type Shape } from '../graph/shape.ts';
-import { emit, type Op, type Tensor } from '../graph/tensor.ts';
+import { attrsOf, emit, type Op, type Tensor } from '../graph/tensor.ts';
 
 /** Data that stays on the device between runs; see `engine/variable.ts`. */
 export interface Resident {
@@ -25,18 +25,18 @@ export function inputLeaf(name: string, shape: Shape, dtype: DType): Tensor {
 
 /** The resident data behind a leaf, if it is one. */
 export function residentOf(tensor: Tensor): Resident | undefined {
-  return tensor.node.op === variableOp ? (tensor.node.attrs as Resident) : undefined;
+  return attrsOf(variableOp, tensor.node);
 }
 
 /** The input's name behind a leaf, if it is one. */
 export function inputNameOf(tensor: Tensor): string | undefined {
-  return tensor.node.op === inputOp ? (tensor.node.attrs as { name: string }).name : undefined;
+  return attrsOf(inputOp, tensor.node)?.name;
 }
 
 const reshapeOp: Op<undefined> = {
   name: 'reshape',
   lowering: { kind: 'view' },
-  vjp: (node, [dy]) => [dy && reshape(dy, (node.inputs[0] as Tensor).shape)],
+  vjp: (node, [dy]) => [dy && reshape(dy, node.inputs[0]!.shape)],
 };
 
 /**

@@ -18,10 +18,7 @@ const maskOp: Op<MaskAttrs> = {
   vjp: ({ attrs, inputs }, [dy]) => {
     if (!dy) return [];
     const [x, m] = inputs as [Tensor, Tensor];
-    const [dx, dm] = emitMany(maskGradOp, [dy, x, m], attrs, [
-      { shape: x.shape },
-      { shape: [attrs.parts, m.size] },
-    ]) as [Tensor, Tensor];
+    const [dx, dm] = emitMany(maskGradOp, [dy, x, m], attrs, [{ shape: x.shape }, { shape: [attrs.parts, m.size] }]);
     return [dx, reshape(sumCols(dm, attrs.parts, m.size), m.shape)];
   },
 };
@@ -41,7 +38,7 @@ const maskGradOp: Op<MaskAttrs> = {
  * @param m f32 [n], n a divisor of cols: n = heads for a context, n = cols for neurons or ranks
  */
 export function maskColumns(x: Tensor, m: Tensor): Tensor {
-  const cols = x.shape[x.shape.length - 1] ?? 1;
+  const cols = x.shape.at(-1) ?? 1;
   const inner = cols / m.size;
   if (!Number.isInteger(inner))
     throw new Error(`maskColumns: ${m.size} entries do not divide the columns of ${showShape(x.shape)}`);

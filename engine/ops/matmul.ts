@@ -32,19 +32,19 @@ export const matmulOp: Op<MatmulAttrs> = {
     kernel: ({ attrs, inputs }, epilogue, traits, selectConfig, apart) => {
       const terms = attrs.terms.map((term, t) => ({
         ...term,
-        aType: storageType(inputs[2 * t] as Tensor),
-        bType: storageType(inputs[2 * t + 1] as Tensor),
+        aType: storageType(inputs[2 * t]!),
+        bType: storageType(inputs[2 * t + 1]!),
       }));
       const parts = attrs.parts && { count: attrs.parts, each: attrs.terms.flatMap(() => [true, true]), sum: true };
       const batch = parts || apart;
-      const spec = { m: attrs.m, n: attrs.n, terms, ...(epilogue && { epilogue }), ...(batch && { batch }) };
+      const spec = { m: attrs.m, n: attrs.n, terms, epilogue, batch };
       return matmulKernel(spec, traits, selectConfig(matmulTuningTask(spec, traits)));
     },
   },
   vjp: ({ attrs, inputs }, [dy], needs) =>
     dy
       ? attrs.terms.flatMap((term, t) => {
-          const [a, b] = [inputs[2 * t] as Tensor, inputs[2 * t + 1] as Tensor];
+          const [a, b] = [inputs[2 * t]!, inputs[2 * t + 1]!];
           return [
             needs[2 * t] ? gradientOfA(attrs, term, b, dy) : undefined,
             needs[2 * t + 1] ? gradientOfB(attrs, term, a, dy) : undefined,
@@ -127,13 +127,14 @@ function gradientOfB({ m, n }: MatmulAttrs, { k, a, b }: ProductLayout, left: Te
  * a·b, or with the operands transposed. Leading dimensions of `a` are kept: [..., k] · [k, n] → [..., n].
  * @param a f32, [..., k], or [k, m] with `transposeA`
  * @param b f32 or f16, [k, n], or [n, k] with `transposeB` (how Hugging Face stores linear weights)
+ * @returns f32, sums in f32
  * @throws Error naming both shapes where the inner dimensions differ
  */
 export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = false } = {}): Tensor {
   const [b0, b1] = b.shape;
   if (b.shape.length !== 2 || b0 === undefined || b1 === undefined) throw mismatch(a, b);
   if (transposeA && a.shape.length !== 2) throw mismatch(a, b);
-  const k = (transposeA ? a.shape[0] : a.shape[a.shape.length - 1]) ?? 1;
+  const k = (transposeA ? a.shape[0] : a.shape.at(-1)) ?? 1;
   if (k !== (transposeB ? b1 : b0)) throw mismatch(a, b);
   const m = a.size / k;
   const n = transposeB ? b0 : b1;

@@ -12,7 +12,7 @@ interface Matrix {
 
 /** What a reduction sums where nothing was fused into it: its input as it is. */
 function identityFragment({ inputs }: { readonly inputs: readonly Tensor[] }): Fragment {
-  const x = inputs[0] as Tensor;
+  const x = inputs[0]!;
   return {
     inputs: [{ name: 'x', dtype: x.dtype, inner: 1, count: x.size }],
     body: [],
@@ -23,7 +23,7 @@ function identityFragment({ inputs }: { readonly inputs: readonly Tensor[] }): F
 const expandOp: Op<undefined> = {
   name: 'expand',
   lowering: { kind: 'elementwise', expression: ([x]) => ({ text: `${x}` }) },
-  vjp: (node, [dy]) => [dy && sumToSize(dy, (node.inputs[0] as Tensor).shape)],
+  vjp: (node, [dy]) => [dy && sumToSize(dy, node.inputs[0]!.shape)],
 };
 
 const sumRowsOp: Op<Matrix> = {
@@ -58,7 +58,7 @@ const sumColsPartialOp: Op<Matrix> = {
   },
 };
 
-/** x repeated to a larger shape (numpy's rule). Fused into whatever reads it. */
+/** x repeated to a larger shape (numpy's rule; PyTorch's `expand`), f32. Fused into whatever reads it. */
 export function expand(x: Tensor, shape: Shape): Tensor {
   return sameShape(x.shape, shape) ? x : emit(expandOp, [x], undefined, shape);
 }
@@ -68,7 +68,7 @@ function sumRows(x: Tensor, rows: number, cols: number): Tensor {
   return emit(sumRowsOp, [reshape(x, [rows, cols])], { rows, cols }, [rows]);
 }
 
-/** Sum over the rows: [rows, cols] → [cols]; tall matrices in two passes. */
+/** Sum over the rows of x seen as a matrix, f32: [rows, cols] → [cols]; tall matrices in two passes. */
 export function sumCols(x: Tensor, rows: number, cols: number): Tensor {
   const parts = colParts(rows, cols);
   const matrix = reshape(x, [rows, cols]);
@@ -77,7 +77,7 @@ export function sumCols(x: Tensor, rows: number, cols: number): Tensor {
   return emit(sumColsOp, [partial], { rows: parts, cols }, [cols]);
 }
 
-/** Sum of all elements, shape []. */
+/** Sum of all elements, f32, shape []. Long sums go in two passes. */
 export function sum(x: Tensor): Tensor {
   const cols = chunk(x.size);
   const rows = x.size / cols;
@@ -93,13 +93,16 @@ function chunk(size: number): number {
   return size;
 }
 
-/** Sum over the last dimension: [..., n] → [...]. */
+/** Sum over the last dimension, f32: [..., n] → [...]. */
 export function sumLast(x: Tensor): Tensor {
-  const cols = x.shape[x.shape.length - 1] ?? 1;
+  const cols = x.shape.at(-1) ?? 1;
   return reshape(sumRows(x, x.size / cols, cols), x.shape.slice(0, -1));
 }
 
-/** Sums a tensor down to a shape that broadcasts to its own: the vjp of broadcasting. */
+/**
+ * Sums a tensor down to a shape that broadcasts to its own (PyTorch's `sum_to_size`): the vjp of broadcasting.
+ * @throws Error where the dimensions that stay are no single run
+ */
 export function sumToSize(x: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x;
   const padded = [...Array<number>(x.shape.length - shape.length).fill(1), ...shape];

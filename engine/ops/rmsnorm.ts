@@ -17,7 +17,7 @@ const rmsNormOp: Op<NormSpec> = {
     const [dx, dGamma] = emitMany(backwardParamsOp, [x, gamma, dy], attrs, [
       { shape: x.shape },
       { shape: [parts, attrs.cols] },
-    ]) as [Tensor, Tensor];
+    ]);
     return [dx, sumCols(dGamma, parts, attrs.cols)];
   },
 };
@@ -40,9 +40,11 @@ const backwardParamsOp: Op<NormSpec> = {
  * x / √(mean(x²) + eps) · gamma over the last dimension. The root is computed again in the backward pass.
  * @param x f32 [..., n]
  * @param gamma f32 [n]
+ * @returns f32, of x's shape
+ * @throws Error naming the shapes where they do not fit
  */
 export function rmsNorm(x: Tensor, gamma: Tensor, eps: number): Tensor {
-  const cols = x.shape[x.shape.length - 1] ?? 1;
+  const cols = x.shape.at(-1) ?? 1;
   if (gamma.size !== cols)
     throw new Error(`rmsNorm: weight ${showShape(gamma.shape)} does not fit ${showShape(x.shape)}`);
   return emit(rmsNormOp, [x, gamma], { rows: x.size / cols, cols, eps }, x.shape);

@@ -40,10 +40,12 @@ export function rotaryTable(positions: number, inverseFrequencies: readonly numb
  * @param x f32 [..., heads·headDim]: queries or keys as the projections write them
  * @param table f32 [positions, headDim], from `rotaryTable`; no gradient flows to it
  * @param ids i32, one position per row of x; those outside the table are taken as the nearest within
+ * @returns f32, of x's shape
+ * @throws Error naming the shapes where they do not fit
  */
 export function rotary(x: Tensor, table: Tensor, ids: Tensor): Tensor {
   const [positions, headDim] = table.shape as [number, number];
-  const cols = x.shape[x.shape.length - 1] ?? 1;
+  const cols = x.shape.at(-1) ?? 1;
   const [rows, heads] = [x.size / cols, cols / headDim];
   if (table.shape.length !== 2 || headDim % 2 !== 0 || !Number.isInteger(heads) || ids.size !== rows) {
     throw new Error(

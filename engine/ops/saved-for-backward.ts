@@ -41,7 +41,7 @@ export function castF16Saturating(x: Tensor): Tensor {
 
 const castF32Op: Op<undefined> = {
   name: 'cast_f32',
-  lowering: { kind: 'elementwise', expression: ([x]) => ({ text: x as string }) },
+  lowering: { kind: 'elementwise', expression: ([x]) => ({ text: x! }) },
 };
 
 /** x in f32. Not differentiable. @param x f16 */

@@ -34,7 +34,7 @@ const fusedLinearCrossEntropyOp: Op<undefined> = {
   vjp: ({ inputs }, [dy], needs) => {
     if (needs.slice(2, -1).includes(true))
       throw new Error('fusedLinearCrossEntropy: no gradient flows to the table; use matmul and crossEntropy');
-    return [undefined, dy && mul(inputs[inputs.length - 1] as Tensor, dy)];
+    return [undefined, dy && mul(inputs[inputs.length - 1]!, dy)];
   },
 };
 
@@ -56,6 +56,7 @@ export function vocabularyLogits(hidden: Tensor, table: readonly Tensor[]): Tens
  * @param labels i32 [rows]; a negative label leaves its row out
  * @param chunkRows rows whose logits exist at a time
  * @returns shape []; 0 where no row is labelled
+ * @throws Error naming the shapes where they do not fit, or where a gradient of the table is asked for
  */
 export function fusedLinearCrossEntropy(
   hidden: Tensor,
@@ -79,13 +80,13 @@ export function fusedLinearCrossEntropy(
   });
   const losses = chunks.map(({ loss }) => loss).reduce((a, b) => add(a, b));
   const gradient = chunks.reduce(
-    (whole, chunk, i) => dynamicUpdateSlice(whole, chunk.gradient, { start: starts[i] as number }),
+    (whole, chunk, i) => dynamicUpdateSlice(whole, chunk.gradient, { start: starts[i]! }),
     constant(0, hidden.shape),
   );
   const [only] = chunks;
   const total = emit(
     fusedLinearCrossEntropyOp,
-    [losses, hidden, ...table, chunks.length === 1 ? (only as Chunk).gradient : gradient],
+    [losses, hidden, ...table, chunks.length === 1 ? only!.gradient : gradient],
     undefined,
     [],
   );
@@ -93,7 +94,7 @@ export function fusedLinearCrossEntropy(
 }
 
 function rowsPerChunk(table: readonly Tensor[]): number {
-  const classes = table.reduce((n, { shape }) => n + (shape[0] as number), 0);
+  const classes = table.reduce((n, { shape }) => n + shape[0]!, 0);
   const rows = Math.floor(CHUNK_BYTES / 4 / classes);
   return Math.max(LEAST_ROWS, rows - (rows % LEAST_ROWS));
 }
@@ -102,12 +103,12 @@ function chunkLoss(hidden: Tensor, table: readonly Tensor[], labels: Tensor): Ch
   const rows = labels.size;
   let start = 0;
   const parts = vocabularyLogits(hidden, table).map((logits, i) => {
-    const classes = logits.shape[1] as number;
+    const classes = logits.shape[1]!;
     const [lse, picked] = emitMany(logSumExpOp, [logits, labels], { rows, classes, start }, [
       { shape: [rows] },
       { shape: [rows] },
-    ]) as [Tensor, Tensor];
-    const part = { weight: table[i] as Tensor, logits, lse, picked, start };
+    ]);
+    const part = { weight: table[i]!, logits, lse, picked, start };
     start += classes;
     return part;
   });

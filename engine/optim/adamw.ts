@@ -10,6 +10,7 @@ import { pack } from '../ops/pack.ts';
 import { sum } from '../ops/reduce.ts';
 import type { Variable } from '../variable.ts';
 
+/** PyTorch's names and meanings. */
 export interface AdamWOptions {
   readonly beta1: number;
   readonly beta2: number;
@@ -19,9 +20,10 @@ export interface AdamWOptions {
   readonly maxGradNorm: number;
 }
 
+/** PyTorch's defaults, but no weight decay. */
 export const ADAMW_DEFAULTS: AdamWOptions = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, maxGradNorm: 0 };
 
-/** Program inputs of an update, each f32 [1]; `adamWInputs` computes them. */
+/** Program inputs of an update, each f32 [1]; `AdamW.inputs` computes them. */
 export const ADAMW_INPUTS = {
   lr: { shape: [1], dtype: 'f32' },
   bias1: { shape: [1], dtype: 'f32' },
@@ -38,6 +40,7 @@ interface GroupState {
   readonly v: Variable;
 }
 
+/** The moments of all parameters, f32, and the graph of an update: a kernel or two for all of a group. */
 export class AdamW {
   readonly options: AdamWOptions;
   readonly #engine: Engine;
@@ -80,14 +83,14 @@ export class AdamW {
     );
     const byName = new Map(all.map((p, i) => [p.name, grads[i] ?? constant(0, p.stored)]));
     const packed = this.#states.map(({ group, gradient }) => {
-      const parts = group.parameters.map((p) => byName.get(p.name) as Tensor);
+      const parts = group.parameters.map((p) => byName.get(p.name)!);
       return pack(parts, group.offsets, gradient, gradient.size);
     });
     const norm = sqrt(packed.map((g) => sum(square(g))).reduce((a, b) => add(a, b)));
     const { maxGradNorm } = this.options;
     const scale = maxGradNorm > 0 ? minimum(1, div(maxGradNorm, add(norm, 1e-6))) : undefined;
     const updates = this.#states.flatMap((state, i) => {
-      const g = packed[i] as Tensor;
+      const g = packed[i]!;
       return this.#update(state, scale ? mul(g, scale) : g, inputs);
     });
     return { updates, gradients: byName, norm };
@@ -124,15 +127,18 @@ export class AdamW {
     return this.#states.flatMap(({ m, v }) => [m, v]);
   }
 
+  /** Frees gradients and moments. */
   free(): void {
     for (const { gradient, m, v } of this.#states) for (const variable of [gradient, m, v]) this.#engine.free(variable);
   }
 
+  /** As `free`, for `using`. */
   [Symbol.dispose](): void {
     this.free();
   }
 }
 
+/** A step's graph: what `Engine.compile` is to update, and what may be read beside it. */
 export interface AdamWStep {
   readonly updates: Update[];
   readonly gradients: ReadonlyMap<string, Tensor>;

@@ -1,5 +1,6 @@
 /** Room: engine/optim. Learning-rate schedules, as in Hugging Face transformers. */
 
+/** transformers' `constant_with_warmup` and `linear`. */
 export type ScheduleName = 'constant' | 'linear';
 
 /**

@@ -18,6 +18,7 @@ export interface ProgramProfile {
   readonly dispatches: readonly TimedDispatch[];
 }
 
+/** One of a program's kernels, timed. */
 export interface TimedDispatch {
   readonly name: string;
   /** Sizes as people say them, e.g. `m 2048 n 256 k 1024+8`. */
@@ -44,7 +45,7 @@ export class Profiler implements RunProfiler {
 
   /** @throws UserError where the device has no `timestamp-query` */
   constructor(clock: Clock) {
-    requireTimestamps(clock, `${option('profile')}`);
+    requireTimestamps(clock, option('profile'));
   }
 
   /** Counts a run of `program`. @returns whether it is to be timed, and given to `add` */
@@ -55,6 +56,7 @@ export class Profiler implements RunProfiler {
     return record.runs > 1 && record.samples.length < SAMPLES;
   }
 
+  /** Takes a timed run's nanoseconds per dispatch. */
   add(program: Program, nanoseconds: Promise<number[]>): void {
     // Whoever waits for the profile gets the error; the device's loss is also reported to whoever reads a result.
     nanoseconds.catch(() => undefined);

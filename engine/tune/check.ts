@@ -3,7 +3,8 @@
  * in the real program. Outputs are filled with garbage before: a dispatch over a limit does nothing, and must not pass.
  */
 import type { Runtime, Program } from '../compile/program.ts';
-import type { Storage } from '../device/memory.ts';
+import { wholeWords, type Storage } from '../device/memory.ts';
+import { submit, submitPass } from '../device/submit.ts';
 import type { HostArray } from '../device/uploads.ts';
 
 /** Largest difference allowed, relative to the largest value of the tensor: sums run in another order, or of rounded factors. */
@@ -89,34 +90,22 @@ function difference(expected: Float32Array, found: Float32Array): number {
 }
 
 function dispatch({ device }: Runtime, program: Program, i: number): void {
-  const encoder = device.createCommandEncoder();
-  const pass = encoder.beginComputePass();
-  program.encode(pass, i);
-  pass.end();
-  device.queue.submit([encoder.finish()]);
-}
-
-function sizeOf({ bytes }: Storage): number {
-  return Math.max(4, Math.ceil(bytes / 4) * 4);
+  submitPass(device, (pass) => program.encode(pass, i));
 }
 
 /** A copy of what lies at `storage`. */
 export function save({ device }: Runtime, storage: Storage): GPUBuffer {
   const usage = GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-  const copy = device.createBuffer({ label: 'saved', size: sizeOf(storage), usage });
-  const encoder = device.createCommandEncoder();
-  encoder.copyBufferToBuffer(storage.buffer, storage.offset, copy, 0, copy.size);
-  device.queue.submit([encoder.finish()]);
+  const copy = device.createBuffer({ label: 'saved', size: wholeWords(storage.bytes), usage });
+  submit(device, (encoder) => encoder.copyBufferToBuffer(storage.buffer, storage.offset, copy, 0, copy.size));
   return copy;
 }
 
 export function restore({ device }: Runtime, copy: GPUBuffer, storage: Storage): void {
-  const encoder = device.createCommandEncoder();
-  encoder.copyBufferToBuffer(copy, 0, storage.buffer, storage.offset, copy.size);
-  device.queue.submit([encoder.finish()]);
+  submit(device, (encoder) => encoder.copyBufferToBuffer(copy, 0, storage.buffer, storage.offset, copy.size));
 }
 
 /** NaN in every floating-point type. */
 function poison({ device }: Runtime, storage: Storage): void {
-  device.queue.writeBuffer(storage.buffer, storage.offset, new Uint8Array(sizeOf(storage)).fill(0xff));
+  device.queue.writeBuffer(storage.buffer, storage.offset, new Uint8Array(wholeWords(storage.bytes)).fill(0xff));
 }

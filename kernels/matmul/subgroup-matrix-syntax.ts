@@ -11,6 +11,7 @@ export interface SubgroupMatrixConfig {
   readonly syntax: SubgroupMatrixSyntax;
 }
 
+/** Rows, columns and depth of a matrix unit’s product, and its dtypes. */
 export type SubgroupMatrixShape = Omit<SubgroupMatrixConfig, 'syntax'>;
 
 /** Where a matrix lies in a workgroup array: its first element and the elements from one row (column) to the next. */

@@ -12,32 +12,14 @@ import { maskColumns } from '../../engine/ops/mask.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
 import { activation } from '../../models/transformer.ts';
 import type { ForwardHooks } from '../../models/forward-hooks.ts';
-import {
-  uniformIn,
-  type Axis,
-  type Rng,
-  type Factor,
-  type PeftMethod,
-  type PeftModule,
-  type PeftRun,
-} from '../module.ts';
+import { ModuleMethod } from '../method-base.ts';
+import { uniformIn, type Axis, type Rng, type Factor, type PeftModule, type PeftRun } from '../module.ts';
 import type { BottleneckConfig } from './config.ts';
 
 const DROPOUT_STREAM = 2000;
 
-export class Bottleneck implements PeftMethod {
-  readonly config: BottleneckConfig;
-  readonly modules: readonly PeftModule[];
-  readonly adaptsLinear = false;
-
-  constructor(config: BottleneckConfig, modules: readonly PeftModule[]) {
-    this.config = config;
-    this.modules = modules;
-  }
-
-  withModules(modules: readonly PeftModule[]): Bottleneck {
-    return new Bottleneck(this.config, modules);
-  }
+export class Bottleneck extends ModuleMethod<BottleneckConfig> {
+  override readonly adaptsLinear = false;
 
   factors({ name }: PeftModule): Factor[] {
     const { biases, scaling } = this.config;
@@ -74,14 +56,14 @@ export class Bottleneck implements PeftMethod {
   }
 
   hooks(run: PeftRun): ForwardHooks {
-    const byName = new Map(this.modules.map((module, i) => [module.name, { module, stream: DROPOUT_STREAM + i }]));
+    const active = this.activeModules(run);
     const { parallel, normBefore, residual } = this.config;
     return {
       sublayer: (name, y, input, normed) => {
-        const found = byName.get(name);
-        if (!found || run.isActive?.(found.module) === false) return y;
+        const found = active(name);
+        if (!found) return y;
         const sequential = normBefore ? normed() : y;
-        const delta = this.#delta(run, found.module, parallel ? input : sequential, found.stream);
+        const delta = this.#delta(run, found.module, parallel ? input : sequential, DROPOUT_STREAM + found.index);
         const elsewhere = normBefore && !parallel && residual !== true;
         const base = elsewhere ? (residual === 'post_add' ? add(y, input) : sequential) : y;
         run.onDelta?.(found.module, delta, base);

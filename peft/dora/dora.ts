@@ -16,6 +16,7 @@ import { reshape } from '../../engine/ops/leaf.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
 import { sumLast } from '../../engine/ops/reduce.ts';
 import type { ForwardHooks } from '../../models/forward-hooks.ts';
+import { ModuleMethod } from '../method-base.ts';
 import type { LoraConfig } from '../lora/config.ts';
 import { deltaRow, initLora, loraDelta, loraFactors, loraNames } from '../lora/delta.ts';
 import { DROPOUT_STREAM } from '../lora/lora.ts';
@@ -24,27 +25,13 @@ import {
   type Direction,
   type Rng,
   type Factor,
-  type PeftMethod,
   type PeftModule,
   type PeftRun,
   type PlacedModule,
   type StateDict,
 } from '../module.ts';
 
-export class Dora implements PeftMethod {
-  readonly config: LoraConfig;
-  readonly modules: readonly PeftModule[];
-  readonly adaptsLinear = true;
-
-  constructor(config: LoraConfig, modules: readonly PeftModule[]) {
-    this.config = config;
-    this.modules = modules;
-  }
-
-  withModules(modules: readonly PeftModule[]): Dora {
-    return new Dora(this.config, modules);
-  }
-
+export class Dora extends ModuleMethod<LoraConfig> {
   factors(module: PeftModule): Factor[] {
     return [...loraFactors(module), { name: magnitudeName(module), axes: ['out'] }];
   }
@@ -58,14 +45,14 @@ export class Dora implements PeftMethod {
   }
 
   hooks(run: PeftRun): ForwardHooks {
-    const byName = new Map(this.modules.map((module, i) => [module.name, { module, stream: DROPOUT_STREAM + i }]));
+    const active = this.activeModules(run);
     return {
       linear: (name, x, y) => {
-        const found = byName.get(name);
-        if (!found || run.isActive?.(found.module) === false) return y;
-        const { module, stream } = found;
+        const found = active(name);
+        if (!found) return y;
+        const { module, index } = found;
         const drops = run.random !== undefined && this.config.dropout > 0;
-        const input = drops ? dropout(x, this.config.dropout, stream, run.random) : x;
+        const input = drops ? dropout(x, this.config.dropout, DROPOUT_STREAM + index, run.random) : x;
         const scale = div(run.parameter(magnitudeName(module)), norm(run, module));
         const projected = drops
           ? matmul(input, run.weight(`${name}.weight`), { transposeB: true })

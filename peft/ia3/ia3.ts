@@ -6,32 +6,19 @@ import { UserError } from '../../engine/errors.ts';
 import { mul, sub } from '../../engine/ops/elementwise.ts';
 import { reshape } from '../../engine/ops/leaf.ts';
 import type { ForwardHooks } from '../../models/forward-hooks.ts';
+import { ModuleMethod } from '../method-base.ts';
 import {
   valueOf,
   type Direction,
   type Rng,
   type Factor,
-  type PeftMethod,
   type PeftModule,
   type PeftRun,
   type StateDict,
 } from '../module.ts';
 import { isFeedforward, type Ia3Config } from './config.ts';
 
-export class Ia3 implements PeftMethod {
-  readonly config: Ia3Config;
-  readonly modules: readonly PeftModule[];
-  readonly adaptsLinear = true;
-
-  constructor(config: Ia3Config, modules: readonly PeftModule[]) {
-    this.config = config;
-    this.modules = modules;
-  }
-
-  withModules(modules: readonly PeftModule[]): Ia3 {
-    return new Ia3(this.config, modules);
-  }
-
+export class Ia3 extends ModuleMethod<Ia3Config> {
   factors({ name }: PeftModule): Factor[] {
     return [{ name: vectorName(name), axes: isFeedforward(name, this.config) ? ['one', 'in'] : ['out', 'one'] }];
   }
@@ -44,13 +31,13 @@ export class Ia3 implements PeftMethod {
 
   /** Δ is what scaling adds, of the output or of the input, as the module has it. */
   hooks(run: PeftRun): ForwardHooks {
-    const byName = new Map(this.modules.map((module) => [module.name, module]));
+    const active = this.activeModules(run);
     const scaled: NonNullable<ForwardHooks['input']> = (name, x) => {
-      const module = byName.get(name);
-      if (!module || run.isActive?.(module) === false) return x;
+      const found = active(name);
+      if (!found) return x;
       const vector = run.parameter(vectorName(name));
       const product = mul(x, reshape(vector, [vector.size]));
-      run.onDelta?.(module, sub(product, x), x);
+      run.onDelta?.(found.module, sub(product, x), x);
       return product;
     };
     return {

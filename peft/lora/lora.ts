@@ -5,27 +5,15 @@
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import { add, dropout } from '../../engine/ops/elementwise.ts';
 import type { ForwardHooks } from '../../models/forward-hooks.ts';
-import type { Direction, Rng, Factor, PeftMethod, PeftModule, PeftRun, StateDict } from '../module.ts';
+import { ModuleMethod } from '../method-base.ts';
+import type { Direction, Rng, Factor, PeftModule, PeftRun, StateDict } from '../module.ts';
 import type { LoraConfig } from './config.ts';
 import { deltaRow, initLora, loraDelta, loraFactors } from './delta.ts';
 
 /** Random streams of the dropouts of LoRA and DoRA start here; the model's own are below. */
 export const DROPOUT_STREAM = 1000;
 
-export class Lora implements PeftMethod {
-  readonly config: LoraConfig;
-  readonly modules: readonly PeftModule[];
-  readonly adaptsLinear = true;
-
-  constructor(config: LoraConfig, modules: readonly PeftModule[]) {
-    this.config = config;
-    this.modules = modules;
-  }
-
-  withModules(modules: readonly PeftModule[]): Lora {
-    return new Lora(this.config, modules);
-  }
-
+export class Lora extends ModuleMethod<LoraConfig> {
   factors(module: PeftModule): Factor[] {
     return loraFactors(module);
   }
@@ -35,11 +23,11 @@ export class Lora implements PeftMethod {
   }
 
   hooks(run: PeftRun): ForwardHooks {
-    const byName = new Map(this.modules.map((module, i) => [module.name, { module, stream: DROPOUT_STREAM + i }]));
+    const active = this.activeModules(run);
     const adapted = (name: string, y: Tensor, input: (stream: number) => Tensor): Tensor => {
-      const found = byName.get(name);
-      if (!found || run.isActive?.(found.module) === false) return y;
-      const delta = loraDelta(run, found.module, input(found.stream));
+      const found = active(name);
+      if (!found) return y;
+      const delta = loraDelta(run, found.module, input(DROPOUT_STREAM + found.index));
       run.onDelta?.(found.module, delta, y);
       return add(y, delta);
     };

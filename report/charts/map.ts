@@ -2,7 +2,7 @@
  * Room: report/charts. Which heads and neurons of a layer were kept, as bitmaps: one cell per head or neuron.
  * Drawn directly as paths, one per shade, so that a layer of thousands of neurons stays a few kilobytes.
  */
-import { html, type Html } from '../html/markup.ts';
+import { html, type Html } from '../markup.ts';
 import { COLOUR } from './render.ts';
 
 /** How many of several plans keep each of [0, size). */

@@ -5,7 +5,7 @@
  */
 import type { Config, TopLevelSpec } from 'vega-lite';
 import { needPackages } from '../../engine/io/packages.ts';
-import { Html } from '../html/markup.ts';
+import { Html } from '../markup.ts';
 
 /** What draws the pictures: optional packages. */
 export const CHART_PACKAGES: readonly string[] = ['vega', 'vega-lite'];

@@ -1,5 +1,5 @@
 /** Room: report/html. The frame of every page: one file, no scripts, nothing fetched from anywhere. */
-import { html, Html } from './markup.ts';
+import { html, Html } from '../markup.ts';
 import { STYLE } from './style.ts';
 
 export interface Page {

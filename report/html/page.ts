@@ -3,7 +3,7 @@ import { summarise, type TaskSummary } from '../aggregate.ts';
 import { notes } from '../columns.ts';
 import type { Comparison } from '../schema.ts';
 import { htmlDocument, reproduction } from './document.ts';
-import { html, type Html } from './markup.ts';
+import { html, type Html } from '../markup.ts';
 import { taskSection } from './section.ts';
 
 /** The comparison as one self-contained HTML document. */

@@ -1,7 +1,7 @@
 /** Room: report/html. The pieces every section of a page is made of. */
 import type { TopLevelSpec } from 'vega-lite';
 import { renderChart } from '../charts/render.ts';
-import { html, type Html } from './markup.ts';
+import { html, type Html } from '../markup.ts';
 
 /** A chart to be drawn, with its heading and what it says in words for those who cannot see it. */
 export interface Panel {

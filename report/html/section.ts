@@ -9,7 +9,7 @@ import { scoreChart } from '../charts/scores.ts';
 import { baselineScore, METRIC_STYLES, metricsOf } from '../metrics.ts';
 import { bytes, change, duration, measure, percent, times } from '../numbers.ts';
 import type { Metric, Plan } from '../schema.ts';
-import { html, type Html } from './markup.ts';
+import { html, type Html } from '../markup.ts';
 import { figure, legend, type Panel } from './parts.ts';
 import { comparisonTable, headline, planMap } from './tables.ts';
 

@@ -5,7 +5,7 @@ import { columnsOf, taskLine, type Column, type Cell } from '../columns.ts';
 import { METRIC_STYLES, metricsOf } from '../metrics.ts';
 import { bytes, change, measure, percent, short, times, whole } from '../numbers.ts';
 import type { Metric, Plan } from '../schema.ts';
-import { html, type Html } from './markup.ts';
+import { html, type Html } from '../markup.ts';
 
 export function comparisonTable(summary: TaskSummary): Html {
   const columns = columnsOf(summary);

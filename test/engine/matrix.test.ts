@@ -56,7 +56,7 @@ it('says that f16 products need matrix units', async () => {
   engine.close();
   const opened = Engine.open({ allowF16Matmul: true });
   if (has) (await opened).close();
-  else await expect(opened).rejects.toThrow(/--compute f16: the adapter .* has no matrix units/);
+  else await expect(opened).rejects.toThrow(/`compute` f16: the adapter .* has no matrix units/);
 });
 
 it('scaling the loss for f16 products changes no gradient', async () => {

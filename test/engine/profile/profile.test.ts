@@ -66,7 +66,7 @@ it('times more passes than one query set holds', async () => {
 it('says what is missing where the adapter cannot time', () => {
   const engine = { device: { features: new Set() }, adapter: { device: 'Some GPU' } } as unknown as Engine;
   expect(() => new Profiler(engine)).toThrow(UserError);
-  expect(() => new Profiler(engine)).toThrow(/--profile: the adapter Some GPU has no timestamp-query/);
+  expect(() => new Profiler(engine)).toThrow(/`profile`: the adapter Some GPU has no timestamp-query/);
 });
 
 it('sums calls of a kernel and sets them against the floor', () => {

@@ -1,4 +1,4 @@
-/** Room: report/html. A template tag that escapes whatever it is not told is markup. */
+/** Room: report. A template tag that escapes whatever it is not told is markup. */
 
 /** Text known to be safe markup. */
 export class Html {

@@ -1,5 +1,4 @@
 /** Room: engine/compile. Which tensors lie, or can be put, side by side in memory without gaps: one kernel can then run through them. */
-import { BYTES } from '../../kernels/kernel.ts';
 import type { Storage } from '../device/memory.ts';
 import type { Tensor } from '../graph/tensor.ts';
 
@@ -7,7 +6,7 @@ import type { Tensor } from '../graph/tensor.ts';
 export const ARENA_ALIGNMENT = 256;
 
 /** Whether ranges of memory follow each other. */
-export function areNeighbours(storages: readonly (Storage | undefined)[]): boolean {
+export function areContiguous(storages: readonly (Storage | undefined)[]): boolean {
   const [first] = storages;
   return storages.every(
     (s, i) =>
@@ -16,6 +15,6 @@ export function areNeighbours(storages: readonly (Storage | undefined)[]): boole
 }
 
 /** Whether the arena leaves no gap between tensors of this size. */
-export function fitsArena({ size, dtype }: Tensor): boolean {
-  return (size * BYTES[dtype]) % ARENA_ALIGNMENT === 0;
+export function fitsArena({ bytes }: Tensor): boolean {
+  return bytes % ARENA_ALIGNMENT === 0;
 }

@@ -1,0 +1,24 @@
+/**
+ * Room: train. One training loop (`trainer.ts`) for whatever gives it parameters and a loss: a `PeftModel` on examples (`train.ts`), the same
+ * with masks and accumulators (`estimate.ts`), or a corpus (the room pretrain). One evaluation loop (`evaluate.ts`). Checkpoints resume
+ * bit for bit. A `StepTransform` adds to the step; the loop is never edited.
+ *
+ * It imports peft-model and the rooms below. It may not know of experiments, reports, or the command line.
+ *
+ * First files to read: `train.ts`, `trainer.ts`, `loop.ts`.
+ */
+export { estimate, type Estimate } from './estimate.ts';
+export { evaluate, infer, type Evaluation, type Inference, type LanguageMetrics } from './evaluate.ts';
+export { InterruptedError, NonFiniteLossError, type StepReport } from './loop.ts';
+export type { CheckpointOptions, EstimateOptions, TrainerCallbacks, TrainOptions } from './options.ts';
+export { predict, type Window } from './predict.ts';
+export { train, trainingLoss } from './train.ts';
+export {
+  runTraining,
+  type BatchSource,
+  type OptimizationOptions,
+  type StepGraph,
+  type StepTransform,
+  type TrainingLoss,
+  type TrainResult,
+} from './trainer.ts';

@@ -1,26 +1,21 @@
 /** Protects: the losses of every head but language models' — against float64, gradients against its finite differences, filling left out. */
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Engine } from '../../engine/engine.ts';
+import { describe, expect, it } from 'vitest';
 import { gradients } from '../../engine/autograd/gradients.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
-import { loadState } from '../../peft-model/pretrained.ts';
-import { toPeftModel } from '../../peft-model/assembly.ts';
-import type { BatchInputs } from '../../peft-model/peft-model.ts';
+import { loadModel } from '../../models/checkpoint.ts';
+import { PeftModel, type BatchInputs } from '../../peft-model/peft-model.ts';
 import { DataLoader } from '../../data/data-loader.ts';
 import { encodeChoices, IGNORE_INDEX, type EncodedExample } from '../../data/encode.ts';
 import type { TokenRow } from '../../data/examples.ts';
 import { objectiveOf } from '../../data/objective.ts';
 import { encodeQuestions } from '../../data/qa/encode.ts';
+import { openTestEngine } from '../engine.ts';
 
 const FAMILIES = join(import.meta.dirname, '..', 'goldens', 'families');
 
-let engine: Engine;
-beforeAll(async () => {
-  engine = await Engine.open();
-});
-afterAll(() => engine.close());
+const engine = await openTestEngine();
 
 const example = (more: Partial<EncodedExample>, length = 3): EncodedExample => ({
   ids: new Int32Array(length).fill(7),
@@ -146,24 +141,19 @@ describe('on the logits that transformers gives, padding and all', () => {
 
   async function lossOf(name: string, examples: readonly EncodedExample[]): Promise<number> {
     const folder = join(FAMILIES, name);
-    const place = { weights: 'f32', embeddings: 'device' } as const;
-    const artefact = await loadState(engine, join(folder, 'model'), join(folder, 'adapters', 'lora'), place);
-    const classifier = toPeftModel(engine, artefact, [], objectiveOf(artefact, examples));
+    const checkpoint = await loadModel(join(folder, 'model'));
+    using model = await PeftModel.fromPretrained(engine, checkpoint, join(folder, 'adapters', 'lora'));
+    const objective = objectiveOf(model, examples);
     const order = { batchSize: examples.length, order: 'file', seed: 0, maxLength: 16 } as const;
-    const batch = new DataLoader(examples, { ...order, padId: artefact.base.config.padTokenId }).at(0, 0);
-    const specs = {
-      ...classifier.inputSpecs(batch.batch, batch.seq),
-      labels: classifier.labels(batch.batch, batch.seq),
-    };
+    const batch = new DataLoader(examples, { ...order, padId: model.base.config.padTokenId }).at(0, 0);
+    const specs = { ...model.inputSpecs(batch.batch, batch.seq), labels: objective.labels(batch.batch, batch.seq) };
     const program = await engine.compile('loss', specs, (inputs) => ({
-      outputs: { loss: classifier.loss(inputs as BatchInputs, inputs.labels) },
+      outputs: { loss: model.loss(objective, inputs as BatchInputs, inputs.labels) },
     }));
-    program.run({ ...classifier.inputValues(batch), labels: batch.labels });
+    program.run({ ...model.inputValues(batch), labels: batch.labels });
     const [loss] = await program.read('loss');
     program.dispose();
-    classifier.parameters.free();
-    artefact.base.free();
-    return loss as number;
+    return loss!;
   }
 
   it('answers', async () => {

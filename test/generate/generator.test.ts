@@ -1,57 +1,49 @@
 /** Protects: a text made token by token over the cache is the one that whole forward passes make, pruned models included. */
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Engine } from '../../engine/engine.ts';
-import { KvCache } from '../../models/kv-cache.ts';
-import { loadState } from '../../peft-model/pretrained.ts';
-import { toPeftModel, type PeftModelState } from '../../peft-model/assembly.ts';
+import { describe, expect, it } from 'vitest';
 import { hostRandom, STREAM } from '../../engine/random.ts';
-import { InferenceSession } from '../../train/evaluate.ts';
 import { chunksOf, Generator } from '../../generate/generator.ts';
-import { makePlan, prune } from '../../train/stages.ts';
-import { tinySettings } from '../train/tiny.ts';
+import { loadModel } from '../../models/checkpoint.ts';
+import { KvCache } from '../../models/kv-cache.ts';
+import { logitsSession } from '../../peft-model/inference-session.ts';
+import { PeftModel } from '../../peft-model/peft-model.ts';
+import { decide, randomScores } from '../../pruning/decide.ts';
+import { openTestEngine } from '../engine.ts';
 
 const FAMILIES = join(import.meta.dirname, '..', 'goldens', 'families');
 const CAPACITY = 19;
 const PROMPTS = [[5], [7, 3, 9, 11, 4], Array.from({ length: 13 }, (_, i) => 3 + ((i * 17) % 90))];
 
-let engine: Engine;
-beforeAll(async () => {
-  engine = await Engine.open();
-});
-afterAll(() => engine.close());
+const engine = await openTestEngine();
 
-async function load(name: string, adapter?: string): Promise<PeftModelState & { readonly fingerprint: string }> {
+async function load(name: string, adapter?: string): Promise<PeftModel> {
   const folder = join(FAMILIES, name);
   const adapterDir = adapter === undefined ? undefined : join(folder, 'adapters', adapter);
-  return loadState(engine, join(folder, 'model'), adapterDir, { weights: 'f32', embeddings: 'device' });
+  return PeftModel.fromPretrained(engine, await loadModel(join(folder, 'model')), adapterDir);
 }
 
 /** Half of the heads and some of everything else, at random. */
-async function pruned(name: string): Promise<PeftModelState> {
+async function pruned(name: string): Promise<PeftModel> {
   const whole = await load(name, 'lora');
-  const settings = tinySettings({ headsRatio: 0.5, ffnRatio: 0.4, moduleRatio: 0.3, rankRatio: 0.4 });
   const scores = {
     heads: whole.base.layers.map(({ heads }) => new Array<number>(heads).fill(1)),
     neurons: whole.base.layers.map(({ neurons }) => new Array<number>(neurons).fill(1)),
     modules: Object.fromEntries(whole.method!.modules.map((m) => [m.name, 1])),
     ranks: Object.fromEntries(whole.method!.modules.map((m) => [m.name, new Array<number>(m.ranks).fill(1)])),
   };
-  return prune(engine, whole, makePlan(whole.base.config, whole.fingerprint, scores, settings, 'random'), settings);
+  const ratios = { heads: 0.5, neurons: 0.4, modules: 0.3, ranks: 0.4 };
+  return whole.prune(decide(randomScores(scores, 0), ratios, 'random'));
 }
 
 /** The most likely token after each of a sequence's tokens, by one whole forward pass. */
-async function likeliest(assembly: PeftModelState, ids: readonly number[]): Promise<number[]> {
-  const classifier = toPeftModel(engine, assembly);
-  const forward = new InferenceSession(classifier);
+async function likeliest(model: PeftModel, ids: readonly number[]): Promise<number[]> {
+  using forward = logitsSession(model);
   const zeros = new Int32Array(CAPACITY);
   const batch = { batch: 1, seq: CAPACITY, count: 1, indices: Int32Array.of(0), tokenTypeIds: zeros, labels: zeros };
   const inputIds = zeros.map((_, i) => ids[i] ?? 0);
   const attentionMask = zeros.map((_, i) => (i < ids.length ? 1 : 0));
   const scores = await forward.run({ ...batch, inputIds, attentionMask });
   const width = scores.length / CAPACITY;
-  forward.dispose();
-  classifier.parameters.free();
   return ids.map((_, i) => {
     const row = scores.subarray(i * width, (i + 1) * width);
     return row.indexOf(Math.max(...row));
@@ -69,13 +61,12 @@ describe.each([
   ['llama-lm', 'pruned'],
 ])('%s, %s', (name, kind) => {
   it('greedy generation over the cache equals whole forward passes', async () => {
-    const assembly = await (kind === 'pruned' ? pruned(name) : load(name, kind));
-    const classifier = toPeftModel(engine, assembly);
-    const memory = new KvCache(engine, assembly.base, CAPACITY);
-    const { headDim } = assembly.base.config;
-    const rows = assembly.base.layers.reduce((sum, layer) => sum + layer.kvHeads, 0);
+    using model = await (kind === 'pruned' ? pruned(name) : load(name, kind));
+    const memory = new KvCache(engine, model.base, CAPACITY);
+    const { headDim } = model.base.config;
+    const rows = model.base.layers.reduce((sum, layer) => sum + layer.kvHeads, 0);
     expect(memory.bytes).toBe(2 * 4 * CAPACITY * headDim * rows);
-    const generator = new Generator(classifier, memory);
+    using generator = new Generator(model, memory);
     for (const prompt of PROMPTS) {
       const seen: number[] = [];
       const options = { maxNewTokens: 5, endIds: NEVER, onToken: (id: number) => void seen.push(id) };
@@ -83,21 +74,18 @@ describe.each([
       expect(ids).toHaveLength(5);
       expect(seen).toEqual(ids);
       expect(finish).toBe('length');
-      const next = await likeliest(assembly, [...prompt, ...ids]);
+      const next = await likeliest(model, [...prompt, ...ids]);
       expect(ids).toEqual(next.slice(prompt.length - 1, -1));
     }
-    generator.free();
     memory.free();
-    assembly.base.free();
   });
 });
 
 describe('one model', () => {
   it('draws the same text with the same seed, ends at an end token and at the last place, and creates nothing meanwhile', async () => {
-    const assembly = await load('gpt2-lm', 'lora');
-    const classifier = toPeftModel(engine, assembly);
-    const memory = new KvCache(engine, assembly.base, CAPACITY);
-    const generator = new Generator(classifier, memory);
+    using model = await load('gpt2-lm', 'lora');
+    const memory = new KvCache(engine, model.base, CAPACITY);
+    using generator = new Generator(model, memory);
     const prompt = Int32Array.from(PROMPTS[1]!);
     const draw = (seed: number, endIds = NEVER, maxNewTokens = 100) => {
       const random = hostRandom(seed, STREAM.sampling);
@@ -137,9 +125,7 @@ describe('one model', () => {
     await expect(generator.generate(new Int32Array(CAPACITY), { maxNewTokens: 1, endIds: NEVER })).rejects.toThrow(
       /19/,
     );
-    generator.free();
     memory.free();
-    assembly.base.free();
   });
 });
 

@@ -3,37 +3,38 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { Engine } from '../../engine/engine.ts';
-import { loadState, saveState } from '../../peft-model/pretrained.ts';
 import { generateAll, type Answer, type GenerationRequest } from '../../generate/generate.ts';
 import { LanguageModels } from '../../generate/language-models.ts';
-import { makePlan, prune } from '../../train/stages.ts';
-import { tinySettings } from '../train/tiny.ts';
+import { loadModel, type Checkpoint } from '../../models/checkpoint.ts';
+import { PeftModel } from '../../peft-model/peft-model.ts';
+import { decide } from '../../pruning/decide.ts';
+import { openTestEngine } from '../engine.ts';
 
 const LLAMA = join(import.meta.dirname, '..', 'goldens', 'families', 'llama-lm');
-const MODEL = join(LLAMA, 'model');
-const SETTINGS = { weights: 'f32', embeddings: 'device', seed: 0 } as const;
+
+const engine = await openTestEngine();
 
 /** Saves what is left of the golden LoRA with whole key/value groups cut. */
-async function savePruned(engine: Engine, dir: string): Promise<void> {
-  const whole = await loadState(engine, MODEL, join(LLAMA, 'adapters', 'lora'), SETTINGS);
-  const settings = tinySettings({ headsRatio: 0.5, ffnRatio: 0.4, moduleRatio: 0, rankRatio: 0, headUnit: 'group' });
+async function savePruned(checkpoint: Checkpoint, dir: string): Promise<void> {
+  const whole = await PeftModel.fromPretrained(engine, checkpoint, join(LLAMA, 'adapters', 'lora'));
+  const { numHeads, kvHeads } = checkpoint.config;
   const scores = {
     heads: whole.base.layers.map(({ heads }) => Array.from({ length: heads }, (_, i) => i)),
     neurons: whole.base.layers.map(({ neurons }) => Array.from({ length: neurons }, (_, i) => i)),
     modules: Object.fromEntries(whole.method!.modules.map((m) => [m.name, 1])),
     ranks: Object.fromEntries(whole.method!.modules.map((m) => [m.name, new Array<number>(m.ranks).fill(1)])),
+    headsPerGroup: numHeads / kvHeads,
   };
-  const plan = makePlan(whole.base.config, whole.fingerprint, scores, settings);
-  const left = await prune(engine, whole, plan, settings);
-  await saveState(dir, left, { plan });
-  left.base.free();
+  using left = await whole.prune(
+    decide(scores, { heads: 0.5, neurons: 0.4, modules: 0, ranks: 0, headUnit: 'group' }),
+  );
+  await left.savePretrained(dir);
 }
 
 it('answers with the base, two adapters and a pruned one by turns as each alone does', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
-  const engine = await Engine.open();
-  await savePruned(engine, join(dir, 'pruned'));
+  const checkpoint = await loadModel(join(LLAMA, 'model'));
+  await savePruned(checkpoint, join(dir, 'pruned'));
   const adapters = new Map([
     ['lora', join(LLAMA, 'adapters', 'lora')],
     ['patterns', join(LLAMA, 'adapters', 'lora-patterns')],
@@ -41,11 +42,11 @@ it('answers with the base, two adapters and a pruned one by turns as each alone 
   ]);
   const answers = async (change: Partial<GenerationRequest>): Promise<Answer[]> => {
     const request = {
-      modelDir: MODEL,
+      checkpoint,
       adapters,
       maxNewTokens: 6,
-      wanted: {},
-      settings: SETTINGS,
+      overrides: {},
+      seed: 0,
       prompts: [],
       ...change,
     };
@@ -78,7 +79,7 @@ it('answers with the base, two adapters and a pruned one by turns as each alone 
 
   const before = engine.memory.byKind().weights ?? 0;
   const weights = (): number => (engine.memory.byKind().weights ?? 0) - before;
-  const models = new LanguageModels(engine, { modelDir: MODEL, adapters, settings: SETTINGS, capacity: 10 });
+  const models = new LanguageModels(engine, { checkpoint, adapters, load: {}, capacity: 10 });
   await models.get('lora');
   const one = weights();
   expect(one).toBeGreaterThan(0);
@@ -88,8 +89,7 @@ it('answers with the base, two adapters and a pruned one by turns as each alone 
   await models.get('pruned');
   expect(weights()).toBeGreaterThan(one);
   expect(weights()).toBeLessThan(2 * one);
-  models.free();
+  models.dispose();
   expect(weights()).toBe(0);
-  engine.close();
   await rm(dir, { recursive: true });
 });

@@ -3,60 +3,50 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { Engine } from '../../engine/engine.ts';
-import { UserError } from '../../engine/errors.ts';
-import { MultiAdapterModel } from '../../peft-model/multi-adapter-model.ts';
-import { loadState, saveState } from '../../peft-model/pretrained.ts';
-import { toPeftModel } from '../../peft-model/assembly.ts';
 import { DataLoader, type Batch } from '../../data/data-loader.ts';
-import { InferenceSession } from '../../train/evaluate.ts';
-import type { Settings } from '../../train/settings.ts';
-import { MODEL, tinyAssembly, tinyExamples, tinySettings } from '../train/tiny.ts';
+import { UserError } from '../../engine/errors.ts';
+import type { RunOptions } from '../../experiments/options.ts';
+import { loadModel } from '../../models/checkpoint.ts';
+import { logitsSession } from '../../peft-model/inference-session.ts';
+import { MultiAdapterModel } from '../../peft-model/multi-adapter-model.ts';
+import { PeftModel } from '../../peft-model/peft-model.ts';
+import { openTestEngine } from '../engine.ts';
+import { MODEL, tinyExamples, tinyModel, tinyOptions } from '../train/tiny.ts';
 
-const KINDS = {
+const KINDS: Readonly<Record<string, Partial<RunOptions['peft']>>> = {
   lora: {},
-  embeddings: { targetModules: 'query,word_embeddings,position_embeddings,token_type_embeddings' },
-  dora: { peft: 'dora' },
-  ia3: { peft: 'ia3' },
-  houlsby: { peft: 'houlsby' },
-} as const satisfies Record<string, Partial<Settings>>;
-const settings = tinySettings();
-let engine: Engine;
+  embeddings: { targetModules: ['query', 'word_embeddings', 'position_embeddings', 'token_type_embeddings'] },
+  dora: { method: 'dora' },
+  ia3: { method: 'ia3' },
+  houlsby: { method: 'houlsby' },
+};
+const engine = await openTestEngine();
+const checkpoint = await loadModel(MODEL);
 let dir: string;
 let batch: Batch;
 const folders = new Map<string, string>();
 beforeAll(async () => {
-  engine = await Engine.open();
   dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
-  for (const [name, changes] of Object.entries(KINDS)) {
-    const assembly = await tinyAssembly(engine, tinySettings(changes));
+  for (const [name, peft] of Object.entries(KINDS)) {
+    using model = await tinyModel(engine, tinyOptions({ peft }));
     folders.set(name, join(dir, name));
-    await saveState(join(dir, name), assembly);
-    assembly.base.free();
+    await model.savePretrained(join(dir, name));
   }
   const order = { batchSize: 4, order: 'file', seed: 0, padId: 1, maxLength: 24, fixedLength: true } as const;
   batch = new DataLoader(await tinyExamples(), order).at(0, 0);
 });
-afterAll(async () => {
-  await rm(dir, { recursive: true });
-  engine.close();
-});
+afterAll(() => rm(dir, { recursive: true }));
 
 async function alone(folder: string): Promise<Float32Array> {
-  const artefact = await loadState(engine, MODEL, folder, settings);
-  const classifier = toPeftModel(engine, artefact);
-  const forward = new InferenceSession(classifier);
+  using model = await PeftModel.fromPretrained(engine, checkpoint, folder);
+  using forward = logitsSession(model);
   await forward.prepare(batch);
-  const scores = await forward.run(batch);
-  forward.dispose();
-  classifier.parameters.free();
-  artefact.base.free();
-  return scores;
+  return await forward.run(batch);
 }
 
 it('each adapter computes what it computes alone; merged, the same to rounding; unmerged, the same bits', async () => {
   const before = engine.memory.byKind().weights ?? 0;
-  const set = await MultiAdapterModel.open(engine, MODEL, folders, settings);
+  const set = await MultiAdapterModel.fromPretrained(engine, checkpoint, folders);
   expect(set.names).toEqual(Object.keys(KINDS));
   const base = engine.memory.byKind().weights ?? 0;
   for (const name of [...set.names, ...set.names]) {
@@ -81,6 +71,6 @@ it('each adapter computes what it computes alone; merged, the same to rounding; 
   set.setAdapter('houlsby');
   await expect(set.merge()).rejects.toThrow(UserError);
   expect(() => set.setAdapter('unheard-of')).toThrow(/expected one of lora, embeddings, dora/);
-  set.free();
+  set.dispose();
   expect(engine.memory.byKind().weights ?? 0).toBe(before);
 });

@@ -60,12 +60,6 @@ function lowest(
   return dropped;
 }
 
-/**
- * What goes together in grouped-query attention: `query`, single query heads, and a key/value head when none reads it any more;
- * `group`, a key/value head with all its query heads.
- */
-export type HeadUnit = 'query' | 'group';
-
 const IN_RATIO = 'expected a number in [0, 1)';
 const ratio = z.number().min(0, IN_RATIO).lt(1, IN_RATIO);
 const scope = z.enum(['layerwise', 'global']);
@@ -77,6 +71,7 @@ export const decideOptionsSchema = z.strictObject({
   headUnit: z
     .enum(['query', 'group'])
     .default('query')
+    // With `query`, a key/value head goes when none reads it any more.
     .describe('grouped-query attention: prune single query heads, or key/value heads with all of theirs'),
   neurons: ratio.default(1 / 3).describe('part of the FFN neurons to prune'),
   neuronsScope: scope.default('global').describe('rank neurons within layers or over the model'),

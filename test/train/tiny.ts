@@ -47,7 +47,7 @@ export function tinyOptions(changes: Changes = {}): RunOptions {
   });
 }
 
-export const TINY_LABELS = ['0', '1', '2'];
+const TINY_LABELS = ['0', '1', '2'];
 
 /** A model with PEFT modules moved away from where they start, so that every factor matters. */
 export async function tinyModel(

@@ -1,4 +1,4 @@
-/** Room: bench/gpu. Square products on one adapter: every variant is checked, then timed in turns. */
+/** Room: bench/gpu. Square products on one adapter: every variant is checked, then timed interleaved. */
 import { median } from 'simple-statistics';
 import type { Program } from '../../engine/compile/program.ts';
 import type { Engine } from '../../engine/engine.ts';

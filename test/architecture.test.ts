@@ -193,6 +193,24 @@ function judgeNames(path: string, markdown: string, read: ReadText, isWord: (wor
   });
 }
 
+/** Rooms that a program may import; only the command line has flags. */
+const LIBRARY = LEVELS.slice(1).flat();
+
+/** A flag, e.g. `--lora-r`; not a custom property of CSS that is used. */
+const FLAG = /(?<!var\(|[\w-])--[a-z][\w-]*/g;
+
+/** Flags in strings and templates of a source. */
+function judgeFlags(path: string, source: string): string[] {
+  const found: string[] = [];
+  const visit = (node: ts.Node): void => {
+    if (ts.isStringLiteralLike(node) || ts.isTemplateHead(node) || ts.isTemplateMiddleOrTemplateTail(node))
+      found.push(...(node.text.match(FLAG) ?? []));
+    ts.forEachChild(node, visit);
+  };
+  visit(ts.createSourceFile(path, source, ts.ScriptTarget.Latest));
+  return found.map((flag) => `${path} names ${flag}; use option()`);
+}
+
 describe('the rules themselves', () => {
   it.each([
     ['train/trainer.ts', "import { x } from '../engine/tensor.ts';", 0],
@@ -254,6 +272,16 @@ describe('the rules themselves', () => {
   });
 
   it.each([
+    ["throw new Error('--lora-r: found 0')", 1],
+    ['throw new Error(`${path}: give --train or --eval`)', 2],
+    ['const text = `${a} --lr ${b} --clip`;', 2],
+    ['// as --lora-r says\nconst name = option("r");', 0],
+    ["const ink = 'var(--ink)'; const dash = 'a -- b, x--y'; i--;", 0],
+  ])('%s: %i flags', (source, flags) => {
+    expect(judgeFlags('train/a.ts', source)).toHaveLength(flags);
+  });
+
+  it.each([
     'see /home/ann/data',
     "'/root/x'",
     'http://10.0.0.1/x',
@@ -297,6 +325,12 @@ describe('the project', () => {
     const files = sources.filter((path) => roomOf(path) === room);
     const imports = files.map((path) => [path, filesImportedBy(path).filter((to) => roomOf(to) === room)] as const);
     expect(findRing(importsOfFolders(new Map(imports)))).toEqual([]);
+  });
+
+  it('knows no flags below the command line', () => {
+    // The style sheet has custom properties.
+    const files = sources.filter((path) => LIBRARY.includes(roomOf(path)) && path !== 'report/html/style.ts');
+    expect(files.flatMap((path) => judgeFlags(path, read(path)))).toEqual([]);
   });
 
   it('names the room in each file’s first comment', () => {

@@ -134,6 +134,16 @@ describe('settings', () => {
     ['a number that is none', ['--lr', 'fast'], /--lr.*"fast".*number/],
     ['an unknown choice', ['--schedule', 'cosine'], /--schedule.*cosine.*constant/],
     ['an unknown option', ['--learning-rate', '1'], /unknown option '--learning-rate'/],
+    [
+      'two that exclude each other',
+      ['--peft', 'houlsby', '--adapter-size', '4', '--reduction-factor', '2'],
+      /--adapter-size and --reduction-factor: give one of them/,
+    ],
+    [
+      'a layer that is not there',
+      ['--layers-to-transform', '0,9'],
+      /--layers-to-transform: found "0,9", expected numbers from 0 to/,
+    ],
     ['a target that matches nothing', ['--target-modules', 'q_proj'], /q_proj/],
   ])('%s', (_, flags, pattern) => refuses(pattern, ...train('good.jsonl', ...flags)));
   it('an unknown key of a configuration file', async () => {

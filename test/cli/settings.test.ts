@@ -1,9 +1,79 @@
-/** Protects: which of flags, file and defaults a setting comes from. */
+/** Protects: flags, their defaults and the keys of `--config` files, and which of them an option comes from. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { readSettings } from '../../cli/options.ts';
+import { Command } from 'commander';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { camelCase, flagName, withFlags } from '../../cli/flags.ts';
+import { addSettings, flagKey, readSettings } from '../../cli/options.ts';
+import { option } from '../../engine/errors.ts';
+import { flatOptions, type RunOptions } from '../../experiments/options.ts';
+
+/** Every flag of a run in version 0.1, and its default; undefined: none. */
+const FLAGS_OF_0_1: Readonly<Record<string, string | number | boolean | undefined>> = {
+  peft: 'lora',
+  'target-modules': 'all-linear',
+  'exclude-modules': undefined,
+  'layers-to-transform': undefined,
+  'modules-to-save': undefined,
+  'lora-r': 8,
+  'lora-alpha': 16,
+  'rank-pattern': undefined,
+  'alpha-pattern': undefined,
+  'use-rslora': false,
+  bias: 'none',
+  'init-lora-weights': true,
+  'feedforward-modules': undefined,
+  'adapter-size': undefined,
+  'reduction-factor': undefined,
+  'adapter-scale': undefined,
+  'adapter-activation': undefined,
+  'adapter-init': 'lora',
+  'adapter-parallel': false,
+  dropout: 0.05,
+  'task-type': undefined,
+  'problem-type': undefined,
+  'max-answer-length': 30,
+  'doc-stride': 128,
+  'allow-empty-answer': false,
+  lr: 1e-3,
+  schedule: 'linear',
+  'warmup-ratio': 0,
+  'weight-decay': 0,
+  clip: 1,
+  'batch-size': 32,
+  'max-length': 128,
+  epochs: 3,
+  steps: 0,
+  shuffle: true,
+  bucket: true,
+  seed: 0,
+  weights: 'f32',
+  embeddings: 'device',
+  activations: 'f32',
+  'gradient-checkpointing': false,
+  compute: 'f32',
+  'eval-split': 'test',
+  'save-every': 0,
+  'estimate-steps': 64,
+  l1: 1e-4,
+  'heads-l1': undefined,
+  'ffn-l1': undefined,
+  'heads-mask-lr': 1,
+  'ffn-mask-lr': 1,
+  'heads-ratio': 1 / 3,
+  'heads-scope': 'layerwise',
+  'head-unit': 'query',
+  'ffn-ratio': 1 / 3,
+  'ffn-scope': 'global',
+  'mask-score': 'abs',
+  'allow-empty-layers': false,
+  'fold-masks': false,
+  'module-ratio': 0.75,
+  'rank-ratio': 0.5,
+  'rank-scope': 'global',
+  carry: 'inherit',
+};
 
 let dir: string;
 beforeAll(async () => {
@@ -17,9 +87,97 @@ async function file(text: string): Promise<string> {
   return path;
 }
 
+/** Options by their flags. */
+function byFlag(options: RunOptions): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(flatOptions(options)).map(([name, value]) => [flagName(flagKey(name)), value]),
+  );
+}
+
+describe('flags of version 0.1', () => {
+  it('are all there, a default of true as its opposite', () => {
+    const flags = addSettings(new Command()).options.map(({ long }) => long);
+    const expected = Object.entries(FLAGS_OF_0_1).map(([name, value]) =>
+      value === true && name !== 'init-lora-weights' ? `--no-${name}` : `--${name}`,
+    );
+    expect(flags).toEqual(expect.arrayContaining(expected));
+  });
+
+  it('have their defaults', async () => {
+    const found = byFlag(await readSettings({}));
+    for (const [name, value] of Object.entries(FLAGS_OF_0_1)) expect(found[name], name).toEqual(value);
+  });
+
+  it.each([
+    ['targetModules', 'query, value', ['query', 'value']],
+    ['targetModules', 'default', 'default'],
+    ['targetModules', '.*(query|value)', '.*(query|value)'],
+    ['excludeModules', 'query', ['query']],
+    ['modulesToSave', 'pooler,LayerNorm', ['pooler', 'LayerNorm']],
+    ['feedforwardModules', 'output.dense', ['output.dense']],
+    ['layersToTransform', '0,2', [0, 2]],
+    ['rankPattern', 'query=2,output.dense=16', { query: 2, 'output.dense': 16 }],
+    ['alphaPattern', 'query=0.5', { query: 0.5 }],
+    ['initLoraWeights', 'false', false],
+    ['initLoraWeights', 'gaussian', 'gaussian'],
+    ['adapterScale', '2.5', 2.5],
+    ['adapterScale', 'learned', 'learned'],
+  ])('--%s %j is read as then', async (key, text, expected) => {
+    const found = byFlag(await readSettings({ [key]: text }));
+    expect(found[flagName(key)]).toEqual(expected);
+    expect(byFlag(await readSettings({ config: await file(`${flagName(key)}: ${JSON.stringify(text)}`) }))).toEqual(
+      found,
+    );
+  });
+});
+
+describe('keys of a file', () => {
+  const underscored = (flag: string): string => flag.replaceAll('-', '_');
+  it.each([
+    ['as flags', (flag: string) => flag],
+    ['with underscores', underscored],
+    ['in camel case', camelCase],
+  ])('%s', async (_, spelled) => {
+    const numbers = Object.entries(FLAGS_OF_0_1).filter(([, value]) => typeof value === 'number' && value > 0);
+    const halves = numbers.map(([flag, value]) => [flag, Number.isInteger(value) && flag !== 'l1' ? 2 : 0.25] as const);
+    const config = await file(halves.map(([flag, value]) => `${spelled(flag)}: ${value}`).join('\n'));
+    expect(byFlag(await readSettings({ config }))).toMatchObject(Object.fromEntries(halves));
+  });
+
+  it('take lists and mappings as YAML has them', async () => {
+    const config = await file(
+      'target-modules: [query, value]\nrank-pattern: {query: 2}\nlayers-to-transform: [1]\nshuffle: false\ninit-lora-weights: false',
+    );
+    expect(await readSettings({ config })).toMatchObject({
+      peft: {
+        targetModules: ['query', 'value'],
+        rankPattern: { query: 2 },
+        layersToTransform: [1],
+        initLoraWeights: false,
+      },
+      train: { shuffle: false },
+    });
+  });
+
+  it('that are wrong are named with the file, flags as flags', async () => {
+    const config = await file('clip: -1\n');
+    await expect(readSettings({ config })).rejects.toThrow(`${config}: key "clip": found -1`);
+    await expect(readSettings({ clip: -1 })).rejects.toThrow('--clip: found -1');
+  });
+});
+
+it('options of the library in an error are shown as flags, other words in backticks as they are', () => {
+  const known = new Set(['clip', 'loraR', 'ffnScope', 'lr']);
+  const text = `${option('maxGradNorm')}, ${option('r')}, ${option('neuronsScope')}, ${option('lr')}: of \`prune\``;
+  expect(withFlags(text, flagKey, known)).toBe('--clip, --lora-r, --ffn-scope, --lr: of `prune`');
+});
+
 it('flags win over the file, the file over defaults', async () => {
   const config = await file('lora-r: 4\nlr: 0.002\n');
-  expect(await readSettings({ config, lr: 0.01 })).toMatchObject({ loraR: 4, lr: 0.01, batchSize: 32 });
+  expect(await readSettings({ config, lr: 0.01 })).toMatchObject({
+    peft: { r: 4 },
+    train: { lr: 0.01, batchSize: 32 },
+  });
 });
 
 it.each([
@@ -31,10 +189,11 @@ it.each([
   ['estimate-steps: 48', { steps: 8, estimateSteps: 9 }, 9],
   ['steps: 0', {}, 64],
 ])('the estimation takes its steps from what is said nearest: %j, %j', async (text, flags, expected) => {
-  const settings = await readSettings({ config: await file(text), ...flags }, { estimation: true });
-  expect(settings.estimateSteps).toBe(expected);
+  const { estimate } = await readSettings({ config: await file(text), ...flags }, { estimation: true });
+  expect(estimate.estimateSteps).toBe(expected);
 });
 
 it('elsewhere steps are those of the fine-tuning alone', async () => {
-  expect(await readSettings({ config: await file('steps: 360') })).toMatchObject({ steps: 360, estimateSteps: 64 });
+  const options = await readSettings({ config: await file('steps: 360') });
+  expect(options).toMatchObject({ train: { steps: 360 }, estimate: { estimateSteps: 64 } });
 });

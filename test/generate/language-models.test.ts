@@ -25,9 +25,7 @@ async function savePruned(checkpoint: Checkpoint, dir: string): Promise<void> {
     ranks: Object.fromEntries(whole.method!.modules.map((m) => [m.name, new Array<number>(m.ranks).fill(1)])),
     headsPerGroup: numHeads / kvHeads,
   };
-  using left = await whole.prune(
-    decide(scores, { heads: 0.5, neurons: 0.4, modules: 0, ranks: 0, headUnit: 'group' }),
-  );
+  using left = await whole.prune(decide(scores, { heads: 0.5, neurons: 0.4, modules: 0, ranks: 0, headUnit: 'group' }));
   await left.savePretrained(dir);
 }
 

@@ -3,24 +3,20 @@ import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Engine } from '../../engine/engine.ts';
 import { writeJson } from '../../engine/io/files.ts';
 import { f16ToF32, f32ToF16 } from '../../engine/io/float16.ts';
 import { openSafetensors, writeSafetensors, type TensorEntry } from '../../engine/io/safetensors.ts';
 import { loadBaseModel, type BaseModel } from '../../models/base-model.ts';
 import { loadConfig } from '../../models/config.ts';
+import { openTestEngine } from '../engine.ts';
 import { MODELS, type Family } from '../train/tiny.ts';
 
-let engine: Engine;
+const engine = await openTestEngine();
 let dir: string;
 beforeAll(async () => {
-  engine = await Engine.open();
   dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
 });
-afterAll(async () => {
-  engine.close();
-  await rm(dir, { recursive: true });
-});
+afterAll(() => rm(dir, { recursive: true }));
 
 async function tensorsOf(model: string): Promise<TensorEntry[]> {
   const file = await openSafetensors(join(model, 'model.safetensors'));

@@ -1,6 +1,5 @@
 /** Protects: what each method computes, against its formula in float64: outputs, gradients, dropout, and merging both ways. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Engine } from '../../engine/engine.ts';
+import { describe, expect, it } from 'vitest';
 import { UserError } from '../../engine/errors.ts';
 import { gradients } from '../../engine/autograd/gradients.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
@@ -13,14 +12,11 @@ import { withDefaultTargets } from '../../peft/defaults.ts';
 import { methodOf } from '../../peft/config.ts';
 import { factorShape, type PeftMethod } from '../../peft/module.ts';
 import { hostRandom } from '../../engine/random.ts';
+import { openTestEngine } from '../engine.ts';
 
 const [TOKENS, IN, OUT] = [5, 7, 3];
 const NAME = 'layer.0.output.dense';
-let engine: Engine;
-beforeAll(async () => {
-  engine = await Engine.open();
-});
-afterAll(() => engine.close());
+const engine = await openTestEngine();
 
 function method(raw: Record<string, unknown>): PeftMethod {
   const config = parsePeftConfig({ target_modules: ['dense'], ...raw }, 'test');

@@ -46,11 +46,14 @@ describe('records.json', () => {
     await writeEstimate(path, records);
     const back = await readEstimate(path);
     expect(back).toEqual({ format: 'light-peft/records', version: 1, ...records });
-    expect(scoresOf(back)).toEqual({
+    expect(scoresOf(back, await loadConfig(MODEL))).toEqual({
       heads: records.head_masks,
       neurons: records.ffn_masks,
       modules: records.module_importance,
       ranks: records.rank_importance,
+      headsPerGroup: 1,
+      steps: 2,
+      seed: 3,
     });
   });
 

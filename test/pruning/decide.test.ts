@@ -4,11 +4,17 @@
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { decide, keepHighest, maskScores, randomScores, type ImportanceScores } from '../../pruning/decide.ts';
-import { settingsSchema } from '../../train/settings.ts';
+import {
+  decide,
+  decideOptionsSchema,
+  keepHighest,
+  maskScores,
+  randomScores,
+  type Decision,
+  type ImportanceScores,
+} from '../../pruning/decide.ts';
 
-/** The settings a run starts from; they hold every option of a decision. */
-const DEFAULTS = settingsSchema.parse({});
+const DEFAULTS = decideOptionsSchema.parse({});
 
 const scope = fc.constantFrom('layerwise' as const, 'global' as const);
 const ratio = fc.double({ min: 0, max: 0.999, noNaN: true });
@@ -144,57 +150,69 @@ describe('decide', () => {
     modules: { 'l.0.query': 0.1, 'l.0.value': 0.4, 'l.1.query': 0.3, 'l.1.value': 0.2 },
     ranks: { 'l.0.query': [9, 9], 'l.0.value': [3, 4], 'l.1.query': [1, 2], 'l.1.value': [9, 9] },
   };
-  const options = { ...DEFAULTS, ffnRatio: 0.5, moduleRatio: 0.5, rankRatio: 0.5 };
+  const options = { ...DEFAULTS, neurons: 0.5, modules: 0.5, ranks: 0.5 };
+  const keptOf = (decision: Decision): Record<string, readonly number[]> =>
+    Object.fromEntries(Object.entries(decision.modules).map(([name, { kept }]) => [name, kept]));
 
   test('heads by layer, neurons, modules and ranks over the model; a module without ranks is gone', () => {
-    expect(decide(scores, options)).toEqual({
-      layers: [
-        { heads: [1, 2], neurons: [3] },
-        { heads: [1, 2], neurons: [1, 2, 3] },
-      ],
-      modules: { 'l.0.value': [0, 1] },
+    const { layers, modules, origin } = decide({ ...scores, steps: 8, seed: 3 }, options);
+    expect(layers).toEqual([
+      { heads: [1, 2], neurons: [3] },
+      { heads: [1, 2], neurons: [1, 2, 3] },
+    ]);
+    expect(modules).toEqual({ 'l.0.value': { ranks: 2, kept: [0, 1] } });
+    expect(origin).toEqual({
+      method: 'light-peft',
+      seed: 3,
+      steps: 8,
+      heads_ratio: 1 / 3,
+      heads_scope: 'layerwise',
+      head_unit: 'query',
+      ffn_ratio: 0.5,
+      ffn_scope: 'global',
+      mask_score: 'abs',
+      module_ratio: 0.5,
+      rank_ratio: 0.5,
+      rank_scope: 'global',
     });
   });
 
   test('grouped queries go one by one, or with their key/value head', () => {
-    const shared = { ...scores, heads: [[0.1, 0.9, 0.5, 0.6]], neurons: [[1]] };
+    const shared = { ...scores, heads: [[0.1, 0.9, 0.5, 0.6]], neurons: [[1]], headsPerGroup: 2 };
     const heads = (headUnit: 'query' | 'group'): unknown =>
-      decide(shared, { ...options, ffnRatio: 0, headsRatio: 0.5, headUnit }, 2).layers[0]!.heads;
+      decide(shared, { ...options, neurons: 0, heads: 0.5, headUnit }).layers[0]!.heads;
     expect(heads('query')).toEqual([1, 3]);
     expect(heads('group')).toEqual([2, 3]);
   });
 
   test('signed masks, ranks by module, and nothing asked for', () => {
     expect(decide(scores, { ...options, maskScore: 'signed' }).layers[0]!.heads).toEqual([0, 2]);
-    expect(decide(scores, { ...options, rankScope: 'layerwise' }).modules).toEqual({
+    expect(keptOf(decide(scores, { ...options, ranksScope: 'layerwise' }))).toEqual({
       'l.0.value': [1],
       'l.1.query': [1],
     });
-    const nothing = { headsRatio: 0, ffnRatio: 0, moduleRatio: 0, rankRatio: 0 };
+    const nothing = { heads: 0, neurons: 0, modules: 0, ranks: 0 };
     const all = decide(scores, { ...options, ...nothing });
     expect(all.layers).toEqual(new Array(2).fill({ heads: [0, 1, 2], neurons: [0, 1, 2, 3] }));
     expect(Object.keys(all.modules)).toEqual(Object.keys(scores.modules));
   });
 
-  test('random pruning drops as much, elsewhere, and the same again from the same draws', () => {
+  test('random pruning drops as much, elsewhere, and the same again from the same seed', () => {
     const wide: ImportanceScores = {
       heads: Array.from({ length: 4 }, () => Array.from({ length: 8 }, (_, i) => i)),
       neurons: Array.from({ length: 4 }, () => Array.from({ length: 40 }, (_, i) => i)),
       modules: Object.fromEntries(Array.from({ length: 24 }, (_, i) => [`m${i}`, i])),
       ranks: Object.fromEntries(Array.from({ length: 24 }, (_, i) => [`m${i}`, [1, 2, 3, 4, 5, 6, 7, 8]])),
     };
-    const uniform = (): (() => number) => {
-      let state = 12345;
-      return () => (state = (state * 16807) % 2147483647) / 2147483647;
-    };
-    const random = (): ReturnType<typeof decide> => decide(randomScores(wide, uniform()), DEFAULTS);
-    const counts = ({ layers, modules }: ReturnType<typeof decide>): number[] => [
+    const random = (seed = 1): Decision => decide(randomScores(wide, seed), DEFAULTS, 'random');
+    const counts = ({ layers, modules }: Decision): number[] => [
       ...layers.map((l) => l.heads.length),
       layers.reduce((sum, l) => sum + l.neurons.length, 0),
-      Object.values(modules).flat().length,
+      Object.values(modules).flatMap(({ kept }) => kept).length,
     ];
     expect(random()).toEqual(random());
     expect(counts(random())).toEqual(counts(decide(wide, DEFAULTS)));
-    expect(random()).not.toEqual(decide(wide, DEFAULTS));
+    expect(random().layers).not.toEqual(decide(wide, DEFAULTS).layers);
+    expect(random(2).layers).not.toEqual(random().layers);
   });
 });

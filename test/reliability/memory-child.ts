@@ -5,10 +5,10 @@
 import { Engine } from '../../engine/engine.ts';
 import { loadBaseModel } from '../../models/base-model.ts';
 import { loadConfig } from '../../models/config.ts';
-import { createState } from '../../peft-model/assembly.ts';
-import { createConfig } from '../../peft/create-config.ts';
-import { inferAll, fineTune } from '../../train/stages.ts';
-import { settingsSchema } from '../../train/settings.ts';
+import { loraConfig } from '../../peft/create-config.ts';
+import { getPeftModel } from '../../peft-model/create.ts';
+import { infer } from '../../train/evaluate.ts';
+import { train } from '../../train/train.ts';
 
 /** Bytes. */
 export interface MemoryReport {
@@ -37,9 +37,9 @@ const engine = await Engine.open();
 const { software } = engine.adapter;
 const config = await loadConfig(dir);
 const before = process.memoryUsage().rss;
-const weightType = mode === 'f32' ? 'f32' : 'f16';
+const weights = mode === 'f32' ? 'f32' : 'f16';
 const started = performance.now();
-const base = await loadBaseModel(engine, dir, { weightType, head: 'classification' });
+const base = await loadBaseModel(engine, dir, { weights, head: 'classification' });
 await engine.finish();
 const seconds = (performance.now() - started) / 1000;
 const device = engine.memory.current;
@@ -52,22 +52,14 @@ engine.close();
 
 async function takeStep(): Promise<MemoryReport['step']> {
   const start = performance.now();
-  const more = {
-    targetModules: 'q_proj,v_proj',
-    batchSize: 2,
-    maxLength: 32,
-    steps: 1,
-    dropout: 0,
-    shuffle: false,
-  } as const;
-  const settings = settingsSchema.parse({ ...more, weights: 'f16' });
-  const assembly = await createState(engine, base, createConfig(settings, config), 'classification', ['0', '1'], 0);
+  const peft = loraConfig({ targetModules: ['q_proj', 'v_proj'], dropout: 0 });
+  const model = await getPeftModel(engine, base, peft, { head: 'classification', labels: ['0', '1'] });
   const examples = [0, 1].map((label) => {
     const ids = Int32Array.from({ length: 32 }, (_, i) => 4 + ((i * 977 + label * 31) % (config.vocabSize - 4)));
     return { ids, mask: new Int32Array(32).fill(1), typeIds: new Int32Array(32), label };
   });
-  const { logits } = await inferAll(engine, assembly, examples, settings);
-  const { result } = await fineTune(engine, assembly, examples, settings);
+  const { logits } = await infer(model, examples);
+  const result = await train(model, examples, { batchSize: 2, steps: 1, shuffle: false });
   return {
     logits: [...logits],
     loss: result.loss[0]!,

@@ -3,14 +3,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { Engine } from '../../engine/engine.ts';
+import { openTestEngine } from '../engine.ts';
 import { soak } from './soaking.ts';
+
+const engine = await openTestEngine();
 
 it('320 steps', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'light-peft-soak-'));
-  const engine = await Engine.open();
   const { slopes, device, buffers } = await soak(engine, 320, 80, join(dir, 'c.safetensors'));
-  engine.close();
   await rm(dir, { recursive: true });
   expect(new Set(device).size).toBe(1);
   expect(new Set(buffers).size).toBe(1);

@@ -4,8 +4,8 @@ import { linearRegression } from 'simple-statistics';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Engine } from '../../engine/engine.ts';
-import { fineTune } from '../../train/stages.ts';
-import { tinyAssembly, tinyExamples, tinySettings } from '../train/tiny.ts';
+import { train } from '../../train/train.ts';
+import { tinyExamples, tinyModel, tinyOptions } from '../train/tiny.ts';
 
 const HOST = ['rss', 'heapUsed', 'external', 'arrayBuffers'] as const;
 
@@ -25,17 +25,16 @@ export interface Soak {
 export async function soak(engine: Engine, steps: number, warmUp: number, checkpoint: string): Promise<Soak> {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
-  const settings = tinySettings({ steps, dropout: 0.1 });
-  const assembly = await tinyAssembly(engine, settings);
+  const options = tinyOptions({ peft: { dropout: 0.1 }, train: { steps, saveEvery: 50 } });
+  using model = await tinyModel(engine, options);
   const samples: { step: number; host: NodeJS.MemoryUsage; device: number; buffers: number }[] = [];
   const onReport = ({ step }: { step: number }): void => {
     collect();
     const { current: device, created: buffers } = engine.memory;
     if (step > warmUp) samples.push({ step, host: process.memoryUsage(), device, buffers });
   };
-  const save = { path: checkpoint, every: 50, resume: false, identity: {} };
-  const { result } = await fineTune(engine, assembly, await tinyExamples(), settings, { onReport, checkpoint: save });
-  assembly.base.free();
+  const save = { path: checkpoint, resume: false, identity: {} };
+  const result = await train(model, await tinyExamples(), { ...options.train, onReport, checkpoint: save });
   await rm(checkpoint, { force: true });
   const hostOf = (sample: (typeof samples)[number]) =>
     Object.fromEntries(HOST.map((kind) => [kind, sample.host[kind]])) as Soak['first'];

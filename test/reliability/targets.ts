@@ -4,20 +4,18 @@ import { join } from 'node:path';
 import { runCommand } from '../../cli/program.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { readJson } from '../../engine/io/files.ts';
-import { fingerprintCheckpoint } from '../../engine/io/fingerprint.ts';
 import type { Variable } from '../../engine/variable.ts';
 import { loadBaseModel } from '../../models/base-model.ts';
-import { loadConfig } from '../../models/config.ts';
+import { loadModel } from '../../models/checkpoint.ts';
 import { loadTokenizer } from '../../models/tokenizer.ts';
-import { loadState, saveState } from '../../peft-model/pretrained.ts';
-import { createState } from '../../peft-model/assembly.ts';
-import { createConfig } from '../../peft/create-config.ts';
+import { peftConfig } from '../../peft/create-config.ts';
+import { readPretrained, writeState } from '../../peft-model/pretrained.ts';
+import { createState } from '../../peft-model/state.ts';
 import { fullLayers } from '../../models/architecture.ts';
 import { loadCheckpoint, saveCheckpoint } from '../../train/checkpoint.ts';
 import { trainBpe, writeTokenizer } from '../../pretrain/bpe.ts';
 import { parseComparison } from '../../report/schema.ts';
-import { makePlan } from '../../train/stages.ts';
-import { settingsSchema } from '../../train/settings.ts';
+import { decide } from '../../pruning/decide.ts';
 import { writeEstimate } from '../../pruning/scores-file.ts';
 import { z } from 'zod';
 import { sampleComparison } from '../report/sample.ts';
@@ -69,9 +67,8 @@ export const TARGETS: readonly Target[] = [
     name: `load ${family}`,
     files: familyFiles(family, adapter),
     use: async (folder) => {
-      const settings = { weights: 'f32', embeddings: 'device' } as const;
       const [model, peft] = [join(folder, family, 'model'), join(folder, family, 'adapters', adapter)];
-      await loadState(hostEngine(), model, peft, settings);
+      await readPretrained(hostEngine(), await loadModel(model), peft, {});
     },
   })),
   ...FAMILIES.map(([family, adapter]): Target => ({
@@ -86,8 +83,8 @@ export const TARGETS: readonly Target[] = [
     name: 'load',
     files: [...MODEL_FILES, ...PRUNED_FILES],
     use: async (folder) => {
-      const settings = { weights: 'f32', embeddings: 'device' } as const;
-      const { base } = await loadState(hostEngine(), join(folder, 'model'), join(folder, 'pruned'), settings);
+      const checkpoint = await loadModel(join(folder, 'model'));
+      const { base } = await readPretrained(hostEngine(), checkpoint, join(folder, 'pruned'), {});
       base.free();
     },
   },
@@ -95,8 +92,8 @@ export const TARGETS: readonly Target[] = [
     name: 'bare model',
     files: MODEL_FILES,
     use: async (folder) => {
-      const settings = { weights: 'f16', embeddings: 'host' } as const;
-      await loadState(hostEngine(), join(folder, 'model'), undefined, settings);
+      const options = { weights: 'f16', embeddings: 'host' } as const;
+      await readPretrained(hostEngine(), await loadModel(join(folder, 'model')), undefined, options);
     },
   },
   {
@@ -168,21 +165,19 @@ export async function makeFolder(folder: string): Promise<void> {
   await cp(join(GOLDENS, 'roberta', 'model'), model, { recursive: true });
   for (const [family] of FAMILIES)
     await cp(join(GOLDENS, 'families', family), join(folder, family), { recursive: true });
-  const config = await loadConfig(model);
-  const fingerprint = await fingerprintCheckpoint(model);
-  const settings = settingsSchema.parse({ loraR: 4, estimateSteps: 4, foldMasks: true });
-  const labels = ['bad', 'fair', 'good'];
-  const base = await loadBaseModel(hostEngine(), model, { head: 'classification' });
-  const whole = await createState(hostEngine(), base, createConfig(settings, config), 'classification', labels, 0);
-  const { method } = whole;
-  await saveState(join(folder, 'estimate', 'adapter'), whole);
-  const ranks = Object.fromEntries(
-    method.modules.map(({ name }, i) => [name, [1, 2, 3, 4].map((r) => (r * (i + 1)) % 7)]),
-  );
+  const checkpoint = await loadModel(model);
+  const { config } = checkpoint;
+  const head = { head: 'classification', labels: ['bad', 'fair', 'good'] } as const;
+  const base = await loadBaseModel(hostEngine(), model, { head: head.head });
+  const peft = peftConfig({ r: 4 })(config, head.head);
+  const whole = await createState(hostEngine(), base, peft, head, 0);
+  const { modules } = whole.method!;
+  await writeState(join(folder, 'estimate', 'adapter'), base, whole);
+  const ranks = Object.fromEntries(modules.map(({ name }, i) => [name, [1, 2, 3, 4].map((r) => (r * (i + 1)) % 7)]));
   const rows = (width: number): number[][] =>
     fullLayers(config).map((_, layer) => Array.from({ length: width }, (_, i) => ((i * 7 + layer) % 11) / 11));
   const records = {
-    base: fingerprint,
+    base: await checkpoint.fingerprint(),
     ...{
       steps: 4,
       counted_steps: 2,
@@ -193,12 +188,12 @@ export async function makeFolder(folder: string): Promise<void> {
     },
     head_masks: rows(config.numHeads),
     ffn_masks: rows(config.intermediateSize),
-    module_importance: Object.fromEntries(method.modules.map(({ name }, i) => [name, (i % 5) / 5])),
+    module_importance: Object.fromEntries(modules.map(({ name }, i) => [name, (i % 5) / 5])),
     rank_importance: ranks,
   };
   await writeEstimate(join(folder, 'estimate', 'records.json'), records);
   const scores = { heads: records.head_masks, neurons: records.ffn_masks, modules: records.module_importance, ranks };
-  const plan = makePlan(config, fingerprint, scores, settings);
+  const plan = decide(scores, { foldMasks: true });
   await command(
     'prune',
     '--model',

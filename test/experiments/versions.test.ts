@@ -26,12 +26,14 @@ const written = async (): Promise<Record<string, unknown>> =>
   JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>;
 
 const RUN = sampleComparison().runs[0]!;
-const IDENTITY = { seed: 1, base: 'sha256:00', peft: 'lora' };
+const IDENTITY = { seed: 1, base: 'sha256:00', method: 'lora' };
+/** The same as version 0.1 wrote it. */
+const EARLY_IDENTITY = { seed: 1, base: 'sha256:00', peft: 'lora' };
 
 describe.each([
   ['labels', () => writeLabels(path, ['no', 'yes']), () => readLabelFile(path), ['no', 'yes'], ['no', 'yes']],
   ['run', () => writeRun(path, RUN), () => readRun(path), RUN, RUN],
-  ['identity', () => writeIdentity(path, IDENTITY), () => assertSameRun(path, IDENTITY), undefined, IDENTITY],
+  ['identity', () => writeIdentity(path, IDENTITY), () => assertSameRun(path, IDENTITY), undefined, EARLY_IDENTITY],
 ])('%s.json', (name, write, read, content, early) => {
   it('is read as written, with its format and version before all else', async () => {
     await write();
@@ -63,7 +65,7 @@ describe.each([
 
 it('identity.json: another value is told by its name', async () => {
   await writeIdentity(path, IDENTITY);
-  await expect(assertSameRun(path, { ...IDENTITY, seed: 2 })).rejects.toThrow('seed was 1, now it is 2');
+  await expect(assertSameRun(path, { ...IDENTITY, seed: 2 })).rejects.toThrow('`seed` was 1, now it is 2');
 });
 
 it('train.json names its format and version', async () => {

@@ -163,13 +163,13 @@ describe('options', () => {
   });
 
   it.each<[GenerationOverrides, RegExp]>([
-    [{ greedy: true, topK: 5 }, /--greedy/],
-    [{ temperature: 0 }, /--temperature: found 0, expected a number above 0/],
-    [{ topK: 1.5 }, /--top-k: found 1\.5/],
-    [{ topP: 0 }, /--top-p: found 0/],
-    [{ repetitionPenalty: 0 }, /--repetition-penalty: found 0/],
-    [{ minNewTokens: -1 }, /--min-new-tokens: found -1/],
-    [{ stop: [''] }, /--stop: found an empty text/],
+    [{ greedy: true, topK: 5 }, /`greedy`/],
+    [{ temperature: 0 }, /`temperature`: found 0, expected a number above 0/],
+    [{ topK: 1.5 }, /`topK`: found 1\.5/],
+    [{ topP: 0 }, /`topP`: found 0/],
+    [{ repetitionPenalty: 0 }, /`repetitionPenalty`: found 0/],
+    [{ minNewTokens: -1 }, /`minNewTokens`: found -1/],
+    [{ stop: [''] }, /`stop`: found an empty text/],
   ])('%j is refused', async (wanted, message) => {
     await expect(of(wanted)).rejects.toThrow(message);
   });

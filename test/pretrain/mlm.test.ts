@@ -5,7 +5,7 @@ import { loadTokenizer } from '../../models/tokenizer.ts';
 import type { CorpusDocument } from '../../pretrain/corpora.ts';
 import { MlmBatches, mlmVocabulary, packBlocks, sentences, type Block } from '../../pretrain/mlm.ts';
 
-const tokenizer = await loadTokenizer(new URL('../../../checkpoints/light-roberta', import.meta.url).pathname);
+const tokenizer = await loadTokenizer(new URL('../../checkpoints/light-roberta', import.meta.url).pathname);
 const vocabulary = mlmVocabulary(tokenizer);
 const OPTIONS = { vocabulary, batchSize: 4, maxLength: 24, probability: 0.2, seed: 3 };
 

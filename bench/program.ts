@@ -2,7 +2,8 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { parse } from 'yaml';
 import { UserError } from '../engine/errors.ts';
-import { settingsSchema, type Settings } from '../train/settings.ts';
+import { camelCase, SETTINGS } from '../experiments/settings.ts';
+import type { OptionChanges } from './encoder/model.ts';
 import { PEERS, type PeerName } from './peers/peer.ts';
 import { runSuites, type RunOptions } from './runner.ts';
 import { SUITES } from './suites.ts';
@@ -75,12 +76,14 @@ function parsePeers(text: string): PeerName[] {
   });
 }
 
-/** `loraR=4` or `lora-r=4`, checked as the settings of a run are. */
-function collect(text: string, before: Partial<Settings>): Partial<Settings> {
+/** `loraR=4` or `lora-r=4`: keys and values of a run's YAML file. */
+function collect(text: string, before: OptionChanges): OptionChanges {
   const [key = '', ...rest] = text.split('=');
-  const name = key.trim().replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
-  const parsed = settingsSchema.partial().safeParse({ [name]: parse(rest.join('=')) as unknown });
-  if (!parsed.success || rest.length === 0)
-    throw new InvalidArgumentError(parsed.error?.issues[0]?.message ?? 'expected key=value');
-  return { ...before, [name]: parsed.data[name as keyof Settings] };
+  const setting = SETTINGS.get(camelCase(key.trim()));
+  if (!setting || rest.length === 0)
+    throw new InvalidArgumentError(`expected key=value, a key being one of ${[...SETTINGS.keys()].join(', ')}`);
+  const { room, name, schema, decode } = setting;
+  const parsed = schema.safeParse(decode(parse(rest.join('=')), key));
+  if (!parsed.success) throw new InvalidArgumentError(parsed.error.issues[0]!.message);
+  return { ...before, [room]: { ...before[room], [name]: parsed.data } };
 }

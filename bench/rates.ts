@@ -4,9 +4,9 @@ import type { Tensor } from '../engine/graph/tensor.ts';
 import { copy } from '../engine/ops/copy.ts';
 import { matmul } from '../engine/ops/matmul.ts';
 import { randomData } from './measure/data.ts';
-import type { Rates } from './measure/floor.ts';
-import { alternate } from './measure/sample.ts';
-import { OWN, ownContender, type BenchContext } from './suite.ts';
+import type { Rates } from './measure/roofline.ts';
+import { interleave } from './measure/sample.ts';
+import { OWN, ownCandidate, type BenchContext } from './suite.ts';
 
 const ratesSchema = z.object({ flops: z.number(), bytes: z.number() });
 
@@ -40,7 +40,7 @@ async function time(
     engine.variable('operand', shape, { kind: 'state', data: randomData(size, seed + 1) }),
   );
   const program = await engine.compile('rate', {}, () => ({ outputs: { y: op(variables.map((v) => v.tensor)) } }));
-  const { median } = (await alternate([ownContender(engine, () => program.run())], timing)).get(OWN)!;
+  const { median } = (await interleave([ownCandidate(engine, () => program.run())], timing)).get(OWN)!;
   program.dispose();
   for (const variable of variables) engine.free(variable);
   return median;

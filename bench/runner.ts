@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Engine } from '../engine/engine.ts';
 import { exists, jsonText, writeFileAtomic, writeJson } from '../engine/io/files.ts';
 import { adapterName, versions } from '../experiments/provenance.ts';
-import type { Settings } from '../train/settings.ts';
+import type { OptionChanges } from './encoder/model.ts';
 import { Parts, type Failure } from './parts.ts';
 import { PEERS, Peers, type PeerName } from './peers/peer.ts';
 import {
@@ -32,7 +32,7 @@ export interface RunOptions {
   readonly markdown?: string;
   /** Hand-written sections for the Markdown. */
   readonly remarks: string;
-  readonly set: Partial<Settings>;
+  readonly set: OptionChanges;
   /** Takes what an interrupted run left in `out`. */
   readonly resume: boolean;
   /** What a reader types to get the same. */
@@ -119,7 +119,7 @@ async function runSuite(suite: Suite, started: Peers, options: RunOptions): Prom
       quick,
       folder,
       timing: { repeats, ...(quick ? SECONDS.quick : SECONDS.full) },
-      settings: set,
+      changes: set,
       part: (name, schema, run) =>
         parts.measure(name, schema, async () => {
           say(name);

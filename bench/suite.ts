@@ -2,9 +2,9 @@
 import { z } from 'zod';
 import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../engine/errors.ts';
-import type { Settings } from '../train/settings.ts';
-import type { Contender, Sample, TimingOptions } from './measure/sample.ts';
-import { alternate } from './measure/sample.ts';
+import type { OptionChanges } from './encoder/model.ts';
+import type { Candidate, Sample, TimingOptions } from './measure/sample.ts';
+import { interleave } from './measure/sample.ts';
 import { assertClose } from './measure/closeness.ts';
 import type { PeerName, Peers, PeerWork } from './peers/peer.ts';
 import { sampleSchema, type Measured } from './report/document.ts';
@@ -16,8 +16,8 @@ export interface BenchContext {
   readonly peers: Peers;
   readonly quick: boolean;
   readonly timing: TimingOptions;
-  /** Settings of `--set`, to be laid over a suite's own. */
-  readonly settings: Partial<Settings>;
+  /** Options of `--set`, to be laid over a suite's own. */
+  readonly changes: OptionChanges;
   /** An empty folder that is removed at the end. */
   readonly folder: string;
   /**
@@ -37,11 +37,11 @@ export interface Suite {
   measure(context: BenchContext): Promise<Measured>;
 }
 
-/** Name of the engine among contenders. */
+/** Name of the engine among candidates. */
 export const OWN = 'light-peft';
 
-/** The engine as a contender. @param run enqueues one run */
-export function ownContender(engine: Engine, run: () => void, name = OWN): Contender {
+/** The engine as a candidate. @param run enqueues one run */
+export function ownCandidate(engine: Engine, run: () => void, name = OWN): Candidate {
   return {
     name,
     async time(runs) {
@@ -53,14 +53,14 @@ export function ownContender(engine: Engine, run: () => void, name = OWN): Conte
   };
 }
 
-export const raceSchema = z.object({
-  /** By contender: `OWN` or a peer's name. */
+export const comparisonSchema = z.object({
+  /** By candidate: `OWN` or a peer's name. */
   samples: z.record(z.string(), sampleSchema),
   /** Why a peer did not take part. */
   absent: z.array(z.string()),
 });
 
-export type Race = z.infer<typeof raceSchema>;
+export type Comparison = z.infer<typeof comparisonSchema>;
 
 /**
  * The engine against every peer that can do the work: results are compared before anybody is timed. A peer that computes something
@@ -68,14 +68,14 @@ export type Race = z.infer<typeof raceSchema>;
  * @param expected what the engine computed, by the peers' output names
  * @throws UserError where no peer computes the same
  */
-export async function race(
+export async function compareWithPeers(
   context: BenchContext,
-  own: Contender,
+  own: Candidate,
   work: PeerWork,
   expected: Readonly<Record<string, ArrayLike<number>>>,
   tolerance: number,
-): Promise<Race> {
-  const contenders = [own];
+): Promise<Comparison> {
+  const candidates = [own];
   const absent: string[] = [];
   const differing: UserError[] = [];
   for (const peer of context.peers.present) {
@@ -87,17 +87,17 @@ export async function race(
     try {
       for (const [name, values] of Object.entries(expected))
         assertClose(`${peer.label}, ${work.name}, ${name}`, outputs.get(name) ?? [], values, tolerance);
-      contenders.push(peer.contender);
+      candidates.push(peer.candidate);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       differing.push(error);
     }
   }
-  if (contenders.length === 1 && differing[0]) throw differing[0];
+  if (candidates.length === 1 && differing[0]) throw differing[0];
   absent.push(...differing.map(({ message }) => message));
-  const samples = await alternate(contenders, context.timing);
+  const samples = await interleave(candidates, context.timing);
   for (const { name, label, failure } of context.peers.present)
-    if (failure !== undefined && contenders.some((c) => c.name === name))
+    if (failure !== undefined && candidates.some((c) => c.name === name))
       absent.push(`${work.name}: not beside ${label}: ${failure}`);
   return { samples: Object.fromEntries(samples), absent };
 }
@@ -111,7 +111,7 @@ export function peerColumns({ peers }: BenchContext): Measured['tables'][number]
 }
 
 /** The cells of `peerColumns`. */
-export function peerCells({ samples }: Race): Record<string, Sample | number> {
+export function peerCells({ samples }: Comparison): Record<string, Sample | number> {
   const { [OWN]: own, ...others } = samples;
   return Object.fromEntries(
     Object.entries(others).flatMap(([name, sample]): [string, Sample | number][] => [
@@ -122,7 +122,7 @@ export function peerCells({ samples }: Race): Record<string, Sample | number> {
 }
 
 /** How many times as long a peer takes; null where it did not take part. */
-export function ratioTo({ samples }: Race, peer: PeerName): number | null {
+export function ratioTo({ samples }: Comparison, peer: PeerName): number | null {
   const theirs = samples[peer];
   return theirs ? theirs.median / samples[OWN]!.median : null;
 }

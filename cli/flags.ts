@@ -5,11 +5,6 @@ export function flagName(key: string): string {
   return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-/** `lora-alpha`, `lora_alpha` → `loraAlpha` */
-export function camelCase(key: string): string {
-  return key.replace(/[-_](\w)/g, (_, letter: string) => letter.toUpperCase());
-}
-
 /**
  * An error's text with flags where it names options in backticks.
  * @param keyOf the flag's key of an option, in camel case

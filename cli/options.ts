@@ -8,58 +8,18 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
 import { runOptionsSchema, type RunOptions } from '../experiments/options.ts';
-import { camelCase, flagName } from './flags.ts';
-import { fieldOf, type Field } from './field.ts';
-
-/** Options whose flags are called otherwise. */
-const FLAG_KEYS: Readonly<Record<string, string>> = {
-  method: 'peft',
-  r: 'loraR',
-  maxGradNorm: 'clip',
-  groupByLength: 'bucket',
-  heads: 'headsRatio',
-  neurons: 'ffnRatio',
-  neuronsScope: 'ffnScope',
-  modules: 'moduleRatio',
-  ranks: 'rankRatio',
-  ranksScope: 'rankScope',
-  startFrom: 'carry',
-};
-
-/** The flag's key of an option, in camel case. */
-export function flagKey(name: string): string {
-  return FLAG_KEYS[name] ?? name;
-}
-
-type Group = keyof RunOptions;
-
-/** An option of a room, as the command line has it. */
-interface Setting extends Field {
-  readonly group: Group;
-  readonly name: string;
-  readonly key: string;
-}
-
-const SETTINGS: readonly Setting[] = Object.entries(runOptionsSchema.shape).flatMap(([group, schema]) =>
-  Object.entries(schema.shape as Record<string, z.ZodType>).map(([name, type]) => ({
-    group: group as Group,
-    name,
-    key: flagKey(name),
-    ...fieldOf(type),
-  })),
-);
-
-const BY_KEY = new Map(SETTINGS.map((setting) => [setting.key, setting]));
+import { camelCase, settingKey, SETTINGS, type Setting } from '../experiments/settings.ts';
+import { flagName } from './flags.ts';
 
 /** Adds the flags of some options, and `--config`, to a command. @param keys of flags, in camel case; absent: all */
-export function addSettings(command: Command, keys: readonly string[] = [...BY_KEY.keys()]): Command {
-  for (const key of keys) command.addOption(optionOf(BY_KEY.get(key)!));
+export function addSettings(command: Command, keys: readonly string[] = [...SETTINGS.keys()]): Command {
+  for (const key of keys) command.addOption(optionOf(SETTINGS.get(key)!));
   return command.option('--config <file>', 'YAML file with the same settings, flags win over it');
 }
 
 function optionOf({ key, kind, choices, fallback, description }: Setting): Option {
   const name = flagName(key);
-  const text = description.replace(/`(\w+)`/g, (_, option: string) => `--${flagName(flagKey(option))}`);
+  const text = description.replace(/`(\w+)`/g, (_, option: string) => `--${flagName(settingKey(option))}`);
   if (kind === 'boolean') {
     return fallback === true ? new Option(`--no-${name}`, `do not ${text}`) : new Option(`--${name}`, text);
   }
@@ -96,28 +56,28 @@ export async function readSettings(
   const fromFile = file === undefined ? {} : await readYaml(file);
   if (estimation && Number(fromFile.steps) > 0) fromFile.estimateSteps ??= fromFile.steps;
   const given = new Map(Object.entries(fromFile));
-  const said = SETTINGS.filter((setting) => flags[setting.key] !== undefined && !isUntouched(setting, flags));
+  const said = [...SETTINGS.values()].filter((s) => flags[s.key] !== undefined && !isUntouched(s, flags));
   const fromFlags = new Set(said.map(({ key }) => key));
   for (const key of fromFlags) given.set(key, flags[key]);
   if (estimation && Number(flags.steps) > 0 && flags.estimateSteps === undefined)
     given.set('estimateSteps', flags.steps);
   const where = (key: string): string =>
     fromFlags.has(key) || file === undefined ? `--${flagName(key)}` : `${file}: key "${flagName(key)}"`;
-  const unknown = [...given.keys()].find((key) => !BY_KEY.has(key));
+  const unknown = [...given.keys()].find((key) => !SETTINGS.has(key));
   if (unknown !== undefined) {
     throw new UserError(`${where(unknown)}: found ${JSON.stringify(given.get(unknown))}: not a setting`);
   }
-  const groups = Object.fromEntries(Object.keys(runOptionsSchema.shape).map((group) => [group, {}])) as Record<
-    Group,
+  const rooms = Object.fromEntries(Object.keys(runOptionsSchema.shape).map((room) => [room, {}])) as Record<
+    keyof RunOptions,
     Record<string, unknown>
   >;
-  for (const { group, name, key, decode } of SETTINGS) {
-    if (given.has(key)) groups[group][name] = decode(given.get(key), where(key));
+  for (const { room, name, key, decode } of SETTINGS.values()) {
+    if (given.has(key)) rooms[room][name] = decode(given.get(key), where(key));
   }
-  const parsed = runOptionsSchema.safeParse(groups);
+  const parsed = runOptionsSchema.safeParse(rooms);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
-  const key = flagKey(String(issue.path[1]));
+  const key = settingKey(String(issue.path[1]));
   throw new UserError(`${where(key)}: found ${JSON.stringify(given.get(key))}: ${issue.message}`);
 }
 

@@ -3,7 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { UserError } from '../engine/errors.ts';
 import { versions } from '../experiments/provenance.ts';
 import { withFlags } from './flags.ts';
-import { flagKey } from './options.ts';
+import { settingKey } from '../experiments/settings.ts';
 import { addExport, addMerge } from './commands/convert.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addGenerate } from './commands/generate.ts';
@@ -58,7 +58,7 @@ function flagsOf({ commands }: Command): ReadonlySet<string> {
 function exitCodeOf(error: unknown, flags: ReadonlySet<string>): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   if (error instanceof UserError) {
-    process.stderr.write(`light-peft: ${withFlags(error.message, flagKey, flags)}\n`);
+    process.stderr.write(`light-peft: ${withFlags(error.message, settingKey, flags)}\n`);
     return error.exitCode;
   }
   const stack = error instanceof Error ? error.stack : String(error);

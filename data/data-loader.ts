@@ -104,19 +104,19 @@ export class DataLoader {
     const windows = chunks(indices, BUCKET_BATCHES * batchSize);
     const batches = windows.flatMap((window) => chunks(this.#byLength(window), batchSize));
     const sequence = random.shuffle(Int32Array.from(batches, (_, i) => i));
-    const shuffled = Array.from(sequence, (i) => batches[i] as Int32Array);
+    const shuffled = Array.from(sequence, (i) => batches[i]!);
     // The ragged batch, where there is one, stays last.
     return shuffled.sort((a, b) => Number(a.length < batchSize) - Number(b.length < batchSize));
   }
 
   #byLength(indices: Int32Array): Int32Array {
-    const length = (i: number): number => longestOf(this.#examples[i] as EncodedExample);
+    const length = (i: number): number => longestOf(this.#examples[i]!);
     return indices.slice().sort((a, b) => length(a) - length(b) || a - b);
   }
 
   #assemble(indices: Int32Array): Batch {
     const { batchSize, padId } = this.#options;
-    const examples = Array.from(indices, (i) => this.#examples[i] as EncodedExample);
+    const examples = Array.from(indices, (i) => this.#examples[i]!);
     const rows = examples.flatMap(sequencesOf);
     const batch = batchSize * (rows.length / examples.length);
     const longest = examples.reduce((max, example) => Math.max(max, longestOf(example)), 0);

@@ -48,7 +48,7 @@ export function withoutNearDuplicates(texts: readonly string[], threshold: numbe
     const prefix = set.subarray(0, set.length - Math.ceil(threshold * set.length) + 1);
     const candidates = new Set<number>();
     for (const rank of prefix) for (const j of index.get(rank) ?? []) candidates.add(j);
-    for (const j of candidates) if (jaccard(set, sets[j] as Int32Array) >= threshold) return;
+    for (const j of candidates) if (jaccard(set, sets[j]!) >= threshold) return;
     kept.push(i);
     for (const rank of prefix) {
       const owners = index.get(rank);
@@ -63,7 +63,7 @@ export function withoutNearDuplicates(texts: readonly string[], threshold: numbe
 function jaccard(a: Int32Array, b: Int32Array): number {
   let common = 0;
   for (let i = 0, j = 0; i < a.length && j < b.length;) {
-    const difference = (a[i] as number) - (b[j] as number);
+    const difference = a[i]! - b[j]!;
     if (difference === 0) common++;
     if (difference <= 0) i++;
     if (difference >= 0) j++;
@@ -87,7 +87,7 @@ function rankByRarity(sets: readonly ReadonlySet<string>[]): Int32Array[] {
   const order = Int32Array.from(frequency.keys()).sort((a, b) => (frequency[a] ?? 0) - (frequency[b] ?? 0) || a - b);
   const rank = new Int32Array(order.length);
   order.forEach((id, i) => (rank[id] = i));
-  return numbered.map((set) => set.map((id) => rank[id] as number).sort());
+  return numbered.map((set) => set.map((id) => rank[id]!).sort());
 }
 
 /** Word numbers stay below 2¹⁷, so that a trigram of them is one exact number. */

@@ -33,8 +33,8 @@ export function classificationMetrics(
   let count = 0;
   let correct = 0;
   for (let i = 0; i < labels.length; i++) {
-    const label = labels[i] as number;
-    const prediction = predictions[i] as number;
+    const label = labels[i]!;
+    const prediction = predictions[i]!;
     const row = confusion[label];
     if (!row) continue;
     row[prediction] = (row[prediction] ?? 0) + 1;
@@ -85,12 +85,12 @@ export function logitMetrics(logits: ArrayLike<number>, labels: ArrayLike<number
   const predictions = new Int32Array(labels.length);
   let loss = 0;
   for (let i = 0; i < labels.length; i++) {
-    const row = Array.from({ length: classes }, (_, c) => logits[i * classes + c] as number);
+    const row = Array.from({ length: classes }, (_, c) => logits[i * classes + c]!);
     const max = Math.max(...row);
     predictions[i] = Math.max(0, row.indexOf(max));
-    const label = labels[i] as number;
+    const label = labels[i]!;
     if (label < 0) continue;
-    loss += max + Math.log(row.reduce((sum, x) => sum + Math.exp(x - max), 0)) - (row[label] as number);
+    loss += max + Math.log(row.reduce((sum, x) => sum + Math.exp(x - max), 0)) - row[label]!;
   }
   const metrics = classificationMetrics(labels, predictions, classes);
   return { ...metrics, loss: ratio(loss, metrics.count) };
@@ -129,7 +129,7 @@ export function labelSetMetrics(
   for (const { row, score } of labelled) {
     let wrong = 0;
     confusions.forEach((confusion, c) => {
-      const [label, x] = [row[c] as number, score[c] as number];
+      const [label, x] = [row[c]!, score[c]!];
       const prediction = x > 0 ? 1 : 0;
       confusion[label]![prediction]!++;
       wrong += Number(prediction !== label);
@@ -175,7 +175,7 @@ export function regressionMetrics(
   predictions: readonly number[],
   values: readonly (number | undefined)[],
 ): RegressionMetrics {
-  const known = values.flatMap((value, i) => (value === undefined ? [] : [[predictions[i] as number, value] as const]));
+  const known = values.flatMap((value, i) => (value === undefined ? [] : [[predictions[i]!, value] as const]));
   const [x, y] = [known.map(([prediction]) => prediction), known.map(([, value]) => value)];
   const mse = ratio(
     known.reduce((sum, [a, b]) => sum + (a - b) ** 2, 0),

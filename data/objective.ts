@@ -60,7 +60,7 @@ export interface Objective {
 }
 
 /** One class of several. */
-export const CLASSES: Objective = {
+const CLASSES: Objective = {
   head: 'classification',
   labels: (batch) => ({ shape: [batch], dtype: 'i32' }),
   loss: crossEntropy,

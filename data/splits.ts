@@ -97,5 +97,5 @@ export function pick<T extends RawItem>(items: readonly T[], hashes: readonly st
         `\`${installCommand([name])}\` installs a version that has them`,
     );
   }
-  return hashes.map((hash) => byHash.get(hash) as T);
+  return hashes.map((hash) => byHash.get(hash)!);
 }

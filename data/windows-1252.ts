@@ -8,7 +8,7 @@ const MARKS = '€ ‚ƒ„…†‡ˆ‰Š‹Œ Ž  ‘’“”•–—˜™�
 
 /** Latin-1 text with the C1 control characters, which no text means, read as windows-1252 (as HTML prescribes). */
 export function fromWindows1252(latin1: string): string {
-  return latin1.replace(/[\x80-\x9f]/g, (control) => MARKS[control.charCodeAt(0) - 0x80] as string);
+  return latin1.replace(/[\x80-\x9f]/g, (control) => MARKS[control.charCodeAt(0) - 0x80]!);
 }
 
 /** The text with a space for each such character, however it was decoded. */

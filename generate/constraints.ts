@@ -26,7 +26,7 @@ export function constrained(
   const changed = scores.slice();
   if (penalty !== 1) {
     for (const id of seen) {
-      const score = scores[id] as number;
+      const score = scores[id]!;
       changed[id] = score < 0 ? score * penalty : score / penalty;
     }
   }

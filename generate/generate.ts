@@ -68,7 +68,7 @@ export async function* generateAll(
   using models = new LanguageModels(engine, { checkpoint, adapters, load, capacity });
   for (const name of names) await models.get(name);
   for (const [i, prompt] of prompts.entries()) {
-    const ids = encoded[i] as Int32Array;
+    const ids = encoded[i]!;
     const text = tokenizer && new TextStream((some) => tokenizer.decode(some), [...ids]);
     const pieces: string[] = [];
     const show = (piece: string): boolean => {

@@ -80,8 +80,7 @@ export class Generator implements Disposable {
     const ids: number[] = [];
     let finish: Generated['finish'] = 'length';
     while (ids.length < most) {
-      if (ids.length > 0)
-        scores = await this.#run(Int32Array.of(ids[ids.length - 1] as number), prompt.length + ids.length - 1);
+      if (ids.length > 0) scores = await this.#run(Int32Array.of(ids[ids.length - 1]!), prompt.length + ids.length - 1);
       const id = choose(scores, ids.length);
       ids.push(id);
       seen.add(id);
@@ -123,7 +122,7 @@ export class Generator implements Disposable {
     const chunks = chunksOf(prompt.length);
     for (const { start, size } of chunks.slice(0, -1))
       await this.#enqueue(prompt.subarray(start, start + size), start, size);
-    const { start, size } = chunks[chunks.length - 1] as Chunk;
+    const { start, size } = chunks[chunks.length - 1]!;
     return this.#run(prompt.subarray(start), start, size);
   }
 

@@ -12,7 +12,7 @@ export interface NormSpec {
 }
 
 /** Rows whose gradients of the norm's parameters are summed by one workgroup. */
-export const PART_ROWS = 32;
+const PART_ROWS = 32;
 
 /** First dimension of the partial gradients that the kernels with parameters' gradients write. */
 export function normParts(rows: number): number {

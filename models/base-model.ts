@@ -162,7 +162,7 @@ export async function loadBaseModel(
       onBytes?.(done, total);
     }
     for (const [name, data] of made) {
-      weights.set(name, engine.variable(name, shapes.get(name) as Shape, { kind: 'weights', data }));
+      weights.set(name, engine.variable(name, shapes.get(name)!, { kind: 'weights', data }));
     }
     return new BaseModel(engine, config, weights, fullLayers(config), words, [...made.keys()]);
   } catch (error) {
@@ -272,7 +272,7 @@ function placeProjections(
 ): void {
   const found = new Map(wanted.map((weight) => [weight.name, weight]));
   for (const names of projectionGroups(config, (name) => found.get(name)?.shape)) {
-    const { shape, dtype } = found.get(names[0]!) as Placing;
+    const { shape, dtype } = found.get(names[0]!)!;
     for (const place of engine.allocateContiguous(names, shape, { kind: 'weights', dtype }))
       places.set(place.name, place);
   }
@@ -281,7 +281,7 @@ function placeProjections(
 /** The same for weights that are on the device already: moves them. */
 export function gatherProjections(engine: Engine, config: ModelConfig, weights: Map<string, Variable>): void {
   for (const names of projectionGroups(config, (name) => weights.get(name)?.shape)) {
-    const group = names.map((name) => weights.get(name) as Variable);
+    const group = names.map((name) => weights.get(name)!);
     for (const moved of engine.makeContiguous(group)) weights.set(moved.name, moved);
   }
 }

@@ -132,15 +132,15 @@ export function biasName(config: ModelConfig, kind: HeadKind, module: string): s
 function joined(parts: readonly Tensor[]): Tensor {
   const [first, ...others] = parts as [Tensor, ...Tensor[]];
   if (others.length === 0) return first;
-  const cols = parts.reduce((sum, { shape }) => sum + (shape[1] as number), 0);
+  const cols = parts.reduce((sum, { shape }) => sum + shape[1]!, 0);
   let start = 0;
   const turned = parts.reduce(
     (whole, part) => {
       const written = dynamicUpdateSlice(whole, permute(part, [1, 0]), { start });
-      start += part.shape[1] as number;
+      start += part.shape[1]!;
       return written;
     },
-    constant(0, [cols, first.shape[0] as number]),
+    constant(0, [cols, first.shape[0]!]),
   );
   return permute(turned, [1, 0]);
 }

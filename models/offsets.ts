@@ -37,7 +37,7 @@ export function tokenOffsets(text: string, tokens: readonly string[], style: Tok
     const first = cursor + distance;
     const last = first + surface.length - 1;
     const begin = stream.starts[first] ?? text.length;
-    found.push([begin, surface === '' ? begin : (stream.ends[last] as number)]);
+    found.push([begin, surface === '' ? begin : stream.ends[last]!]);
     cursor = last + 1;
   }
   return Int32Array.from(found.flatMap((place, i) => place ?? between(text, found, i)));

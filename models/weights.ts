@@ -77,7 +77,7 @@ export async function readWeight(
 export function transpose<T extends Float32Array | Uint16Array>(data: T, rows: number, cols: number): T {
   const out = data.slice() as T;
   for (let row = 0; row < rows; row++) {
-    for (let col = 0; col < cols; col++) out[col * rows + row] = data[row * cols + col] as number;
+    for (let col = 0; col < cols; col++) out[col * rows + row] = data[row * cols + col]!;
   }
   return out;
 }

@@ -132,7 +132,7 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
     name,
     dtype: 'F32',
     shape,
-    data: adapter.values.get(name) as Float32Array,
+    data: adapter.values.get(name)!,
   }));
   await rewriteCheckpoint(modelDir, out, dense, rewrite, extra);
   if (!unmerge) await writeJson(join(out, 'config.json'), headConfig(dense.config, adapter));

@@ -165,7 +165,7 @@ async function assertOwnBase(
       const key = storedName(file, name, config) ?? storedName(file, words, config) ?? words;
       const isSame = sameShape(file.info(key).shape, shape);
       const own = isSame ? await file.readFloat32(key) : data;
-      if (isSame && own.every((w, i) => Math.abs(w - (data[i] as number)) <= ROUNDING * Math.abs(w))) continue;
+      if (isSame && own.every((w, i) => Math.abs(w - data[i]!) <= ROUNDING * Math.abs(w))) continue;
       throw new UserError(`${dir}: its copy of ${name} is not that of ${modelDir}; give the base it was trained on`);
     }
   } finally {
@@ -191,7 +191,7 @@ function headFor(config: ModelConfig, adapter: Adapter, dir: string): HeadKind {
     return names.length > 0 && names.every((name) => adapter.tensors.has(name));
   });
   if (held.length === 0 || held.includes(saved)) return saved;
-  return held.includes('classification') ? 'classification' : (held[0] as HeadKind);
+  return held.includes('classification') ? 'classification' : held[0]!;
 }
 
 /** The head that a checkpoint was saved with, or classification. @throws UserError for a head that is not supported */

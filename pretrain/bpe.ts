@@ -78,7 +78,7 @@ class PairTable {
   add(word: Word, sign: 1 | -1): void {
     const { symbols, count } = word;
     for (let i = 1; i < symbols.length; i++) {
-      const pair = (symbols[i - 1] as number) * PAIR_BASE + (symbols[i] as number);
+      const pair = symbols[i - 1]! * PAIR_BASE + symbols[i]!;
       this.counts.set(pair, (this.counts.get(pair) ?? 0) + sign * count);
       if (sign < 0) continue;
       const words = this.#words.get(pair);
@@ -113,8 +113,8 @@ class PairHeap {
   /** The most frequent pair by `counts`, or undefined where none is left. */
   pop(counts: ReadonlyMap<number, number>): number | undefined {
     while (this.#pairs.length > 0) {
-      const pair = this.#pairs[0] as number;
-      const stored = this.#counts[0] as number;
+      const pair = this.#pairs[0]!;
+      const stored = this.#counts[0]!;
       this.#removeTop();
       const count = counts.get(pair) ?? 0;
       if (count === stored) return pair;
@@ -139,12 +139,12 @@ class PairHeap {
   }
 
   #before(i: number, j: number): boolean {
-    const difference = (this.#counts[i] as number) - (this.#counts[j] as number);
-    return difference > 0 || (difference === 0 && (this.#pairs[i] as number) < (this.#pairs[j] as number));
+    const difference = this.#counts[i]! - this.#counts[j]!;
+    return difference > 0 || (difference === 0 && this.#pairs[i]! < this.#pairs[j]!);
   }
 
   #swap(i: number, j: number): void {
-    for (const list of [this.#pairs, this.#counts]) [list[i], list[j]] = [list[j] as number, list[i] as number];
+    for (const list of [this.#pairs, this.#counts]) [list[i], list[j]] = [list[j]!, list[i]!];
   }
 }
 
@@ -156,7 +156,7 @@ export function trainBpe(texts: Iterable<string>, options: BpeOptions): BpeVocab
   const encoder = new TextEncoder();
   const table = new PairTable();
   for (const [text, count] of countPreTokens(texts)) {
-    table.add({ symbols: Array.from(encoder.encode(text), (byte) => idOfByte[byte] as number), count }, 1);
+    table.add({ symbols: Array.from(encoder.encode(text), (byte) => idOfByte[byte]!), count }, 1);
   }
   const heap = new PairHeap();
   for (const [pair, count] of table.counts) heap.push(pair, count);
@@ -165,7 +165,7 @@ export function trainBpe(texts: Iterable<string>, options: BpeOptions): BpeVocab
     const pair = heap.pop(table.counts);
     if (pair === undefined || (table.counts.get(pair) ?? 0) < options.minFrequency) break;
     const [left, right] = [Math.floor(pair / PAIR_BASE), pair % PAIR_BASE];
-    const [leftToken, rightToken] = [tokens[left] as string, tokens[right] as string];
+    const [leftToken, rightToken] = [tokens[left]!, tokens[right]!];
     if (leftToken.length + rightToken.length > options.maxTokenLength) continue;
     const id = tokens.push(leftToken + rightToken) - 1;
     merges.push([leftToken, rightToken]);
@@ -183,8 +183,8 @@ function mergePair(table: PairTable, left: number, right: number, id: number): S
     table.add(word, 1);
     word.symbols.forEach((symbol, i) => {
       if (symbol !== id) return;
-      if (i > 0) grown.add((word.symbols[i - 1] as number) * PAIR_BASE + id);
-      if (i + 1 < word.symbols.length) grown.add(id * PAIR_BASE + (word.symbols[i + 1] as number));
+      if (i > 0) grown.add(word.symbols[i - 1]! * PAIR_BASE + id);
+      if (i + 1 < word.symbols.length) grown.add(id * PAIR_BASE + word.symbols[i + 1]!);
     });
   }
   return grown;
@@ -196,7 +196,7 @@ function mergeSymbols(symbols: readonly number[], left: number, right: number, i
     if (symbols[i] === left && symbols[i + 1] === right) {
       merged.push(id);
       i++;
-    } else merged.push(symbols[i] as number);
+    } else merged.push(symbols[i]!);
   }
   return merged;
 }

@@ -157,8 +157,8 @@ export class MlmBatches {
       const random = hostRandom(seed, STREAM.mask, step, row);
       for (const position of this.#choose(ids, random)) {
         positions[count] = start + position;
-        labels[count++] = ids[position] as number;
-        inputIds[start + position] = this.#corrupt(ids[position] as number, random);
+        labels[count++] = ids[position]!;
+        inputIds[start + position] = this.#corrupt(ids[position]!, random);
       }
     }
     return { inputIds, attentionMask, positions, labels, count };
@@ -171,13 +171,13 @@ export class MlmBatches {
       const indices = Int32Array.from(this.#blocks, (_, i) => i);
       this.#order = { epoch, indices: hostRandom(this.#options.seed, STREAM.blockOrder, epoch).shuffle(indices) };
     }
-    return this.#blocks[this.#order.indices[position % this.#blocks.length] as number] as Block;
+    return this.#blocks[this.#order.indices[position % this.#blocks.length]!] as Block;
   }
 
   /** Positions to predict, ascending: an exact share of the block's text tokens, at least one. */
   #choose(ids: Int32Array, random: HostRandom): Int32Array {
     const { probability, vocabulary } = this.#options;
-    const text = Int32Array.from(ids, (_, i) => i).filter((i) => !vocabulary.special.has(ids[i] as number));
+    const text = Int32Array.from(ids, (_, i) => i).filter((i) => !vocabulary.special.has(ids[i]!));
     return random.shuffle(text).slice(0, predictions(text.length, probability)).sort();
   }
 
@@ -185,7 +185,7 @@ export class MlmBatches {
     const draw = random.uniform();
     if (draw < MASKED) return this.#options.vocabulary.mask;
     if (draw >= MASKED + RANDOM) return id;
-    return this.#replacements[random.below(this.#replacements.length)] as number;
+    return this.#replacements[random.below(this.#replacements.length)]!;
   }
 }
 

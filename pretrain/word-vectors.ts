@@ -40,7 +40,7 @@ export function wordVectors(
   const result = new Float32Array(vocabSize * dimensions);
   for (let token = 0; token < vocabSize; token++) {
     for (let d = 0; d < dimensions; d++) {
-      result[token * dimensions + d] = vectors.get(token, d) * Math.sqrt(Math.abs(values[d] as number));
+      result[token * dimensions + d] = vectors.get(token, d) * Math.sqrt(Math.abs(values[d]!));
     }
   }
   return scaleToUnit(result);
@@ -61,7 +61,7 @@ function countNeighbours(blocks: readonly Block[], vocabSize: number, ignored: R
     const words = ids.filter((id) => !ignored.has(id));
     for (let i = 0; i < words.length; i++) {
       for (let distance = 1; distance <= WINDOW && i + distance < words.length; distance++) {
-        const [a, b] = [words[i] as number, words[i + distance] as number];
+        const [a, b] = [words[i]!, words[i + distance]!];
         counts[a * vocabSize + b]! += 1 / distance;
         counts[b * vocabSize + a]! += 1 / distance;
       }
@@ -84,7 +84,7 @@ function mutualInformation(counts: Float32Array, size: number): SparseMatrix {
     Math.max(0, Math.log((n * scale) / (totals[a]! * smoothed[b]!)));
   for (let a = 0; a < size; a++) {
     for (let b = 0; b < size; b++) {
-      const n = counts[a * size + b] as number;
+      const n = counts[a * size + b]!;
       if (n === 0) continue;
       const value = (information(n, a, b) + information(n, b, a)) / 2;
       if (value === 0) continue;
@@ -113,7 +113,7 @@ function leadingEigenvectors(
   );
   const leading = order.slice(0, count);
   const chosen = eigenvectorMatrix.subMatrixColumn(leading);
-  return { values: leading.map((i) => realEigenvalues[i] as number), vectors: basis.mmul(chosen) };
+  return { values: leading.map((i) => realEigenvalues[i]!), vectors: basis.mmul(chosen) };
 }
 
 function multiply({ size, start, columns, values }: SparseMatrix, right: Matrix): Matrix {
@@ -124,9 +124,9 @@ function multiply({ size, start, columns, values }: SparseMatrix, right: Matrix)
   for (let i = 0; i < size; i++) {
     sum.fill(0);
     for (let k = start[i]!; k < start[i + 1]!; k++) {
-      const value = values[k] as number;
-      const row = rows[columns[k] as number] as number[];
-      for (let j = 0; j < width; j++) sum[j]! += value * (row[j] as number);
+      const value = values[k]!;
+      const row = rows[columns[k]!] as number[];
+      for (let j = 0; j < width; j++) sum[j]! += value * row[j]!;
     }
     product.setRow(i, sum);
   }

@@ -52,19 +52,13 @@ function lowest(
   const dropped: string[] = [];
   for (const { row, index } of entries) {
     if (dropped.length === count) break;
-    const remaining = left.get(row) as number;
+    const remaining = left.get(row)!;
     if (remaining === 1 && !allowEmpty) continue;
     left.set(row, remaining - 1);
     dropped.push(`${row}/${index}`);
   }
   return dropped;
 }
-
-/**
- * What goes together in grouped-query attention: `query`, single query heads, and a key/value head when none reads it any more;
- * `group`, a key/value head with all its query heads.
- */
-export type HeadUnit = 'query' | 'group';
 
 const IN_RATIO = 'expected a number in [0, 1)';
 const ratio = z.number().min(0, IN_RATIO).lt(1, IN_RATIO);
@@ -77,6 +71,7 @@ export const decideOptionsSchema = z.strictObject({
   headUnit: z
     .enum(['query', 'group'])
     .default('query')
+    // With `query`, a key/value head goes when none reads it any more.
     .describe('grouped-query attention: prune single query heads, or key/value heads with all of theirs'),
   neurons: ratio.default(1 / 3).describe('part of the FFN neurons to prune'),
   neuronsScope: scope.default('global').describe('rank neurons within layers or over the model'),
@@ -131,10 +126,10 @@ export function decide(
     allowEmpty,
   });
   const names = Object.keys(scores.modules);
-  const kept = keepHighest([names.map((n) => scores.modules[n] as number)], options.modules, 'global', {
+  const kept = keepHighest([names.map((n) => scores.modules[n]!)], options.modules, 'global', {
     allowEmpty: true,
   });
-  const keptNames = (kept[0] ?? []).map((i) => names[i] as string);
+  const keptNames = (kept[0] ?? []).map((i) => names[i]!);
   const ranks = keepHighest(
     keptNames.map((name) => scores.ranks[name] ?? []),
     options.ranks,

@@ -23,7 +23,7 @@ export function zeroCutColumns(
   if (!slice?.cols) return undefined;
   const dense = new Float32Array(weight.length);
   slice.cols.forEach((col, i) => {
-    for (let at = col; at < weight.length; at += cols) dense[at] = (weight[at] as number) * (slice.scale?.[i] ?? 1);
+    for (let at = col; at < weight.length; at += cols) dense[at] = weight[at]! * (slice.scale?.[i] ?? 1);
   });
   return dense;
 }
@@ -52,7 +52,7 @@ export function expandModule(
     const from = valueOf(values, factor.name);
     for (let r = 0; r < height; r++) {
       const at = (rowPlaces?.[r] ?? r) * fullWidth;
-      for (let c = 0; c < width; c++) data[at + (colPlaces?.[c] ?? c)] = from[r * width + c] as number;
+      for (let c = 0; c < width; c++) data[at + (colPlaces?.[c] ?? c)] = from[r * width + c]!;
     }
     expanded.set(factor.name, data);
   }
@@ -77,7 +77,7 @@ export function expandWeight(
   const data = new Float32Array(height * width);
   for (let r = 0; r < values.length / keptWidth; r++) {
     const at = (rows?.[r] ?? r) * width;
-    for (let c = 0; c < keptWidth; c++) data[at + (keptCols?.[c] ?? c)] = values[r * keptWidth + c] as number;
+    for (let c = 0; c < keptWidth; c++) data[at + (keptCols?.[c] ?? c)] = values[r * keptWidth + c]!;
   }
   return data;
 }

@@ -100,7 +100,7 @@ export class ImportanceAccumulators {
       if (!ratio) throw new Error(`importance: the forward pass did not reach module ${name}`);
       return { mean: div(sum(mul(finiteOrZero(ratio), weights)), tokens), bad: sum(mul(isNonFinite(ratio), weights)) };
     });
-    const ranked = this.#method.modules.map((module, i) => ({ module, offset: this.#offsets[i] as number }));
+    const ranked = this.#method.modules.map((module, i) => ({ module, offset: this.#offsets[i]! }));
     const scored = ranked.filter(({ module }) => module.ranks > 0);
     const scores = scored.map(({ module }) => this.#rankScores(module, parameter, gradients));
     const bad = [...means.map((m) => m.bad), ...scores.map((s) => sum(isNonFinite(s)))].reduce((a, b) => add(a, b));
@@ -124,7 +124,7 @@ export class ImportanceAccumulators {
   /** |mean_j A[i,j]·∂L/∂A[i,j]| + |mean_j B[j,i]·∂L/∂B[j,i]| per rank i, shape [ranks]. */
   #rankScores(module: PeftModule, parameter: (name: string) => Tensor, gradients: ReadonlyMap<string, Tensor>): Tensor {
     const taylor = ({ name, axes }: Factor): Tensor => {
-      const change = mul(parameter(name), gradients.get(name) as Tensor);
+      const change = mul(parameter(name), gradients.get(name)!);
       const across = change.size / module.ranks;
       return abs(div(axes[0] === 'rank' ? sumLast(change) : sumCols(change, across, module.ranks), across));
     };
@@ -143,7 +143,7 @@ export class ImportanceAccumulators {
     const ranks: Record<string, number[]> = {};
     const modules: Record<string, number> = {};
     this.#method.modules.forEach((module, i) => {
-      const start = this.#offsets[i] as number;
+      const start = this.#offsets[i]!;
       ranks[module.name] = [...(scores as Float32Array).subarray(start, start + module.ranks)].map(
         (s) => s / countedSteps,
       );

@@ -58,8 +58,8 @@ export class MaskedPlan implements Disposable {
   #hooks(): ForwardHooks {
     return {
       activeHeads: (layer) => this.#heads[layer]?.tensor,
-      context: (layer, context) => maskColumns(context, (this.#heads[layer] as Variable).tensor),
-      intermediate: (layer, activated) => maskColumns(activated, (this.#neurons[layer] as Variable).tensor),
+      context: (layer, context) => maskColumns(context, this.#heads[layer]!.tensor),
+      intermediate: (layer, activated) => maskColumns(activated, this.#neurons[layer]!.tensor),
     };
   }
 

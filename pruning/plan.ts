@@ -9,7 +9,7 @@ const scope = z.enum(['layerwise', 'global']);
 const ratio = z.number().min(0).lt(1);
 
 /** Ascending, so that equal plans are equal files. */
-const indices = z.array(count).refine((list) => list.every((n, i) => i === 0 || n > (list[i - 1] as number)), {
+const indices = z.array(count).refine((list) => list.every((n, i) => i === 0 || n > list[i - 1]!), {
   error: 'expected ascending indices, each once',
 });
 

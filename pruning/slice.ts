@@ -92,7 +92,7 @@ function sliceMatrix({ data, shape }: Matrix, { rows, cols, scale }: Slice): Mat
   const out = new Float32Array(keptRows.length * keptCols.length);
   keptRows.forEach((row, r) => {
     keptCols.forEach((col, c) => {
-      out[r * keptCols.length + c] = (data[row * width + col] as number) * (scale?.[c] ?? 1);
+      out[r * keptCols.length + c] = data[row * width + col]! * (scale?.[c] ?? 1);
     });
   });
   return { data: out, shape: [keptRows.length, keptCols.length] };
@@ -103,7 +103,7 @@ function sliceTensor(matrix: Matrix, slice: Slice): Matrix {
   if (matrix.shape.length === 2) return sliceMatrix(matrix, slice);
   const rows = slice.rows;
   if (!rows) return matrix;
-  return { data: Float32Array.from(rows, (r) => matrix.data[r] as number), shape: [rows.length] };
+  return { data: Float32Array.from(rows, (r) => matrix.data[r]!), shape: [rows.length] };
 }
 
 /**

@@ -108,7 +108,7 @@ function summariseMethod(runs: readonly Run[]): Own {
     method: runs[0]!.method,
     label: runs[0]!.label,
     runs,
-    ...Object.fromEntries(metrics.map((metric) => [metric, spread((r) => r.metrics[metric] as number)])),
+    ...Object.fromEntries(metrics.map((metric) => [metric, spread((r) => r.metrics[metric]!)])),
     loss: over((r) => r.metrics.loss),
     foundationLeft: over((r) => r.foundation.left),
     blockShare: over((r) => r.foundation.blockLeft / r.foundation.blockTotal),

@@ -1,24 +1,34 @@
 /**
- * Room: scripts. `npm run reproduce`: both tasks, every method, three seeds; writes RESULTS.md and its page. What is already there
- * from an interrupted run is kept. Its settings are in `bench/*.yaml`.
+ * Room: scripts. `npm run reproduce`: both tasks, every method, three seeds; writes the measured part of RESULTS.md, and its page. What is
+ * already there from an interrupted run is kept, as are the remarks in RESULTS.md. Its settings are in `bench/*.yaml`.
  */
-import { copyFile } from 'node:fs/promises';
+import { copyFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { withEngine } from '../cli/context.ts';
 import { readSettings } from '../cli/options.ts';
 import { UserError } from '../engine/errors.ts';
-import { writeFileAtomic } from '../engine/io/files.ts';
+import { exists, writeFileAtomic } from '../engine/io/files.ts';
 import { METHODS } from '../experiments/runner.ts';
 import { runExperiments } from '../experiments/run.ts';
 import { markdownTable } from '../report/markdown.ts';
 import { writeReport } from '../report/write.ts';
+import { withMeasured } from './measured-part.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const OUT = join(ROOT, 'out', 'reproduce');
+const DOCUMENT = 'RESULTS.md';
 
 const TASKS = ['sentiment', 'spam'] as const;
 
+/** @throws UserError where the document has no place for figures */
+async function documentWith(measured: string): Promise<string> {
+  const before = (await exists(DOCUMENT)) ? await readFile(DOCUMENT, 'utf8') : undefined;
+  return withMeasured(before, measured, DOCUMENT);
+}
+
 async function reproduce(): Promise<void> {
+  // Better told before the run than after its hours.
+  await documentWith('');
   const tasks = await Promise.all(
     TASKS.map(async (task) => ({ request: { task }, options: await readSettings({ config: `bench/${task}.yaml` }) })),
   );
@@ -34,7 +44,7 @@ async function reproduce(): Promise<void> {
       onStage: (title) => progress.stage(title),
     }),
   );
-  await writeFileAtomic(join(ROOT, 'RESULTS.md'), markdownTable(comparison));
+  await writeFileAtomic(DOCUMENT, await documentWith(markdownTable(comparison)));
   await copyFile(await writeReport(OUT), join(ROOT, 'docs', 'results.html'));
   process.stdout.write('RESULTS.md and docs/results.html are written.\n');
 }

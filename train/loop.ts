@@ -79,7 +79,7 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<{ 
     const rate = (tokens - reportedTokens) / Math.max(1e-9, seconds - reportedSeconds);
     reportedTokens = tokens;
     reportedSeconds = seconds;
-    onReport?.({ from, step: next, total, loss: losses[losses.length - 1] as number, tokensPerSecond: rate });
+    onReport?.({ from, step: next, total, loss: losses[losses.length - 1]!, tokensPerSecond: rate });
   };
   const save = async (next: number): Promise<void> => {
     await settle(next);

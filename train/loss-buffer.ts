@@ -41,8 +41,8 @@ export class LossBuffer {
 
   /** Values of steps from … to − 1, at most `length` of them. */
   async read(name: string, from: number, to: number): Promise<number[]> {
-    const values = await this.#engine.read(this.#series.get(name) as Variable);
-    return Array.from({ length: to - from }, (_, i) => values[(from + i) % this.length] as number);
+    const values = await this.#engine.read(this.#series.get(name)!);
+    return Array.from({ length: to - from }, (_, i) => values[(from + i) % this.length]!);
   }
 
   free(): void {

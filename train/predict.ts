@@ -36,7 +36,7 @@ async function* onePerSequence(model: PeftModel, { examples, lines }: Rows): Asy
   for (let first = 0; first < lines.length;) {
     let end = first + 1;
     while (end < lines.length && lines[end] === lines[first]) end++;
-    yield [{ example: examples[first] as EncodedExample, scores: [...logits.subarray(first * width, end * width)] }];
+    yield [{ example: examples[first]!, scores: [...logits.subarray(first * width, end * width)] }];
     first = end;
   }
 }

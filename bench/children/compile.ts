@@ -3,17 +3,15 @@
  * `compile.ts FOLDER BATCH SEQ` prints one JSON object. A driver may leave compilation to the first run, so that is timed too.
  */
 import { Engine } from '../../engine/engine.ts';
-import { toPeftModel } from '../../peft-model/assembly.ts';
-import { trainOptions } from '../../train/stages.ts';
-import { TrainingSteps } from '../../train/trainer.ts';
-import { benchSettings, openPeft, randomBatch } from '../encoder/model.ts';
+import { benchOptions, openPeft, randomBatch } from '../encoder/model.ts';
+import { trainingSteps } from '../encoder/steps.ts';
 
 const [folder = '', batch, seq] = process.argv.slice(2);
 const engine = await Engine.open();
-const settings = benchSettings();
-const classifier = toPeftModel(engine, await openPeft(engine, folder, settings));
-const steps = new TrainingSteps(classifier, trainOptions(settings, 1, {}));
-const data = randomBatch(classifier.base.config, Number(batch), Number(seq));
+const options = benchOptions();
+const model = await openPeft(engine, folder, options);
+const steps = trainingSteps(model, options);
+const data = randomBatch(model.base.config, Number(batch), Number(seq));
 await engine.finish();
 const started = performance.now();
 const program = await steps.program(data);

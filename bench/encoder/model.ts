@@ -1,20 +1,21 @@
 /** Room: bench/encoder. Transformers of any shape with random weights, as Hugging Face folders, and what trains on them. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Batch } from '../../data/data-loader.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { writeJson } from '../../engine/io/files.ts';
 import { writeSafetensors } from '../../engine/io/safetensors.ts';
-import { Parameters } from '../../engine/nn/parameters.ts';
+import { hostRandom, STREAM } from '../../engine/random.ts';
+import { runOptionsSchema, type RunOptions } from '../../experiments/options.ts';
 import type { ModelConfig } from '../../models/architecture.ts';
 import { baseWeightShapes, loadBaseModel, randomBaseModel, type BaseModel } from '../../models/base-model.ts';
+import { loadModel } from '../../models/checkpoint.ts';
 import { parseConfig } from '../../models/config.ts';
-import { headShapes, initialSpec } from '../../models/heads.ts';
-import { createState, initState, type PeftModelState } from '../../peft-model/assembly.ts';
+import { initialSpec } from '../../models/heads.ts';
+import { peftConfig } from '../../peft/create-config.ts';
+import { getPeftModel } from '../../peft-model/create.ts';
 import { PeftModel } from '../../peft-model/peft-model.ts';
-import type { Batch } from '../../data/data-loader.ts';
-import { hostRandom, STREAM } from '../../engine/random.ts';
-import { createConfig } from '../../peft/create-config.ts';
-import { settingsSchema, type Settings } from '../../train/settings.ts';
+import { initState } from '../../peft-model/state.ts';
 
 export interface EncoderShape {
   readonly layers: number;
@@ -26,7 +27,7 @@ export interface EncoderShape {
   readonly positions: number;
 }
 
-const LABELS = 2;
+const CLASSES = ['0', '1'];
 
 function robertaConfig({ layers, hidden, heads, neurons, vocab, positions }: EncoderShape): Record<string, unknown> {
   return {
@@ -44,7 +45,7 @@ function robertaConfig({ layers, hidden, heads, neurons, vocab, positions }: Enc
     hidden_dropout_prob: 0,
     attention_probs_dropout_prob: 0,
     initializer_range: 0.02,
-    num_labels: LABELS,
+    num_labels: CLASSES.length,
     pad_token_id: 1,
   };
 }
@@ -110,67 +111,56 @@ export function randomModel(engine: Engine, shape: EncoderShape, family: Family)
   return randomBaseModel(engine, shapedConfig(shape, family), tabled(1));
 }
 
-/** Settings of a benchmark: LoRA r = 8 on the six linear layers, no dropout, no clipping, and what is laid over them. */
-export function benchSettings(changes: Partial<Settings> = {}): Settings {
-  return settingsSchema.parse({
-    ...{ loraR: 8, loraAlpha: 16, targetModules: 'all-linear', dropout: 0 },
-    ...{ schedule: 'constant', lr: 1e-3, clip: 0 },
+/** Options that differ, by room. */
+export type OptionChanges = { readonly [Room in keyof RunOptions]?: Partial<RunOptions[Room]> };
+
+/** Options of a benchmark: LoRA r = 8 on the six linear layers, no dropout, no clipping, and what is laid over them. */
+export function benchOptions({ peft, train, ...changes }: OptionChanges = {}): RunOptions {
+  return runOptionsSchema.parse({
+    ...{ data: {}, load: {}, engine: {}, estimate: {}, decide: {}, slice: {} },
     ...changes,
+    peft: { r: 8, loraAlpha: 16, targetModules: 'all-linear', dropout: 0, ...peft },
+    train: { schedule: 'constant', lr: 1e-3, maxGradNorm: 0, ...train },
   });
 }
 
-type Head = 'classification' | 'causal-lm';
-
-/** A base from its folder with fresh PEFT modules. */
+/**
+ * Fresh PEFT modules on a base. LoRA's second factors are not zero, so that every product matters.
+ * @param base a model folder, or a base on the device, which the model then owns
+ */
 export async function openPeft(
   engine: Engine,
-  dir: string,
-  settings: Settings,
-  head: Head = 'classification',
-): Promise<PeftModelState> {
-  const { weights: weightType, embeddings } = settings;
-  return withPeft(engine, await loadBaseModel(engine, dir, { weightType, embeddings, head }), settings, head);
-}
-
-/** Fresh PEFT modules on a base. LoRA's second factors are not zero, so that every product matters. */
-export async function withPeft(
-  engine: Engine,
-  base: BaseModel,
-  settings: Settings,
-  head: Head = 'classification',
-): Promise<PeftModelState> {
-  const labels = head === 'classification' ? ['0', '1'] : [];
-  const config = createConfig(settings, base.config, head);
-  const assembly = await createState(engine, base, config, head, labels, settings.seed);
+  base: string | BaseModel,
+  { peft, load, train: { seed } }: RunOptions,
+  head: 'classification' | 'causal-lm' = 'classification',
+): Promise<PeftModel> {
+  const labels = head === 'classification' ? CLASSES : [];
+  const from = typeof base === 'string' ? await loadModel(base) : base;
+  const model = await getPeftModel(engine, from, peftConfig(peft), { ...load, head, labels, seed });
   const normal = tabled(2);
-  const values = new Map(assembly.values);
-  for (const factor of assembly.method.modules.flatMap((module) => assembly.method.factors(module))) {
-    if (factor.axes[0] !== 'out' || factor.axes[1] !== 'rank') continue;
-    values.set(
-      factor.name,
-      values.get(factor.name)!.map(() => 0.01 * normal()),
+  const method = model.method!;
+  for (const { name, axes } of method.modules.flatMap((module) => method.factors(module))) {
+    if (axes[0] !== 'out' || axes[1] !== 'rank') continue;
+    const factor = model.parameters.get(name);
+    engine.write(
+      factor,
+      Float32Array.from({ length: factor.size }, () => 0.01 * normal()),
     );
   }
-  return { ...assembly, values };
+  return model;
 }
 
-/** Everything trains: full fine-tuning. */
-export async function openFull(engine: Engine, dir: string, settings: Settings): Promise<PeftModel> {
-  const base = await loadBaseModel(engine, dir, { weightType: 'f32' });
-  const weights = [...base.weights.values()];
-  const specs = await Promise.all(
-    weights.map(async (weight) => ({
-      name: weight.name,
-      shape: weight.shape,
-      data: await engine.read(weight),
-      decay: weight.shape.length === 2,
-    })),
-  );
+/** Everything trains: full fine-tuning. The base's own buffers are freed. */
+export async function openFull(engine: Engine, dir: string, { peft, train: { seed } }: RunOptions): Promise<PeftModel> {
+  const checkpoint = await loadModel(dir);
+  const { config } = checkpoint;
+  const base = await loadBaseModel(engine, dir, { weights: 'f32' });
+  const values = initState(config, undefined, 'classification', CLASSES.length, seed);
+  for (const [name, weight] of base.weights) values.set(name, await engine.read(weight));
   base.free();
-  const head = initState(base.config, undefined, 'classification', LABELS, settings.seed);
-  for (const [name, shape] of headShapes(base.config, 'classification', LABELS))
-    specs.push({ name, shape, data: head.get(name)!, decay: shape.length === 2 });
-  return new PeftModel(engine, base, undefined, new Parameters(engine, specs));
+  const head = { head: 'classification', labels: CLASSES } as const;
+  const state = { method: undefined, peft: peftConfig(peft)(config, head.head), values, ...head };
+  return new PeftModel(engine, { base, checkpoint, shared: true }, state);
 }
 
 /** Random tokens without padding. */
@@ -185,6 +175,6 @@ export function randomBatch(config: ModelConfig, batch: number, seq: number): Ba
     inputIds: Int32Array.from({ length: batch * seq }, () => first + random.below(config.vocabSize - first)),
     attentionMask: new Int32Array(batch * seq).fill(1),
     tokenTypeIds: new Int32Array(batch * seq),
-    labels: Int32Array.from({ length: batch }, () => random.below(LABELS)),
+    labels: Int32Array.from({ length: batch }, () => random.below(CLASSES.length)),
   };
 }

@@ -1,28 +1,26 @@
 /** Room: bench/encoder. A method with its training step and its inference ready to run, and the bytes that each needs. */
 import type { Engine } from '../../engine/engine.ts';
 import type { Program } from '../../engine/compile/program.ts';
-import { toPeftModel, type PeftModelState } from '../../peft-model/assembly.ts';
+import type { RunOptions } from '../../experiments/options.ts';
 import type { BatchInputs, PeftModel } from '../../peft-model/peft-model.ts';
-import type { Settings } from '../../train/settings.ts';
-import { trainOptions } from '../../train/stages.ts';
-import { TrainingSteps } from '../../train/trainer.ts';
-import type { Contender } from '../measure/sample.ts';
-import { ownContender } from '../suite.ts';
+import type { Candidate } from '../measure/sample.ts';
+import { ownCandidate } from '../suite.ts';
 import type { BatchShape } from './cost.ts';
 import { randomBatch } from './model.ts';
+import { trainingSteps } from './steps.ts';
 
 type Bytes = Readonly<Record<string, number>>;
 
 export interface Resident {
   readonly name: string;
-  readonly classifier: PeftModel;
+  readonly model: PeftModel;
   readonly train: Program;
   readonly infer: Program;
   /** Bytes by kind while a step runs, and while inferring. */
   readonly trainBytes: Bytes;
   readonly inferBytes: Bytes;
-  readonly training: Contender;
-  readonly inference: Contender;
+  readonly training: Candidate;
+  readonly inference: Candidate;
   /** Runs inference once. */
   logits(): Promise<Float32Array>;
   free(): void;
@@ -32,41 +30,41 @@ export interface Resident {
 const TRAINING_ONLY = new Set(['gradients', 'optimizer', 'state', 'activations']);
 
 /**
- * Compiles both programs of a classifier. Several may be resident at once: they share the arena, which is counted for each by its
+ * Compiles both programs of a model. Several may be resident at once: they share the arena, which is counted for each by its
  * own need.
- * @param open makes the classifier; what it allocates is counted
+ * @param open makes the model, which the resident owns; what it allocates is counted
  */
 export async function makeResident(
   engine: Engine,
   name: string,
   { batch, seq }: BatchShape,
-  settings: Settings,
+  options: RunOptions,
   open: () => Promise<PeftModel>,
 ): Promise<Resident> {
   const before = engine.memory.byKind();
-  const classifier = await open();
-  const steps = new TrainingSteps(classifier, trainOptions(settings, 1, {}));
-  const data = randomBatch(classifier.base.config, batch, seq);
+  const model = await open();
+  const steps = trainingSteps(model, options);
+  const data = randomBatch(model.base.config, batch, seq);
   const train = await steps.program(data);
   const after = engine.memory.byKind();
   const held = Object.fromEntries(
     Object.entries(after).map(([kind, bytes]) => [kind, bytes - (before[kind as keyof typeof before] ?? 0)]),
   );
-  const infer = await engine.compile(`${name} infer`, classifier.inputSpecs(batch, seq), (inputs) => ({
-    outputs: { logits: classifier.logits(inputs as BatchInputs) },
+  const infer = await engine.compile(`${name} infer`, model.inputSpecs(batch, seq), (inputs) => ({
+    outputs: { logits: model.logits(inputs as BatchInputs) },
   }));
-  const values = classifier.inputValues(data);
+  const values = model.inputValues(data);
   let t = 0;
   const kept = Object.entries(held).filter(([kind]) => !TRAINING_ONLY.has(kind) && kind !== 'io');
   return {
     name,
-    classifier,
+    model,
     train,
     infer,
     trainBytes: nonzero({ ...held, activations: train.memory.activations }),
     inferBytes: nonzero({ ...Object.fromEntries(kept), io: infer.memory.io, activations: infer.memory.activations }),
-    training: ownContender(engine, () => train.run(steps.inputs(t++, data)), name),
-    inference: ownContender(engine, () => infer.run(values), name),
+    training: ownCandidate(engine, () => train.run(steps.inputs(t++, data)), name),
+    inference: ownCandidate(engine, () => infer.run(values), name),
     logits() {
       infer.run(values);
       return infer.read('logits');
@@ -74,8 +72,7 @@ export async function makeResident(
     free() {
       infer.dispose();
       steps.dispose();
-      classifier.parameters.free();
-      classifier.base.free();
+      model.dispose();
     },
   };
 }
@@ -86,9 +83,4 @@ function nonzero(bytes: Bytes): Bytes {
 
 export function total(bytes: Bytes): number {
   return Object.values(bytes).reduce((a, b) => a + b, 0);
-}
-
-/** A resident of an assembly. */
-export function assembled(engine: Engine, make: () => Promise<PeftModelState>): () => Promise<PeftModel> {
-  return async () => toPeftModel(engine, await make());
 }

@@ -1,4 +1,4 @@
-/** Room: bench/measure. Equality before timing: a contender that computes something else is not timed. */
+/** Room: bench/measure. Equality before timing: a candidate that computes something else is not timed. */
 import { UserError } from '../../engine/errors.ts';
 
 /** Largest difference as a part of the largest magnitude expected. Infinite for other lengths or values that are no numbers. */

@@ -1,4 +1,4 @@
-/** Room: bench/measure. Timing fairly: contenders take turns, warm-up is left out, and a figure is a median with its spread. */
+/** Room: bench/measure. Timing fairly: candidates are interleaved, warm-up is left out, and a figure is a median with its spread. */
 import { quantile } from 'simple-statistics';
 
 /** Seconds of one run, over several repetitions. */
@@ -21,64 +21,64 @@ export function rate(work: number, { median, ...rest }: Sample): Sample {
 }
 
 /** Something to be timed against others. */
-export interface Contender {
+export interface Candidate {
   readonly name: string;
   /** Runs `runs` times and waits for the last. @returns seconds of all of them */
   time(runs: number): Promise<number>;
 }
 
 export interface TimingOptions {
-  /** Timings of each contender, each of at least `minSeconds`. */
+  /** Timings of each candidate, each of at least `minSeconds`. */
   readonly repeats: number;
   readonly minSeconds: number;
-  /** Slow contenders are timed less often, so that all together take about this long; but `FEWEST` times. */
+  /** Slow candidates are timed less often, so that all together take about this long; but `FEWEST` times. */
   readonly maxSeconds: number;
 }
 
 /** A quartile of fewer timings says little. */
 const FEWEST = 5;
 
-/** A contender that cannot go on; the others can. */
-export class ContenderError extends Error {}
+/** A candidate that cannot go on; the others can. */
+export class CandidateError extends Error {}
 
 /**
- * Times contenders by turns; who begins changes every round. Each is run first without counting, twice: the second run says
+ * Times candidates interleaved; who begins changes every round. Each is run first without counting, twice: the second run says
  * how many make a timing of `minSeconds`.
- * @returns by name; one that threw a `ContenderError` is left out
+ * @returns by name; one that threw a `CandidateError` is left out
  */
-export async function alternate(
-  contenders: readonly Contender[],
+export async function interleave(
+  candidates: readonly Candidate[],
   { repeats, minSeconds, maxSeconds }: TimingOptions,
 ): Promise<Map<string, Sample>> {
-  const failed = new Set<Contender>();
-  const time = async (contender: Contender, runs: number): Promise<number> => {
+  const failed = new Set<Candidate>();
+  const time = async (candidate: Candidate, runs: number): Promise<number> => {
     try {
-      return await contender.time(runs);
+      return await candidate.time(runs);
     } catch (error) {
-      if (!(error instanceof ContenderError)) throw error;
-      failed.add(contender);
+      if (!(error instanceof CandidateError)) throw error;
+      failed.add(candidate);
       return 0;
     }
   };
-  const runs = new Map<Contender, number>();
+  const runs = new Map<Candidate, number>();
   let round = 0;
-  for (const contender of contenders) {
-    await time(contender, 1);
-    const once = failed.has(contender) ? 0 : await time(contender, 1);
+  for (const candidate of candidates) {
+    await time(candidate, 1);
+    const once = failed.has(candidate) ? 0 : await time(candidate, 1);
     const count = Math.min(10_000, Math.max(1, Math.ceil(minSeconds / Math.max(once, 1e-6))));
-    runs.set(contender, count);
+    runs.set(candidate, count);
     round += count * once;
   }
   const rounds = Math.min(repeats, Math.max(FEWEST, Math.floor(maxSeconds / Math.max(round, 1e-6))));
-  const seconds = new Map(contenders.map((c) => [c, [] as number[]]));
+  const seconds = new Map(candidates.map((c) => [c, [] as number[]]));
   for (let turn = 0; turn < rounds; turn++) {
-    for (let i = 0; i < contenders.length; i++) {
-      const contender = contenders[(i + turn) % contenders.length]!;
-      if (failed.has(contender)) continue;
-      const count = runs.get(contender)!;
-      seconds.get(contender)!.push((await time(contender, count)) / count);
+    for (let i = 0; i < candidates.length; i++) {
+      const candidate = candidates[(i + turn) % candidates.length]!;
+      if (failed.has(candidate)) continue;
+      const count = runs.get(candidate)!;
+      seconds.get(candidate)!.push((await time(candidate, count)) / count);
     }
   }
-  const whole = [...seconds].filter(([contender]) => !failed.has(contender));
+  const whole = [...seconds].filter(([candidate]) => !failed.has(candidate));
   return new Map(whole.map(([{ name }, values]) => [name, summarise(values)]));
 }

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
-import { ContenderError, type Contender } from '../measure/sample.ts';
+import { CandidateError, type Candidate } from '../measure/sample.ts';
 import {
   greetingSchema,
   MARK,
@@ -97,7 +97,7 @@ export class Peer {
     try {
       return await this.#prepare(work);
     } catch (error) {
-      if (error instanceof ContenderError) return { reason: error.message };
+      if (error instanceof CandidateError) return { reason: error.message };
       throw error;
     }
   }
@@ -125,8 +125,8 @@ export class Peer {
     return results;
   }
 
-  /** The prepared work as a contender. */
-  get contender(): Contender {
+  /** The prepared work as a candidate. */
+  get candidate(): Candidate {
     return {
       name: this.name,
       time: async (runs) => {
@@ -148,7 +148,7 @@ export class Peer {
     this.#child.kill('SIGSTOP');
     if (!('error' in reply)) return reply;
     this.#failure = `it failed: ${reply.error}`;
-    throw new ContenderError(this.#failure);
+    throw new CandidateError(this.#failure);
   }
 
   close(): void {

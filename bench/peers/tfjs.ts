@@ -83,12 +83,12 @@ const FACTORS = ['a1', 'u1', 'a2', 'u2'] as const;
 /** Forward, backward and Adam of the LoRA MLP; `losses` are those before the first updates. */
 function mlpStep(inputs: Inputs, settings: Work['settings'], finish: () => Promise<void>): Prepared {
   const { x, target, w1, b1, w2, b2 } = inputs as Record<string, tf.Tensor2D>;
-  const scaling = settings.scaling as number;
+  const { scaling, lr, checked } = settings as Record<string, number>;
   const [a1, u1, a2, u2] = FACTORS.map((name) => tf.variable(inputs[name]!) as tf.Variable<tf.Rank.R2>);
-  const optimizer = tf.train.adam(settings.lr as number, 0.9, 0.999, 1e-8);
+  const optimizer = tf.train.adam(lr, 0.9, 0.999, 1e-8);
   const linear = (h: tf.Tensor, w: tf.Tensor, b: tf.Tensor, down: tf.Tensor, up: tf.Tensor): tf.Tensor => {
     const low = tf.matMul(tf.matMul(h, down, false, true), up, false, true);
-    return tf.matMul(h, w, false, true).add(b).add(low.mul(scaling));
+    return tf.matMul(h, w, false, true).add(b).add(low.mul(scaling!));
   };
   const losses: tf.Scalar[] = [];
   const run = (): void => {
@@ -100,14 +100,14 @@ function mlpStep(inputs: Inputs, settings: Work['settings'], finish: () => Promi
       true,
       [a1!, u1!, a2!, u2!],
     )!;
-    if (losses.length < (settings.checked as number)) losses.push(loss);
+    if (losses.length < checked!) losses.push(loss);
     else loss.dispose();
   };
   return {
     run,
     finish,
     async outputs() {
-      while (losses.length < (settings.checked as number)) run();
+      while (losses.length < checked!) run();
       const values = await Promise.all(losses.map((loss) => loss.data()));
       return { losses: Float32Array.from(values, (v) => v[0]!) };
     },

@@ -52,8 +52,8 @@ function summary(documents: readonly BenchDocument[]): string {
 /** A whole document: the targets, then one section a suite, every figure under its adapter, date and command. */
 export function markdownText(documents: readonly BenchDocument[], remarks: Remarks = new Map()): string {
   const lead =
-    'Written by the benchmarks themselves, but for the remarks. A dash is a figure that was not measured. A floor is the least time that the ' +
-    'work can take at the best product and copy rates of the same run; × floor is what separates a figure from it.';
+    'Written by the benchmarks themselves, but for the remarks. A dash is a figure that was not measured. A roofline is the least time that the ' +
+    'work can take at the best product and copy rates of the same run; × roofline is what separates a figure from it.';
   const sections = documents.map((document) => section(document, remarks.get(document.suite)));
   return `${['# Benchmarks', lead, summary(documents), ...sections].join('\n\n')}\n`;
 }

@@ -40,7 +40,7 @@ function attentions(sizes: KernelSizes): KernelCase[] {
   const build = (t: Inputs): Tensor => attention(t.q!, t.k!, t.v!, t.mask!, spec);
   const dy = f32(inputs.q.shape, 34);
   /** Of the first sequence. */
-  const first = ({ shape, data }: typeof inputs.q): Float32Array => data.subarray(0, seq * (shape[1] as number));
+  const first = ({ shape, data }: typeof inputs.q): Float32Array => data.subarray(0, seq * shape[1]!);
   const [q, k, v] = [first(inputs.q), first(inputs.k), first(inputs.v)];
   return [
     {
@@ -82,7 +82,7 @@ function attentions(sizes: KernelSizes): KernelCase[] {
 function oneToken(sizes: KernelSizes): KernelCase {
   const { spec, inputs, label } = grouped(sizes);
   const { batch, seq } = spec;
-  const hidden = inputs.q.shape[1] as number;
+  const hidden = inputs.q.shape[1]!;
   const q = f32([batch, hidden], 35);
   const position: InputOf = { shape: [1], data: Int32Array.of(seq - 1), dtype: 'i32' };
   return {

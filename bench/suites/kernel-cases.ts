@@ -103,7 +103,6 @@ function product(label: string, m: number, k: number, n: number, layout: Product
     a: (row: number, i: number): number => a.data[transposeA ? i * m + row : row * k + i]!,
     b: (i: number, col: number): number => b.data[transposeB ? col * k + i : i * n + col]!,
   };
-  const settings = { transposeB };
   const peerInputs = { a: { shape: a.shape, data: a.data }, b: { shape: b.shape, data: b.data } };
   return {
     name,
@@ -127,7 +126,7 @@ function product(label: string, m: number, k: number, n: number, layout: Product
         tolerance,
       );
     },
-    ...(!transposeA && !half && { work: { name: 'matmul', inputs: peerInputs, settings } }),
+    work: transposeA || half ? undefined : { name: 'matmul', inputs: peerInputs, settings: { transposeB } },
   };
 }
 

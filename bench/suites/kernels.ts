@@ -4,23 +4,21 @@ import type { Program } from '../../engine/compile/program.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import type { Engine } from '../../engine/engine.ts';
 import type { Variable } from '../../engine/variable.ts';
-import { toPeftModel } from '../../peft-model/assembly.ts';
-import { trainOptions } from '../../train/stages.ts';
-import { TrainingSteps } from '../../train/trainer.ts';
-import { benchSettings, openPeft, randomBatch, writeRandomModel } from '../encoder/model.ts';
-import { demandSchema, demandsOf, floorSeconds, type Demand, type Rates } from '../measure/floor.ts';
-import { alternate, rate, summarise, type Sample, type TimingOptions } from '../measure/sample.ts';
+import { benchOptions, openPeft, randomBatch, writeRandomModel } from '../encoder/model.ts';
+import { trainingSteps } from '../encoder/steps.ts';
+import { demandSchema, demandsOf, rooflineSeconds, type Demand, type Rates } from '../measure/roofline.ts';
+import { interleave, rate, summarise, type Sample, type TimingOptions } from '../measure/sample.ts';
 import type { PeerWork } from '../peers/peer.ts';
 import { measureRates } from '../rates.ts';
 import { sampleSchema, type Measured, type Table, type Target } from '../report/document.ts';
 import { formatNumber } from '../report/format.ts';
 import {
   OWN,
-  ownContender,
+  ownCandidate,
   peerCells,
   peerColumns,
-  race,
-  raceSchema,
+  compareWithPeers,
+  comparisonSchema,
   ratioTo,
   type BenchContext,
   type Suite,
@@ -39,7 +37,7 @@ const QUICK: KernelSizes = {
 
 export const kernels: Suite = {
   name: 'kernels',
-  summary: 'every kernel at training shapes, beside its floor and the peers',
+  summary: 'every kernel at training shapes, beside its roofline and the peers',
   peers: ['tfjs', 'tfjs-patient', 'jax-js', 'jax-js-patient', 'torch', 'numpy'],
   measure,
 };
@@ -48,7 +46,7 @@ const timedSchema = z.object({
   name: z.string(),
   family: z.enum(['product', 'other']),
   kernels: z.array(demandSchema),
-  race: raceSchema,
+  race: comparisonSchema,
 });
 
 type Timed = z.infer<typeof timedSchema>;
@@ -81,14 +79,14 @@ async function measure(context: BenchContext): Promise<Measured> {
       },
       {
         kind: 'bars',
-        title: 'Time over floor',
+        title: 'Time over roofline',
         unit: 'ratio',
-        bars: timed.map((t) => ({ label: t.name, parts: { ratio: overFloor(t, rates) }, own: true })),
+        bars: timed.map((t) => ({ label: t.name, parts: { ratio: overRoofline(t, rates) }, own: true })),
       },
     ],
     targets: targets(context, timed),
     notes: [
-      'Floor: operations over the fastest product, bytes over the fastest copy, the larger of the two, kernel by kernel.',
+      'Roofline: operations over the fastest product, bytes over the fastest copy, the larger of the two, kernel by kernel.',
       ...(inside ? separation(inside, rates) : []),
       ...new Set(timed.flatMap((t) => t.race.absent)),
     ],
@@ -107,9 +105,9 @@ async function timeCase(context: BenchContext, one: KernelCase): Promise<Timed> 
     const outputs = await readOutputs(program, one.build(tensors));
     one.check(outputs);
     const result = one.work
-      ? await race(
+      ? await compareWithPeers(
           context,
-          ownContender(engine, () => program.run()),
+          ownCandidate(engine, () => program.run()),
           one.work,
           outputs,
           tolerance(one.work),
@@ -124,7 +122,7 @@ async function timeCase(context: BenchContext, one: KernelCase): Promise<Timed> 
 }
 
 async function alone(engine: Engine, program: Program, timing: TimingOptions): Promise<Record<string, Sample>> {
-  return Object.fromEntries(await alternate([ownContender(engine, () => program.run())], timing));
+  return Object.fromEntries(await interleave([ownCandidate(engine, () => program.run())], timing));
 }
 
 /** Peers approximate exponentials in their own ways. */
@@ -144,7 +142,7 @@ const flopsOf = ({ kernels }: { readonly kernels: readonly Demand[] }): number =
   kernels.reduce((sum, k) => sum + k.flops, 0);
 const bytesOf = ({ kernels }: { readonly kernels: readonly Demand[] }): number =>
   kernels.reduce((sum, k) => sum + k.bytes, 0);
-const overFloor = (timed: Timed, rates: Rates): number => secondsOf(timed) / floorSeconds(timed.kernels, rates);
+const overRoofline = (timed: Timed, rates: Rates): number => secondsOf(timed) / rooflineSeconds(timed.kernels, rates);
 
 /** Null for kernels that only move data. */
 const someRate = (work: number, seconds: number): number | null => (work > 0 ? work / seconds : null);
@@ -158,16 +156,16 @@ function aloneTable(timed: readonly Timed[], rates: Rates): Table {
       { key: 'time', title: 'time', unit: 'time' },
       { key: 'flops', title: 'FLOP/s', unit: 'rate' },
       { key: 'bytes', title: 'B/s', unit: 'bytes' },
-      { key: 'floor', title: 'floor', unit: 'time' },
-      { key: 'over', title: '× floor', unit: 'ratio' },
+      { key: 'floor', title: 'roofline', unit: 'time' },
+      { key: 'over', title: '× roofline', unit: 'ratio' },
     ],
     rows: timed.map((t) => ({
       name: t.name,
       time: own(t),
       flops: someRate(flopsOf(t), secondsOf(t)),
       bytes: bytesOf(t) / secondsOf(t),
-      floor: floorSeconds(t.kernels, rates),
-      over: overFloor(t, rates),
+      floor: rooflineSeconds(t.kernels, rates),
+      over: overRoofline(t, rates),
     })),
   };
 }
@@ -176,7 +174,7 @@ function besideTable(context: BenchContext, timed: readonly Timed[]): Table {
   return {
     title: 'Kernels beside the peers',
     caption:
-      'Results were compared with each peer’s before timing; contenders took turns. A dash: the peer has no such op.',
+      'Results were compared with each peer’s before timing; candidates were interleaved. A dash: the peer has no such op.',
     columns: [
       { key: 'name', title: 'kernel', unit: 'text' },
       { key: 'time', title: 'this engine', unit: 'time' },
@@ -191,7 +189,7 @@ function besideTable(context: BenchContext, timed: readonly Timed[]): Table {
 function ratesTable({ flops, bytes }: Rates): Table {
   return {
     title: 'Best rates of this run',
-    caption: 'What floors are computed from: the fastest product and the fastest copy.',
+    caption: 'What rooflines are computed from: the fastest product and the fastest copy.',
     columns: [
       { key: 'what', title: 'rate', unit: 'text' },
       { key: 'flops', title: 'FLOP/s', unit: 'rate' },
@@ -232,11 +230,10 @@ type Group = Inside['groups'][number];
 async function insideStep({ engine, folder, quick, timing }: BenchContext, s: KernelSizes): Promise<Inside> {
   const shape = { layers: quick ? 1 : 4, hidden: s.hidden, heads: s.heads, neurons: s.neurons };
   const dir = await writeRandomModel(folder, 'profiled', { ...shape, vocab: s.vocab, positions: s.seq });
-  const settings = benchSettings();
-  const assembly = await openPeft(engine, dir, settings);
-  const classifier = toPeftModel(engine, assembly);
-  const steps = new TrainingSteps(classifier, trainOptions(settings, 1, {}));
-  const batch = randomBatch(assembly.base.config, s.batch, s.seq);
+  const options = benchOptions();
+  using model = await openPeft(engine, dir, options);
+  using steps = trainingSteps(model, options);
+  const batch = randomBatch(model.base.config, s.batch, s.seq);
   const program = await steps.program(batch);
   const profiles: number[][] = [];
   const profiled = engine.device.features.has('timestamp-query');
@@ -245,9 +242,6 @@ async function insideStep({ engine, folder, quick, timing }: BenchContext, s: Ke
     if (i > 0) profiles.push(times);
   }
   const groups = profiled ? groupsOf(program, profiles) : [];
-  steps.dispose();
-  classifier.parameters.free();
-  assembly.base.free();
   return { title: `a LoRA step of ${shape.layers} layers, batch ${s.batch} × ${s.seq}`, groups };
 }
 
@@ -262,14 +256,14 @@ function groupsOf(program: Program, profiles: readonly (readonly number[])[]): G
   return [...groups.sort((a, b) => b.time.median - a.time.median), group('whole step', () => true)];
 }
 
-const aboveFloor = ({ kernels, time }: Group, rates: Rates): number => time.median - floorSeconds(kernels, rates);
+const aboveRoofline = ({ kernels, time }: Group, rates: Rates): number => time.median - rooflineSeconds(kernels, rates);
 
 function insideTable({ title, groups }: Inside, rates: Rates): Table {
   const whole = groups.at(-1);
   return {
     title: `Kernels inside ${title}`,
     caption: whole
-      ? 'Summed over the dispatches of one name in a step, by the device’s timestamps. Above floor: what the kernel could still give the step.'
+      ? 'Summed over the dispatches of one name in a step, by the device’s timestamps. Above roofline: what the kernel could still give the step.'
       : 'Not measured: the device has no timestamp-query.',
     columns: [
       { key: 'name', title: 'kernel', unit: 'text' },
@@ -278,8 +272,8 @@ function insideTable({ title, groups }: Inside, rates: Rates): Table {
       { key: 'share', title: 'of the step', unit: 'share' },
       { key: 'flops', title: 'FLOP/s', unit: 'rate' },
       { key: 'bytes', title: 'B/s', unit: 'bytes' },
-      { key: 'floor', title: '× floor', unit: 'ratio' },
-      { key: 'above', title: 'above floor', unit: 'time' },
+      { key: 'floor', title: '× roofline', unit: 'ratio' },
+      { key: 'above', title: 'above roofline', unit: 'time' },
     ],
     rows: groups.map((group) => ({
       name: group.name,
@@ -288,22 +282,22 @@ function insideTable({ title, groups }: Inside, rates: Rates): Table {
       share: group.time.median / whole!.time.median,
       flops: someRate(flopsOf(group), group.time.median),
       bytes: bytesOf(group) / group.time.median,
-      floor: group.time.median / floorSeconds(group.kernels, rates),
-      above: Math.max(0, aboveFloor(group, rates)),
+      floor: group.time.median / rooflineSeconds(group.kernels, rates),
+      above: Math.max(0, aboveRoofline(group, rates)),
     })),
   };
 }
 
-/** What separates the step from its floor, in words. */
+/** What separates the step from its roofline, in words. */
 function separation({ title, groups }: Inside, rates: Rates): string[] {
   const whole = groups.at(-1);
   if (!whole) return [];
-  const floor = floorSeconds(whole.kernels, rates);
-  const most = groups.slice(0, -1).sort((a, b) => aboveFloor(b, rates) - aboveFloor(a, rates));
-  const parts = most.slice(0, 4).map((g) => `${g.name} ${formatNumber(aboveFloor(g, rates), 'time')}`);
+  const roofline = rooflineSeconds(whole.kernels, rates);
+  const most = groups.slice(0, -1).sort((a, b) => aboveRoofline(b, rates) - aboveRoofline(a, rates));
+  const parts = most.slice(0, 4).map((g) => `${g.name} ${formatNumber(aboveRoofline(g, rates), 'time')}`);
   return [
-    `Of ${title} the kernels take ${formatNumber(whole.time.median, 'time')}, their floor is ${formatNumber(floor, 'time')}: ` +
-      `${formatNumber(floor / whole.time.median, 'share')} of the floor’s speed. What separates them most: ${parts.join(', ')}.`,
+    `Of ${title} the kernels take ${formatNumber(whole.time.median, 'time')}, their roofline is ${formatNumber(roofline, 'time')}: ` +
+      `${formatNumber(roofline / whole.time.median, 'share')} of the roofline’s speed. What separates them most: ${parts.join(', ')}.`,
   ];
 }
 

@@ -4,11 +4,17 @@ import { PUBLISHED, type Published } from '../encoder/published.ts';
 import { measureRates } from '../rates.ts';
 import type { Measured } from '../report/document.ts';
 import type { BenchContext, Suite } from '../suite.ts';
-import { DECODER, generationSchema, generationTable, LONGEST_TEXT, raceGeneration } from './light-peft/generation.ts';
-import { bucketFigure, bucketTable, lengthsSchema, raceLengths } from './light-peft/lengths.ts';
-import { raceModel, racedSchema, type Raced } from './light-peft/race.ts';
+import {
+  DECODER,
+  generationSchema,
+  generationTable,
+  LONGEST_TEXT,
+  compareGeneration,
+} from './light-peft/generation.ts';
+import { bucketFigure, bucketTable, lengthsSchema, compareLengths } from './light-peft/lengths.ts';
+import { compareMethods, comparedSchema, type Compared } from './light-peft/methods.ts';
 import { claimsTable, report, separation } from './light-peft/report.ts';
-import { raceSettings, settingsRaceSchema, settingsTable } from './light-peft/settings.ts';
+import { compareSettings, settingsSchema, settingsTable } from './light-peft/settings.ts';
 import { DIVISORS, divisorFor, fit, LONGEST_STEP } from './light-peft/shapes.ts';
 
 export const lightPeft: Suite = {
@@ -33,27 +39,27 @@ async function measure(context: BenchContext): Promise<Measured> {
     model,
     fitted: fit(model, divisorOf(model), batch.seq),
   }));
-  const raced: Raced[] = [];
+  const compared: Compared[] = [];
   for (const { model, fitted } of models) {
     const name = `${model.name}, ${fitted.label}`;
-    const result = await context.part(name, racedSchema, () => raceModel(context, model, fitted, batch));
-    if (result) raced.push(result);
+    const result = await context.part(name, comparedSchema, () => compareMethods(context, model, fitted, batch));
+    if (result) compared.push(result);
   }
   const { model, fitted } = models[0]!;
   const onModel = `${model.name}, ${fitted.label}`;
-  const settings = await context.part('settings that save memory', settingsRaceSchema, () =>
-    raceSettings(context, fitted.shape, batch),
+  const settings = await context.part('settings that save memory', settingsSchema, () =>
+    compareSettings(context, fitted.shape, batch),
   );
-  const lengths = await context.part('length-bucketed batches', lengthsSchema, () => raceLengths(context));
+  const lengths = await context.part('length-bucketed batches', lengthsSchema, () => compareLengths(context));
   const decoder = fit(DECODER, divisorOf(DECODER), LONGEST_TEXT);
   const generated = await context.part(`generation, ${decoder.label}`, generationSchema, () =>
-    raceGeneration(context, decoder),
+    compareGeneration(context, decoder),
   );
-  const parts = raced.map((one) => report(one, rates, quick));
+  const parts = compared.map((one) => report(one, rates, quick));
   return {
     tables: [
       ...parts.flatMap((p) => p.tables),
-      ...(raced.length > 0 ? [claimsTable(raced)] : []),
+      ...(compared.length > 0 ? [claimsTable(compared)] : []),
       ...(settings ? [settingsTable(settings, onModel)] : []),
       ...(lengths ? [bucketTable(lengths)] : []),
       ...(generated ? [generationTable(generated)] : []),
@@ -66,8 +72,8 @@ async function measure(context: BenchContext): Promise<Measured> {
       'Heads and neurons are chosen at random, heads within layers and neurons over the model; modules and ranks by the settings’ ratios.',
       'Before timing, the logits of each pruned model were compared with those of the whole model with masks at 0.',
       'Block FLOPs leave PEFT modules, embeddings and head out. Own share: what weights, trainables × 4 and the values that must be kept need, relative to LoRA.',
-      'Floor: a program’s kernels at the best product and copy rates of this run, the larger of the two for each.',
-      ...(rates ? raced.flatMap((one) => separation(one, rates)) : []),
+      'Roofline: a program’s kernels at the best product and copy rates of this run, the larger of the two for each.',
+      ...(rates ? compared.flatMap((one) => separation(one, rates)) : []),
     ],
   };
 }

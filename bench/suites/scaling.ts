@@ -1,11 +1,11 @@
 /** Room: bench/suites. How the cost of a LoRA step grows with each size, and how it should. */
 import { z } from 'zod';
-import { benchSettings, openPeft, writeRandomModel, type EncoderShape } from '../encoder/model.ts';
+import { benchOptions, openPeft, writeRandomModel, type EncoderShape } from '../encoder/model.ts';
 import { blockFlops, peftFlops, type BatchShape } from '../encoder/cost.ts';
-import { assembled, makeResident, total, type Resident } from '../encoder/resident.ts';
-import { demandSchema, demandsOf, floorSeconds, type Rates } from '../measure/floor.ts';
+import { makeResident, total, type Resident } from '../encoder/resident.ts';
+import { demandSchema, demandsOf, rooflineSeconds, type Rates } from '../measure/roofline.ts';
 import { fitPower } from '../measure/fit.ts';
-import { alternate } from '../measure/sample.ts';
+import { interleave } from '../measure/sample.ts';
 import { measureRates } from '../rates.ts';
 import { sampleSchema, type Figure, type Measured, type Table } from '../report/document.ts';
 import type { BenchContext, Suite } from '../suite.ts';
@@ -81,8 +81,8 @@ async function measure(context: BenchContext): Promise<Measured> {
     figures: curves.map(({ axis, points }) => curveFigure(axis, points)),
     targets: [],
     notes: [
-      `Around ${layers} layers of ${hidden} and ${neurons}, ${heads} heads, batch ${batch} × ${seq}, r = ${rank}; sizes of one axis took turns.`,
-      'Floor: a step’s kernels at the best product and copy rates of this run, the larger of the two for each.',
+      `Around ${layers} layers of ${hidden} and ${neurons}, ${heads} heads, batch ${batch} × ${seq}, r = ${rank}; sizes of one axis were interleaved.`,
+      'Roofline: a step’s kernels at the best product and copy rates of this run, the larger of the two for each.',
       'Exponents are least squares on logarithms. Expected: the same fit through the operations that the step needs by its shapes (blocks and LoRA).',
     ],
   };
@@ -97,15 +97,15 @@ async function measureAxis(
   const residents: { size: number; flops: number; resident: Resident }[] = [];
   for (const size of sizes) {
     const setup = axis.at(base, size);
-    const settings = benchSettings({ loraR: setup.rank, loraAlpha: 2 * setup.rank });
+    const options = benchOptions({ peft: { r: setup.rank, loraAlpha: 2 * setup.rank } });
     const dir = await writeRandomModel(folder, `${axis.x}-${size}`.replaceAll(' ', '-'), setup);
-    const open = assembled(engine, () => openPeft(engine, dir, settings));
-    const resident = await makeResident(engine, String(size), setup, settings, open);
-    const { base: model, method } = resident.classifier;
+    const open = () => openPeft(engine, dir, options);
+    const resident = await makeResident(engine, String(size), setup, options, open);
+    const { base: model, method } = resident.model;
     const flops = blockFlops(model.config, model.layers, setup, 'lora') + peftFlops(method!.modules, setup);
     residents.push({ size, flops, resident });
   }
-  const samples = await alternate(
+  const samples = await interleave(
     residents.map((r) => r.resident.training),
     timing,
   );
@@ -157,7 +157,7 @@ function pointsTable(curves: Curves, rates: Rates | undefined): Table {
       { key: 'time', title: 'step', unit: 'time' },
       { key: 'flops', title: 'operations', unit: 'rate' },
       { key: 'speed', title: 'FLOP/s', unit: 'rate' },
-      { key: 'floor', title: '× floor', unit: 'ratio' },
+      { key: 'floor', title: '× roofline', unit: 'ratio' },
       { key: 'bytes', title: 'peak', unit: 'bytes' },
     ],
     rows: curves.flatMap(({ axis, points }) =>
@@ -166,7 +166,7 @@ function pointsTable(curves: Curves, rates: Rates | undefined): Table {
         time,
         flops,
         speed: flops / time.median,
-        floor: rates ? time.median / floorSeconds(kernels, rates) : null,
+        floor: rates ? time.median / rooflineSeconds(kernels, rates) : null,
         bytes,
       })),
     ),

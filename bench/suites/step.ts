@@ -9,21 +9,26 @@ import { add, geluTanh, mul, square, sub } from '../../engine/ops/elementwise.ts
 import { matmul } from '../../engine/ops/matmul.ts';
 import { sum } from '../../engine/ops/reduce.ts';
 import { AdamW, ADAMW_DEFAULTS, ADAMW_INPUTS } from '../../engine/optim/adamw.ts';
-import { saveState } from '../../peft-model/pretrained.ts';
-import { toPeftModel } from '../../peft-model/assembly.ts';
-import { trainOptions } from '../../train/stages.ts';
-import { TrainingSteps } from '../../train/trainer.ts';
-import { benchSettings, openPeft, randomBatch, writeRandomModel, type EncoderShape } from '../encoder/model.ts';
+import { benchOptions, openPeft, randomBatch, writeRandomModel, type EncoderShape } from '../encoder/model.ts';
 import { blockFlops, peftFlops } from '../encoder/cost.ts';
+import { trainingSteps } from '../encoder/steps.ts';
 import { randomData } from '../measure/data.ts';
-import { demandSchema, demandsOf, floorSeconds, type Rates } from '../measure/floor.ts';
+import { demandSchema, demandsOf, rooflineSeconds, type Rates } from '../measure/roofline.ts';
 import type { Sample } from '../measure/sample.ts';
 import { PEERS, type PeerName } from '../peers/peer.ts';
 import type { HostTensor } from '../peers/wire.ts';
 import { measureRates } from '../rates.ts';
 import type { Measured, Table, Target } from '../report/document.ts';
 import { formatNumber } from '../report/format.ts';
-import { OWN, ownContender, race, raceSchema, ratioTo, type BenchContext, type Suite } from '../suite.ts';
+import {
+  OWN,
+  ownCandidate,
+  compareWithPeers,
+  comparisonSchema,
+  ratioTo,
+  type BenchContext,
+  type Suite,
+} from '../suite.ts';
 
 /** Steps whose losses must agree before anybody is timed. */
 const CHECKED = 5;
@@ -38,16 +43,16 @@ export const step: Suite = {
   measure,
 };
 
-const racedSchema = z.object({
+const comparedSchema = z.object({
   title: z.string(),
   tokens: z.number(),
   flops: z.number(),
   /** What the kernels of the engine's step must do at least. */
   kernels: z.array(demandSchema),
-  race: raceSchema,
+  race: comparisonSchema,
 });
 
-type Raced = z.infer<typeof racedSchema>;
+type Compared = z.infer<typeof comparedSchema>;
 
 /** PyTorch's median step in the notes that the targets were taken from: 2 cores (Zen 5), 2 threads. Printed where it is missing here. */
 const NOTED = [
@@ -58,21 +63,23 @@ const NOTED = [
 
 async function measure(context: BenchContext): Promise<Measured> {
   const rates = await measureRates(context);
-  const mlp = await context.part('LoRA MLP', racedSchema, () => mlpStep(context));
-  const encoders: Raced[] = [];
+  const mlp = await context.part('LoRA MLP', comparedSchema, () => mlpStep(context));
+  const encoders: Compared[] = [];
   for (const heads of context.quick ? [4] : [4, 8]) {
-    const raced = await context.part(`LoRA encoder, ${heads} heads`, racedSchema, () => encoderStep(context, heads));
-    if (raced) encoders.push(raced);
+    const compared = await context.part(`LoRA encoder, ${heads} heads`, comparedSchema, () =>
+      encoderStep(context, heads),
+    );
+    if (compared) encoders.push(compared);
   }
   const all = [...(mlp ? [mlp] : []), ...encoders];
   const noted = !context.quick && !context.peers.present.some((p) => p.name === 'torch');
   return {
-    tables: [...all.map((raced) => raceTable(context, raced, rates)), ...(noted ? [notedTable()] : [])],
-    figures: all.map((raced) => ({
+    tables: [...all.map((compared) => comparisonTable(context, compared, rates)), ...(noted ? [notedTable()] : [])],
+    figures: all.map((compared) => ({
       kind: 'bars' as const,
-      title: raced.title,
+      title: compared.title,
       unit: 'time' as const,
-      bars: Object.entries(raced.race.samples).map(([name, { median }]) => ({
+      bars: Object.entries(compared.race.samples).map(([name, { median }]) => ({
         label: labelOf(name),
         parts: { time: median },
         own: name === OWN,
@@ -80,18 +87,18 @@ async function measure(context: BenchContext): Promise<Measured> {
     })),
     targets: targets(context, mlp, encoders),
     notes: [
-      `Contenders took turns. The losses of the first ${CHECKED} steps agreed to ${TOLERANCE} before they were timed.`,
-      'Floor: the kernels of this engine’s step at the best product and copy rates of this run, the larger of the two for each.',
-      ...(rates ? all.map((raced) => separation(raced, rates)) : []),
-      ...new Set(all.flatMap((raced) => raced.race.absent)),
+      `Candidates were interleaved. The losses of the first ${CHECKED} steps agreed to ${TOLERANCE} before they were timed.`,
+      'Roofline: the kernels of this engine’s step at the best product and copy rates of this run, the larger of the two for each.',
+      ...(rates ? all.map((compared) => separation(compared, rates)) : []),
+      ...new Set(all.flatMap((compared) => compared.race.absent)),
     ],
   };
 }
 
-function separation({ title, kernels, race: { samples } }: Raced, rates: Rates): string {
+function separation({ title, kernels, race: { samples } }: Compared, rates: Rates): string {
   const seconds = samples[OWN]!.median;
-  const floor = floorSeconds(kernels, rates);
-  return `${title}: ${formatNumber(seconds, 'time')} in ${kernels.length} dispatches; the floor is ${formatNumber(floor, 'time')}, ${formatNumber(floor / seconds, 'share')} of its speed is reached.`;
+  const roofline = rooflineSeconds(kernels, rates);
+  return `${title}: ${formatNumber(seconds, 'time')} in ${kernels.length} dispatches; the roofline is ${formatNumber(roofline, 'time')}, ${formatNumber(roofline / seconds, 'share')} of its speed is reached.`;
 }
 
 function notedTable(): Table {
@@ -111,8 +118,8 @@ function labelOf(name: string): string {
   return name in PEERS ? PEERS[name as keyof typeof PEERS].label : 'this engine';
 }
 
-function raceTable(context: BenchContext, raced: Raced, rates: Rates | undefined): Table {
-  const { title, tokens, flops, kernels, race } = raced;
+function comparisonTable(context: BenchContext, compared: Compared, rates: Rates | undefined): Table {
+  const { title, tokens, flops, kernels, race } = compared;
   const own = race.samples[OWN]!;
   const row = (name: string, version: string | null, time: Sample | number): Table['rows'][number] => {
     const seconds = typeof time === 'number' ? time : time.median;
@@ -133,7 +140,7 @@ function raceTable(context: BenchContext, raced: Raced, rates: Rates | undefined
       ...Object.entries(race.samples).map(([name, sample]) =>
         row(labelOf(name), context.peers.present.find((p) => p.name === name)?.greeting.version ?? null, sample),
       ),
-      ...(rates ? [row('floor of this engine’s kernels', null, floorSeconds(kernels, rates))] : []),
+      ...(rates ? [row('roofline of this engine’s kernels', null, rooflineSeconds(kernels, rates))] : []),
     ],
   };
 }
@@ -149,7 +156,7 @@ const SCALING = 2;
 const LR = 1e-3;
 
 /** x[2048,256] → 1024 → 256 with GELU, frozen, LoRA r = 8 on both layers; mean squared error, Adam. */
-async function mlpStep(context: BenchContext): Promise<Raced> {
+async function mlpStep(context: BenchContext): Promise<Compared> {
   const { engine, quick } = context;
   const s: MlpSizes = quick
     ? { rows: 64, hidden: 32, neurons: 64, rank: 8 }
@@ -162,14 +169,14 @@ async function mlpStep(context: BenchContext): Promise<Raced> {
     losses.push((await built.program.read('loss'))[0]!);
   }
   const work = { name: 'mlp_step', inputs, settings: { scaling: SCALING, lr: LR, checked: CHECKED } };
-  const raced = await race(context, ownContender(engine, built.run), work, { losses }, TOLERANCE);
+  const compared = await compareWithPeers(context, ownCandidate(engine, built.run), work, { losses }, TOLERANCE);
   const kernels = demandsOf(built.program);
   built.free();
   const linear = 2 * s.rows * s.hidden * s.neurons;
   const lora = 2 * 6 * s.rows * s.rank * (s.hidden + s.neurons);
   const title = `LoRA MLP: x[${s.rows}, ${s.hidden}] → ${s.neurons} → ${s.hidden}, r = ${s.rank}`;
   // The first layer's input needs no gradient.
-  return { title, tokens: s.rows, flops: 3 * linear + lora, kernels, race: raced };
+  return { title, tokens: s.rows, flops: 3 * linear + lora, kernels, race: compared };
 }
 
 function mlpInputs({ rows, hidden, neurons, rank }: MlpSizes): Record<string, HostTensor & { data: Float32Array }> {
@@ -231,51 +238,47 @@ async function buildMlp(
 }
 
 /** LoRA r = 8 on the six linear layers of an encoder, no dropout. */
-async function encoderStep(context: BenchContext, heads: number): Promise<Raced> {
+async function encoderStep(context: BenchContext, heads: number): Promise<Compared> {
   const { engine, folder, quick } = context;
   const [batch, seq] = quick ? [2, 16] : [16, 128];
   const shape: EncoderShape = quick
     ? { layers: 1, hidden: 64, heads, neurons: 128, vocab: 256, positions: seq }
     : { layers: 4, hidden: 256, heads, neurons: 1024, vocab: 8192, positions: seq };
-  const model = await writeRandomModel(folder, `encoder-${heads}`, shape);
-  const settings = benchSettings();
-  const assembly = await openPeft(engine, model, settings);
+  const dir = await writeRandomModel(folder, `encoder-${heads}`, shape);
+  const options = benchOptions();
+  using model = await openPeft(engine, dir, options);
+  const { config, layers } = model.base;
   const adapter = join(folder, `adapter-${heads}`);
-  await saveState(adapter, assembly);
-  const classifier = toPeftModel(engine, assembly);
-  const steps = new TrainingSteps(classifier, trainOptions(settings, 1, {}));
-  const data = randomBatch(assembly.base.config, batch, seq);
+  await model.savePretrained(adapter);
+  using steps = trainingSteps(model, options);
+  const data = randomBatch(config, batch, seq);
   const program = await steps.program(data);
   let t = 0;
   const run = (): void => program.run(steps.inputs(t++, data));
   for (let i = 0; i < CHECKED; i++) run();
-  const losses = await steps.history.read('loss', 0, CHECKED);
+  const losses = await steps.losses.read('loss', 0, CHECKED);
   const grid = [batch, seq];
   const inputs = {
     input_ids: { shape: grid, data: data.inputIds },
     attention_mask: { shape: grid, data: data.attentionMask },
     labels: { shape: [batch], data: data.labels },
   };
-  const work = { name: 'encoder_step', inputs, settings: { model, adapter, lr: settings.lr, checked: CHECKED } };
-  const raced = await race(context, ownContender(engine, run), work, { losses }, TOLERANCE);
-  const kernels = demandsOf(program);
-  steps.dispose();
-  classifier.parameters.free();
-  assembly.base.free();
-  const { config, layers } = assembly.base;
+  const settings = { model: dir, adapter, lr: options.train.lr, checked: CHECKED };
+  const work = { name: 'encoder_step', inputs, settings };
+  const compared = await compareWithPeers(context, ownCandidate(engine, run), work, { losses }, TOLERANCE);
   return {
     title: `LoRA encoder: ${shape.layers} layers, d = ${shape.hidden}, FFN ${shape.neurons}, ${heads} heads, batch ${batch} × ${seq}`,
     tokens: batch * seq,
-    flops: blockFlops(config, layers, { batch, seq }, 'lora') + peftFlops(assembly.method!.modules, { batch, seq }),
-    kernels,
-    race: raced,
+    flops: blockFlops(config, layers, { batch, seq }, 'lora') + peftFlops(model.method!.modules, { batch, seq }),
+    kernels: demandsOf(program),
+    race: compared,
   };
 }
 
-function targets({ engine, quick }: BenchContext, mlp: Raced | undefined, encoders: readonly Raced[]): Target[] {
+function targets({ engine, quick }: BenchContext, mlp: Compared | undefined, encoders: readonly Compared[]): Target[] {
   if (!engine.adapter.software || quick) return [];
-  const times = (what: string, raced: Raced | undefined, peer: PeerName, goal: number): Target => {
-    const measured = raced ? ratioTo(raced.race, peer) : null;
+  const times = (what: string, compared: Compared | undefined, peer: PeerName, goal: number): Target => {
+    const measured = compared ? ratioTo(compared.race, peer) : null;
     return { what, unit: 'ratio', relation: '≥', goal, measured };
   };
   return [

@@ -61,8 +61,8 @@ async function selfCheck(engine: Engine): Promise<number> {
   let largest = 0;
   for (let i = 0; i < m * n; i++) {
     let x = 0;
-    for (let j = 0; j < k; j++) x += (a[Math.floor(i / n) * k + j] as number) * (b[j * n + (i % n)] as number);
-    largest = Math.max(largest, Math.abs((found[i] as number) - x * normalCdf(x)));
+    for (let j = 0; j < k; j++) x += a[Math.floor(i / n) * k + j]! * b[j * n + (i % n)]!;
+    largest = Math.max(largest, Math.abs(found[i]! - x * normalCdf(x)));
   }
   return largest;
 }

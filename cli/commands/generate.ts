@@ -1,8 +1,7 @@
 /** Room: cli. `generate`: text from a language model, with or without adapters, streamed as it comes. */
-import type { FileHandle } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
-import { writeAtomically } from '../../engine/io/files.ts';
+import { writeAtomically, type OpenFile } from '../../engine/io/files.ts';
 import { loadModel } from '../../models/checkpoint.ts';
 import { generateAll, type Answer, type GenerationCallbacks } from '../../generate/generate.ts';
 import { readPrompts, type Prompt } from '../../generate/prompts.ts';
@@ -127,7 +126,7 @@ async function collected(all: AsyncIterable<Answer>): Promise<Answer[]> {
 
 async function written(all: AsyncIterable<Answer>, path: string, total: number): Promise<Answer[]> {
   const answers: Answer[] = [];
-  const write = async (file: FileHandle): Promise<void> => {
+  const write = async (file: OpenFile): Promise<void> => {
     for await (const answer of all) {
       if (answer.generated.finish === 'interrupted') throw interrupted(answers.length, total);
       answers.push(answer);

@@ -1,8 +1,7 @@
 /** Room: cli. `eval` and `predict`: a base with or without an adapter, on data. */
-import type { FileHandle } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
-import { writeAtomically } from '../../engine/io/files.ts';
+import { writeAtomically, type OpenFile } from '../../engine/io/files.ts';
 import { loadModel } from '../../models/checkpoint.ts';
 import { loadOntoOneBase } from '../../peft-model/multi-adapter-model.ts';
 import { PeftModel } from '../../peft-model/peft-model.ts';
@@ -112,7 +111,7 @@ async function runPredict(flags: PredictFlags): Promise<void> {
     const [first] = models.values();
     const rows = await loadRows(checkpoint, flags.data, first!, options);
     let lines = 0;
-    const write = async (file: FileHandle): Promise<void> => {
+    const write = async (file: OpenFile): Promise<void> => {
       const runs = [...models].map(([name, model]) => ({ name, windows: predict(model, rows) }));
       const of = (all: Readonly<Record<string, unknown>>): unknown => (folders.size > 1 ? all : Object.values(all)[0]);
       for await (const line of together(runs)) {

@@ -11,18 +11,19 @@ import { loadCorpus } from '../../pretrain/corpora.ts';
 import { mlmVocabulary, packBlocks, repeatBlocks } from '../../pretrain/mlm.ts';
 import { pretrainOptionsSchema, type PretrainOptions } from '../../pretrain/options.ts';
 import { parseOptions } from '../../engine/options.ts';
+import { fieldOf } from '../../experiments/field.ts';
+import { settingKey } from '../../experiments/settings.ts';
 import { PRETRAIN_PACKAGES } from '../../pretrain/packages.ts';
 import { addProfileFlags, print, withEngine, type EngineFlags } from '../context.ts';
-import { fieldOf } from '../field.ts';
 import { flagName } from '../flags.ts';
-import { flagKey, parseNumber } from '../options.ts';
+import { parseNumber } from '../options.ts';
 
 const VOCABULARY = z.int().positive().default(8000).describe('size of a new tokenizer’s vocabulary');
 
 /** Options with their flags. */
 const SETTINGS = Object.entries({ vocabSize: VOCABULARY, ...pretrainOptionsSchema.shape }).map(([name, schema]) => ({
   name,
-  key: flagKey(name),
+  key: settingKey(name),
   ...fieldOf(schema),
 }));
 

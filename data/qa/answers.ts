@@ -57,7 +57,7 @@ function bestIn(window: ScoredWindow, { maxAnswerLength }: AnswerOptions): Best 
 }
 
 function scoreOf({ scores }: ScoredWindow, [start, end]: Span): number {
-  return (scores[2 * start] as number) + (scores[2 * end + 1] as number);
+  return scores[2 * start]! + scores[2 * end + 1]!;
 }
 
 /** The best of a question's windows. There is none where every window would rather have none. */
@@ -105,7 +105,7 @@ export function answerMetrics(
     example.span ? [{ example, span: example.span, scores: scores[i] as ArrayLike<number> }] : [],
   );
   const judged = questionsOf(known).map((windows) => {
-    const { span = NONE, passage } = (windows[0] as ScoredWindow).example;
+    const { span = NONE, passage } = windows[0]!.example;
     if (passage?.source) return judgeText(answerText(windows, options) as string, passage.source.answers);
     return judgeSpan(bestOf(windows, options).span, span);
   });
@@ -131,9 +131,9 @@ function wholeOf({ ids }: EncodedExample): Passage {
 }
 
 function crossEntropyAt(scores: ArrayLike<number>, which: 0 | 1, position: number, tokens: number): number {
-  const column = Array.from({ length: tokens }, (_, token) => scores[2 * token + which] as number);
+  const column = Array.from({ length: tokens }, (_, token) => scores[2 * token + which]!);
   const peak = Math.max(...column);
-  return peak + Math.log(column.reduce((sum, x) => sum + Math.exp(x - peak), 0)) - (column[position] as number);
+  return peak + Math.log(column.reduce((sum, x) => sum + Math.exp(x - peak), 0)) - column[position]!;
 }
 
 interface Judgement {

@@ -64,8 +64,8 @@ function encodeQuestion(
 /** The tokens that hold the characters from `start` to before `end`; the first token of the sequence where not all are there. */
 function spanOf(offsets: Int32Array, from: number, start: number, end: number): [number, number] {
   const count = offsets.length / 2;
-  const beginOf = (token: number): number => offsets[2 * token] as number;
-  const endOf = (token: number): number => offsets[2 * token + 1] as number;
+  const beginOf = (token: number): number => offsets[2 * token]!;
+  const endOf = (token: number): number => offsets[2 * token + 1]!;
   if (count === 0 || beginOf(0) > start || endOf(count - 1) < end) return [0, 0];
   let first = count - 1;
   while (beginOf(first) > start) first--;

@@ -4,7 +4,6 @@
  */
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { z } from 'zod';
 import { UserError } from '../errors.ts';
@@ -61,7 +60,13 @@ function isRunning(pid: number): boolean {
 /** A file to be written: its path, and what writes its content. */
 export interface PendingFile {
   readonly path: string;
-  readonly write: (file: FileHandle) => Promise<void>;
+  readonly write: (file: OpenFile) => Promise<void>;
+}
+
+/** A file while it is written. */
+export interface OpenFile {
+  /** Adds to the end. */
+  writeFile(data: string | Uint8Array): Promise<void>;
 }
 
 /**

@@ -8,7 +8,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../errors.ts';
-import { exists, fileError, readJson, writeAtomically, type PendingFile } from './files.ts';
+import { exists, fileError, readJson, writeAtomically, type PendingFile, type OpenFile } from './files.ts';
 import { bf16ToF32, f16ToF32, f32ToF16 } from './float16.ts';
 import {
   DTYPE_BYTES,
@@ -348,7 +348,7 @@ export async function writeSafetensors(
   await writeAtomically([{ path, write: safetensorsWriter(entries, metadata) }]);
 }
 
-async function writeEntry(file: FileHandle, entry: TensorEntry): Promise<void> {
+async function writeEntry(file: OpenFile, entry: TensorEntry): Promise<void> {
   let bytes = 0;
   for await (const piece of piecesOf(entry)) {
     const raw = bytesOf(entry, piece);

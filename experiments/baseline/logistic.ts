@@ -23,10 +23,10 @@ const ARMIJO = 1e-4;
 
 /** w·x + intercept for each row: positive where the model says true. */
 export function scores(rows: readonly SparseRow[], model: LogisticModel): Float64Array {
-  const intercept = model[model.length - 1] as number;
+  const intercept = model[model.length - 1]!;
   return Float64Array.from(rows, ({ columns, values }) => {
     let sum = intercept;
-    for (let k = 0; k < columns.length; k++) sum += (model[columns[k] as number] as number) * (values[k] as number);
+    for (let k = 0; k < columns.length; k++) sum += (model[columns[k]!] as number) * values[k]!;
     return sum;
   });
 }
@@ -62,27 +62,26 @@ function mergeSingletons(rows: readonly SparseRow[], features: number) {
   const position = new Int32Array(features).fill(-1);
   shared.forEach((column, i) => (position[column] = i));
   const norms = rows.map(({ columns, values }) =>
-    Math.sqrt(values.reduce((sum, x, k) => (uses[columns[k] as number] === 1 ? sum + x * x : sum), 0)),
+    Math.sqrt(values.reduce((sum, x, k) => (uses[columns[k]!] === 1 ? sum + x * x : sum), 0)),
   );
   const merged = rows.map(({ columns, values }, i) => {
-    const kept = [...columns.keys()].filter((k) => uses[columns[k] as number] !== 1);
+    const kept = [...columns.keys()].filter((k) => uses[columns[k]!] !== 1);
     return {
-      columns: Int32Array.from(kept.map((k) => position[columns[k] as number] as number).concat(shared.length + i)),
-      values: Float64Array.from(kept.map((k) => values[k] as number).concat(norms[i] as number)),
+      columns: Int32Array.from(kept.map((k) => position[columns[k]!] as number).concat(shared.length + i)),
+      values: Float64Array.from(kept.map((k) => values[k]!).concat(norms[i]!)),
     };
   });
   const expand = (model: LogisticModel): LogisticModel => {
     const expanded = new Float64Array(features + 1);
-    shared.forEach((column, i) => (expanded[column] = model[i] as number));
+    shared.forEach((column, i) => (expanded[column] = model[i]!));
     rows.forEach(({ columns, values }, i) => {
-      const norm = norms[i] as number;
+      const norm = norms[i]!;
       if (norm === 0) return;
       columns.forEach((column, k) => {
-        if (uses[column] === 1)
-          expanded[column] = ((model[shared.length + i] as number) * (values[k] as number)) / norm;
+        if (uses[column] === 1) expanded[column] = (model[shared.length + i]! * values[k]!) / norm;
       });
     });
-    expanded[features] = model[model.length - 1] as number;
+    expanded[features] = model[model.length - 1]!;
     return expanded;
   };
   return { rows: merged, features: shared.length + rows.length, expand };
@@ -108,15 +107,15 @@ function newton(
     if (norm <= TOLERANCE * firstNorm) break;
     const curvature = probabilities.map((p) => c * p * (1 - p));
     const hessian = (v: Float64Array): Float64Array => {
-      const inner = scores(rows, v).map((x, i) => x * (curvature[i] as number));
+      const inner = scores(rows, v).map((x, i) => x * curvature[i]!);
       return penalised(v, transposed(rows, inner, features));
     };
     const direction = conjugateGradient(hessian, gradient);
     const slope = dot(gradient, direction);
     const change = scores(rows, direction);
     for (let size = 1; ; size /= 2) {
-      const tried = model.map((w, i) => w + size * (direction[i] as number));
-      const triedMargins = margins.map((margin, i) => margin + size * (change[i] as number));
+      const tried = model.map((w, i) => w + size * direction[i]!);
+      const triedMargins = margins.map((margin, i) => margin + size * change[i]!);
       const triedValue = objective(tried, triedMargins, targets, c);
       if (triedValue > value + ARMIJO * size * slope && size > 1e-10) continue;
       [model, margins, value] = [tried, triedMargins, triedValue];
@@ -127,7 +126,7 @@ function newton(
 }
 
 function objective(model: LogisticModel, margins: Float64Array, targets: readonly boolean[], c: number): number {
-  const intercept = model[model.length - 1] as number;
+  const intercept = model[model.length - 1]!;
   const penalty = (dot(model, model) - intercept * intercept) / 2;
   return margins.reduce((sum, margin, i) => sum + c * softplus(targets[i] ? -margin : margin), penalty);
 }
@@ -141,19 +140,19 @@ function softplus(x: number): number {
 function transposed(rows: readonly SparseRow[], perRow: Float64Array, features: number): Float64Array {
   const result = new Float64Array(features + 1);
   rows.forEach(({ columns, values }, i) => {
-    const scale = perRow[i] as number;
+    const scale = perRow[i]!;
     for (let k = 0; k < columns.length; k++) {
-      const column = columns[k] as number;
-      result[column] = (result[column] as number) + scale * (values[k] as number);
+      const column = columns[k]!;
+      result[column] = result[column]! + scale * values[k]!;
     }
-    result[features] = (result[features] as number) + scale;
+    result[features] = result[features]! + scale;
   });
   return result;
 }
 
 /** Adds the penalty's part, which leaves the intercept out. */
 function penalised(model: Float64Array, sum: Float64Array): Float64Array {
-  return sum.map((x, i) => (i === sum.length - 1 ? x : x + (model[i] as number)));
+  return sum.map((x, i) => (i === sum.length - 1 ? x : x + model[i]!));
 }
 
 /** Solves H·d = −g approximately. */
@@ -167,12 +166,12 @@ function conjugateGradient(hessian: (v: Float64Array) => Float64Array, gradient:
     const image = hessian(conjugate);
     const size = squared / dot(conjugate, image);
     for (let i = 0; i < direction.length; i++) {
-      direction[i] = (direction[i] as number) + size * (conjugate[i] as number);
+      direction[i] = direction[i]! + size * conjugate[i]!;
     }
-    residual = residual.map((x, i) => x - size * (image[i] as number));
+    residual = residual.map((x, i) => x - size * image[i]!);
     const next = dot(residual, residual);
     const ratio = next / squared;
-    conjugate = residual.map((x, i) => x + ratio * (conjugate[i] as number));
+    conjugate = residual.map((x, i) => x + ratio * conjugate[i]!);
     squared = next;
   }
   return direction;
@@ -180,6 +179,6 @@ function conjugateGradient(hessian: (v: Float64Array) => Float64Array, gradient:
 
 function dot(a: Float64Array, b: Float64Array): number {
   let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += (a[i] as number) * (b[i] as number);
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
   return sum;
 }

@@ -54,15 +54,15 @@ export function runBaseline({ labels, train, validation = [], test }: BaselineDa
   return {
     ...evaluator(test)(best),
     features: vectorizer.features,
-    inverseStrength: strengths[best] as number,
+    inverseStrength: strengths[best]!,
   };
 }
 
 function predict(rows: readonly SparseRow[], models: readonly LogisticModel[]): number[] {
   const decisions = models.map((model) => scores(rows, model));
   return rows.map((_, i) => {
-    const row = decisions.map((decision) => decision[i] as number);
-    return row.length === 1 ? Number((row[0] as number) > 0) : row.indexOf(Math.max(...row));
+    const row = decisions.map((decision) => decision[i]!);
+    return row.length === 1 ? Number(row[0]! > 0) : row.indexOf(Math.max(...row));
   });
 }
 
@@ -115,7 +115,7 @@ export class TfidfVectorizer {
 
   #weigh(counts: ReadonlyMap<number, number>): SparseRow {
     const columns = Int32Array.from(counts.keys());
-    const values = Float64Array.from(counts, ([i, count]) => count * (this.#idf[i] as number));
+    const values = Float64Array.from(counts, ([i, count]) => count * this.#idf[i]!);
     const norm = Math.sqrt(values.reduce((sum, x) => sum + x * x, 0)) || 1;
     return { columns, values: values.map((x) => x / norm) };
   }

@@ -71,11 +71,11 @@ export function parseHubConfig(raw: unknown, file: string, model: ModelConfig): 
   const names = layers.flatMap((layer) => roles.map((role) => linearName(model, layer, role)));
   const size = ranks[0] ?? 1;
   const others = layers.flatMap((layer, i) =>
-    ranks[i] === size ? [] : roles.map((role) => [linearName(model, layer, role), ranks[i] as number] as const),
+    ranks[i] === size ? [] : roles.map((role) => [linearName(model, layer, role), ranks[i]!] as const),
   );
   return {
     name,
-    layers: layers.map((layer, i) => ({ layer, ranks: ranks[i] as number })),
+    layers: layers.map((layer, i) => ({ layer, ranks: ranks[i]! })),
     roles,
     config: {
       method: 'bottleneck',

@@ -82,7 +82,7 @@ export async function readHubAdapter(dir: string, model: ModelConfig): Promise<A
         modules.push(module);
         const keys = keysOf(model, layer, role, name);
         for (const factor of new Bottleneck(config, []).factors(module)) {
-          const key = storedKey(file, keys.get(factor.name) as string, model);
+          const key = storedKey(file, keys.get(factor.name)!, model);
           tensors.set(factor.name, {
             shape: factorShape(factor, module),
             data: await readShaped(file, key, factorShape(factor, module)),
@@ -151,7 +151,7 @@ export async function writeHubAdapter(
       for (const factor of whole.factors(full)) {
         const shape = factorShape(factor, full);
         const data = padded(tensors.get(factor.name), shape);
-        entries.push({ name: keys.get(factor.name) as string, dtype: 'F32', shape, data });
+        entries.push({ name: keys.get(factor.name)!, dtype: 'F32', shape, data });
       }
     }
   }
@@ -170,7 +170,7 @@ function padded(tensor: AdapterTensor | undefined, [rows = 1, cols = 1]: readonl
   if (!tensor) return data;
   const [height = 1, width = 1] = tensor.shape;
   for (let r = 0; r < height; r++) {
-    for (let c = 0; c < width; c++) data[r * cols + c] = tensor.data[r * width + c] as number;
+    for (let c = 0; c < width; c++) data[r * cols + c] = tensor.data[r * width + c]!;
   }
   return data;
 }

@@ -75,7 +75,7 @@ export class Dora extends ModuleMethod<LoraConfig> {
     for (let o = 0; o < module.outFeatures; o++) {
       const row = sumRow(module, values, weight, o);
       const length = lengthOf(row);
-      const scale = length === 0 ? 0 : (magnitude[o] as number) / length;
+      const scale = length === 0 ? 0 : magnitude[o]! / length;
       row.forEach((w, i) => (merged[o * module.inFeatures + i] = scale * w));
     }
     return merged;
@@ -84,7 +84,7 @@ export class Dora extends ModuleMethod<LoraConfig> {
   onSlice(whole: PlacedModule, cut: PlacedModule): Map<string, Float32Array> {
     const name = magnitudeName(cut.module);
     const [before, after] = [norms(whole), norms(cut)];
-    const scaled = valueOf(cut.values, name).map((m, o) => (m * (after[o] as number)) / (before[o] as number));
+    const scaled = valueOf(cut.values, name).map((m, o) => (m * after[o]!) / before[o]!);
     return new Map([[name, scaled]]);
   }
 }
@@ -114,7 +114,7 @@ function norm(run: PeftRun, module: PeftModule): Tensor {
 
 function sumRow(module: PeftModule, values: StateDict, weight: Float32Array, out: number): Float64Array {
   const start = out * module.inFeatures;
-  return deltaRow(module, values, out).map((d, i) => d + (weight[start + i] as number));
+  return deltaRow(module, values, out).map((d, i) => d + weight[start + i]!);
 }
 
 /** ‖W + scaling·B·A‖ of each row in float64. */

@@ -49,14 +49,14 @@ export class Ia3 extends ModuleMethod<Ia3Config> {
   merge(module: PeftModule, values: StateDict, weight: Float32Array, direction: Direction): Float32Array {
     const vector = factorsOf(module, values, direction);
     const { inFeatures } = module;
-    if (isFeedforward(module.name, this.config)) return weight.map((w, i) => w * (vector[i % inFeatures] as number));
-    return weight.map((w, i) => w * (vector[Math.floor(i / inFeatures)] as number));
+    if (isFeedforward(module.name, this.config)) return weight.map((w, i) => w * vector[i % inFeatures]!);
+    return weight.map((w, i) => w * vector[Math.floor(i / inFeatures)]!);
   }
 
   mergeBias(module: PeftModule, values: StateDict, bias: Float32Array, direction: Direction): Float32Array {
     if (isFeedforward(module.name, this.config)) return bias;
     const vector = factorsOf(module, values, direction);
-    return bias.map((b, o) => b * (vector[o] as number));
+    return bias.map((b, o) => b * vector[o]!);
   }
 }
 

@@ -43,8 +43,8 @@ export function deltaRow(module: PeftModule, values: StateDict, out: number): Fl
   const [down, up] = [valueOf(values, names.down), valueOf(values, names.up)];
   const row = new Float64Array(inFeatures);
   for (let rank = 0; rank < ranks; rank++) {
-    const factor = scaling * (up[out * ranks + rank] as number);
-    for (let i = 0; i < inFeatures; i++) row[i] = (row[i] as number) + factor * (down[rank * inFeatures + i] as number);
+    const factor = scaling * up[out * ranks + rank]!;
+    for (let i = 0; i < inFeatures; i++) row[i] = row[i]! + factor * down[rank * inFeatures + i]!;
   }
   return row;
 }
@@ -91,11 +91,11 @@ function orthogonal(module: PeftModule, draw: Rng): Map<string, Float32Array> {
     const [even, odd] = [basis[2 * k] as Float64Array, basis[2 * k + 1] as Float64Array];
     for (let i = 0; i < inFeatures; i++) {
       const weight = draw.normal() / 10;
-      for (let r = 0; r < ranks; r++) down[r * inFeatures + i]! += (odd[r] as number) * weight;
+      for (let r = 0; r < ranks; r++) down[r * inFeatures + i]! += odd[r]! * weight;
     }
     for (let o = 0; o < outFeatures; o++) {
       const weight = draw.normal() / 10;
-      for (let r = 0; r < ranks; r++) up[o * ranks + r]! += (even[r] as number) * weight;
+      for (let r = 0; r < ranks; r++) up[o * ranks + r]! += even[r]! * weight;
     }
   }
   return new Map([
@@ -110,8 +110,8 @@ function orthonormal(n: number, draw: Rng): Float64Array[] {
   while (basis.length < n) {
     const v = Float64Array.from({ length: n }, () => draw.normal());
     for (const b of basis) {
-      const dot = v.reduce((sum, x, i) => sum + x * (b[i] as number), 0);
-      v.forEach((x, i) => (v[i] = x - dot * (b[i] as number)));
+      const dot = v.reduce((sum, x, i) => sum + x * b[i]!, 0);
+      v.forEach((x, i) => (v[i] = x - dot * b[i]!));
     }
     const norm = Math.hypot(...v);
     if (norm > 1e-6) basis.push(v.map((x) => x / norm));

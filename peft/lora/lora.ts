@@ -47,7 +47,7 @@ export class Lora extends ModuleMethod<LoraConfig> {
     for (let o = 0; o < outFeatures; o++) {
       deltaRow(module, values, o).forEach((d, i) => {
         const at = isEmbedding ? i * outFeatures + o : o * inFeatures + i;
-        sum[at] = (weight[at] as number) + sign * d;
+        sum[at] = weight[at]! + sign * d;
       });
     }
     return sum;

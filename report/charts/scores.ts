@@ -1,6 +1,6 @@
 /** Room: report/charts. A score by method: a dot per seed, a tick at the mean, the plain classifier as a thin rule. */
 import type { TopLevelSpec } from 'vega-lite';
-import type { MethodSummary, Spread, TaskSummary } from '../aggregate.ts';
+import type { MethodSummary, TaskSummary } from '../aggregate.ts';
 import { baselineScore, METRIC_STYLES, type MetricStyle } from '../metrics.ts';
 import type { Metric, Run } from '../schema.ts';
 import { COLOUR, type Layer } from './render.ts';
@@ -11,8 +11,8 @@ export function scoreChart(summary: TaskSummary, metric: Metric): TopLevelSpec {
   const colour = (method: MethodSummary): string => (method === subject ? COLOUR.accent : COLOUR.muted);
   const { text, unit, range } = METRIC_STYLES[metric];
   const factor = unit === '%' ? 100 : 1;
-  const mean = (m: MethodSummary): number => (m[metric] as Spread).mean;
-  const of = (run: Run): number => (run.metrics[metric] as number) * factor;
+  const mean = (m: MethodSummary): number => m[metric]!.mean;
+  const of = (run: Run): number => run.metrics[metric]! * factor;
   const seeds = methods.flatMap((m, row) => m.runs.map((run) => ({ row, value: of(run), colour: colour(m) })));
   const means = methods.map((m, row) => ({ row, value: mean(m) * factor, colour: colour(m) }));
   const baseline = baselineScore(task.baseline, metric);

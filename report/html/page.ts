@@ -64,9 +64,9 @@ function footer(comparison: Comparison, summaries: readonly TaskSummary[]): Html
   return reproduction(meta.command, facts, notes(summaries, comparison));
 }
 
-/** Lowers the first letter of a plain word; names such as LoRA stay. */
+/** Lowers the first letter of a plain word; LoRA and people's names stay. */
 function midSentence(label: string): string {
-  return label.replace(/^[A-Z](?=[a-z]+\b)/, (letter) => letter.toLowerCase());
+  return label.replace(/^(?!Houlsby|Pfeiffer)[A-Z](?=[a-z]+\b)/, (letter) => letter.toLowerCase());
 }
 
 /** `a`, `a and b`, `a, b and c`. */

@@ -1,5 +1,5 @@
 /** Room: report/html. One task's section: headline, table, and every picture its data allows. */
-import type { MethodSummary, Spread, TaskSummary } from '../aggregate.ts';
+import type { MethodSummary, TaskSummary } from '../aggregate.ts';
 import { moduleChart, place, rankChart } from '../charts/importance.ts';
 import { lossChart, strokes } from '../charts/loss.ts';
 import { kindColours, timelineChart, timelinePeak } from '../charts/memory.ts';
@@ -31,7 +31,7 @@ function scores(summary: TaskSummary): Promise<Html> {
     const shown = (value: number): string => text(value) + unit;
     const value = baselineScore(plain, metric);
     const beside = plain && value !== undefined ? `; ${plain.name} ${shown(value)}` : '';
-    const alt = `${title}: ${words(summary, (m) => shown((m[metric] as Spread).mean))}${beside}`;
+    const alt = `${title}: ${words(summary, (m) => shown(m[metric]!.mean))}${beside}`;
     return { title, chart: scoreChart(summary, metric), alt };
   };
   const caption = `A dot for each seed, a thick mark at the mean.${plain ? ` Thin rule: ${plain.name}.` : ''}`;

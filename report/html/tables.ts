@@ -1,5 +1,5 @@
 /** Room: report/html. The comparison as a table, the headline's big numbers, and the map of what was kept. */
-import type { MethodSummary, Spread, TaskSummary } from '../aggregate.ts';
+import type { MethodSummary, TaskSummary } from '../aggregate.ts';
 import { headMap, neuronMap, tally } from '../charts/map.ts';
 import { columnsOf, taskLine, type Column, type Cell } from '../columns.ts';
 import { METRIC_STYLES, metricsOf } from '../metrics.ts';
@@ -76,7 +76,7 @@ function headlineScore(metric: Metric, subject: MethodSummary, reference: Method
   const { name, text, unit, relative } = METRIC_STYLES[metric];
   const against = subject.relative && relative?.(subject.relative);
   if (against === undefined) return [];
-  const figure = text((subject[metric] as Spread).mean) + unit;
+  const figure = text(subject[metric]!.mean) + unit;
   return [big(figure, name.toLowerCase(), `${against} against ${reference.label}`)];
 }
 

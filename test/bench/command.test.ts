@@ -47,6 +47,7 @@ it.each([
   [['scaling', '--peers', 'nobody'], 'no peer "nobody"'],
   [['light-peft', '--set', 'loraR=none'], 'loraR'],
   [['light-peft', '--set', 'speed=11'], 'speed'],
+  [['light-peft', '--set', 'loraR'], 'expected key=value'],
 ])('refuses %j', async (argv, message) => {
   printed = '';
   expect(await runBench(argv)).toBe(2);

@@ -1,12 +1,12 @@
-/** Protects: figures are medians of alternating runs without warm-up, fits and floors are what they say, creations are counted. */
+/** Protects: figures are medians of interleaved runs without warm-up, fits and rooflines are what they say, creations are counted. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { assertClose, relativeError } from '../../bench/measure/closeness.ts';
 import { countCreations } from '../../bench/measure/creations.ts';
 import { fitPower } from '../../bench/measure/fit.ts';
-import { floorSeconds } from '../../bench/measure/floor.ts';
+import { rooflineSeconds } from '../../bench/measure/roofline.ts';
 import * as reference from '../../bench/measure/reference.ts';
-import { alternate, ContenderError, rate, summarise } from '../../bench/measure/sample.ts';
+import { interleave, CandidateError, rate, summarise } from '../../bench/measure/sample.ts';
 
 describe('samples', () => {
   it('are a median and half the interquartile range', () => {
@@ -15,9 +15,9 @@ describe('samples', () => {
     expect(rate(12, summarise([2, 3, 4])).median).toBe(4);
   });
 
-  it('come from contenders that take turns, the first changing, warm-up left out', async () => {
+  it('come from candidates that are interleaved, the first changing, warm-up left out', async () => {
     const calls: string[] = [];
-    const contender = (name: string, seconds: number) => ({
+    const candidate = (name: string, seconds: number) => ({
       name,
       time: (runs: number) => {
         calls.push(`${name}${runs}`);
@@ -26,7 +26,7 @@ describe('samples', () => {
       },
     });
     const timing = { repeats: 3, minSeconds: 0.25, maxSeconds: 60 };
-    const samples = await alternate([contender('a', 0.5), contender('b', 0.1)], timing);
+    const samples = await interleave([candidate('a', 0.5), candidate('b', 0.1)], timing);
     expect(calls).toEqual(['a1', 'a1', 'b1', 'b1', 'a1', 'b3', 'b3', 'a1', 'a1', 'b3']);
     expect(samples.get('a')).toEqual({ median: 0.5, spread: 0, repeats: 3 });
     expect(samples.get('b')?.median).toBeCloseTo(0.1);
@@ -35,23 +35,23 @@ describe('samples', () => {
   it('are fewer where all together take long, but enough for quartiles', async () => {
     const slow = { name: 'slow', time: (runs: number) => Promise.resolve(runs * 2) };
     const repeatsIn = async (maxSeconds: number) =>
-      (await alternate([slow], { repeats: 9, minSeconds: 1, maxSeconds })).get('slow')!.repeats;
+      (await interleave([slow], { repeats: 9, minSeconds: 1, maxSeconds })).get('slow')!.repeats;
     expect([await repeatsIn(100), await repeatsIn(14), await repeatsIn(2)]).toEqual([9, 7, 5]);
   });
 
-  it('leave out a contender that cannot go on, and no other', async () => {
+  it('leave out a candidate that cannot go on, and no other', async () => {
     let left = 4;
     const failing = {
       name: 'failing',
-      time: () => (left-- > 0 ? Promise.resolve(1) : Promise.reject(new ContenderError('gone'))),
+      time: () => (left-- > 0 ? Promise.resolve(1) : Promise.reject(new CandidateError('gone'))),
     };
     const steady = { name: 'steady', time: () => Promise.resolve(1) };
     const timing = { repeats: 5, minSeconds: 1, maxSeconds: 60 };
-    const samples = await alternate([failing, steady], timing);
+    const samples = await interleave([failing, steady], timing);
     expect([...samples.keys()]).toEqual(['steady']);
     expect(samples.get('steady')!.repeats).toBe(5);
     const broken = { name: 'broken', time: () => Promise.reject(new Error('a mistake')) };
-    await expect(alternate([broken, steady], timing)).rejects.toThrow('a mistake');
+    await expect(interleave([broken, steady], timing)).rejects.toThrow('a mistake');
   });
 });
 
@@ -92,13 +92,13 @@ describe('power fits', () => {
   });
 });
 
-it('floors take the larger of arithmetic and traffic, kernel by kernel', () => {
+it('rooflines take the larger of arithmetic and traffic, kernel by kernel', () => {
   const rates = { flops: 100, bytes: 10 };
-  expect(floorSeconds([{ flops: 200, bytes: 10 }], rates)).toBe(2);
-  expect(floorSeconds([{ flops: 0, bytes: 30 }], rates)).toBe(3);
+  expect(rooflineSeconds([{ flops: 200, bytes: 10 }], rates)).toBe(2);
+  expect(rooflineSeconds([{ flops: 0, bytes: 30 }], rates)).toBe(3);
   // Not the larger of the sums: kernels run one after the other.
   expect(
-    floorSeconds(
+    rooflineSeconds(
       [
         { flops: 200, bytes: 0 },
         { flops: 0, bytes: 30 },

@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { camelCase, flagName, withFlags } from '../../cli/flags.ts';
-import { addSettings, flagKey, readSettings } from '../../cli/options.ts';
+import { flagName, withFlags } from '../../cli/flags.ts';
+import { addSettings, readSettings } from '../../cli/options.ts';
 import { option } from '../../engine/errors.ts';
 import { flatOptions, type RunOptions } from '../../experiments/options.ts';
+import { camelCase, settingKey } from '../../experiments/settings.ts';
 
 /** Every flag of a run in version 0.1, and its default; undefined: none. */
 const FLAGS_OF_0_1: Readonly<Record<string, string | number | boolean | undefined>> = {
@@ -90,7 +91,7 @@ async function file(text: string): Promise<string> {
 /** Options by their flags. */
 function byFlag(options: RunOptions): Record<string, unknown> {
   return Object.fromEntries(
-    Object.entries(flatOptions(options)).map(([name, value]) => [flagName(flagKey(name)), value]),
+    Object.entries(flatOptions(options)).map(([name, value]) => [flagName(settingKey(name)), value]),
   );
 }
 
@@ -169,7 +170,7 @@ describe('keys of a file', () => {
 it('options of the library in an error are shown as flags, other words in backticks as they are', () => {
   const known = new Set(['clip', 'loraR', 'ffnScope', 'lr']);
   const text = `${option('maxGradNorm')}, ${option('r')}, ${option('neuronsScope')}, ${option('lr')}: of \`prune\``;
-  expect(withFlags(text, flagKey, known)).toBe('--clip, --lora-r, --ffn-scope, --lr: of `prune`');
+  expect(withFlags(text, settingKey, known)).toBe('--clip, --lora-r, --ffn-scope, --lr: of `prune`');
 });
 
 it('flags win over the file, the file over defaults', async () => {

@@ -1,5 +1,6 @@
 /** Protects: the terminal table fits 120 columns with every figure in it; the Markdown table is well formed for any text. */
 import { describe, expect, it } from 'vitest';
+import { htmlPage } from '../../report/html/page.ts';
 import { markdownTable } from '../../report/markdown.ts';
 import type { Comparison } from '../../report/schema.ts';
 import { terminalTable } from '../../report/terminal.ts';
@@ -86,4 +87,14 @@ describe('markdownTable', () => {
     expect(text).toContain('Light-PEFT \\| \\*a\\* &lt;b\\>');
     expect(text).toContain('``` run `a``b` | c ```');
   });
+});
+
+it('calls every method by its own name in every output', async () => {
+  const comparison = sampleComparison();
+  for (const run of comparison.runs) run.label = run.label.replace('LoRA', 'Houlsby adapters');
+  comparison.meta.command = 'light-peft run --peft houlsby';
+  for (const text of [terminalTable(comparison), markdownTable(comparison), await htmlPage(comparison)]) {
+    expect(text).toMatch(/Houlsby\s+adapters\s+without\s+pruning/);
+    expect(text).not.toMatch(/LoRA|houlsby adapters/);
+  }
 });

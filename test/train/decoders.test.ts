@@ -3,30 +3,26 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { Engine } from '../../engine/engine.ts';
 import { sizeOf } from '../../engine/graph/shape.ts';
 import { writeJson } from '../../engine/io/files.ts';
 import { openSafetensors, writeSafetensors, type TensorEntry } from '../../engine/io/safetensors.ts';
 import { baseWeightShapes } from '../../models/base-model.ts';
+import { loadModel } from '../../models/checkpoint.ts';
 import { loadConfig, parseConfig } from '../../models/config.ts';
 import { frozenHeadShapes } from '../../models/heads.ts';
-import { loadState } from '../../peft-model/pretrained.ts';
-import { toPeftModel } from '../../peft-model/assembly.ts';
+import { PeftModel } from '../../peft-model/peft-model.ts';
+import { logitsSession } from '../../peft-model/inference-session.ts';
 import { DataLoader, type Batch } from '../../data/data-loader.ts';
-import { InferenceSession } from '../../train/evaluate.ts';
+import { openTestEngine } from '../engine.ts';
 import { randomWeight, ReferenceDecoder } from '../models/reference.ts';
 import { MODELS } from './tiny.ts';
 
-let engine: Engine;
+const engine = await openTestEngine();
 let dir: string;
 beforeAll(async () => {
-  engine = await Engine.open();
   dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
 });
-afterAll(async () => {
-  engine.close();
-  await rm(dir, { recursive: true });
-});
+afterAll(() => rm(dir, { recursive: true }));
 
 const common = { vocab_size: 40, num_hidden_layers: 2, max_position_embeddings: 12, pad_token_id: 1 };
 const opt = { ...common, model_type: 'opt', hidden_size: 24, num_attention_heads: 3, ffn_dim: 20 };
@@ -57,13 +53,9 @@ function batchOf(sequences: readonly (readonly number[])[]): Batch {
 
 /** The scores of every token by the checkpoint in a folder. */
 async function run(folder: string, batch: Batch): Promise<Float32Array> {
-  const artefact = await loadState(engine, folder, undefined, { weights: 'f32', embeddings: 'device' });
-  const forward = new InferenceSession(toPeftModel(engine, artefact));
-  await forward.prepare(batch);
-  const scores = await forward.run(batch);
-  forward.dispose();
-  artefact.base.free();
-  return scores;
+  using model = await PeftModel.fromPretrained(engine, await loadModel(folder));
+  using session = logitsSession(model);
+  return await session.run(batch);
 }
 
 it.each(FORMS)('%s', async (_, raw) => {

@@ -6,16 +6,17 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Engine } from '../../engine/engine.ts';
 import { UserError } from '../../engine/errors.ts';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
-import { toPeftModel } from '../../peft-model/assembly.ts';
-import { DataLoader } from '../../data/data-loader.ts';
 import { hostRandom } from '../../engine/random.ts';
-import { trainOptions } from '../../train/stages.ts';
-import { train, type BatchSource, type TrainOptions } from '../../train/trainer.ts';
-import { tinyAssembly, tinyExamples, tinySettings } from './tiny.ts';
+import { DataLoader, type Batch } from '../../data/data-loader.ts';
+import { objectiveOf } from '../../data/objective.ts';
+import type { StateDict } from '../../peft/module.ts';
+import { optimizationOf, trainingLoss } from '../../train/train.ts';
+import { runTraining, type BatchSource } from '../../train/trainer.ts';
+import { tinyExamples, tinyModel, tinyOptions } from './tiny.ts';
 
 const STEPS = 30;
 const SAVE_EVERY = 4;
-const settings = tinySettings({ steps: STEPS, dropout: 0.1 });
+const options = tinyOptions({ peft: { dropout: 0.1 }, train: { saveEvery: SAVE_EVERY } });
 
 let dir: string;
 beforeAll(async () => {
@@ -24,26 +25,23 @@ beforeAll(async () => {
 afterAll(() => rm(dir, { recursive: true }));
 
 /** Trains on a device of its own, which is lost while the batch of step `losesAt` is made. */
-async function run(
-  path: string,
-  losesAt?: number,
-): Promise<{ loss: readonly number[]; values: Map<string, Float32Array> }> {
+async function run(path: string, losesAt?: number): Promise<{ loss: readonly number[]; values: StateDict }> {
   const engine = await Engine.open();
   try {
-    const assembly = await tinyAssembly(engine, settings);
-    const classifier = toPeftModel(engine, assembly);
-    const options = { batchSize: 4, order: 'shuffle', seed: 0, padId: 1, maxLength: 24, fixedLength: true } as const;
-    const batches = new DataLoader(await tinyExamples(), options);
-    const source: BatchSource = {
+    const model = await tinyModel(engine, options);
+    const order = { batchSize: 4, order: 'shuffle', seed: 0, padId: 1, maxLength: 24, fixedLength: true } as const;
+    const batches = new DataLoader(await tinyExamples(), order);
+    const source: BatchSource<Batch> = {
       perEpoch: batches.perEpoch,
       at: (epoch, index) => {
         if (epoch * batches.perEpoch + index === losesAt) engine.device.destroy();
         return batches.at(epoch, index);
       },
     };
-    const checkpoint: TrainOptions['checkpoint'] = { path, every: SAVE_EVERY, resume: true, identity: {} };
-    const { loss } = await train(classifier, source, trainOptions(settings, STEPS, { checkpoint }));
-    return { loss, values: await classifier.parameters.read() };
+    const checkpoint = { path, resume: true, identity: {} };
+    const training = trainingLoss(model, objectiveOf(model));
+    const { loss } = await runTraining(training, source, optimizationOf(model, options.train, STEPS), { checkpoint });
+    return { loss, values: await model.stateDict() };
   } finally {
     engine.close();
   }
@@ -59,7 +57,7 @@ it('at random steps', { timeout: 120_000 }, async () => {
     expect(error).toBeInstanceOf(UserError);
     const { message } = error as UserError;
     const said =
-      /device was lost.* at step (\d+) of 30\. The checkpoint of step (\d+) is kept; go on with --resume/.exec(message);
+      /device was lost.* at step (\d+) of 30\. The checkpoint of step (\d+) is kept; go on with `resume`/.exec(message);
     expect(said, message).not.toBeNull();
     const [named, kept] = [Number(said![1]), Number(said![2])];
     // Noticed at the step that was being made, or at one of the few after it.

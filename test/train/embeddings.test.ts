@@ -6,56 +6,61 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { Engine } from '../../engine/engine.ts';
 import { UserError } from '../../engine/errors.ts';
 import { openSafetensors, writeSafetensors, type TensorEntry } from '../../engine/io/safetensors.ts';
 import { loadBaseModel, randomBaseModel } from '../../models/base-model.ts';
 import { parseConfig } from '../../models/config.ts';
-import { loadState, saveState } from '../../peft-model/pretrained.ts';
-import { createState, toPeftModel, type PeftModelState } from '../../peft-model/assembly.ts';
-import { assertMergeable, mergeAdapter } from '../../peft-model/convert.ts';
-import { InferenceSession } from '../../train/evaluate.ts';
+import { loadModel } from '../../models/checkpoint.ts';
+import { mergeAdapter } from '../../peft-model/convert.ts';
+import { getPeftModel } from '../../peft-model/create.ts';
+import { logitsSession } from '../../peft-model/inference-session.ts';
+import { assertMergeable } from '../../peft-model/merge.ts';
+import { PeftModel } from '../../peft-model/peft-model.ts';
+import { readState } from '../../peft-model/pretrained.ts';
+import type { PeftMethod, StateDict } from '../../peft/module.ts';
 import { hostRandom } from '../../engine/random.ts';
-import { createConfig } from '../../peft/create-config.ts';
-import { tinySettings } from './tiny.ts';
+import { peftConfig } from '../../peft/create-config.ts';
+import { openTestEngine } from '../engine.ts';
+import { tinyOptions } from './tiny.ts';
 
 const MODEL = join(import.meta.dirname, '..', 'goldens', 'families', 'gpt2-lm', 'model');
-const SETTINGS = tinySettings({ targetModules: 'wte,wpe,lm_head,c_attn' });
+const PEFT = peftConfig(tinyOptions({ peft: { targetModules: ['wte', 'wpe', 'lm_head', 'c_attn'] } }).peft);
+const HEAD = { head: 'causal-lm', labels: [], seed: 3 } as const;
 const SEQ = 9;
 
-let engine: Engine;
+const engine = await openTestEngine();
 let dir: string;
 let adapter: string;
-let assembly: PeftModelState;
+let model: PeftModel;
+let method: PeftMethod;
+let values: StateDict;
 beforeAll(async () => {
-  engine = await Engine.open();
   dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
   adapter = join(dir, 'adapter');
-  const base = await loadBaseModel(engine, MODEL, { head: 'causal-lm' });
-  const peft = createConfig(SETTINGS, base.config, 'causal-lm');
-  const fresh = await createState(engine, base, peft, 'causal-lm', [], 3);
+  model = await getPeftModel(engine, await loadModel(MODEL), PEFT, HEAD);
+  method = model.method!;
   const random = hostRandom(8, 98);
-  const moved = [...fresh.values].map(([name, v]) => [name, v.map((x) => x + 0.3 * random.normal())] as const);
-  assembly = { ...fresh, values: new Map(moved) };
-  await saveState(adapter, assembly);
+  const fresh = await model.stateDict();
+  model.loadStateDict(new Map([...fresh].map(([name, v]) => [name, v.map((x) => x + 0.3 * random.normal())])));
+  values = await model.stateDict();
+  await model.savePretrained(adapter);
 });
 afterAll(async () => {
+  model.dispose();
   await rm(dir, { recursive: true });
-  engine.close();
 });
 
-async function scores(model: PeftModelState): Promise<Float32Array> {
-  const classifier = toPeftModel(engine, model);
-  const forward = new InferenceSession(classifier);
+async function load(folder: string, from?: string): Promise<PeftModel> {
+  return PeftModel.fromPretrained(engine, await loadModel(folder), from);
+}
+
+async function scores(of: PeftModel): Promise<Float32Array> {
+  using session = logitsSession(of);
   const zeros = new Int32Array(SEQ);
   const inputIds = zeros.map((_, i) => 3 + ((i * 17) % 90));
   const batch = { batch: 1, seq: SEQ, count: 1, indices: Int32Array.of(0), tokenTypeIds: zeros, labels: zeros };
   const all = { ...batch, inputIds, attentionMask: zeros.map(() => 1) };
-  await forward.prepare(all);
-  const found = await forward.run(all);
-  forward.dispose();
-  classifier.parameters.free();
-  return found;
+  return await session.run(all);
 }
 
 /** The checkpoint untied, with the modules on embeddings and head merged into a matrix of each one's own. */
@@ -64,12 +69,12 @@ async function untied(folder: string): Promise<void> {
   const config = JSON.parse(await readFile(join(MODEL, 'config.json'), 'utf8')) as Record<string, unknown>;
   await writeFile(join(folder, 'config.json'), JSON.stringify({ ...config, tie_word_embeddings: false }));
   const file = await openSafetensors(MODEL);
-  const modules = new Map(assembly.method!.modules.map((module) => [`${module.name}.weight`, module]));
+  const modules = new Map(method.modules.map((module) => [`${module.name}.weight`, module]));
   const entries: TensorEntry[] = [];
   const put = async (key: string, name: string, source = key): Promise<void> => {
     const weight = await file.readFloat32(source);
     const module = modules.get(name);
-    const data = module ? assembly.method!.merge!(module, assembly.values, weight, 'merge') : weight;
+    const data = module ? method.merge!(module, values, weight, 'merge') : weight;
     entries.push({ name: key, dtype: 'F32', shape: file.info(source).shape, data });
   };
   for (const key of file.names) {
@@ -86,32 +91,32 @@ async function untied(folder: string): Promise<void> {
 }
 
 it('each module changes its own layer: scores are those of an untied model with the two matrices merged apart', async () => {
-  expect(assembly.method!.modules.map(({ name }) => name)).toEqual(
+  expect(method.modules.map(({ name }) => name)).toEqual(
     expect.arrayContaining(['transformer.wte', 'transformer.wpe', 'lm_head']),
   );
   const folder = join(dir, 'untied');
   await untied(folder);
-  const { method, values } = assembly;
-  const inBlocks = method!.modules.filter(({ name }) => name.endsWith('c_attn'));
-  const base = await loadBaseModel(engine, folder, { head: 'causal-lm' });
-  const expected = await scores({ ...assembly, base, method: method!.withModules(inBlocks), values });
-  const found = await scores(assembly);
+  const inBlocks = method.withModules(method.modules.filter(({ name }) => name.endsWith('c_attn')));
+  const { peft, head, labels } = model;
+  const state = { method: inBlocks, peft, values, head, labels };
+  using apart = new PeftModel(engine, { base: await loadBaseModel(engine, folder, { head }) }, state);
+  const expected = await scores(apart);
+  const found = await scores(model);
   const scale = Math.max(...expected.map(Math.abs));
   expect(Math.max(...found.map((v, i) => Math.abs(v - expected[i]!))) / scale).toBeLessThan(1e-5);
-  const plain = await scores({ ...assembly, method: method!.withModules(inBlocks) });
+  using tied = new PeftModel(engine, { base: model.base, shared: true }, state);
+  const plain = await scores(tied);
   expect(Math.max(...plain.map((v, i) => Math.abs(v - expected[i]!))) / scale).toBeGreaterThan(0.01);
-  base.free();
 });
 
 it('computes the same when it is read again', async () => {
-  const again = await loadState(engine, MODEL, adapter, SETTINGS, { kind: 'causal-lm' });
-  expect(await scores(again)).toEqual(await scores(assembly));
-  again.base.free();
+  using again = await PeftModel.fromPretrained(engine, await loadModel(MODEL), adapter, { head: 'causal-lm' });
+  expect(await scores(again)).toEqual(await scores(model));
 });
 
 it('an adapter of a class that calls the layers otherwise is read under the names used here', async () => {
-  const model = join(import.meta.dirname, '..', 'goldens', 'families', 'llama-lm');
-  const [source, renamed] = [join(model, 'adapters', 'lora-patterns'), join(dir, 'renamed')];
+  const llama = join(import.meta.dirname, '..', 'goldens', 'families', 'llama-lm');
+  const [source, renamed] = [join(llama, 'adapters', 'lora-patterns'), join(dir, 'renamed')];
   await cp(source, renamed, { recursive: true });
   const weights = join(renamed, 'adapter_model.safetensors');
   const file = await openSafetensors(weights);
@@ -128,17 +133,15 @@ it('an adapter of a class that calls the layers otherwise is read under the name
   const config = join(renamed, 'adapter_config.json');
   const text = await readFile(config, 'utf8');
   await writeFile(config, text.replaceAll('model.layers', 'transformer.layers'));
-  const [one, other] = [
-    await loadState(engine, join(model, 'model'), source, SETTINGS),
-    await loadState(engine, join(model, 'model'), renamed, SETTINGS),
-  ];
+  using one = await load(join(llama, 'model'), source);
+  using other = await load(join(llama, 'model'), renamed);
   expect(other.method!.modules).toEqual(one.method!.modules);
-  expect([...other.values]).toEqual([...one.values]);
+  const expected = await one.stateDict();
+  expect([...(await other.stateDict())]).toEqual([...expected]);
   const again = join(dir, 'again');
-  await saveState(again, other);
-  const third = await loadState(engine, join(model, 'model'), again, SETTINGS);
-  expect([...third.values]).toEqual([...one.values]);
-  for (const { base } of [one, other, third]) base.free();
+  await other.savePretrained(again);
+  using third = await load(join(llama, 'model'), again);
+  expect([...(await third.stateDict())]).toEqual([...expected]);
 });
 
 it('is not merged into a matrix that two layers share', async () => {
@@ -148,9 +151,8 @@ it('is not merged into a matrix that two layers share', async () => {
 });
 
 it('is refused for DoRA', async () => {
-  const settings = tinySettings({ targetModules: 'wte', peft: 'dora' });
-  const peft = createConfig(settings, assembly.base.config, 'causal-lm');
-  await expect(createState(engine, assembly.base, peft, 'causal-lm', [], 3)).rejects.toThrow(
+  const dora = peftConfig({ method: 'dora', targetModules: ['wte'] });
+  await expect(getPeftModel(engine, await loadModel(MODEL), dora, HEAD)).rejects.toThrow(
     /transformer\.wte is an embedding, or tied to one; only LoRA/,
   );
 });
@@ -176,15 +178,16 @@ it('PEFT’s copies of base weights are read where they are the base’s, and re
   }));
   await Promise.all([own.close(), base.close()]);
   await writeSafetensors(weights, [...entries, ...copies]);
-  const again = await loadState(engine, MODEL, adapter, SETTINGS, { kind: 'causal-lm' });
-  expect([...again.values.keys()].sort()).toEqual([...assembly.values.keys()].sort());
-  again.base.free();
+  const checkpoint = await loadModel(MODEL);
+  using again = await PeftModel.fromPretrained(engine, checkpoint, adapter, { head: 'causal-lm' });
+  expect([...(await again.stateDict()).keys()].sort()).toEqual([...values.keys()].sort());
+  expect([...(await readState(adapter, checkpoint)).values.keys()].sort()).toEqual([...values.keys()].sort());
   table[5]! += 1;
   await writeSafetensors(weights, [...entries, ...copies]);
-  await expect(loadState(engine, MODEL, adapter, SETTINGS, { kind: 'causal-lm' })).rejects.toThrow(UserError);
+  await expect(PeftModel.fromPretrained(engine, checkpoint, adapter, { head: 'causal-lm' })).rejects.toThrow(UserError);
 });
 
-it.each(['ia3', 'dora'] as const)('%s on what scores the vocabulary treats its bias as PEFT does', async (peft) => {
+it.each(['ia3', 'dora'] as const)('%s on what scores the vocabulary treats its bias as PEFT does', async (kind) => {
   const raw = { model_type: 'bert', vocab_size: 50, hidden_size: 8, num_hidden_layers: 1, num_attention_heads: 2 };
   const config = parseConfig(
     { ...raw, intermediate_size: 12, max_position_embeddings: 16, tie_word_embeddings: false },
@@ -194,19 +197,20 @@ it.each(['ia3', 'dora'] as const)('%s on what scores the vocabulary treats its b
   const base = randomBaseModel(engine, config, () => random.normal(), { head: 'masked-lm' });
   const bias = Float32Array.from({ length: 50 }, () => random.normal());
   engine.write(base.weights.get('cls.predictions.bias')!, bias);
-  const settings = tinySettings({ peft, targetModules: 'cls.predictions.decoder' });
-  const fresh = await createState(engine, base, createConfig(settings, config, 'masked-lm'), 'masked-lm', [], 3);
-  const doubled = [...fresh.values].map(
-    ([name, v]) => [name, /ia3|magnitude/.test(name) ? v.map((x) => 2 * x) : v] as const,
-  );
-  const plain = await scores({ ...fresh, method: undefined });
-  const found = await scores({ ...fresh, values: new Map(doubled) });
+  const { peft } = tinyOptions({ peft: { method: kind, targetModules: ['cls.predictions.decoder'] } });
+  using fresh = await getPeftModel(engine, base, peftConfig(peft), { ...HEAD, head: 'masked-lm' });
+  const start = await fresh.stateDict();
+  const doubled = [...start].map(([name, v]) => [name, /ia3|magnitude/.test(name) ? v.map((x) => 2 * x) : v] as const);
+  const state = { method: undefined, peft: fresh.peft, values: start, head: fresh.head, labels: fresh.labels };
+  using bare = new PeftModel(engine, { base, shared: true }, state);
+  const plain = await scores(bare);
+  fresh.loadStateDict(new Map(doubled));
+  const found = await scores(fresh);
   // (IA)³ scales the layer's output, DoRA its weight.
-  const expected = plain.map((y, i) => 2 * y - (peft === 'dora' ? bias[i % 50]! : 0));
+  const expected = plain.map((y, i) => 2 * y - (kind === 'dora' ? bias[i % 50]! : 0));
   const scale = Math.max(...expected.map(Math.abs));
   expect(Math.max(...found.map((v, i) => Math.abs(v - expected[i]!))) / scale).toBeLessThan(1e-5);
   const merge = () => assertMergeable(config, fresh, 'here');
-  if (peft === 'ia3') expect(merge).toThrow(/cls\.predictions\.decoder.*cls\.predictions\.bias/);
+  if (kind === 'ia3') expect(merge).toThrow(/cls\.predictions\.decoder.*cls\.predictions\.bias/);
   else expect(merge).not.toThrow();
-  base.free();
 });

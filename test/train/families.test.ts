@@ -2,21 +2,21 @@
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { Engine } from '../../engine/engine.ts';
+import { describe, expect, it, vi } from 'vitest';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
-import { loadState } from '../../peft-model/pretrained.ts';
-import { toPeftModel } from '../../peft-model/assembly.ts';
 import type { Batch } from '../../data/data-loader.ts';
-import { InferenceSession } from '../../train/evaluate.ts';
+import { loadModel } from '../../models/checkpoint.ts';
+import { logitsSession } from '../../peft-model/inference-session.ts';
+import { PeftModel } from '../../peft-model/peft-model.ts';
+import { openTestEngine } from '../engine.ts';
 
 const FAMILIES = join(import.meta.dirname, '..', 'goldens', 'families');
 
-let engine: Engine;
-beforeAll(async () => {
-  engine = await Engine.open();
-});
-afterAll(() => engine.close());
+const engine = await openTestEngine();
+
+async function load(model: string, adapter?: string): Promise<PeftModel> {
+  return PeftModel.fromPretrained(engine, await loadModel(model), adapter);
+}
 
 interface Golden {
   readonly batch: Batch;
@@ -70,30 +70,20 @@ describe.each([
   it.each(['base', 'lora', 'lora-patterns', 'dora', 'ia3'])('%s', async (method) => {
     const { batch, logits } = await readGolden(folder);
     const adapter = method === 'base' ? undefined : join(folder, 'adapters', method);
-    const options = { weights: 'f32', embeddings: 'device' } as const;
-    const artefact = await loadState(engine, join(folder, 'model'), adapter, options);
-    const classifier = toPeftModel(engine, artefact);
-    const forward = new InferenceSession(classifier);
-    await forward.prepare(batch);
-    expect(difference(await forward.run(batch), logits.get(method)!, batch)).toBeLessThan(1e-5);
-    forward.dispose();
-    classifier.parameters.free();
-    artefact.base.free();
+    using model = await load(join(folder, 'model'), adapter);
+    using session = logitsSession(model);
+    expect(difference(await session.run(batch), logits.get(method)!, batch)).toBeLessThan(1e-5);
   });
 });
 
 it('scores of every token come in runs of some where all are too many', async () => {
   const folder = join(FAMILIES, 'llama-lm');
   const { batch, logits } = await readGolden(folder);
-  const options = { weights: 'f32', embeddings: 'device' } as const;
-  const artefact = await loadState(engine, join(folder, 'model'), undefined, options);
-  const forward = new InferenceSession(toPeftModel(engine, artefact), {}, 16);
-  await forward.prepare(batch);
-  const scores = await forward.run(batch);
+  using model = await load(join(folder, 'model'));
+  using session = logitsSession(model, {}, 16);
+  const scores = await session.run(batch);
   expect(scores.length).toBe(3 * 16 * 120);
   expect(difference(scores.subarray(0, 3 * 13 * 120), logits.get('base')!, batch)).toBeLessThan(1e-5);
-  forward.dispose();
-  artefact.base.free();
 });
 
 it('the head is that of the adapter’s weights where no task is named', async () => {
@@ -103,11 +93,9 @@ it('the head is that of the adapter’s weights where no task is named', async (
   const config = JSON.parse(await readFile(join(source, 'adapter_config.json'), 'utf8')) as object;
   await writeFile(join(folder, 'adapter_config.json'), JSON.stringify({ ...config, task_type: null }));
   const model = join(FAMILIES, 'roberta-mlm', 'model');
-  const options = { weights: 'f32', embeddings: 'device' } as const;
   const headWith = async (adapter: string): Promise<string> => {
-    const { head, base } = await loadState(engine, model, adapter, options);
-    base.free();
-    return head;
+    using found = await load(model, adapter);
+    return found.head;
   };
   expect(await headWith(folder)).toBe('classification');
   expect(await headWith(join(FAMILIES, 'roberta-mlm', 'adapters', 'lora'))).toBe('masked-lm');
@@ -117,15 +105,11 @@ it('the head is that of the adapter’s weights where no task is named', async (
 it.each(['gpt2-lm', 'llama-lm', 'roberta-mlm'])('%s with tables over the binding limit', async (name) => {
   const folder = join(FAMILIES, name);
   const { batch, logits } = await readGolden(folder);
-  const options = { weights: 'f32', embeddings: 'device' } as const;
-  const artefact = await loadState(engine, join(folder, 'model'), undefined, options);
-  const parts = vi.spyOn(artefact.base, 'table');
-  parts.mockImplementation((table) => artefact.base.weights.get(table)!.rowParts(4096));
-  const forward = new InferenceSession(toPeftModel(engine, artefact));
-  await forward.prepare(batch);
-  expect(difference(await forward.run(batch), logits.get('base')!, batch)).toBeLessThan(1e-5);
+  using model = await load(join(folder, 'model'));
+  const parts = vi.spyOn(model.base, 'table');
+  parts.mockImplementation((table) => model.base.weights.get(table)!.rowParts(4096));
+  using session = logitsSession(model);
+  expect(difference(await session.run(batch), logits.get('base')!, batch)).toBeLessThan(1e-5);
   expect(parts).toHaveBeenCalledTimes(2);
   expect(parts.mock.results[0]?.value).toHaveLength(4);
-  forward.dispose();
-  artefact.base.free();
 });

@@ -1,10 +1,8 @@
 /** Protects: Light-PEFT's estimation stage, number for number, against PyTorch + transformers + PEFT on CPU. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Engine } from '../../engine/engine.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
-import { Parameters, type ParameterSpec } from '../../engine/nn/parameters.ts';
 import { gradients } from '../../engine/autograd/gradients.ts';
 import { crossEntropy } from '../../engine/ops/cross-entropy.ts';
 import { linearLayers } from '../../models/architecture.ts';
@@ -14,17 +12,19 @@ import { loadConfig } from '../../models/config.ts';
 import { parsePeftConfig } from '../../peft/config.ts';
 import type { LoraConfig } from '../../peft/lora/config.ts';
 import { Lora } from '../../peft/lora/lora.ts';
-import { factorSpecs } from '../../peft/module.ts';
-import { maskHooks, maskSpecs } from '../../pruning/masks.ts';
+import type { StateDict } from '../../peft/module.ts';
+import { ffnMaskName, headMaskName, maskHooks, maskSpecs } from '../../pruning/masks.ts';
 import { PeftModel, type BatchInputs, type ForwardOptions } from '../../peft-model/peft-model.ts';
 import type { Batch } from '../../data/data-loader.ts';
-import { Estimation } from '../../train/estimate.ts';
-import { train } from '../../train/trainer.ts';
+import type { EncodedExample } from '../../data/encode.ts';
+import { estimate } from '../../train/estimate.ts';
+import { openTestEngine } from '../engine.ts';
 
 const GOLDENS = join(import.meta.dirname, '..', 'goldens');
 const STEPS = 8;
 const BATCH = 4;
 const SEQ = 24;
+const LABELS = ['0', '1', '2'];
 const MASKS = { headsL1: 1e-3, ffnL1: 1e-3, headsLr: 1, ffnLr: 1 };
 
 interface Expected {
@@ -35,11 +35,7 @@ interface Expected {
   readonly rank_importance: Record<string, number[]>;
 }
 
-let engine: Engine;
-beforeAll(async () => {
-  engine = await Engine.open();
-});
-afterAll(() => engine.close());
+const engine = await openTestEngine();
 
 /** Largest |a − b| over the largest |b|. */
 function relative(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
@@ -74,22 +70,34 @@ async function readBatches(family: string): Promise<Batch[]> {
   });
 }
 
-/** Parameters from a folder written by PEFT, read key by key. */
-async function adapterSpecs(base: BaseModel, method: Lora, folder: string): Promise<ParameterSpec[]> {
+/** The batches one by one, as they come where nothing is shuffled. */
+function examplesOf(batches: readonly Batch[]): EncodedExample[] {
+  return batches.flatMap(({ inputIds, attentionMask, labels }) =>
+    [...labels].map((label, row) => {
+      const grid = [row * SEQ, (row + 1) * SEQ] as const;
+      const [ids, mask] = [inputIds.slice(...grid), attentionMask.slice(...grid)];
+      return { ids, mask, typeIds: new Int32Array(SEQ), label };
+    }),
+  );
+}
+
+/** Values from a folder written by PEFT, read key by key. */
+async function adapterValues(base: BaseModel, method: Lora, folder: string): Promise<Map<string, Float32Array>> {
   const file = await openSafetensors(join(folder, 'adapter_model.safetensors'));
   const read = (name: string): Promise<Float32Array> => file.readFloat32(`base_model.model.${name}`);
   const values = new Map<string, Float32Array>();
   for (const { name } of method.modules.flatMap((m) => method.factors(m))) values.set(name, await read(name));
-  const head = await headSpecs(base, read);
+  const head = await headValues(base, read);
   await file.close();
-  return [...factorSpecs(method, values), ...head];
+  return new Map([...values, ...head]);
 }
 
-function headSpecs(base: BaseModel, read: (name: string) => Promise<Float32Array>): Promise<ParameterSpec[]> {
-  const shapes = [...headShapes(base.config, 'classification', 3)];
-  return Promise.all(
-    shapes.map(async ([name, shape]) => ({ name, shape, data: await read(name), decay: shape.length === 2 })),
-  );
+async function headValues(
+  base: BaseModel,
+  read: (name: string) => Promise<Float32Array>,
+): Promise<Map<string, Float32Array>> {
+  const names = [...headShapes(base.config, 'classification', LABELS.length).keys()];
+  return new Map(await Promise.all(names.map(async (name) => [name, await read(name)] as const)));
 }
 
 describe.each(['roberta', 'bert', 'opt'])('%s', (family) => {
@@ -104,17 +112,19 @@ describe.each(['roberta', 'bert', 'opt'])('%s', (family) => {
     await file.close();
     return value;
   };
-  const assemble = async (adapter: string): Promise<PeftModel> => {
-    const specs = [...(await adapterSpecs(base, method, join(folder, adapter))), ...maskSpecs(base.layers, MASKS)];
-    return new PeftModel(engine, base, method, new Parameters(engine, specs));
+  const modelOf = (own: Lora | undefined, values: StateDict): PeftModel => {
+    const state = { method: own, peft: method.config, values, head: 'classification', labels: LABELS } as const;
+    return new PeftModel(engine, { base, shared: true }, state);
   };
-  const logitsOf = async (classifier: PeftModel, options: ForwardOptions): Promise<Float32Array> => {
-    const program = await engine.compile('logits', classifier.inputSpecs(BATCH, SEQ), (inputs) => ({
-      outputs: { logits: classifier.logits(inputs as BatchInputs, options) },
+  const peftModel = async (): Promise<PeftModel> =>
+    modelOf(method, await adapterValues(base, method, join(folder, 'adapter-init')));
+  const logitsOf = async (model: PeftModel, options: ForwardOptions): Promise<Float32Array> => {
+    const program = await engine.compile('logits', model.inputSpecs(BATCH, SEQ), (inputs) => ({
+      outputs: { logits: model.logits(inputs as BatchInputs, options) },
     }));
     const all = new Float32Array(STEPS * BATCH * 3);
     for (const [step, batch] of batches.entries()) {
-      program.run(classifier.inputValues(batch));
+      program.run(model.inputValues(batch));
       all.set(await program.read('logits'), step * BATCH * 3);
     }
     program.dispose();
@@ -134,67 +144,67 @@ describe.each(['roberta', 'bert', 'opt'])('%s', (family) => {
 
   it('base logits equal transformers', async () => {
     const file = await openSafetensors(join(folder, 'model', 'model.safetensors'));
-    const head = await headSpecs(base, (name) => file.readFloat32(name));
+    const head = await headValues(base, (name) => file.readFloat32(name));
     await file.close();
-    const classifier = new PeftModel(engine, base, undefined, new Parameters(engine, head));
-    expect(relative(await logitsOf(classifier, {}), await golden('base_logits'))).toBeLessThan(1e-5);
-    classifier.parameters.free();
+    using model = modelOf(undefined, head);
+    expect(relative(await logitsOf(model, {}), await golden('base_logits'))).toBeLessThan(1e-5);
   });
 
   it('first logits and gradients equal PEFT', async () => {
-    const classifier = await assemble('adapter-init');
-    const first = batches[0] as Batch;
-    const names = classifier.parameters.all.map((p) => p.name).filter((name) => !name.startsWith('masks.'));
-    const specs = { ...classifier.inputSpecs(BATCH, SEQ), labels: { shape: [BATCH], dtype: 'i32' } } as const;
-    const masks = maskHooks((name) => classifier.parameters.get(name).tensor);
-    const program = await engine.compile('gradients', specs, (inputs) => {
-      const logits = classifier.logits(inputs, { hooks: [masks] });
-      const grads = gradients(
-        crossEntropy(logits, inputs.labels),
-        names.map((n) => classifier.parameters.get(n).tensor),
-      );
-      return { outputs: { logits, ...Object.fromEntries(names.map((n, i) => [n, grads[i]!])) } };
+    using model = await peftModel();
+    const first = batches[0]!;
+    const names = model.parameters.all.map((p) => p.name);
+    await model.withParameters(maskSpecs(base.layers, MASKS), async () => {
+      const specs = { ...model.inputSpecs(BATCH, SEQ), labels: { shape: [BATCH], dtype: 'i32' } } as const;
+      const masks = maskHooks((name) => model.parameters.get(name).tensor);
+      const program = await engine.compile('gradients', specs, (inputs) => {
+        const logits = model.logits(inputs, { hooks: [masks] });
+        const grads = gradients(
+          crossEntropy(logits, inputs.labels),
+          names.map((n) => model.parameters.get(n).tensor),
+        );
+        return { outputs: { logits, ...Object.fromEntries(names.map((n, i) => [n, grads[i]!])) } };
+      });
+      program.run({ ...model.inputValues(first), labels: first.labels });
+      expect(relative(await program.read('logits'), await golden('logits0'))).toBeLessThan(1e-5);
+      for (const name of names) {
+        const expectedGradient = await golden(`grad0.base_model.model.${name}`);
+        expect(relative(await program.read(name), expectedGradient), name).toBeLessThan(1e-4);
+      }
+      program.dispose();
     });
-    program.run({ ...classifier.inputValues(first), labels: first.labels });
-    expect(relative(await program.read('logits'), await golden('logits0'))).toBeLessThan(1e-5);
-    for (const name of names) {
-      expect(relative(await program.read(name), await golden(`grad0.base_model.model.${name}`)), name).toBeLessThan(
-        1e-4,
-      );
-    }
-    program.dispose();
-    classifier.parameters.free();
   });
 
   it('eight steps of estimation follow PyTorch', async () => {
-    const classifier = await assemble('adapter-init');
-    const estimation = new Estimation(classifier, method, MASKS, STEPS);
-    const source = { perEpoch: STEPS, at: (_: number, index: number) => batches[index] as Batch };
-    const options = {
+    using model = await peftModel();
+    const found = await estimate(model, examplesOf(batches), {
       steps: STEPS,
+      batchSize: BATCH,
+      shuffle: false,
       lr: expected.lr,
       schedule: 'constant',
-      warmupRatio: 0,
-      weightDecay: 0,
-      clip: 0,
-    } as const;
-    const result = await train(classifier, source, { ...options, seed: 0, dropout: false }, estimation);
-    expect(relative(result.loss, expected.loss)).toBeLessThan(1e-4);
-    expect(relative(result.taskLoss, expected.task_loss)).toBeLessThan(1e-4);
-    const estimates = await estimation.read();
-    expect(estimates.nonFinite).toBe(0);
+      maxGradNorm: 0,
+      l1: 1e-3,
+    });
+    expect(relative(found.result.loss, expected.loss)).toBeLessThan(1e-4);
+    expect(relative(found.result.taskLoss, expected.task_loss)).toBeLessThan(1e-4);
+    expect(found.nonFinite).toBe(0);
     for (const [name, importance] of Object.entries(expected.module_importance)) {
-      expect(estimates.modules[name], name).toBeCloseTo(importance, 4);
-      expect(relative(estimates.ranks[name]!, expected.rank_importance[name]!), name).toBeLessThan(1e-3);
+      expect(found.modules[name], name).toBeCloseTo(importance, 4);
+      expect(relative(found.ranks[name]!, expected.rank_importance[name]!), name).toBeLessThan(1e-3);
     }
     for (const layer of [0, 1]) {
-      expect(relative(estimates.headMasks[layer]!, await golden(`final.head_mask.${layer}`))).toBeLessThan(1e-3);
-      expect(relative(estimates.ffnMasks[layer]!, await golden(`final.ffn_mask.${layer}`))).toBeLessThan(1e-3);
+      expect(relative(found.heads[layer]!, await golden(`final.head_mask.${layer}`))).toBeLessThan(1e-3);
+      expect(relative(found.neurons[layer]!, await golden(`final.ffn_mask.${layer}`))).toBeLessThan(1e-3);
     }
-    const masks = maskHooks((name) => classifier.parameters.get(name).tensor);
-    const final = await logitsOf(classifier, { hooks: [masks] });
-    expect(relative(final, await golden('final_logits_masked'))).toBeLessThan(1e-3);
-    estimation.free();
-    classifier.parameters.free();
+    await model.withParameters(maskSpecs(base.layers, MASKS), async () => {
+      base.layers.forEach((_, layer) => {
+        engine.write(model.parameters.get(headMaskName(layer)), Float32Array.from(found.heads[layer]!));
+        engine.write(model.parameters.get(ffnMaskName(layer)), Float32Array.from(found.neurons[layer]!));
+      });
+      const masks = maskHooks((name) => model.parameters.get(name).tensor);
+      const final = await logitsOf(model, { hooks: [masks] });
+      expect(relative(final, await golden('final_logits_masked'))).toBeLessThan(1e-3);
+    });
   });
 });

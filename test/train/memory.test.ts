@@ -1,25 +1,24 @@
 /** Protects: options that save memory change no number but as they say, and a step's peak stays near the least there can be. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { memoryLowerBound } from '../../engine/compile/memory-lower-bound.ts';
 import type { CompileOptions, Program } from '../../engine/compile/program.ts';
-import { Engine } from '../../engine/engine.ts';
+import type { Engine } from '../../engine/engine.ts';
 import { loadBaseModel, randomBaseModel } from '../../models/base-model.ts';
 import { parseConfig } from '../../models/config.ts';
-import { createState, toPeftModel } from '../../peft-model/assembly.ts';
-import { sliceModel } from '../../pruning/slice.ts';
 import { hostRandom } from '../../engine/random.ts';
-import type { Settings } from '../../train/settings.ts';
-import { createConfig } from '../../peft/create-config.ts';
-import type { Estimates } from '../../train/estimate.ts';
-import { estimate, inferAll, fineTune } from '../../train/stages.ts';
+import { objectiveOf } from '../../data/objective.ts';
+import { estimateOptionsOf } from '../../experiments/options.ts';
+import { peftConfig } from '../../peft/create-config.ts';
+import { getPeftModel } from '../../peft-model/create.ts';
+import { sliceModel } from '../../pruning/slice.ts';
+import { estimate, type Estimate } from '../../train/estimate.ts';
+import { infer } from '../../train/evaluate.ts';
+import { train, trainingLoss } from '../../train/train.ts';
 import { TrainingSteps } from '../../train/trainer.ts';
-import { MODEL, tinyAssembly, tinyExamples, tinySettings } from './tiny.ts';
+import { openTestEngine } from '../engine.ts';
+import { MODEL, tinyExamples, tinyModel, tinyOptions, type Changes } from './tiny.ts';
 
-let engine: Engine;
-beforeAll(async () => {
-  engine = await Engine.open();
-});
-afterAll(() => engine.close());
+const engine = await openTestEngine();
 
 interface Trained {
   readonly losses: readonly number[];
@@ -28,15 +27,14 @@ interface Trained {
   readonly weights: number;
 }
 
-async function trained(changes: Partial<Settings>): Promise<Trained> {
-  const settings = tinySettings({ steps: 8, dropout: 0.1, ...changes });
-  const assembly = await tinyAssembly(engine, settings);
+async function trained({ peft, train: steps, load }: Changes): Promise<Trained> {
+  const options = tinyOptions({ peft: { dropout: 0.1, ...peft }, train: { steps: 8, ...steps }, load });
+  using model = await tinyModel(engine, options);
   const examples = await tinyExamples();
-  const tuned = await fineTune(engine, assembly, examples, settings);
-  const { logits } = await inferAll(engine, tuned.assembly, examples, settings);
+  const { loss, timeline } = await train(model, examples, options.train);
+  const { logits } = await infer(model, examples);
   const weights = engine.memory.byKind().weights ?? 0;
-  assembly.base.free();
-  return { losses: tuned.result.loss, logits, peak: Math.max(...tuned.result.timeline), weights };
+  return { losses: loss, logits, peak: Math.max(...timeline), weights };
 }
 
 describe('fine-tuning with', () => {
@@ -45,14 +43,14 @@ describe('fine-tuning with', () => {
     plain = await trained({});
   });
 
-  it.each<[string, Partial<Settings>]>([
+  it.each<[string, Changes]>([
     ['LoRA', {}],
-    ['adapters', { peft: 'adapter' }],
+    ['adapters', { peft: { method: 'adapter' } }],
   ])(
     'gradient checkpointing gives the losses of the plain run, bit for bit, in less memory: %s',
     async (_, changes) => {
       const expected = changes.peft ? await trained(changes) : plain;
-      const found = await trained({ ...changes, gradientCheckpointing: true });
+      const found = await trained({ ...changes, train: { gradientCheckpointing: true } });
       expect(found.losses).toEqual(expected.losses);
       expect(found.logits).toEqual(expected.logits);
       expect(found.peak).toBeLessThan(0.9 * expected.peak);
@@ -60,7 +58,7 @@ describe('fine-tuning with', () => {
   );
 
   it('activations in f16 stays within a thousandth of the plain losses, in less memory', async () => {
-    const found = await trained({ activations: 'f16' });
+    const found = await trained({ train: { activations: 'f16' } });
     expect(found.losses[0]).toBe(plain.losses[0]);
     expect(found.losses).not.toEqual(plain.losses);
     found.losses.forEach((loss, i) => expect(Math.abs(loss / plain.losses[i]! - 1)).toBeLessThan(1e-3));
@@ -70,8 +68,8 @@ describe('fine-tuning with', () => {
   it.each(['f32', 'f16'] as const)(
     'embeddings on the host gives the plain numbers bit for bit: %s',
     async (weights) => {
-      const expected = weights === 'f32' ? plain : await trained({ weights });
-      const found = await trained({ embeddings: 'host', weights });
+      const expected = weights === 'f32' ? plain : await trained({ load: { weights } });
+      const found = await trained({ load: { embeddings: 'host', weights } });
       expect(found.losses).toEqual(expected.losses);
       expect(found.logits).toEqual(expected.logits);
       const { vocab_size: rows, hidden_size: cols } = TINY_SIZES;
@@ -83,16 +81,15 @@ describe('fine-tuning with', () => {
 const TINY_SIZES = { vocab_size: 200, hidden_size: 32 };
 
 it('an estimation with gradient checkpointing finds the same masks and importance, but for rounding', async () => {
-  const found: Estimates[] = [];
+  const found: Estimate[] = [];
   for (const gradientCheckpointing of [false, true]) {
-    const settings = tinySettings({ gradientCheckpointing, dropout: 0.1 });
-    const assembly = await tinyAssembly(engine, settings);
-    found.push((await estimate(engine, assembly, await tinyExamples(), settings)).estimates);
-    assembly.base.free();
+    const options = tinyOptions({ peft: { dropout: 0.1 }, train: { gradientCheckpointing } });
+    using model = await tinyModel(engine, options);
+    found.push(await estimate(model, await tinyExamples(), estimateOptionsOf(options)));
   }
   // The importance of modules keeps their Δ apart in the forward pass; computed again, it is added to the base within one product.
-  const groups = ({ headMasks, ffnMasks, modules, ranks }: Estimates): number[][] => [
-    [...headMasks, ...ffnMasks].flat(),
+  const groups = ({ heads, neurons, modules, ranks }: Estimate): number[][] => [
+    [...heads, ...neurons].flat(),
     Object.values(modules),
     Object.values(ranks).flat(),
   ];
@@ -136,19 +133,19 @@ describe('a LoRA step of four layers, 256 wide, on 16 × 128 tokens', () => {
     const whole = randomBaseModel(engine, config, () => 0.01);
     const base = await sliceModel(engine, whole, [keep, keep, keep, keep]);
     engine.memory.resetPeak();
-    const settings = tinySettings({ loraR: 8, dropout });
-    const assembly = await createState(engine, base, createConfig(settings, config), 'classification', ['0', '1'], 0);
-    const classifier = toPeftModel(engine, assembly);
+    const peft = peftConfig({ r: 8, dropout });
+    const model = await getPeftModel(engine, base, peft, { head: 'classification', labels: ['0', '1'] });
     const options = {
       steps: 1,
       lr: 1e-3,
       schedule: 'constant',
       warmupRatio: 0,
       weightDecay: 0,
-      clip: 1,
-      seed: 0,
+      maxGradNorm: 1,
+      dropoutSeed: dropout > 0 ? 0 : undefined,
+      compile,
     } as const;
-    const steps = new TrainingSteps(classifier, { ...options, dropout: dropout > 0, compile });
+    const steps = new TrainingSteps(trainingLoss(model, objectiveOf(model)), options);
     const program = await steps.program({ batch, seq });
     const kinds = engine.memory.byKind();
     const sum = Object.values(kinds).reduce((a, b) => a + b, 0);
@@ -156,8 +153,7 @@ describe('a LoRA step of four layers, 256 wide, on 16 × 128 tokens', () => {
     expect(engine.arena.bytes).toBe(program.memory.activations);
     const outcome = { program, peak: engine.memory.peak - before, bound: memoryLowerBound(kinds, program) };
     steps.dispose();
-    classifier.parameters.free();
-    base.free();
+    model.dispose();
     return outcome;
   }
 

@@ -3,48 +3,48 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { Engine } from '../../engine/engine.ts';
 import { exists } from '../../engine/io/files.ts';
-import { numericSettings } from '../../train/checkpoint.ts';
+import { estimateOptionsOf, numericOptions } from '../../experiments/options.ts';
+import { estimate } from '../../train/estimate.ts';
 import { InterruptedError, NonFiniteLossError } from '../../train/loop.ts';
-import { estimate, fineTune } from '../../train/stages.ts';
-import { tinyAssembly, tinyExamples, tinySettings } from './tiny.ts';
+import { train } from '../../train/train.ts';
+import { openTestEngine } from '../engine.ts';
+import { tinyExamples, tinyModel, tinyOptions, type Changes } from './tiny.ts';
 
-let engine: Engine;
+const engine = await openTestEngine();
 let dir: string;
 beforeAll(async () => {
-  engine = await Engine.open();
   dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
 });
-afterAll(async () => {
-  engine.close();
-  await rm(dir, { recursive: true });
-});
+afterAll(() => rm(dir, { recursive: true }));
 
-const settings = tinySettings({ steps: 40, dropout: 0.1, clip: 1 });
+const CHANGES: Changes = { peft: { dropout: 0.1 }, train: { steps: 40, maxGradNorm: 1 } };
+const options = tinyOptions(CHANGES);
 
 it('fine-tuning with dropout, interrupted and resumed, equals an uninterrupted run', async () => {
   const examples = await tinyExamples();
-  const assembly = await tinyAssembly(engine, settings);
-  const whole = await fineTune(engine, assembly, examples, settings);
+  using whole = await tinyModel(engine, options);
+  const start = await whole.stateDict();
+  const expected = await train(whole, examples, options.train);
   const abort = new AbortController();
-  const checkpoint = { path: join(dir, 'a.safetensors'), every: 0, resume: true, identity: { run: 1 } };
+  const checkpoint = { path: join(dir, 'a.safetensors'), resume: true, identity: { run: 1 } };
   const stop = { signal: abort.signal, onReport: () => abort.abort(), checkpoint };
-  await expect(fineTune(engine, assembly, examples, settings, stop)).rejects.toThrow(InterruptedError);
+  using model = await tinyModel(engine, options);
+  await expect(train(model, examples, { ...options.train, ...stop })).rejects.toThrow(InterruptedError);
   expect(await exists(checkpoint.path)).toBe(true);
-  const resumed = await fineTune(engine, assembly, examples, settings, { checkpoint });
-  expect(resumed.result.loss).toEqual(whole.result.loss);
-  expect(resumed.result.tokens).toBeLessThan(whole.result.tokens);
-  for (const [name, values] of whole.assembly.values) expect(resumed.assembly.values.get(name), name).toEqual(values);
+  model.loadStateDict(start);
+  const resumed = await train(model, examples, { ...options.train, checkpoint });
+  expect(resumed.loss).toEqual(expected.loss);
+  expect(resumed.tokens).toBeLessThan(expected.tokens);
+  expect(await model.stateDict()).toEqual(await whole.stateDict());
   const other = { ...checkpoint, identity: { run: 2 } };
-  await expect(fineTune(engine, assembly, examples, settings, { checkpoint: other })).rejects.toThrow(
-    /run was 1, now it is 2/,
+  await expect(train(model, examples, { ...options.train, checkpoint: other })).rejects.toThrow(
+    /run` was 1, now it is 2/,
   );
-  assembly.base.free();
 });
 
 it('is heard a few steps after Ctrl-C, before the first report at step 16', async () => {
-  const assembly = await tinyAssembly(engine, settings);
+  using model = await tinyModel(engine, options);
   const abort = new AbortController();
   const path = join(dir, 'soon.safetensors');
   let runs = 0;
@@ -53,64 +53,66 @@ it('is heard a few steps after Ctrl-C, before the first report at step 16', asyn
     if (++runs === 5) setImmediate(() => abort.abort());
     GPUQueue.prototype.submit.call(queue, buffers);
   });
-  const checkpoint = { path, every: 0, resume: false, identity: {} };
-  const stopped = fineTune(engine, assembly, await tinyExamples(), settings, { signal: abort.signal, checkpoint });
+  const checkpoint = { path, resume: false, identity: {} };
+  const stopped = train(model, await tinyExamples(), { ...options.train, signal: abort.signal, checkpoint });
   await expect(stopped).rejects.toThrow(/Interrupted after step ([5-9]|1[0-5]) of 40/);
   submit.mockRestore();
-  assembly.base.free();
 });
 
 it('goes on under other memory options, as they change no number', async () => {
   const examples = await tinyExamples();
-  const assembly = await tinyAssembly(engine, settings);
-  const whole = await fineTune(engine, assembly, examples, settings);
-  const economical = { ...settings, gradientCheckpointing: true, embeddings: 'host' } as const;
-  const identity = numericSettings(settings, 'train');
-  expect(numericSettings(economical, 'train')).toEqual(identity);
-  expect(numericSettings({ ...settings, weights: 'f16' }, 'train')).not.toEqual(identity);
-  expect(numericSettings({ ...settings, activations: 'f16' }, 'train')).not.toEqual(identity);
-  expect(numericSettings(economical, 'estimate')).not.toEqual(numericSettings(settings, 'estimate'));
+  using whole = await tinyModel(engine, options);
+  const expected = await train(whole, examples, options.train);
+  const economical = tinyOptions({
+    ...CHANGES,
+    train: { ...CHANGES.train, gradientCheckpointing: true },
+    load: { embeddings: 'host' },
+  });
+  const identity = numericOptions(options, 'train');
+  expect(numericOptions(economical, 'train')).toEqual(identity);
+  const halfWeights = tinyOptions({ ...CHANGES, load: { weights: 'f16' } });
+  const halfActivations = tinyOptions({ ...CHANGES, train: { ...CHANGES.train, activations: 'f16' } });
+  expect(numericOptions(halfWeights, 'train')).not.toEqual(identity);
+  expect(numericOptions(halfActivations, 'train')).not.toEqual(identity);
+  expect(numericOptions(economical, 'estimate')).not.toEqual(numericOptions(options, 'estimate'));
   const abort = new AbortController();
-  const checkpoint = { path: join(dir, 'memory.safetensors'), every: 0, resume: true, identity };
+  const checkpoint = { path: join(dir, 'memory.safetensors'), resume: true, identity };
   const stop = { signal: abort.signal, onReport: () => abort.abort(), checkpoint };
-  await expect(fineTune(engine, assembly, examples, settings, stop)).rejects.toThrow(InterruptedError);
-  const frugal = await tinyAssembly(engine, economical);
-  const resumed = await fineTune(engine, frugal, examples, economical, { checkpoint });
-  expect(resumed.result.loss).toEqual(whole.result.loss);
-  for (const [name, values] of whole.assembly.values) expect(resumed.assembly.values.get(name), name).toEqual(values);
-  assembly.base.free();
-  frugal.base.free();
+  using model = await tinyModel(engine, options);
+  await expect(train(model, examples, { ...options.train, ...stop })).rejects.toThrow(InterruptedError);
+  using frugal = await tinyModel(engine, economical);
+  const resumed = await train(frugal, examples, { ...economical.train, checkpoint });
+  expect(resumed.loss).toEqual(expected.loss);
+  expect(await frugal.stateDict()).toEqual(await whole.stateDict());
 });
 
 it('an interrupted estimation keeps its accumulators', async () => {
   const examples = await tinyExamples();
-  const assembly = await tinyAssembly(engine, settings);
-  const run = { ...settings, estimateSteps: 40 };
-  const whole = await estimate(engine, assembly, examples, run);
+  const run = tinyOptions({ ...CHANGES, estimate: { estimateSteps: 40 } });
+  using model = await tinyModel(engine, run);
+  const start = await model.stateDict();
+  const { result: _, ...whole } = await estimate(model, examples, estimateOptionsOf(run));
+  model.loadStateDict(start);
   const abort = new AbortController();
-  const checkpoint = { path: join(dir, 'b.safetensors'), every: 0, resume: true, identity: {} };
-  const reports: number[] = [];
+  const checkpoint = { path: join(dir, 'b.safetensors'), resume: true, identity: {} };
   const onReport = ({ step }: { step: number }): void => {
-    reports.push(step);
     if (step > 20) abort.abort();
   };
-  await expect(
-    estimate(engine, assembly, examples, run, { signal: abort.signal, onReport, checkpoint }),
-  ).rejects.toThrow(InterruptedError);
-  const hosted = { ...run, embeddings: 'host' } as const;
-  const frugal = await tinyAssembly(engine, hosted);
-  const resumed = await estimate(engine, frugal, examples, hosted, { checkpoint });
-  expect(resumed.estimates).toEqual(whole.estimates);
-  assembly.base.free();
-  frugal.base.free();
+  const stop = { signal: abort.signal, onReport, checkpoint };
+  await expect(estimate(model, examples, { ...estimateOptionsOf(run), ...stop })).rejects.toThrow(InterruptedError);
+  const hosted = tinyOptions({ ...CHANGES, estimate: { estimateSteps: 40 }, load: { embeddings: 'host' } });
+  using frugal = await tinyModel(engine, hosted);
+  const { result: __, ...resumed } = await estimate(frugal, examples, { ...estimateOptionsOf(hosted), checkpoint });
+  expect(resumed).toEqual(whole);
 });
 
 it('a loss that is not finite stops training and names the step', async () => {
   const examples = await tinyExamples();
-  const assembly = await tinyAssembly(engine, settings);
-  const values = new Map(assembly.values);
+  using model = await tinyModel(engine, options);
+  const values = new Map(await model.stateDict());
   values.set('classifier.out_proj.bias', Float32Array.of(NaN, 0, 0));
-  await expect(fineTune(engine, { ...assembly, values }, examples, settings)).rejects.toThrow(NonFiniteLossError);
-  await expect(fineTune(engine, { ...assembly, values }, examples, settings)).rejects.toThrow(/NaN at step 1:/);
-  assembly.base.free();
+  model.loadStateDict(values);
+  await expect(train(model, examples, options.train)).rejects.toThrow(NonFiniteLossError);
+  model.loadStateDict(values);
+  await expect(train(model, examples, options.train)).rejects.toThrow(/NaN at step 1:/);
 });

@@ -31,7 +31,7 @@ export const MODEL = MODELS.roberta;
 const LONGEST = 16;
 
 /** Options that differ from those of `tinyOptions`, by room. */
-type Changes = { readonly [K in keyof RunOptions]?: Partial<RunOptions[K]> };
+export type Changes = { readonly [K in keyof RunOptions]?: Partial<RunOptions[K]> };
 
 /** Every option of a small run: LoRA of rank 4 without dropout, batches of four, an estimation of four steps. */
 export function tinyOptions(changes: Changes = {}): RunOptions {
@@ -47,7 +47,7 @@ export function tinyOptions(changes: Changes = {}): RunOptions {
   });
 }
 
-export const TINY_LABELS = ['0', '1', '2'];
+const TINY_LABELS = ['0', '1', '2'];
 
 /** A model with PEFT modules moved away from where they start, so that every factor matters. */
 export async function tinyModel(

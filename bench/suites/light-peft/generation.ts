@@ -1,14 +1,12 @@
 /** Room: bench/suites. Text from a decoder with LoRA, whole and pruned: a prompt's tokens and new tokens a second, bytes of the cache. */
 import { z } from 'zod';
-import type { Engine } from '../../../engine/engine.ts';
 import { KvCache } from '../../../models/kv-cache.ts';
-import { toPeftModel, type PeftModelState } from '../../../peft-model/assembly.ts';
+import type { PeftModel } from '../../../peft-model/peft-model.ts';
 import { Generator } from '../../../generate/generator.ts';
-import { prune } from '../../../train/stages.ts';
-import { benchSettings, openPeft, randomBatch, writeRandomModel } from '../../encoder/model.ts';
-import { randomPlan } from '../../encoder/plan.ts';
+import { pruneAtRandom } from '../../encoder/decision.ts';
+import { benchOptions, openPeft, randomBatch, writeRandomModel } from '../../encoder/model.ts';
 import type { Published } from '../../encoder/published.ts';
-import { alternate, type Contender, type Sample } from '../../measure/sample.ts';
+import { interleave, type Candidate, type Sample } from '../../measure/sample.ts';
 import { sampleSchema, type Table } from '../../report/document.ts';
 import type { BenchContext } from '../../suite.ts';
 import type { Fitted } from './shapes.ts';
@@ -54,27 +52,26 @@ interface Speaker {
   readonly blocks: number;
   readonly weightBytes: number;
   readonly memory: KvCache;
-  readonly prefill: Contender;
-  readonly decode: Contender;
+  readonly prefill: Candidate;
+  readonly decode: Candidate;
   free(): void;
 }
 
-export async function raceGeneration(context: BenchContext, { shape, label }: Fitted): Promise<Generation> {
+export async function compareGeneration(context: BenchContext, { shape, label }: Fitted): Promise<Generation> {
   const { engine, timing, quick } = context;
   const folder = await writeRandomModel(context.folder, 'generation', shape, DECODER.family);
-  const settings = benchSettings(context.settings);
-  const open = (): Promise<PeftModelState> => openPeft(engine, folder, settings, 'causal-lm');
-  const speakers = [speaker(engine, 'LoRA', await open())];
+  const options = benchOptions(context.changes);
+  const open = (): Promise<PeftModel> => openPeft(engine, folder, options, 'causal-lm');
+  const speakers = [speaker('LoRA', await open())];
   for (const ratio of quick ? RATIOS.slice(-1) : RATIOS) {
-    const whole = await open();
-    const cut = await prune(engine, whole, randomPlan(whole, settings, ratio), settings);
-    speakers.push(speaker(engine, `Light-PEFT ${Math.round(ratio * 100)}%`, cut));
+    const cut = await pruneAtRandom(await open(), options, ratio);
+    speakers.push(speaker(`Light-PEFT ${Math.round(ratio * 100)}%`, cut));
   }
-  const prefill = await alternate(
+  const prefill = await interleave(
     speakers.map((one) => one.prefill),
     timing,
   );
-  const decode = await alternate(
+  const decode = await interleave(
     speakers.map((one) => one.decode),
     timing,
   );
@@ -96,14 +93,14 @@ function perToken({ median, ...rest }: Sample): Sample {
   return { ...rest, median: median / (NEW - 1) };
 }
 
-function speaker(engine: Engine, name: string, assembly: PeftModelState): Speaker {
-  const { base } = assembly;
-  const memory = new KvCache(engine, base, LONGEST_TEXT);
-  const generator = new Generator(toPeftModel(engine, assembly), memory);
+function speaker(name: string, model: PeftModel): Speaker {
+  const { base } = model;
+  const memory = new KvCache(model.engine, base, LONGEST_TEXT);
+  const generator = new Generator(model, memory);
   const { inputIds } = randomBatch(base.config, 1, PROMPT);
   const options = { maxNewTokens: NEW, endIds: new Set<number>() };
   /** The generator's own clock: each part is timed alone, reading the scores back included. */
-  const timed = (pick: 'prefill' | 'decode'): Contender => ({
+  const timed = (pick: 'prefill' | 'decode'): Candidate => ({
     name,
     async time(runs) {
       let seconds = 0;
@@ -123,9 +120,9 @@ function speaker(engine: Engine, name: string, assembly: PeftModelState): Speake
     prefill: timed('prefill'),
     decode: timed('decode'),
     free: () => {
-      generator.free();
+      generator.dispose();
       memory.free();
-      base.free();
+      model.dispose();
     },
   };
 }

@@ -2,15 +2,14 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Program } from '../../../engine/compile/program.ts';
-import { toPeftModel } from '../../../peft-model/assembly.ts';
 import { DataLoader, type Batch } from '../../../data/data-loader.ts';
 import { loadData } from '../../../data/source.ts';
-import { trainOptions } from '../../../train/stages.ts';
-import { TrainingSteps } from '../../../train/trainer.ts';
-import { benchSettings, openPeft } from '../../encoder/model.ts';
-import { alternate, rate, type Contender } from '../../measure/sample.ts';
+import { loadModel } from '../../../models/checkpoint.ts';
+import { benchOptions, openPeft } from '../../encoder/model.ts';
+import { trainingSteps } from '../../encoder/steps.ts';
+import { interleave, rate, type Candidate } from '../../measure/sample.ts';
 import { sampleSchema, type Figure, type Table } from '../../report/document.ts';
-import { ownContender, type BenchContext } from '../../suite.ts';
+import { ownCandidate, type BenchContext } from '../../suite.ts';
 
 const MODEL = join(import.meta.dirname, '..', '..', '..', 'checkpoints', 'light-roberta');
 const TASK = 'sentiment';
@@ -40,31 +39,29 @@ export const lengthsSchema = z.object({
 
 type Lengths = z.infer<typeof lengthsSchema>;
 
-export async function raceLengths({ engine, quick, timing }: BenchContext): Promise<Lengths> {
+export async function compareLengths({ engine, quick, timing }: BenchContext): Promise<Lengths> {
   const { examples, batchSize, maxLength } = quick ? QUICK : FULL;
-  const settings = benchSettings({ batchSize, maxLength });
-  const assembly = await openPeft(engine, MODEL, settings);
-  const { config } = assembly.base;
-  const data = await loadData({ task: TASK }, MODEL, config, settings);
+  const options = benchOptions({ data: { maxLength }, train: { batchSize } });
+  const data = await loadData(await loadModel(MODEL), { task: TASK }, options.data);
   const chosen = data.train.slice(0, examples);
-  const classifier = toPeftModel(engine, assembly);
-  const steps = new TrainingSteps(classifier, trainOptions(settings, 1, {}));
+  const model = await openPeft(engine, MODEL, options);
+  const steps = trainingSteps(model, options);
   let t = 0;
   const epochs = ORDERS.map(({ name, order }) => {
-    const options = { batchSize, order, seed: settings.seed, padId: config.padTokenId, maxLength };
-    return { name, batches: [...new DataLoader(chosen, options).epoch(0)] };
+    const { seed } = options.train;
+    const loader = new DataLoader(chosen, { batchSize, order, seed, padId: model.base.config.padTokenId, maxLength });
+    return { name, batches: [...loader.epoch(0)] };
   });
-  const contenders: Contender[] = [];
+  const candidates: Candidate[] = [];
   for (const { name, batches } of epochs) {
     const programs: Program[] = [];
     for (const batch of batches) programs.push(await steps.program(batch));
     const epoch = (): void => batches.forEach((batch, i) => programs[i]!.run(steps.inputs(t++, batch)));
-    contenders.push(ownContender(engine, epoch, name));
+    candidates.push(ownCandidate(engine, epoch, name));
   }
-  const samples = await alternate(contenders, timing);
+  const samples = await interleave(candidates, timing);
   steps.dispose();
-  classifier.parameters.free();
-  assembly.base.free();
+  model.dispose();
   engine.arena.release();
   return {
     title: `${chosen.length} sentences of the task ${TASK}, ${batchSize} a batch, on the bundled model`,

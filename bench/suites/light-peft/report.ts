@@ -1,32 +1,32 @@
-/** Room: bench/suites. What the race of one model shows: speed and memory against LoRA, against what pruning allows, and the floor. */
+/** Room: bench/suites. What the comparison of one model shows: speed and memory against LoRA, against what pruning allows, and the roofline. */
 import { total } from '../../encoder/resident.ts';
-import { floorSeconds, type Rates } from '../../measure/floor.ts';
+import { rooflineSeconds, type Rates } from '../../measure/roofline.ts';
 import { rate } from '../../measure/sample.ts';
 import type { Figure, Measured, Table, Target } from '../../report/document.ts';
 import { formatNumber } from '../../report/format.ts';
-import type { Entry, Phase, Raced } from './race.ts';
+import type { Entry, Phase, Compared } from './methods.ts';
 
 /** What the paper reports of its method, against LoRA. */
 const CLAIMS = { speed: 1.6, train: 1 - 0.39, infer: 1 - 0.48 };
 
 const TITLES = { train: 'training', infer: 'inference' } as const;
 
-export function report(raced: Raced, rates: Rates | undefined, quick: boolean): Measured {
-  const title = titleOf(raced);
+export function report(compared: Compared, rates: Rates | undefined, quick: boolean): Measured {
+  const title = titleOf(compared);
   return {
     tables: [
-      speedTable(`${title}: training`, raced, 'train', rates),
-      speedTable(`${title}: inference`, raced, 'infer', rates),
-      memoryTable(`${title}: peak of training`, raced, 'train'),
-      memoryTable(`${title}: peak of inference`, raced, 'infer'),
+      speedTable(`${title}: training`, compared, 'train', rates),
+      speedTable(`${title}: inference`, compared, 'infer', rates),
+      memoryTable(`${title}: peak of training`, compared, 'train'),
+      memoryTable(`${title}: peak of inference`, compared, 'infer'),
     ],
-    figures: [speedFigure(title, raced), memoryFigure(title, raced)],
-    targets: quick ? [] : targets(raced),
+    figures: [speedFigure(title, compared), memoryFigure(title, compared)],
+    targets: quick ? [] : targets(compared),
     notes: [],
   };
 }
 
-const titleOf = ({ model, label }: Raced): string => `${model}, ${label}`;
+const titleOf = ({ model, label }: Compared): string => `${model}, ${label}`;
 
 interface Against {
   readonly measured: number;
@@ -34,7 +34,7 @@ interface Against {
 }
 
 /** Speed and block FLOPs, both relative to LoRA. */
-function speedUp({ entries }: Raced, entry: Entry, phase: Phase): Against {
+function speedUp({ entries }: Compared, entry: Entry, phase: Phase): Against {
   const lora = entries[0]!;
   return {
     measured: lora.seconds[phase].median / entry.seconds[phase].median,
@@ -43,7 +43,7 @@ function speedUp({ entries }: Raced, entry: Entry, phase: Phase): Against {
 }
 
 /** Peak and lower bound, both relative to LoRA. */
-function memoryShare({ entries }: Raced, entry: Entry, phase: Phase): Against {
+function memoryShare({ entries }: Compared, entry: Entry, phase: Phase): Against {
   const lora = entries[0]!;
   return {
     measured: total(entry.bytes[phase]) / total(lora.bytes[phase]),
@@ -51,10 +51,11 @@ function memoryShare({ entries }: Raced, entry: Entry, phase: Phase): Against {
   };
 }
 
-function speedTable(title: string, raced: Raced, phase: Phase, rates: Rates | undefined): Table {
+function speedTable(title: string, compared: Compared, phase: Phase, rates: Rates | undefined): Table {
   return {
     title,
-    caption: 'Methods took turns, all resident at once. × block FLOPs: the speed-up that the smaller blocks allow.',
+    caption:
+      'Methods were timed interleaved, all resident at once. × block FLOPs: the speed-up that the smaller blocks allow.',
     columns: [
       { key: 'name', title: 'method', unit: 'text' },
       { key: 'blocks', title: 'blocks left', unit: 'share' },
@@ -63,30 +64,30 @@ function speedTable(title: string, raced: Raced, phase: Phase, rates: Rates | un
       { key: 'speed', title: 'speed-up', unit: 'ratio' },
       { key: 'flops', title: '× block FLOPs', unit: 'ratio' },
       { key: 'reached', title: 'of that reached', unit: 'share' },
-      { key: 'floor', title: 'floor', unit: 'time' },
-      { key: 'over', title: '× floor', unit: 'ratio' },
+      { key: 'floor', title: 'roofline', unit: 'time' },
+      { key: 'over', title: '× roofline', unit: 'ratio' },
     ],
-    rows: raced.entries.map((entry) => {
+    rows: compared.entries.map((entry) => {
       const sample = entry.seconds[phase];
-      const { measured, expected } = speedUp(raced, entry, phase);
-      const floor = rates ? floorSeconds(entry.kernels[phase], rates) : null;
+      const { measured, expected } = speedUp(compared, entry, phase);
+      const roofline = rates ? rooflineSeconds(entry.kernels[phase], rates) : null;
       return {
         name: entry.name,
-        blocks: entry.flops.infer / raced.entries[0]!.flops.infer,
+        blocks: entry.flops.infer / compared.entries[0]!.flops.infer,
         time: sample,
-        tokens: rate(raced.tokens, sample).median,
+        tokens: rate(compared.tokens, sample).median,
         speed: measured,
         flops: expected,
         reached: measured / expected,
-        floor,
-        over: floor === null ? null : sample.median / floor,
+        floor: roofline,
+        over: roofline === null ? null : sample.median / roofline,
       };
     }),
   };
 }
 
-function memoryTable(title: string, raced: Raced, phase: Phase): Table {
-  const kinds = [...new Set(raced.entries.flatMap((e) => Object.keys(e.bytes[phase])))];
+function memoryTable(title: string, compared: Compared, phase: Phase): Table {
+  const kinds = [...new Set(compared.entries.flatMap((e) => Object.keys(e.bytes[phase])))];
   return {
     title,
     caption: 'Bytes of GPU buffers. Own share: the lower bound of the method relative to that of LoRA.',
@@ -98,9 +99,9 @@ function memoryTable(title: string, raced: Raced, phase: Phase): Table {
       { key: 'share', title: 'of LoRA', unit: 'share' },
       { key: 'own', title: 'own share', unit: 'share' },
     ],
-    rows: raced.entries.map((entry) => {
+    rows: compared.entries.map((entry) => {
       const bytes = entry.bytes[phase];
-      const { measured, expected } = memoryShare(raced, entry, phase);
+      const { measured, expected } = memoryShare(compared, entry, phase);
       const each = Object.fromEntries(kinds.map((kind) => [`kind ${kind}`, bytes[kind] ?? 0]));
       // The bound does not know what full fine-tuning keeps.
       const known = entry.peft ? { bound: entry.bound[phase], own: expected } : { bound: null, own: null };
@@ -109,12 +110,15 @@ function memoryTable(title: string, raced: Raced, phase: Phase): Table {
   };
 }
 
-const lightEntries = ({ entries }: Raced): readonly (Entry & { ratio: number })[] =>
+const lightEntries = ({ entries }: Compared): readonly (Entry & { ratio: number })[] =>
   entries.filter((e): e is Entry & { ratio: number } => e.ratio !== null);
 
-function speedFigure(title: string, raced: Raced): Figure {
+function speedFigure(title: string, compared: Compared): Figure {
   const line = (phase: Phase, kind: keyof Against) =>
-    lightEntries(raced).map((e): [number, number] => [Math.round(e.ratio * 100) / 100, speedUp(raced, e, phase)[kind]]);
+    lightEntries(compared).map((e): [number, number] => [
+      Math.round(e.ratio * 100) / 100,
+      speedUp(compared, e, phase)[kind],
+    ]);
   return {
     kind: 'lines',
     title: `${title}: speed-up over LoRA by ratio`,
@@ -130,22 +134,22 @@ function speedFigure(title: string, raced: Raced): Figure {
   };
 }
 
-function memoryFigure(title: string, { entries }: Raced): Figure {
+function memoryFigure(title: string, { entries }: Compared): Figure {
   const bars = entries.map(({ name, bytes, ratio }) => ({ label: name, parts: bytes.train, own: ratio !== null }));
   return { kind: 'bars', title: `${title}: peak of training by kind`, unit: 'bytes', bars };
 }
 
-function targets(raced: Raced): Target[] {
+function targets(compared: Compared): Target[] {
   const phases = ['train', 'infer'] as const;
-  return lightEntries(raced).flatMap((entry) => {
-    const what = (text: string): string => `${raced.model}, ${entry.name}: ${text}`;
+  return lightEntries(compared).flatMap((entry) => {
+    const what = (text: string): string => `${compared.model}, ${entry.name}: ${text}`;
     const speed = (phase: Phase): Target => {
-      const { measured, expected } = speedUp(raced, entry, phase);
+      const { measured, expected } = speedUp(compared, entry, phase);
       const title = what(`${TITLES[phase]} speed-up over block FLOPs`);
       return { what: title, unit: 'ratio', relation: '≥', goal: 0.95, measured: measured / expected };
     };
     const memory = (phase: Phase): Target => {
-      const { measured, expected } = memoryShare(raced, entry, phase);
+      const { measured, expected } = memoryShare(compared, entry, phase);
       const title = what(`${TITLES[phase]} peak, relative to LoRA`);
       return { what: title, unit: 'share', relation: '≤', goal: expected, measured };
     };
@@ -153,7 +157,7 @@ function targets(raced: Raced): Target[] {
   });
 }
 
-export function claimsTable(raced: readonly Raced[]): Table {
+export function claimsTable(compared: readonly Compared[]): Table {
   return {
     title: 'Beside the paper’s claims',
     caption:
@@ -169,7 +173,7 @@ export function claimsTable(raced: readonly Raced[]): Table {
       { key: 'inferPeak', title: 'peak', unit: 'share' },
       { key: 'inferPeakClaim', title: 'claim', unit: 'share' },
     ],
-    rows: raced.flatMap((one) =>
+    rows: compared.flatMap((one) =>
       lightEntries(one)
         .filter(({ ratio }) => ratio > 0)
         .map((entry) => ({
@@ -187,17 +191,17 @@ export function claimsTable(raced: readonly Raced[]): Table {
   };
 }
 
-/** What separates a model's LoRA step and its Light-PEFT steps from their floors and from block FLOPs, in words. */
-export function separation(raced: Raced, rates: Rates): string[] {
+/** What separates a model's LoRA step and its Light-PEFT steps from their rooflines and from block FLOPs, in words. */
+export function separation(compared: Compared, rates: Rates): string[] {
   return (['train', 'infer'] as const).map((phase) => {
-    const share = (e: Entry): number => floorSeconds(e.kernels[phase], rates) / e.seconds[phase].median;
-    const reached = lightEntries(raced).map((e) => {
-      const { measured, expected } = speedUp(raced, e, phase);
+    const share = (e: Entry): number => rooflineSeconds(e.kernels[phase], rates) / e.seconds[phase].median;
+    const reached = lightEntries(compared).map((e) => {
+      const { measured, expected } = speedUp(compared, e, phase);
       return measured / expected;
     });
     const percent = (value: number): string => formatNumber(value, 'share');
     return (
-      `${titleOf(raced)}, ${TITLES[phase]}: LoRA reaches ${percent(share(raced.entries[0]!))} of its floor’s speed; ` +
+      `${titleOf(compared)}, ${TITLES[phase]}: LoRA reaches ${percent(share(compared.entries[0]!))} of its roofline’s speed; ` +
       `Light-PEFT reaches ${percent(Math.min(...reached))} to ${percent(Math.max(...reached))} of what its block FLOPs allow.`
     );
   });

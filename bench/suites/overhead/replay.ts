@@ -1,11 +1,9 @@
 /** Room: bench/suites. A step replayed: its JavaScript, what the device is asked to create, and its memory beside the lower bound. */
 import { z } from 'zod';
 import { memoryLowerBound } from '../../../engine/compile/memory-lower-bound.ts';
-import { toPeftModel } from '../../../peft-model/assembly.ts';
-import { trainOptions } from '../../../train/stages.ts';
-import { TrainingSteps } from '../../../train/trainer.ts';
 import { memoryBound, savedValues, type BatchShape } from '../../encoder/cost.ts';
-import { benchSettings, openPeft, randomBatch, writeRandomModel, type EncoderShape } from '../../encoder/model.ts';
+import { benchOptions, openPeft, randomBatch, writeRandomModel, type EncoderShape } from '../../encoder/model.ts';
+import { trainingSteps } from '../../encoder/steps.ts';
 import { countCreations } from '../../measure/creations.ts';
 import { summarise } from '../../measure/sample.ts';
 import { sampleSchema, type Table } from '../../report/document.ts';
@@ -43,13 +41,12 @@ export async function measureReplay(
   dropout: number,
 ): Promise<Replay> {
   const dir = await writeRandomModel(folder, 'overhead', shape);
-  const settings = benchSettings({ dropout });
+  const options = benchOptions({ peft: { dropout } });
   engine.arena.release();
   const before = engine.memory.current;
-  const assembly = await openPeft(engine, dir, settings);
-  const classifier = toPeftModel(engine, assembly);
-  const steps = new TrainingSteps(classifier, trainOptions(settings, 1, {}));
-  const data = randomBatch(assembly.base.config, batch, seq);
+  const model = await openPeft(engine, dir, options);
+  const steps = trainingSteps(model, options);
+  const data = randomBatch(model.base.config, batch, seq);
   const program = await steps.program(data);
   for (let i = 0; i < 3; i++) program.run(steps.inputs(i, data));
   const empty = emptyStep(engine.device, program.dispatches.length);
@@ -76,8 +73,8 @@ export async function measureReplay(
   const held = engine.memory.byKind();
   const activations = program.memory.activations;
   const others = Object.entries(held).reduce((sum, [kind, bytes]) => sum + (kind === 'activations' ? 0 : bytes), 0);
-  const { config, layers } = assembly.base;
-  const saved = savedValues(config, layers, assembly.method!.modules, { batch, seq });
+  const { config, layers } = model.base;
+  const saved = savedValues(config, layers, model.method!.modules, { batch, seq });
   const result: Replay = {
     dropout,
     dispatches: program.dispatches.length,
@@ -88,13 +85,12 @@ export async function measureReplay(
     created: { ...counter.created },
     planned: others + activations,
     allocated: engine.memory.current - before,
-    bound: memoryBound({ weights: held.weights ?? 0, trainables: classifier.parameters.count, saved }),
+    bound: memoryBound({ weights: held.weights ?? 0, trainables: model.parameters.count, saved }),
     cutBound: memoryLowerBound(held, program),
     byKind: held,
   };
   steps.dispose();
-  classifier.parameters.free();
-  assembly.base.free();
+  model.dispose();
   engine.arena.release();
   return result;
 }

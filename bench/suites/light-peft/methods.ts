@@ -1,16 +1,15 @@
-/** Room: bench/suites. LoRA, Light-PEFT by ratio and full fine-tuning of one model, by turns: times, bytes, and what they must need. */
+/** Room: bench/suites. LoRA, Light-PEFT by ratio and full fine-tuning of one model, interleaved: times, bytes, and what they must need. */
 import { z } from 'zod';
-import type { PeftModelState } from '../../../peft-model/assembly.ts';
-import { prune } from '../../../train/stages.ts';
+import type { PeftModel } from '../../../peft-model/peft-model.ts';
 import { blockFlops, heldValues, memoryBound, savedValues, type BatchShape, type Pass } from '../../encoder/cost.ts';
-import { benchSettings, openFull, openPeft, writeRandomModel } from '../../encoder/model.ts';
-import { randomPlan } from '../../encoder/plan.ts';
+import { pruneAtRandom, randomDecision } from '../../encoder/decision.ts';
+import { maskedLogits } from '../../encoder/masked-logits.ts';
+import { benchOptions, openFull, openPeft, writeRandomModel } from '../../encoder/model.ts';
 import type { Published } from '../../encoder/published.ts';
-import { assembled, makeResident, type Resident } from '../../encoder/resident.ts';
-import { softLogits } from '../../encoder/soft.ts';
+import { makeResident, type Resident } from '../../encoder/resident.ts';
 import { assertClose } from '../../measure/closeness.ts';
-import { demandSchema, demandsOf } from '../../measure/floor.ts';
-import { alternate } from '../../measure/sample.ts';
+import { demandSchema, demandsOf } from '../../measure/roofline.ts';
+import { interleave } from '../../measure/sample.ts';
 import { sampleSchema } from '../../report/document.ts';
 import type { BenchContext } from '../../suite.ts';
 import type { Fitted } from './shapes.ts';
@@ -34,7 +33,7 @@ const entrySchema = z.object({
   kernels: phases(z.array(demandSchema)),
 });
 
-export const racedSchema = z.object({
+export const comparedSchema = z.object({
   model: z.string(),
   label: z.string(),
   tokens: z.number(),
@@ -42,7 +41,7 @@ export const racedSchema = z.object({
   entries: z.array(entrySchema),
 });
 
-export type Raced = z.infer<typeof racedSchema>;
+export type Compared = z.infer<typeof comparedSchema>;
 export type Entry = z.infer<typeof entrySchema>;
 export type Phase = 'train' | 'infer';
 
@@ -51,44 +50,43 @@ const RATIOS = [0, 0.2, 1 / 3, 0.5, 0.6];
 /** Of logits, pruned against masked: sums in another order. */
 const TOLERANCE = 1e-3;
 
-interface Contestant {
+interface Measurable {
   readonly resident: Resident;
   readonly ratio: number | null;
 }
 
 /** @throws UserError where a pruned model computes something else than the masked one */
-export async function raceModel(
+export async function compareMethods(
   context: BenchContext,
   { name: model, family }: Published,
   fitted: Fitted,
   batch: BatchShape,
-): Promise<Raced> {
+): Promise<Compared> {
   const { engine, timing, quick } = context;
   const folder = await writeRandomModel(context.folder, model, fitted.shape, family);
-  const settings = benchSettings(context.settings);
-  const open = (): Promise<PeftModelState> => openPeft(engine, folder, settings);
-  const lora = await makeResident(engine, 'LoRA', batch, settings, assembled(engine, open));
-  const all: Contestant[] = [{ resident: lora, ratio: null }];
+  const options = benchOptions(context.changes);
+  const open = (): Promise<PeftModel> => openPeft(engine, folder, options);
+  const lora = await makeResident(engine, 'LoRA', batch, options, open);
+  const all: Measurable[] = [{ resident: lora, ratio: null }];
   for (const ratio of quick ? [0, 0.5] : RATIOS) {
     const name = `Light-PEFT ${Math.round(ratio * 100)}%`;
     let expected: Float32Array = new Float32Array();
-    const cut = async (): Promise<PeftModelState> => {
+    const cut = async (): Promise<PeftModel> => {
       const whole = await open();
-      const plan = randomPlan(whole, settings, ratio);
-      expected = await softLogits(engine, whole, plan, batch);
-      return prune(engine, whole, plan, settings);
+      expected = await maskedLogits(whole, randomDecision(whole, options, ratio), batch);
+      return pruneAtRandom(whole, options, ratio);
     };
-    const resident = await makeResident(engine, name, batch, settings, assembled(engine, cut));
+    const resident = await makeResident(engine, name, batch, options, cut);
     assertClose(`${model}, ${name}: logits`, await resident.logits(), expected, TOLERANCE);
     all.push({ resident, ratio });
   }
-  const openAll = () => openFull(engine, folder, settings);
-  all.push({ resident: await makeResident(engine, 'full fine-tuning', batch, settings, openAll), ratio: null });
+  const openAll = () => openFull(engine, folder, options);
+  all.push({ resident: await makeResident(engine, 'full fine-tuning', batch, options, openAll), ratio: null });
   const residents = all.map((c) => c.resident);
   const training = residents.map((r) => r.training);
-  const train = await alternate(training, timing);
+  const train = await interleave(training, timing);
   const inference = residents.map((r) => r.inference);
-  const infer = await alternate(inference, timing);
+  const infer = await interleave(inference, timing);
   const entries = all.map(({ resident, ratio }) => ({
     ...needs(resident, batch),
     ratio,
@@ -100,8 +98,8 @@ export async function raceModel(
 }
 
 function needs(resident: Resident, batch: BatchShape): Omit<Entry, 'ratio' | 'seconds'> {
-  const { name, classifier, trainBytes, inferBytes } = resident;
-  const { base, method, parameters } = classifier;
+  const { name, model, trainBytes, inferBytes } = resident;
+  const { base, method, parameters } = model;
   const pass: Pass = method ? 'lora' : 'full';
   const weights = trainBytes.weights ?? 0;
   const saved = savedValues(base.config, base.layers, method?.modules ?? [], batch);

@@ -21,6 +21,6 @@ export function demandsOf({ dispatches }: Program): Demand[] {
 }
 
 /** Seconds: the larger of arithmetic at the product rate and traffic at the copy rate, kernel by kernel. */
-export function floorSeconds(kernels: readonly Demand[], rates: Rates): number {
+export function rooflineSeconds(kernels: readonly Demand[], rates: Rates): number {
   return kernels.reduce((sum, { flops, bytes }) => sum + Math.max(flops / rates.flops, bytes / rates.bytes), 0);
 }

@@ -1,4 +1,4 @@
-/** Room: cli. What a flag needs to know of an option's schema, and how the flag's text becomes the option's value. */
+/** Room: experiments. What a place for text needs to know of an option's schema, and how the text becomes the option's value. */
 import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
 
@@ -7,7 +7,7 @@ export interface Field {
   readonly choices?: readonly string[] | undefined;
   readonly fallback: unknown;
   readonly description: string;
-  /** From a flag's text, or a value of a YAML file. @param where names it in errors */
+  /** From text, or a value of a YAML file. @param where names it in errors */
   readonly decode: (given: unknown, where: string) => unknown;
 }
 

@@ -18,14 +18,14 @@ export function hostEngine(): Engine {
     const size = shape.reduce((a, b) => a * b, 1);
     return { name, shape, dtype, kind, size, data: data ? toFloats(data) : new Float32Array(size) };
   };
-  const engine = {
+  const engine: Partial<Record<keyof Engine, unknown>> = {
     device: { limits: { maxStorageBufferBindingSize: 2 ** 27 } },
     traits: { f16: true },
     needF16: () => undefined,
     variable,
     allocateContiguous: (names: readonly string[], shape: Shape, options: Given) =>
       names.map((name) => variable(name, shape, options)),
-    together: (variables: readonly HostVariable[]) => variables,
+    makeContiguous: (variables: readonly HostVariable[]) => variables,
     fill: async (target: HostVariable, pieces: AsyncIterable<HostArray>) => {
       let at = 0;
       for await (const piece of pieces) {
@@ -37,7 +37,7 @@ export function hostEngine(): Engine {
     read: ({ data }: HostVariable) => Promise.resolve(data.slice()),
     free: () => undefined,
   };
-  return engine as unknown as Engine;
+  return engine as Engine;
 }
 
 interface Given {

@@ -43,12 +43,17 @@ function factOf(value: unknown): string | number | boolean {
   return typeof value === 'number' || typeof value === 'boolean' ? value : String(value);
 }
 
-/** The first fact in which two identities differ, with both values. Files may have a value as text. */
+/** The first fact in which two identities differ, with both values. Files of version 0.1 have a value as it was typed. */
 export function firstDifference(
   written: Readonly<Record<string, unknown>>,
   now: RunIdentity,
 ): { readonly key: string; readonly before: unknown; readonly after: unknown } | undefined {
   const keys = new Set([...Object.keys(written), ...Object.keys(now)]);
-  const key = [...keys].find((name) => String(written[name]) !== String(now[name]));
+  const key = [...keys].find((name) => textOf(written[name]) !== textOf(now[name]));
   return key === undefined ? undefined : { key, before: written[key], after: now[key] };
+}
+
+function textOf(value: unknown): string {
+  const text = String(value).trim().replace(/\s*,\s*/g, ',');
+  return text === '' || Number.isNaN(Number(text)) ? text : String(Number(text));
 }

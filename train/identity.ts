@@ -54,6 +54,8 @@ export function firstDifference(
 }
 
 function textOf(value: unknown): string {
-  const text = String(value).trim().replace(/\s*,\s*/g, ',');
+  const text = String(value)
+    .trim()
+    .replace(/\s*,\s*/g, ',');
   return text === '' || Number.isNaN(Number(text)) ? text : String(Number(text));
 }

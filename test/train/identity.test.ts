@@ -1,0 +1,36 @@
+/** Protects: runs and checkpoints of version 0.1 are the same runs under today's names and spellings, and no others are. */
+import { expect, it } from 'vitest';
+import { factsOf, firstDifference, fromOldKeys } from '../../train/identity.ts';
+
+it('reads the keys of version 0.1, and values as they were typed', () => {
+  const then = {
+    peft: 'lora',
+    loraR: 4,
+    clip: 0.5,
+    initLoraWeights: 'true',
+    targetModules: 'query, value',
+    adapterScale: '2.0',
+  };
+  const now = factsOf({
+    method: 'lora',
+    r: 4,
+    maxGradNorm: 0.5,
+    initLoraWeights: true,
+    targetModules: ['query', 'value'],
+    adapterScale: 2,
+    excludeModules: undefined,
+  });
+  expect(firstDifference(fromOldKeys(then), now)).toBeUndefined();
+});
+
+it('names the first fact that differs, also where one side lacks it', () => {
+  expect(firstDifference({ r: 4 }, { r: 8 })).toEqual({ key: 'r', before: 4, after: 8 });
+  expect(firstDifference({}, { rankPattern: 'query=2' })).toEqual({
+    key: 'rankPattern',
+    before: undefined,
+    after: 'query=2',
+  });
+  expect(firstDifference({ targetModules: 'query' }, { targetModules: 'query,value' })).toMatchObject({
+    key: 'targetModules',
+  });
+});

@@ -12,7 +12,7 @@ import { add, constant, maskColumns, square, type ParameterSpec } from 'light-pe
 const steps = Number(process.argv[2] ?? 50);
 using engine = await Engine.open();
 const checkpoint = await loadModel('checkpoints/light-roberta');
-const { train, eval: test, labels } = await loadData(checkpoint, { task: 'sentiment' }, { maxLength: 32 });
+const { train, eval: test, labels } = await loadData(checkpoint, { task: 'sentiment' }, { maxLength: 24 });
 using model = await getPeftModel(engine, checkpoint, loraConfig({ r: 8 }), { labels });
 const { layers, config } = model.base;
 
@@ -35,7 +35,7 @@ const fisher: StepTransform = {
 };
 
 await model.withParameters(masks, () => {
-  const order = { batchSize: 16, order: 'shuffle', seed: 0, padId: config.padTokenId, maxLength: 32 } as const;
+  const order = { batchSize: 16, order: 'shuffle', seed: 0, padId: config.padTokenId, maxLength: 24 } as const;
   const optimization = { steps, lr: 1e-3, schedule: 'linear', warmupRatio: 0 } as const;
   const loss = trainingLoss(model, objectiveOf(model, train));
   return runTraining(loss, new DataLoader(train, order), optimization, {}, fisher);
@@ -47,7 +47,7 @@ const rest = { neurons: layers.map(({ neurons }) => Array<number>(neurons).fill(
 const modules = Object.fromEntries(
   model.method!.modules.map((m) => [m.name, { ranks: m.ranks, kept: [...Array(m.ranks).keys()] }]),
 );
-for (const ratio of [0, 0.25, 0.5]) {
+for (const ratio of [0, 0.5]) {
   const decision = { ...decide({ heads, ...rest }, { heads: ratio, neurons: 0 }), modules };
   using masked = new MaskedPlan(engine, layers, decision, model.method!.modules);
   const scores = await infer(model, test, masked.options());

@@ -9,9 +9,11 @@ export class Checkpoint {
   readonly config: ModelConfig;
   #fingerprint: Promise<string> | undefined;
 
-  constructor(dir: string, config: ModelConfig) {
+  /** @param fingerprint where it is known already */
+  constructor(dir: string, config: ModelConfig, fingerprint?: string) {
     this.dir = dir;
     this.config = config;
+    if (fingerprint !== undefined) this.#fingerprint = Promise.resolve(fingerprint);
   }
 
   /** `sha256:…` of the weights: plans and estimations are of one base. Reads the files when first asked. */

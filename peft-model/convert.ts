@@ -56,8 +56,8 @@ interface Dense {
 }
 
 async function loadDense(modelDir: string, adapterDir: string): Promise<Dense> {
-  const { config } = await inspectCheckpoint(modelDir);
-  const checkpoint = new Checkpoint(modelDir, config);
+  const { config, fingerprint } = await inspectCheckpoint(modelDir);
+  const checkpoint = new Checkpoint(modelDir, config, fingerprint);
   const plan = await readPlanFor(adapterDir, checkpoint);
   const adapter = await readState(adapterDir, checkpoint);
   const keep = plan?.layers ?? keepAll(config);

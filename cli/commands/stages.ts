@@ -6,7 +6,7 @@ import { UserError } from '../../engine/errors.ts';
 import { headOfData, loadData, type DataSet } from '../../data/source.ts';
 import { estimateOptionsOf, numericOptions, type RunOptions } from '../../experiments/options.ts';
 import { decisionOf } from '../../experiments/runner.ts';
-import { loadModel } from '../../models/checkpoint.ts';
+import { Checkpoint, loadModel } from '../../models/checkpoint.ts';
 import { inspectCheckpoint } from '../../models/base-model.ts';
 import { peftConfig } from '../../peft/create-config.ts';
 import { getPeftModel } from '../../peft-model/create.ts';
@@ -138,7 +138,7 @@ async function runPrune(flags: PruneFlags): Promise<void> {
   const options = await readSettings(flags);
   const { seed } = options.train;
   const { config, fingerprint } = await inspectCheckpoint(flags.model);
-  const checkpoint = await loadModel(flags.model);
+  const checkpoint = new Checkpoint(flags.model, config, fingerprint);
   const path = join(flags.estimate, 'records.json');
   const records = await readEstimate(path);
   assertEstimateFits(records, path, fingerprint, config);

@@ -8,7 +8,14 @@
  * This file exports and does nothing else; each room's `index.ts` says what of it is public.
  * @module light-peft
  */
-export { DeviceLostError, Engine, NoAdapterError, UserError } from './engine/index.ts';
+export {
+  DeviceLostError,
+  Engine,
+  NoAdapterError,
+  setWarningHandler,
+  UserError,
+  type WarningHandler,
+} from './engine/index.ts';
 export * from './models/index.ts';
 export * from './peft/index.ts';
 export * from './pruning/index.ts';

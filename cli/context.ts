@@ -7,8 +7,10 @@ import { cacheFile, TuningCache } from '../engine/tune/tuning-cache.ts';
 import { Tuner } from '../engine/tune/tuner.ts';
 import type { RunOptions } from '../experiments/options.ts';
 import type { TrainerCallbacks } from '../train/options.ts';
+import { setWarningHandler } from '../engine/warnings.ts';
 import { finishProfile } from './profile.ts';
 import { Progress } from './progress.ts';
+import { heardWarnings } from './warnings.ts';
 
 export interface CommandContext {
   readonly engine: Engine;
@@ -59,8 +61,12 @@ export async function withEngine<T>(
     abort.abort();
   };
   process.on('SIGINT', onInterrupt);
+  const handler = setWarningHandler((text) => {
+    progress.finish();
+    handler(text);
+  });
   try {
-    const cache = await TuningCache.load(cacheFile(), engine.adapter, say);
+    const cache = await TuningCache.load(cacheFile(), engine.adapter);
     engine.selectConfig = cache.selectConfig;
     if (tune) engine.tuner = new Tuner(engine, cache, say);
     if (dumpKernels !== undefined) engine.observer = new KernelDump(dumpKernels);
@@ -78,6 +84,7 @@ export async function withEngine<T>(
   } finally {
     progress.finish();
     process.off('SIGINT', onInterrupt);
+    setWarningHandler(handler);
     engine.close();
   }
 }
@@ -86,7 +93,7 @@ function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** Prints a result: JSON for programs, or lines of text for people. */
-export function print(json: boolean | undefined, value: unknown, text: string): void {
-  process.stdout.write(json ? `${JSON.stringify(value, null, 2)}\n` : `${text}\n`);
+/** Prints a result: JSON with the warnings until now for programs, or lines of text for people. */
+export function print(json: boolean | undefined, value: object | undefined, text: string): void {
+  process.stdout.write(json ? `${JSON.stringify({ ...value, warnings: heardWarnings() }, null, 2)}\n` : `${text}\n`);
 }

@@ -11,6 +11,7 @@ import { addEval, addPredict } from './commands/infer.ts';
 import { addPretrain } from './commands/pretrain.ts';
 import { addReport, addRun } from './commands/run.ts';
 import { addSetup } from './commands/setup.ts';
+import { hearWarnings } from './warnings.ts';
 import { addEstimate, addPrune, addTrain } from './commands/stages.ts';
 
 const COMMANDS = [
@@ -41,11 +42,13 @@ export async function runCommand(argv: readonly string[]): Promise<number> {
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(`light-peft: ${text.replace(/^error: /, '')}`) });
   for (const add of COMMANDS) add(program);
+  const flags = flagsOf(program);
+  hearWarnings((text) => withFlags(text, settingKey, flags));
   try {
     await program.parseAsync([...argv], { from: 'user' });
     return 0;
   } catch (error) {
-    return exitCodeOf(error, flagsOf(program));
+    return exitCodeOf(error, flags);
   }
 }
 

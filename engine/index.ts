@@ -75,3 +75,4 @@ export { memoryLowerBound } from './compile/memory-lower-bound.ts';
 // Errors
 export { DeviceLostError, NoAdapterError } from './device/device.ts';
 export { UserError } from './errors.ts';
+export { setWarningHandler, warn, type WarningHandler } from './warnings.ts';

@@ -3,6 +3,7 @@ import { option } from '../engine/errors.ts';
 import { join } from 'node:path';
 import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../engine/errors.ts';
+import { warn } from '../engine/warnings.ts';
 import { exists } from '../engine/io/files.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
 import { loadTokenizer } from '../models/tokenizer.ts';
@@ -44,20 +45,18 @@ export interface GenerationCallbacks {
   readonly onPrompt?: (prompt: Prompt) => void;
   /** Called with new text when it is certain; without a tokenizer with the tokens themselves. */
   readonly onText?: (text: string) => void;
-  /** Called once with what of the model's own options is not heeded. */
-  readonly onWarning?: (text: string) => void;
 }
 
 /** @throws UserError as the loading of models and `encodePrompt` */
 export async function* generateAll(
   engine: Engine,
   request: GenerationRequest,
-  { onPrompt, onText, onWarning }: GenerationCallbacks = {},
+  { onPrompt, onText }: GenerationCallbacks = {},
 ): AsyncGenerator<Answer> {
   const { checkpoint, adapters, prompts, maxNewTokens, overrides, load = {}, seed, signal } = request;
   const { dir: modelDir, config } = checkpoint;
   const { endIds, stop, sampling, constraints, ignored } = await generationConfig(modelDir, config, overrides);
-  if (ignored.length > 0) onWarning?.(`generation_config.json: not supported and left out: ${ignored.join(', ')}`);
+  if (ignored.length > 0) warn(`generation_config.json: not supported and left out: ${ignored.join(', ')}`);
   const tokenizer = (await exists(join(modelDir, 'tokenizer.json'))) ? await loadTokenizer(modelDir) : undefined;
   if (stop.length > 0 && !tokenizer)
     throw new UserError(`${modelDir}: no tokenizer.json, so no text to look for ${option('stop')} in; leave it out`);

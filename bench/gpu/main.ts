@@ -125,7 +125,7 @@ async function withEngine<T>(allowF16Matmul: boolean, work: (engine: Engine) => 
   const engine = await Engine.open({ allowF16Matmul });
   try {
     if (flags.tune) {
-      const cache = await TuningCache.load(cacheFile(), engine.adapter, log);
+      const cache = await TuningCache.load(cacheFile(), engine.adapter);
       engine.selectConfig = cache.selectConfig;
       engine.tuner = new Tuner(engine, cache, log);
     }

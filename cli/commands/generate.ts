@@ -84,11 +84,7 @@ async function runGenerate(flags: GenerateFlags): Promise<void> {
     const { signal, onBytes } = callbacks;
     const loading = { ...load, onBytes };
     const request = { checkpoint, adapters, prompts, maxNewTokens, overrides, load: loading, seed: train.seed, signal };
-    const onWarning = (text: string): void => {
-      progress.finish();
-      process.stderr.write(`${text}\n`);
-    };
-    const all = generateAll(engine, request, { ...(shown && terminal(progress)), onWarning });
+    const all = generateAll(engine, request, shown ? terminal(progress) : {});
     const finished = await (out === undefined ? collected(all) : written(all, out, prompts.length));
     if (shown) process.stdout.write('\n');
     return finished;

@@ -9,6 +9,7 @@ import { z } from 'zod';
 import type { ConfigSelector, KernelConfigs } from '../../kernels/config.ts';
 import type { AdapterDescription } from '../device/device.ts';
 import { option, UserError } from '../errors.ts';
+import { warn } from '../warnings.ts';
 import { exists, readJson, writeJson } from '../io/files.ts';
 
 const fileSchema = z.object({
@@ -29,22 +30,20 @@ export function cacheFile(env: Readonly<Record<string, string | undefined>> = pr
 export class TuningCache {
   readonly #path: string;
   readonly #adapter: string;
-  readonly #warn: (text: string) => void;
   readonly #sources = new Map<string, string>();
   readonly #picks: Map<string, { pick: string; sources: string }>;
 
-  private constructor(path: string, adapter: string, warn: (text: string) => void, file: PicksFile) {
+  private constructor(path: string, adapter: string, file: PicksFile) {
     this.#path = path;
     this.#adapter = adapter;
-    this.#warn = warn;
     this.#picks = new Map(Object.entries(file.adapters[adapter] ?? {}));
   }
 
-  /** Picks of one adapter. A file that cannot be read counts as empty, which `warn` is told. */
-  static async load(path: string, adapter: AdapterDescription, warn: (text: string) => void): Promise<TuningCache> {
+  /** Picks of one adapter. A file that cannot be read counts as empty, with a warning. */
+  static async load(path: string, adapter: AdapterDescription): Promise<TuningCache> {
     const { vendor, architecture, device, description } = adapter;
     const key = [vendor, architecture, device, description].join(' | ');
-    return new TuningCache(path, key, warn, await readFile(path, warn));
+    return new TuningCache(path, key, await readFile(path));
   }
 
   /** The pick of a task, where it is known and still one of the configs. */
@@ -63,7 +62,7 @@ export class TuningCache {
 
   /** Writes the file; what others have written meanwhile, of this adapter or another, stays. */
   async save(): Promise<void> {
-    const file = await readFile(this.#path, this.#warn);
+    const file = await readFile(this.#path);
     const own = { ...file.adapters[this.#adapter], ...Object.fromEntries(this.#picks) };
     await writeJson(this.#path, { ...file, adapters: { ...file.adapters, [this.#adapter]: own } });
   }
@@ -85,7 +84,7 @@ export function keyOf({ family, task, names }: KernelConfigs): string {
   return `${family} ${task} by ${names.join(', ')}`;
 }
 
-async function readFile(path: string, warn: (text: string) => void): Promise<PicksFile> {
+async function readFile(path: string): Promise<PicksFile> {
   const empty: PicksFile = { format: 'light-peft/tuning', version: 1, adapters: {} };
   if (!(await exists(path))) return empty;
   try {

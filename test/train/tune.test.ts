@@ -23,7 +23,7 @@ it('a tuned run computes what an untuned one does', async () => {
     const plain = await train(model, examples, options.train);
     model.loadStateDict(start);
     const log: string[] = [];
-    const cache = await TuningCache.load(join(dir, 'tuning.json'), engine.adapter, (text) => log.push(text));
+    const cache = await TuningCache.load(join(dir, 'tuning.json'), engine.adapter);
     engine.tuner = new Tuner(engine, cache, (text) => log.push(text));
     const tuned = await train(model, examples, options.train);
     expect(log.filter((line) => line.includes('wrong'))).toEqual([]);

@@ -2,7 +2,7 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { Program } from '../../../engine/compile/program.ts';
 import { Engine } from '../../../engine/engine.ts';
 import { emit, type Op, type Tensor } from '../../../engine/graph/tensor.ts';
@@ -10,6 +10,7 @@ import * as e from '../../../engine/ops/elementwise.ts';
 import { checkConfigs } from '../../../engine/tune/check.ts';
 import { cacheFile, TuningCache } from '../../../engine/tune/tuning-cache.ts';
 import { Tuner } from '../../../engine/tune/tuner.ts';
+import { setWarningHandler } from '../../../engine/warnings.ts';
 import type { Kernel } from '../../../kernels/kernel.ts';
 import type { ConfigSelector, KernelConfigs } from '../../../kernels/config.ts';
 import type { Variable } from '../../../engine/variable.ts';
@@ -82,8 +83,8 @@ function compiler(total: Variable, names: readonly string[]): (selectConfig: Con
 
 const inputs = { x: Float32Array.from({ length: 64 }, (_, i) => i - 20) };
 
-const cacheAt = (name: string, warnings: string[] = []): Promise<TuningCache> =>
-  TuningCache.load(join(dir, name, 'tuning.json'), engine.adapter, (text) => warnings.push(text));
+const cacheAt = (name: string): Promise<TuningCache> =>
+  TuningCache.load(join(dir, name, 'tuning.json'), engine.adapter);
 
 describe('the check', () => {
   it.each([
@@ -147,7 +148,7 @@ describe('the cache', () => {
     const path = join(dir, 'adapters', 'tuning.json');
     const other = { ...engine.adapter, device: 'another' };
     for (const [adapter, name] of [[engine.adapter, 'fast'] as const, [other, 'slow'] as const]) {
-      const cache = await TuningCache.load(path, adapter, () => undefined);
+      const cache = await TuningCache.load(path, adapter);
       cache.set(configsOf(names), name);
       await cache.save();
     }
@@ -155,7 +156,7 @@ describe('the cache', () => {
     expect(cache.find(configsOf(names))).toBe('fast');
     expect((await cacheAt('adapters')).find(configsOf(names, 'a new generator'))).toBeUndefined();
     expect(cache.find(configsOf(['fast']))).toBeUndefined();
-    const elsewhere = await TuningCache.load(path, other, () => undefined);
+    const elsewhere = await TuningCache.load(path, other);
     expect(elsewhere.find(configsOf(names))).toBe('slow');
     expect(await readdir(join(dir, 'adapters'))).toEqual(['tuning.json']);
   });
@@ -166,7 +167,9 @@ describe('the cache', () => {
       const path = join(dir, 'tuning.json');
       await writeFile(path, content);
       const warnings: string[] = [];
-      const load = (): Promise<TuningCache> => TuningCache.load(path, engine.adapter, (text) => warnings.push(text));
+      const before = setWarningHandler((text) => warnings.push(text));
+      onTestFinished(() => void setWarningHandler(before));
+      const load = (): Promise<TuningCache> => TuningCache.load(path, engine.adapter);
       const cache = await load();
       expect(cache.selectConfig(configsOf(names))).toBe('slow');
       expect(warnings.join()).toMatch(/tuning\.json: .*what was tuned is not used/);

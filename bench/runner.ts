@@ -184,8 +184,8 @@ const loadNow = (): number => os.loadavg()[0] ?? 0;
 
 function peersOf({ present, missing }: Peers): BenchDocument['meta']['peers'] {
   return [
-    ...present.map(({ name, label, greeting, failure }) => ({
-      label,
+    ...present.map(({ name, greeting, failure }) => ({
+      label: PEERS[name].label,
       version: greeting.version,
       note: noteOf(name, greeting.note) + (failure === undefined ? '' : `; at last ${failure}`),
     })),

@@ -38,6 +38,11 @@ export function blockFlops(
   }, 0);
 }
 
+/** Operations of a tied vocabulary matrix in a training step: scores, and the gradient of what they are made of. */
+export function vocabularyFlops({ hiddenSize, vocabSize }: ModelConfig, { batch, seq }: BatchShape): number {
+  return 4 * batch * seq * hiddenSize * vocabSize;
+}
+
 /** Operations that LoRA adds to a training step: two thin products forward, four backward. */
 export function peftFlops(modules: readonly PeftModule[], { batch, seq }: BatchShape): number {
   return modules.reduce((sum, m) => sum + 6 * batch * seq * m.ranks * (m.inFeatures + m.outFeatures), 0);

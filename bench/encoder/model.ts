@@ -2,6 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Batch } from '../../data/data-loader.ts';
+import { IGNORE_INDEX } from '../../data/encode.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { writeJson } from '../../engine/io/files.ts';
 import { writeSafetensors } from '../../engine/io/safetensors.ts';
@@ -12,6 +13,7 @@ import { baseWeightShapes, loadBaseModel, randomBaseModel, type BaseModel } from
 import { loadModel } from '../../models/checkpoint.ts';
 import { parseConfig } from '../../models/config.ts';
 import { initialSpec } from '../../models/heads.ts';
+import { isStoredInOut } from '../../models/weights.ts';
 import { peftConfig } from '../../peft/create-config.ts';
 import { getPeftModel } from '../../peft-model/create.ts';
 import { PeftModel } from '../../peft-model/peft-model.ts';
@@ -66,10 +68,31 @@ function optConfig({ layers, hidden, heads, neurons, vocab, positions }: Encoder
   };
 }
 
-/** `config.json` of each family: an encoder, a decoder with its language model. */
-const RAW_CONFIGS = { roberta: robertaConfig, opt: optConfig };
+function gpt2Config({ layers, hidden, heads, neurons, vocab, positions }: EncoderShape): Record<string, unknown> {
+  return {
+    architectures: ['GPT2LMHeadModel'],
+    model_type: 'gpt2',
+    vocab_size: vocab,
+    n_embd: hidden,
+    n_layer: layers,
+    n_head: heads,
+    n_inner: neurons,
+    n_positions: positions,
+    resid_pdrop: 0,
+    embd_pdrop: 0,
+    attn_pdrop: 0,
+    bos_token_id: 0,
+    eos_token_id: 0,
+  };
+}
+
+/** `config.json` of each family: an encoder, decoders with their language models. */
+const RAW_CONFIGS = { roberta: robertaConfig, opt: optConfig, gpt2: gpt2Config };
 
 export type Family = keyof typeof RAW_CONFIGS;
+
+/** Heads that are measured. */
+export type BenchHead = 'classification' | 'causal-lm';
 
 export function shapedConfig(shape: EncoderShape, family: Family = 'roberta'): ModelConfig {
   return parseConfig(RAW_CONFIGS[family](shape), 'config.json');
@@ -98,7 +121,7 @@ export async function writeRandomModel(
   const entries = [...baseWeightShapes(config)].map(([key, size]) => ({
     name: key,
     dtype: 'F32' as const,
-    shape: size,
+    shape: isStoredInOut(config, key) ? [...size].reverse() : size,
     data: () => Promise.resolve(initialSpec(key, size, config.initializerRange, normal).data),
   }));
   await writeJson(join(dir, 'config.json'), raw);
@@ -132,7 +155,7 @@ export async function openPeft(
   engine: Engine,
   base: string | BaseModel,
   { peft, load, train: { seed } }: RunOptions,
-  head: 'classification' | 'causal-lm' = 'classification',
+  head: BenchHead = 'classification',
 ): Promise<PeftModel> {
   const labels = head === 'classification' ? CLASSES : [];
   const from = typeof base === 'string' ? await loadModel(base) : base;
@@ -163,18 +186,29 @@ export async function openFull(engine: Engine, dir: string, { peft, train: { see
   return new PeftModel(engine, { base, checkpoint, shared: true }, state);
 }
 
-/** Random tokens without padding. */
-export function randomBatch(config: ModelConfig, batch: number, seq: number): Batch {
+/** Random tokens without padding, with a class each or the next token as label. */
+export function randomBatch(
+  config: ModelConfig,
+  batch: number,
+  seq: number,
+  head: BenchHead = 'classification',
+): Batch {
   const random = hostRandom(3, STREAM.shuffle);
   const first = config.padTokenId + 1;
+  const inputIds = Int32Array.from({ length: batch * seq }, () => first + random.below(config.vocabSize - first));
+  const next = (_: unknown, i: number): number => ((i + 1) % seq === 0 ? IGNORE_INDEX : inputIds[i + 1]!);
+  const labels =
+    head === 'causal-lm'
+      ? Int32Array.from({ length: batch * seq }, next)
+      : Int32Array.from({ length: batch }, () => random.below(CLASSES.length));
   return {
     batch,
     seq,
     count: batch,
     indices: Int32Array.from({ length: batch }, (_, i) => i),
-    inputIds: Int32Array.from({ length: batch * seq }, () => first + random.below(config.vocabSize - first)),
+    inputIds,
     attentionMask: new Int32Array(batch * seq).fill(1),
     tokenTypeIds: new Int32Array(batch * seq),
-    labels: Int32Array.from({ length: batch }, () => random.below(CLASSES.length)),
+    labels,
   };
 }

@@ -50,6 +50,7 @@ export interface Missing {
 
 export class Peer {
   readonly name: PeerName;
+  /** With its version, without which a ratio says nothing. */
   readonly label: string;
   readonly greeting: Greeting;
   readonly #child: ChildProcess;
@@ -59,7 +60,7 @@ export class Peer {
 
   private constructor(name: PeerName, greeting: Greeting, child: ChildProcess, lines: Lines, folder: string) {
     this.name = name;
-    this.label = PEERS[name].label;
+    this.label = `${PEERS[name].label} ${greeting.version}`;
     this.greeting = greeting;
     this.#child = child;
     this.#lines = lines;

@@ -1,4 +1,5 @@
-"""Room: bench/peers. PyTorch on the CPU. The work `encoder_step` is Hugging Face's transformers and PEFT where they are, else plain PyTorch."""
+"""Room: bench/peers. PyTorch on the CPU. The work `transformer_step` is Hugging Face's transformers and PEFT where they are; else an
+encoder is plain PyTorch, and a decoder is left out."""
 import importlib
 import os
 
@@ -62,10 +63,12 @@ def mlp_step(i, settings):
     return Steps(loss_of, list(factors.values()), settings)
 
 
-def encoder_step(i, settings):
+def transformer_step(i, settings):
     batch = {"input_ids": i["input_ids"].long(), "attention_mask": i["attention_mask"].long()}
     labels = i["labels"].long()
     if None in library_versions().values():
+        if settings["head"] != "classification":
+            return None
         encoder = LoraEncoder(settings["model"], settings["adapter"])
         return Steps(lambda: encoder.loss(*batch.values(), labels), encoder.parameters(), settings)
     model = peft_model(settings)
@@ -75,9 +78,10 @@ def encoder_step(i, settings):
 
 def peft_model(settings):
     from peft import PeftModel
-    from transformers import AutoModelForSequenceClassification
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-    base = AutoModelForSequenceClassification.from_pretrained(settings["model"], local_files_only=True)
+    kind = AutoModelForCausalLM if settings["head"] == "causal-lm" else AutoModelForSequenceClassification
+    base = kind.from_pretrained(settings["model"], local_files_only=True)
     model = PeftModel.from_pretrained(base, settings["adapter"], is_trainable=True)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -89,8 +93,8 @@ def prepare(name, arrays, settings):
     inputs = {key: torch.from_numpy(array) for key, array in arrays.items()}
     if name == "mlp_step":
         return mlp_step(inputs, settings)
-    if name == "encoder_step":
-        return encoder_step(inputs, settings)
+    if name == "transformer_step":
+        return transformer_step(inputs, settings)
     compute = WORKS.get(name)
     return compute and Repeated(lambda: compute(inputs, settings))
 

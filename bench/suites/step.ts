@@ -1,4 +1,4 @@
-/** Room: bench/suites. Whole training steps beside the peers: a LoRA MLP, and LoRA on an encoder of four layers. */
+/** Room: bench/suites. Whole training steps beside the peers: a LoRA MLP, and LoRA on an encoder and a decoder of four layers. */
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Engine } from '../../engine/engine.ts';
@@ -9,13 +9,21 @@ import { add, geluTanh, mul, square, sub } from '../../engine/ops/elementwise.ts
 import { matmul } from '../../engine/ops/matmul.ts';
 import { sum } from '../../engine/ops/reduce.ts';
 import { AdamW, ADAMW_DEFAULTS, ADAMW_INPUTS } from '../../engine/optim/adamw.ts';
-import { benchOptions, openPeft, randomBatch, writeRandomModel, type EncoderShape } from '../encoder/model.ts';
-import { blockFlops, peftFlops } from '../encoder/cost.ts';
+import {
+  benchOptions,
+  openPeft,
+  randomBatch,
+  writeRandomModel,
+  type BenchHead,
+  type EncoderShape,
+  type Family,
+} from '../encoder/model.ts';
+import { blockFlops, peftFlops, vocabularyFlops } from '../encoder/cost.ts';
 import { trainingSteps } from '../encoder/steps.ts';
 import { randomData } from '../measure/data.ts';
 import { demandSchema, demandsOf, rooflineSeconds, type Rates } from '../measure/roofline.ts';
 import type { Sample } from '../measure/sample.ts';
-import { PEERS, type PeerName } from '../peers/peer.ts';
+import type { PeerName } from '../peers/peer.ts';
 import type { HostTensor } from '../peers/wire.ts';
 import { measureRates } from '../rates.ts';
 import type { Measured, Table, Target } from '../report/document.ts';
@@ -38,7 +46,7 @@ const TOLERANCE = 1e-3;
 
 export const step: Suite = {
   name: 'step',
-  summary: 'whole training steps: a LoRA MLP and a LoRA encoder, beside the peers',
+  summary: 'whole training steps: a LoRA MLP, a LoRA encoder and a LoRA decoder, beside the peers',
   peers: ['tfjs', 'tfjs-patient', 'jax-js', 'jax-js-patient', 'torch'],
   measure,
 };
@@ -64,14 +72,15 @@ const NOTED = [
 async function measure(context: BenchContext): Promise<Measured> {
   const rates = await measureRates(context);
   const mlp = await context.part('LoRA MLP', comparedSchema, () => mlpStep(context));
-  const encoders: Compared[] = [];
-  for (const heads of context.quick ? [4] : [4, 8]) {
-    const compared = await context.part(`LoRA encoder, ${heads} heads`, comparedSchema, () =>
-      encoderStep(context, heads),
+  const transformers: Compared[] = [];
+  for (const transformer of TRANSFORMERS.filter(({ heads }) => !context.quick || heads === 4)) {
+    const { name, heads } = transformer;
+    const compared = await context.part(`LoRA ${name}, ${heads} heads`, comparedSchema, () =>
+      transformerStep(context, transformer),
     );
-    if (compared) encoders.push(compared);
+    if (compared) transformers.push(compared);
   }
-  const all = [...(mlp ? [mlp] : []), ...encoders];
+  const all = [...(mlp ? [mlp] : []), ...transformers];
   const noted = !context.quick && !context.peers.present.some((p) => p.name === 'torch');
   return {
     tables: [...all.map((compared) => comparisonTable(context, compared, rates)), ...(noted ? [notedTable()] : [])],
@@ -80,12 +89,12 @@ async function measure(context: BenchContext): Promise<Measured> {
       title: compared.title,
       unit: 'time' as const,
       bars: Object.entries(compared.race.samples).map(([name, { median }]) => ({
-        label: labelOf(name),
+        label: labelOf(context, name),
         parts: { time: median },
         own: name === OWN,
       })),
     })),
-    targets: targets(context, mlp, encoders),
+    targets: targets(context, mlp, transformers),
     notes: [
       `Candidates were interleaved. The losses of the first ${CHECKED} steps agreed to ${TOLERANCE} before they were timed.`,
       'Roofline: the kernels of this engine’s step at the best product and copy rates of this run, the larger of the two for each.',
@@ -114,33 +123,30 @@ function notedTable(): Table {
   };
 }
 
-function labelOf(name: string): string {
-  return name in PEERS ? PEERS[name as keyof typeof PEERS].label : 'this engine';
+function labelOf({ peers }: BenchContext, name: string): string {
+  return peers.present.find((peer) => peer.name === name)?.label ?? 'this engine';
 }
 
 function comparisonTable(context: BenchContext, compared: Compared, rates: Rates | undefined): Table {
   const { title, tokens, flops, kernels, race } = compared;
   const own = race.samples[OWN]!;
-  const row = (name: string, version: string | null, time: Sample | number): Table['rows'][number] => {
+  const row = (name: string, time: Sample | number): Table['rows'][number] => {
     const seconds = typeof time === 'number' ? time : time.median;
-    return { name, version, time, tokens: tokens / seconds, flops: flops / seconds, ratio: seconds / own.median };
+    return { name, time, tokens: tokens / seconds, flops: flops / seconds, ratio: seconds / own.median };
   };
   return {
     title,
     caption: 'Forward, backward and Adam; the median of one step.',
     columns: [
       { key: 'name', title: 'library', unit: 'text' },
-      { key: 'version', title: 'version', unit: 'text' },
       { key: 'time', title: 'step', unit: 'time' },
       { key: 'tokens', title: 'tokens/s', unit: 'number' },
       { key: 'flops', title: 'FLOP/s', unit: 'rate' },
       { key: 'ratio', title: '× ours', unit: 'ratio' },
     ],
     rows: [
-      ...Object.entries(race.samples).map(([name, sample]) =>
-        row(labelOf(name), context.peers.present.find((p) => p.name === name)?.greeting.version ?? null, sample),
-      ),
-      ...(rates ? [row('roofline of this engine’s kernels', null, rooflineSeconds(kernels, rates))] : []),
+      ...Object.entries(race.samples).map(([name, sample]) => row(labelOf(context, name), sample)),
+      ...(rates ? [row('roofline of this engine’s kernels', rooflineSeconds(kernels, rates))] : []),
     ],
   };
 }
@@ -237,21 +243,36 @@ async function buildMlp(
   };
 }
 
-/** LoRA r = 8 on the six linear layers of an encoder, no dropout. */
-async function encoderStep(context: BenchContext, heads: number): Promise<Compared> {
+interface Transformer {
+  readonly name: string;
+  readonly family: Family;
+  readonly head: BenchHead;
+  readonly heads: number;
+  readonly batch: number;
+}
+
+const TRANSFORMERS: readonly Transformer[] = [
+  { name: 'encoder', family: 'roberta', head: 'classification', heads: 4, batch: 16 },
+  { name: 'encoder', family: 'roberta', head: 'classification', heads: 8, batch: 16 },
+  { name: 'GPT-2', family: 'gpt2', head: 'causal-lm', heads: 4, batch: 8 },
+];
+
+/** LoRA r = 8 on all linear layers of the blocks, no dropout. */
+async function transformerStep(context: BenchContext, transformer: Transformer): Promise<Compared> {
   const { engine, folder, quick } = context;
-  const [batch, seq] = quick ? [2, 16] : [16, 128];
+  const { name, family, head, heads } = transformer;
+  const [batch, seq] = quick ? [2, 16] : [transformer.batch, 128];
   const shape: EncoderShape = quick
     ? { layers: 1, hidden: 64, heads, neurons: 128, vocab: 256, positions: seq }
     : { layers: 4, hidden: 256, heads, neurons: 1024, vocab: 8192, positions: seq };
-  const dir = await writeRandomModel(folder, `encoder-${heads}`, shape);
+  const dir = await writeRandomModel(folder, `${family}-${heads}`, shape, family);
   const options = benchOptions();
-  using model = await openPeft(engine, dir, options);
+  using model = await openPeft(engine, dir, options, head);
   const { config, layers } = model.base;
-  const adapter = join(folder, `adapter-${heads}`);
+  const adapter = join(folder, `${family}-${heads}-adapter`);
   await model.savePretrained(adapter);
   using steps = trainingSteps(model, options);
-  const data = randomBatch(config, batch, seq);
+  const data = randomBatch(config, batch, seq, head);
   const program = await steps.program(data);
   let t = 0;
   const run = (): void => program.run(steps.inputs(t++, data));
@@ -261,21 +282,27 @@ async function encoderStep(context: BenchContext, heads: number): Promise<Compar
   const inputs = {
     input_ids: { shape: grid, data: data.inputIds },
     attention_mask: { shape: grid, data: data.attentionMask },
-    labels: { shape: [batch], data: data.labels },
+    // transformers shifts a language model's labels itself.
+    labels: head === 'causal-lm' ? { shape: grid, data: data.inputIds } : { shape: [batch], data: data.labels },
   };
-  const settings = { model: dir, adapter, lr: options.train.lr, checked: CHECKED };
-  const work = { name: 'encoder_step', inputs, settings };
+  const settings = { model: dir, adapter, head, lr: options.train.lr, checked: CHECKED };
+  const work = { name: 'transformer_step', inputs, settings };
   const compared = await compareWithPeers(context, ownCandidate(engine, run), work, { losses }, TOLERANCE);
   return {
-    title: `LoRA encoder: ${shape.layers} layers, d = ${shape.hidden}, FFN ${shape.neurons}, ${heads} heads, batch ${batch} × ${seq}`,
+    title: `LoRA ${name}: ${shape.layers} layers, d = ${shape.hidden}, FFN ${shape.neurons}, ${heads} heads, batch ${batch} × ${seq}`,
     tokens: batch * seq,
-    flops: blockFlops(config, layers, { batch, seq }, 'lora') + peftFlops(model.method!.modules, { batch, seq }),
+    flops:
+      blockFlops(config, layers, { batch, seq }, 'lora') +
+      peftFlops(model.method!.modules, { batch, seq }) +
+      (head === 'causal-lm' ? vocabularyFlops(config, { batch, seq }) : 0),
     kernels: demandsOf(program),
     race: compared,
   };
 }
 
-function targets({ engine, quick }: BenchContext, mlp: Compared | undefined, encoders: readonly Compared[]): Target[] {
+function targets(context: BenchContext, mlp: Compared | undefined, transformers: readonly Compared[]): Target[] {
+  const { engine, quick } = context;
+  const torch = context.peers.present.find(({ name }) => name === 'torch')?.label ?? 'PyTorch';
   if (!engine.adapter.software || quick) return [];
   const times = (what: string, compared: Compared | undefined, peer: PeerName, goal: number): Target => {
     const measured = compared ? ratioTo(compared.race, peer) : null;
@@ -284,7 +311,7 @@ function targets({ engine, quick }: BenchContext, mlp: Compared | undefined, enc
   return [
     times('LoRA MLP step: × TensorFlow.js, its defaults', mlp, 'tfjs', 10),
     times('LoRA MLP step: × jax-js, its defaults', mlp, 'jax-js', 6),
-    times('LoRA MLP step: × PyTorch on the processor', mlp, 'torch', 1),
-    ...encoders.map((e) => times(`${e.title}: × PyTorch on the processor`, e, 'torch', 0.6)),
+    times(`LoRA MLP step: × ${torch} on the processor`, mlp, 'torch', 1),
+    ...transformers.map((e) => times(`${e.title}: × ${torch} on the processor`, e, 'torch', 0.6)),
   ];
 }

@@ -128,11 +128,17 @@ export interface Head {
   readonly frozen: readonly HeadLinear[];
   /** Trained with the task: `modules_to_save` of PEFT. */
   readonly trained: readonly HeadLinear[];
-  /**
-   * The module that scores the vocabulary, its matrix [vocabulary, features] and bias; the matrix is the word embedding's where they
-   * are tied.
-   */
-  readonly vocabulary?: { readonly module: string; readonly weight: string; readonly bias?: string };
+  readonly vocabulary?: VocabularyLayer;
+}
+
+/** The linear layer that scores the vocabulary, weight [vocabulary, features]. */
+export interface VocabularyLayer {
+  readonly module: string;
+  /** Whether its matrix is the word embedding's, until one of the two is trained whole. */
+  readonly tied: boolean;
+  readonly bias: boolean;
+  /** Another name of its bias in files. */
+  readonly otherBias?: string;
 }
 
 export interface Architecture {

@@ -10,14 +10,13 @@ import type { Variable } from '../engine/variable.ts';
 import {
   fullLayers,
   linearLayers,
-  type Head,
   type HeadKind,
   type LayerShape,
   type ModelConfig,
   type Role,
 } from './architecture.ts';
 import { loadConfig } from './config.ts';
-import { frozenHeadShapes, headOf, initialSpec, isTied } from './heads.ts';
+import { frozenHeadShapes, headOf, initialSpec, tiedModules, type TiedModules } from './heads.ts';
 import { OffloadedEmbedding } from './offloaded-embedding.ts';
 import { findWeight, storedName, type WeightType } from './weights.ts';
 
@@ -45,6 +44,7 @@ export class BaseModel {
   readonly config: ModelConfig;
   /** Heads and neurons left per layer. */
   readonly layers: readonly LayerShape[];
+  /** Modules that share a matrix have it under the name of each. */
   readonly weights: ReadonlyMap<string, Variable>;
   /** The word embedding, where it is not among the weights. */
   readonly wordEmbedding: OffloadedEmbedding | undefined;
@@ -77,7 +77,7 @@ export class BaseModel {
 
   /** Number of values in all weights, those on the host too. */
   get parameterCount(): number {
-    return [...this.weights.values()].reduce((sum, w) => sum + w.size, this.wordEmbedding?.size ?? 0);
+    return [...new Set(this.weights.values())].reduce((sum, w) => sum + w.size, this.wordEmbedding?.size ?? 0);
   }
 
   /** Number of values in the transformer layers alone: the part that is pruned. */
@@ -90,7 +90,7 @@ export class BaseModel {
 
   /** Frees all weights. */
   free(): void {
-    for (const weight of this.weights.values()) this.#engine.free(weight);
+    for (const weight of new Set(this.weights.values())) this.#engine.free(weight);
   }
 }
 
@@ -121,6 +121,14 @@ export function baseWeightShapes(config: ModelConfig): Map<string, Shape> {
   return shapes;
 }
 
+/** The same with what a head has beside the weights that train with its task; a matrix that two modules share under both names. */
+export function frozenWeightShapes(config: ModelConfig, head: HeadKind): Map<string, Shape> {
+  const shapes = new Map([...baseWeightShapes(config), ...frozenHeadShapes(config, head)]);
+  const tied = tiedModules(config, head);
+  if (tied) shapes.set(`${tied.scores}.weight`, shapes.get(`${tied.words}.weight`)!);
+  return shapes;
+}
+
 /**
  * Loads the model of a Hugging Face folder, one tensor at a time and large ones in pieces: the host holds little beside a word
  * embedding that stays there.
@@ -147,8 +155,8 @@ export async function loadBaseModel(
     const wanted = [...shapes]
       .filter(([name]) => !made.has(name))
       .map(([name, shape]) => findWeight(file, config, name, shape, weightType));
-    const tied = vocabulary !== undefined && isTied(config, vocabulary);
-    if (tied) await checkTied(file, config, vocabulary);
+    const tied = head === undefined ? undefined : tiedModules(config, head);
+    if (tied) await checkTied(file, config, tied);
     const total = wanted.reduce((sum, { bytes }) => sum + bytes, 0);
     placeProjections(engine, config, wanted, places);
     let words: OffloadedEmbedding | undefined;
@@ -164,6 +172,7 @@ export async function loadBaseModel(
     for (const [name, data] of made) {
       weights.set(name, engine.variable(name, shapes.get(name)!, { kind: 'weights', data }));
     }
+    shareTied(weights, tied);
     return new BaseModel(engine, config, weights, fullLayers(config), words, [...made.keys()]);
   } catch (error) {
     for (const weight of new Set([...weights.values(), ...places.values()])) engine.free(weight);
@@ -189,17 +198,18 @@ function madeUp(
 }
 
 /** @throws UserError where the word embedding scores the vocabulary, but the file has another matrix for that */
-async function checkTied(
-  file: TensorFile,
-  config: ModelConfig,
-  { module, weight }: NonNullable<Head['vocabulary']>,
-): Promise<void> {
-  const name = `${module}.weight`;
-  const words = storedName(file, `${weight}.weight`, config);
+async function checkTied(file: TensorFile, config: ModelConfig, tied: TiedModules): Promise<void> {
+  const name = `${tied.scores}.weight`;
+  const words = storedName(file, `${tied.words}.weight`, config);
   if (!file.has(name) || words === undefined || (await file.isEqual(name, words))) return;
   throw new UserError(
     `${file.path}: ${name} and ${words} differ, but config.json ties them; set "tie_word_embeddings": false to use both`,
   );
+}
+
+/** Enters the matrix that two modules share under the second name. */
+function shareTied(weights: Map<string, Variable>, tied: TiedModules | undefined): void {
+  if (tied) weights.set(`${tied.scores}.weight`, weights.get(`${tied.words}.weight`)!);
 }
 
 /** What a checkpoint is, without loading it. */
@@ -231,13 +241,15 @@ export function randomBaseModel(
   { embeddings = 'device', head = 'classification' }: Pick<LoadOptions, 'embeddings' | 'head'> = {},
 ): BaseModel {
   const weights = new Map<string, Variable>();
+  const tied = tiedModules(config, head);
   let words: OffloadedEmbedding | undefined;
   for (const [name, shape] of [...baseWeightShapes(config), ...frozenHeadShapes(config, head)]) {
     const { data } = initialSpec(name, shape, config.initializerRange, normal);
-    if (isOffloaded(engine, config, name, data.byteLength, embeddings)) words = offloadedEmbedding(name, shape, data);
+    if (!tied && isOffloaded(engine, config, name, data.byteLength, embeddings)) words = offloadedEmbedding(name, shape, data);
     else weights.set(name, engine.variable(name, shape, { kind: 'weights', data }));
   }
   gatherProjections(engine, config, weights);
+  shareTied(weights, tied);
   return new BaseModel(engine, config, weights, fullLayers(config), words);
 }
 

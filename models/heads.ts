@@ -20,6 +20,7 @@ import {
   type LayerShape,
   type LinearLayer,
   type ModelConfig,
+  type VocabularyLayer,
 } from './architecture.ts';
 import { activation, intervened, linear, type ForwardContext } from './transformer.ts';
 
@@ -57,9 +58,9 @@ export function headShapes(config: ModelConfig, kind: HeadKind, labels: number):
 export function frozenHeadShapes(config: ModelConfig, kind: HeadKind): Map<string, Shape> {
   const { frozen, vocabulary } = headOf(config, kind);
   const shapes = shapesOf(config, frozen, 0);
-  if (vocabulary?.bias !== undefined) shapes.set(vocabulary.bias, [config.vocabSize]);
-  if (vocabulary && !isTied(config, vocabulary))
-    shapes.set(`${vocabulary.weight}.weight`, [config.vocabSize, config.embeddingSize]);
+  if (vocabulary?.bias) shapes.set(`${vocabulary.module}.bias`, [config.vocabSize]);
+  if (vocabulary?.tied === false)
+    shapes.set(`${vocabulary.module}.weight`, [config.vocabSize, config.embeddingSize]);
   return shapes;
 }
 
@@ -77,15 +78,16 @@ export function vocabularyLayers(config: ModelConfig, kind: HeadKind): LinearLay
   return [{ name: vocabulary.module, inFeatures: config.embeddingSize, outFeatures: config.vocabSize }];
 }
 
-/** Names of the modules that share the word embedding's matrix: none, or that embedding and what scores the vocabulary with it. */
-export function tiedModules(config: ModelConfig, kind: HeadKind): string[] {
-  const { vocabulary } = headOf(config, kind);
-  return vocabulary && isTied(config, vocabulary) ? [vocabulary.module, vocabulary.weight] : [];
+/** Two modules that share the word embedding's matrix: what scores the vocabulary, and that embedding. */
+export interface TiedModules {
+  readonly scores: string;
+  readonly words: string;
 }
 
-/** Whether the vocabulary's scores are taken with the word embedding itself. */
-export function isTied({ architecture }: ModelConfig, { weight }: NonNullable<Head['vocabulary']>): boolean {
-  return weight === architecture.embeddings.words;
+/** The modules that share a matrix; undefined for a head that has its own, or none. */
+export function tiedModules(config: ModelConfig, kind: HeadKind): TiedModules | undefined {
+  const { vocabulary } = headOf(config, kind);
+  return vocabulary?.tied ? { scores: vocabulary.module, words: config.architecture.embeddings.words } : undefined;
 }
 
 /**
@@ -110,22 +112,12 @@ function headLayer(context: ForwardContext, { name, bias, activation: act, norm 
   return layerNorm(activated, context.weight(`${norm}.weight`), context.weight(`${norm}.bias`), context.config.normEps);
 }
 
-function vocabularyScores(
-  context: ForwardContext,
-  { module, weight, bias }: NonNullable<Head['vocabulary']>,
-  x: Tensor,
-): Tensor {
-  const table = context.table(`${weight}.weight`);
+function vocabularyScores(context: ForwardContext, { module, bias }: VocabularyLayer, x: Tensor): Tensor {
+  const table = context.table(`${module}.weight`);
   return intervened(context, module, x, (input) => {
     const scores = joined(vocabularyLogits(input, table));
-    return bias === undefined ? scores : add(scores, context.weight(bias));
+    return bias ? add(scores, context.weight(`${module}.bias`)) : scores;
   });
-}
-
-/** The name of a linear layer's bias, whether it has one or not: that of what scores the vocabulary may lie beside it. */
-export function biasName(config: ModelConfig, kind: HeadKind, module: string): string {
-  const { vocabulary } = headOf(config, kind);
-  return vocabulary?.module === module && vocabulary.bias !== undefined ? vocabulary.bias : `${module}.bias`;
 }
 
 /** Matrices [rows, n] side by side. */

@@ -3,7 +3,7 @@ import { UserError } from '../engine/errors.ts';
 import type { Placing } from '../engine/io/load.ts';
 import type { TensorFile } from '../engine/io/safetensors.ts';
 import { sameShape, showShape, type Shape } from '../engine/graph/shape.ts';
-import type { ModelConfig } from './architecture.ts';
+import type { Architecture, ModelConfig } from './architecture.ts';
 
 /** Storage of frozen matrices; biases and normalisation weights are always f32. */
 export type WeightType = 'f32' | 'f16';
@@ -17,19 +17,26 @@ export interface FoundWeight extends Placing {
 }
 
 /**
- * The name under which a checkpoint stores a weight: bare models leave the family's prefix out, old ones say gamma and beta, and the
- * bias of a masked language model's scores may be that of its decoder.
+ * The name under which a checkpoint stores a weight: bare models leave the family's prefix out, old ones say gamma and beta, and what
+ * scores the vocabulary may have another's weight or a bias beside it.
  */
 export function storedName(file: TensorFile, name: string, { architecture }: ModelConfig): string | undefined {
   const { prefix, otherPrefixes = [] } = architecture;
-  const own = name.startsWith(prefix) ? name.slice(prefix.length) : undefined;
-  const names = own === undefined ? [name] : [name, own, ...otherPrefixes.map((other) => other + own)];
+  const candidates = [name, ...standIns(architecture, name)].flatMap((one) => {
+    const own = one.startsWith(prefix) ? one.slice(prefix.length) : undefined;
+    return own === undefined ? [one] : [one, own, ...otherPrefixes.map((other) => other + own)];
+  });
   const old = (n: string): string =>
-    n
-      .replace(/LayerNorm\.weight$/, 'LayerNorm.gamma')
-      .replace(/LayerNorm\.bias$/, 'LayerNorm.beta')
-      .replace(/^(cls\.predictions|lm_head)\.bias$/, '$1.decoder.bias');
-  return [...names, ...names.map(old)].find((candidate) => file.has(candidate));
+    n.replace(/LayerNorm\.weight$/, 'LayerNorm.gamma').replace(/LayerNorm\.bias$/, 'LayerNorm.beta');
+  return [...candidates, ...candidates.map(old)].find((candidate) => file.has(candidate));
+}
+
+/** Weights that a checkpoint may hold in place of those of what scores the vocabulary. */
+function standIns({ heads, embeddings }: Architecture, name: string): string[] {
+  return Object.values(heads).flatMap(({ vocabulary }) => {
+    if (vocabulary?.tied && name === `${vocabulary.module}.weight`) return [`${embeddings.words}.weight`];
+    return vocabulary?.otherBias !== undefined && name === `${vocabulary.module}.bias` ? [vocabulary.otherBias] : [];
+  });
 }
 
 /** Whether files hold this weight transposed: the matrices of GPT-2's blocks. */

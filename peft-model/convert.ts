@@ -2,7 +2,7 @@
 import { copyFile, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
-import type { Shape } from '../engine/graph/shape.ts';
+import { sizeOf, type Shape } from '../engine/graph/shape.ts';
 import { exists, writeJson } from '../engine/io/files.ts';
 import { openSafetensors, writeSafetensors, type TensorEntry, type TensorFile } from '../engine/io/safetensors.ts';
 import {
@@ -13,9 +13,9 @@ import {
   type ModelConfig,
 } from '../models/architecture.ts';
 import { className } from '../models/config.ts';
-import { baseWeightShapes, inspectCheckpoint } from '../models/base-model.ts';
+import { baseWeightShapes, frozenWeightShapes, inspectCheckpoint } from '../models/base-model.ts';
 import { Checkpoint } from '../models/checkpoint.ts';
-import { adaptableLayers, frozenHeadShapes, headShapes } from '../models/heads.ts';
+import { adaptableLayers, frozenHeadShapes, headOf, headShapes } from '../models/heads.ts';
 import { isStoredInOut, storedName, transpose } from '../models/weights.ts';
 import { writeHubAdapter } from '../peft/adapterhub/files.ts';
 import { configFor } from '../peft/config.ts';
@@ -28,12 +28,13 @@ import {
   type PeftModule,
   type StateDict,
 } from '../peft/module.ts';
+import { toStored } from '../peft/trained-whole.ts';
 import { expandModule, expandWeight, zeroCutColumns } from '../pruning/full-size.ts';
 import { keepAll, type LayerKeep } from '../pruning/plan.ts';
 import { keptShapes, moduleSlices } from '../pruning/slice.ts';
 import { assertMergeable } from './merge.ts';
 import { readPlanFor, readState } from './pretrained.ts';
-import type { PeftModelState } from './state.ts';
+import { tiedApart, type PeftModelState } from './state.ts';
 import { writeLabels } from './label-file.ts';
 
 /**
@@ -51,8 +52,8 @@ interface Dense {
   readonly adapter: PeftModelState & { readonly method: PeftMethod };
   /** Of the task head. */
   readonly head: ReadonlyMap<string, Shape>;
-  /** Weights of the base that were trained along, by name. */
-  readonly trained: ReadonlySet<string>;
+  /** Weights of the base that were trained along, with their shapes in the checkpoint. */
+  readonly trained: ReadonlyMap<string, Shape>;
 }
 
 async function loadDense(modelDir: string, adapterDir: string): Promise<Dense> {
@@ -73,7 +74,14 @@ async function loadDense(modelDir: string, adapterDir: string): Promise<Dense> {
   });
   const factors = new Set(adapter.method.modules.flatMap((m) => adapter.method.factors(m).map(({ name }) => name)));
   const head = headShapes(config, adapter.head, adapter.labels.length);
-  const trained = [...adapter.values.keys()].filter((name) => !factors.has(name) && !head.has(name));
+  const shapes = frozenWeightShapes(config, adapter.head);
+  const whole = [...adapter.values.keys()].filter((name) => !factors.has(name) && !head.has(name));
+  const trained = whole.map((name): [string, Shape] => {
+    const shape = shapes.get(name);
+    const fits = plan !== undefined || (shape && sizeOf(shape) === adapter.values.get(name)!.length);
+    if (shape && fits) return [name, shape];
+    throw new UserError(`${adapterDir}: tensor "${name}" ${shape ? 'has another size' : 'is not'} in the base model`);
+  });
   return {
     config,
     keep,
@@ -81,7 +89,7 @@ async function loadDense(modelDir: string, adapterDir: string): Promise<Dense> {
     modules: new Map(modules.map((m) => [m.module.name, m])),
     adapter,
     head,
-    trained: new Set(trained),
+    trained: new Map(trained),
   };
 }
 
@@ -102,7 +110,7 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
     throw new UserError(`${adapterDir}: bottleneck adapters cannot be merged: they are not linear; use export`);
   }
   if (unmerge && trained.size > 0) {
-    const [name] = trained;
+    const [name] = trained.keys();
     throw new UserError(
       `${adapterDir}: ${name} was trained whole and cannot be taken out again; use the original base`,
     );
@@ -134,9 +142,16 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
     shape,
     data: adapter.values.get(name)!,
   }));
-  await rewriteCheckpoint(modelDir, out, dense, rewrite, extra);
-  if (!unmerge) await writeJson(join(out, 'config.json'), headConfig(dense.config, adapter));
+  const { tied, apart } = tiedApart(dense.config, adapter);
+  await rewriteCheckpoint(modelDir, out, dense, rewrite, {
+    extra,
+    apart: tied && apart ? [`${tied.scores}.weight`, `${tied.scores}.bias`] : [],
+    raw: unmerge ? dense.config.raw : { ...headConfig(dense.config, adapter), ...(apart && UNTIED) },
+  });
 }
+
+/** Of a model whose embedding and head have become two matrices. */
+const UNTIED = { tie_word_embeddings: false };
 
 /** Weights at full size: with zeros for what a plan cuts, or as trained along. */
 function denseRewrite({ config, keep, adapter, trained }: Dense): Rewrite {
@@ -153,14 +168,8 @@ function denseRewrite({ config, keep, adapter, trained }: Dense): Rewrite {
 export async function exportDense(modelDir: string, adapterDir: string, out: string): Promise<void> {
   const dense = await loadDense(modelDir, adapterDir);
   const { config, method, modules, adapter, head, trained } = dense;
-  const missingKeys = [...frozenHeadShapes(config, adapter.head)].filter(([name]) => trained.has(name));
-  const shapes = new Map<string, Shape>(missingKeys);
-  const whole = denseRewrite({ ...dense, trained: new Set() });
-  const rewrite: Rewrite = (name, shape) => {
-    if (trained.has(name)) shapes.set(name, shape);
-    return whole(name, shape);
-  };
-  await rewriteCheckpoint(modelDir, join(out, 'base'), dense, rewrite, []);
+  const rewrite = denseRewrite({ ...dense, trained: new Map() });
+  await rewriteCheckpoint(modelDir, join(out, 'base'), dense, rewrite, { extra: [], apart: [], raw: config.raw });
   const tensors = new Map<string, AdapterTensor>();
   for (const { module, values } of modules.values()) {
     for (const factor of method.factors(module)) {
@@ -171,7 +180,7 @@ export async function exportDense(modelDir: string, adapterDir: string, out: str
     const data = adapter.values.get(name);
     if (data) tensors.set(name, { shape, data });
   }
-  for (const [name, shape] of shapes) {
+  for (const [name, shape] of trained) {
     tensors.set(name, { shape, data: expandWeight(config, dense.keep, name, valueOf(adapter.values, name), shape) });
   }
   const plain = [...modules.values()].map(({ module }) => module);
@@ -179,8 +188,18 @@ export async function exportDense(modelDir: string, adapterDir: string, out: str
   const exported = { config: configFor(plain, adapter.peft), modules: plain, tensors };
   if (adapter.peft.method === 'bottleneck') {
     await writeHubAdapter(join(out, 'adapter'), config, exported, adapter, 'light_peft');
-  } else await writeAdapter(join(out, 'adapter'), exported);
+  } else await writeAdapter(join(out, 'adapter'), toStored(exported, config));
   if (adapter.labels.length > 0) await writeLabels(join(out, 'adapter', 'labels.json'), adapter.labels);
+}
+
+/** What a rewritten checkpoint has beside its weights. */
+interface Additions {
+  /** Tensors that it may lack. */
+  readonly extra: readonly TensorEntry[];
+  /** Weights that had another's matrix, or a bias of another name, and get their own. */
+  readonly apart: readonly string[];
+  /** Its `config.json`. */
+  readonly raw: ModelConfig['raw'];
 }
 
 /** Copies a model folder with some weights rewritten: in memory is one of those at a time, and pieces of the others. */
@@ -189,32 +208,34 @@ async function rewriteCheckpoint(
   out: string,
   { config, adapter }: Pick<Dense, 'config' | 'adapter'>,
   rewrite: Rewrite,
-  extra: readonly TensorEntry[],
+  { extra, apart, raw }: Additions,
 ): Promise<void> {
   await mkdir(out, { recursive: true });
   const file = await openSafetensors(modelDir);
+  const entries: TensorEntry[] = [...extra];
   try {
-    const canonical = new Map<string, string>();
-    for (const name of weightNames(config, adapter.head)) {
-      const stored = storedName(file, name, config);
-      if (stored !== undefined) canonical.set(stored, name);
-    }
-    const replaced = new Set(extra.map(({ name }) => name));
-    const entries: TensorEntry[] = [...extra];
-    for (const stored of file.names) {
-      const name = canonical.get(stored) ?? stored;
-      if (replaced.has(name)) continue;
-      // A head beside a bare model's names is a damaged file to transformers.
-      const written = extra.length > 0 ? name : stored;
+    const canonical = canonicalNames(file, config, adapter.head);
+    const entryOf = (stored: string, name: string, written: string): TensorEntry => {
       const { shape, dtype } = file.info(stored);
       const isFloat = dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
       const turned = isStoredInOut(config, name);
       const change = isFloat ? rewrite(name, turned ? [...shape].reverse() : shape) : undefined;
-      entries.push(
-        change
-          ? { name: written, shape, dtype: 'F32', data: () => changed(file, stored, change, turned) }
-          : { name: written, shape, dtype, data: () => file.chunks(stored) },
-      );
+      return change
+        ? { name: written, shape, dtype: 'F32', data: () => changed(file, stored, change, turned) }
+        : { name: written, shape, dtype, data: () => file.chunks(stored) };
+    };
+    const replaced = new Set(extra.map(({ name }) => name));
+    for (const name of apart) {
+      const stored = storedName(file, name, config);
+      if (stored !== undefined && stored !== name && !replaced.has(name)) entries.push(entryOf(stored, name, name));
+    }
+    // A head beside a bare model's names is a damaged file to transformers.
+    const renames = entries.length > 0;
+    const otherBias = headOf(config, adapter.head).vocabulary?.otherBias;
+    for (const stored of file.names) {
+      const name = canonical.get(stored) ?? stored;
+      if (stored === otherBias || !replaced.has(name))
+        entries.push(entryOf(stored, name, renames && stored !== otherBias ? name : stored));
     }
     await writeSafetensors(join(out, 'model.safetensors'), entries, { format: 'pt' });
   } finally {
@@ -224,6 +245,32 @@ async function rewriteCheckpoint(
     const isText = /\.(json|txt)$/.test(name) && name !== 'model.safetensors.index.json';
     if (isText) await copyFile(join(modelDir, name), join(out, name));
   }
+  await writeJson(join(out, 'config.json'), { ...raw, ...dtypeKeys(raw, entries) });
+}
+
+/** What transformers calls the dtypes of floating-point weights, the widest first. */
+const FLOATS = { F64: 'float64', F32: 'float32', BF16: 'bfloat16', F16: 'float16' };
+
+/** The dtype that a file's weights are to be loaded in, so that none is rounded, under the keys that name it. */
+function dtypeKeys(raw: ModelConfig['raw'], entries: readonly TensorEntry[]): Record<string, string> {
+  const found = Object.keys(FLOATS).filter((dtype) => entries.some((entry) => entry.dtype === dtype));
+  const [widest] = found;
+  if (widest === undefined) return {};
+  const isMixed16 = widest === 'BF16' && found.length > 1;
+  const name = FLOATS[isMixed16 ? 'F32' : (widest as keyof typeof FLOATS)];
+  const keys = ['dtype', 'torch_dtype'].filter((key) => raw[key] !== undefined);
+  return Object.fromEntries((keys.length === 0 && found.length > 1 ? ['dtype'] : keys).map((key) => [key, name]));
+}
+
+/** The names here of what a file holds. */
+function canonicalNames(file: TensorFile, config: ModelConfig, head: HeadKind): Map<string, string> {
+  const names = new Map<string, string>();
+  for (const name of weightNames(config, head)) {
+    const stored = storedName(file, name, config);
+    // A matrix that two modules share is the embedding's.
+    if (stored !== undefined && !names.has(stored)) names.set(stored, name);
+  }
+  return names;
 }
 
 /** New values as the file has them. @param turned whether the file holds the matrix [in, out] */

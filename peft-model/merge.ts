@@ -5,10 +5,8 @@ import { f32ToF16 } from '../engine/io/float16.ts';
 import { unpadded } from '../engine/padding.ts';
 import type { Variable } from '../engine/variable.ts';
 import type { BaseModel } from '../models/base-model.ts';
-import { biasName, tiedModules } from '../models/heads.ts';
-import type { HeadKind, ModelConfig } from '../models/architecture.ts';
-import type { PeftMethod } from '../peft/module.ts';
-import type { PeftModelState } from './state.ts';
+import type { ModelConfig } from '../models/architecture.ts';
+import { tiedApart, type PeftModelState } from './state.ts';
 
 export interface Merged {
   /** Writes the bits back that merging overwrote; they are kept on the host. */
@@ -19,10 +17,11 @@ export interface Merged {
 export async function mergeIntoBase(
   engine: Engine,
   base: BaseModel,
-  { method, values, head }: PeftModelState,
+  state: PeftModelState,
 ): Promise<Merged> {
+  const { method, values } = state;
   if (method && !method.merge) throw new UserError('merge: bottleneck adapters cannot be merged');
-  assertMergeable(base.config, { method, head }, 'merge');
+  assertMergeable(base.config, state, 'merge');
   const onHost = method?.modules.find(({ name }) => `${name}.weight` === base.wordEmbedding?.name);
   if (onHost) {
     throw new UserError(
@@ -54,22 +53,12 @@ async function bitsOf(engine: Engine, { storage, dtype, shape, stored }: Variabl
 }
 
 /** @throws UserError for a module on one of two layers that share a matrix: merged it would change both */
-export function assertMergeable(
-  config: ModelConfig,
-  { method, head }: { readonly method: PeftMethod | undefined; readonly head: HeadKind },
-  at: string,
-): void {
-  const tied = tiedModules(config, head);
-  const apart = method?.modules.find(({ name }) => biasName(config, head, name) !== `${name}.bias`);
-  if (method?.mergeBias && apart) {
-    throw new UserError(
-      `${at}: "${apart.name}" has its bias as ${biasName(config, head, apart.name)}, which is not merged; keep the adapter beside the base`,
-    );
-  }
-  const found = method?.modules.find(({ name }) => tied.includes(name));
-  if (!found) return;
-  const others = tied.filter((name) => name !== found.name).join(', ');
+export function assertMergeable(config: ModelConfig, state: PeftModelState, at: string): void {
+  const { tied, apart } = tiedApart(config, state);
+  const found = state.method?.modules.find(({ name }) => name === tied?.scores || name === tied?.words);
+  if (!found || !tied || apart) return;
+  const other = found.name === tied.scores ? tied.words : tied.scores;
   throw new UserError(
-    `${at}: "${found.name}" shares its matrix with ${others}: merging would change both; keep the adapter beside the base`,
+    `${at}: "${found.name}" shares its matrix with ${other}: merging would change both; keep the adapter beside the base`,
   );
 }

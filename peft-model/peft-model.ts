@@ -14,7 +14,7 @@ import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import type { BaseModel } from '../models/base-model.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
 import type { ForwardHooks } from '../models/forward-hooks.ts';
-import { applyHead, biasName, headOf } from '../models/heads.ts';
+import { applyHead, headOf } from '../models/heads.ts';
 import { positionIds } from '../models/positions.ts';
 import { rotaryInput } from '../models/rotary.ts';
 import { hiddenStates, type ForwardContext, type KvCacheView } from '../models/transformer.ts';
@@ -239,8 +239,8 @@ export class PeftModel implements Disposable {
   /** The vocabulary's matrix where scores are products with it alone: then the loss needs no scores of all tokens at once. */
   get #frozenTable(): readonly Tensor[] | undefined {
     const { vocabulary } = headOf(this.base.config, this.head);
-    if (!vocabulary || vocabulary.bias !== undefined) return undefined;
-    const name = `${vocabulary.weight}.weight`;
+    if (!vocabulary || vocabulary.bias) return undefined;
+    const name = `${vocabulary.module}.weight`;
     const adapted = this.method?.modules.some((module) => module.name === vocabulary.module);
     if (adapted || this.parameters.has(name)) return undefined;
     return this.base.table(name).map(({ tensor }) => tensor);
@@ -259,7 +259,7 @@ export class PeftModel implements Disposable {
     const run: PeftRun = {
       parameter,
       weight,
-      bias: (module) => find(biasName(this.base.config, this.head, module)),
+      bias: (module) => find(`${module}.bias`),
       random,
       isActive,
       rankMask,

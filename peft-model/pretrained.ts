@@ -21,6 +21,7 @@ import { withDefaultTargets } from '../peft/defaults.ts';
 import { writeAdapter, type Adapter, type AdapterTensor } from '../peft/files.ts';
 import { factorShape, valueOf, type PeftMethod, type PeftModule, type StateDict } from '../peft/module.ts';
 import { isInSaved } from '../peft/targets.ts';
+import { toStored } from '../peft/trained-whole.ts';
 import { headOfTask, savedModule, TASK_TYPES, taskKeys } from '../peft/tasks.ts';
 import type { Decision } from '../pruning/decide.ts';
 import { assertPlanFits, readPlan, writePlan, type Plan } from '../pruning/plan.ts';
@@ -52,7 +53,8 @@ export async function writeState(dir: string, base: StateBase, state: PeftModelS
     const weight = tensors.has(name) ? undefined : base.weights.get(name);
     if (weight) put(name, weight.shape);
   }
-  await writeAdapter(dir, { config: savingHead(base.config, peft, state.head, [...head.keys()]), modules, tensors });
+  const config = savingHead(base.config, peft, state.head, [...head.keys()]);
+  await writeAdapter(dir, toStored({ config, modules, tensors }, base.config));
   if (labels.length > 0) await writeLabels(join(dir, 'labels.json'), labels);
   if (plan) await writePlan(join(dir, 'plan.json'), plan);
   else await rm(join(dir, 'plan.json'), { force: true });
@@ -160,9 +162,7 @@ async function assertOwnBase(
   const file = await openSafetensors(modelDir);
   try {
     for (const [name, { shape, data }] of baseWeights) {
-      // A head tied to the word embedding is not stored by itself.
-      const words = `${config.architecture.embeddings.words}.weight`;
-      const key = storedName(file, name, config) ?? storedName(file, words, config) ?? words;
+      const key = storedName(file, name, config) ?? name;
       const isSame = sameShape(file.info(key).shape, shape);
       const own = isSame ? await file.readFloat32(key) : data;
       if (isSame && own.every((w, i) => Math.abs(w - data[i]!) <= ROUNDING * Math.abs(w))) continue;

@@ -2,9 +2,9 @@
 import type { Shape } from '../engine/graph/shape.ts';
 import { openSafetensors } from '../engine/io/safetensors.ts';
 import { parseOptions } from '../engine/options.ts';
-import { baseWeightShapes } from '../models/base-model.ts';
+import { frozenWeightShapes } from '../models/base-model.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
-import { frozenHeadShapes, headShapes } from '../models/heads.ts';
+import { headShapes } from '../models/heads.ts';
 import { readWeight, storedName } from '../models/weights.ts';
 import { valueOf } from '../peft/module.ts';
 import type { Decision } from '../pruning/decide.ts';
@@ -22,9 +22,7 @@ export async function sliceFolder(
 ): Promise<{ base: StateBase; state: PeftModelState }> {
   const { startFrom, seed } = parseOptions(sliceOptionsSchema, given);
   const head = headShapes(config, state.head, state.labels.length);
-  const shapes = new Map(
-    [...baseWeightShapes(config), ...frozenHeadShapes(config, state.head)].filter(([name]) => !head.has(name)),
-  );
+  const shapes = new Map([...frozenWeightShapes(config, state.head)].filter(([name]) => !head.has(name)));
   const file = await openSafetensors(dir);
   try {
     const read: ReadWeight = (name) => readWeight(file, config, name, shapes.get(name)!);

@@ -15,7 +15,7 @@ import {
   type ModelConfig,
 } from '../models/architecture.ts';
 import type { BaseModel } from '../models/base-model.ts';
-import { headShapes, initialSpec, tiedModules, vocabularyLayers } from '../models/heads.ts';
+import { headShapes, initialSpec, tiedModules, vocabularyLayers, type TiedModules } from '../models/heads.ts';
 import { methodOf, moduleFor, type PeftConfig } from '../peft/config.ts';
 import { factorSpecs, moduleSize, valueOf, type PeftMethod, type PeftModule, type StateDict } from '../peft/module.ts';
 import { savedModule } from '../peft/tasks.ts';
@@ -57,7 +57,7 @@ function methodFor(config: ModelConfig, shapes: readonly LayerShape[], peft: Pef
   );
   const found = layers.filter(({ name }) => targeted.has(name));
   const tied = tiedModules(config, head);
-  const wrong = peft.method === 'lora' ? undefined : found.find((l) => l.isEmbedding || tied.includes(l.name));
+  const wrong = peft.method === 'lora' ? undefined : found.find((l) => l.isEmbedding || l.name === tied?.scores);
   if (wrong) {
     throw new UserError(`target_modules: ${wrong.name} is an embedding, or tied to one; only LoRA adapts these`);
   }
@@ -160,6 +160,16 @@ export async function reinitialise<S extends PeftModelState>(
 /** Undefined where the module does not follow the weight's slicing. Embeddings are never cut. */
 function storedShapeOf({ weights }: BaseModel, { adaptsLinear }: PeftMethod, module: PeftModule): Shape | undefined {
   return adaptsLinear && !module.isEmbedding ? weights.get(`${module.name}.weight`)?.stored : undefined;
+}
+
+/** The modules that share the word embedding's matrix, and whether one of them was trained whole, so that each has its own. */
+export function tiedApart(
+  config: ModelConfig,
+  { head, values }: Pick<PeftModelState, 'head' | 'values'>,
+): { readonly tied: TiedModules | undefined; readonly apart: boolean } {
+  const tied = tiedModules(config, head);
+  const isTrained = (module: string): boolean => values.has(`${module}.weight`);
+  return { tied, apart: tied !== undefined && (isTrained(tied.scores) || isTrained(tied.words)) };
 }
 
 /** Values in PEFT modules; the task head is the same for every method and not counted, as in PEFT's own reports of rank. */

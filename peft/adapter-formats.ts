@@ -2,6 +2,7 @@
 import type { ModelConfig } from '../models/architecture.ts';
 import { isHubFolder, readHubAdapter } from './adapterhub/files.ts';
 import { readAdapter, type Adapter } from './files.ts';
+import { fromStored } from './trained-whole.ts';
 
 /** A format of adapter folders. */
 export interface AdapterFormat {
@@ -18,7 +19,11 @@ export interface AdapterFormat {
 /** Asked in this order; PEFT's is the last, whose errors say what a folder lacks. */
 const FORMATS: AdapterFormat[] = [
   { name: 'AdapterHub', detect: isHubFolder, read: readHubAdapter },
-  { name: 'PEFT', detect: () => Promise.resolve(true), read: readAdapter },
+  {
+    name: 'PEFT',
+    detect: () => Promise.resolve(true),
+    read: async (dir, model) => fromStored(await readAdapter(dir), model),
+  },
 ];
 
 /** Makes a format known; it is asked before the others. */

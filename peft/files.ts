@@ -47,7 +47,7 @@ export async function readAdapter(dir: string): Promise<Adapter> {
   try {
     const tensors = new Map<string, AdapterTensor>();
     const baseWeights = new Map<string, AdapterTensor>();
-    for (const key of file.names) {
+    for (const key of file.names.filter((one) => !COPY.test(one))) {
       const name = parameterName(key, file.path);
       const found = await readTensor(file, key);
       if (name.endsWith(BASE_LAYER_WEIGHT)) baseWeights.set(name.replace(BASE_LAYER_WEIGHT, '.weight'), found);
@@ -144,6 +144,9 @@ function moduleOf(
   }
   return { ...module, inFeatures: sizes.in ?? 0, outFeatures: sizes.out ?? 0 };
 }
+
+/** With `bias="all"` PEFT writes biases of saved modules three times: under the module's name, and as it holds them. */
+const COPY = /\.(original_module|modules_to_save)\..*\bbias$/;
 
 /** PEFT keeps the layer that a module wraps under `base_layer`: trained biases of such layers have it in their keys. */
 const BASE_LAYER_BIAS = '.base_layer.bias';

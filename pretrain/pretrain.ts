@@ -126,6 +126,11 @@ class MlmLoader {
   }
 }
 
+/** RoBERTa's word embedding, which scores the vocabulary too. */
+const WORDS = 'roberta.embeddings.word_embeddings.weight';
+/** The bias of these scores, and its name in files of tied models. */
+const SCORE_BIAS = { name: 'lm_head.decoder.bias', stored: 'lm_head.bias' };
+
 /** RoBERTa with all its weights as parameters. */
 class MlmModel {
   readonly parameters: Parameters;
@@ -149,12 +154,12 @@ class MlmModel {
   startFrom(blocks: readonly Block[], { size: vocabSize, special: ignored }: MlmVocabulary): void {
     const random = hostRandom(this.#seed, STREAM.wordVectors);
     const vectors = wordVectors(blocks, { vocabSize, dimensions: this.#config.hiddenSize, ignored }, random);
-    const words = this.parameters.get('roberta.embeddings.word_embeddings.weight');
+    const words = this.parameters.get(WORDS);
     this.#engine.write(
       words,
       vectors.map((x) => x * WORD_SCALE),
     );
-    this.#engine.write(this.parameters.get('lm_head.bias'), tokenLogits(blocks, vocabSize));
+    this.#engine.write(this.parameters.get(SCORE_BIAS.name), tokenLogits(blocks, vocabSize));
   }
 
   inputs({ batch, seq, inputIds, attentionMask, positions, labels }: ShapedBatch): Record<string, HostArray> {
@@ -169,7 +174,7 @@ class MlmModel {
       config: this.#config,
       layers: fullLayers(this.#config),
       weight: (name) => this.parameters.get(name).tensor,
-      table: (name) => [this.parameters.get(name).tensor],
+      table: () => [this.parameters.get(WORDS).tensor],
       hooks: [],
     };
     const hidden = hiddenStates(context, { ...i, tokenTypeIds: i.inputIds });
@@ -195,7 +200,7 @@ class MlmModel {
   async write(dir: string, raw: Readonly<Record<string, unknown>>): Promise<void> {
     const values = await this.parameters.read();
     const entries = this.parameters.all.map(({ name, shape }) => ({
-      name,
+      name: name === SCORE_BIAS.name ? SCORE_BIAS.stored : name,
       shape,
       dtype: 'F16' as const,
       data: f32ToF16(values.get(name)!),

@@ -60,8 +60,9 @@ export function bert(file: ConfigFile): ModelConfig {
         trained: [],
         vocabulary: {
           module: 'cls.predictions.decoder',
-          weight: keys.tie_word_embeddings ? 'bert.embeddings.word_embeddings' : 'cls.predictions.decoder',
-          bias: 'cls.predictions.bias',
+          tied: keys.tie_word_embeddings,
+          bias: true,
+          otherBias: 'cls.predictions.bias',
         },
       },
     },

@@ -16,11 +16,9 @@ export const decoderKeys = {
 
 /**
  * Classification by the last token, extractive question answering, and the language model.
- * @param words name of the word embedding
- * @param tied whether it is the matrix of the language model's scores too
+ * @param tied whether the word embedding is the matrix of the language model's scores too
  */
-export function decoderHeads(words: string, tied: boolean): Architecture['heads'] {
-  const module = 'lm_head';
+export function decoderHeads(tied: boolean): Architecture['heads'] {
   return {
     classification: { reads: 'last-token', frozen: [], trained: [{ name: 'score', bias: false }] },
     'question-answering': {
@@ -32,7 +30,7 @@ export function decoderHeads(words: string, tied: boolean): Architecture['heads'
       reads: 'every-token',
       frozen: [],
       trained: [],
-      vocabulary: { module, weight: tied ? words : module },
+      vocabulary: { module: 'lm_head', tied, bias: false },
     },
   };
 }

@@ -100,11 +100,7 @@ function architecture(dim: number, tied: boolean, activation: ModelConfig['hidde
         reads: 'every-token',
         frozen: [{ ...linear('vocab_transform'), outFeatures: dim, activation, norm: 'vocab_layer_norm' }],
         trained: [],
-        vocabulary: {
-          module: 'vocab_projector',
-          weight: tied ? words : 'vocab_projector',
-          bias: 'vocab_projector.bias',
-        },
+        vocabulary: { module: 'vocab_projector', tied, bias: true },
       },
     },
   };

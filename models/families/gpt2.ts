@@ -86,6 +86,6 @@ function architecture(keys: Gpt2File, headDim: number): Architecture {
     finalNorm: 'transformer.ln_f',
     positions: { count: 'places', first: 0 },
     storedInOut: true,
-    heads: decoderHeads(words, keys.tie_word_embeddings),
+    heads: decoderHeads(keys.tie_word_embeddings),
   };
 }

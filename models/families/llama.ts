@@ -162,7 +162,7 @@ function architecture(keys: LlamaFile, { className, biases }: Relative, rotary: 
     positions: { count: 'places', first: 0 },
     rotary,
     storedInOut: false,
-    heads: decoderHeads(words, keys.tie_word_embeddings),
+    heads: decoderHeads(keys.tie_word_embeddings),
   };
 }
 

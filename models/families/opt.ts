@@ -102,6 +102,6 @@ function architecture(keys: OptFile): Architecture {
     ...(projected && { finalProject: `${decoder}.project_out` }),
     positions: { count: 'mask', first: OFFSET },
     storedInOut: false,
-    heads: decoderHeads(words, keys.tie_word_embeddings),
+    heads: decoderHeads(keys.tie_word_embeddings),
   };
 }

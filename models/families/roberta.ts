@@ -35,8 +35,9 @@ export function roberta(file: ConfigFile, family: keyof typeof CLASS_NAMES = 'ro
         trained: [],
         vocabulary: {
           module: 'lm_head.decoder',
-          weight: keys.tie_word_embeddings ? 'roberta.embeddings.word_embeddings' : 'lm_head.decoder',
-          bias: 'lm_head.bias',
+          tied: keys.tie_word_embeddings,
+          bias: true,
+          otherBias: 'lm_head.bias',
         },
       },
     },

@@ -115,7 +115,7 @@ function speaker(name: string, model: PeftModel): Speaker {
   return {
     name,
     blocks: base.blockParameterCount,
-    weightBytes: [...base.weights.values()].reduce((sum, { storage }) => sum + storage.bytes, 0),
+    weightBytes: [...new Set(base.weights.values())].reduce((sum, { storage }) => sum + storage.bytes, 0),
     memory,
     prefill: timed('prefill'),
     decode: timed('decode'),

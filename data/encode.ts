@@ -1,10 +1,11 @@
 /**
- * Room: data. From examples to what batches are made of: token ids, mask, segments and class index. Pure functions.
+ * Room: data. From examples to what batches are made of: token ids, mask, segments and class index.
  */
 import { option } from '../engine/errors.ts';
 import { UserError } from '../engine/errors.ts';
 import type { TextTokenizer } from '../models/tokenizer.ts';
 import type { ExampleFile, Label, TokenRow } from './examples.ts';
+import { mapInOrder } from './map-in-order.ts';
 import { labelIndex, labelSet, labelValue, type Problem } from './labels.ts';
 import type { Example } from './tasks.ts';
 
@@ -60,8 +61,10 @@ export function encodeTexts(
   examples: readonly Example[],
   tokenizer: TextTokenizer,
   maxLength: number,
-): EncodedExample[] {
-  return examples.map(({ text, textPair, label }) => encodeText(tokenizer, text, textPair, maxLength, { label }));
+): Promise<EncodedExample[]> {
+  return mapInOrder(examples, ({ text, textPair, label }) =>
+    encodeText(tokenizer, text, textPair, maxLength, { label }),
+  );
 }
 
 /** What the rows of a file are encoded for. */
@@ -86,16 +89,16 @@ export interface EncodeFileOptions {
  * The rows of a data file. Texts are cut to `maxLength`; tokenised rows must fit, their trailing padding aside.
  * @throws UserError with file and line
  */
-export function encodeFile({ path, rows }: ExampleFile, options: EncodeFileOptions): EncodedExample[] {
+export function encodeFile({ path, rows }: ExampleFile, options: EncodeFileOptions): Promise<EncodedExample[]> {
   const { tokenizer, maxLength } = options;
-  return rows.map((row) => {
+  return mapInOrder(rows, async (row) => {
     const at = `${path}:${row.line}`;
     const target = targetOf(row.label, options, at);
     if ('inputIds' in row) return { ...encodeTokens(row, options, at), ...target };
     if (!tokenizer) {
       throw new UserError(`${at}: found text, but the model folder has no tokenizer.json; expected "input_ids"`);
     }
-    const example = encodeText(tokenizer, row.text, row.textPair, maxLength, target);
+    const example = await encodeText(tokenizer, row.text, row.textPair, maxLength, target);
     if (example.ids.length > 0) return example;
     throw new UserError(`${at}: the text gives no tokens, expected at least one; leave the row out`);
   });
@@ -116,12 +119,12 @@ function targetOf(label: Label | undefined, { labels, problem }: EncodeFileOptio
  * Examples of several choices, each choice a row of the file.
  * @throws UserError with file and line, where there are fewer than two choices, or not as many as before
  */
-export function encodeChoices(
+export async function encodeChoices(
   file: ExampleFile,
   options: Omit<EncodeFileOptions, 'labels' | 'problem'>,
-): EncodedExample[] {
+): Promise<EncodedExample[]> {
   const { path, rows } = file;
-  const sequences = encodeFile(file, { ...options, labels: undefined });
+  const sequences = await encodeFile(file, { ...options, labels: undefined });
   const starts = rows.flatMap(({ line }, i) => (i === 0 || rows[i - 1]?.line !== line ? [i] : []));
   const counts = starts.map((start, i) => (starts[i + 1] ?? rows.length) - start);
   const [choices = 0] = counts;
@@ -138,14 +141,14 @@ export function encodeChoices(
   });
 }
 
-function encodeText(
+async function encodeText(
   tokenizer: TextTokenizer,
   text: string,
   pair: string | undefined,
   maxLength: number,
   target: Target,
-): EncodedExample {
-  const { ids, typeIds } = tokenizer.encode(text, pair, { maxLength });
+): Promise<EncodedExample> {
+  const { ids, typeIds } = await tokenizer.encode(text, pair, { maxLength });
   return {
     ids: Int32Array.from(ids),
     mask: new Int32Array(ids.length).fill(1),

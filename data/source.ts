@@ -149,8 +149,8 @@ async function loadBuiltIn(
     name: task.name,
     head: 'classification',
     labels: task.labels,
-    train: encodeTexts(task.train, tokenizer, maxLength),
-    eval: encodeTexts(test, tokenizer, maxLength),
+    train: await encodeTexts(task.train, tokenizer, maxLength),
+    eval: await encodeTexts(test, tokenizer, maxLength),
     texts: () => ({ ...task, test }),
   };
 }
@@ -170,9 +170,10 @@ async function loadLabelled(
   const tokenizer = await tokenizerFor([train, test], modelDir);
   const { vocabSize, typeVocabSize } = config;
   const options = { labels, problem, maxLength, vocabSize, typeVocabSize, tokenizer };
-  const encode = (file: ExampleFile | undefined): EncodedExample[] => (file ? encodeFile(file, options) : []);
+  const encode = async (file: ExampleFile | undefined): Promise<EncodedExample[]> =>
+    file ? encodeFile(file, options) : [];
   const texts = problem === 'single_label_classification' ? textsOf(train, test, labels) : undefined;
-  const encoded = { train: encode(train), eval: encode(test) };
+  const encoded = { train: await encode(train), eval: await encode(test) };
   return { name, head: 'classification', labels, ...encoded, texts };
 }
 
@@ -270,7 +271,7 @@ export async function loadRows(
   }
   const file = await readExamples(path, { needLabel: false, choices: head === 'multiple-choice' });
   const tokenizer = await tokenizerFor([file], modelDir);
-  const examples = encodeFile(file, {
+  const examples = await encodeFile(file, {
     labels: head === 'classification' ? labels : undefined,
     problem: problemOf(file, problemOfModel(config, file, labels)),
     maxLength,

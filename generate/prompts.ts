@@ -45,14 +45,14 @@ function parsePrompt(path: string, record: Fields): Prompt {
  * A prompt's tokens, with those that the tokenizer puts before a text.
  * @throws UserError where there is no tokenizer for text, an id is not in the vocabulary, or no place is left for a new token
  */
-export function encodePrompt(
+export async function encodePrompt(
   { at, text, ids }: Prompt,
   { maxTokens, vocabSize }: ModelConfig,
   tokenizer: TextTokenizer | undefined,
-): Int32Array {
+): Promise<Int32Array> {
   if (text !== undefined && !tokenizer)
     throw new UserError(`${at}: found text, but the model folder has no tokenizer.json; expected "input_ids"`);
-  const tokens = ids ?? opened(tokenizer!.encode(text as string).ids, tokenizer!.eosId);
+  const tokens = ids ?? opened((await tokenizer!.encode(text as string)).ids, tokenizer!.eosId);
   if (tokens.length === 0) throw new UserError(`${at}: no tokens, expected a text to go on from`);
   if (tokens.length >= maxTokens)
     throw new UserError(`${at}: ${tokens.length} tokens, expected fewer than the ${maxTokens} that the model takes`);

@@ -1,11 +1,12 @@
 /**
  * Room: data/lm. From documents to examples for a causal language model: what is read, and at which tokens it is asked for the
- * next one. Pure.
+ * next one.
  */
 import { option } from '../../engine/errors.ts';
 import { UserError } from '../../engine/errors.ts';
 import type { TextTokenizer } from '../../models/tokenizer.ts';
 import { IGNORE_INDEX, type EncodedExample } from '../encode.ts';
+import { mapInOrder } from '../map-in-order.ts';
 import type { Completion, Document, LanguageFile, TokenDocument } from './documents.ts';
 
 /** What documents are encoded for. */
@@ -24,26 +25,32 @@ export interface LanguageOptions {
  * The rows of a data file as examples with `tokenLabels`; documents are packed one after the other.
  * @throws UserError with file and line, where nothing is left to learn or a token is not in the vocabulary
  */
-export function encodeLanguageFile({ path, rows }: LanguageFile, options: LanguageOptions): EncodedExample[] {
+export async function encodeLanguageFile(
+  { path, rows }: LanguageFile,
+  options: LanguageOptions,
+): Promise<EncodedExample[]> {
   const documents: Document[] = [];
-  const examples = rows.flatMap((row) => {
-    if ('inputIds' in row) return [encodeTokens(row, options, `${path}:${row.line}`)];
-    if ('prompt' in row) return [encodeCompletion(row, options, `${path}:${row.line}`)];
-    documents.push(row);
-    return [];
-  });
+  const examples = (
+    await mapInOrder(rows, async (row) => {
+      if ('inputIds' in row) return [encodeTokens(row, options, `${path}:${row.line}`)];
+      if ('prompt' in row) return [await encodeCompletion(row, options, `${path}:${row.line}`)];
+      documents.push(row);
+      return [];
+    })
+  ).flat();
   if (documents.length === 0) return examples;
   return packed(documents, options, path);
 }
 
 /** Documents one after the other, each closed by the end token, cut into blocks; a last block may be shorter. */
-function packed(
+async function packed(
   documents: readonly Document[],
   { tokenizer, maxLength, endId }: LanguageOptions,
   path: string,
-): EncodedExample[] {
+): Promise<EncodedExample[]> {
   const words = needTokenizer(tokenizer, path);
-  const stream = documents.flatMap(({ text }) => closed(words.encode(text).ids, endId));
+  const tokens = await mapInOrder(documents, ({ text }) => words.encode(text));
+  const stream = tokens.flatMap(({ ids }) => closed(ids, endId));
   const blocks = Array.from({ length: Math.ceil(stream.length / maxLength) }, (_, i) =>
     stream.slice(i * maxLength, (i + 1) * maxLength),
   ).filter((block) => block.length > 1);
@@ -51,14 +58,14 @@ function packed(
   return blocks.map((ids) => example(ids, ids));
 }
 
-function encodeCompletion(
+async function encodeCompletion(
   { prompt, completion }: Completion,
   { tokenizer, maxLength, endId }: LanguageOptions,
   at: string,
-): EncodedExample {
+): Promise<EncodedExample> {
   const words = needTokenizer(tokenizer, at);
-  const before = opened(words.encode(prompt).ids, endId);
-  const after = closed(words.encode(completion, undefined, { addSpecial: false }).ids, endId);
+  const before = opened((await words.encode(prompt)).ids, endId);
+  const after = closed((await words.encode(completion, undefined, { addSpecial: false })).ids, endId);
   if (before.length >= maxLength) {
     throw new UserError(
       `${at}: "prompt" has ${before.length} tokens, expected fewer than ${maxLength} to leave room for the completion; raise ${option('maxLength')}`,

@@ -79,7 +79,8 @@ export function answerText(windows: readonly ScoredWindow[], options: AnswerOpti
   const { text, offsets } = passage.source;
   const [start, end] = span;
   if (start < passage.from) return '';
-  return text.slice(offsets[2 * (start - passage.from)], offsets[2 * (end - passage.from) + 1]);
+  // Some tokenizers count the space before a word to it.
+  return text.slice(offsets[2 * (start - passage.from)], offsets[2 * (end - passage.from) + 1]).trim();
 }
 
 /** Windows by question. */

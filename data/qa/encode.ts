@@ -1,8 +1,9 @@
-/** Room: data/qa. From questions to what batches are made of: question and context as a pair, the answer as a span of its tokens. Pure. */
+/** Room: data/qa. From questions to what batches are made of: question and context as a pair, the answer as a span of its tokens. */
 import { option } from '../../engine/errors.ts';
 import { UserError } from '../../engine/errors.ts';
 import type { TextTokenizer } from '../../models/tokenizer.ts';
 import { encodeTexts, encodeTokens, IGNORE_INDEX, type EncodedExample, type Sequence } from '../encode.ts';
+import { mapInOrder } from '../map-in-order.ts';
 import type { Question, QuestionFile, TokenQuestion } from './questions.ts';
 
 /** What questions are encoded for. Lengths are in tokens. */
@@ -23,9 +24,9 @@ export interface QuestionOptions {
  * transformers' example; so does none.
  * @throws UserError with file and line
  */
-export function encodeQuestions({ path, rows }: QuestionFile, options: QuestionOptions): EncodedExample[][] {
+export function encodeQuestions({ path, rows }: QuestionFile, options: QuestionOptions): Promise<EncodedExample[][]> {
   const { tokenizer, maxLength } = options;
-  return rows.map((row) => {
+  return mapInOrder(rows, async (row) => {
     const at = `${path}:${row.line}`;
     if ('inputIds' in row) return [encodeTokenQuestion(row, options, at)];
     if (!tokenizer) {
@@ -36,13 +37,13 @@ export function encodeQuestions({ path, rows }: QuestionFile, options: QuestionO
   });
 }
 
-function encodeQuestion(
+async function encodeQuestion(
   { question, context, answers }: Question,
   tokenizer: TextTokenizer,
   { maxLength, docStride }: QuestionOptions,
   at: string,
-): EncodedExample[] {
-  const windows = tokenizer.encodeQuestion(question, context, maxLength, docStride);
+): Promise<EncodedExample[]> {
+  const windows = await tokenizer.encodeQuestion(question, context, maxLength, docStride);
   if (windows[0]?.offsets.length === 0 && context !== '') {
     throw new UserError(
       `${at}: "question" leaves no room for the context in ${maxLength} tokens; raise ${option('maxLength')}`,

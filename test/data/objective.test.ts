@@ -169,7 +169,7 @@ describe('on the logits that transformers gives, padding and all', () => {
       );
     const loss = await lossOf(
       'bert-qa',
-      encodeQuestions({ path: 'q', rows: questions }, { ...options, docStride: 1 }).flat(),
+      (await encodeQuestions({ path: 'q', rows: questions }, { ...options, docStride: 1 })).flat(),
     );
     expect(loss).toBeCloseTo((of(0) + of(1)) / 2, 5);
   });
@@ -182,7 +182,7 @@ describe('on the logits that transformers gives, padding and all', () => {
       label: Math.floor(i / count) % count,
       ...row,
     }));
-    const examples = encodeChoices({ path: 'c', rows: labelled }, options);
+    const examples = await encodeChoices({ path: 'c', rows: labelled }, options);
     const losses = examples.map(({ label }, i) => crossEntropy(logits.slice(count * i, count * (i + 1)), label));
     expect(await lossOf('roberta-choice', examples)).toBeCloseTo(mean(losses), 5);
   });

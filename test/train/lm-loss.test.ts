@@ -25,7 +25,7 @@ const rows = [5, 9, 16, 2, 12].map((length, line) => {
   const inputIds = Array.from({ length }, (_, i) => 3 + ((i * 31 + line * 17) % (VOCABULARY - 3)));
   return { line, inputIds, labels: inputIds.map((id, i) => (i > 1 && (i + line) % 3 === 0 ? -100 : id)) };
 });
-const examples = encodeLanguageFile(
+const examples = await encodeLanguageFile(
   { path: 'tokens.jsonl', rows },
   { maxLength: MAX_LENGTH, vocabSize: VOCABULARY, tokenizer: undefined, endId: undefined },
 );

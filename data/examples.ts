@@ -236,20 +236,34 @@ export function parseText(path: string, { line, fields }: Fields, name: string):
 
 export function parseTokens(path: string, { line, fields }: Fields): Omit<TokenRow, keyof Row> {
   const at = `${path}:${line}`;
-  const inputIds = integers(at, 'input_ids', fields.input_ids, 2 ** 31 - 1, 'a token id (an integer from 0)');
-  const perToken = (name: string, high: number, expected: string): number[] | undefined => {
-    if (fields[name] === undefined) return undefined;
-    const values = integers(at, name, fields[name], high, expected);
-    if (values.length === inputIds.length) return values;
-    const found = `"${name}" has ${values.length} entries, "input_ids" ${inputIds.length}`;
-    throw new UserError(`${at}: ${found}; expected equally many`);
-  };
-  const attentionMask = perToken('attention_mask', 1, '0 or 1') ?? inputIds.map(() => 1);
-  const typeIds = perToken('token_type_ids', 2 ** 31 - 1, 'a segment (an integer from 0)');
-  if (!attentionMask.includes(1)) {
+  const tokens = parseMasked(at, fields);
+  const typeIds = perToken(at, fields, 'token_type_ids', 2 ** 31 - 1, 'a segment (an integer from 0)');
+  if (!tokens.attentionMask.includes(1)) {
     throw new UserError(`${at}: "attention_mask" is 0 everywhere, expected at least one 1`);
   }
-  return { inputIds, attentionMask, ...(typeIds && { typeIds }) };
+  return { ...tokens, ...(typeIds && { typeIds }) };
+}
+
+/** Token ids, and which of them are no padding. @throws UserError where they are no lists of equal length */
+export function parseMasked(at: string, fields: Fields['fields']): Pick<TokenRow, 'inputIds' | 'attentionMask'> {
+  const inputIds = integers(at, 'input_ids', fields.input_ids, 2 ** 31 - 1, 'a token id (an integer from 0)');
+  const attentionMask = perToken(at, fields, 'attention_mask', 1, '0 or 1') ?? inputIds.map(() => 1);
+  return { inputIds, attentionMask };
+}
+
+/** A list as long as `input_ids`, where there is one. */
+function perToken(
+  at: string,
+  fields: Fields['fields'],
+  name: string,
+  high: number,
+  expected: string,
+): number[] | undefined {
+  if (fields[name] === undefined) return undefined;
+  const values = integers(at, name, fields[name], high, expected);
+  const { length } = fields.input_ids as unknown[];
+  if (values.length === length) return values;
+  throw new UserError(`${at}: "${name}" has ${values.length} entries, "input_ids" ${length}; expected equally many`);
 }
 
 /** A list of integers from 0 to `high`, at least one. */

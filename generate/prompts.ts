@@ -3,7 +3,7 @@ import { UserError } from '../engine/errors.ts';
 import { preview } from '../engine/io/files.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import type { TextTokenizer } from '../models/tokenizer.ts';
-import { integers, parseText, readRecords, type Fields } from '../data/examples.ts';
+import { parseMasked, parseText, readRecords, type Fields } from '../data/examples.ts';
 import { opened } from '../data/lm/encode.ts';
 
 /** A prompt as it was given: text or token ids. */
@@ -17,7 +17,7 @@ export interface Prompt {
 }
 
 /**
- * Reads JSON lines (or CSV, TSV) with `prompt`, or JSON lines with `input_ids`, and perhaps `adapter`: a name, or null for the base
+ * Reads JSON lines (or CSV, TSV) with `prompt`, or JSON lines with `input_ids` and perhaps `attention_mask`, and perhaps `adapter`: a name, or null for the base
  * alone. @throws UserError with file and line
  */
 export async function readPrompts(path: string): Promise<Prompt[]> {
@@ -38,7 +38,8 @@ function parsePrompt(path: string, record: Fields): Prompt {
     throw new UserError(`${at}: found ${found}, expected "prompt" or "input_ids"`);
   }
   if (fields.input_ids === undefined) return { ...named, text: parseText(path, record, 'prompt') };
-  return { ...named, ids: integers(at, 'input_ids', fields.input_ids, 2 ** 31 - 1, 'a token id (an integer from 0)') };
+  const { inputIds, attentionMask } = parseMasked(at, fields);
+  return { ...named, ids: inputIds.filter((_, i) => attentionMask[i] === 1) };
 }
 
 /**

@@ -4,7 +4,7 @@
 import { extname } from 'node:path';
 import { UserError } from '../../engine/errors.ts';
 import { preview } from '../../engine/io/files.ts';
-import { integers, parseText, readRecords, readText, type Fields } from '../examples.ts';
+import { parseMasked, parseText, readRecords, readText, type Fields } from '../examples.ts';
 import { IGNORE_INDEX } from '../encode.ts';
 
 /** Text to learn as it is. */
@@ -20,10 +20,13 @@ export interface Completion {
   readonly completion: string;
 }
 
-/** Tokenised already; −100 marks what is not learned. */
+/** Tokenised already; the lists are equally long. Padding that no label asks for is left out. */
 export interface TokenDocument {
   readonly line: number;
   readonly inputIds: readonly number[];
+  /** 1 for tokens, 0 for padding. */
+  readonly attentionMask: readonly number[];
+  /** −100 marks what is not learned. */
   readonly labels: readonly number[];
 }
 
@@ -47,7 +50,7 @@ export function isForLanguage({ prompt, completion, labels }: Fields['fields']):
 
 /**
  * Reads a .txt file, which is one document, or lines (.jsonl, .csv, .tsv) with `prompt` and `completion`, or `text`, or (JSON lines)
- * `input_ids` and, where not everything is learned, `labels`.
+ * `input_ids` and perhaps `attention_mask`, and `labels` where not every token is learned.
  * @throws UserError with file and line
  */
 export async function readLanguageFile(path: string): Promise<LanguageFile> {
@@ -75,8 +78,8 @@ function rowParser(path: string, { line, fields }: Fields): (record: Fields) => 
 
 function parseTokens(path: string, { line, fields }: Fields): TokenDocument {
   const at = `${path}:${line}`;
-  const inputIds = integers(at, 'input_ids', fields.input_ids, 2 ** 31 - 1, 'a token id (an integer from 0)');
-  const { labels = inputIds } = fields;
+  const { inputIds, attentionMask } = parseMasked(at, fields);
+  const { labels = inputIds.map((id, i) => (attentionMask[i] === 1 ? id : IGNORE_INDEX)) } = fields;
   const isLabel = (value: unknown): boolean =>
     Number.isInteger(value) && ((value as number) >= 0 || value === IGNORE_INDEX);
   if (!Array.isArray(labels) || labels.length !== inputIds.length || !labels.every(isLabel)) {
@@ -84,5 +87,7 @@ function parseTokens(path: string, { line, fields }: Fields): TokenDocument {
       `${at}: "labels" is ${preview(labels)}, expected ${inputIds.length} entries, each a token id or ${IGNORE_INDEX}`,
     );
   }
-  return { line, inputIds, labels: labels as number[] };
+  const isKept = (_: unknown, i: number): boolean => attentionMask[i] === 1 || (labels[i] as number) >= 0;
+  const kept = <T>(values: readonly T[]): T[] => values.filter(isKept);
+  return { line, inputIds: kept(inputIds), attentionMask: kept(attentionMask), labels: kept(labels as number[]) };
 }

@@ -4,6 +4,7 @@
  */
 import { option } from '../../engine/errors.ts';
 import { UserError } from '../../engine/errors.ts';
+import { warn } from '../../engine/warnings.ts';
 import type { TextTokenizer } from '../../models/tokenizer.ts';
 import { IGNORE_INDEX, type EncodedExample } from '../encode.ts';
 import { mapInOrder } from '../map-in-order.ts';
@@ -22,7 +23,8 @@ export interface LanguageOptions {
 }
 
 /**
- * The rows of a data file as examples with `tokenLabels`; documents are packed one after the other.
+ * The rows of a data file as examples with `tokenLabels`; documents are packed one after the other. Rows without a token to learn are
+ * left out, with a warning.
  * @throws UserError with file and line, where nothing is left to learn or a token is not in the vocabulary
  */
 export async function encodeLanguageFile(
@@ -30,16 +32,14 @@ export async function encodeLanguageFile(
   options: LanguageOptions,
 ): Promise<EncodedExample[]> {
   const documents: Document[] = [];
-  const examples = (
-    await mapInOrder(rows, async (row) => {
-      if ('inputIds' in row) return [encodeTokens(row, options, `${path}:${row.line}`)];
-      if ('prompt' in row) return [await encodeCompletion(row, options, `${path}:${row.line}`)];
-      documents.push(row);
-      return [];
-    })
-  ).flat();
-  if (documents.length === 0) return examples;
-  return packed(documents, options, path);
+  const encoded = await mapInOrder(rows, async (row): Promise<Placed[]> => {
+    const at = `${path}:${row.line}`;
+    if ('inputIds' in row) return [{ at, example: encodeTokens(row, options, at) }];
+    if ('prompt' in row) return [{ at, example: await encodeCompletion(row, options, at) }];
+    documents.push(row);
+    return [];
+  });
+  return documents.length > 0 ? packed(documents, options, path) : learned(encoded.flat(), path);
 }
 
 /** Documents one after the other, each closed by the end token, cut into blocks; a last block may be shorter. */
@@ -72,17 +72,17 @@ async function encodeCompletion(
     );
   }
   const ids = [...before, ...after].slice(0, maxLength);
-  return learned(
-    example(
-      ids,
-      ids.map((id, i) => (i < before.length ? IGNORE_INDEX : id)),
-    ),
-    at,
+  return example(
+    ids,
+    ids.map((id, i) => (i < before.length ? IGNORE_INDEX : id)),
   );
 }
 
-function encodeTokens({ inputIds, labels }: TokenDocument, options: LanguageOptions, at: string): EncodedExample {
-  const { maxLength, vocabSize } = options;
+function encodeTokens(
+  { inputIds, attentionMask, labels }: TokenDocument,
+  { maxLength, vocabSize }: LanguageOptions,
+  at: string,
+): EncodedExample {
   if (inputIds.length > maxLength) {
     throw new UserError(
       `${at}: "input_ids" has ${inputIds.length} tokens, expected at most ${maxLength}; raise ${option('maxLength')} or cut them`,
@@ -92,7 +92,7 @@ function encodeTokens({ inputIds, labels }: TokenDocument, options: LanguageOpti
   if (outside !== undefined) {
     throw new UserError(`${at}: token ${outside}, expected ids below the model's vocabulary size ${vocabSize}`);
   }
-  return learned(example(inputIds, labels), at);
+  return { ...example(inputIds, labels), mask: Int32Array.from(attentionMask) };
 }
 
 function example(ids: readonly number[], labels: readonly number[]): EncodedExample {
@@ -106,10 +106,21 @@ function example(ids: readonly number[], labels: readonly number[]): EncodedExam
   };
 }
 
-/** The first token is never asked for. */
-function learned(encoded: EncodedExample, at: string): EncodedExample {
-  if (encoded.tokenLabels?.subarray(1).some((label) => label >= 0)) return encoded;
-  throw new UserError(`${at}: no token to learn, expected at least one after the first`);
+interface Placed {
+  readonly at: string;
+  readonly example: EncodedExample;
+}
+
+/** The examples with something to learn. The first token is never asked for. */
+function learned(all: readonly Placed[], path: string): EncodedExample[] {
+  const kept = all.filter(({ example: { tokenLabels } }) => tokenLabels?.subarray(1).some((label) => label >= 0));
+  if (kept.length === 0) throw new UserError(`${path}: no token to learn, expected at least one after a row's first`);
+  const left = all.find((row, i) => row !== kept[i]);
+  if (left)
+    warn(
+      `${path}: ${all.length - kept.length} of ${all.length} rows left out, without a token to learn; the first: ${left.at}`,
+    );
+  return kept.map(({ example }) => example);
 }
 
 /** With the end token, which some tokenizers add themselves. */

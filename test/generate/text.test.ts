@@ -179,7 +179,10 @@ describe('prompts', () => {
   it('name file and line where they are wrong', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
     const path = join(dir, 'p.jsonl');
-    await writeFile(path, '{"input_ids":[1,2],"adapter":null}\n{"prompt":"a","adapter":"b"}\n');
+    await writeFile(
+      path,
+      '{"input_ids":[0,1,2],"attention_mask":[0,1,1],"adapter":null}\n{"prompt":"a","adapter":"b"}\n',
+    );
     const prompts = await readPrompts(path);
     expect(prompts.map(({ ids, text, adapter }) => [ids ?? text, adapter])).toEqual([
       [[1, 2], null],

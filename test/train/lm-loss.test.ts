@@ -23,7 +23,13 @@ const engine = await openTestEngine();
 /** Token lists of different lengths; some tokens are not to be learned. */
 const rows = [5, 9, 16, 2, 12].map((length, line) => {
   const inputIds = Array.from({ length }, (_, i) => 3 + ((i * 31 + line * 17) % (VOCABULARY - 3)));
-  return { line, inputIds, labels: inputIds.map((id, i) => (i > 1 && (i + line) % 3 === 0 ? -100 : id)) };
+  const attentionMask = inputIds.map(() => 1);
+  return {
+    line,
+    inputIds,
+    attentionMask,
+    labels: inputIds.map((id, i) => (i > 1 && (i + line) % 3 === 0 ? -100 : id)),
+  };
 });
 const examples = await encodeLanguageFile(
   { path: 'tokens.jsonl', rows },

@@ -80,7 +80,10 @@ it('tells what a line is for', () => {
 it.each([
   ['labels of another length', { input_ids: [4, 5], labels: [4] }, /:1: "labels" is .*expected 2 entries/],
   ['a label below −100', { input_ids: [4, 5], labels: [4, -1] }, /:1: "labels"/],
-  ['nothing to learn', { input_ids: [4, 5], labels: [4, -100] }, /:1: no token to learn/],
+  ['nothing to learn', { input_ids: [4, 5], labels: [4, -100] }, /bad.jsonl: no token to learn/],
+  ['nothing but padding', { input_ids: [4, 5], attention_mask: [0, 0] }, /bad.jsonl: no token to learn/],
+  ['a mask of another length', { input_ids: [4, 5], attention_mask: [1] }, /:1: "attention_mask" has 1 entries/],
+  ['a mask of other numbers', { input_ids: [4, 5], attention_mask: [1, 2] }, /:1: "attention_mask" entry 1 is 2/],
   ['an id outside the vocabulary', { input_ids: [4, 99999] }, /:1: token 99999, expected ids below/],
   [
     'too many tokens',

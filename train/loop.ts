@@ -23,9 +23,9 @@ export interface LoopOptions {
   /** Steps between two checkpoints; 0 = by time alone. */
   readonly saveEvery: number;
   /** Seconds between two checkpoints where no steps are given. */
-  readonly saveSeconds?: number;
+  readonly saveSeconds?: number | undefined;
   /** Whether who stopped goes on by the same command. */
-  readonly resumes?: boolean;
+  readonly resumes?: boolean | undefined;
   readonly signal?: AbortSignal;
   readonly onReport?: (report: StepReport) => void;
 }
@@ -79,7 +79,7 @@ export class NonFiniteLossError extends UserError {}
 export async function runSteps(options: LoopOptions, body: LoopBody): Promise<StepTiming> {
   const { from, total, readEvery, saveEvery, saveSeconds = SAVE_SECONDS, resumes = false, signal, onReport } = options;
   let read = from;
-  let saved: number | undefined;
+  let saved = from > 0 ? from : undefined;
   let saveAt = performance.now() + saveSeconds * 1000;
   const onAbort = (): void => undefined;
   signal?.addEventListener('abort', onAbort);
@@ -107,49 +107,36 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<St
     reportedSeconds = seconds;
     onReport?.({ from, step: next, total, loss: losses[losses.length - 1]!, tokensPerSecond: rate });
   };
-  const save = async (next: number): Promise<void> => {
+  /** @returns what went wrong, where it is the disk's fault: then only the checkpoint is lost, not the training. */
+  const save = async (next: number): Promise<string | undefined> => {
     await settle(next);
-    if (!body.save) return;
+    if (!body.save) return undefined;
     const begun = performance.now();
-    await body.save(next, { seconds, tokens });
-    saved = next;
+    const failure = await body.save(next, { seconds, tokens }).then(() => undefined, diskError);
+    if (failure === undefined) saved = next;
     started = performance.now();
     saveAt = started + Math.max(saveSeconds * 1000, (started - begun) / SAVING_SHARE);
-  };
-  /** What is lost by a full disk is the checkpoint, not the training. */
-  const saveIfPossible = async (next: number): Promise<void> => {
-    await settle(next);
-    await save(next).catch((error: unknown) => {
-      if (!(error instanceof UserError) || error instanceof DeviceLostError) throw error;
-      started = performance.now();
-      saveAt = started + saveSeconds * 1000;
-      warn(`no checkpoint at step ${next}: ${error.message}; training goes on`);
-    });
+    return failure;
   };
   const isDue = (next: number): boolean =>
-    body.save !== undefined &&
-    next < total &&
-    (saveEvery > 0 ? next % saveEvery === 0 : performance.now() >= saveAt);
+    body.save !== undefined && next < total && (saveEvery > 0 ? next % saveEvery === 0 : performance.now() >= saveAt);
   const underWay: Promise<unknown>[] = [];
   let step = from;
   try {
     for (; step < total; step++) {
       if (signal?.aborted) {
-        const failure = await save(step).then(
-          () => '',
-          (error: unknown) => {
-            if (error instanceof UserError && !(error instanceof DeviceLostError)) return `${error.message}. `;
-            throw error;
-          },
-        );
-        throw new InterruptedError(`Interrupted after step ${step} of ${total}. ${failure}${kept(saved, resumes)}`);
+        const failure = await save(step);
+        const why = failure === undefined ? '' : `${failure}. `;
+        throw new InterruptedError(`Interrupted after step ${step} of ${total}. ${why}${kept(saved, resumes)}`);
       }
       tokens += await body.enqueue(step);
       underWay.push(body.finished().catch(() => undefined));
       if (underWay.length > AHEAD) await underWay.shift();
       const next = step + 1;
-      if (isDue(next)) await saveIfPossible(next);
-      else if (next - read >= readEvery || next === total) await settle(next);
+      if (isDue(next)) {
+        const failure = await save(next);
+        if (failure !== undefined) warn(`no checkpoint at step ${next}: ${failure}; training goes on`);
+      } else if (next - read >= readEvery || next === total) await settle(next);
     }
   } catch (error) {
     if (!(error instanceof DeviceLostError)) throw error;
@@ -158,6 +145,11 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<St
     signal?.removeEventListener('abort', onAbort);
   }
   return { seconds, tokens };
+}
+
+function diskError(error: unknown): string {
+  if (error instanceof UserError && !(error instanceof DeviceLostError)) return error.message;
+  throw error;
 }
 
 function kept(saved: number | undefined, resumes: boolean): string {

@@ -1,21 +1,26 @@
-/** Room: cli. What commands share: an engine that is always closed and its flags, progress, Ctrl-C, and printing. */
+/** Room: cli. What commands share: an engine that is always closed and its flags, progress, and printing. */
+import type { Writable } from 'node:stream';
 import type { Command } from 'commander';
 import { Engine } from '../engine/engine.ts';
+import { assertWritable } from '../engine/io/files.ts';
+import { isStandardOutput } from '../engine/io/output.ts';
 import { KernelDump } from '../engine/profile/kernel-dump.ts';
 import { Profiler } from '../engine/profile/profiler.ts';
 import { cacheFile, TuningCache } from '../engine/tune/tuning-cache.ts';
 import { Tuner } from '../engine/tune/tuner.ts';
 import type { RunOptions } from '../experiments/options.ts';
+import { InterruptedError } from '../train/loop.ts';
 import type { TrainerCallbacks } from '../train/options.ts';
 import { setWarningHandler } from '../engine/warnings.ts';
 import { finishProfile } from './profile.ts';
 import { Progress } from './progress.ts';
+import { Interruption } from './signals.ts';
 import { heardWarnings } from './warnings.ts';
 
 export interface CommandContext {
   readonly engine: Engine;
   readonly progress: Progress;
-  /** Reports steps and stops at Ctrl-C. */
+  /** Reports steps, and stops at Ctrl-C and its like. */
   readonly callbacks: Omit<TrainerCallbacks, 'checkpoint'>;
 }
 
@@ -46,21 +51,16 @@ export function addEngineFlags(command: Command): Command {
   );
 }
 
-/** Runs `work` with an open engine; the first Ctrl-C asks it to stop and save, the second ends the process. */
+/** Runs `work` with an open engine; what a signal does to it, `signals.ts` says. */
 export async function withEngine<T>(
   { profile, dumpKernels, tune }: EngineFlags,
   { compute }: RunOptions['engine'],
   work: (context: CommandContext) => Promise<T>,
 ): Promise<T> {
+  if (profile !== undefined) await assertWritable(profile);
+  using interruption = new Interruption();
   const engine = await Engine.open({ allowF16Matmul: compute === 'f16' });
   const progress = new Progress(engine);
-  const abort = new AbortController();
-  const onInterrupt = (): void => {
-    if (abort.signal.aborted) process.exit(130);
-    process.stderr.write('\nStopping after this step; press Ctrl-C again to stop at once.\n');
-    abort.abort();
-  };
-  process.on('SIGINT', onInterrupt);
   const handler = setWarningHandler((text) => {
     progress.finish();
     handler(text);
@@ -73,7 +73,7 @@ export async function withEngine<T>(
     const profiler = profile === undefined ? undefined : new Profiler(engine);
     engine.profiler = profiler;
     const callbacks = {
-      signal: abort.signal,
+      signal: interruption.signal,
       onReport: progress.report.bind(progress),
       onBytes: progress.bytes.bind(progress),
     };
@@ -81,19 +81,34 @@ export async function withEngine<T>(
     progress.finish();
     if (profiler && profile !== undefined) say(await finishProfile(engine, profiler, profile));
     return result;
+  } catch (error) {
+    throw error instanceof InterruptedError ? new InterruptedError(error.message, interruption.exitCode) : error;
   } finally {
     progress.finish();
-    process.off('SIGINT', onInterrupt);
     setWarningHandler(handler);
     engine.close();
   }
 }
 
-function say(text: string): void {
+/** A line about the work, for people. */
+export function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** Prints a result: JSON with the warnings until now for programs, or lines of text for people. */
-export function print(json: boolean | undefined, value: object | undefined, text: string): void {
-  process.stdout.write(json ? `${JSON.stringify({ ...value, warnings: heardWarnings() }, null, 2)}\n` : `${text}\n`);
+/** Where words about a result go that is itself written to `out`. */
+export async function besides(out: string): Promise<Writable> {
+  return (await isStandardOutput(out)) ? process.stderr : process.stdout;
+}
+
+/**
+ * Prints a result: JSON with the warnings until now for programs, or lines of text for people.
+ * @param stream standard error where the result itself is on standard output
+ */
+export function print(
+  json: boolean | undefined,
+  value: object | undefined,
+  text: string,
+  stream: Writable = process.stdout,
+): void {
+  stream.write(json ? `${JSON.stringify({ ...value, warnings: heardWarnings() }, null, 2)}\n` : `${text}\n`);
 }

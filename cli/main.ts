@@ -1,11 +1,14 @@
 /**
  * Room: cli. The `light-peft` command, and the only place that knows flags. This file is its entry point; `program.ts` parses and turns
  * errors into one line; `commands/` holds a file for one or several commands; `options.ts` makes flags, `--help` and YAML keys from the
- * options that the rooms declare; `context.ts` opens the engine, draws progress and hears Ctrl-C.
+ * options that the rooms declare; `context.ts` opens the engine and draws progress;
+ * `signals.ts` hears Ctrl-C; `out-folder.ts` guards the folder of a result.
  *
  * It imports experiments and the rooms below. Nobody imports it: what it can do, code can do with the package's entries.
  */
 import { runCommand } from './program.ts';
+import { keepHangupIgnored } from './signals.ts';
 
+keepHangupIgnored();
 const code = await runCommand(process.argv.slice(2));
 if (code !== 0) process.exitCode = code;

@@ -6,7 +6,7 @@ import { UserError } from '../engine/errors.ts';
 import { parseJson, preview, validate } from '../engine/io/files.ts';
 import { openSafetensors, writeSafetensors, type TensorFile } from '../engine/io/safetensors.ts';
 import type { Variable } from '../engine/variable.ts';
-import { firstDifference, fromOldKeys, type RunIdentity } from './identity.ts';
+import { differenceText, firstDifference, fromOldKeys, type RunIdentity } from './identity.ts';
 
 /** Of the file: how variables are laid out in it. */
 const VERSION = '2';
@@ -15,18 +15,29 @@ const series = z.array(z.number()).readonly();
 const lossesSchema = z.object({ loss: series, taskLoss: series });
 const identitySchema = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
 
-/** Losses of the steps a checkpoint has behind it, so that a resumed run's record is whole. */
-export type PastLosses = z.infer<typeof lossesSchema>;
+/** What a checkpoint has behind it, so that a resumed run's record is whole. */
+const pastSchema = lossesSchema.extend({
+  seconds: z.number(),
+  /** Real tokens. */
+  tokens: z.number(),
+  /** Tokens a second, of windows. */
+  rates: series,
+});
 
-/** Writes variables under their position, with the step, the run's identity and its losses as metadata; atomic. */
+export type PastSteps = z.infer<typeof pastSchema>;
+
+const NOTHING: PastSteps = { loss: [], taskLoss: [], seconds: 0, tokens: 0, rates: [] };
+
+/** Writes variables under their position, with the step, the run's identity and what is behind it as metadata; atomic. */
 export async function saveCheckpoint(
   engine: Engine,
   path: string,
   step: number,
   identity: RunIdentity,
   variables: readonly Variable[],
-  losses: PastLosses = { loss: [], taskLoss: [] },
+  past: Partial<PastSteps> = {},
 ): Promise<void> {
+  const { loss, taskLoss, ...timing } = { ...NOTHING, ...past };
   const entries = variables.map((variable, i) => ({
     name: `${i}.${variable.name}`,
     dtype: 'F32' as const,
@@ -37,13 +48,14 @@ export async function saveCheckpoint(
     version: VERSION,
     step: String(step),
     identity: JSON.stringify(identity),
-    losses: JSON.stringify(losses),
+    losses: JSON.stringify({ loss, taskLoss }),
+    timing: JSON.stringify(timing),
   });
 }
 
 /**
  * Restores variables written by `saveCheckpoint`.
- * @returns the step to go on with, and the losses up to there
+ * @returns the step to go on with, and what is behind it; files of version 0.1 do not tell how long that took
  * @throws UserError naming the first option that differs from the run that wrote it, or a tensor that does not fit
  */
 export async function loadCheckpoint(
@@ -51,7 +63,7 @@ export async function loadCheckpoint(
   path: string,
   identity: RunIdentity,
   variables: readonly Variable[],
-): Promise<{ step: number; losses: PastLosses }> {
+): Promise<{ step: number; past: PastSteps }> {
   const file = await openSafetensors(path);
   try {
     const { step, version = '1' } = file.metadata;
@@ -61,28 +73,25 @@ export async function loadCheckpoint(
       );
     }
     const written = fromOldKeys(validate(metadataJson(file, 'identity'), identitySchema, `${path}: identity`));
-    const past = validate(metadataJson(file, 'losses'), lossesSchema, `${path}: losses`);
+    const losses = validate(metadataJson(file, 'losses'), lossesSchema, `${path}: losses`);
+    const timing = file.metadata.timing === undefined ? {} : (metadataJson(file, 'timing') as object);
+    const past = validate({ ...NOTHING, ...losses, ...timing }, pastSchema, `${path}: timing`);
     if (!/^\d{1,15}$/.test(step ?? '')) {
       throw new UserError(
         `${path}: key "step": found ${preview(step)}, expected a number of steps; no checkpoint of a run`,
       );
     }
     const differs = firstDifference(written, identity);
-    if (differs) {
-      const { key, before, after } = differs;
-      throw new UserError(
-        `${path}: ${option(key)} was ${String(before)}, now it is ${String(after)}: resume with the same options`,
-      );
-    }
+    if (differs) throw new UserError(`${path}: ${differenceText(differs)}: resume with the same options and data`);
     for (const [i, variable] of variables.entries()) {
       await engine.fill(variable, file.floats(`${i}.${variable.name}`, variable.shape));
     }
-    return { step: Number(step), losses: past };
+    return { step: Number(step), past };
   } finally {
     await file.close();
   }
 }
 
-function metadataJson({ path, metadata }: TensorFile, key: 'identity' | 'losses'): unknown {
+function metadataJson({ path, metadata }: TensorFile, key: 'identity' | 'losses' | 'timing'): unknown {
   return parseJson(metadata[key] ?? '', `${path}: ${key}`);
 }

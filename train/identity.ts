@@ -2,6 +2,7 @@
  * Room: train. What a run's numbers depend on, as plain facts: checkpoints and finished runs are only taken up where all of them are
  * the same.
  */
+import { option } from '../engine/errors.ts';
 
 /** Options by name, lists and patterns as text. */
 export type RunIdentity = Readonly<Record<string, string | number | boolean>>;
@@ -21,9 +22,20 @@ const RENAMED: Readonly<Record<string, string>> = {
   carry: 'startFrom',
 };
 
-/** An identity as written by any version, under today's names. */
+/**
+ * An identity as written by any version, under today's names. Version 0.1 has the path of an adapter to start from: it tells only whether
+ * there was one.
+ */
 export function fromOldKeys<T>(identity: Readonly<Record<string, T>>): Record<string, T> {
-  return Object.fromEntries(Object.entries(identity).map(([key, value]) => [RENAMED[key] ?? key, value]));
+  const entries = Object.entries(identity).filter(([key, value]) => key !== 'initAdapter' || value === '');
+  return Object.fromEntries(
+    entries.map(([key, value]) => [key === 'initAdapter' ? contentKey(key) : (RENAMED[key] ?? key), value]),
+  );
+}
+
+/** The fact that holds a hash of what an option names. */
+export function contentKey(option: string): string {
+  return `${option}Content`;
 }
 
 /** Options as facts: those that are not set are left out, lists and records become text. */
@@ -43,14 +55,34 @@ function factOf(value: unknown): string | number | boolean {
   return typeof value === 'number' || typeof value === 'boolean' ? value : String(value);
 }
 
-/** The first fact in which two identities differ, with both values. Files of version 0.1 have a value as it was typed. */
-export function firstDifference(
-  written: Readonly<Record<string, unknown>>,
-  now: RunIdentity,
-): { readonly key: string; readonly before: unknown; readonly after: unknown } | undefined {
+/** A fact in which two identities differ. */
+interface Difference {
+  readonly key: string;
+  readonly before: unknown;
+  readonly after: unknown;
+}
+
+/**
+ * The first fact in which two identities differ. Files of version 0.1 have a value as it was typed, and no hashes; what an earlier version
+ * did not know was off.
+ */
+export function firstDifference(written: Readonly<Record<string, unknown>>, now: RunIdentity): Difference | undefined {
   const keys = new Set([...Object.keys(written), ...Object.keys(now)]);
-  const key = [...keys].find((name) => textOf(written[name]) !== textOf(now[name]));
+  const isUnknown = (name: string): boolean =>
+    written[name] === undefined && (now[name] === false || isHash(now[name]));
+  const key = [...keys].find((name) => !isUnknown(name) && textOf(written[name]) !== textOf(now[name]));
   return key === undefined ? undefined : { key, before: written[key], after: now[key] };
+}
+
+function isHash(value: unknown): boolean {
+  return typeof value === 'string' && value.startsWith('sha256:');
+}
+
+/** A difference as the beginning of an error. */
+export function differenceText({ key, before, after }: Difference): string {
+  const [, named] = /^(.*)Content$/.exec(key) ?? [];
+  if (named !== undefined) return `the content of ${option(named)} is not what it was`;
+  return `${option(key)} was ${String(before)}, now it is ${String(after)}`;
 }
 
 function textOf(value: unknown): string {

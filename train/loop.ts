@@ -1,7 +1,8 @@
-/** Room: train. The step loop: enqueues steps, reads losses back in batches, saves, stops on NaN, Ctrl-C or a lost device. */
+/** Room: train. The step loop: enqueues steps, reads losses back in batches, saves, stops on NaN, a signal or a lost device. */
 import { option } from '../engine/errors.ts';
 import { DeviceLostError } from '../engine/device/device.ts';
 import { UserError } from '../engine/errors.ts';
+import { warn } from '../engine/warnings.ts';
 
 /** What a person watching wants to know, some times a second at most. */
 export interface StepReport {
@@ -19,14 +20,30 @@ export interface LoopOptions {
   readonly total: number;
   /** Steps between two read-backs of the loss. */
   readonly readEvery: number;
-  /** Steps between two checkpoints; 0 = only when interrupted. */
+  /** Steps between two checkpoints; 0 = by time alone. */
   readonly saveEvery: number;
+  /** Seconds between two checkpoints where no steps are given. */
+  readonly saveSeconds?: number | undefined;
+  /** Whether who stopped goes on by the same command. */
+  readonly resumes?: boolean | undefined;
   readonly signal?: AbortSignal;
   readonly onReport?: (report: StepReport) => void;
 }
 
 /** Steps enqueued ahead of the device: enough to keep it busy, few enough that Ctrl-C is soon heard. */
 const AHEAD = 4;
+
+/** Seconds of work that may be lost. */
+const SAVE_SECONDS = 120;
+
+/** Saving may take this part of the time. */
+const SAVING_SHARE = 0.05;
+
+/** How long steps took, saving excluded, and the real tokens in them. */
+export interface StepTiming {
+  readonly seconds: number;
+  readonly tokens: number;
+}
 
 /** The work of one training run. */
 export interface LoopBody {
@@ -36,27 +53,36 @@ export interface LoopBody {
   finished(): Promise<unknown>;
   /** Losses of steps from … to − 1; waits for them. */
   losses(from: number, to: number): Promise<number[]>;
-  /** Writes a checkpoint from which `next` is the step to continue with. Absent: nothing is saved. */
-  save?(next: number): Promise<void>;
+  /** Writes a checkpoint from which `next` is the step to continue with. Absent: nothing is saved. @param timing of the steps so far */
+  save?(next: number, timing: StepTiming): Promise<void>;
 }
 
-/** Training was stopped by the user; a checkpoint was written where one can be. */
+/** Training was stopped by a signal; a checkpoint was written where one can be. */
 export class InterruptedError extends UserError {
-  override readonly exitCode = 130;
+  override readonly exitCode: number;
+
+  /** @param exitCode of the command; that of Ctrl-C, where nothing else ended it */
+  constructor(message: string, exitCode = 130) {
+    super(message);
+    this.exitCode = exitCode;
+  }
 }
 
 /** Loss became NaN or infinite. */
 export class NonFiniteLossError extends UserError {}
 
 /**
- * Runs steps from … total − 1.
- * @returns seconds spent and real tokens seen, saving excluded
+ * Runs steps from … total − 1. Saves after so many steps, else after some minutes, and when it is stopped. While it runs it listens to the
+ * signal: who sends it knows by that whether it is heard.
  * @throws NonFiniteLossError, InterruptedError, DeviceLostError, each naming the step and what was kept
  */
-export async function runSteps(options: LoopOptions, body: LoopBody): Promise<{ seconds: number; tokens: number }> {
-  const { from, total, readEvery, saveEvery, signal, onReport } = options;
+export async function runSteps(options: LoopOptions, body: LoopBody): Promise<StepTiming> {
+  const { from, total, readEvery, saveEvery, saveSeconds = SAVE_SECONDS, resumes = false, signal, onReport } = options;
   let read = from;
-  let saved: number | undefined;
+  let saved = from > 0 ? from : undefined;
+  let saveAt = performance.now() + saveSeconds * 1000;
+  const onAbort = (): void => undefined;
+  signal?.addEventListener('abort', onAbort);
   let seconds = 0;
   let tokens = 0;
   let started = performance.now();
@@ -72,7 +98,7 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<{ 
     const bad = losses.findIndex((loss) => !Number.isFinite(loss));
     if (bad !== -1)
       throw new NonFiniteLossError(
-        `Loss is ${losses[bad]} at step ${read + bad + 1}: lower ${option('lr')}. ${kept(saved)}`,
+        `Loss is ${losses[bad]} at step ${read + bad + 1}: lower ${option('lr')}. ${kept(saved, resumes)}`,
       );
     read = next;
     pause();
@@ -81,37 +107,53 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<{ 
     reportedSeconds = seconds;
     onReport?.({ from, step: next, total, loss: losses[losses.length - 1]!, tokensPerSecond: rate });
   };
-  const save = async (next: number): Promise<void> => {
+  /** @returns what went wrong, where it is the disk's fault: then only the checkpoint is lost, not the training. */
+  const save = async (next: number): Promise<string | undefined> => {
     await settle(next);
-    if (!body.save) return;
-    await body.save(next);
-    saved = next;
+    if (!body.save) return undefined;
+    const begun = performance.now();
+    const failure = await body.save(next, { seconds, tokens }).then(() => undefined, diskError);
+    if (failure === undefined) saved = next;
     started = performance.now();
+    saveAt = started + Math.max(saveSeconds * 1000, (started - begun) / SAVING_SHARE);
+    return failure;
   };
+  const isDue = (next: number): boolean =>
+    body.save !== undefined && next < total && (saveEvery > 0 ? next % saveEvery === 0 : performance.now() >= saveAt);
   const underWay: Promise<unknown>[] = [];
   let step = from;
   try {
     for (; step < total; step++) {
       if (signal?.aborted) {
-        await save(step);
-        throw new InterruptedError(`Interrupted after step ${step} of ${total}. ${kept(saved)}`);
+        const failure = await save(step);
+        const why = failure === undefined ? '' : `${failure}. `;
+        throw new InterruptedError(`Interrupted after step ${step} of ${total}. ${why}${kept(saved, resumes)}`);
       }
       tokens += await body.enqueue(step);
       underWay.push(body.finished().catch(() => undefined));
       if (underWay.length > AHEAD) await underWay.shift();
       const next = step + 1;
-      if (saveEvery > 0 && next % saveEvery === 0 && next < total) await save(next);
-      else if (next - read >= readEvery || next === total) await settle(next);
+      if (isDue(next)) {
+        const failure = await save(next);
+        if (failure !== undefined) warn(`no checkpoint at step ${next}: ${failure}; training goes on`);
+      } else if (next - read >= readEvery || next === total) await settle(next);
     }
   } catch (error) {
     if (!(error instanceof DeviceLostError)) throw error;
-    throw new UserError(`${error.message} at step ${step + 1} of ${total}. ${kept(saved)}`);
+    throw new UserError(`${error.message} at step ${step + 1} of ${total}. ${kept(saved, resumes)}`);
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
   }
   return { seconds, tokens };
 }
 
-function kept(saved: number | undefined): string {
-  return saved === undefined
-    ? 'No checkpoint was written.'
-    : `The checkpoint of step ${saved} is kept; go on with ${option('resume')}.`;
+function diskError(error: unknown): string {
+  if (error instanceof UserError && !(error instanceof DeviceLostError)) return error.message;
+  throw error;
+}
+
+function kept(saved: number | undefined, resumes: boolean): string {
+  if (saved === undefined) return 'No checkpoint was written.';
+  const how = resumes ? 'the same command goes on' : `go on with ${option('resume')}`;
+  return `The checkpoint of step ${saved} is kept; ${how}.`;
 }

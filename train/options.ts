@@ -25,7 +25,7 @@ const stepOptions = {
     .boolean()
     .default(false)
     .describe('compute each layer again in the backward pass: less memory, more time'),
-  saveEvery: whole.default(0).describe('steps between checkpoints, 0 = only when interrupted'),
+  saveEvery: whole.default(0).describe('steps between checkpoints, 0 = every two minutes'),
 };
 
 export const trainOptionsSchema = z.strictObject({
@@ -60,10 +60,12 @@ export interface TrainerCallbacks {
 export interface CheckpointOptions {
   /** Of the file. */
   readonly path: string;
-  /** Goes on from the file, where it is there. */
-  readonly resume: boolean;
+  /** Goes on from the file, where it is there; `always`: whoever runs again does so too, and needs not be told how. */
+  readonly resume: boolean | 'always';
   /** Facts that must be the same on resuming. */
   readonly identity: RunIdentity;
+  /** Seconds between two checkpoints where `saveEvery` is 0. */
+  readonly everySeconds?: number;
 }
 
 /** Numbers of `train` that differ from the defaults, and callbacks. */

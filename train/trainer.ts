@@ -20,7 +20,7 @@ import type { ConfigSelector } from '../kernels/config.ts';
 import type { ForwardOptions } from '../peft-model/peft-model.ts';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
 import { LossBuffer, SLOT_INPUT } from './loss-buffer.ts';
-import { runSteps } from './loop.ts';
+import { runSteps, type StepTiming } from './loop.ts';
 import type { CheckpointOptions, TrainerCallbacks } from './options.ts';
 
 type Inputs = Readonly<Record<string, HostArray>>;
@@ -110,7 +110,7 @@ const RANDOM_INPUTS = { seed: { shape: [1], dtype: 'u32' }, step: { shape: [1], 
 
 /**
  * Runs steps, from a checkpoint on where there is one to resume from.
- * @param saveEvery steps between two checkpoints; 0 = only when interrupted
+ * @param saveEvery steps between two checkpoints; 0 = every two minutes
  * @throws what `runSteps` throws; the checkpoint's own errors when resuming
  */
 export async function runTraining<B extends BatchShape>(
@@ -122,7 +122,6 @@ export async function runTraining<B extends BatchShape>(
 ): Promise<TrainResult> {
   const { engine } = training;
   const steps = new TrainingSteps(training, options, transform);
-  const rates: number[] = [];
   try {
     const past = new Past(steps, checkpoint);
     const from = await past.restore();
@@ -133,9 +132,11 @@ export async function runTraining<B extends BatchShape>(
           total: options.steps,
           readEvery: READ_EVERY,
           saveEvery: options.saveEvery ?? 0,
+          saveSeconds: checkpoint?.everySeconds,
+          resumes: checkpoint?.resume === 'always',
           signal,
           onReport: (report) => {
-            rates.push(report.tokensPerSecond);
+            past.rates.push(report.tokensPerSecond);
             onReport?.(report);
           },
         },
@@ -148,7 +149,7 @@ export async function runTraining<B extends BatchShape>(
           },
           finished: () => engine.finish(),
           losses: (first, to) => past.read(first, to),
-          save: checkpoint && ((next) => past.save(next)),
+          save: checkpoint && ((next, of) => past.save(next, of)),
         },
       ),
     );
@@ -156,8 +157,9 @@ export async function runTraining<B extends BatchShape>(
       steps: options.steps,
       loss: past.loss,
       taskLoss: past.taskLoss,
-      ...timing,
-      tokensPerSecond: rates.length > 0 ? median(rates) : 0,
+      seconds: past.seconds + timing.seconds,
+      tokens: past.tokens + timing.tokens,
+      tokensPerSecond: past.rates.length > 0 ? median(past.rates) : 0,
       peakBytes,
       ...memoryOf(engine, steps.programs),
     };
@@ -166,10 +168,13 @@ export async function runTraining<B extends BatchShape>(
   }
 }
 
-/** What a run has behind it: its losses, and its state on disk. */
+/** What a run has behind it: its losses, how long earlier parts of it took, and its state on disk. */
 class Past {
   readonly loss: number[] = [];
   readonly taskLoss: number[] = [];
+  readonly rates: number[] = [];
+  seconds = 0;
+  tokens = 0;
   readonly #steps: TrainingSteps<never>;
   readonly #checkpoint: CheckpointOptions | undefined;
 
@@ -183,9 +188,12 @@ class Past {
     const { engine, state } = this.#steps;
     if (!this.#checkpoint?.resume || !(await exists(this.#checkpoint.path))) return 0;
     const { path, identity } = this.#checkpoint;
-    const { step, losses } = await loadCheckpoint(engine, path, identity, state);
-    this.loss.push(...losses.loss);
-    this.taskLoss.push(...losses.taskLoss);
+    const { step, past } = await loadCheckpoint(engine, path, identity, state);
+    this.loss.push(...past.loss);
+    this.taskLoss.push(...past.taskLoss);
+    this.rates.push(...past.rates);
+    this.seconds = past.seconds;
+    this.tokens = past.tokens;
     return step;
   }
 
@@ -197,11 +205,13 @@ class Past {
     return values;
   }
 
-  async save(next: number): Promise<void> {
+  /** @param part of this process's steps */
+  async save(next: number, part: StepTiming): Promise<void> {
     const { engine, state } = this.#steps;
     const { path, identity } = this.#checkpoint!;
-    const losses = { loss: this.loss, taskLoss: this.taskLoss };
-    await saveCheckpoint(engine, path, next, identity, state, losses);
+    const { loss, taskLoss, rates } = this;
+    const timing = { seconds: this.seconds + part.seconds, tokens: this.tokens + part.tokens };
+    await saveCheckpoint(engine, path, next, identity, state, { loss, taskLoss, rates, ...timing });
   }
 }
 

@@ -1,13 +1,15 @@
 /** Room: cli. `generate`: text from a language model, with or without adapters, streamed as it comes. */
 import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
-import { writeAtomically, type OpenFile } from '../../engine/io/files.ts';
+import { assertWritable, writeAtomically } from '../../engine/io/files.ts';
+import type { OpenFile } from '../../engine/io/output.ts';
 import { loadModel } from '../../models/checkpoint.ts';
 import { generateAll, type Answer, type GenerationCallbacks } from '../../generate/generate.ts';
 import { readPrompts, type Prompt } from '../../generate/prompts.ts';
 import { InterruptedError } from '../../train/loop.ts';
 import { measure } from '../../report/numbers.ts';
-import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
+import { addEngineFlags, besides, print, say, withEngine, type EngineFlags } from '../context.ts';
+import { withDataFiles } from '../data-files.ts';
 import { namedFolders } from '../named-folders.ts';
 import type { Progress } from '../progress.ts';
 import { addSettings, parseNumber, readSettings } from '../options.ts';
@@ -43,7 +45,10 @@ export function addGenerate(program: Command): void {
       [],
     )
     .option('--prompt <text>', 'text to go on from')
-    .option('--prompts <file>', 'JSONL of {"prompt": …} or {"input_ids": […]}, and perhaps "adapter": a name, or null')
+    .option(
+      '--prompts <file>',
+      'JSONL of {"prompt": …} or {"input_ids": […]}, and perhaps "adapter": a name, or null; - for standard input',
+    )
     .option('--max-new-tokens <n>', 'most tokens to add', number('--max-new-tokens'), 64)
     .option('--greedy', 'always the most likely token, whatever the model’s generation_config.json says')
     .option('--do-sample', 'draw tokens by their probability; so do the next three')
@@ -61,7 +66,7 @@ export function addGenerate(program: Command): void {
     )
     .option('--min-new-tokens <n>', 'tokens before an answer may end', number('--min-new-tokens'))
     .option('--stop <text>', 'ends an answer when it comes up in it; may be given more than once', collect)
-    .option('--out <file>', 'JSONL file for the answers, in place of the terminal')
+    .option('--out <file>', 'JSONL file for the answers, in place of the terminal; - for standard output')
     .option('--json', 'print answers and speeds as JSON when all are there');
   addSettings(command, ['seed', 'weights', 'embeddings', 'compute']).action(runGenerate);
 }
@@ -74,32 +79,36 @@ async function runGenerate(flags: GenerateFlags): Promise<void> {
     throw new UserError(`--max-new-tokens: found ${maxNewTokens}, expected an integer from 1`);
   if (minNewTokens !== undefined && minNewTokens > maxNewTokens)
     throw new UserError(`--min-new-tokens: found ${minNewTokens}, expected at most --max-new-tokens, ${maxNewTokens}`);
+  if (out !== undefined) await assertWritable(out);
   const prompts = await promptsOf(flags);
   const overrides = { greedy, doSample, temperature, topK, topP, repetitionPenalty, minNewTokens, stop };
   const adapters = namedFolders(flags.adapter);
   const shown = out === undefined && !json;
-  const answers = await withEngine(flags, opened, async ({ engine, progress, callbacks }) => {
+  await withEngine(flags, opened, async ({ engine, progress, callbacks }) => {
     progress.stage('loading');
     const checkpoint = await loadModel(flags.model);
     const { signal, onBytes } = callbacks;
+    // An answer ends where the signal comes; what there is of it is shown.
+    signal?.addEventListener('abort', () => undefined);
     const loading = { ...load, onBytes };
     const request = { checkpoint, adapters, prompts, maxNewTokens, overrides, load: loading, seed: train.seed, signal };
     const all = generateAll(engine, request, shown ? terminal(progress) : {});
-    const finished = await (out === undefined ? collected(all) : written(all, out, prompts.length));
+    const answers = await (out === undefined ? collected(all) : written(all, out, prompts.length));
     if (shown) process.stdout.write('\n');
-    return finished;
+    const speed = speedOf(answers);
+    if (out !== undefined)
+      print(json, { answers: answers.length, speed }, `${answers.length} answers: ${out}`, await besides(out));
+    else if (json) print(json, { answers: answers.map(lineOf), speed }, '');
+    say(speedLine(speed));
+    if (answers.at(-1)?.generated.finish === 'interrupted') throw interrupted(answers.length, prompts.length);
   });
-  const speed = speedOf(answers);
-  if (out !== undefined) print(json, { answers: answers.length, speed }, `${answers.length} answers: ${out}`);
-  else if (json) print(json, { answers: answers.map(lineOf), speed }, '');
-  process.stderr.write(`${speedLine(speed)}\n`);
-  if (answers.at(-1)?.generated.finish === 'interrupted') throw interrupted(answers.length, prompts.length);
 }
 
 async function promptsOf({ prompt, prompts }: GenerateFlags): Promise<Prompt[]> {
   if ((prompt === undefined) === (prompts === undefined))
     throw new UserError('--prompt TEXT and --prompts FILE: give one of them');
-  return prompts === undefined ? [{ at: '--prompt', text: prompt }] : readPrompts(prompts);
+  if (prompts === undefined) return [{ at: '--prompt', text: prompt }];
+  return withDataFiles({ prompts }, prompts === '-' ? 'jsonl' : undefined, (files) => readPrompts(files.prompts!));
 }
 
 /** Prompt and continuation on standard output, a blank line between two. */

@@ -1,7 +1,8 @@
 /** Room: cli. `eval` and `predict`: a base with or without an adapter, on data. */
 import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
-import { writeAtomically, type OpenFile } from '../../engine/io/files.ts';
+import { assertWritable, writeAtomically } from '../../engine/io/files.ts';
+import type { OpenFile } from '../../engine/io/output.ts';
 import { loadModel } from '../../models/checkpoint.ts';
 import { loadOntoOneBase } from '../../peft-model/multi-adapter-model.ts';
 import { PeftModel } from '../../peft-model/peft-model.ts';
@@ -9,7 +10,8 @@ import { headOfData, loadData, loadRows } from '../../data/source.ts';
 import { predict, type Window } from '../../train/predict.ts';
 import { answerText, type AnswerOptions } from '../../data/qa/answers.ts';
 import { evaluate } from '../../train/evaluate.ts';
-import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
+import { addEngineFlags, besides, print, withEngine, type EngineFlags } from '../context.ts';
+import { addFormatFlag, withDataFiles, type DataFormat } from '../data-files.ts';
 import { measure } from '../../report/numbers.ts';
 import { namedFolders } from '../named-folders.ts';
 import { addSettings, readSettings } from '../options.ts';
@@ -27,6 +29,7 @@ const MODEL_SETTINGS = [
 
 interface InferFlags extends Record<string, unknown>, EngineFlags {
   readonly model: string;
+  readonly format?: DataFormat;
 }
 
 interface EvalFlags extends InferFlags {
@@ -44,7 +47,10 @@ interface PredictFlags extends InferFlags {
 }
 
 function addModelFlags(command: Command): Command {
-  return addEngineFlags(command).requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder');
+  return addFormatFlag(addEngineFlags(command)).requiredOption(
+    '--model <dir>',
+    'base checkpoint, a Hugging Face folder',
+  );
 }
 
 export function addEval(program: Command): void {
@@ -62,20 +68,22 @@ async function runEval(flags: EvalFlags): Promise<void> {
   const { model: dir, adapter, task, data: file, json } = flags;
   const { data: options, load, engine: opened } = await readSettings(flags);
   if (task !== undefined && file !== undefined) throw new UserError('--task and --data: give one of them');
-  const request = { task, eval: file };
-  const result = await withEngine(flags, opened, async ({ engine, callbacks: { onBytes } }) => {
-    const checkpoint = await loadModel(dir);
-    const head = await headOfData(request, options.taskType);
-    using model = await PeftModel.fromPretrained(engine, checkpoint, adapter, { ...load, head, onBytes });
-    const data = await loadData(checkpoint, request, options, model);
-    const { metrics, inference } = await evaluate(model, data.eval, options);
-    return {
-      ...metrics,
-      examples: inference.examples,
-      examplesPerSecond: inference.examples / inference.seconds,
-      peakBytes: inference.peakBytes,
-    };
-  });
+  const result = await withDataFiles({ data: file }, flags.format, ({ data: path }) =>
+    withEngine(flags, opened, async ({ engine, callbacks: { onBytes } }) => {
+      const request = { task, eval: path };
+      const checkpoint = await loadModel(dir);
+      const head = await headOfData(request, options.taskType);
+      using model = await PeftModel.fromPretrained(engine, checkpoint, adapter, { ...load, head, onBytes });
+      const data = await loadData(checkpoint, request, options, model);
+      const { metrics, inference } = await evaluate(model, data.eval, options);
+      return {
+        ...metrics,
+        examples: inference.examples,
+        examplesPerSecond: inference.examples / inference.seconds,
+        peakBytes: inference.peakBytes,
+      };
+    }),
+  );
   const rate = `${measure(result.examplesPerSecond)} per second`;
   print(json, result, `${scoresLine(result)}, loss ${result.loss.toFixed(4)}\n${result.examples} examples, ${rate}`);
 }
@@ -93,42 +101,46 @@ export function addPredict(program: Command): void {
       (dir: string, before: readonly string[]) => [...before, dir],
       [],
     )
-    .requiredOption('--data <file>', 'examples: JSONL, CSV or TSV; labels are not needed')
-    .requiredOption('--out <file>', 'JSONL file to write');
+    .requiredOption('--data <file>', 'examples: JSONL, CSV or TSV, - for standard input; labels are not needed')
+    .requiredOption('--out <file>', 'JSONL file to write, - for standard output');
   addSettings(command, MODEL_SETTINGS).action(runPredict);
 }
 
 async function runPredict(flags: PredictFlags): Promise<void> {
   const { data: options, load, engine: opened } = await readSettings(flags);
   const folders = namedFolders(flags.adapter);
-  const count = await withEngine(flags, opened, async ({ engine, callbacks: { onBytes } }) => {
-    const checkpoint = await loadModel(flags.model);
-    const loading = { ...load, onBytes };
-    const models =
-      folders.size === 0
-        ? new Map([['', await PeftModel.fromPretrained(engine, checkpoint, undefined, loading)]])
-        : await loadOntoOneBase(engine, checkpoint, folders, loading);
-    const [first] = models.values();
-    const rows = await loadRows(checkpoint, flags.data, first!, options);
-    let lines = 0;
-    const write = async (file: OpenFile): Promise<void> => {
-      const runs = [...models].map(([name, model]) => ({ name, windows: predict(model, rows) }));
-      const of = (all: Readonly<Record<string, unknown>>): unknown => (folders.size > 1 ? all : Object.values(all)[0]);
-      for await (const line of together(runs)) {
-        const logits = mapped(line, (windows) =>
-          windows.length > 1 ? windows.map((w) => w.scores) : windows[0]?.scores,
-        );
-        const answers =
-          first!.head === 'question-answering' ? mapped(line, (windows) => answerOf(windows, options)) : {};
-        const hasText = Object.values(answers).some((answer) => answer !== undefined);
-        await file.writeFile(`${JSON.stringify({ logits: of(logits), ...(hasText && { answer: of(answers) }) })}\n`);
-        lines++;
-      }
-    };
-    await writeAtomically([{ path: flags.out, write }]);
-    return lines;
-  });
-  print(false, undefined, `${count} predictions: ${flags.out}`);
+  await assertWritable(flags.out);
+  const count = await withDataFiles({ data: flags.data }, flags.format, ({ data }) =>
+    withEngine(flags, opened, async ({ engine, callbacks: { onBytes } }) => {
+      const checkpoint = await loadModel(flags.model);
+      const loading = { ...load, onBytes };
+      const models =
+        folders.size === 0
+          ? new Map([['', await PeftModel.fromPretrained(engine, checkpoint, undefined, loading)]])
+          : await loadOntoOneBase(engine, checkpoint, folders, loading);
+      const [first] = models.values();
+      const rows = await loadRows(checkpoint, data!, first!, options);
+      let lines = 0;
+      const write = async (file: OpenFile): Promise<void> => {
+        const runs = [...models].map(([name, model]) => ({ name, windows: predict(model, rows) }));
+        const of = (all: Readonly<Record<string, unknown>>): unknown =>
+          folders.size > 1 ? all : Object.values(all)[0];
+        for await (const line of together(runs)) {
+          const logits = mapped(line, (windows) =>
+            windows.length > 1 ? windows.map((w) => w.scores) : windows[0]?.scores,
+          );
+          const answers =
+            first!.head === 'question-answering' ? mapped(line, (windows) => answerOf(windows, options)) : {};
+          const hasText = Object.values(answers).some((answer) => answer !== undefined);
+          await file.writeFile(`${JSON.stringify({ logits: of(logits), ...(hasText && { answer: of(answers) }) })}\n`);
+          lines++;
+        }
+      };
+      await writeAtomically([{ path: flags.out, write }]);
+      return lines;
+    }),
+  );
+  print(false, undefined, `${count} predictions: ${flags.out}`, await besides(flags.out));
 }
 
 function answerOf(windows: readonly Window[], options: AnswerOptions): string | undefined {

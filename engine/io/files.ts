@@ -3,10 +3,13 @@
  * a file is said in one line that names the file, the key, what was found and what was expected.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { rmSync } from 'node:fs';
+import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { z } from 'zod';
 import { UserError } from '../errors.ts';
+import { assertWritableThrough, openThrough, outputOf, type OpenFile } from './output.ts';
+import { isRunning } from './processes.ts';
 
 const REASONS: Record<string, string> = {
   ENOENT: 'no such file or folder',
@@ -19,6 +22,9 @@ const REASONS: Record<string, string> = {
   ENOSPC: 'no space left on the disk',
   EROFS: 'the disk is read-only',
   EMFILE: 'too many open files',
+  ENXIO: 'nothing is at the other end',
+  EPIPE: 'the reader has closed the pipe',
+  EBADF: 'is not open for writing',
 };
 
 /** Turns a failed file-system call into a `UserError` that names the file; other errors pass through unchanged. */
@@ -49,49 +55,49 @@ async function removeStale(path: string): Promise<void> {
   }
 }
 
-function isRunning(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
-  }
-}
-
 /** A file to be written: its path, and what writes its content. */
 export interface PendingFile {
   readonly path: string;
   readonly write: (file: OpenFile) => Promise<void>;
 }
 
-/** A file while it is written. */
-export interface OpenFile {
-  /** Adds to the end. */
-  writeFile(data: string | Uint8Array): Promise<void>;
-}
-
 /**
  * Writes files that belong together: each under a temporary name in its folder and flushed to the disk; only when all are
  * whole are they renamed, and the folders flushed, so that every path holds either its old content or all of the new, also after
- * a crash. Missing folders are made. Temporary files never stay; those of a killed process go with the next attempt.
+ * a crash. Missing folders are made. Temporary files never stay; those of a killed process go with the next attempt. Where a path is a
+ * link, the file it leads to is replaced; pipes, devices and standard output (`-`) are written through.
  */
 export async function writeAtomically(files: readonly PendingFile[]): Promise<void> {
-  const pending = files.map((file) => ({ ...file, temporary: temporaryName(file.path) }));
+  const whole: { readonly temporary: string; readonly file: string }[] = [];
+  const removeTemporary = (): void => whole.forEach(({ temporary }) => rmSync(temporary, { force: true }));
+  process.once('exit', removeTemporary);
   let path = '';
   try {
-    for (const file of pending) {
-      path = file.path;
-      await mkdir(dirname(path), { recursive: true });
-      await removeStale(path);
-      await writeDurably(file.temporary, file.write);
+    for (const { path: given, write } of files) {
+      path = given;
+      const output = await outputOf(path);
+      if (output.kind !== 'file') {
+        const through = await openThrough(output);
+        await write(through).finally(() => through.close());
+        continue;
+      }
+      const file = output.path;
+      await mkdir(dirname(file), { recursive: true });
+      await removeStale(file);
+      const temporary = temporaryName(file);
+      whole.push({ temporary, file });
+      await writeDurably(temporary, write);
     }
-    for (const file of pending) {
-      path = file.path;
-      await rename(file.temporary, path);
+    for (const { temporary, file } of whole) {
+      path = file;
+      await rename(temporary, file);
     }
-    for (const folder of new Set(pending.map((file) => dirname(file.path)))) await syncFolder(folder);
+    for (const folder of new Set(whole.map(({ file }) => dirname(file)))) await syncFolder(folder);
   } catch (error) {
-    await Promise.allSettled(pending.map(({ temporary }) => rm(temporary, { force: true })));
+    removeTemporary();
     throw fileError(path, error);
+  } finally {
+    process.off('exit', removeTemporary);
   }
 }
 
@@ -110,6 +116,50 @@ async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, 'r').catch(() => undefined);
   await folder?.sync().catch(() => undefined);
   await folder?.close();
+}
+
+/**
+ * Makes sure before any work that its result can be written to `path`. Leaves nothing there.
+ * @throws UserError where it cannot
+ */
+export async function assertWritable(path: string): Promise<void> {
+  try {
+    const output = await outputOf(path);
+    if (output.kind !== 'file') {
+      await assertWritableThrough(output);
+      return;
+    }
+    const made = await makeFolder(dirname(output.path));
+    const temporary = temporaryName(output.path);
+    try {
+      await writeDurably(temporary, () => Promise.resolve());
+    } finally {
+      await rm(temporary, { force: true });
+      await removeEmpty(made);
+    }
+  } catch (error) {
+    throw fileError(path, error);
+  }
+}
+
+/** Makes a folder. @returns those that were missing, the innermost first */
+export async function makeFolder(path: string): Promise<string[]> {
+  const first = await mkdir(path, { recursive: true });
+  const made: string[] = [];
+  if (first === undefined) return made;
+  for (let folder = resolve(path); folder.length >= resolve(first).length; folder = dirname(folder)) made.push(folder);
+  return made;
+}
+
+/** Removes folders until one is not empty. */
+export async function removeEmpty(folders: readonly string[]): Promise<void> {
+  for (const folder of folders) {
+    const removed = await rmdir(folder).then(
+      () => true,
+      () => false,
+    );
+    if (!removed) return;
+  }
 }
 
 /** Writes `data` (text as UTF-8) to `path`, atomically. */

@@ -8,7 +8,8 @@ import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../errors.ts';
-import { exists, fileError, readJson, writeAtomically, type PendingFile, type OpenFile } from './files.ts';
+import { exists, fileError, readJson, writeAtomically, type PendingFile } from './files.ts';
+import type { OpenFile } from './output.ts';
 import { bf16ToF32, f16ToF32, f32ToF16 } from './float16.ts';
 import {
   DTYPE_BYTES,

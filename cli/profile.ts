@@ -46,7 +46,7 @@ const COLUMNS: readonly (readonly [title: string, cell: (row: KernelRow) => stri
   ['× floor', (row) => times(row.overFloor)],
 ];
 
-/** At most 120 columns wide, without colours or a final line break. */
+/** At most 80 columns wide, without colours or a final line break. */
 export function profileTable(profile: ProgramProfile, rates: Rates): string {
   const rows = summarise(profile, rates);
   const shown = rows.filter((row) => row.share >= LEAST_SHARE);

@@ -135,6 +135,7 @@ export class ExperimentRunner {
         estimateSeconds: estimated?.scores.result.seconds ?? 0,
         pruneSeconds: decision ? pruneSeconds : 0,
         trainSeconds: result.seconds,
+        ...(result.secondsPerStep > 0 && { secondsPerStep: result.secondsPerStep }),
       },
       memory: {
         trainPeakBytes: result.peakBytes,
@@ -148,7 +149,7 @@ export class ExperimentRunner {
         curve('train', result.taskLoss),
       ],
       ...(seed === 0 && { timeline: timelineOf(result) }),
-      ...(decision && { plan: planPicture(this.#checkpoint.config, estimated.scores, decision) }),
+      ...(decision && { plan: planPicture(this.#checkpoint.config, estimated.scores, decision, options, method) }),
     };
   }
 
@@ -229,8 +230,15 @@ function timelineOf({ memoryByKind, timeline }: TrainResult): NonNullable<Run['t
   return { labels: [...resident, 'activations'], points: timeline.map((bytes) => [...fixed, bytes]) };
 }
 
-function planPicture(config: ModelConfig, scores: Estimate, plan: Decision): NonNullable<Run['plan']> {
+function planPicture(
+  config: ModelConfig,
+  scores: Estimate,
+  plan: Decision,
+  options: RunOptions,
+  method: MethodName,
+): NonNullable<Run['plan']> {
   const { layers } = plan;
+  const beforeRanks = decisionOf(scores, { ...options, decide: { ...options.decide, ranks: 0 } }, method).modules;
   return {
     layers: fullLayers(config).map(({ heads, neurons }, i) => ({
       heads,
@@ -239,9 +247,13 @@ function planPicture(config: ModelConfig, scores: Estimate, plan: Decision): Non
       keptNeurons: [...(layers[i]?.neurons ?? [])],
     })),
     modules: Object.entries(scores.modules).map(([name, importance]) => {
-      const kept = new Set(plan.modules[name]?.kept ?? []);
-      const ranks = (scores.ranks[name] ?? []).map((score, i) => ({ importance: score, kept: kept.has(i) }));
-      return { name, importance, kept: kept.size > 0, ranks };
+      const left = plan.modules[name];
+      const ranks = (scores.ranks[name] ?? []).map((score, i) => ({
+        importance: score,
+        kept: left?.kept.includes(i) ?? false,
+      }));
+      const lostBy = name in beforeRanks ? ('ranks' as const) : ('importance' as const);
+      return { name, importance, kept: left !== undefined, ranks, ...(!left && { lostBy }) };
     }),
   };
 }

@@ -1,9 +1,13 @@
 /** Room: report. From runs to one summary per task and method: means over seeds, and ratios to the reference method. */
 import { mean, sampleStandardDeviation } from 'simple-statistics';
+import { breakEven, type Timed } from './break-even.ts';
 import { METRICS, type Comparison, type Run, type Task } from './schema.ts';
 
 /** The method the page is about. */
 const SUBJECT = 'light-peft';
+
+/** Below these numbers of timed steps and of examples a ratio says little. */
+export const FEW = { steps: 64, examples: 256 } as const;
 
 /** Mean over seeds and sample standard deviation (n − 1); one seed has no deviation. */
 export interface Spread {
@@ -23,10 +27,16 @@ export interface Relative {
   readonly trainPeak: number;
   readonly inferPeak: number;
   readonly artefact: number;
+  /** Of the wall time of all stages. */
+  readonly seconds: number;
+  /** As `breakEven`; absent where the method has nothing to make up for, or its steps were not kept. */
+  readonly breakEven?: number | undefined;
+  /** Which of the figures stand on fewer than `FEW`. */
+  readonly few: { readonly steps: boolean; readonly examples: boolean };
 }
 
 /** One method on one task, over its seeds. */
-export interface MethodSummary {
+export interface MethodSummary extends Timed {
   readonly method: string;
   readonly label: string;
   readonly runs: readonly Run[];
@@ -42,8 +52,10 @@ export interface MethodSummary {
   readonly spearman?: Spread;
   /** Mean evaluation loss. */
   readonly loss: number;
-  /** Parameters left, and the fraction left of the blocks' and of the trainable parameters. */
+  /** Parameters left of the frozen base, of its blocks alone, and of the PEFT modules, each with the fraction that they are. */
   readonly foundationLeft: number;
+  readonly foundationShare: number;
+  readonly blockLeft: number;
   readonly blockShare: number;
   readonly trainableLeft: number;
   readonly trainableShare: number;
@@ -54,8 +66,6 @@ export interface MethodSummary {
   readonly byKind: ReadonlyMap<string, number>;
   readonly inferPeak: number;
   readonly artefact: number;
-  /** Mean wall time of each stage, seconds. */
-  readonly seconds: { readonly estimate: number; readonly prune: number; readonly train: number };
   /** Absent for the reference itself, and where the task has no reference run. */
   readonly relative: Relative | undefined;
 }
@@ -77,7 +87,7 @@ export function summarise(comparison: Comparison): TaskSummary[] {
     if (groups.length === 0) return [];
     const own = groups.map(summariseMethod);
     const base = own.find((m) => m.method === comparison.meta.reference);
-    const methods = own.map((m) => ({ ...m, relative: base && m !== base ? relate(m, base) : undefined }));
+    const methods = own.map((m) => ({ ...m, relative: base && m !== base ? relate(m, base, task) : undefined }));
     return {
       task,
       methods,
@@ -111,6 +121,8 @@ function summariseMethod(runs: readonly Run[]): Own {
     ...Object.fromEntries(metrics.map((metric) => [metric, spread((r) => r.metrics[metric]!)])),
     loss: over((r) => r.metrics.loss),
     foundationLeft: over((r) => r.foundation.left),
+    foundationShare: over((r) => r.foundation.left / r.foundation.total),
+    blockLeft: over((r) => r.foundation.blockLeft),
     blockShare: over((r) => r.foundation.blockLeft / r.foundation.blockTotal),
     trainableLeft: over((r) => r.trainable.left),
     trainableShare: over((r) => r.trainable.left / r.trainable.total),
@@ -120,15 +132,32 @@ function summariseMethod(runs: readonly Run[]): Own {
     byKind: new Map(kinds.map((kind) => [kind, over((r) => r.memory.byKind[kind] ?? 0)])),
     inferPeak: over((r) => r.memory.inferPeakBytes),
     artefact: over((r) => r.artefactBytes),
-    seconds: {
-      estimate: over((r) => r.speed.estimateSeconds),
-      prune: over((r) => r.speed.pruneSeconds),
-      train: over((r) => r.speed.trainSeconds),
-    },
+    ...times(runs, over),
   };
 }
 
-function relate(own: Own, reference: Own): Relative {
+function times(runs: readonly Run[], over: (pick: (run: Run) => number) => number): Timed {
+  const estimate = over((r) => r.speed.estimateSeconds);
+  const prune = over((r) => r.speed.pruneSeconds);
+  const train = over((r) => r.speed.trainSeconds);
+  const steps = Math.min(...runs.map((run) => phaseSteps(run, 'train')));
+  const perStep = runs.every((run) => run.speed.secondsPerStep !== undefined)
+    ? over((r) => r.speed.secondsPerStep!)
+    : over((r) => r.speed.trainSeconds / phaseSteps(r, 'train'));
+  return {
+    seconds: { estimate, prune, train, total: estimate + prune + train },
+    steps: { estimate: Math.min(...runs.map((run) => phaseSteps(run, 'estimate'))), train: steps || undefined },
+    secondsPerStep: steps > 0 ? perStep : undefined,
+  };
+}
+
+/** Optimizer steps of a run's stage, by its curve. */
+export function phaseSteps(run: Run, phase: Run['curves'][number]['phase']): number {
+  return Math.max(0, ...run.curves.filter((c) => c.phase === phase).map((c) => (c.step.at(-1) ?? -1) + 1));
+}
+
+function relate(own: Own, reference: Own, { evalExamples }: Task): Relative {
+  const fewSteps = [own, reference].some(({ steps: { train } }) => train !== undefined && train < FEW.steps);
   return {
     ...compared('accuracy', own, reference, (a, b) => a - b),
     ...compared('exactMatch', own, reference, (a, b) => a - b),
@@ -139,6 +168,9 @@ function relate(own: Own, reference: Own): Relative {
     trainPeak: own.trainPeak / reference.trainPeak,
     inferPeak: own.inferPeak / reference.inferPeak,
     artefact: own.artefact / reference.artefact,
+    seconds: own.seconds.total / reference.seconds.total,
+    breakEven: breakEven(own, reference, own.trainSpeed.mean / reference.trainSpeed.mean),
+    few: { steps: fewSteps, examples: evalExamples < FEW.examples },
   };
 }
 

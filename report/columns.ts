@@ -1,7 +1,7 @@
 /** Room: report. The columns of the comparison, shared by the terminal, Markdown and HTML tables. */
-import type { MethodSummary, Spread, TaskSummary } from './aggregate.ts';
+import { FEW, type MethodSummary, type Spread, type TaskSummary } from './aggregate.ts';
 import { baselineScore, METRIC_STYLES, metricsOf } from './metrics.ts';
-import { bytes, change, measure, percent, short, times } from './numbers.ts';
+import { bytes, change, duration, measure, percent, short, times, whole } from './numbers.ts';
 import type { Comparison, Metric, Task } from './schema.ts';
 
 /** A value and, where there is one, what it is relative to the whole or to the reference method. */
@@ -18,16 +18,16 @@ export interface Column {
   readonly baseline?: (baseline: NonNullable<Task['baseline']>) => string;
 }
 
-/** Scores, then costs. */
-export function columnsOf({ methods }: TaskSummary): readonly Column[] {
-  return [...metricsOf(methods).map(scoreColumn), ...COSTS];
+/** Two groups: scores and sizes, then times and memory. A table has both or one of them. */
+export function columnsOf({ methods }: TaskSummary): readonly [readonly Column[], readonly Column[]] {
+  return [[...metricsOf(methods).map(scoreColumn), ...SIZES], COSTS];
 }
 
 function scoreColumn(metric: Metric): Column {
-  const { name, text, unit, relative } = METRIC_STYLES[metric];
+  const { name, text, unit } = METRIC_STYLES[metric];
   return {
     title: [name === 'F1' ? name : name.toLowerCase(), unit],
-    cell: (m) => ({ value: spread(m[metric] as Spread, text), note: m.relative && relative?.(m.relative) }),
+    cell: (m) => ({ value: spread(m[metric] as Spread, text), note: scoreRatio(m, metric) }),
     baseline: (plain) => {
       const value = baselineScore(plain, metric);
       return value === undefined ? '' : text(value);
@@ -35,22 +35,41 @@ function scoreColumn(metric: Metric): Column {
   };
 }
 
-const COSTS: readonly Column[] = [
+const SIZES: readonly Column[] = [
   {
     title: ['foundation', 'left'],
-    cell: (m) => ({ value: short(m.foundationLeft), note: `blocks ${percent(m.blockShare)}` }),
+    cell: (m) => ({ value: short(m.foundationLeft), note: percent(m.foundationShare) }),
   },
   {
-    title: ['trainable', 'left'],
+    title: ['blocks', 'left'],
+    cell: (m) => ({ value: short(m.blockLeft), note: percent(m.blockShare) }),
+  },
+  {
+    title: ['PEFT', 'left'],
     cell: (m) => ({ value: short(m.trainableLeft), note: percent(m.trainableShare) }),
   },
   {
+    title: ['artefact', 'on disk'],
+    cell: (m) => ({ value: bytes(m.artefact), note: m.relative && change(m.relative.artefact) }),
+  },
+];
+
+const COSTS: readonly Column[] = [
+  {
     title: ['training', 'tokens/s'],
-    cell: (m) => ({ value: measure(m.trainSpeed.mean), note: m.relative && times(m.relative.trainSpeed) }),
+    cell: (m) => ({ value: measure(m.trainSpeed.mean), note: speedRatio(m, 'trainSpeed') }),
+  },
+  {
+    title: ['wall time', 'in all'],
+    cell: (m) => ({ value: duration(m.seconds.total), note: timeRatio(m) }),
+  },
+  {
+    title: ['breaks', 'even at'],
+    cell: (m) => ({ value: breakEvenText(m) ?? '' }),
   },
   {
     title: ['inference', 'examples/s'],
-    cell: (m) => ({ value: measure(m.inferSpeed.mean), note: m.relative && times(m.relative.inferSpeed) }),
+    cell: (m) => ({ value: measure(m.inferSpeed.mean), note: speedRatio(m, 'inferSpeed') }),
   },
   {
     title: ['training', 'peak'],
@@ -60,11 +79,36 @@ const COSTS: readonly Column[] = [
     title: ['inference', 'peak'],
     cell: (m) => ({ value: bytes(m.inferPeak), note: m.relative && change(m.relative.inferPeak) }),
   },
-  {
-    title: ['artefact', 'on disk'],
-    cell: (m) => ({ value: bytes(m.artefact), note: m.relative && change(m.relative.artefact) }),
-  },
 ];
+
+/** Marks a figure that stands on few steps or examples; `notes` says what the mark means. */
+const CAUTION = '†';
+
+function careful(text: string, isFew: boolean): string {
+  return isFew ? `${text} ${CAUTION}` : text;
+}
+
+/** A speed against the reference's: `1.45×`. */
+export function speedRatio({ relative }: MethodSummary, of: 'trainSpeed' | 'inferSpeed'): string | undefined {
+  return relative && careful(times(relative[of]), of === 'trainSpeed' ? relative.few.steps : relative.few.examples);
+}
+
+/** The wall time of all stages against the reference's: `1.04×`. */
+export function timeRatio({ relative }: MethodSummary): string | undefined {
+  return relative && careful(times(relative.seconds), relative.few.steps);
+}
+
+/** From how many steps on the wall time is below the reference's; undefined where there is nothing to say. */
+export function breakEvenText({ relative }: MethodSummary): string | undefined {
+  if (relative?.breakEven === undefined) return undefined;
+  return careful(relative.breakEven === Infinity ? 'never' : whole(relative.breakEven), relative.few.steps);
+}
+
+/** A score against the reference's. */
+export function scoreRatio({ relative }: MethodSummary, metric: Metric): string | undefined {
+  const text = relative && METRIC_STYLES[metric].relative?.(relative);
+  return text === undefined ? undefined : careful(text, relative!.few.examples);
+}
 
 /** `84.3 ± 0.4`, or the mean alone where there was one seed. */
 function spread(value: Spread, format: (x: number) => string): string {
@@ -80,11 +124,21 @@ export function taskLine(summary: TaskSummary): string {
 /** What the figures mean, one sentence each. */
 export function notes(summaries: readonly TaskSummary[], comparison: Comparison): string[] {
   const reference = summaries.find((s) => s.reference)?.reference;
+  const all = summaries.flatMap(({ methods }) => methods);
   const lines = [
-    'Foundation left: parameters of the frozen base, then the share left of its blocks (embeddings apart).',
+    'Foundation left: parameters of the frozen base; blocks left: of its layers, embeddings apart; PEFT left: of the PEFT modules, head apart; each with the share left of what it was.',
+    'Training tokens/s: of fine-tuning alone. Wall time: of all stages, estimation included; above 1× it took longer.',
     'Peaks are bytes of GPU buffers; 1 MB = 1,000,000 bytes.',
   ];
   if (reference) lines.unshift(`The figures beside (×, %, pt) compare with ${reference.label}.`);
+  if (all.some((m) => m.relative?.breakEven !== undefined))
+    lines.push(
+      'Breaks even at: optimizer steps, those of the estimation included, from which the wall time is below the reference’s.',
+    );
+  if (all.some((m) => m.relative?.few.steps || m.relative?.few.examples))
+    lines.push(
+      `${CAUTION} Caution: measured on fewer than ${FEW.steps} timed steps or ${FEW.examples} examples, another run may give another ratio.`,
+    );
   if (summaries.some((s) => s.seeds > 1)) lines.push('± is the sample standard deviation over seeds.');
   if (comparison.meta.software)
     lines.push('The adapter is software, on a CPU: read the ratios rather than the absolute speeds.');

@@ -1,8 +1,7 @@
 /** Room: report. The comparison as Markdown, for `RESULTS.md`. */
-import { summarise, type MethodSummary, type TaskSummary } from './aggregate.ts';
+import { summarise, type TaskSummary } from './aggregate.ts';
 import { columnsOf, notes, taskLine, type Cell } from './columns.ts';
 import { code, escape, list, markdownRows } from './markdown-parts.ts';
-import { duration } from './numbers.ts';
 import type { Comparison } from './schema.ts';
 
 /** A whole document: date, adapter and command, then one table per task and what the figures mean. */
@@ -30,18 +29,14 @@ export function markdownTable(comparison: Comparison): string {
 }
 
 function taskTable(summary: TaskSummary): string {
-  const columns = columnsOf(summary);
-  const head = ['method', ...columns.map((c) => c.title.join(' ')), 'wall time'];
-  const rows = summary.methods.map((m) => [m.label, ...columns.map((c) => inline(c.cell(m))), wallTime(m)]);
+  const columns = columnsOf(summary).flat();
+  const head = ['method', ...columns.map((c) => c.title.join(' '))];
+  const rows = summary.methods.map((m) => [m.label, ...columns.map((c) => inline(c.cell(m)))]);
   const baseline = summary.task.baseline;
-  if (baseline) rows.push([baseline.name, ...columns.map((c) => c.baseline?.(baseline) ?? ''), '']);
+  if (baseline) rows.push([baseline.name, ...columns.map((c) => c.baseline?.(baseline) ?? '')]);
   return markdownRows(head, rows);
 }
 
 function inline(cell: Cell): string {
   return cell.note === undefined ? cell.value : `${cell.value} (${cell.note})`;
-}
-
-function wallTime({ seconds }: MethodSummary): string {
-  return duration(seconds.estimate + seconds.prune + seconds.train);
 }

@@ -41,6 +41,8 @@ const planModule = z.object({
   /** Mean over tokens of ‖Δ‖₂ / ‖h‖₂: what the module adds over what it is added to. */
   importance: amount,
   kept: z.boolean(),
+  /** Why it is not there: by its own importance, or because the cut of ranks left it none. */
+  lostBy: z.enum(['importance', 'ranks']).optional(),
   /** One entry per rank, in order; first-order Taylor score. */
   ranks: z.array(z.object({ importance: amount, kept: z.boolean() })),
 });
@@ -116,6 +118,8 @@ const runSchema = z.object({
     estimateSeconds: amount,
     pruneSeconds: amount,
     trainSeconds: amount,
+    /** A step of fine-tuning at `trainTokensPerSecond`: without the compilation of its kernels. */
+    secondsPerStep: measured.optional(),
   }),
   /** Bytes of GPU buffers; `byKind` splits the training peak. */
   memory: z.object({

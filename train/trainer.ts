@@ -94,6 +94,8 @@ export interface TrainResult {
   readonly tokens: number;
   /** Median over windows between read-backs, so that compilation and pauses do not count. */
   readonly tokensPerSecond: number;
+  /** Of a step with a step's mean number of tokens at that speed; 0 where none was taken. */
+  readonly secondsPerStep: number;
   /** Most bytes allocated at any time of the run, and those of the largest step by kind. */
   readonly peakBytes: number;
   readonly memoryByKind: Readonly<Record<string, number>>;
@@ -153,13 +155,16 @@ export async function runTraining<B extends BatchShape>(
         },
       ),
     );
+    const tokens = past.tokens + timing.tokens;
+    const tokensPerSecond = past.rates.length > 0 ? median(past.rates) : 0;
     return {
       steps: options.steps,
       loss: past.loss,
       taskLoss: past.taskLoss,
       seconds: past.seconds + timing.seconds,
-      tokens: past.tokens + timing.tokens,
-      tokensPerSecond: past.rates.length > 0 ? median(past.rates) : 0,
+      tokens,
+      tokensPerSecond,
+      secondsPerStep: tokensPerSecond > 0 ? tokens / options.steps / tokensPerSecond : 0,
       peakBytes,
       ...memoryOf(engine, steps.programs),
     };

@@ -1,10 +1,18 @@
 /** Room: report/charts. Importance of PEFT modules and of their ranks, kept against dropped. */
 import type { TopLevelSpec } from 'vega-lite';
+import type { Fate } from '../fate.ts';
 import type { Plan } from '../schema.ts';
 import { COLOUR, type Layer } from './render.ts';
-import { rowChart, rowLabels, rowLines, rowScale, rowValues } from './rows.ts';
+import { AXIS_AND_TITLE, rowChart, rowLabels, rowLines, rowScale, rowValues } from './rows.ts';
 
 type Module = Plan['modules'][number];
+
+/** A colour for each fate, in the order of the legend. */
+export const FATE_COLOURS: Readonly<Record<Fate, string>> = {
+  kept: COLOUR.accent,
+  'all ranks cut': COLOUR.cut,
+  dropped: COLOUR.grey,
+};
 
 /** A module's place: the number in its name, and what follows it. */
 interface Place {
@@ -22,12 +30,12 @@ export function place(name: string): Place {
 }
 
 /** Importance of one kind of module by layer, as bars. `top` is shared by the charts to be compared. */
-export function moduleChart(modules: readonly Module[], top: number): TopLevelSpec {
+export function moduleChart(modules: readonly Module[], fate: ReadonlyMap<Module, Fate>, top: number): TopLevelSpec {
   const layers = modules.map((m) => ({
     layer: place(m.name).layer ?? 0,
     importance: m.importance,
     text: m.importance.toPrecision(2),
-    colour: m.kept ? COLOUR.accent : COLOUR.grey,
+    colour: FATE_COLOURS[fate.get(m) ?? 'dropped'],
   }));
   const y = { field: 'layer', type: 'ordinal', title: null, axis: { grid: false } } as const;
   const scale = { domain: [0, top], nice: false };
@@ -45,16 +53,18 @@ export function moduleChart(modules: readonly Module[], top: number): TopLevelSp
   };
 }
 
+const RANK_AXIS = 'share of the highest score (square-root scale)';
+
 /** Every rank of some modules as a tick: its importance as a share of `top`, on a square-root scale. */
 export function rankChart(modules: readonly Module[], top: number): TopLevelSpec {
   const ranks = modules.flatMap((m, row) =>
     m.ranks.map((rank) => ({
       row,
       share: top > 0 ? rank.importance / top : 0,
-      colour: rank.kept ? COLOUR.accent : COLOUR.grey,
+      colour: rank.kept ? COLOUR.accent : COLOUR.cut,
     })),
   );
-  const axis = { title: null, values: [0, 0.1, 0.25, 0.5, 1], format: '.0%' };
+  const axis = { title: RANK_AXIS, values: [0, 0.1, 0.25, 0.5, 1], format: '.0%', labelOverlap: false };
   const marks: Layer = {
     data: { values: ranks },
     mark: { type: 'tick', thickness: 2, size: 14, opacity: 1 },
@@ -66,5 +76,9 @@ export function rankChart(modules: readonly Module[], top: number): TopLevelSpec
   };
   const counts = modules.map((m) => `${m.ranks.filter((r) => r.kept).length} of ${m.ranks.length}`);
   const labels = modules.map((m) => place(m.name).kind);
-  return rowChart(modules.length, [rowLines(modules.length), rowLabels(labels), rowValues(counts), marks], true);
+  return rowChart(
+    modules.length,
+    [rowLines(modules.length), rowLabels(labels), rowValues(counts), marks],
+    AXIS_AND_TITLE,
+  );
 }

@@ -1,7 +1,7 @@
 /** Room: report/charts. Task loss over the optimizer steps of estimation and fine-tuning. */
 import { mean } from 'simple-statistics';
 import type { TopLevelSpec } from 'vega-lite';
-import type { MethodSummary, TaskSummary } from '../aggregate.ts';
+import { phaseSteps, type MethodSummary, type TaskSummary } from '../aggregate.ts';
 import type { Run } from '../schema.ts';
 import { COLOUR, type Layer } from './render.ts';
 
@@ -69,10 +69,6 @@ function methodLines(method: MethodSummary, stroke: Stroke, window: number, x: X
 }
 
 type Phase = Run['curves'][number]['phase'];
-
-function phaseSteps(run: Run, phase: Phase): number {
-  return Math.max(0, ...run.curves.filter((c) => c.phase === phase).map((c) => (c.step.at(-1) ?? -1) + 1));
-}
 
 const estimateSteps = (run: Run): number => phaseSteps(run, 'estimate');
 

@@ -18,6 +18,7 @@ export const COLOUR = {
   accent: 'var(--accent)',
   soft: 'var(--accent-soft)',
   grey: 'var(--grey)',
+  cut: 'var(--cut)',
   paper: 'var(--paper)',
 } as const;
 

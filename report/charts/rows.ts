@@ -38,9 +38,13 @@ export function rowValues(texts: readonly string[]): Layer {
   };
 }
 
-/** A row chart of `count` rows, with or without an axis below. */
-export function rowChart(count: number, layer: Layer[], axis: boolean): TopLevelSpec {
-  return { width: WIDTH, height: count * STEP, padding: { top: 4, left: 2, right: 2, bottom: axis ? 22 : 0 }, layer };
+/** Pixels below the rows for an axis, without and with a title. */
+export const AXIS = 22;
+export const AXIS_AND_TITLE = 42;
+
+/** A row chart of `count` rows. @param bottom pixels below them */
+export function rowChart(count: number, layer: Layer[], bottom = 0): TopLevelSpec {
+  return { width: WIDTH, height: count * STEP, padding: { top: 4, left: 2, right: 2, bottom }, layer };
 }
 
 export interface Bar {
@@ -58,28 +62,24 @@ export function barChart(bars: readonly Bar[]): TopLevelSpec {
   // Room for the text at the end of the longest bar, about 7 px a character.
   const domain = [0, ((Math.max(...ends) || 1) * WIDTH) / (WIDTH - 7 * longest - 8)];
   const x = { type: 'quantitative', scale: { domain, nice: false }, axis: null } as const;
-  return rowChart(
-    bars.length,
-    [
-      rowLabels(bars.map((bar) => bar.label)),
-      {
-        data: { values: bars.flatMap(segments) },
-        mark: { type: 'bar', size: 11 },
-        encoding: {
-          y: rowScale,
-          x: { field: 'start', ...x },
-          x2: { field: 'end' },
-          color: { field: 'colour', type: 'nominal', scale: null },
-        },
+  return rowChart(bars.length, [
+    rowLabels(bars.map((bar) => bar.label)),
+    {
+      data: { values: bars.flatMap(segments) },
+      mark: { type: 'bar', size: 11 },
+      encoding: {
+        y: rowScale,
+        x: { field: 'start', ...x },
+        x2: { field: 'end' },
+        color: { field: 'colour', type: 'nominal', scale: null },
       },
-      {
-        data: { values: bars.map((bar, row) => ({ row, end: ends[row], text: bar.text })) },
-        mark: { type: 'text', align: 'left', dx: 6 },
-        encoding: { y: rowScale, x: { field: 'end', ...x }, text: { field: 'text' } },
-      },
-    ],
-    false,
-  );
+    },
+    {
+      data: { values: bars.map((bar, row) => ({ row, end: ends[row], text: bar.text })) },
+      mark: { type: 'text', align: 'left', dx: 6 },
+      encoding: { y: rowScale, x: { field: 'end', ...x }, text: { field: 'text' } },
+    },
+  ]);
 }
 
 function segments(bar: Bar, row: number): { row: number; start: number; end: number; colour: string }[] {

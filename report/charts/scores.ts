@@ -4,7 +4,7 @@ import type { MethodSummary, TaskSummary } from '../aggregate.ts';
 import { baselineScore, METRIC_STYLES, type MetricStyle } from '../metrics.ts';
 import type { Metric, Run } from '../schema.ts';
 import { COLOUR, type Layer } from './render.ts';
-import { rowChart, rowLabels, rowLines, rowScale, rowValues } from './rows.ts';
+import { AXIS, rowChart, rowLabels, rowLines, rowScale, rowValues } from './rows.ts';
 
 export function scoreChart(summary: TaskSummary, metric: Metric): TopLevelSpec {
   const { methods, subject, task } = summary;
@@ -47,7 +47,7 @@ export function scoreChart(summary: TaskSummary, metric: Metric): TopLevelSpec {
       encoding: { y: rowScale, x: { field: 'value', ...x }, color },
     },
   ];
-  return rowChart(methods.length, layers, true);
+  return rowChart(methods.length, layers, AXIS);
 }
 
 /** The values' range with room at both ends, and never so narrow that noise fills the width. */

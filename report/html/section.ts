@@ -1,17 +1,20 @@
 /** Room: report/html. One task's section: headline, table, and every picture its data allows. */
 import type { MethodSummary, TaskSummary } from '../aggregate.ts';
-import { moduleChart, place, rankChart } from '../charts/importance.ts';
+import { FATE_COLOURS, moduleChart, place, rankChart } from '../charts/importance.ts';
 import { lossChart, strokes } from '../charts/loss.ts';
 import { kindColours, timelineChart, timelinePeak } from '../charts/memory.ts';
 import { COLOUR } from '../charts/render.ts';
 import { barChart } from '../charts/rows.ts';
 import { scoreChart } from '../charts/scores.ts';
+import { speedRatio, timeRatio } from '../columns.ts';
+import { fates, type Fate } from '../fate.ts';
 import { baselineScore, METRIC_STYLES, metricsOf } from '../metrics.ts';
-import { bytes, change, duration, measure, percent, times } from '../numbers.ts';
+import { bytes, change, duration, measure, percent } from '../numbers.ts';
 import type { Metric, Plan } from '../schema.ts';
 import { html, type Html } from '../markup.ts';
 import { figure, legend, type Panel } from './parts.ts';
-import { comparisonTable, headline, planMap } from './tables.ts';
+import { headline } from './headline.ts';
+import { comparisonTables, planMap } from './tables.ts';
 
 /** @param id anchor of the section, unique on the page */
 export async function taskSection(summary: TaskSummary, id: string): Promise<Html> {
@@ -19,7 +22,7 @@ export async function taskSection(summary: TaskSummary, id: string): Promise<Htm
   const plans = (summary.subject?.runs ?? []).flatMap((run) => run.plan ?? []);
   return html`<section id="${id}">
     <h2>${summary.task.name}</h2>
-    ${headline(summary)} ${comparisonTable(summary)} ${pictures.flatMap((picture) => picture ?? [])}
+    ${headline(summary)} ${comparisonTables(summary)} ${pictures.flatMap((picture) => picture ?? [])}
     ${plans.length > 0 ? await kept(plans) : undefined}
   </section>`;
 }
@@ -45,7 +48,7 @@ function costs(summary: TaskSummary): Promise<Html> {
       summary,
       title,
       (m) => m[key].mean,
-      (m) => beside(measure(m[key].mean), m.relative && times(m.relative[key])),
+      (m) => beside(measure(m[key].mean), speedRatio(m, key)),
     );
   const size = (title: string, key: 'trainPeak' | 'inferPeak' | 'artefact'): Panel =>
     barPanel(
@@ -54,14 +57,18 @@ function costs(summary: TaskSummary): Promise<Html> {
       (m) => m[key],
       (m) => beside(bytes(m[key]), m.relative && change(m.relative[key])),
     );
-  const seconds = (m: MethodSummary): number => m.seconds.estimate + m.seconds.prune + m.seconds.train;
   return figure(
     'Speed and memory',
     reference ? `Beside each figure: what it is relative to ${reference.label}.` : 'Means over seeds.',
     [
       rate('Training, tokens/s', 'trainSpeed'),
       rate('Inference, examples/s', 'inferSpeed'),
-      barPanel(summary, 'Wall time of all stages', seconds, (m) => duration(seconds(m))),
+      barPanel(
+        summary,
+        'Wall time, estimation included',
+        (m) => m.seconds.total,
+        (m) => beside(duration(m.seconds.total), timeRatio(m)),
+      ),
       size('Peak memory in training', 'trainPeak'),
       size('Peak memory in inference', 'inferPeak'),
       size('Artefact on disk', 'artefact'),
@@ -147,44 +154,56 @@ async function kept(plans: readonly Plan[]): Promise<Html> {
   return html`${layers.length > 0 ? map : undefined}${modules.length > 0 ? await importance(modules, plans.length) : undefined}`;
 }
 
+type Module = Plan['modules'][number];
+
 async function importance(modules: Plan['modules'], plans: number): Promise<Html> {
   const first = plans > 1 ? ' The first seed is shown.' : '';
-  const left = modules.filter((m) => m.kept);
-  const highest = Math.max(...modules.map((m) => m.importance));
-  const kinds = [...new Set(modules.map((m) => place(m.name).kind))];
-  const bars = kinds.map((kind) => {
-    const own = modules.filter((m) => place(m.name).kind === kind);
-    return {
-      title: kind,
-      chart: moduleChart(own, highest),
-      alt: `Importance of ${kind} modules: ${own.map(moduleWords).join('; ')}`,
-    };
-  });
-  const key = legend([
-    { label: 'kept', colour: COLOUR.accent },
-    { label: 'dropped', colour: COLOUR.grey },
-  ]);
-  const caption = `How much each PEFT module adds, relative to what it adds to, by layer. ${left.length} of ${modules.length} modules kept.${first}`;
-  return html`${await figure('Module importance', caption, bars, { legend: key, size: 'small' })}${await rankFigure(left, key, first)}`;
+  const fate = fates(modules);
+  const ranked = modules.filter((m) => fate.get(m) !== 'dropped');
+  const moduleFigure = moduleBars(modules, fate, first);
+  return html`${await moduleFigure}${await rankFigure(ranked, first)}`;
 }
 
-async function rankFigure(left: Plan['modules'], key: Html, first: string): Promise<Html | undefined> {
-  const ranks = left.flatMap((m) => m.ranks);
+function moduleBars(modules: Plan['modules'], fate: ReadonlyMap<Module, Fate>, first: string): Promise<Html> {
+  const highest = Math.max(...modules.map((m) => m.importance));
+  const kinds = [...new Set(modules.map((m) => place(m.name).kind))];
+  const panels = kinds.map((kind) => {
+    const own = modules.filter((m) => place(m.name).kind === kind);
+    const texts = own.map((m) => `layer ${place(m.name).layer ?? 'none'} ${measure(m.importance)} ${fate.get(m)}`);
+    const alt = `Importance of ${kind} modules: ${texts.join('; ')}`;
+    return { title: kind, chart: moduleChart(own, fate, highest), alt };
+  });
+  const count = (wanted: Fate): number => [...fate.values()].filter((found) => found === wanted).length;
+  const shown = (Object.keys(FATE_COLOURS) as Fate[]).filter((key) => count(key) > 0);
+  const key = legend(shown.map((label) => ({ label, colour: FATE_COLOURS[label] })));
+  const caption = `How much each PEFT module adds, relative to what it adds to, by layer. Of ${modules.length} modules ${shown.map((label) => `${count(label)} ${FATE_WORDS[label]}`).join(', ')}.${first}`;
+  return figure('Module importance', caption, panels, { legend: key, size: 'small' });
+}
+
+const FATE_WORDS: Readonly<Record<Fate, string>> = {
+  kept: 'kept',
+  'all ranks cut': 'lost to the cut of ranks, which left them none',
+  dropped: 'dropped for their low importance',
+};
+
+/** @param ranked modules that the cut of ranks was made among */
+async function rankFigure(ranked: Plan['modules'], first: string): Promise<Html | undefined> {
+  const ranks = ranked.flatMap((m) => m.ranks);
   if (ranks.length === 0) return undefined;
   const highest = Math.max(...ranks.map((r) => r.importance));
-  const panels = [...new Set(left.map((m) => place(m.name).layer))].map((layer) => {
-    const own = left.filter((m) => place(m.name).layer === layer);
+  const panels = [...new Set(ranked.map((m) => place(m.name).layer))].map((layer) => {
+    const own = ranked.filter((m) => place(m.name).layer === layer);
     const title = layer === undefined ? 'No layer' : `Layer ${layer}`;
     const counts = own.map((m) => `${place(m.name).kind} ${m.ranks.filter((r) => r.kept).length} of ${m.ranks.length}`);
     return { title, chart: rankChart(own, highest), alt: `Ranks kept in ${title}: ${counts.join('; ')}` };
   });
   const share = ranks.filter((r) => r.kept).length;
-  const caption = `Every rank of the modules kept, by its first-order Taylor score as a share of the highest. ${share} of ${ranks.length} ranks kept (${percent(share / ranks.length)}).${first}`;
+  const caption = `Every rank of the modules that were not dropped, by its first-order Taylor score as a share of the highest. ${share} of these ${ranks.length} ranks kept (${percent(share / ranks.length)}).${first}`;
+  const key = legend([
+    { label: 'kept', colour: FATE_COLOURS.kept },
+    { label: 'cut', colour: FATE_COLOURS['all ranks cut'] },
+  ]);
   return figure('Rank importance', caption, panels, { legend: key });
-}
-
-function moduleWords(module: Plan['modules'][number]): string {
-  return `layer ${place(module.name).layer ?? 'none'} ${measure(module.importance)} ${module.kept ? 'kept' : 'dropped'}`;
 }
 
 function words(summary: TaskSummary, text: (method: MethodSummary) => string): string {

@@ -4,8 +4,8 @@ export const STYLE = `
 :root {
   color-scheme: light dark;
   --paper: #fdfcfa; --ink: #1d1c1a; --muted: #66635d; --rule: #e5e2dc; --grey: #bab6ae;
-  --accent: #b8400e; --accent-soft: #dd8b62; --wash: #f6f3ee;
-  --kind-1: #8d8981; --kind-2: #5f5c56; --kind-3: #b9b5ad; --kind-4: #3f3d39; --kind-5: #d6d2ca; --kind-6: #76726b;
+  --accent: #b8400e; --accent-soft: #dd8b62; --wash: #f6f3ee; --cut: #5b8fc0;
+  --kind-1: #85837d; --kind-2: #2e2c26; --kind-3: #a7a59f; --kind-4: #4b4943; --kind-5: #cfcdc7; --kind-6: #67655f;
   --serif: Charter, 'Bitstream Charter', 'Source Serif 4', 'Sitka Text', Cambria, 'Liberation Serif', serif;
   --sans: system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', 'Liberation Sans', Arial, sans-serif;
   --mono: ui-monospace, 'SF Mono', Menlo, Consolas, 'Liberation Mono', monospace;
@@ -13,8 +13,8 @@ export const STYLE = `
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #171614; --ink: #ebe8e2; --muted: #a19d95; --rule: #34322e; --grey: #5d5a54;
-    --accent: #f0854f; --accent-soft: #b9653b; --wash: #201e1b;
-    --kind-1: #7c7870; --kind-2: #aaa69d; --kind-3: #55524c; --kind-4: #cbc7be; --kind-5: #403e39; --kind-6: #918d85;
+    --accent: #f0854f; --accent-soft: #b9653b; --wash: #201e1b; --cut: #6ea3d6;
+    --kind-1: #706e68; --kind-2: #d6d4ce; --kind-3: #55534d; --kind-4: #afada7; --kind-5: #3a3832; --kind-6: #8d8b85;
   }
 }
 * { box-sizing: border-box; }
@@ -43,7 +43,7 @@ nav a::first-letter { text-transform: uppercase; }
 figure { margin: 0; }
 
 .headline {
-  display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 1.5rem 1.25rem;
+  display: grid; grid-template-columns: repeat(auto-fit, minmax(8.25rem, 1fr)); gap: 1.5rem 1rem;
   margin: 1.75rem 0 2.5rem; padding: 0;
 }
 .headline div { display: flex; flex-direction: column; gap: 0.25rem; padding-top: 0.75rem; border-top: 1px solid var(--rule); }

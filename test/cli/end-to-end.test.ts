@@ -49,6 +49,12 @@ it(
     expect(pruned!.memory.inferPeakBytes).toBeLessThan(reference!.memory.inferPeakBytes);
     expect(pruned!.artefactBytes).toBeLessThan(reference!.artefactBytes);
     expect(await readFile(join(out, 'report.html'), 'utf8')).toContain('<svg');
+    const { modules } = pruned!.plan!;
+    expect(modules.filter((m) => m.lostBy === 'importance')).toHaveLength(0.75 * modules.length);
+    expect(modules.every((m) => m.kept === (m.lostBy === undefined) && m.kept === m.ranks.some((r) => r.kept))).toBe(
+      true,
+    );
+    expect(pruned!.speed.secondsPerStep).toBeGreaterThan(0);
 
     const trace = JSON.parse(await readFile(join(dir, 'trace.json'), 'utf8')) as { traceEvents: { name: string }[] };
     expect(trace.traceEvents.map((event) => event.name)).toContain('attention_backward_q');

@@ -68,10 +68,60 @@ describe('htmlPage', () => {
       'Rank importance',
     ])
       expect(full.split(`<h3>${title}</h3>`)).toHaveLength(3);
-    expect(full.match(/<caption>/g)).toHaveLength(2);
+    expect(full.match(/<caption>/g)).toHaveLength(4);
     // Per task: 2 scores, 6 costs, 3 of memory, 2 of loss, 6 kinds of modules, and layers with kept modules.
     expect(charts.length).toBeGreaterThanOrEqual(2 * (2 + 6 + 3 + 2 + 6 + 1));
     expect(full.match(/5 of 8/g)!.length).toBeGreaterThanOrEqual(6);
+  });
+
+  it('has the wall time with its ratio, and from where it breaks even, among the big numbers', async () => {
+    const sample = only(
+      sampleComparison(),
+      (r) => r.task === 'spam' && r.seed === 1 && /^(lora|light-peft)$/.test(r.method),
+    );
+    const [lora, light] = sample.runs;
+    Object.assign(lora!.speed, { trainTokensPerSecond: 4000, trainSeconds: 84, secondsPerStep: 0.2 });
+    Object.assign(light!.speed, { trainTokensPerSecond: 8000, estimateSeconds: 42, pruneSeconds: 0, trainSeconds: 45 });
+    lora!.curves = [{ phase: 'train', step: [299], loss: [1] }];
+    light!.curves = [
+      { phase: 'estimate', step: [59], loss: [1] },
+      { phase: 'train', step: [239], loss: [1] },
+    ];
+    const page = await htmlPage(parseComparison(sample, 'f'));
+    const [headline] = /<dl class="headline">[^]*?<\/dl>/.exec(page)!;
+    expect(headline).toMatch(/wall time, estimation included<\/dt>\s*<dd class="figure">1\.04×/);
+    // 3 s behind after 300 steps, and 0.1 s won with every step more.
+    expect(headline).toContain('1 min 24 s → 1 min 27 s; break-even at 330 steps');
+    expect(page).toContain('1 min 27 s · 1.04×');
+    light!.speed.trainTokensPerSecond = 3000;
+    expect(await htmlPage(parseComparison(sample, 'f'))).toContain('1 min 27 s; break-even never');
+  });
+
+  it('tells modules that were dropped from those that lost all their ranks, and counts ranks among the others', async () => {
+    const sample = only(
+      sampleComparison(),
+      (r) => r.task === 'spam' && r.seed === 1 && /^(lora|light-peft)$/.test(r.method),
+    );
+    const ranks = (...kept: boolean[]) => kept.map((k) => ({ importance: k ? 2 : 1, kept: k }));
+    const name = (kind: string): string => `roberta.encoder.layer.0.attention.self.${kind}`;
+    const { modules } = sample.runs[1]!.plan!;
+    modules.splice(
+      0,
+      modules.length,
+      { name: name('query'), importance: 0.4, kept: false, ranks: ranks(false, false) },
+      { name: name('key'), importance: 0.3, kept: true, ranks: ranks(true, false) },
+      { name: name('value'), importance: 0.1, kept: false, ranks: ranks(false, false) },
+    );
+    const told = await htmlPage(parseComparison(sample, 'f'));
+    for (const word of ['all ranks cut', 'dropped', 'kept']) expect(told).toContain(`</svg>${word}</li>`);
+    expect(told).toContain('Of 3 modules 1 kept, 1 lost to the cut of ranks, which left them none, 1 dropped');
+    expect(told).toContain('layer 0 0.400 all ranks cut');
+    expect(told).toContain('layer 0 0.100 dropped');
+    expect(told).toContain('1 of these 4 ranks kept (25%)');
+    expect(told).toContain('square-root scale');
+    // What a run says itself goes before what follows from the importances.
+    modules[2]!.lostBy = 'ranks';
+    expect(await htmlPage(parseComparison(sample, 'f'))).toContain('1 of these 6 ranks kept (17%)');
   });
 
   it('gives every anchor one target and no id twice', () => {
@@ -173,8 +223,13 @@ describe('style', () => {
       const against = (name: string, ground: string): number => contrast(scheme.get(name)!, scheme.get(ground)!);
       for (const ground of ['paper', 'wash'])
         for (const text of ['ink', 'muted', 'accent']) expect(against(text, ground)).toBeGreaterThan(4.5);
-      for (const shape of ['grey', 'accent-soft', 'kind-1', 'kind-2', 'kind-3', 'kind-4'])
+      const kinds = [1, 2, 3, 4, 5, 6].map((i) => `kind-${i}`);
+      for (const shape of ['grey', 'cut', 'accent-soft', ...kinds])
         expect(against(shape, 'paper')).toBeGreaterThan(1.5);
+      for (const kind of kinds)
+        for (const other of kinds.filter((k) => k !== kind)) expect(against(kind, other)).toBeGreaterThan(1.4);
+      kinds.slice(1).forEach((kind, i) => expect(against(kind, kinds[i]!), 'neighbours').toBeGreaterThan(2));
+      expect(against('cut', 'grey')).toBeGreaterThan(1.4);
     }
   });
 

@@ -1,4 +1,4 @@
-/** Protects: the terminal table fits 120 columns with every figure in it; the Markdown table is well formed for any text. */
+/** Protects: the terminal tables fit 80 columns with every figure in it; the Markdown table is well formed for any text. */
 import { describe, expect, it } from 'vitest';
 import { htmlPage } from '../../report/html/page.ts';
 import { markdownTable } from '../../report/markdown.ts';
@@ -23,17 +23,17 @@ describe('terminalTable', () => {
   it.each([
     ['the sample', sampleComparison()],
     ['large figures and labels', large()],
-  ])('stays within 120 columns for %s', (_, comparison) => {
+  ])('stays within 80 columns for %s', (_, comparison) => {
     const lines = terminalTable(comparison).split('\n');
-    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(120);
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
     expect(lines.length).toBeGreaterThan(30);
   });
 
   it('holds a row per method and task, the plain baseline, and no control characters', () => {
     const text = terminalTable(sampleComparison());
-    expect(text.match(/Light-PEFT/g)).toHaveLength(2);
-    expect(text.match(/TF-IDF \+ logistic +84\.3 +84\.2/g)).toHaveLength(1);
-    expect(text.match(/TF-IDF \+ logistic +98\.3 +97\.1/g)).toHaveLength(1);
+    expect(text.match(/Light-PEFT/g)).toHaveLength(4);
+    expect(text.match(/TF-IDF \+ +84\.3 +84\.2/g)).toHaveLength(1);
+    expect(text.match(/TF-IDF \+ +98\.3 +97\.1/g)).toHaveLength(1);
     expect(text).toContain('3 seeds');
     expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u001b]/);
     expect(text).not.toMatch(/NaN|undefined|Infinity/);
@@ -51,14 +51,33 @@ describe('terminalTable', () => {
     light!.memory.inferPeakBytes = 60e6;
     lora!.metrics.accuracy = 0.98;
     light!.metrics.accuracy = 0.975;
-    const row = terminalTable(comparison)
-      .split('\n')
-      .findIndex((line) => line.startsWith('Light-PEFT'));
-    const [values, notes] = terminalTable(comparison)
-      .split('\n')
-      .slice(row, row + 2);
-    expect(values).toMatch(/97\.5 .* 6,000 .* 60\.0 MB/);
-    expect(notes).toMatch(/−0\.5 pt .* 1\.50× .* −40%/);
+    light!.speed = { ...light!.speed, estimateSeconds: 20, pruneSeconds: 0.5, trainSeconds: 39.5 };
+    lora!.speed.trainSeconds = 50;
+    const lines = terminalTable(comparison).split('\n');
+    const [first, second] = lines.flatMap((line, i) => (line.startsWith('Light-PEFT') ? [lines.slice(i, i + 2)] : []));
+    expect(first![0]).toMatch(/97\.5 /);
+    expect(first![1]).toMatch(/−0\.5 pt /);
+    expect(second![0]).toMatch(/6,000 +1 min 00 s +\d+ .* 60\.0 MB/);
+    expect(second![1]).toMatch(/1\.50× +1\.20× .* −40%/);
+  });
+
+  it.each([
+    ['64 steps and 256 examples', 64, 256, 0],
+    ['63 steps', 63, 256, 3],
+    ['255 examples', 64, 255, 2],
+  ])('marks ratios with a caution where they stand on too little: %s', (_, steps, examples, marks) => {
+    const comparison = sampleComparison();
+    comparison.runs = comparison.runs.filter((r) => r.task === 'spam' && /^(lora|light-peft)$/.test(r.method));
+    comparison.tasks = [{ ...comparison.tasks[1]!, evalExamples: examples }];
+    for (const curve of comparison.runs.flatMap((r) => r.curves).filter((c) => c.phase === 'train')) {
+      curve.step.length = steps;
+      curve.loss.length = steps;
+    }
+    for (const text of [terminalTable(comparison), markdownTable(comparison)]) {
+      const cautions = text.split('†').length - 1;
+      expect(cautions).toBe(marks && marks + 1);
+      expect(text.includes('fewer than 64 timed steps or 256')).toBe(marks > 0);
+    }
   });
 });
 
@@ -69,7 +88,7 @@ describe('markdownTable', () => {
   it('has one table per task, every row as long as its head', () => {
     const text = markdownTable(sampleComparison());
     expect(rows(text)).toHaveLength(2 * (1 + 1 + 6 + 1));
-    expect(new Set(rows(text).map(cells))).toEqual(new Set([11]));
+    expect(new Set(rows(text).map(cells))).toEqual(new Set([13]));
     expect(text).toContain('Date: 2025-01-31');
     expect(text).toContain('Adapter: llvmpipe (LLVM 19.1.7, 256 bits), Mesa 25.0.7 (software)');
     expect(text).toContain(
@@ -83,7 +102,7 @@ describe('markdownTable', () => {
     for (const run of comparison.runs) run.label += ' | *a*\n<b>';
     comparison.meta.command = 'run `a``b` | c';
     const text = markdownTable(comparison);
-    expect(new Set(rows(text).map(cells))).toEqual(new Set([11]));
+    expect(new Set(rows(text).map(cells))).toEqual(new Set([13]));
     expect(text).toContain('Light-PEFT \\| \\*a\\* &lt;b\\>');
     expect(text).toContain('``` run `a``b` | c ```');
   });

@@ -49,12 +49,14 @@ const MAX_CLASSES = 1000;
  * The class names of a training file; position is the class index. Where every label is an integer from 0, they are the
  * indices themselves (as Hugging Face reads them), so a class without examples keeps its place. Otherwise every label is
  * a name, and names are numbered in order (numbers by value, else by code unit).
+ * @param own names of a model's head: taken as they are where the labels are just these
  * @throws UserError where labels are missing or fewer or more than a classifier can use
  */
-export function labelNames({ path, rows }: ExampleFile): string[] {
+export function labelNames({ path, rows }: ExampleFile, own: readonly string[] = []): readonly string[] {
   const found = new Set(rows.flatMap(({ label, line }) => (label === undefined ? [] : [classOf(label, path, line)])));
   if (found.size === 0) throw new UserError(`${path}: no row has a label, expected "label" in every row`);
   const labels = [...found];
+  if (own.length > 1 && isSame(new Set(labels.map(String)), own)) return own;
   const indices = labels.every((label) => typeof label === 'number' && label >= 0);
   const names = indices ? upTo(Math.max(...(labels as number[]))) : [...new Set(labels.map(String))].sort(compareNames);
   if (names.length > MAX_CLASSES) {
@@ -64,6 +66,27 @@ export function labelNames({ path, rows }: ExampleFile): string[] {
   }
   if (names.length < 2) throw new UserError(`${path}: all labels are ${names[0]}, expected at least two classes`);
   return names;
+}
+
+/**
+ * The names of a file's classes, in the order of a model's own head where both mean the same classes: there are as many, and names, if
+ * both have them, are the same in any order.
+ * @param found names, or indices, of a file
+ * @param own names of the model; `LABEL_0`, `LABEL_1` … and indices say nothing
+ * @returns undefined where they mean other classes
+ */
+export function agreedNames(found: readonly string[], own: readonly string[]): readonly string[] | undefined {
+  if (found.length !== own.length) return undefined;
+  // A number to predict has no class.
+  if (found.length === 1) return found;
+  if (isSame(new Set(found), own)) return own;
+  const ownHasNames = !own.every((name, i) => name === `LABEL_${i}` || name === String(i));
+  if (!ownHasNames) return found;
+  return found.every((name, i) => name === String(i)) ? own : undefined;
+}
+
+function isSame(found: ReadonlySet<string>, own: readonly string[]): boolean {
+  return found.size === own.length && own.every((name) => found.has(name));
 }
 
 /** @throws UserError for a fraction or a list, which are no classes */

@@ -15,8 +15,8 @@ import type { Checkpoint } from '../models/checkpoint.ts';
 import { dataOptionsSchema, type DataOptions } from './options.ts';
 import { encodeChoices, encodeFile, encodeTexts, type EncodedExample } from './encode.ts';
 import { hasChoices, readExamples, readRecords, type ExampleFile, type Fields, type Label } from './examples.ts';
-import { labelIndex, labelNames, labelSetNames, problemOf, type Problem } from './labels.ts';
-import { loadTask, type Example } from './tasks.ts';
+import { agreedNames, labelIndex, labelNames, labelSetNames, problemOf, type Problem } from './labels.ts';
+import { loadTask, type Example, type TaskData } from './tasks.ts';
 
 /** What the user named: a task, or files. */
 export interface DataRequest {
@@ -107,7 +107,8 @@ export async function loadData(
   const encoding = { modelDir, config, maxLength: Math.min(lengths.maxLength, config.maxTokens), docStride };
   const head = known?.head ?? (await headOfData(request, taskType)) ?? savedHead(config) ?? 'classification';
   headOf(config, head);
-  if (request.task !== undefined && head === 'classification') return loadBuiltIn(request, encoding, evalSplit);
+  if (request.task !== undefined && head === 'classification')
+    return loadBuiltIn(request, encoding, known?.labels, evalSplit);
   const files = filesOf(request);
   switch (head) {
     case 'causal-lm':
@@ -138,11 +139,13 @@ function filesOf({ task, train, eval: test }: DataRequest): Files {
 
 async function loadBuiltIn(
   request: DataRequest,
-  { modelDir, maxLength }: Encoding,
+  { modelDir, config, maxLength }: Encoding,
+  known: readonly string[] | undefined,
   evalSplit: 'test' | 'validation',
 ): Promise<DataSet> {
   if (request.train !== undefined) throw new UserError(`${option('task')} and ${option('train')}: give one of them`);
-  const task = await loadTask(request.task as string);
+  const found = await loadTask(request.task as string);
+  const task = reordered(found, known ?? agreedNames(found.labels, ownNames(config)) ?? found.labels);
   const tokenizer = await loadTokenizer(modelDir);
   const test = task[evalSplit];
   return {
@@ -165,7 +168,7 @@ async function loadLabelled(
   const test = testPath === undefined ? undefined : await readExamples(testPath, { needLabel: true });
   const labelled = (train ?? test) as ExampleFile;
   const problem = problemOf(labelled, asked ?? problemOfModel(config, labelled, known));
-  const labels = known ?? namesFor(problem, labelled);
+  const labels = known ?? namesFor(problem, labelled, ownNames(config));
   checkOutputs(problem, labels, labelled.path);
   const tokenizer = await tokenizerFor([train, test], modelDir);
   const { vocabSize, typeVocabSize } = config;
@@ -192,9 +195,24 @@ function problemOfModel(
   return savedHead(config) === 'classification' && regresses && areNumbers ? 'regression' : undefined;
 }
 
-function namesFor(problem: Problem, file: ExampleFile): string[] {
+function namesFor(problem: Problem, file: ExampleFile, own: readonly string[]): readonly string[] {
   if (problem === 'regression') return ['value'];
-  return problem === 'multi_label_classification' ? labelSetNames(file) : labelNames(file);
+  const found = problem === 'multi_label_classification' ? labelSetNames(file) : labelNames(file, own);
+  return agreedNames(found, own) ?? found;
+}
+
+/** Class names of a checkpoint's own head; none where it is no classifier. */
+function ownNames(config: ModelConfig): readonly string[] {
+  return savedHead(config) === 'classification' ? config.labels : [];
+}
+
+/** A built-in task with its classes in another order. */
+function reordered(task: TaskData, labels: readonly string[]): TaskData {
+  const index = task.labels.map((name) => (labels.includes(name) ? labels.indexOf(name) : task.labels.indexOf(name)));
+  const moved = (examples: readonly Example[]): Example[] =>
+    examples.map((example) => ({ ...example, label: index[example.label]! }));
+  const { train, validation, test } = task;
+  return { ...task, labels, train: moved(train), validation: moved(validation), test: moved(test) };
 }
 
 /** @throws UserError where a head gives a number and classes are asked for, or the other way round */

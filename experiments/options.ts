@@ -27,7 +27,7 @@ export const runOptionsSchema = z.strictObject({
   }),
   estimate: estimateSchema,
   decide: decideOptionsSchema,
-  slice: sliceOptionsSchema.omit({ seed: true }),
+  slice: sliceOptionsSchema.omit({ seed: true, newHead: true }),
 });
 
 export type RunOptions = z.output<typeof runOptionsSchema>;

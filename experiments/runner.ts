@@ -210,7 +210,7 @@ export function decisionOf(
 
 function pruned(whole: PeftModel, values: StateDict, decision: Decision, options: RunOptions): Promise<PeftModel> {
   whole.loadStateDict(values);
-  return whole.prune(decision, { ...options.slice, seed: options.train.seed });
+  return whole.prune(decision, { ...options.slice, seed: options.train.seed, newHead: options.load.newHead });
 }
 
 function scoresFrom(metrics: Evaluation['metrics']): Run['metrics'] {

@@ -245,7 +245,8 @@ export function randomBaseModel(
   let words: OffloadedEmbedding | undefined;
   for (const [name, shape] of [...baseWeightShapes(config), ...frozenHeadShapes(config, head)]) {
     const { data } = initialSpec(name, shape, config.initializerRange, normal);
-    if (!tied && isOffloaded(engine, config, name, data.byteLength, embeddings)) words = offloadedEmbedding(name, shape, data);
+    if (!tied && isOffloaded(engine, config, name, data.byteLength, embeddings))
+      words = offloadedEmbedding(name, shape, data);
     else weights.set(name, engine.variable(name, shape, { kind: 'weights', data }));
   }
   gatherProjections(engine, config, weights);

@@ -59,16 +59,19 @@ export function frozenHeadShapes(config: ModelConfig, kind: HeadKind): Map<strin
   const { frozen, vocabulary } = headOf(config, kind);
   const shapes = shapesOf(config, frozen, 0);
   if (vocabulary?.bias) shapes.set(`${vocabulary.module}.bias`, [config.vocabSize]);
-  if (vocabulary?.tied === false)
-    shapes.set(`${vocabulary.module}.weight`, [config.vocabSize, config.embeddingSize]);
+  if (vocabulary?.tied === false) shapes.set(`${vocabulary.module}.weight`, [config.vocabSize, config.embeddingSize]);
   return shapes;
 }
 
 /** All layers that stay frozen, and so may be adapted: linear ones of blocks, around them, and of the head, and embeddings. */
 export function adaptableLayers(config: ModelConfig, layers: readonly LayerShape[], kind: HeadKind): LinearLayer[] {
   const { frozen } = headOf(config, kind);
-  const linears = [...linearLayers(config, layers), ...outerLinears(config), ...headLinears(config, frozen, 0)];
-  return [...linears, ...vocabularyLayers(config, kind), ...embeddingTables(config)];
+  return [...targetableLayers(config, layers, kind), ...outerLinears(config), ...headLinears(config, frozen, 0)];
+}
+
+/** Those of them that fresh modules are attached to: linear layers of blocks, what scores the vocabulary, and embeddings. */
+export function targetableLayers(config: ModelConfig, layers: readonly LayerShape[], kind: HeadKind): LinearLayer[] {
+  return [...linearLayers(config, layers), ...vocabularyLayers(config, kind), ...embeddingTables(config)];
 }
 
 /** The layer that scores the vocabulary, where a head has one. */

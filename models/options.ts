@@ -7,4 +7,5 @@ export const loadOptionsSchema = z.strictObject({
     .enum(['device', 'host'])
     .default('device')
     .describe('where the frozen word embedding lives; one over the binding limit is on the host'),
+  newHead: z.boolean().optional().describe('draw the head anew, where the checkpoint has one for the same classes'),
 });

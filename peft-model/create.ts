@@ -7,6 +7,7 @@ import type { Checkpoint } from '../models/checkpoint.ts';
 import { savedHead } from '../models/config.ts';
 import type { PeftConfig } from '../peft/config.ts';
 import type { PeftConfigFor } from '../peft/create-config.ts';
+import { readOwnHead } from './own-head.ts';
 import { PeftModel } from './peft-model.ts';
 import { createState, initMissingWeights } from './state.ts';
 
@@ -18,6 +19,8 @@ export interface PeftModelOptions extends Pick<LoadOptions, 'weights' | 'embeddi
   readonly labels?: readonly string[] | undefined;
   /** Of the weights that are drawn. */
   readonly seed?: number | undefined;
+  /** Draws the head anew where the checkpoint has one for the same classes, which is kept otherwise. */
+  readonly newHead?: boolean | undefined;
 }
 
 /**
@@ -33,14 +36,16 @@ export async function getPeftModel(
   options: PeftModelOptions = {},
 ): Promise<PeftModel> {
   const { config } = base;
-  const { seed = 0, head = defaultHead(config), ...load } = options;
+  const { seed = 0, head = defaultHead(config), newHead = false, ...load } = options;
   const isLoaded = 'weights' in base;
   const initMissing = initMissingWeights(config, seed);
   const loaded = isLoaded ? base : await loadBaseModel(engine, base.dir, { ...load, head, initMissing });
   try {
     const labels = options.labels ?? (head === 'classification' ? defaultLabels(config.labels) : []);
     const given = typeof peft === 'function' ? peft(config, head) : peft;
-    const state = await createState(engine, loaded, given, { head, labels }, seed);
+    const task = { head, labels };
+    const ownHead = isLoaded || newHead ? undefined : await readOwnHead(base, task);
+    const state = await createState(engine, loaded, given, task, seed, ownHead);
     return new PeftModel(engine, { base: loaded, checkpoint: isLoaded ? undefined : base }, state);
   } catch (error) {
     loaded.free();

@@ -14,11 +14,7 @@ export interface Merged {
 }
 
 /** @throws UserError for a method that is not linear in a layer's input, and where a weight cannot take a module */
-export async function mergeIntoBase(
-  engine: Engine,
-  base: BaseModel,
-  state: PeftModelState,
-): Promise<Merged> {
+export async function mergeIntoBase(engine: Engine, base: BaseModel, state: PeftModelState): Promise<Merged> {
   const { method, values } = state;
   if (method && !method.merge) throw new UserError('merge: bottleneck adapters cannot be merged');
   assertMergeable(base.config, state, 'merge');

@@ -166,7 +166,7 @@ export class PeftModel implements Disposable {
    * @param decision of `decide`
    */
   async prune(decision: Decision, options: SliceOptions = {}): Promise<PeftModel> {
-    const { base, state } = await sliceState(this.engine, this.base, await this.#state(), decision, options);
+    const { base, state } = await sliceState(this.engine, this, await this.#state(), decision, options);
     this.#parameters.free();
     this.#gone = 'was pruned into another';
     return new PeftModel(this.engine, { base, checkpoint: this.checkpoint, shared: this.#shared }, state);

@@ -20,6 +20,7 @@ import { peftConfig } from '../peft/create-config.ts';
 import { withDefaultTargets } from '../peft/defaults.ts';
 import { writeAdapter, type Adapter, type AdapterTensor } from '../peft/files.ts';
 import { factorShape, valueOf, type PeftMethod, type PeftModule, type StateDict } from '../peft/module.ts';
+import { assertHolds } from '../peft/named-modules.ts';
 import { isInSaved } from '../peft/targets.ts';
 import { toStored } from '../peft/trained-whole.ts';
 import { headOfTask, savedModule, TASK_TYPES, taskKeys } from '../peft/tasks.ts';
@@ -110,6 +111,8 @@ export async function readPretrained(
     return { base, state: { method: undefined, peft, values: trained.values, head, labels } };
   }
   const own = withDefaultTargets(adapter.config, config.family);
+  const named = headOfTask(config, own);
+  if (named === undefined || named === head) assertWhole(adapter, own, config, head, adapterDir!);
   const peft = dropout === undefined ? own : { ...own, dropout };
   const method = methodOf(peft, placedModules(adapter, base, head, adapterDir!));
   checkTrained(adapter, method, base, [...trained.values.keys()], adapterDir!);
@@ -221,9 +224,22 @@ export async function readState(
   const adapter = await readOwnAdapter(dir, checkpoint);
   const values = new Map([...adapter.tensors].map(([name, { data }]) => [name, data]));
   const head = headFor(config, adapter, dir);
+  assertWhole(adapter, withDefaultTargets(adapter.config, config.family), config, head, dir);
   const outputs = outputsOf(config, head, adapter.tensors);
   const labels = head === 'classification' && outputs > 0 ? await readLabels(dir, config, outputs, adapter.labels) : [];
   return { method: methodOf(adapter.config, adapter.modules), peft: adapter.config, values, head, labels };
+}
+
+/** @throws UserError where an adapter lacks what its configuration names */
+function assertWhole(
+  { modules, tensors }: Adapter,
+  peft: PeftConfig,
+  config: ModelConfig,
+  head: HeadKind,
+  dir: string,
+): void {
+  const held = { modules: new Set(modules.map(({ name }) => name)), tensors: new Set(tensors.keys()) };
+  assertHolds(held, peft, config, head, dir);
 }
 
 /** How many outputs a head has by its last weight; 0 where that is not among the tensors. */

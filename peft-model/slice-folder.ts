@@ -9,18 +9,20 @@ import { readWeight, storedName } from '../models/weights.ts';
 import { valueOf } from '../peft/module.ts';
 import type { Decision } from '../pruning/decide.ts';
 import { sliceWeight, type ReadWeight } from '../pruning/slice.ts';
+import { readOwnHead } from './own-head.ts';
 import type { StateBase } from './pretrained.ts';
 import { sliced, sliceOptionsSchema, type SliceOptions } from './slice-state.ts';
 import { reinitialise, type PeftModelState } from './state.ts';
 
 /** What is left of an adapter, as `writeState` takes it. */
 export async function sliceFolder(
-  { dir, config }: Checkpoint,
+  checkpoint: Checkpoint,
   state: PeftModelState,
   decision: Decision,
   given: SliceOptions,
 ): Promise<{ base: StateBase; state: PeftModelState }> {
-  const { startFrom, seed } = parseOptions(sliceOptionsSchema, given);
+  const { dir, config } = checkpoint;
+  const { startFrom, seed, newHead } = parseOptions(sliceOptionsSchema, given);
   const head = headShapes(config, state.head, state.labels.length);
   const shapes = new Map([...frozenWeightShapes(config, state.head)].filter(([name]) => !head.has(name)));
   const file = await openSafetensors(dir);
@@ -35,7 +37,8 @@ export async function sliceFolder(
     // What the checkpoint lacks has only the adapter's values.
     const first = async (name: string): Promise<Float32Array> =>
       storedName(file, name, config) === undefined ? valueOf(state.values, name) : read(name);
-    const fresh = await reinitialise(config, left, seed, async (name) => cut(name, await first(name)).data);
+    const ownHead = newHead ? undefined : await readOwnHead(checkpoint, state);
+    const fresh = await reinitialise(config, left, seed, async (name) => cut(name, await first(name)).data, ownHead);
     return { base: { config, weights }, state: fresh };
   } finally {
     await file.close();

@@ -6,16 +6,9 @@ import { UserError } from '../engine/errors.ts';
 import type { ParameterSpec } from '../engine/nn/parameters.ts';
 import { hostRandom, STREAM } from '../engine/random.ts';
 import type { Shape } from '../engine/graph/shape.ts';
-import {
-  embeddingTables,
-  linearLayers,
-  type HeadKind,
-  type LayerShape,
-  type LinearLayer,
-  type ModelConfig,
-} from '../models/architecture.ts';
+import { type HeadKind, type LayerShape, type LinearLayer, type ModelConfig } from '../models/architecture.ts';
 import type { BaseModel } from '../models/base-model.ts';
-import { headShapes, initialSpec, tiedModules, vocabularyLayers, type TiedModules } from '../models/heads.ts';
+import { headShapes, initialSpec, targetableLayers, tiedModules, type TiedModules } from '../models/heads.ts';
 import { methodOf, moduleFor, type PeftConfig } from '../peft/config.ts';
 import { factorSpecs, moduleSize, valueOf, type PeftMethod, type PeftModule, type StateDict } from '../peft/module.ts';
 import { savedModule } from '../peft/tasks.ts';
@@ -48,7 +41,7 @@ export interface PeftModelState extends TaskHead {
  * @throws UserError for a method that cannot adapt what is targeted
  */
 function methodFor(config: ModelConfig, shapes: readonly LayerShape[], peft: PeftConfig, head: HeadKind): PeftMethod {
-  const layers = [...linearLayers(config, shapes), ...vocabularyLayers(config, head), ...embeddingTables(config)];
+  const layers = targetableLayers(config, shapes, head);
   const targeted = new Set(
     targetedModules(
       layers.map(({ name }) => name),
@@ -104,17 +97,18 @@ function savingLacked(peft: PeftConfig, { config, missingKeys }: BaseModel): Pef
   return modules.length === 0 ? peft : { ...peft, modulesToSave: [...new Set([...peft.modulesToSave, ...modules])] };
 }
 
-/** A fresh state on a whole base: everything that will train has its first value. */
+/** A fresh state on a whole base: everything that will train has its first value. @param ownHead of the checkpoint, in place of a drawn one */
 export async function createState(
   engine: Engine,
   base: BaseModel,
   given: PeftConfig,
   { head, labels }: TaskHead,
   seed: number,
+  ownHead: StateDict = new Map(),
 ): Promise<PeftModelState> {
   const peft = savingLacked(given, base);
   const method = methodFor(base.config, base.layers, peft, head);
-  const values = initState(base.config, method, head, labels.length, seed);
+  const values = new Map([...initState(base.config, method, head, labels.length, seed), ...ownHead]);
   const read = weightReader(engine, base);
   for (const [name, value] of await factorsFromBase(method, values, read)) values.set(name, value);
   for (const name of trainedWeights(base, method, peft)) if (!values.has(name)) values.set(name, await read(name));
@@ -143,15 +137,16 @@ export function parameterSpecs(base: BaseModel, { method, values, head, labels }
   ];
 }
 
-/** Starts what pruning left afresh. @param read weights of the pruned base */
+/** Starts what pruning left afresh. @param read weights of the pruned base @param ownHead as in `createState` */
 export async function reinitialise<S extends PeftModelState>(
   config: ModelConfig,
   state: S,
   seed: number,
   read: ReadWeight,
+  ownHead: StateDict = new Map(),
 ): Promise<S> {
   const { method, values, head, labels } = state;
-  const fresh = initState(config, method, head, labels.length, seed);
+  const fresh = new Map([...initState(config, method, head, labels.length, seed), ...ownHead]);
   for (const [name, value] of method ? await factorsFromBase(method, fresh, read) : []) fresh.set(name, value);
   for (const name of values.keys()) if (!fresh.has(name)) fresh.set(name, await read(name));
   return { ...state, values: fresh };

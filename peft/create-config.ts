@@ -16,6 +16,7 @@ import { withDefaultTargets } from './defaults.ts';
 import type { Ia3Config } from './ia3/config.ts';
 import type { CommonConfig } from './keys.ts';
 import type { LoraConfig } from './lora/config.ts';
+import { assertOptionsMatch } from './named-modules.ts';
 import { taskKeys } from './tasks.ts';
 import { targetedModules } from './targets.ts';
 import { peftOptionsSchema, type PeftOptions, type PeftOptionsInput } from './options.ts';
@@ -54,7 +55,11 @@ export function bottleneckConfig(
 /** Any built-in method by its name. @throws UserError for a wrong option, by name */
 export function peftConfig(options: PeftOptionsInput): PeftConfigFor {
   const all = parseOptions(peftOptionsSchema, options);
-  return (config, head) => createConfig(all, config, head);
+  return (config, head) => {
+    const peft = createConfig(all, config, head);
+    assertOptionsMatch(all, peft, config, head);
+    return peft;
+  };
 }
 
 function createConfig(options: PeftOptions, config: ModelConfig, head: HeadKind): PeftConfig {

@@ -78,8 +78,13 @@ export function patternValue(
   fallback: number,
   key: string,
 ): number {
-  const found = Object.entries(patterns).find(([source]) => execPattern(source, `^(.*\\.)?(${source})$`, name, key));
+  const found = Object.entries(patterns).find(([source]) => matchesPattern(source, name, key));
   return found ? found[1] : fallback;
+}
+
+/** Whether a pattern of ranks or alphas is for a module. @param key as in `patternValue` */
+export function matchesPattern(source: string, name: string, key: string): boolean {
+  return execPattern(source, `^(.*\\.)?(${source})$`, name, key) !== null;
 }
 
 /** Whether a module is among names (as `targetModules`) or matches a regular expression. */

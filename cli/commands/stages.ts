@@ -86,6 +86,7 @@ async function prepare(
     const options = { ...load, head: data.head, labels: data.labels, seed, onBytes };
     return { model: await getPeftModel(engine, checkpoint, peftConfig(peft), options), data };
   }
+  if (load.newHead) throw new UserError('--new-head and --init-adapter: give one of them, an adapter has a head');
   const head = await headOfData(request, encoding.taskType);
   // The run's dropout goes before the one an adapter was written with.
   const options = { ...load, head, onBytes, dropout: peft.dropout };
@@ -150,7 +151,7 @@ async function runPrune(flags: PruneFlags): Promise<void> {
   }
   const scores = { ...scoresOf(records, config), seed };
   const decision = decisionOf(scores, options, flags.random ? 'random' : 'light-peft');
-  const pruned = await sliceFolder(checkpoint, state, decision, { ...options.slice, seed });
+  const pruned = await sliceFolder(checkpoint, state, decision, { ...options.slice, seed, newHead: options.load.newHead });
   await writeState(flags.out, pruned.base, pruned.state, planFor(config, fingerprint, decision));
   const total = factorCount(state.method);
   const summary = {

@@ -136,9 +136,9 @@ test('decoders have the defaults of transformers', () => {
   expect(parseConfig({ ...windowed, sliding_window: 9 }, 'f').maxTokens).toBe(9);
   expect(parseConfig({ ...decoders.llama, is_decoder: true, pad_token_id: -1 }, 'f').hasPadToken).toBe(false);
   const vocabulary = (raw: object): unknown => parseConfig(raw, 'f').architecture.heads['causal-lm']?.vocabulary;
-  expect(vocabulary(decoders.gpt2)).toMatchObject({ weight: 'transformer.wte' });
-  expect(vocabulary({ ...decoders.gpt2, tie_word_embeddings: false })).toMatchObject({ weight: 'lm_head' });
-  expect(vocabulary(decoders.llama)).toMatchObject({ weight: 'lm_head' });
+  expect(vocabulary(decoders.gpt2)).toMatchObject({ tied: true });
+  expect(vocabulary({ ...decoders.gpt2, tie_word_embeddings: false })).toMatchObject({ tied: false });
+  expect(vocabulary(decoders.llama)).toMatchObject({ tied: false });
 });
 
 test.each([

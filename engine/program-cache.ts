@@ -70,7 +70,7 @@ export class ProgramCache implements Disposable {
   async rowsOf(shape: BatchShape, { inputs, unit = 1, reason }: Fitting): Promise<number> {
     const { batch, seq } = shape;
     const key = `${batch}x${seq}`;
-    const known = this.#rows.get(key);
+    const known = this.#programs.has(key) ? batch : this.#rows.get(key);
     if (known !== undefined) return known;
     let [rows, why] = [batch, reason];
     for (;;) {

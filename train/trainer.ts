@@ -8,6 +8,7 @@ import { memoryLowerBound } from '../engine/compile/memory-lower-bound.ts';
 import type { CompileOptions, InputSpec, Program } from '../engine/compile/program.ts';
 import type { Update } from '../engine/compile/graph.ts';
 import type { Engine, HostArray, Traced } from '../engine/engine.ts';
+import { option, UserError } from '../engine/errors.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import { exists } from '../engine/io/files.ts';
 import type { Parameters } from '../engine/nn/parameters.ts';
@@ -264,7 +265,8 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
     try {
       (await this.program(batch, inputs)).run(inputs);
     } catch (error) {
-      if (!(error instanceof TooLargeError && this.#training.split)) throw error;
+      if (!(error instanceof TooLargeError) || error.isResident) throw error;
+      if (!this.#training.split) throw new UserError(`${error.message}: lower ${option('batchSize')}`);
       await microBatches.fit(batch, inputs, error);
       await microBatches.run(batch, inputs);
     }

@@ -24,6 +24,8 @@ import { reshape } from '../engine/ops/leaf.ts';
 import { sum } from '../engine/ops/reduce.ts';
 import type { HeadKind } from '../models/architecture.ts';
 import { UserError } from '../engine/errors.ts';
+import type { Batch } from './data-loader.ts';
+import { labelsOfRows } from './micro-batches.ts';
 import { IGNORE_INDEX, NO_VALUE, sequencesOf, type EncodedExample } from './encode.ts';
 import {
   labelSetMetrics,
@@ -48,6 +50,10 @@ export interface Objective {
    * @param scores f32, what the head gives
    */
   readonly loss: (scores: Tensor, labels: Tensor) => Tensor;
+  /** The labels of so many rows of a batch, from one on, of rows that a batch has; those past the last are not labelled. */
+  readonly part: (labels: Batch['labels'], from: number, rows: number, of: number) => Batch['labels'];
+  /** What the mean is over: labels that count. */
+  readonly labelled: (labels: Batch['labels']) => number;
   /**
    * Figures of a data set; absent for language models, whose figure is the loss.
    * @param scores of every example, in its order
@@ -59,8 +65,12 @@ export interface Objective {
   ) => ScoreMetrics;
 }
 
+/** Labels that lie row by row. */
+const BY_ROW: Pick<Objective, 'part' | 'labelled'> = { part: labelsOfRows, labelled: knownLabels };
+
 /** One class of several. */
 const CLASSES: Objective = {
+  ...BY_ROW,
   head: 'classification',
   labels: (batch) => ({ shape: [batch], dtype: 'i32' }),
   loss: crossEntropy,
@@ -69,6 +79,7 @@ const CLASSES: Objective = {
 
 /** Any number of classes. */
 const labelSets = (classes: number): Objective => ({
+  ...BY_ROW,
   head: 'classification',
   labels: (batch) => ({ shape: [batch, classes], dtype: 'f32' }),
   loss: binaryCrossEntropy,
@@ -77,6 +88,7 @@ const labelSets = (classes: number): Objective => ({
 
 /** A number. */
 const REGRESSION: Objective = {
+  ...BY_ROW,
   head: 'classification',
   labels: (batch) => ({ shape: [batch, 1], dtype: 'f32' }),
   loss: squaredError,
@@ -89,6 +101,7 @@ const REGRESSION: Objective = {
 
 /** One choice of several, each a sequence with one score. */
 const choices = (count: number): Objective => ({
+  ...BY_ROW,
   head: 'multiple-choice',
   labels: (batch) => ({ shape: [batch / count], dtype: 'i32' }),
   loss: (scores, labels) => crossEntropy(reshape(scores, [labels.size, -1]), labels),
@@ -99,12 +112,15 @@ const choices = (count: number): Objective => ({
 const SPANS: Objective = {
   head: 'question-answering',
   labels: (batch) => ({ shape: [2 * batch + 1], dtype: 'i32' }),
+  part: spanPart,
+  labelled: (labels) => knownLabels(labels.subarray(0, (labels.length - 1) / 2)),
   loss: spanLoss,
   metrics: answerMetrics,
 };
 
 /** The next token. */
 const tokens = (head: 'causal-lm' | 'masked-lm'): Objective => ({
+  ...BY_ROW,
   head,
   labels: (batch, seq) => ({ shape: [batch, seq], dtype: 'i32' }),
   loss: crossEntropy,
@@ -190,6 +206,19 @@ function isKnown(labels: Tensor): Tensor {
 
 function meanOver(values: Tensor, known: Tensor): Tensor {
   return div(sum(values), maximum(sum(known), constant(1)));
+}
+
+/** Labels that are classes, tokens, or values; others are far below. */
+function knownLabels(labels: Batch['labels']): number {
+  const least = labels instanceof Int32Array ? 0 : NO_VALUE / 2;
+  let count = 0;
+  for (const label of labels) count += Number(label >= least);
+  return count;
+}
+
+function spanPart(labels: Batch['labels'], from: number, rows: number, of: number): Int32Array {
+  const [starts, ends] = [0, of].map((at) => labelsOfRows(labels.subarray(at, at + of), from, rows, of));
+  return Int32Array.of(...starts!, ...ends!, labels[2 * of]!);
 }
 
 /** Scores of places that are out of the running: e to it is 0. */

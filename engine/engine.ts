@@ -4,12 +4,15 @@ import { selectDefault, type ConfigSelector } from '../kernels/config.ts';
 import { Arena } from './device/arena.ts';
 import { PipelineWarmup } from './device/pipeline-warmup.ts';
 import { openDevice, type AdapterDescription, type OpenDevice } from './device/device.ts';
-import { Memory, wholeWords, type Storage } from './device/memory.ts';
+import { Memory, wholeWords, type MemoryLimits, type Storage } from './device/memory.ts';
 import { waitForGpu } from './device/wait.ts';
 import { Pipelines } from './device/pipelines.ts';
 import { submit } from './device/submit.ts';
 import { Uploads, type HostArray } from './device/uploads.ts';
 import { option, UserError } from './errors.ts';
+import { ARENA_ALIGNMENT } from './compile/contiguous.ts';
+import { TooLargeError } from './compile/limits.ts';
+import { planProgram, type ProgramPlan } from './compile/plan.ts';
 import {
   Program,
   type CompileOptions,
@@ -36,6 +39,12 @@ export interface Traced {
   readonly updates?: readonly Update[];
 }
 
+/** How an engine is opened. */
+export interface EngineOptions {
+  readonly allowF16Matmul?: boolean;
+  readonly limits?: Partial<MemoryLimits>;
+}
+
 /**
  * An open device and what lives on it. Its programs share an arena and so run one at a time. Errors of the device are thrown by
  * whatever next waits for it.
@@ -44,6 +53,7 @@ export class Engine implements Runtime, VariableStore {
   readonly device: GPUDevice;
   readonly traits: DeviceTraits;
   readonly adapter: AdapterDescription;
+  readonly limits: MemoryLimits;
   readonly memory: Memory;
   readonly pipelines: Pipelines;
   readonly arena: Arena;
@@ -60,16 +70,17 @@ export class Engine implements Runtime, VariableStore {
   readonly #uploads: Uploads;
   #fault: Error | undefined;
 
-  private constructor(open: OpenDevice, allowF16Matmul: boolean) {
+  private constructor(open: OpenDevice, allowF16Matmul: boolean, lower: Partial<MemoryLimits>) {
     this.#open = open;
     this.device = open.device;
     this.traits = { ...open.traits, allowF16Matmul };
     this.adapter = open.adapter;
-    this.memory = new Memory(open.device);
+    this.limits = lowered(open.device.limits, lower);
+    this.memory = new Memory(open.device, this.limits);
     this.#uploads = new Uploads(open.device);
     this.#warmup = open.traits.software ? new PipelineWarmup(open.device, () => open.another()) : undefined;
     this.pipelines = new Pipelines(open.device, this.#warmup);
-    this.arena = new Arena(this.memory, open.device.limits.maxBufferSize);
+    this.arena = new Arena(this.memory, this.limits.maxBufferSize);
     open.device.onuncapturederror = (event) => {
       this.#fault ??= new Error(`WebGPU: ${event.error.message}`);
     };
@@ -77,10 +88,11 @@ export class Engine implements Runtime, VariableStore {
 
   /**
    * @param allowF16Matmul whether products may round f32 operands to f16 for the device's matrix units; sums stay f32
+   * @param limits lower than the adapter's own, as those of a smaller device
    * @throws NoAdapterError where the machine has no usable adapter
    * @throws UserError where `allowF16Matmul` is asked for and there are no matrix units
    */
-  static async open({ allowF16Matmul = false } = {}): Promise<Engine> {
+  static async open({ allowF16Matmul = false, limits = {} }: EngineOptions = {}): Promise<Engine> {
     const open = await openDevice();
     if (allowF16Matmul && !open.traits.matrix) {
       open.close();
@@ -88,7 +100,7 @@ export class Engine implements Runtime, VariableStore {
         `${option('compute')} f16: the adapter ${open.adapter.device} has no matrix units for f16 factors and f32 sums; leave it out.`,
       );
     }
-    return new Engine(open, allowF16Matmul);
+    return new Engine(open, allowF16Matmul, limits);
   }
 
   /** A zeroed variable, or one with the given content. */
@@ -107,8 +119,8 @@ export class Engine implements Runtime, VariableStore {
   allocateContiguous(names: readonly string[], shape: Shape, options: Omit<VariableOptions, 'data'>): Variable[] {
     const { dtype = 'f32', kind, stored = shape } = options;
     const bytes = sizeOf(stored) * BYTES[dtype];
-    const { minStorageBufferOffsetAlignment: alignment, maxStorageBufferBindingSize: largest } = this.device.limits;
-    if (bytes % alignment !== 0 || bytes * names.length > largest)
+    const alignment = this.device.limits.minStorageBufferOffsetAlignment;
+    if (bytes % alignment !== 0 || bytes * names.length > this.limits.maxStorageBufferBindingSize)
       return names.map((name) => this.variable(name, shape, options));
     const buffer = this.memory.allocate(bytes * names.length, kind, names.join(', '), names.length);
     return names.map((name, i) => new Variable(name, shape, dtype, kind, { buffer, offset: i * bytes, bytes }, stored));
@@ -162,7 +174,7 @@ export class Engine implements Runtime, VariableStore {
    * @param name shown in errors and profiles
    * @param options.selectConfig in place of the engine’s own choice
    * @returns a program that may run any number of times; `dispose` frees what it owns
-   * @throws UserError where the device cannot do what `options` ask for; Error naming a kernel that does not compile
+   * @throws UserError where the device cannot do what `options` ask for, and TooLargeError where it cannot bind a tensor; Error naming a kernel that does not compile
    */
   async compile<I extends Readonly<Record<string, InputSpec>>>(
     name: string,
@@ -170,15 +182,40 @@ export class Engine implements Runtime, VariableStore {
     fn: (inputs: { readonly [K in keyof I]: Tensor }) => Traced,
     options: CompileOptions = {},
   ): Promise<Program> {
+    const program = await Program.build(this, this.#plan(name, inputs, fn, options));
+    await this.observer?.built(program);
+    return program;
+  }
+
+  /** Whether `compile` would find nothing too large for the device; nothing is made on it. Throws what else `compile` throws. */
+  fits<I extends Readonly<Record<string, InputSpec>>>(
+    name: string,
+    inputs: I,
+    fn: (inputs: { readonly [K in keyof I]: Tensor }) => Traced,
+    options: CompileOptions = {},
+  ): boolean {
+    try {
+      this.#plan(name, inputs, fn, options);
+      return true;
+    } catch (error) {
+      if (error instanceof TooLargeError) return false;
+      throw error;
+    }
+  }
+
+  #plan<I extends Readonly<Record<string, InputSpec>>>(
+    name: string,
+    inputs: I,
+    fn: (inputs: { readonly [K in keyof I]: Tensor }) => Traced,
+    options: CompileOptions,
+  ): ProgramPlan {
     if (options.activations === 'f16') this.needF16(`${option('activations')} f16`);
     const leaves = Object.fromEntries(
       Object.entries(inputs).map(([key, s]) => [key, inputLeaf(key, s.shape, s.dtype)]),
     );
     const { outputs = {}, updates = [] } = fn(leaves as { readonly [K in keyof I]: Tensor });
     const how = { ...options, selectConfig: options.selectConfig ?? this.selectConfig };
-    const program = await Program.build(this, name, inputs, outputs, updates, how);
-    await this.observer?.built(program);
-    return program;
+    return planProgram({ name, inputs, outputs, updates }, this, how);
   }
 
   /** Computes one tensor of a graph without inputs: for exploring and tests. */
@@ -256,6 +293,13 @@ export class Engine implements Runtime, VariableStore {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+function lowered(own: MemoryLimits, lower: Partial<MemoryLimits>): MemoryLimits {
+  const least = (key: keyof MemoryLimits): number => Math.min(own[key], lower[key] ?? Infinity);
+  const maxBufferSize = Math.floor(least('maxBufferSize') / ARENA_ALIGNMENT) * ARENA_ALIGNMENT;
+  const maxStorageBufferBindingSize = Math.min(least('maxStorageBufferBindingSize'), maxBufferSize);
+  return { maxBufferSize, maxStorageBufferBindingSize };
 }
 
 function toFloat32(bytes: ArrayBuffer, dtype: DType): Float32Array {

@@ -53,9 +53,11 @@ export class Generator implements Disposable {
   constructor(model: PeftModel, cache: KvCache) {
     this.#model = model;
     this.#cache = cache;
-    this.#programs = new ProgramCache(model.engine, ({ seq }, selectConfig) =>
-      model.engine.compile(`generate ${seq}`, this.#specs(seq), (inputs) => this.#trace(inputs), { selectConfig }),
-    );
+    this.#programs = new ProgramCache(model.engine, ({ seq }) => ({
+      name: `generate ${seq}`,
+      inputs: this.#specs(seq),
+      trace: (inputs) => this.#trace(inputs),
+    }));
   }
 
   /**

@@ -29,6 +29,7 @@ export {
   matmulConfigs,
   matmulTuningTask,
   mayDropProducts,
+  FIRST_TOKEN_INPUT,
   RANDOM_INPUTS,
   type MatmulConfig,
   type MatmulSpec,

@@ -6,7 +6,7 @@ import { assemble, bind, u32Params } from './assemble.ts';
 import { fragmentBytes, fragmentFlops, emitFragment } from './emit-fragment.ts';
 import type { Fragment } from './fragment.ts';
 import { BYTES, spread, type DeviceTraits, type Kernel } from './kernel.ts';
-import { dropParams, drops, dropsProduct, RANDOM_INPUTS } from './matmul/drop.ts';
+import { dropParams, drops, dropsProduct, FIRST_TOKEN_INPUT, RANDOM_INPUTS } from './matmul/drop.ts';
 import { broadcastTemplate, type BroadcastTile } from './matmul/broadcast.ts';
 import { panelBytes, panelTemplate, type PanelTile } from './matmul/panel.ts';
 import { matrixBytes, matrixFits, subgroupMatrixTemplate, type SubgroupMatrixTile } from './matmul/subgroup-matrix.ts';
@@ -15,7 +15,7 @@ import { tiledTemplate, workgroupBytes, type WorkgroupTile } from './matmul/tile
 import { usesBroadcast } from './policy.ts';
 import { findConfig, nextPowerOfTwo, type KernelConfigs } from './config.ts';
 
-export { RANDOM_INPUTS };
+export { FIRST_TOKEN_INPUT, RANDOM_INPUTS };
 export type { MatmulSpec, MatmulTerm, ProductBatch, ProductDrop } from './matmul/spec.ts';
 
 const STORE: Fragment = { inputs: [], body: [], outputs: [{ name: 'c', dtype: 'f32', value: 'acc' }] };

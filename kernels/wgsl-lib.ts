@@ -91,6 +91,20 @@ const FUNCTIONS: Readonly<Record<string, Source>> = {
   dropout_one: `fn dropout_one(index: u32, seed: u32, step: u32, stream: u32, rate: f32) -> f32 {
   return dropout_block(index / 4u, seed, step, stream, rate)[index % 4u];
 }`,
+  dropout_four: `fn dropout_four(index: u32, seed: u32, step: u32, stream: u32, rate: f32) -> vec4<f32> {
+  if (index % 4u == 0u) { return dropout_block(index / 4u, seed, step, stream, rate); }
+  var scale = vec4<f32>();
+  for (var i = 0u; i < 4u; i++) { scale[i] = dropout_one(index + i, seed, step, stream, rate); }
+  return scale;
+}`,
+  dropout_from: {
+    scalar: `fn dropout_from(index: u32, seed: u32, step: u32, stream: u32, rate: f32) -> V {
+  return dropout_one(index, seed, step, stream, rate);
+}`,
+    vector: `fn dropout_from(index: u32, seed: u32, step: u32, stream: u32, rate: f32) -> V {
+  return dropout_four(index, seed, step, stream, rate);
+}`,
+  },
   dropout_scale: {
     scalar: `fn dropout_scale(index: u32, seed: u32, step: u32, stream: u32, rate: f32) -> V {
   return dropout_one(index, seed, step, stream, rate);
@@ -138,6 +152,7 @@ function collect(text: string, vector: boolean, found: Set<string>): void {
  *   `index` is a multiple of 4.
  * - `dropout_block(block: u32, …) -> vec4<f32>`, `dropout_one(index: u32, …) -> f32`: the same for elements 4·block … 4·block + 3,
  *   and for one, in any host.
+ * - `dropout_from(index: u32, …) -> V`, `dropout_four(index: u32, …) -> vec4<f32>`: the same from any index on.
  * - `within(index: u32, start: u32, end: u32) -> V`: 1 for elements start … end − 1, else 0.
  * @param vector whether V is `vec4<f32>` (else `f32`)
  */

@@ -72,7 +72,7 @@ export class BaseModel {
   table(name: string): readonly Variable[] {
     const weight = this.weights.get(name);
     if (!weight) throw new Error(`the model has no weight ${name}`);
-    return weight.rowParts(this.#engine.device.limits.maxStorageBufferBindingSize);
+    return weight.rowParts(this.#engine.limits.maxStorageBufferBindingSize);
   }
 
   /** Number of values in all weights, those on the host too. */
@@ -300,14 +300,14 @@ export function gatherProjections(engine: Engine, config: ModelConfig, weights: 
 }
 
 function isOffloaded(
-  { device }: Engine,
+  { limits }: Engine,
   { architecture: { embeddings } }: ModelConfig,
   name: string,
   bytes: number,
   place: EmbeddingPlace,
 ): boolean {
   const isWords = name === `${embeddings.words}.weight`;
-  return isWords && (place === 'host' || bytes > device.limits.maxStorageBufferBindingSize);
+  return isWords && (place === 'host' || bytes > limits.maxStorageBufferBindingSize);
 }
 
 function offloadedEmbedding(name: string, shape: Shape, data: Float32Array | Uint16Array): OffloadedEmbedding {

@@ -43,6 +43,36 @@ export interface ModuleRatio {
   readonly ratio: Tensor;
 }
 
+/** What the forward pass of a batch says of modules. */
+export interface ModuleSamples {
+  /** One per module. */
+  readonly ratios: readonly ModuleRatio[];
+  /** i32 [batch, seq], 1 for tokens of S_pad. */
+  readonly mask: Tensor;
+  /** The micro-batch's part of the step's tokens, f32 [1]; absent: all of them. */
+  readonly share?: Tensor | undefined;
+}
+
+/** What a step's gradients say of ranks. */
+export interface RankSamples {
+  /** Factors by name. */
+  readonly parameter: (name: string) => Tensor;
+  /** By parameter name, before clipping. */
+  readonly gradients: ReadonlyMap<string, Tensor>;
+}
+
+/** Samples of a step, or of one of its programs. */
+export interface StepSamples {
+  readonly modules?: ModuleSamples | undefined;
+  readonly ranks?: RankSamples | undefined;
+}
+
+/** Values to add to totals, and how many were not finite. */
+interface Samples {
+  readonly samples: readonly { readonly total: Variable; readonly sample: Tensor }[];
+  readonly bad: readonly Tensor[];
+}
+
 /** ‖Δ_t‖₂ / ‖h_t‖₂ per token. @param delta and @param base f32 [tokens, features] */
 export function normRatio(delta: Tensor, base: Tensor): Tensor {
   return div(sqrt(sumLast(square(delta))), sqrt(sumLast(square(base))));
@@ -78,47 +108,45 @@ export class ImportanceAccumulators {
   }
 
   /**
-   * Adds one step's samples.
-   * @param ratios from the forward pass, one per module in the method's order
-   * @param parameter factors by name
-   * @param gradients by parameter name, before clipping
-   * @param mask i32 [batch, seq], 1 for tokens of S_pad
+   * Adds one step's samples; those of modules and those of ranks may come in programs of their own.
    * @param counted f32 [1]
    */
-  accumulate(
-    ratios: readonly ModuleRatio[],
-    parameter: (name: string) => Tensor,
-    gradients: ReadonlyMap<string, Tensor>,
-    mask: Tensor,
-    counted: Tensor,
-  ): Update[] {
+  accumulate({ modules, ranks }: StepSamples, counted: Tensor): Update[] {
+    const samples = [modules && this.#moduleSamples(modules), ranks && this.#rankSamples(ranks)];
+    const bad = samples.flatMap((found) => found?.bad ?? []);
+    if (bad.length === 0) return [];
+    const nonFinite = { total: this.#nonFinite, sample: bad.reduce((a, b) => add(a, b)) };
+    const all = [...samples.flatMap((found) => found?.samples ?? []), nonFinite];
+    return all.map(({ total, sample }) => ({ target: total, value: add(total.tensor, mul(sample, counted)) }));
+  }
+
+  #moduleSamples({ ratios, mask, share }: ModuleSamples): Samples {
     const weights = reshape(mask, [mask.size]);
     const tokens = maximum(sum(weights), constant(1));
     const ratioOf = new Map(ratios.map(({ module, ratio }) => [module.name, ratio]));
     const means = this.#method.modules.map(({ name }) => {
       const ratio = ratioOf.get(name);
       if (!ratio) throw new Error(`importance: the forward pass did not reach module ${name}`);
-      return { mean: div(sum(mul(finiteOrZero(ratio), weights)), tokens), bad: sum(mul(isNonFinite(ratio), weights)) };
+      const mean = div(sum(mul(finiteOrZero(ratio), weights)), tokens);
+      return { mean: share ? mul(mean, share) : mean, bad: sum(mul(isNonFinite(ratio), weights)) };
     });
-    const ranked = this.#method.modules.map((module, i) => ({ module, offset: this.#offsets[i]! }));
-    const scored = ranked.filter(({ module }) => module.ranks > 0);
-    const scores = scored.map(({ module }) => this.#rankScores(module, parameter, gradients));
-    const bad = [...means.map((m) => m.bad), ...scores.map((s) => sum(isNonFinite(s)))].reduce((a, b) => add(a, b));
-    const moduleOffsets = means.map((_, i) => i * ALIGN);
-    const stepRatios = pack(
+    const sample = pack(
       means.map((m) => m.mean),
-      moduleOffsets,
+      means.map((_, i) => i * ALIGN),
       this.#stepRatios,
       this.#stepRatios.size,
     );
-    const grow = (total: Variable, sample: Tensor): Update => ({
-      target: total,
-      value: add(total.tensor, mul(sample, counted)),
-    });
-    const updates = [grow(this.#ratios, stepRatios), grow(this.#nonFinite, bad)];
-    if (scored.length === 0) return updates;
+    return { bad: means.map((m) => m.bad), samples: [{ total: this.#ratios, sample }] };
+  }
+
+  #rankSamples({ parameter, gradients }: RankSamples): Samples {
+    const ranked = this.#method.modules.map((module, i) => ({ module, offset: this.#offsets[i]! }));
+    const scored = ranked.filter(({ module }) => module.ranks > 0);
+    const scores = scored.map(({ module }) => this.#rankScores(module, parameter, gradients));
+    if (scored.length === 0) return { bad: [], samples: [] };
     const offsets = scored.map(({ offset }) => offset);
-    return [grow(this.#scores, pack(scores.map(finiteOrZero), offsets, this.#step, this.#step.size)), ...updates];
+    const sample = pack(scores.map(finiteOrZero), offsets, this.#step, this.#step.size);
+    return { bad: scores.map((s) => sum(isNonFinite(s))), samples: [{ total: this.#scores, sample }] };
   }
 
   /** |mean_j A[i,j]·∂L/∂A[i,j]| + |mean_j B[j,i]·∂L/∂B[j,i]| per rank i, shape [ranks]. */

@@ -23,7 +23,7 @@ import { ffnMaskName, headMaskName, maskHooks, maskPenalty, maskSpecs, type Mask
 import type { EstimateResult } from '../pruning/scores-file.ts';
 import { estimateOptionsSchema, splitOptions, type EstimateOptions } from './options.ts';
 import { optimizationOf, trainingBatches, trainingLoss } from './train.ts';
-import { runTraining, type StepGraph, type StepTransform, type TrainResult } from './trainer.ts';
+import { runTraining, type MicroBatchGraph, type StepGraph, type StepTransform, type TrainResult } from './trainer.ts';
 
 /** What an estimation measured, as `decide` reads it, and how it went. */
 export interface Estimate extends ImportanceScores {
@@ -121,9 +121,15 @@ class Estimation implements StepTransform {
     return { counted: Float32Array.of(step >= Math.floor(this.#steps / 2) ? 1 : 0) };
   }
 
-  updates({ inputs, gradients, parameter }: StepGraph): Update[] {
-    const { attentionMask, counted } = inputs as Record<'attentionMask' | 'counted', Tensor>;
-    return this.#accumulators.accumulate(this.#ratios, parameter, gradients, attentionMask, counted);
+  updates({ inputs, gradients, parameter, isAccumulated }: StepGraph): Update[] {
+    const { attentionMask: mask, counted } = inputs as Record<'attentionMask' | 'counted', Tensor>;
+    const modules = isAccumulated ? undefined : { ratios: this.#ratios, mask };
+    return this.#accumulators.accumulate({ modules, ranks: { parameter, gradients } }, counted);
+  }
+
+  microBatch({ inputs, share }: MicroBatchGraph): Update[] {
+    const { attentionMask: mask, counted } = inputs as Record<'attentionMask' | 'counted', Tensor>;
+    return this.#accumulators.accumulate({ modules: { ratios: this.#ratios, mask, share } }, counted);
   }
 
   async read(): Promise<Importance & Pick<Estimate, 'heads' | 'neurons' | 'countedSteps'>> {

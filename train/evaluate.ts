@@ -9,7 +9,12 @@ import { logitsSession, lossSession, type InferenceSession } from '../peft-model
 import type { ForwardOptions, PeftModel } from '../peft-model/peft-model.ts';
 
 /** Batches larger than this gain nothing at inference on any adapter measured, and cost memory. */
-const INFER_BATCH = 32;
+export const INFER_BATCH = 32;
+
+export interface InferenceOptions {
+  /** Examples at a time; 32 unless given. */
+  readonly batchSize?: number | undefined;
+}
 
 export interface InferenceCost {
   readonly seconds: number;
@@ -37,12 +42,13 @@ export interface Evaluation {
 export async function evaluate(
   model: PeftModel,
   examples: readonly EncodedExample[],
-  options: Partial<AnswerOptions> = {},
+  options: Partial<AnswerOptions> & InferenceOptions = {},
 ): Promise<Evaluation> {
   const objective = objectiveOf(model, examples);
-  if (!objective.metrics) return evaluateLanguage(model, objective, inferenceBatches(model, examples));
+  if (!objective.metrics) return evaluateLanguage(model, objective, inferenceBatches(model, examples, options));
   const scores: Float32Array[] = [];
-  const inference = await inferEach(model, examples, (index, values) => (scores[index] = values.slice()));
+  const onScores = (index: number, values: Float32Array): unknown => (scores[index] = values.slice());
+  const inference = await inferEach(model, examples, onScores, {}, options);
   return { inference, metrics: objective.metrics(examples, scores, { ...ANSWER_DEFAULTS, ...options }) };
 }
 
@@ -75,13 +81,14 @@ export async function infer(
   model: PeftModel,
   examples: readonly EncodedExample[],
   options: ForwardOptions = {},
+  inference: InferenceOptions = {},
 ): Promise<Inference> {
   let logits = new Float32Array();
   const onScores = (index: number, scores: Float32Array): void => {
     if (logits.length === 0) logits = new Float32Array(examples.length * scores.length);
     logits.set(scores, index * scores.length);
   };
-  const cost = await inferEach(model, examples, onScores, options);
+  const cost = await inferEach(model, examples, onScores, options, inference);
   return { logits, labels: Int32Array.from(examples, ({ label }) => label), ...cost };
 }
 
@@ -92,20 +99,25 @@ export async function infer(
 async function inferEach(
   model: PeftModel,
   examples: readonly EncodedExample[],
-  onScores: (index: number, scores: Float32Array) => void,
-  options: ForwardOptions = {},
+  onScores: (index: number, scores: Float32Array) => unknown,
+  options: ForwardOptions,
+  inference: InferenceOptions,
 ): Promise<InferenceCost> {
   using session = logitsSession(model, options);
-  return await forEachBatch(model.engine, session, inferenceBatches(model, examples), (batch, values) => {
+  return await forEachBatch(model.engine, session, inferenceBatches(model, examples, inference), (batch, values) => {
     const rows = batch.count / batch.indices.length;
     const width = (values.length / batch.batch) * rows;
     batch.indices.forEach((index, i) => onScores(index, values.subarray(i * width, (i + 1) * width)));
   });
 }
 
-function inferenceBatches({ base }: PeftModel, examples: readonly EncodedExample[]): DataLoader {
+function inferenceBatches(
+  { base }: PeftModel,
+  examples: readonly EncodedExample[],
+  { batchSize = INFER_BATCH }: InferenceOptions,
+): DataLoader {
   return new DataLoader(examples, {
-    batchSize: INFER_BATCH,
+    batchSize,
     order: 'length',
     seed: 0,
     padId: base.config.padTokenId,

@@ -16,6 +16,8 @@ export { train, trainingLoss } from './train.ts';
 export {
   runTraining,
   type BatchSource,
+  type MicroBatch,
+  type MicroBatchGraph,
   type OptimizationOptions,
   type StepGraph,
   type StepTransform,

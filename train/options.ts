@@ -16,7 +16,7 @@ const stepOptions = {
   warmupRatio: z.number().min(0, IN_RATIO).lt(1, IN_RATIO).default(0).describe('part of the steps spent warming up'),
   weightDecay: amount.default(0).describe('AdamW weight decay'),
   maxGradNorm: amount.default(1).describe('largest gradient norm, 0 = off'),
-  batchSize: count.default(32).describe('examples per step'),
+  batchSize: count.default(32).describe('examples at a time; those of a step'),
   shuffle: z.boolean().default(true).describe('shuffle every epoch'),
   groupByLength: z.boolean().default(true).describe('batch examples of like length together'),
   seed: whole.default(0).describe('seed of weights, data order and dropout'),

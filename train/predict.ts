@@ -5,7 +5,7 @@ import type { PeftModel } from '../peft-model/peft-model.ts';
 import { DataLoader, MULTIPLE } from '../data/data-loader.ts';
 import type { EncodedExample } from '../data/encode.ts';
 import type { Rows } from '../data/source.ts';
-import { infer } from './evaluate.ts';
+import { infer, INFER_BATCH, type InferenceOptions } from './evaluate.ts';
 
 /**
  * Of one line: scores of classes; of choices; or for every token a list, of start and end for answer spans, of the vocabulary for
@@ -21,17 +21,27 @@ export interface Window {
 
 /** Bytes of one batch's scores for every token, about. */
 const BATCH_BYTES = 1 << 26;
-const BATCH_ROWS = 32;
 
-/** Windows of every line: one, but for long contexts of questions. */
-export function predict(model: PeftModel, rows: Rows): AsyncIterable<readonly Window[]> {
+/**
+ * Windows of every line: one, but for long contexts of questions.
+ * @param batchSize sequences at a time, at most; fewer where all their tokens are scored
+ */
+export function predict(
+  model: PeftModel,
+  rows: Rows,
+  { batchSize = INFER_BATCH }: InferenceOptions = {},
+): AsyncIterable<readonly Window[]> {
   const { reads } = headOf(model.base.config, model.head);
-  return reads === 'every-token' ? everyToken(model, rows) : onePerSequence(model, rows);
+  return reads === 'every-token' ? everyToken(model, rows, batchSize) : onePerSequence(model, rows, batchSize);
 }
 
 /** A line with choices has a sequence, and a score, for each. */
-async function* onePerSequence(model: PeftModel, { examples, lines }: Rows): AsyncGenerator<readonly Window[]> {
-  const { logits } = await infer(model, examples);
+async function* onePerSequence(
+  model: PeftModel,
+  { examples, lines }: Rows,
+  batchSize: number,
+): AsyncGenerator<readonly Window[]> {
+  const { logits } = await infer(model, examples, {}, { batchSize });
   const width = logits.length / examples.length;
   for (let first = 0; first < lines.length;) {
     let end = first + 1;
@@ -41,14 +51,15 @@ async function* onePerSequence(model: PeftModel, { examples, lines }: Rows): Asy
   }
 }
 
-async function* everyToken(model: PeftModel, { examples }: Rows): AsyncGenerator<readonly Window[]> {
+async function* everyToken(model: PeftModel, { examples }: Rows, most: number): AsyncGenerator<readonly Window[]> {
   const { config } = model.base;
   const width = headOf(config, model.head).vocabulary ? config.vocabSize : 2;
   const longest = examples.reduce((most, { ids }) => Math.max(most, ids.length), 1);
   const sequenceBytes = 4 * Math.ceil(longest / MULTIPLE) * MULTIPLE * width;
-  const batchSize = Math.max(1, Math.min(BATCH_ROWS, Math.floor(BATCH_BYTES / sequenceBytes)));
-  const limit = model.engine.device.limits.maxStorageBufferBindingSize;
-  const rowsPerRun = batchSize * sequenceBytes > limit ? Math.floor(BATCH_BYTES / (4 * width)) : undefined;
+  const batchSize = Math.max(1, Math.min(most, Math.floor(BATCH_BYTES / sequenceBytes)));
+  const limit = model.engine.limits.maxStorageBufferBindingSize;
+  const runBytes = Math.min(BATCH_BYTES, limit);
+  const rowsPerRun = batchSize * sequenceBytes > limit ? Math.max(1, Math.floor(runBytes / (4 * width))) : undefined;
   const batches = new DataLoader(examples, {
     batchSize,
     order: 'file',

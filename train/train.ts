@@ -1,6 +1,7 @@
 /** Room: train. Stage three, or plain PEFT: a model's modules and head learn from examples. */
 import type { EncodedExample } from '../data/encode.ts';
 import { DataLoader, type Batch, type Order } from '../data/data-loader.ts';
+import { rowsPerExample, splitBatch } from '../data/micro-batches.ts';
 import { objectiveOf, type Objective } from '../data/objective.ts';
 import { parseOptions } from '../engine/options.ts';
 import type { BatchInputs, PeftModel } from '../peft-model/peft-model.ts';
@@ -48,6 +49,17 @@ export function trainingLoss(model: PeftModel, objective: Objective): TrainingLo
     inputs: (batch) => ({ ...model.inputValues(batch), labels: batch.labels }),
     loss: (inputs, options) => model.loss(objective, inputs as BatchInputs, inputs.labels!, options),
     tokens: realTokens,
+    unit: rowsPerExample,
+    split: (batch, rows) => {
+      const { labels, batch: of } = batch;
+      const [labelled, tokens] = [objective.labelled(labels), realTokens(batch)];
+      const parts = splitBatch(batch, rows, (_, from) => objective.part(labels, from, rows, of));
+      return parts.map((part) => ({
+        batch: part,
+        weight: objective.labelled(part.labels) / Math.max(1, labelled),
+        share: realTokens(part) / Math.max(1, tokens),
+      }));
+    },
   };
 }
 

@@ -3,10 +3,12 @@
  * adds to the step, as masks do; the loop is never edited. What is trained, a model or a corpus, comes in as a `TrainingLoss`.
  */
 import { median } from 'simple-statistics';
+import { TooLargeError } from '../engine/compile/limits.ts';
 import { memoryLowerBound } from '../engine/compile/memory-lower-bound.ts';
 import type { CompileOptions, InputSpec, Program } from '../engine/compile/program.ts';
 import type { Update } from '../engine/compile/graph.ts';
 import type { Engine, HostArray, Traced } from '../engine/engine.ts';
+import { option, UserError } from '../engine/errors.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import { exists } from '../engine/io/files.ts';
 import type { Parameters } from '../engine/nn/parameters.ts';
@@ -14,12 +16,12 @@ import { AdamW, ADAMW_DEFAULTS, ADAMW_INPUTS, type AdamWOptions } from '../engin
 import { scheduleAt, type ScheduleName } from '../engine/optim/schedule.ts';
 import { add } from '../engine/ops/elementwise.ts';
 import type { RandomState } from '../engine/ops/elementwise.ts';
-import { ProgramCache, type BatchShape } from '../engine/program-cache.ts';
+import { ProgramCache, type BatchShape, type ProgramSource } from '../engine/program-cache.ts';
 import type { Variable } from '../engine/variable.ts';
-import type { ConfigSelector } from '../kernels/config.ts';
 import type { ForwardOptions } from '../peft-model/peft-model.ts';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
 import { LossBuffer, SLOT_INPUT } from './loss-buffer.ts';
+import { MicroBatchSteps } from './micro-batches.ts';
 import { runSteps, type StepTiming } from './loop.ts';
 import type { CheckpointOptions, TrainerCallbacks } from './options.ts';
 
@@ -39,6 +41,19 @@ export interface TrainingLoss<B extends BatchShape> {
   readonly loss: (inputs: Readonly<Record<string, Tensor>>, options: ForwardOptions) => Tensor;
   /** Real tokens of a batch, padding left out. */
   readonly tokens: (batch: B) => number;
+  /** Rows of a batch that stay together; 1 unless given. */
+  readonly unit?: (batch: B) => number;
+  /** A batch as several of so many rows; absent: a batch that does not fit the device is refused. */
+  readonly split?: (batch: B, rows: number) => readonly MicroBatch<B>[];
+}
+
+/** A part of a batch, and of what a mean over the batch is over. */
+export interface MicroBatch<B> {
+  readonly batch: B;
+  /** Of what the loss is the mean of. */
+  readonly weight: number;
+  /** Of the real tokens. */
+  readonly share: number;
 }
 
 /** Batches by place; a `DataLoader` is one. */
@@ -66,6 +81,15 @@ export interface StepGraph {
   readonly gradients: ReadonlyMap<string, Tensor>;
   /** A trainable by its name. */
   readonly parameter: (name: string) => Tensor;
+  /** Whether the step was one of micro-batches: then the graph has neither their forward pass nor their inputs. */
+  readonly isAccumulated?: boolean;
+}
+
+/** What a transform sees of a micro-batch's graph. */
+export interface MicroBatchGraph {
+  readonly inputs: Readonly<Record<string, Tensor>>;
+  /** Part of the step's real tokens, f32 [1]. */
+  readonly share: Tensor;
 }
 
 /** Adds to every training step: masks, a penalty, accumulators. One instance serves all batch shapes. */
@@ -77,8 +101,10 @@ export interface StepTransform {
   readonly inputs: Readonly<Record<string, InputSpec>>;
   /** Values of `inputs`. @param step counts from 0 */
   values(step: number): Inputs;
-  /** Called after the backward pass of the same trace. */
+  /** Called once a step's gradients are there. */
   updates(graph: StepGraph): Update[];
+  /** Called after the forward pass of a micro-batch's trace, for what `updates` would else read of it. */
+  microBatch?(graph: MicroBatchGraph): Update[];
   /** Saved with checkpoints. */
   readonly state: readonly Variable[];
 }
@@ -108,7 +134,8 @@ export interface TrainResult {
 /** Losses kept on the device between two read-backs; more would delay the report, fewer would wait more often. */
 const READ_EVERY = 16;
 
-const RANDOM_INPUTS = { seed: { shape: [1], dtype: 'u32' }, step: { shape: [1], dtype: 'u32' } } as const;
+/** What dropout draws from. */
+export const RANDOM_INPUTS = { seed: { shape: [1], dtype: 'u32' }, step: { shape: [1], dtype: 'u32' } } as const;
 
 /**
  * Runs steps, from a checkpoint on where there is one to resume from.
@@ -145,8 +172,7 @@ export async function runTraining<B extends BatchShape>(
         {
           enqueue: async (step) => {
             const batch = batches.at(Math.floor(step / batches.perEpoch), step % batches.perEpoch);
-            const inputs = steps.inputs(step, batch);
-            (await steps.program(batch, inputs)).run(inputs);
+            await steps.run(step, batch);
             return training.tokens(batch);
           },
           finished: () => engine.finish(),
@@ -173,6 +199,8 @@ export async function runTraining<B extends BatchShape>(
   }
 }
 
+type RunState = Pick<TrainingSteps<never>, 'engine' | 'losses' | 'state'>;
+
 /** What a run has behind it: its losses, how long earlier parts of it took, and its state on disk. */
 class Past {
   readonly loss: number[] = [];
@@ -180,10 +208,10 @@ class Past {
   readonly rates: number[] = [];
   seconds = 0;
   tokens = 0;
-  readonly #steps: TrainingSteps<never>;
+  readonly #steps: RunState;
   readonly #checkpoint: CheckpointOptions | undefined;
 
-  constructor(steps: TrainingSteps<never>, checkpoint: CheckpointOptions | undefined) {
+  constructor(steps: RunState, checkpoint: CheckpointOptions | undefined) {
     this.#steps = steps;
     this.#checkpoint = checkpoint;
   }
@@ -229,6 +257,7 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
   readonly #options: OptimizationOptions;
   readonly #transform: StepTransform | undefined;
   readonly #programs: ProgramCache;
+  readonly #microBatches: MicroBatchSteps<B>;
 
   constructor(training: TrainingLoss<B>, options: OptimizationOptions, transform?: StepTransform) {
     const { engine, parameters } = training;
@@ -239,7 +268,23 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
     const { beta1, beta2, eps, weightDecay, maxGradNorm } = { ...ADAMW_DEFAULTS, ...options };
     this.optimizer = new AdamW(engine, parameters, { beta1, beta2, eps, weightDecay, maxGradNorm });
     this.losses = new LossBuffer(engine, ['loss', 'task_loss'], READ_EVERY);
-    this.#programs = new ProgramCache(engine, (shape, selectConfig) => this.#compile(shape, selectConfig));
+    this.#programs = new ProgramCache(engine, (shape) => this.#source(shape));
+    this.#microBatches = new MicroBatchSteps(training, options, this, transform);
+  }
+
+  /** Enqueues a step: one program, or where the device cannot hold that, micro-batches and an update. @param step counts from 0 */
+  async run(step: number, batch: B): Promise<void> {
+    const inputs = this.inputs(step, batch);
+    const microBatches = this.#microBatches;
+    if (microBatches.has(batch)) return microBatches.run(batch, inputs);
+    try {
+      (await this.program(batch, inputs)).run(inputs);
+    } catch (error) {
+      if (!(error instanceof TooLargeError) || error.isResident) throw error;
+      if (!this.#training.split) throw new UserError(`${error.message}: lower ${option('batchSize')}`);
+      await microBatches.fit(batch, inputs, error);
+      await microBatches.run(batch, inputs);
+    }
   }
 
   /** The step's program for batches of this shape, compiled when the shape is first met. @param inputs values to tune with */
@@ -267,11 +312,12 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
   }
 
   get programs(): readonly Program[] {
-    return this.#programs.all;
+    return [...this.#programs.all, ...this.#microBatches.programs];
   }
 
   dispose(): void {
     this.#programs.dispose();
+    this.#microBatches.dispose();
     this.optimizer.free();
     this.losses.free();
   }
@@ -280,8 +326,8 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
     this.dispose();
   }
 
-  #compile(shape: BatchShape, selectConfig: ConfigSelector | undefined): Promise<Program> {
-    const { engine, parameters, name, specs } = this.#training;
+  #source(shape: BatchShape): ProgramSource {
+    const { parameters, name, specs } = this.#training;
     const inputs = { ...specs(shape), ...ADAMW_INPUTS, ...RANDOM_INPUTS, slot: SLOT_INPUT, ...this.#transform?.inputs };
     const parameter = (key: string): Tensor => parameters.get(key).tensor;
     const trace = (given: Readonly<Record<string, Tensor>>): Traced => {
@@ -294,10 +340,7 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
       const more = this.#transform?.updates({ inputs: i, gradients: step.gradients, parameter }) ?? [];
       return { updates: [...step.updates, ...this.losses.record(i.slot, { loss, task_loss: taskLoss }), ...more] };
     };
-    return engine.compile(`${name} ${shape.batch}x${shape.seq}`, inputs, trace, {
-      ...this.#options.compile,
-      selectConfig,
-    });
+    return { name: `${name} ${shape.batch}x${shape.seq}`, inputs, trace, options: this.#options.compile };
   }
 }
 

@@ -18,6 +18,7 @@ import { addSettings, readSettings } from '../options.ts';
 import { scoresLine } from '../scores.ts';
 
 const MODEL_SETTINGS = [
+  'batchSize',
   'maxLength',
   'docStride',
   'maxAnswerLength',
@@ -66,7 +67,12 @@ export function addEval(program: Command): void {
 
 async function runEval(flags: EvalFlags): Promise<void> {
   const { model: dir, adapter, task, data: file, json } = flags;
-  const { data: options, load, engine: opened } = await readSettings(flags);
+  const {
+    data: options,
+    load,
+    train: { batchSize },
+    engine: opened,
+  } = await readSettings(flags);
   if (task !== undefined && file !== undefined) throw new UserError('--task and --data: give one of them');
   const result = await withDataFiles({ data: file }, flags.format, ({ data: path }) =>
     withEngine(flags, opened, async ({ engine, callbacks: { onBytes } }) => {
@@ -75,7 +81,7 @@ async function runEval(flags: EvalFlags): Promise<void> {
       const head = await headOfData(request, options.taskType);
       using model = await PeftModel.fromPretrained(engine, checkpoint, adapter, { ...load, head, onBytes });
       const data = await loadData(checkpoint, request, options, model);
-      const { metrics, inference } = await evaluate(model, data.eval, options);
+      const { metrics, inference } = await evaluate(model, data.eval, { ...options, batchSize });
       return {
         ...metrics,
         examples: inference.examples,
@@ -107,7 +113,12 @@ export function addPredict(program: Command): void {
 }
 
 async function runPredict(flags: PredictFlags): Promise<void> {
-  const { data: options, load, engine: opened } = await readSettings(flags);
+  const {
+    data: options,
+    load,
+    train: { batchSize },
+    engine: opened,
+  } = await readSettings(flags);
   const folders = namedFolders(flags.adapter);
   await assertWritable(flags.out);
   const count = await withDataFiles({ data: flags.data }, flags.format, ({ data }) =>
@@ -122,7 +133,7 @@ async function runPredict(flags: PredictFlags): Promise<void> {
       const rows = await loadRows(checkpoint, data!, first!, options);
       let lines = 0;
       const write = async (file: OpenFile): Promise<void> => {
-        const runs = [...models].map(([name, model]) => ({ name, windows: predict(model, rows) }));
+        const runs = [...models].map(([name, model]) => ({ name, windows: predict(model, rows, { batchSize }) }));
         const of = (all: Readonly<Record<string, unknown>>): unknown =>
           folders.size > 1 ? all : Object.values(all)[0];
         for await (const line of together(runs)) {

@@ -14,6 +14,11 @@ export function areContiguous(storages: readonly (Storage | undefined)[]): boole
   );
 }
 
+/** Whether one binding can hold all of them. */
+export function fitBinding(roots: readonly Tensor[], limit: number): boolean {
+  return roots.reduce((sum, { bytes }) => sum + bytes, 0) <= limit;
+}
+
 /** Whether the arena leaves no gap between tensors of this size. */
 export function fitsArena({ bytes }: Tensor): boolean {
   return bytes % ARENA_ALIGNMENT === 0;

@@ -4,9 +4,12 @@ import type { Param } from '../../kernels/kernel.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { broadcastPattern } from '../graph/shape.ts';
 import type { TracedGraph } from './graph.ts';
-import { RANDOM_INPUTS } from '../../kernels/matmul.ts';
+import { FIRST_TOKEN_INPUT, RANDOM_INPUTS } from '../../kernels/matmul.ts';
 import { isProduct, randomOfProduct } from '../ops/matmul.ts';
 import { loadsOf, takes, type Load, type FusionGroup } from './fusion-group.ts';
+
+/** What a product with dropout draws from, in the order of its inputs. */
+const DRAWN_FROM = [...RANDOM_INPUTS, FIRST_TOKEN_INPUT];
 
 /** A fragment and the tensors its inputs and outputs stand for, in order. */
 export interface BoundFragment {
@@ -29,7 +32,7 @@ export function fragmentOf(
   const random = isProduct(group.anchor) ? randomOfProduct(group.anchor).map((input) => graph.root(input)) : [];
   const inputs = loads.map(
     ({ root, inner, count }, i): FragmentInput =>
-      RANDOM_INPUTS[random.indexOf(root)] ?? { name: `x${i}`, dtype: root.dtype, inner, count },
+      DRAWN_FROM[random.indexOf(root)] ?? { name: `x${i}`, dtype: root.dtype, inner, count },
   );
   const nameOf = (input: Tensor, target: Tensor): string => {
     const root = graph.root(input);

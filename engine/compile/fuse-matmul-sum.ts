@@ -17,7 +17,7 @@ import type { Storage } from '../device/memory.ts';
 import { reshape, residentOf } from '../ops/leaf.ts';
 import { emit, type Node, type Tensor } from '../graph/tensor.ts';
 import { packOf, type TracedGraph } from './graph.ts';
-import { areContiguous, fitsArena } from './contiguous.ts';
+import { areContiguous, fitBinding, fitsArena } from './contiguous.ts';
 
 /** Terms of one kernel. More would unroll the kernel's inner loop more often: shader compile time grows, speed does not. */
 const MAX_TERMS = 2;
@@ -27,8 +27,9 @@ const addOp = add(0, 0).node.op;
 /**
  * Merges sums of products in place.
  * @param mayDrop whether dropout of a product may be drawn within the sum
+ * @param limit bytes of the largest binding
  */
-export function fuseMatmulSums(graph: TracedGraph, mayDrop: boolean): void {
+export function fuseMatmulSums(graph: TracedGraph, mayDrop: boolean, limit: number): void {
   const kept = graph.kept();
   const inner = new Set<Node>();
   const taken = new Set<Tensor>();
@@ -38,7 +39,7 @@ export function fuseMatmulSums(graph: TracedGraph, mayDrop: boolean): void {
     const found = leaves.map((leaf) => productOf(graph, leaf, node, kept, mayDrop));
     const products = found.filter((product) => product !== undefined);
     if (products.length < 2) continue;
-    const gathered = gather(graph, products, kept, taken);
+    const gathered = gather(graph, products, { kept, taken, limit });
     const single = products.filter((product) => !gathered.flat().includes(product));
     const sums = chunk(gathered, MAX_TERMS).map((groups) => sumParts(graph, groups));
     const merged = [...sums, ...chunk(single, MAX_TERMS).map((group) => combine(graph, group))];
@@ -127,12 +128,20 @@ function combine(graph: TracedGraph, products: readonly Product[]): Tensor {
   return sum;
 }
 
+/** What bounds the gathering of products. */
+interface Gathering {
+  readonly kept: ReadonlySet<Tensor>;
+  /** Left operands that have their place already. */
+  readonly taken: Set<Tensor>;
+  /** Bytes of the largest binding. */
+  readonly limit: number;
+}
+
 /**
  * Groups of products of one shape whose right operands lie side by side in resident memory, in that order, and whose left ones can be
  * put side by side. Groups that are given together have as many members.
- * @param taken left operands that have their place already
  */
-function gather(graph: TracedGraph, products: readonly Product[], kept: Set<Tensor>, taken: Set<Tensor>): Product[][] {
+function gather(graph: TracedGraph, products: readonly Product[], { kept, taken, limit }: Gathering): Product[][] {
   if (
     !commonRandom(
       graph,
@@ -151,7 +160,8 @@ function gather(graph: TracedGraph, products: readonly Product[], kept: Set<Tens
     .map((group) => group.sort((a, b) => (storageOf(a)?.offset ?? 0) - (storageOf(b)?.offset ?? 0)))
     .filter((group) => group.length > 1 && areContiguous(group.map(storageOf)));
   const fitting = groups.filter((group) => {
-    const left = group.map((product) => operandsOf(product)[0]!);
+    const [left, right] = [0, 1].map((i) => group.map((product) => operandsOf(product)[i]!)) as [Tensor[], Tensor[]];
+    if (!fitBinding(left, limit) || !fitBinding(right, limit)) return false;
     if (new Set(left).size !== left.length || !left.every(isMovable)) return false;
     for (const root of left) taken.add(root);
     return true;

@@ -4,7 +4,7 @@
  */
 import { isProduct, kindOfProduct } from '../ops/matmul.ts';
 import type { Tensor } from '../graph/tensor.ts';
-import { areContiguous, fitsArena } from './contiguous.ts';
+import { areContiguous, fitBinding, fitsArena } from './contiguous.ts';
 import type { TracedGraph } from './graph.ts';
 import type { Place } from './place.ts';
 import { loadsOf, operandsOf, partsOf, readsOf, type FusionGroup } from './fusion-group.ts';
@@ -19,13 +19,15 @@ export interface Batched {
 
 /**
  * @param fixed places of the tensors that lie outside the arena
+ * @param limit bytes of the largest binding
  */
 export function fuseHorizontally(
   graph: TracedGraph,
   groups: readonly FusionGroup[],
   fixed: ReadonlyMap<Tensor, Place>,
+  limit: number,
 ): Batched {
-  const batching = new HorizontalFusion(graph, groups, fixed);
+  const batching = new HorizontalFusion(graph, groups, fixed, limit);
   const ordered = [...groups].filter(isFusable).sort((a, b) => rankOf(graph, a) - rankOf(graph, b));
   for (const group of ordered) batching.batch(group);
   return batching;
@@ -44,12 +46,14 @@ class HorizontalFusion implements Batched {
   readonly contiguous = new Map<Tensor, ContiguousGroup>();
   readonly #graph: TracedGraph;
   readonly #fixed: ReadonlyMap<Tensor, Place>;
+  readonly #limit: number;
   readonly #keys: ReadonlyMap<FusionGroup, string>;
 
-  constructor(graph: TracedGraph, groups: readonly FusionGroup[], fixed: ReadonlyMap<Tensor, Place>) {
+  constructor(graph: TracedGraph, groups: readonly FusionGroup[], fixed: ReadonlyMap<Tensor, Place>, limit: number) {
     this.#graph = graph;
     this.groups = [...groups];
     this.#fixed = fixed;
+    this.#limit = limit;
     for (const group of groups.filter((s) => partsOf(s) > 1)) this.#keepPartsContiguous(group);
     this.#keys = new Map(groups.filter(isFusable).map((group) => [group, this.#keyOf(group)]));
   }
@@ -142,9 +146,9 @@ class HorizontalFusion implements Batched {
     return !load || load.count === 1;
   }
 
-  /** Whether tensors are, or can be put, side by side without gaps. */
+  /** Whether tensors are, or can be put, side by side without gaps, in one binding. */
   #canLieTogether(roots: readonly Tensor[]): boolean {
-    if (new Set(roots).size !== roots.length) return false;
+    if (new Set(roots).size !== roots.length || !fitBinding(roots, this.#limit)) return false;
     const places = roots.map((root) => this.#fixed.get(root));
     if (places.some((place) => place !== undefined))
       return areContiguous(places.map((place) => (place?.kind === 'resident' ? place.storage : undefined)));

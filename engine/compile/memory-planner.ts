@@ -19,7 +19,8 @@ export interface MemoryPlan {
   readonly timeline: readonly number[];
 }
 
-export function planMemory(graph: TracedGraph, { groups, contiguous }: Batched): MemoryPlan {
+/** @param limit bytes of a buffer: where the arena is several, none of its blocks crosses from one to the next */
+export function planMemory(graph: TracedGraph, { groups, contiguous }: Batched, limit: number): MemoryPlan {
   const lastUse = lastUses(graph, groups);
   const places = fixedPlaces(graph, groups);
   const blocks: Block[] = [];
@@ -48,7 +49,7 @@ export function planMemory(graph: TracedGraph, { groups, contiguous }: Batched):
     return taken;
   });
   const timeline = timelineOf(blocks, groups.length);
-  return { places, inPlace, blocks, arenaBytes: assignOffsets(blocks, Math.max(0, ...timeline)), timeline };
+  return { places, inPlace, blocks, arenaBytes: assignOffsets(blocks, Math.max(0, ...timeline), limit), timeline };
 }
 
 /** Group index of the last reader of each root; kept tensors outlive all groups. */
@@ -108,21 +109,26 @@ const ATTEMPTS = 64;
  * Greedy by size (Pisarchyk & Lee 2020): the largest block first. Where that leaves gaps at the peak, the block that ends highest goes
  * first, and again, until nothing is wasted or nothing helps.
  * @param least bytes below which no arena can be
+ * @param limit as for `planMemory`
  */
-function assignOffsets(blocks: readonly Block[], least: number): number {
+function assignOffsets(blocks: readonly Block[], least: number, limit: number): number {
   let order = [...blocks].sort((a, b) => b.bytes - a.bytes || a.start - b.start);
-  let best = { order, bytes: placeGreedily(order) };
+  let best = { order, bytes: placeGreedily(order, limit) };
   for (let attempt = 0; attempt < ATTEMPTS && best.bytes > least; attempt++) {
     const highest = order.reduce((a, b) => (b.offset + b.bytes > a.offset + a.bytes ? b : a));
     order = [highest, ...order.filter((block) => block !== highest)];
-    const bytes = placeGreedily(order);
+    const bytes = placeGreedily(order, limit);
     if (bytes < best.bytes) best = { order, bytes };
   }
-  return placeGreedily(best.order);
+  return placeGreedily(best.order, limit);
 }
 
 /** Each block in turn at the lowest offset that is free for its whole life. @returns bytes needed */
-function placeGreedily(blocks: readonly Block[]): number {
+function placeGreedily(blocks: readonly Block[], limit: number): number {
+  const uncut = (offset: number, bytes: number): number => {
+    const end = (Math.floor(offset / limit) + 1) * limit;
+    return offset + bytes > end ? end : offset;
+  };
   const placed: Block[] = [];
   for (const block of blocks) {
     const rivals = placed
@@ -131,7 +137,7 @@ function placeGreedily(blocks: readonly Block[]): number {
     let offset = 0;
     for (const rival of rivals) {
       if (offset + block.bytes <= rival.offset) break;
-      offset = Math.max(offset, rival.offset + rival.bytes);
+      offset = uncut(Math.max(offset, rival.offset + rival.bytes), block.bytes);
     }
     block.offset = offset;
     placed.push(block);

@@ -3,6 +3,7 @@
  */
 import type { DeviceTraits } from '../../kernels/kernel.ts';
 import { mayDropProducts } from '../../kernels/matmul.ts';
+import type { MemoryLimits } from '../device/memory.ts';
 import { copy } from '../ops/copy.ts';
 import { fuseHorizontally, type Batched } from './horizontal-fusion.ts';
 import { fuseDropout } from './fuse-dropout.ts';
@@ -28,17 +29,22 @@ export interface Ordered extends Batched {
 }
 
 /** Fused groups in order. Updates that need each other's old values are computed aside and copied in at the end. */
-export function orderGroups(results: Results, traits: DeviceTraits, options: OrderOptions): Ordered {
+export function orderGroups(
+  results: Results,
+  traits: DeviceTraits,
+  { maxStorageBufferBindingSize: limit }: MemoryLimits,
+  options: OrderOptions,
+): Ordered {
   const { recompute: mode = 'cheap', activations = 'f32' } = options;
   const attempt = (wanted: Results): Omit<Ordered, 'groups'> & { groups: FusionGroup[] | undefined } => {
     const graph = new TracedGraph(wanted);
     recompute(graph, mode, activations);
     fuseNormBackward(graph);
     fuseDropout(graph);
-    fuseMatmulSums(graph, mayDropProducts(traits));
+    fuseMatmulSums(graph, mayDropProducts(traits), limit);
     dedupeBindings(graph);
     const fused = fuse(graph, traits.maxStorageBuffers);
-    const { groups, contiguous } = fuseHorizontally(graph, fused, fixedPlaces(graph, fused));
+    const { groups, contiguous } = fuseHorizontally(graph, fused, fixedPlaces(graph, fused), limit);
     return { graph, contiguous, groups: schedule(graph, groups) };
   };
   const direct = attempt(results);

@@ -3,34 +3,21 @@
  * encodes the dispatches.
  */
 import { BYTES, packParams, type DeviceTraits, type DType } from '../../kernels/kernel.ts';
-import { selectDefault, type ConfigSelector } from '../../kernels/config.ts';
+import type { ConfigSelector } from '../../kernels/config.ts';
 import type { Arena } from '../device/arena.ts';
 import type { AdapterDescription } from '../device/device.ts';
-import { wholeWords, type Memory, type Storage } from '../device/memory.ts';
+import { wholeWords, type Memory, type MemoryLimits, type Storage } from '../device/memory.ts';
 import type { Pipelines } from '../device/pipelines.ts';
 import type { HostArray } from '../device/uploads.ts';
-import type { Shape } from '../graph/shape.ts';
 import { sizeOf } from '../graph/shape.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { submit, submitPass } from '../device/submit.ts';
 import { PassTimer } from '../device/pass-timer.ts';
-import type { Results } from './graph.ts';
-import { lower, type Dispatch } from './lower.ts';
-import { orderGroups, type OrderOptions } from './order.ts';
+import type { Dispatch } from './lower.ts';
 import type { Block, Place } from './place.ts';
-import { planMemory } from './memory-planner.ts';
+import type { CompileOptions, InputSpec, ProgramPlan } from './plan.ts';
 
-/** A value given anew at every run. */
-export interface InputSpec {
-  readonly shape: Shape;
-  readonly dtype: DType;
-}
-
-/** How a program is compiled. */
-export interface CompileOptions extends OrderOptions {
-  /** Names a config where a kernel has several; the generators' own defaults unless given. */
-  readonly selectConfig?: ConfigSelector;
-}
+export type { CompileOptions, InputSpec };
 
 /** What a program needs besides the variables it reads. */
 export interface ProgramMemory {
@@ -72,6 +59,7 @@ export interface Runtime {
   readonly device: GPUDevice;
   readonly adapter: AdapterDescription;
   readonly traits: DeviceTraits;
+  readonly limits: MemoryLimits;
   readonly memory: Memory;
   readonly pipelines: Pipelines;
   readonly arena: Arena;
@@ -102,60 +90,33 @@ export class Program {
   #bindGroups: GPUBindGroup[] = [];
   #arenaVersion = -1;
 
-  private constructor(parts: ProgramParts) {
-    this.name = parts.name;
-    this.dispatches = parts.dispatches;
-    this.#runtime = parts.runtime;
-    this.#pipelines = parts.pipelines;
-    this.#places = parts.places;
-    this.#outputs = parts.outputs;
-    this.#arena = parts.runtime.arena;
-    this.#inputs = allocateInputs(parts.runtime, parts.name, parts.inputs);
-    const { buffer, offsets } = uploadUniforms(parts.runtime, parts.name, parts.dispatches);
+  private constructor(runtime: Runtime, plan: ProgramPlan, pipelines: readonly GPUComputePipeline[]) {
+    const { name, dispatches, places, outputs, arenaBytes, saved, timeline, blocks } = plan;
+    this.name = name;
+    this.dispatches = dispatches;
+    this.#runtime = runtime;
+    this.#pipelines = pipelines;
+    this.#places = places;
+    this.#outputs = outputs;
+    this.#arena = runtime.arena;
+    this.#inputs = allocateInputs(runtime, name, plan.inputs);
+    const { buffer, offsets } = uploadUniforms(runtime, name, dispatches);
     this.#uniforms = buffer;
     this.#uniformOffsets = offsets;
     this.memory = {
-      activations: parts.arenaBytes,
+      activations: arenaBytes,
       io: [...this.#inputs.values()].reduce((sum, { buffer: b }) => sum + b.size, this.#uniforms.size),
-      saved: parts.saved,
-      timeline: parts.timeline,
-      blocks: parts.blocks,
-    };
-    this.#arena.reserve(parts.arenaBytes);
-  }
-
-  /** Compiles the graph behind `outputs` and `updates`. @param selectConfig among the configs of each kernel */
-  static async build(
-    runtime: Runtime,
-    name: string,
-    inputs: Readonly<Record<string, InputSpec>>,
-    outputs: Readonly<Record<string, Tensor>>,
-    updates: Results['updates'],
-    options: CompileOptions = {},
-  ): Promise<Program> {
-    const results = { outputs: Object.values(outputs), updates };
-    const { graph, groups, contiguous } = orderGroups(results, runtime.traits, options);
-    const plan = planMemory(graph, { groups, contiguous });
-    const dispatches = groups.map((group, i) =>
-      lower(graph, group, plan.inPlace[i] ?? new Map(), runtime.traits, options.selectConfig ?? selectDefault),
-    );
-    const pipelines = await Promise.all(dispatches.map(({ kernel }) => runtime.pipelines.get(kernel)));
-    const roots = new Map(Object.entries(outputs).map(([key, tensor]) => [key, graph.root(tensor)]));
-    const { places, arenaBytes, timeline, blocks } = plan;
-    const saved = [...graph.saved()].reduce((sum, { bytes }) => sum + bytes, 0);
-    return new Program({
-      runtime,
-      name,
-      inputs,
-      outputs: roots,
-      dispatches,
-      pipelines,
-      places,
-      arenaBytes,
+      saved,
       timeline,
       blocks,
-      saved,
-    });
+    };
+    this.#arena.reserve(arenaBytes);
+  }
+
+  /** Makes pipelines and buffers for a plan. */
+  static async build(runtime: Runtime, plan: ProgramPlan): Promise<Program> {
+    const pipelines = await Promise.all(plan.dispatches.map(({ kernel }) => runtime.pipelines.get(kernel)));
+    return new Program(runtime, plan, pipelines);
   }
 
   /**
@@ -248,8 +209,7 @@ export class Program {
     const { bytes } = tensor;
     const place = this.#places.get(tensor);
     if (place?.kind === 'resident') return place.storage;
-    if (place?.kind === 'arena')
-      return { buffer: this.#arena.buffer, offset: place.block.offset + place.offset, bytes };
+    if (place?.kind === 'arena') return this.#arena.storage(place.block.offset + place.offset, bytes);
     const input = place && this.#inputs.get(place.name);
     if (!input) throw new Error(`${this.name}: ${tensor.toString()} has no place in memory`);
     return { buffer: input.buffer, offset: 0, bytes };
@@ -273,20 +233,6 @@ export class Program {
     });
     this.#arenaVersion = this.#arena.version;
   }
-}
-
-interface ProgramParts {
-  readonly runtime: Runtime;
-  readonly name: string;
-  readonly inputs: Readonly<Record<string, InputSpec>>;
-  readonly outputs: ReadonlyMap<string, Tensor>;
-  readonly dispatches: readonly Dispatch[];
-  readonly pipelines: readonly GPUComputePipeline[];
-  readonly places: ReadonlyMap<Tensor, Place>;
-  readonly arenaBytes: number;
-  readonly timeline: readonly number[];
-  readonly blocks: readonly Block[];
-  readonly saved: number;
 }
 
 function allocateInputs(

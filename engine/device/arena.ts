@@ -1,47 +1,52 @@
-/** Room: engine/device. The one buffer that all programs of an engine lay their intermediates in: only one runs at a time. */
-import { option, UserError } from '../errors.ts';
-import type { Memory } from './memory.ts';
+/**
+ * Room: engine/device. Where all programs of an engine lay their intermediates: only one runs at a time. It is one range of addresses
+ * in as few buffers as the device's largest allows.
+ */
+import type { Memory, Storage } from './memory.ts';
 
 export class Arena {
   readonly #memory: Memory;
   readonly #limit: number;
-  #buffer: GPUBuffer | undefined;
-  /** Changes when the buffer does: bind groups made before are stale. */
+  #buffers: readonly GPUBuffer[] = [];
+  /** Changes when the buffers do: bind groups made before are stale. */
   version = 0;
 
+  /** @param limit bytes of a buffer */
   constructor(memory: Memory, limit: number) {
     this.#memory = memory;
     this.#limit = limit;
   }
 
-  get buffer(): GPUBuffer {
-    if (!this.#buffer) throw new Error('the arena is empty: reserve before use');
-    return this.#buffer;
-  }
-
   get bytes(): number {
-    return this.#buffer?.size ?? 0;
+    return this.#buffers.reduce((sum, { size }) => sum + size, 0);
   }
 
-  /**
-   * Grows the arena to at least `bytes`. What it held is lost.
-   * @throws UserError where the adapter's largest buffer is smaller
-   */
+  /** Whether it is one of the arena's. */
+  owns(buffer: GPUBuffer): boolean {
+    return this.#buffers.includes(buffer);
+  }
+
+  /** A range that lies in one buffer. @param offset bytes from the start of the arena */
+  storage(offset: number, bytes: number): Storage {
+    const buffer = this.#buffers[Math.floor(offset / this.#limit)];
+    if (!buffer) throw new Error('the arena is too small: reserve before use');
+    return { buffer, offset: offset % this.#limit, bytes };
+  }
+
+  /** Grows the arena to at least `bytes`. What it held is lost. */
   reserve(bytes: number): void {
-    if (this.#buffer && this.#buffer.size >= bytes) return;
-    if (bytes > this.#limit) {
-      throw new UserError(
-        `The program needs ${bytes} bytes of intermediates, the adapter's largest buffer is ${this.#limit}: lower ${option('batchSize')} or ${option('maxLength')}.`,
-      );
-    }
+    if (this.#buffers.length > 0 && this.bytes >= bytes) return;
     this.release();
-    this.#buffer = this.#memory.allocate(bytes, 'activations', 'arena');
+    const count = Math.max(1, Math.ceil(bytes / this.#limit));
+    this.#buffers = Array.from({ length: count }, (_, i) =>
+      this.#memory.allocate(Math.min(this.#limit, bytes - i * this.#limit), 'activations', 'arena'),
+    );
     this.version++;
   }
 
-  /** Frees the buffer; the next `reserve` makes one anew. */
+  /** Frees the buffers; the next `reserve` makes them anew. */
   release(): void {
-    if (this.#buffer) this.#memory.free(this.#buffer);
-    this.#buffer = undefined;
+    for (const buffer of this.#buffers) this.#memory.free(buffer);
+    this.#buffers = [];
   }
 }

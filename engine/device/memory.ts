@@ -1,4 +1,5 @@
 /** Room: engine/device. Every GPU buffer is created here, so that the bytes reported are the bytes allocated. */
+import { UserError } from '../errors.ts';
 
 /** What a buffer holds; memory is reported by kind. */
 export type MemoryKind = 'weights' | 'trainables' | 'gradients' | 'optimizer' | 'activations' | 'state' | 'io';
@@ -10,6 +11,9 @@ export interface Storage {
   readonly bytes: number;
 }
 
+/** How large a buffer, and the part of one that a kernel binds, may be; in bytes, by WebGPU's names. */
+export type MemoryLimits = Pick<GPUSupportedLimits, 'maxBufferSize' | 'maxStorageBufferBindingSize'>;
+
 /** Bytes in whole words of four, and at least one: what buffers and bindings must be. */
 export function wholeWords(bytes: number): number {
   return Math.max(4, Math.ceil(bytes / 4) * 4);
@@ -18,6 +22,7 @@ export function wholeWords(bytes: number): number {
 /** Allocates storage buffers and counts their bytes by kind, now and at the peak. */
 export class Memory {
   readonly #device: GPUDevice;
+  readonly #limits: MemoryLimits;
   readonly #live = new Map<GPUBuffer, MemoryKind>();
   /** Buffers of several owners: how many there are still. */
   readonly #owners = new Map<GPUBuffer, number>();
@@ -27,11 +32,16 @@ export class Memory {
   /** Buffers created since the start: a replayed step must not move this. */
   created = 0;
 
-  constructor(device: GPUDevice) {
+  constructor(device: GPUDevice, limits: MemoryLimits) {
     this.#device = device;
+    this.#limits = limits;
   }
 
-  /** A zeroed storage buffer of at least `bytes` (rounded up to 4). @param owners how many will free it, once each */
+  /**
+   * A zeroed storage buffer of at least `bytes` (rounded up to 4).
+   * @param owners how many will free it, once each
+   * @throws UserError where the device has no buffers as large
+   */
   allocate(bytes: number, kind: MemoryKind, label: string, owners = 1): GPUBuffer {
     const buffer = this.#create(bytes, kind, label, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC);
     if (owners > 1) this.#owners.set(buffer, owners);
@@ -45,6 +55,9 @@ export class Memory {
 
   #create(bytes: number, kind: MemoryKind, label: string, usage: number): GPUBuffer {
     const size = wholeWords(bytes);
+    const { maxBufferSize } = this.#limits;
+    if (size > maxBufferSize)
+      throw new UserError(`${label} takes ${size} bytes, this adapter's largest buffer ${maxBufferSize}`);
     const buffer = this.#device.createBuffer({ label, size, usage: usage | GPUBufferUsage.COPY_DST });
     this.#live.set(buffer, kind);
     this.#add(kind, size);

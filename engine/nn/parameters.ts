@@ -20,7 +20,7 @@ export interface ParameterSpec {
   readonly decay: boolean;
 }
 
-/** Parameters that share their optimizer settings. */
+/** Parameters that share their optimizer settings; several such groups where one binding could not hold all. */
 export interface ParameterGroup {
   readonly lrMultiplier: number;
   readonly decay: boolean;
@@ -45,7 +45,9 @@ export class Parameters {
     this.#engine = engine;
     const keyOf = (s: ParameterSpec): string => `${s.lrMultiplier ?? 1}/${s.decay}`;
     const keys = [...new Set(specs.map(keyOf))];
-    this.groups = keys.map((key) => this.#group(alikeTogether(specs.filter((s) => keyOf(s) === key))));
+    const { maxStorageBufferBindingSize: limit } = engine.limits;
+    const grouped = keys.flatMap((key) => bindable(alikeTogether(specs.filter((s) => keyOf(s) === key)), limit));
+    this.groups = grouped.map((group) => this.#group(group));
   }
 
   #group(specs: readonly ParameterSpec[]): ParameterGroup {
@@ -55,7 +57,7 @@ export class Parameters {
       if (spec.data.length !== sizeOf(spec.shape))
         throw new Error(`${spec.name}: ${spec.data.length} values for its shape`);
       offsets.push(end);
-      end += Math.ceil(sizeOf(spec.stored ?? spec.shape) / ALIGN) * ALIGN;
+      end += spaceOf(spec);
     }
     const data = new Float32Array(end);
     specs.forEach((spec, i) => data.set(padded(spec.data, spec.shape, spec.stored ?? spec.shape), offsets[i]));
@@ -113,6 +115,27 @@ export class Parameters {
   [Symbol.dispose](): void {
     this.free();
   }
+}
+
+/** Elements that a parameter takes. */
+function spaceOf({ shape, stored = shape }: ParameterSpec): number {
+  return Math.ceil(sizeOf(stored) / ALIGN) * ALIGN;
+}
+
+/** Cut, in order, where a group would exceed `limit` bytes. */
+function bindable(specs: readonly ParameterSpec[], limit: number): ParameterSpec[][] {
+  const groups: ParameterSpec[][] = [];
+  let room = 0;
+  for (const spec of specs) {
+    const bytes = 4 * spaceOf(spec);
+    if (bytes > room) {
+      groups.push([]);
+      room = limit;
+    }
+    groups.at(-1)!.push(spec);
+    room -= bytes;
+  }
+  return groups;
 }
 
 /** Tensors of one shape follow each other, so that products with several of them can be one kernel. */

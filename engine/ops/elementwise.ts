@@ -2,6 +2,7 @@
  * Room: engine/ops. The table of elementwise ops: each row is a WGSL expression and its vjp. Operands broadcast; the
  * compiler fuses whole chains into one kernel, so nothing here costs a pass over memory by itself.
  */
+import type { Param } from '../../kernels/kernel.ts';
 import { broadcastPattern, broadcastShapes, type Shape } from '../graph/shape.ts';
 import { attrsOf, emit, type ElementExpression, type Op, type Tensor } from '../graph/tensor.ts';
 import { sumToSize } from './reduce.ts';
@@ -242,28 +243,35 @@ export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   return emit(selectOp, [condition, x, y], undefined, shape);
 }
 
-/** What a step's random numbers are drawn from: `seed` and `step` are u32 tensors of one element. */
+/** What a step's random numbers are drawn from: u32 tensors of one element. */
 export interface RandomState {
   readonly seed: Tensor;
   readonly step: Tensor;
+  /** The place of the first token in the batch that a micro-batch is part of: it draws as it would there. */
+  readonly firstToken?: Tensor | undefined;
 }
 
 interface DropoutAttrs {
   readonly rate: number;
   readonly stream: number;
+  /** Elements of a token. */
+  readonly cols: number;
 }
 
 const dropoutOp: Op<DropoutAttrs> = {
   name: 'dropout',
   lowering: {
     kind: 'elementwise',
-    expression: ([x, seed, step], { attrs }, uid): ElementExpression => ({
-      text: `${x} * dropout_scale(index, ${seed}_u, ${step}_u, p.stream_${uid}, p.rate_${uid})`,
-      params: [
+    expression: ([x, seed, step, first], { attrs }, uid): ElementExpression => {
+      const drawn = `${seed}_u, ${step}_u, p.stream_${uid}, p.rate_${uid}`;
+      const params: Param[] = [
         { name: `stream_${uid}`, type: 'u32', value: attrs.stream },
         { name: `rate_${uid}`, type: 'f32', value: attrs.rate },
-      ],
-    }),
+      ];
+      if (first === undefined) return { text: `${x} * dropout_scale(index, ${drawn})`, params };
+      const text = `${x} * dropout_from(${first}_u * p.token_${uid} + index, ${drawn})`;
+      return { text, params: [...params, { name: `token_${uid}`, type: 'u32', value: attrs.cols }] };
+    },
   },
   vjp: (node, [dy]) => [dy && emit(dropoutOp, [dy, ...node.inputs.slice(1)], node.attrs, dy.shape)],
 };
@@ -271,23 +279,26 @@ const dropoutOp: Op<DropoutAttrs> = {
 /** An application of `dropout`. */
 export interface Dropout extends DropoutAttrs {
   readonly x: Tensor;
-  readonly random: readonly [seed: Tensor, step: Tensor];
+  readonly random: readonly Tensor[];
 }
 
 /** How a tensor was dropped, if it was. */
 export function dropoutOf({ node }: Tensor): Dropout | undefined {
   const attrs = attrsOf(dropoutOp, node);
   if (!attrs) return undefined;
-  const [x, seed, step] = node.inputs as [Tensor, Tensor, Tensor];
-  return { ...attrs, x, random: [seed, step] };
+  const [x, ...random] = node.inputs as [Tensor, ...Tensor[]];
+  return { ...attrs, x, random };
 }
 
 /**
  * Inverted dropout: each element is 0 with probability `rate`, else divided by 1 − rate. The pattern is Philox 4x32-10 of
  * (seed, step, stream, element), so the backward pass draws it again instead of storing it, and a resumed run repeats it.
+ * @param x f32 [tokens, features] where a micro-batch is to draw as the whole batch would
  * @param rate in [0, 1); 0 gives x itself
  * @param stream tells the dropouts of one step apart
  */
-export function dropout(x: Tensor, rate: number, stream: number, { seed, step }: RandomState): Tensor {
-  return rate === 0 ? x : emit(dropoutOp, [x, seed, step], { rate, stream }, x.shape);
+export function dropout(x: Tensor, rate: number, stream: number, random: RandomState): Tensor {
+  const { seed, step, firstToken } = random;
+  const inputs = [x, seed, step, ...(firstToken ? [firstToken] : [])];
+  return rate === 0 ? x : emit(dropoutOp, inputs, { rate, stream, cols: x.shape.at(-1) ?? 1 }, x.shape);
 }

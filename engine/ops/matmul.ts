@@ -1,5 +1,5 @@
 /** Room: engine/ops. Matrix products, and sums of them in one kernel. */
-import { matmul as matmulKernel, matmulTuningTask, type ProductDrop } from '../../kernels/matmul.ts';
+import { matmul as matmulKernel, matmulTuningTask, RANDOM_INPUTS, type ProductDrop } from '../../kernels/matmul.ts';
 import { showShape, sizeOf } from '../graph/shape.ts';
 import { emit, type Node, type Op, type Tensor } from '../graph/tensor.ts';
 import { reshape } from './leaf.ts';
@@ -67,7 +67,7 @@ export function operandsOfProduct({ attrs, inputs }: ProductNode): readonly Tens
   return inputs.slice(0, 2 * attrs.terms.length * (attrs.parts ?? 1));
 }
 
-/** Seed and step of a product with dropout; of others none. */
+/** What a product with dropout draws from; of others nothing. */
 export function randomOfProduct({ attrs, inputs }: ProductNode): readonly Tensor[] {
   return inputs.slice(2 * attrs.terms.length * (attrs.parts ?? 1));
 }
@@ -79,7 +79,8 @@ export function withDrop(
   drop: ProductDrop,
   random: readonly Tensor[],
 ): Tensor {
-  return emit(matmulOp, [...operands, ...random], { m, n, terms: [{ ...term!, drop }] }, [m, n]);
+  const drawn = random.length > RANDOM_INPUTS.length ? { ...drop, fromToken: true } : drop;
+  return emit(matmulOp, [...operands, ...random], { m, n, terms: [{ ...term!, drop: drawn }] }, [m, n]);
 }
 
 /** The first of some products, which differ in their operands and streams alone, with the streams of all. */

@@ -45,6 +45,8 @@ export class AdamW {
   readonly options: AdamWOptions;
   readonly #engine: Engine;
   readonly #states: readonly GroupState[];
+  /** Gradients of the micro-batches so far, by group; made when there are some. */
+  #sums: readonly Variable[] | undefined;
 
   constructor(engine: Engine, parameters: Parameters, options: AdamWOptions) {
     this.#engine = engine;
@@ -72,20 +74,53 @@ export class AdamW {
    * @returns the updates, the gradients before clipping by parameter name, and their global norm (shape [])
    */
   step(loss: Tensor, inputs: Readonly<Record<keyof typeof ADAMW_INPUTS, Tensor>>): AdamWStep {
-    return namedScope('optimizer', () => this.#step(loss, inputs));
+    return namedScope('optimizer', () => this.#step(this.#gradients(loss), inputs));
   }
 
-  #step(loss: Tensor, inputs: Readonly<Record<keyof typeof ADAMW_INPUTS, Tensor>>): AdamWStep {
-    const all = this.#states.flatMap(({ group }) => group.parameters);
-    const grads = this.#gradients(
-      loss,
-      all.map((p) => p.tensor),
+  /** Adds the gradients of a micro-batch's share of the loss to those of the step so far. */
+  accumulate(loss: Tensor): Update[] {
+    return namedScope('optimizer', () => {
+      const packed = this.#pack(this.#gradients(loss));
+      return this.#accumulated.map((target, i) => ({ target, value: add(target.tensor, packed[i]!) }));
+    });
+  }
+
+  /**
+   * As `step`, with the gradients that were accumulated, which begin anew.
+   * @param penalty added to the loss once a step; undefined: none
+   */
+  stepAccumulated(penalty: Tensor | undefined, inputs: Readonly<Record<keyof typeof ADAMW_INPUTS, Tensor>>): AdamWStep {
+    return namedScope('optimizer', () => {
+      const more = penalty ? this.#gradients(penalty) : undefined;
+      const sums = this.#accumulated;
+      const gradients = this.#states.flatMap(({ group: { parameters, offsets } }, i) =>
+        parameters.map(({ name, shape, stored }, p) => {
+          const sofar = sums[i]!.view(name, offsets[p]!, shape, stored).tensor;
+          return [name, more ? add(sofar, more.get(name)!) : sofar] as const;
+        }),
+      );
+      const step = this.#step(new Map(gradients), inputs);
+      const cleared = sums.map((target) => ({ target, value: constant(0, target.shape) }));
+      return { ...step, updates: [...step.updates, ...cleared] };
+    });
+  }
+
+  get #accumulated(): readonly Variable[] {
+    this.#sums ??= this.#states.map(({ gradient: { shape } }) =>
+      this.#engine.variable('gradients.accumulated', shape, { kind: 'gradients' }),
     );
-    const byName = new Map(all.map((p, i) => [p.name, grads[i] ?? constant(0, p.stored)]));
-    const packed = this.#states.map(({ group, gradient }) => {
+    return this.#sums;
+  }
+
+  #pack(byName: ReadonlyMap<string, Tensor>): Tensor[] {
+    return this.#states.map(({ group, gradient }) => {
       const parts = group.parameters.map((p) => byName.get(p.name)!);
       return pack(parts, group.offsets, gradient, gradient.size);
     });
+  }
+
+  #step(byName: ReadonlyMap<string, Tensor>, inputs: Readonly<Record<keyof typeof ADAMW_INPUTS, Tensor>>): AdamWStep {
+    const packed = this.#pack(byName);
     const norm = sqrt(packed.map((g) => sum(square(g))).reduce((a, b) => add(a, b)));
     const { maxGradNorm } = this.options;
     const scale = maxGradNorm > 0 ? minimum(1, div(maxGradNorm, add(norm, 1e-6))) : undefined;
@@ -96,8 +131,18 @@ export class AdamW {
     return { updates, gradients: byName, norm };
   }
 
+  /** By parameter name; zeros where the loss does not depend on one. */
+  #gradients(loss: Tensor): Map<string, Tensor> {
+    const all = this.#states.flatMap(({ group }) => group.parameters);
+    const found = this.#scaledGradients(
+      loss,
+      all.map((p) => p.tensor),
+    );
+    return new Map(all.map((p, i) => [p.name, found[i] ?? constant(0, p.stored)]));
+  }
+
   /** Where products round to f16, small cotangents would vanish: the whole backward pass is scaled up, its ends down again. */
-  #gradients(loss: Tensor, wrt: readonly Tensor[]): (Tensor | undefined)[] {
+  #scaledGradients(loss: Tensor, wrt: readonly Tensor[]): (Tensor | undefined)[] {
     if (!this.#engine.traits.allowF16Matmul) return gradients(loss, wrt);
     return gradients(mul(loss, LOSS_SCALE), wrt).map((g) => g && mul(g, 1 / LOSS_SCALE));
   }
@@ -129,6 +174,7 @@ export class AdamW {
 
   /** Frees gradients and moments. */
   free(): void {
+    for (const sum of this.#sums ?? []) this.#engine.free(sum);
     for (const { gradient, m, v } of this.#states) for (const variable of [gradient, m, v]) this.#engine.free(variable);
   }
 

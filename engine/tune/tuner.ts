@@ -117,7 +117,7 @@ function writtenBy({ arena }: Runtime, program: Program): ReturnType<Program['st
   return program.dispatches.flatMap(({ kernel }, i) =>
     program
       .storages(i)
-      .filter(({ buffer }, b) => kernel.bindings[b]!.role !== 'in' && buffer !== arena.buffer)
+      .filter(({ buffer }, b) => kernel.bindings[b]!.role !== 'in' && !arena.owns(buffer))
       .filter(({ bytes }) => bytes > 0),
   );
 }

@@ -4,7 +4,7 @@
  */
 import type { FragmentInput } from '../fragment.ts';
 import type { Param } from '../kernel.ts';
-import type { MatmulSpec } from './spec.ts';
+import type { MatmulSpec, MatmulTerm } from './spec.ts';
 import { list } from '../text.ts';
 
 /** Inputs that the epilogue of a product with dropout must have. */
@@ -12,6 +12,9 @@ export const RANDOM_INPUTS: readonly [seed: FragmentInput, step: FragmentInput] 
   { name: 'random_seed', dtype: 'u32', inner: 1, count: 1 },
   { name: 'random_step', dtype: 'u32', inner: 1, count: 1 },
 ];
+
+/** A further one, for terms that drop micro-batches: the place of their first token in the whole batch. */
+export const FIRST_TOKEN_INPUT: FragmentInput = { name: 'first_token', dtype: 'u32', inner: 1, count: 1 };
 
 /** Whether any term drops. */
 export function drops({ terms }: Pick<MatmulSpec, 'terms'>): boolean {
@@ -38,13 +41,27 @@ export interface DropScale {
 }
 
 /** The scale's WGSL for an operand or the product of term t. */
-export function dropScale({ batch }: MatmulSpec, t: number): DropScale {
+export function dropScale({ batch, terms }: MatmulSpec, t: number): DropScale {
   const stream = batch ? `p.stream${t}[batch / 4u][batch % 4u]` : `p.stream${t}`;
   const rest = `random_seed[0], random_step[0], ${stream}, p.rate${t}`;
+  if (terms[t]?.drop?.fromToken) {
+    const from = `first_token[0] * ${rowLength(terms[t], t)} + `;
+    return {
+      one: (index) => `dropout_one(${from}${index}, ${rest})`,
+      block: (number) => `dropout_four(${from}(${number}) * 4u, ${rest})`,
+    };
+  }
   return {
     one: (index) => `dropout_one(${index}, ${rest})`,
     block: (number) => `dropout_block(${number}, ${rest})`,
   };
+}
+
+/** Elements of a token in what a term drops: rows are tokens, as they lie in memory. */
+function rowLength({ a, b, drop }: MatmulTerm, t: number): string {
+  if (drop?.of === 'product') return 'p.n';
+  if (drop?.of === 'a') return a === 'mk' ? `p.k${t}` : 'p.m';
+  return b === 'nk' ? `p.k${t}` : 'p.n';
 }
 
 /** Where term t drops its product: the WGSL function `drop_<t>(row, col)` for four neighbours of C. */

@@ -8,6 +8,8 @@ export interface ProductDrop {
   readonly rate: number;
   /** What tells this dropout from others of the step, for each product of a batch. */
   readonly streams: readonly number[];
+  /** Whether the rows are those of a batch from a token on; `FIRST_TOKEN_INPUT` says which. */
+  readonly fromToken?: boolean;
 }
 
 /** One product A·B of a sum. `a` and `b` name the dimensions as they lie in memory: the last one is contiguous. */
@@ -34,7 +36,7 @@ export interface MatmulSpec {
   readonly m: number;
   readonly n: number;
   readonly terms: readonly MatmulTerm[];
-  /** With dropout, `RANDOM_INPUTS` are among its inputs. */
+  /** With dropout, `RANDOM_INPUTS` are among its inputs, with `fromToken` also `FIRST_TOKEN_INPUT`. */
   readonly epilogue?: Fragment;
   /** Inputs of the epilogue that are not numbers must be each product's own. */
   readonly batch?: ProductBatch;

@@ -19,7 +19,7 @@ export function hostEngine(): Engine {
     return { name, shape, dtype, kind, size, data: data ? toFloats(data) : new Float32Array(size) };
   };
   const engine: Partial<Record<keyof Engine, unknown>> = {
-    device: { limits: { maxStorageBufferBindingSize: 2 ** 27 } },
+    limits: { maxStorageBufferBindingSize: 2 ** 27 },
     traits: { f16: true },
     needF16: () => undefined,
     variable,

@@ -6,10 +6,15 @@ import { f32ToF16 } from '../../engine/io/float16.ts';
 import { writeSafetensors, type TensorEntry } from '../../engine/io/safetensors.ts';
 import { baseWeightShapes } from '../../models/base-model.ts';
 import { parseConfig } from '../../models/config.ts';
-import { frozenHeadShapes } from '../../models/heads.ts';
+import type { HeadKind } from '../../models/architecture.ts';
+import { frozenHeadShapes, headShapes } from '../../models/heads.ts';
+import { isStoredInOut } from '../../models/weights.ts';
 import { hostRandom } from '../../engine/random.ts';
 
 const PIECE = 1 << 21;
+
+/** Classes of the head for sequences. */
+const LABELS = 2;
 
 /** What was written. */
 export interface RandomFolder {
@@ -29,13 +34,20 @@ export async function writeRandomFolder(
   await writeJson(join(dir, 'config.json'), raw);
   const config = parseConfig(raw, 'config.json');
   const draw = halves();
-  const entries = [...baseWeightShapes(config), ...frozenHeadShapes(config, 'classification')].map(
-    ([name, shape]): TensorEntry & { bytes: number } => {
-      const size = shape.reduce((a, b) => a * b, 1);
-      const isNorm = shape.length === 1 && /norm.*weight$/i.test(name);
-      return { name, dtype: 'F16', shape, bytes: 2 * size, data: () => pieces(size, isNorm ? () => ONE : draw) };
-    },
-  );
+  const heads: readonly HeadKind[] = config.architecture.block.causal
+    ? ['classification', 'causal-lm']
+    : ['classification'];
+  const shapes = new Map([
+    ...baseWeightShapes(config),
+    ...heads.flatMap((head) => [...frozenHeadShapes(config, head)]),
+    ...headShapes(config, 'classification', LABELS),
+  ]);
+  const entries = [...shapes].map(([name, shape]): TensorEntry & { bytes: number } => {
+    const size = shape.reduce((a, b) => a * b, 1);
+    const stored = isStoredInOut(config, name) ? [...shape].reverse() : shape;
+    const isNorm = shape.length === 1 && /norm.*weight$/i.test(name);
+    return { name, dtype: 'F16', shape: stored, bytes: 2 * size, data: () => pieces(size, isNorm ? () => ONE : draw) };
+  });
   const shards: (typeof entries)[] = [[]];
   let room = shardBytes;
   for (const entry of entries) {

@@ -2,7 +2,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { memoryLowerBound } from '../../engine/compile/memory-lower-bound.ts';
 import type { CompileOptions, Program } from '../../engine/compile/program.ts';
-import type { Engine } from '../../engine/engine.ts';
+import { Engine } from '../../engine/engine.ts';
 import { loadBaseModel, randomBaseModel } from '../../models/base-model.ts';
 import { parseConfig } from '../../models/config.ts';
 import { hostRandom } from '../../engine/random.ts';
@@ -102,8 +102,7 @@ it('an estimation with gradient checkpointing finds the same masks and importanc
 
 it('a table over the binding limit stays on the host by itself', async () => {
   const limits = { maxStorageBufferBindingSize: 4 * TINY_SIZES.vocab_size * TINY_SIZES.hidden_size - 4 };
-  const device = { value: { limits, queue: engine.device.queue } };
-  const small = Object.create(engine, { device, fill: { value: engine.fill.bind(engine) } }) as Engine;
+  using small = await Engine.open({ limits });
   const base = await loadBaseModel(small, MODEL);
   expect(base.wordEmbedding?.shape).toEqual([TINY_SIZES.vocab_size, TINY_SIZES.hidden_size]);
   expect([...base.weights.keys()].filter((name) => name.includes('word_embeddings'))).toEqual([]);

@@ -29,13 +29,13 @@ export function fit(model: EncoderShape, divisor: number, seq: number): Fitted {
   return { shape, label: divisor === 1 ? `whole: ${widths}` : `÷ ${divisor}: ${widths}` };
 }
 
-export function divisorFor(model: EncoderShape, batch: BatchShape, productRate: number, { device }: Engine): number {
+export function divisorFor(model: EncoderShape, batch: BatchShape, productRate: number, { limits }: Engine): number {
   const fits = (divisor: number): boolean => {
     const { shape } = fit(model, divisor, batch.seq);
     const parameters = shape.layers * shape.hidden * (4 * shape.hidden + 2 * shape.neurons);
     const largest = 4 * shape.hidden * Math.max(shape.vocab, shape.neurons);
     const seconds = (4 * parameters * batch.batch * batch.seq) / productRate;
-    return seconds <= LONGEST_STEP && largest <= device.limits.maxStorageBufferBindingSize;
+    return seconds <= LONGEST_STEP && largest <= limits.maxStorageBufferBindingSize;
   };
   return DIVISORS.find(fits) ?? DIVISORS.at(-1)!;
 }

@@ -213,7 +213,7 @@ async function rewriteCheckpoint(
       entries.push(
         change
           ? { name: written, shape, dtype: 'F32', data: () => changed(file, stored, change, turned) }
-          : { name: written, shape, dtype, data: () => file.chunks(stored) },
+          : { name: written, shape, dtype, data: () => file.finiteChunks(stored) },
       );
     }
     await writeSafetensors(join(out, 'model.safetensors'), entries, { format: 'pt' });

@@ -26,7 +26,7 @@ export function reduceRows(
   const stride = groups.perRow * SUM_BLOCK;
   const identity = op === 'sum' ? 'V(0.0)' : 'V(-3.4028234e38)';
   const body = `${source.wgsl}
-fn combine(a: V, b: V) -> V { return ${op === 'sum' ? 'a + b' : 'max(a, b)'}; }
+fn combine(a: V, b: V) -> V { return ${op === 'sum' ? 'a + b' : 'greater(a, b)'}; }
 ${rowReduction(groups, op, 'V', 'combine(a, b)')}
 ${rowMain(groups)}
   var total = ${identity};

@@ -7,9 +7,24 @@
 type Source = string | { readonly scalar: string; readonly vector: string };
 
 const FUNCTIONS: Readonly<Record<string, Source>> = {
+  // The built-in clamp, min and max may lose a NaN; comparisons with one are false.
+  clip: `fn clip(x: V, limit: f32) -> V {
+  let low = select(x, V(-limit), x < V(-limit));
+  return select(low, V(limit), low > V(limit));
+}`,
+  relu: `fn relu(x: V) -> V { return select(x, V(0.0), x < V(0.0)); }`,
+  // By bits, as compilers take x != x for false.
+  is_nan: {
+    scalar: 'fn is_nan(x: V) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }',
+    vector: `fn is_nan(x: V) -> vec4<bool> {
+  return (bitcast<vec4<u32>>(x) & vec4(0x7fffffffu)) > vec4(0x7f800000u);
+}`,
+  },
+  greater: `fn greater(a: V, b: V) -> V { return select(max(a, b), a + b, is_nan(a) | is_nan(b)); }`,
+  less: `fn less(a: V, b: V) -> V { return select(min(a, b), a + b, is_nan(a) | is_nan(b)); }`,
   // Rational approximation on [-4, 4] (Eigen's and XLA's); |error| ≤ 5e-7, exactly ±1 from |x| = 4 on.
   erf: `fn erf(x: V) -> V {
-  let t = clamp(x, V(-4.0), V(4.0));
+  let t = clip(x, 4.0);
   let z = t * t;
   var n = V(-2.72614225801306e-10);
   n = n * z + V(2.77068142495902e-08);
@@ -23,11 +38,11 @@ const FUNCTIONS: Readonly<Record<string, Source>> = {
   d = d * z + V(-1.68282697438203e-03);
   d = d * z + V(-7.37332916720468e-03);
   d = d * z + V(-1.42647390514189e-02);
-  return clamp(t * n / d, V(-1.0), V(1.0));
+  return clip(t * n / d, 1.0);
 }`,
   // The built-in may overflow to NaN; tanh(10) rounds to 1 in f32.
-  tanh_safe: `fn tanh_safe(x: V) -> V { return tanh(clamp(x, V(-10.0), V(10.0))); }`,
-  sigmoid: `fn sigmoid(x: V) -> V { return V(1.0) / (V(1.0) + exp(-clamp(x, V(-88.0), V(88.0)))); }`,
+  tanh_safe: `fn tanh_safe(x: V) -> V { return tanh(clip(x, 10.0)); }`,
+  sigmoid: `fn sigmoid(x: V) -> V { return V(1.0) / (V(1.0) + exp(-clip(x, 88.0))); }`,
   silu: `fn silu(x: V) -> V { return x * sigmoid(x); }`,
   silu_grad: `fn silu_grad(x: V) -> V {
   let s = sigmoid(x);
@@ -39,11 +54,11 @@ const FUNCTIONS: Readonly<Record<string, Source>> = {
 }`,
   // (1 + tanh u) / 2 is the logistic function of 2u; beyond |x| = 10 it is 0 or 1 to f32.
   gelu_tanh: `fn gelu_tanh(x: V) -> V {
-  let c = clamp(x, V(-10.0), V(10.0));
+  let c = clip(x, 10.0);
   return x / (V(1.0) + exp(V(-1.59576912) * c * (V(1.0) + V(0.044715) * c * c)));
 }`,
   gelu_tanh_grad: `fn gelu_tanh_grad(x: V) -> V {
-  let c = clamp(x, V(-10.0), V(10.0));
+  let c = clip(x, 10.0);
   let e = exp(V(-1.59576912) * c * (V(1.0) + V(0.044715) * c * c));
   let s = V(1.0) / (V(1.0) + e);
   return s + c * (e * s * s) * V(1.59576912) * (V(1.0) + V(0.134145) * c * c);
@@ -143,7 +158,9 @@ function collect(text: string, vector: boolean, found: Set<string>): void {
  * The alias `V` and every library function that `text` calls, directly or through another.
  *
  * Over V, one element or four: `erf`, `gelu_erf`, `gelu_erf_grad`, `gelu_tanh`, `gelu_tanh_grad`, `silu`,
- * `silu_grad`, `tanh_safe`, `sigmoid`.
+ * `silu_grad`, `tanh_safe`, `sigmoid`, `relu`.
+ * - `clip(x: V, limit: f32) -> V`: x within ±limit; `greater(a: V, b: V) -> V` and `less`: the larger and the smaller. NaN stays NaN
+ *   wherever the device keeps to IEEE 754 in comparisons, which WGSL does not promise.
  * - `hsum(v: V) -> f32`, `hmax(v: V) -> f32`: horizontal sum and maximum.
  * - `columns(index: u32, cols: u32) -> V`: the column of each element in a matrix of that many columns.
  * - `philox(counter: vec4<u32>, key: vec2<u32>) -> vec4<u32>`: Philox 4x32-10.

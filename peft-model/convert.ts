@@ -222,7 +222,7 @@ async function rewriteCheckpoint(
       const change = isFloat ? rewrite(name, turned ? [...shape].reverse() : shape) : undefined;
       return change
         ? { name: written, shape, dtype: 'F32', data: () => changed(file, stored, change, turned) }
-        : { name: written, shape, dtype, data: () => file.chunks(stored) };
+        : { name: written, shape, dtype, data: () => file.finiteChunks(stored) };
     };
     const replaced = new Set(extra.map(({ name }) => name));
     for (const name of apart) {

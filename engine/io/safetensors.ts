@@ -9,8 +9,9 @@ import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../errors.ts';
 import { exists, fileError, readJson, writeAtomically, type PendingFile } from './files.ts';
-import type { OpenFile } from './output.ts';
+import { findNonFinite } from './finite.ts';
 import { bf16ToF32, f16ToF32, f32ToF16 } from './float16.ts';
+import type { OpenFile } from './output.ts';
 import {
   DTYPE_BYTES,
   encodeHeader,
@@ -46,12 +47,14 @@ export interface TensorFile {
   has(name: string): boolean;
   /** @throws UserError for a name the checkpoint does not have */
   info(name: string): TensorInfo;
-  /** Raw little-endian bytes, in order, in chunks that share one buffer: use a chunk before asking for the next. */
+  /** Raw little-endian bytes, in order, in chunks whose buffers are used again: use a chunk before asking for the next. */
   chunks(name: string): AsyncGenerator<Uint8Array>;
-  /** Raw little-endian bytes. */
+  /** `chunks` of a weight. @throws UserError where a real number is NaN or infinite, in F64 beyond f32's range */
+  finiteChunks(name: string): AsyncGenerator<Uint8Array>;
+  /** `finiteChunks` in one array. */
   read(name: string): Promise<Uint8Array>;
   /**
-   * F32, F16, BF16 or F64 as f32 (F64 rounds), in order, in pieces as `chunks` gives them.
+   * F32, F16, BF16 or F64 as f32 (F64 rounds), all finite, in order, in pieces as `finiteChunks` gives them.
    * @param shape where given, the tensor must have it
    */
   floats(name: string, shape?: readonly number[]): AsyncGenerator<Float32Array>;
@@ -69,8 +72,8 @@ export interface TensorFile {
   close(): Promise<void>;
 }
 
-/** A multiple of every element's size. */
-const CHUNK_BYTES = 1 << 22;
+/** A multiple of every element's size, and so few that a chunk is still in the cache when it is looked at and copied. */
+const CHUNK_BYTES = 1 << 18;
 
 /** What can be read as real numbers. */
 const FLOATS = ['F32', 'F16', 'BF16', 'F64'] as const;
@@ -196,35 +199,59 @@ class Checkpoint implements TensorFile {
 
   async *chunks(name: string): AsyncGenerator<Uint8Array> {
     const { shard, info } = this.#find(name);
-    const buffer = new Uint8Array(Math.min(CHUNK_BYTES, info.bytes));
-    for (let at = 0; at < info.bytes; at += CHUNK_BYTES) {
-      const chunk = buffer.subarray(0, Math.min(CHUNK_BYTES, info.bytes - at));
-      yield await readRange(shard.handle, info.begin + at, chunk, shard.path);
+    const buffers = [0, CHUNK_BYTES].map((at) => new Uint8Array(Math.max(0, Math.min(CHUNK_BYTES, info.bytes - at))));
+    const readAt = (at: number): Promise<Uint8Array> => {
+      const chunk = buffers[(at / CHUNK_BYTES) % 2]!.subarray(0, Math.min(CHUNK_BYTES, info.bytes - at));
+      return readRange(shard.handle, info.begin + at, chunk, shard.path);
+    };
+    // The disk reads the next chunk while this one is worked on.
+    let ahead: Promise<Uint8Array> | undefined = info.bytes > 0 ? readAt(0) : undefined;
+    try {
+      for (let next = CHUNK_BYTES; ahead; next += CHUNK_BYTES) {
+        const chunk: Uint8Array = await ahead;
+        ahead = next < info.bytes ? readAt(next) : undefined;
+        yield chunk;
+      }
+    } finally {
+      await ahead?.catch(() => undefined);
+    }
+  }
+
+  async *finiteChunks(name: string): AsyncGenerator<Uint8Array> {
+    const { dtype } = this.info(name);
+    let at = 0;
+    for await (const chunk of this.chunks(name)) {
+      const found = findNonFinite(dtype, chunk);
+      if (found) {
+        const element = `found ${found.value} at element ${at + found.index}`;
+        throw this.#fault(name, `${element}, expected finite numbers; the file is of a failed training, or damaged`);
+      }
+      yield chunk;
+      at += chunk.byteLength / DTYPE_BYTES[dtype];
     }
   }
 
   async read(name: string): Promise<Uint8Array> {
-    const { shard, info } = this.#find(name);
-    return readRange(shard.handle, info.begin, new Uint8Array(info.bytes), shard.path);
+    return collect(this.finiteChunks(name), new Uint8Array(this.info(name).bytes));
   }
 
   async *floats(name: string, shape?: readonly number[]): AsyncGenerator<Float32Array> {
     const { dtype, bytes } = this.#expect(name, FLOATS, shape);
     const scratch = dtype === 'F32' ? new Float32Array() : new Float32Array(pieceLength(dtype, bytes));
-    for await (const chunk of this.chunks(name)) yield toFloat32(dtype, chunk, scratch);
+    for await (const chunk of this.finiteChunks(name)) yield toFloat32(dtype, chunk, scratch);
   }
 
   async *halves(name: string, shape?: readonly number[]): AsyncGenerator<Uint16Array> {
     const { dtype, bytes } = this.#expect(name, FLOATS, shape);
     if (dtype === 'F16') {
-      for await (const chunk of this.chunks(name)) yield new Uint16Array(chunk.buffer, 0, chunk.byteLength / 2);
+      for await (const chunk of this.finiteChunks(name)) yield new Uint16Array(chunk.buffer, 0, chunk.byteLength / 2);
       return;
     }
     const scratch = new Uint16Array(pieceLength(dtype, bytes));
     let at = 0;
     for await (const floats of this.floats(name)) {
       const halves = f32ToF16(floats, scratch.subarray(0, floats.length));
-      const lost = halves.findIndex((bits, i) => (bits & 0x7fff) === 0x7c00 && Number.isFinite(floats[i]));
+      const lost = halves.findIndex((bits) => (bits & 0x7fff) === 0x7c00);
       if (lost >= 0) {
         const found = `found ${floats[lost]!} at element ${at + lost}`;
         throw this.#fault(name, `${found}, expected at most 65504 to be stored as f16; use f32`);
@@ -309,7 +336,10 @@ function toFloat32(dtype: SafetensorsDType, { buffer, byteLength }: Uint8Array, 
   return target;
 }
 
-async function collect<T extends Float32Array | Uint16Array>(pieces: AsyncIterable<T>, into: T): Promise<T> {
+async function collect<T extends Float32Array | Uint16Array | Uint8Array>(
+  pieces: AsyncIterable<T>,
+  into: T,
+): Promise<T> {
   let at = 0;
   for await (const piece of pieces) {
     into.set(piece, at);
@@ -326,7 +356,7 @@ export interface TensorEntry extends TensorSpec {
 
 /**
  * What writes a safetensors file, byte for byte as the reference library would: one tensor in memory at a time.
- * @throws Error where an entry's data does not fit its dtype and shape, or a name comes twice
+ * @throws Error where an entry's data does not fit its dtype and shape, or a name comes twice; UserError for NaN and infinity
  */
 export function safetensorsWriter(
   entries: Iterable<TensorEntry>,
@@ -353,6 +383,9 @@ async function writeEntry(file: OpenFile, entry: TensorEntry): Promise<void> {
   let bytes = 0;
   for await (const piece of piecesOf(entry)) {
     const raw = bytesOf(entry, piece);
+    const found = findNonFinite(entry.dtype, raw);
+    if (found)
+      throw new UserError(`tensor "${entry.name}": ${found.value} came out, expected finite numbers; not written`);
     await file.writeFile(raw);
     bytes += raw.byteLength;
   }

@@ -117,13 +117,13 @@ export const div = binary(
 /** The larger of a and b, broadcast; where they are equal, both get the whole gradient. @throws as `add` */
 export const maximum = binary(
   'maximum',
-  (a, b) => `max(${a}, ${b})`,
+  (a, b) => `greater(${a}, ${b})`,
   (dy, a, b) => [() => mul(dy, greaterEqual(a, b)), () => mul(dy, greaterEqual(b, a))],
 );
 /** The smaller of a and b, broadcast; where they are equal, both get the whole gradient. @throws as `add` */
 export const minimum = binary(
   'minimum',
-  (a, b) => `min(${a}, ${b})`,
+  (a, b) => `less(${a}, ${b})`,
   (dy, a, b) => [() => mul(dy, greaterEqual(b, a)), () => mul(dy, greaterEqual(a, b))],
 );
 /** 1 where a ≥ b, else 0. Not differentiable. */
@@ -178,7 +178,7 @@ export const tanh = unary(
 /** max(x, 0), with subgradient 0 at 0. */
 export const relu = unary(
   'relu',
-  (x) => `max(${x}, V(0.0))`,
+  (x) => `relu(${x})`,
   (dy, x) => mul(dy, step(x)),
 );
 /** 1 where x > 0, else 0: the derivative of relu. Not differentiable. */

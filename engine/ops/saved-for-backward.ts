@@ -31,7 +31,7 @@ export function isCheckpoint({ node }: Tensor): boolean {
 
 const castF16SaturatingOp: Op<undefined> = {
   name: 'cast_f16_saturating',
-  lowering: { kind: 'elementwise', expression: ([x]) => ({ text: `clamp(${x}, V(-65504.0), V(65504.0))` }) },
+  lowering: { kind: 'elementwise', expression: ([x]) => ({ text: `clip(${x}, 65504.0)` }) },
 };
 
 /** x in f16, out-of-range values at the largest. Not differentiable. @param x f32 */

@@ -20,7 +20,7 @@ import {
 import { logSumExp, onlineSoftmax, reciprocal, weightOf, type SoftmaxState } from './online-softmax.ts';
 import { eachQueryHead, finish, KEYS, LEAST, LOG2E, QUERIES, type AttentionSpec } from './spec.ts';
 
-/** Scores below are of keys not seen. */
+/** Scores up to this are of keys not seen; NaN is of one that is seen. */
 const UNSEEN = '-1e29';
 
 /** See `attentionForward`. */
@@ -38,17 +38,17 @@ ${endOfKeys(spec, tile)}
 for (var start = 0u; start < end; start += ${tile.keys}u) {
 ${across(tile, 'keys', 'k')}
 ${along(tile, 'values', 'v')}
-${perGroup(tile, 'bias', `select(${LEAST}, 0.0, other < end && mask[b * p.keys + near] != 0)`)}
+${perGroup(tile, 'seen', 'select(0.0, 1.0, other < end && mask[b * p.keys + near] != 0)')}
 ${walk(
   tile,
   `${ownUnits(tile, 'q')}
 ${scores(tile, 's', 'q', 'keys')}
-${each(groups, (g) => `s_${g} = ${ifBefore(spec, tile, g, LEAST, `s_${g} * (p.scale * ${LOG2E}) + bias[${g}]`)};`)}
+${each(groups, (g) => `s_${g} = ${ifBefore(spec, tile, g, LEAST, `select(${LEAST}, s_${g} * (p.scale * ${LOG2E}), seen[${g}] != 0.0)`)};`)}
 let state = ${state};
 let m = select(state.x, ${LEAST}, start == 0u);
 ${onlineSoftmax(inWorkgroupMemory, {
   max: `subgroupMax(${fold(groups, 's', (a, b) => `max(${a}, ${b})`)})`,
-  weights: each(groups, (g) => `s_${g} = ${weightOf(`s_${g}`, `s_${g} > ${UNSEEN}`)};`),
+  weights: each(groups, (g) => `s_${g} = ${weightOf(`s_${g}`, `s_${g} <= ${UNSEEN}`)};`),
   sum: fold(groups, 's', (a, b) => `(${a} + ${b})`),
 })}
 ${o.fetch(' * alpha')}

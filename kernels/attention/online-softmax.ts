@@ -34,18 +34,18 @@ ${weights}
 ${state.store('m_new', `${state.l} * alpha + ${sum}`)}`;
 }
 
-/** exp(score − m_new), or 0 where a condition is given and false. */
-export function weightOf(score: string, seen?: string): string {
+/** exp(score − m_new), or 0 where a condition is given and true. */
+export function weightOf(score: string, unseen?: string): string {
   const weight = `exp2(${score} - m_new)`;
-  return seen === undefined ? weight : `select(0.0, ${weight}, ${seen})`;
+  return unseen === undefined ? weight : `select(${weight}, 0.0, ${unseen})`;
 }
 
 /** 1 / l (or `numerator` / l), and 0 for a query that saw no key. */
 export function reciprocal(l: string, numerator = '1.0'): string {
-  return `select(0.0, ${numerator} / ${l}, ${l} > 0.0)`;
+  return `select(${numerator} / ${l}, 0.0, ${l} == 0.0)`;
 }
 
 /** The log-sum-exp of a query's scores, which the backward pass recomputes weights from; 0 for one that saw no key. */
 export function logSumExp(m: string, l: string): string {
-  return `select(0.0, (${m} + log2(${l})) * ${LN2}, ${l} > 0.0)`;
+  return `select((${m} + log2(${l})) * ${LN2}, 0.0, ${l} == 0.0)`;
 }

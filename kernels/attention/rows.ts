@@ -39,7 +39,7 @@ for (var key = 0u; key < end; key += ${STEP}u) {
 ${each(STEP, score)}
 ${onlineSoftmax(IN_REGISTERS, {
   max: keys.map((j) => `s_${j}`).reduce((a, b) => `max(${a}, ${b})`),
-  weights: each(STEP, (j) => `let w_${j} = ${weightOf(`s_${j}`, `seen_${j}`)};`),
+  weights: each(STEP, (j) => `let w_${j} = ${weightOf(`s_${j}`, `!seen_${j}`)};`),
   sum: `(${keys.map((j) => `w_${j}`).join(' + ')})`,
 })}
 ${each(units, (c) => `o_${c} = o_${c} * alpha + (${keys.map((j) => `v[at_${j} + ${c}u] * w_${j}`).join(' + ')});`)}

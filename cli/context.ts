@@ -51,14 +51,18 @@ export function addEngineFlags(command: Command): Command {
   );
 }
 
-/** Runs `work` with an open engine; what a signal does to it, `signals.ts` says. */
+/**
+ * Runs `work` with an open engine; what a signal does to it, `signals.ts` says.
+ * @param kept said where a signal ends the process at once
+ */
 export async function withEngine<T>(
   { profile, dumpKernels, tune }: EngineFlags,
   { compute }: RunOptions['engine'],
   work: (context: CommandContext) => Promise<T>,
+  kept?: string,
 ): Promise<T> {
   if (profile !== undefined) await assertWritable(profile);
-  using interruption = new Interruption();
+  using interruption = new Interruption(kept);
   const engine = await Engine.open({ allowF16Matmul: compute === 'f16' });
   const progress = new Progress(engine);
   const handler = setWarningHandler((text) => {

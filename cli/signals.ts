@@ -20,9 +20,12 @@ export function keepHangupIgnored(): void {
 export class Interruption implements Disposable {
   readonly #abort = new AbortController();
   readonly #ignoresHangup = isHangupIgnored();
+  readonly #words: string;
   #exitCode: number | undefined;
 
-  constructor() {
+  /** @param kept said when the process ends at once */
+  constructor(kept?: string) {
+    this.#words = kept === undefined ? 'Interrupted.' : `Interrupted: ${kept}.`;
     for (const name of Object.keys(EXIT_CODES)) process.on(name, this.#hear);
   }
 
@@ -41,7 +44,7 @@ export class Interruption implements Disposable {
     const isFirst = this.#exitCode === undefined;
     this.#exitCode = EXIT_CODES[name];
     if (!isFirst || getEventListeners(this.signal, 'abort').length === 0) {
-      process.stderr.write('\nlight-peft: interrupted\n');
+      process.stderr.write(`\nlight-peft: ${this.#words}\n`);
       process.exit(this.#exitCode);
     }
     process.stderr.write('\nStopping after this step; press Ctrl-C again to stop at once.\n');

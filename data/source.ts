@@ -1,5 +1,5 @@
 /** Room: data. Where a run's examples come from: a built-in task, or local files; encoded for the model at hand. */
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { option, UserError } from '../engine/errors.ts';
 import { exists } from '../engine/io/files.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
@@ -34,7 +34,7 @@ export interface LabelledTexts {
 
 /** Encoded training and evaluation data, with the head that they are for. */
 export interface DataSet {
-  /** The task's name, or the training file's. */
+  /** The task's name, or the training file's without its folders. */
   readonly name: string;
   readonly head: HeadKind;
   /** Class names; one for a number to predict, none where the head's outputs are no classes. */
@@ -134,7 +134,7 @@ function filesOf({ task, train, eval: test }: DataRequest): Files {
     throw new UserError(`${option('task')} ${task}: has classes to tell apart; other heads learn from files`);
   const name = train ?? test;
   if (name === undefined) throw noData();
-  return { name, train, test };
+  return { name: basename(name), train, test };
 }
 
 async function loadBuiltIn(

@@ -1,7 +1,9 @@
 /** Room: experiments. `identity.json` beside a `run.json`: what its numbers depend on, so that only the same run is taken from a folder. */
 import { z } from 'zod';
+import { contentOf } from '../data/content.ts';
+import type { DataRequest } from '../data/source.ts';
 import { option, UserError } from '../engine/errors.ts';
-import { firstDifference, fromOldKeys, type RunIdentity } from '../train/identity.ts';
+import { contentKey, differenceText, firstDifference, fromOldKeys, type RunIdentity } from '../train/identity.ts';
 import { header, readVersioned, withoutFormat, writeVersioned, type VersionedFormat } from '../engine/io/versioned.ts';
 
 export const identitySchema = z.strictObject({
@@ -21,12 +23,26 @@ export function writeIdentity(path: string, identity: RunIdentity): Promise<void
   return writeVersioned(path, IDENTITY, { identity: { ...identity } });
 }
 
+/** Hashes of data under the names of the options that name it. */
+export async function dataFacts(request: DataRequest): Promise<RunIdentity> {
+  const content = await contentOf(request);
+  return Object.fromEntries(Object.entries(content).map(([name, hash]) => [contentKey(name), hash]));
+}
+
 /** @throws UserError naming the first setting with which an earlier run in the same folder differs */
 export async function assertSameRun(path: string, identity: RunIdentity): Promise<void> {
   const written = fromOldKeys((await readVersioned(path, IDENTITY)).identity);
   const differs = firstDifference(written, identity);
   if (!differs) return;
-  const { key, before, after } = differs;
-  const values = `${JSON.stringify(before)}, now it is ${JSON.stringify(after)}`;
-  throw new UserError(`${path}: ${option(key)} was ${values}: use another ${option('out')}, or the same settings`);
+  throw new UserError(
+    `${path}: ${differenceText(differs)}: use another ${option('out')}, or the same settings and data`,
+  );
+}
+
+/** Whether the file is there and of the same run. */
+export function isSameRun(path: string, identity: RunIdentity): Promise<boolean> {
+  return assertSameRun(path, identity).then(
+    () => true,
+    () => false,
+  );
 }

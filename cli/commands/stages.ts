@@ -2,8 +2,12 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { z } from 'zod';
 import { UserError } from '../../engine/errors.ts';
-import { headOfData, loadData, type DataSet } from '../../data/source.ts';
+import { headOfData, loadData, type DataRequest, type DataSet } from '../../data/source.ts';
+import { readJson } from '../../engine/io/files.ts';
+import { fingerprintAdapter } from '../../engine/io/fingerprint.ts';
+import { dataFacts } from '../../experiments/identity.ts';
 import { estimateOptionsOf, numericOptions, type RunOptions } from '../../experiments/options.ts';
 import { decisionOf } from '../../experiments/runner.ts';
 import { Checkpoint, loadModel } from '../../models/checkpoint.ts';
@@ -18,26 +22,39 @@ import { planFor } from '../../pruning/plan.ts';
 import { assertEstimateFits, readEstimate, scoresOf, writeEstimate } from '../../pruning/scores-file.ts';
 import { estimate, estimateResult } from '../../train/estimate.ts';
 import { evaluate } from '../../train/evaluate.ts';
+import { contentKey, type RunIdentity } from '../../train/identity.ts';
 import type { CheckpointOptions } from '../../train/options.ts';
 import { writeTrainRecord } from '../../train/result-file.ts';
 import { train } from '../../train/train.ts';
 import { addEngineFlags, print, withEngine, type CommandContext, type EngineFlags } from '../context.ts';
-import { addDataFlags, requestOf, type DataFlags } from '../data-flags.ts';
+import { addDataFlags, withData, type DataFlags } from '../data-flags.ts';
 import { addSettings, readSettings } from '../options.ts';
+import {
+  addOutFlags,
+  assertFree,
+  beginningIn,
+  claim,
+  withOutFolder,
+  type Beginning,
+  type OutFlags,
+  type StageFiles,
+} from '../out-folder.ts';
 import { scoresLine } from '../scores.ts';
 
-interface StageFlags extends DataFlags, EngineFlags {
-  readonly out: string;
+interface StageFlags extends DataFlags, EngineFlags, OutFlags {
   readonly initAdapter?: string;
   readonly resume?: boolean;
 }
 
 function addStageFlags(command: Command): Command {
-  return addEngineFlags(addDataFlags(command))
+  return addOutFlags(addEngineFlags(addDataFlags(command)), 'folder for the results')
     .option('--init-adapter <dir>', 'PEFT folder to start from, in place of fresh modules')
-    .requiredOption('--out <dir>', 'folder for the results')
-    .option('--resume', 'go on from the checkpoint of an interrupted run');
+    .option('--resume', 'go on from the checkpoint of an interrupted run; without one, start');
 }
+
+const CHECKPOINT = 'checkpoint.safetensors';
+const ESTIMATION = { stage: 'estimate', checkpoint: CHECKPOINT, result: 'records.json' } as const;
+const TRAINING = { stage: 'train', checkpoint: CHECKPOINT, result: 'train.json' } as const;
 
 export function addEstimate(program: Command): void {
   const command = program
@@ -50,36 +67,82 @@ export function addEstimate(program: Command): void {
 
 async function runEstimate(flags: StageFlags): Promise<void> {
   const options = await readSettings(flags, { estimation: true });
-  const path = join(flags.out, 'records.json');
-  const content = await withEngine(flags, options.engine, async (context) => {
-    const { model, data } = await prepare(context, flags, options);
+  const path = join(flags.out, ESTIMATION.result);
+  const content = await runStage(ESTIMATION, flags, options, async (stage, context) => {
+    const { model, data } = await prepare(context, stage, flags, options);
     if (model.plan) throw new UserError(`${flags.initAdapter}: already pruned, the estimation needs a whole adapter`);
     context.progress.stage('estimation');
-    const checkpoint = await checkpointOf(flags, options, 'estimate', model, data);
-    const estimated = await estimate(model, data.train, {
-      ...estimateOptionsOf(options),
-      ...context.callbacks,
-      checkpoint,
-    });
-    const result = estimateResult(estimated, await model.checkpoint!.fingerprint());
+    const checkpoint = await checkpointOf(flags.out, stage, data);
+    const numbers = estimateOptionsOf(options);
+    const estimated = await estimate(model, data.train, { ...numbers, ...context.callbacks, checkpoint });
+    const result = estimateResult(estimated, await stage.base.fingerprint());
     await model.savePretrained(join(flags.out, 'adapter'));
     await writeEstimate(path, result);
-    await rm(checkpoint.path, { force: true });
     return result;
   });
+  if (!content) return;
   const last = content.task_loss.at(-1) ?? NaN;
   print(flags.json, content, `Task loss ${last.toFixed(4)} after ${content.steps} steps\nRecords: ${path}`);
+}
+
+/** A stage under way in its folder. */
+interface Stage {
+  readonly files: StageFiles & { readonly stage: 'estimate' | 'train' };
+  readonly beginning: Beginning;
+  readonly base: Checkpoint;
+  readonly request: DataRequest;
+  /** What its numbers depend on, but for the number of examples. */
+  readonly identity: RunIdentity;
+}
+
+/** Runs a stage in its folder; undefined where it was finished before. */
+async function runStage<T>(
+  files: Stage['files'],
+  flags: StageFlags,
+  options: RunOptions,
+  work: (stage: Stage, context: CommandContext) => Promise<T>,
+): Promise<T | undefined> {
+  return withOutFolder(flags, () =>
+    withData(flags, async (request) => {
+      const base = await loadModel(flags.model);
+      const identity = await identityOf(files.stage, flags, options, base, request);
+      const beginning = await beginningIn(flags, files, { ...identity, stage: files.stage });
+      if (beginning === 'finished') {
+        if (flags.json) print(true, await readJson(join(flags.out, files.result), z.looseObject({})), '');
+        return undefined;
+      }
+      const stage = { files, beginning, base, request, identity };
+      const result = await withEngine(flags, options.engine, (context) => work(stage, context));
+      await rm(join(flags.out, files.checkpoint), { force: true });
+      return result;
+    }),
+  );
+}
+
+async function identityOf(
+  stage: 'estimate' | 'train',
+  { initAdapter }: StageFlags,
+  options: RunOptions,
+  base: Checkpoint,
+  request: DataRequest,
+): Promise<RunIdentity> {
+  const { [contentKey('eval')]: _, ...data } = await dataFacts(request);
+  return {
+    ...numericOptions(options, stage),
+    base: await base.fingerprint(),
+    [contentKey('initAdapter')]: initAdapter === undefined ? '' : await fingerprintAdapter(initAdapter),
+    ...data,
+  };
 }
 
 /** Base, modules and data: fresh, or from `--init-adapter`. */
 async function prepare(
   { engine, progress, callbacks: { onBytes } }: CommandContext,
+  { base: checkpoint, request }: Stage,
   flags: StageFlags,
   { peft, data: encoding, load, train: { seed } }: RunOptions,
 ): Promise<{ model: PeftModel; data: DataSet }> {
   progress.stage('loading');
-  const checkpoint = await loadModel(flags.model);
-  const request = requestOf(flags);
   if (flags.initAdapter === undefined) {
     const data = await loadData(checkpoint, request, encoding);
     assertTrainable(data);
@@ -100,17 +163,15 @@ function assertTrainable({ train: examples }: DataSet): void {
   if (examples.length === 0) throw new UserError('--train: missing, training needs data');
 }
 
+/** Marks the folder as this stage's. @returns where it is saved on the way */
 async function checkpointOf(
-  flags: StageFlags,
-  options: RunOptions,
-  stage: 'estimate' | 'train',
-  { checkpoint }: PeftModel,
+  out: string,
+  { files, beginning, identity }: Stage,
   { train: examples }: DataSet,
 ): Promise<CheckpointOptions> {
-  const base = await checkpoint!.fingerprint();
-  const { initAdapter = '', resume = false } = flags;
-  const identity = { ...numericOptions(options, stage), examples: examples.length, base, initAdapter };
-  return { path: join(flags.out, 'checkpoint.safetensors'), resume, identity };
+  await claim(out, files, beginning, { ...identity, stage: files.stage });
+  const resume = beginning === 'resumed';
+  return { path: join(out, files.checkpoint), resume, identity: { ...identity, examples: examples.length } };
 }
 
 export function addPrune(program: Command): void {
@@ -121,22 +182,27 @@ export function addPrune(program: Command): void {
     )
     .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')
     .requiredOption('--estimate <dir>', 'folder that `estimate` wrote')
-    .requiredOption('--out <dir>', 'folder for the pruned adapter and its plan')
     .option('--random', 'prune as much at random: the baseline')
     .option('--json', 'print a summary as JSON');
-  addSettings(command).action(runPrune);
+  addSettings(addOutFlags(command, 'folder for the pruned adapter and its plan')).action(runPrune);
 }
 
-interface PruneFlags extends Record<string, unknown> {
+interface PruneFlags extends Record<string, unknown>, OutFlags {
   readonly model: string;
   readonly estimate: string;
-  readonly out: string;
   readonly random?: boolean;
   readonly json?: boolean;
 }
 
 async function runPrune(flags: PruneFlags): Promise<void> {
   const options = await readSettings(flags);
+  await withOutFolder(flags, async () => {
+    await assertFree(flags);
+    await prune(flags, options);
+  });
+}
+
+async function prune(flags: PruneFlags, options: RunOptions): Promise<void> {
   const { seed } = options.train;
   const { config, fingerprint } = await inspectCheckpoint(flags.model);
   const checkpoint = new Checkpoint(flags.model, config, fingerprint);
@@ -180,18 +246,19 @@ export function addTrain(program: Command): void {
 
 async function runTrain(flags: StageFlags): Promise<void> {
   const options = await readSettings(flags);
-  const record = await withEngine(flags, options.engine, async (context) => {
-    const { model, data } = await prepare(context, flags, options);
+  const record = await runStage(TRAINING, flags, options, async (stage, context) => {
+    const { model, data } = await prepare(context, stage, flags, options);
     context.progress.stage('training');
-    const checkpoint = await checkpointOf(flags, options, 'train', model, data);
+    const checkpoint = await checkpointOf(flags.out, stage, data);
     const result = await train(model, data.train, { ...options.train, ...context.callbacks, checkpoint });
     await model.savePretrained(flags.out);
-    await rm(checkpoint.path, { force: true });
     const metrics = data.eval.length > 0 ? (await evaluate(model, data.eval, options.data)).metrics : undefined;
     const { steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes } = result;
-    return { steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes, metrics };
+    const content = { steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes, metrics };
+    await writeTrainRecord(join(flags.out, TRAINING.result), content);
+    return content;
   });
-  await writeTrainRecord(join(flags.out, 'train.json'), record);
+  if (!record) return;
   const { metrics, loss, steps } = record;
   const scores = metrics ? `${scoresLine(metrics)}\n` : '';
   print(

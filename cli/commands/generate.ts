@@ -10,6 +10,7 @@ import { measure } from '../../report/numbers.ts';
 import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
 import { namedFolders } from '../named-folders.ts';
 import type { Progress } from '../progress.ts';
+import { collect } from '../config-file.ts';
 import { addSettings, parseNumber, readSettings } from '../options.ts';
 
 interface GenerateFlags extends Record<string, unknown>, EngineFlags {
@@ -32,7 +33,6 @@ interface GenerateFlags extends Record<string, unknown>, EngineFlags {
 
 export function addGenerate(program: Command): void {
   const number = (flag: string) => (text: string) => parseNumber(text, flag);
-  const collect = (one: string, others: readonly string[] = []): string[] => [...others, one];
   const command = addEngineFlags(program.command('generate'))
     .description('go on from prompts with a language model; the text is shown as it comes')
     .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')

@@ -12,6 +12,7 @@ import { evaluate } from '../../train/evaluate.ts';
 import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
 import { measure } from '../../report/numbers.ts';
 import { namedFolders } from '../named-folders.ts';
+import { collect } from '../config-file.ts';
 import { addSettings, readSettings } from '../options.ts';
 import { scoresLine } from '../scores.ts';
 
@@ -90,7 +91,7 @@ export function addPredict(program: Command): void {
     .option(
       '--adapter <dir>',
       'PEFT or AdapterHub folder, pruned or not; given again (NAME=DIR to name it), all run on one base and a line has {"logits":{NAME:…}}',
-      (dir: string, before: readonly string[]) => [...before, dir],
+      collect,
       [],
     )
     .requiredOption('--data <file>', 'examples: JSONL, CSV or TSV; labels are not needed')

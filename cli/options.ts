@@ -4,17 +4,21 @@
  */
 import { readFile } from 'node:fs/promises';
 import { Option, type Command } from 'commander';
-import { parse } from 'yaml';
-import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
+import { fileError } from '../engine/io/files.ts';
+import { issueText, phrase } from '../engine/options.ts';
 import { runOptionsSchema, type RunOptions } from '../experiments/options.ts';
-import { camelCase, settingKey, SETTINGS, type Setting } from '../experiments/settings.ts';
+import { settingKey, SETTINGS, type Setting } from '../experiments/settings.ts';
+import { assertKnown, parseConfig, type ConfigFile } from './config-file.ts';
 import { flagName } from './flags.ts';
+
+/** Characters of choices beside a flag; longer ones stand in its description. */
+const LONGEST_CHOICES = 18;
 
 /** Adds the flags of some options, and `--config`, to a command. @param keys of flags, in camel case; absent: all */
 export function addSettings(command: Command, keys: readonly string[] = [...SETTINGS.keys()]): Command {
   for (const key of keys) command.addOption(optionOf(SETTINGS.get(key)!));
-  return command.option('--config <file>', 'YAML file with the same settings, flags win over it');
+  return command.option('--config <file>', 'YAML file with any of these options; flags win over it');
 }
 
 function optionOf({ key, kind, choices, fallback, description }: Setting): Option {
@@ -27,8 +31,11 @@ function optionOf({ key, kind, choices, fallback, description }: Setting): Optio
     fallback === undefined
       ? ''
       : ` (default: ${typeof fallback === 'number' ? round(fallback) : JSON.stringify(fallback).replaceAll('"', '')})`;
-  const value = choices ? choices.join('|') : kind === 'number' ? 'n' : 'value';
-  const option = new Option(`--${name} <${value}>`, text + shown);
+  const words = choices?.join('|') ?? '';
+  const fits = words.length > 0 && words.length <= LONGEST_CHOICES;
+  const value = fits ? words : kind === 'number' ? 'n' : 'value';
+  const listed = choices && !fits ? `: ${choices.join(', ')}` : '';
+  const option = new Option(`--${name} <${value}>`, text + listed + shown);
   return kind === 'number' ? option.argParser((given) => parseNumber(given, `--${name}`)) : option;
 }
 
@@ -52,8 +59,9 @@ export async function readSettings(
   flags: Readonly<Record<string, unknown>>,
   { estimation = false } = {},
 ): Promise<RunOptions> {
-  const file = typeof flags.config === 'string' ? flags.config : undefined;
-  const fromFile = file === undefined ? {} : await readYaml(file);
+  const file =
+    typeof flags.config === 'string' ? await wholeFile(flags.config) : (flags.config as ConfigFile | undefined);
+  const fromFile = { ...file?.content };
   if (estimation && Number(fromFile.steps) > 0) fromFile.estimateSteps ??= fromFile.steps;
   const given = new Map(Object.entries(fromFile));
   const said = [...SETTINGS.values()].filter((s) => flags[s.key] !== undefined && !isUntouched(s, flags));
@@ -62,11 +70,7 @@ export async function readSettings(
   if (estimation && Number(flags.steps) > 0 && flags.estimateSteps === undefined)
     given.set('estimateSteps', flags.steps);
   const where = (key: string): string =>
-    fromFlags.has(key) || file === undefined ? `--${flagName(key)}` : `${file}: key "${flagName(key)}"`;
-  const unknown = [...given.keys()].find((key) => !SETTINGS.has(key));
-  if (unknown !== undefined) {
-    throw new UserError(`${where(unknown)}: found ${JSON.stringify(given.get(unknown))}: not a setting`);
-  }
+    fromFlags.has(key) || file === undefined ? `--${flagName(key)}` : `${file.path}: key "${flagName(key)}"`;
   const rooms = Object.fromEntries(Object.keys(runOptionsSchema.shape).map((room) => [room, {}])) as Record<
     keyof RunOptions,
     Record<string, unknown>
@@ -74,27 +78,24 @@ export async function readSettings(
   for (const { room, name, key, decode } of SETTINGS.values()) {
     if (given.has(key)) rooms[room][name] = decode(given.get(key), where(key));
   }
-  const parsed = runOptionsSchema.safeParse(rooms);
+  const parsed = runOptionsSchema.safeParse(rooms, { error: phrase });
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
-  const key = settingKey(String(issue.path[1]));
-  throw new UserError(`${where(key)}: found ${JSON.stringify(given.get(key))}: ${issue.message}`);
+  const [room, name, ...within] = issue.path as [keyof RunOptions, string, ...PropertyKey[]];
+  throw new UserError(`${where(settingKey(name))}: ${issueText(issue, within, rooms[room][name])}`);
+}
+
+/** A file of settings alone. */
+async function wholeFile(path: string): Promise<ConfigFile> {
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    throw fileError(path, error);
+  });
+  const file = parseConfig(path, text);
+  assertKnown(file, []);
+  return file;
 }
 
 /** A `--no-x` flag that was not given reads as true. */
 function isUntouched({ kind, key, fallback }: Setting, flags: Readonly<Record<string, unknown>>): boolean {
   return kind === 'boolean' && flags[key] === fallback;
-}
-
-/** Keys may be written as flags are (`lora-r`), with underscores, or in camel case. */
-async function readYaml(path: string): Promise<Record<string, unknown>> {
-  let content: unknown;
-  try {
-    content = parse(await readFile(path, 'utf8'));
-  } catch (error) {
-    throw new UserError(`${path}: cannot be read as YAML: ${(error as Error).message.split('\n')[0]}`);
-  }
-  const object = z.record(z.string(), z.unknown()).safeParse(content ?? {});
-  if (!object.success) throw new UserError(`${path}: expected a mapping of settings such as "lora-r: 8"`);
-  return Object.fromEntries(Object.entries(object.data).map(([key, value]) => [camelCase(key), value]));
 }

@@ -1,9 +1,11 @@
 /** Room: cli. The `light-peft` command as a function of its arguments: parses, calls, and turns errors into one line. */
-import { Command, CommanderError } from 'commander';
+import { CommanderError, type Command } from 'commander';
 import { UserError } from '../engine/errors.ts';
 import { versions } from '../experiments/provenance.ts';
-import { withFlags } from './flags.ts';
 import { settingKey } from '../experiments/settings.ts';
+import { ConfigurableCommand } from './config-file.ts';
+import { withFlags } from './flags.ts';
+import { arrangeHelp, HELP_FORMAT, terminalWidth } from './help.ts';
 import { addExport, addMerge } from './commands/convert.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addGenerate } from './commands/generate.ts';
@@ -36,12 +38,18 @@ const COMMANDS = [
  * @returns the exit code: 0, 2 for bad input, 130 when interrupted, 1 for anything unforeseen
  */
 export async function runCommand(argv: readonly string[]): Promise<number> {
-  const program = new Command('light-peft')
+  const program = new ConfigurableCommand('light-peft')
     .description('Early pruning for parameter-efficient fine-tuning, on WebGPU')
     .version((await versions())['light-peft'])
     .exitOverride()
-    .configureOutput({ outputError: (text, write) => write(`light-peft: ${text.replace(/^error: /, '')}`) });
+    .configureHelp(HELP_FORMAT)
+    .configureOutput({
+      getOutHelpWidth: terminalWidth,
+      outputError: (text, write) =>
+        write(`light-peft: ${text.replace(/^error: /, '').replace(/\n\(D(.*)\)/, ', d$1')}`),
+    });
   for (const add of COMMANDS) add(program);
+  arrangeHelp(program);
   const flags = flagsOf(program);
   hearWarnings((text) => withFlags(text, settingKey, flags));
   try {

@@ -12,6 +12,7 @@ import { addEngineFlags, besides, print, say, withEngine, type EngineFlags } fro
 import { withDataFiles } from '../data-files.ts';
 import { namedFolders } from '../named-folders.ts';
 import type { Progress } from '../progress.ts';
+import { collect } from '../config-file.ts';
 import { addSettings, parseNumber, readSettings } from '../options.ts';
 
 interface GenerateFlags extends Record<string, unknown>, EngineFlags {
@@ -34,7 +35,6 @@ interface GenerateFlags extends Record<string, unknown>, EngineFlags {
 
 export function addGenerate(program: Command): void {
   const number = (flag: string) => (text: string) => parseNumber(text, flag);
-  const collect = (one: string, others: readonly string[] = []): string[] => [...others, one];
   const command = addEngineFlags(program.command('generate'))
     .description('go on from prompts with a language model; the text is shown as it comes')
     .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')

@@ -14,6 +14,7 @@ import { addEngineFlags, besides, print, withEngine, type EngineFlags } from '..
 import { addFormatFlag, withDataFiles, type DataFormat } from '../data-files.ts';
 import { measure } from '../../report/numbers.ts';
 import { namedFolders } from '../named-folders.ts';
+import { collect } from '../config-file.ts';
 import { addSettings, readSettings } from '../options.ts';
 import { scoresLine } from '../scores.ts';
 
@@ -104,7 +105,7 @@ export function addPredict(program: Command): void {
     .option(
       '--adapter <dir>',
       'PEFT or AdapterHub folder, pruned or not; given again (NAME=DIR to name it), all run on one base and a line has {"logits":{NAME:…}}',
-      (dir: string, before: readonly string[]) => [...before, dir],
+      collect,
       [],
     )
     .requiredOption('--data <file>', 'examples: JSONL, CSV or TSV, - for standard input; labels are not needed')

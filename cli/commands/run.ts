@@ -9,6 +9,7 @@ import { terminalTable } from '../../report/terminal.ts';
 import { writeReport } from '../../report/write.ts';
 import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
 import { addDataFlags, withData, type DataFlags } from '../data-flags.ts';
+import { terminalWidth } from '../help.ts';
 import { addSettings, readSettings } from '../options.ts';
 import { addOutFlags, assertFree, withOutFolder, type OutFlags } from '../out-folder.ts';
 
@@ -61,7 +62,7 @@ async function run(flags: RunFlags): Promise<void> {
   print(
     flags.json,
     comparison,
-    `${terminalTable(comparison)}\nComparison: ${join(out, 'comparison.json')}\nPage: ${page}`,
+    `${terminalTable(comparison, terminalWidth())}\nComparison: ${join(out, 'comparison.json')}\nPage: ${page}`,
   );
 }
 

@@ -6,9 +6,11 @@ import { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { flagName, withFlags } from '../../cli/flags.ts';
 import { addSettings, readSettings } from '../../cli/options.ts';
-import { option } from '../../engine/errors.ts';
+import { option, UserError } from '../../engine/errors.ts';
+import { parseOptions } from '../../engine/options.ts';
 import { flatOptions, type RunOptions } from '../../experiments/options.ts';
-import { camelCase, settingKey } from '../../experiments/settings.ts';
+import { camelCase, settingKey, SETTINGS } from '../../experiments/settings.ts';
+import { trainOptionsSchema } from '../../train/options.ts';
 
 /** Every flag of a run in version 0.1, and its default; undefined: none. */
 const FLAGS_OF_0_1: Readonly<Record<string, string | number | boolean | undefined>> = {
@@ -160,6 +162,50 @@ describe('keys of a file', () => {
     });
   });
 
+  it.each<[string, string, unknown]>([
+    ['target-modules', '[query, value]', ['query', 'value']],
+    ['target-modules', 'query, value', ['query', 'value']],
+    ['exclude-modules', '[0, 1]', ['0', '1']],
+    ['modules-to-save', 'pooler', ['pooler']],
+    ['modules-to-save', '\n  - pooler\n  - LayerNorm', ['pooler', 'LayerNorm']],
+    ['layers-to-transform', '1', [1]],
+    ['layers-to-transform', '[0, "2"]', [0, 2]],
+    ['layers-to-transform', '"0, 2"', [0, 2]],
+    ['rank-pattern', '{query: 2, output.dense: 16}', { query: 2, 'output.dense': 16 }],
+    ['rank-pattern', '\n  query: "2"', { query: 2 }],
+    ['rank-pattern', '[query=2, output.dense=16]', { query: 2, 'output.dense': 16 }],
+    ['alpha-pattern', '\n  - query: 0.5\n  - key: 2', { query: 0.5, key: 2 }],
+    ['init-lora-weights', 'no', false],
+    ['init-lora-weights', 'gaussian', 'gaussian'],
+    ['adapter-scale', '2.5', 2.5],
+    ['adapter-scale', '"2.5"', 2.5],
+    ['shuffle', 'off', false],
+    ['no-shuffle', 'true', undefined],
+    ['use-rslora', 'yes', true],
+    ['use-rslora', '"true"', true],
+    ['lr', '2e-3', 0.002],
+    ['lr', '"2e-3"', 0.002],
+    ['heads-l1', '', undefined],
+    ['clip', '~', 1],
+  ])('take natural YAML: %s: %s', async (key, text, expected) => {
+    const settings = byFlag(await readSettings({ config: await file(`${key}: ${text}`) }));
+    expect(settings[key]).toEqual(expected);
+    if (key === 'no-shuffle') expect(settings.shuffle).toBe(false);
+  });
+
+  it.each([
+    ['lora-rr: 8', 'key "lora-rr": not a setting, did you mean "lora-r"?'],
+    ['loraAlpa: 8', 'key "lora-alpa": not a setting, did you mean "lora-alpha"?'],
+    ['target_module: query', 'key "target-module": not a setting, did you mean "target-modules"?'],
+    ['r: 8', 'key "r": not a setting, did you mean "lora-r"?'],
+    ['max-grad-norm: 1', 'key "max-grad-norm": not a setting, did you mean "clip"?'],
+    ['frobnicate: 1', 'key "frobnicate": not a setting'],
+  ])('that do not exist suggest the nearest: %s', async (text, expected) => {
+    const config = await file(text);
+    const error: unknown = await readSettings({ config }).catch((thrown: unknown) => thrown);
+    expect((error as Error).message).toBe(`${config}: ${expected}`);
+  });
+
   it('that are wrong are named with the file, flags as flags', async () => {
     const config = await file('clip: -1\n');
     await expect(readSettings({ config })).rejects.toThrow(`${config}: key "clip": found -1`);
@@ -171,6 +217,49 @@ it('options of the library in an error are shown as flags, other words in backti
   const known = new Set(['clip', 'loraR', 'ffnScope', 'lr']);
   const text = `${option('maxGradNorm')}, ${option('r')}, ${option('neuronsScope')}, ${option('lr')}: of \`prune\``;
   expect(withFlags(text, settingKey, known)).toBe('--clip, --lora-r, --ffn-scope, --lr: of `prune`');
+});
+
+describe('what is wrong is said in words for people', () => {
+  const SAID: readonly (readonly [key: string, value: unknown, text: string])[] = [
+    ['clip', -1, 'found -1, expected a number of at least 0'],
+    ['loraR', 0, 'found 0, expected a number above 0'],
+    ['loraR', 1.5, 'found 1.5, expected an integer'],
+    ['dropout', 1, 'found 1, expected a number in [0, 1)'],
+    ['weights', 'f8', 'found "f8", expected f32 or f16'],
+    ['peft', 'lorra', 'found "lorra", expected lora, dora, ia3, houlsby, pfeiffer, parallel or adapter'],
+    ['initLoraWeights', 'pissa', 'found "pissa", expected true, false, gaussian or orthogonal'],
+    ['layersToTransform', '0,x', '1: found "x", expected a number'],
+    ['lr', 'fast', 'found "fast", expected a number'],
+  ];
+  it.each(SAID)('--%s %j', async (key, value, text) => {
+    await expect(readSettings({ [key]: value })).rejects.toThrow(`--${flagName(key)}: ${text}`);
+    const config = await file(`${flagName(key)}: ${JSON.stringify(value)}`);
+    await expect(readSettings({ config })).rejects.toThrow(`${config}: key "${flagName(key)}": ${text}`);
+  });
+
+  it('whatever is given to whichever setting', async () => {
+    for (const key of SETTINGS.keys())
+      for (const value of [-1, 0.5, 'n o', '', true, [], [{}], {}, { a: [] }, [[1]], Infinity, '9'.repeat(400)]) {
+        const error: unknown = await readSettings({ [key]: value }).catch((thrown: unknown) => thrown);
+        if (!(error instanceof Error)) continue;
+        expect(error).toBeInstanceOf(UserError);
+        expect(error.message.startsWith(`--${flagName(key)}: `)).toBe(true);
+        expect(error.message).toMatch(/found .*expected /);
+        expect(error.message.split(', expected')[1] ?? '').not.toMatch(
+          /Invalid|Too |received|[a-z][A-Z]|another value/,
+        );
+      }
+  });
+
+  it('by the library too, with its own names', () => {
+    const given = { maxGradNrm: 2 } as object;
+    expect(() => parseOptions(trainOptionsSchema, given)).toThrow(
+      '`maxGradNrm`: not an option, did you mean `maxGradNorm`?',
+    );
+    expect(() => parseOptions(trainOptionsSchema, { batchSize: 1.5 })).toThrow(
+      '`batchSize`: found 1.5, expected an integer',
+    );
+  });
 });
 
 it('flags win over the file, the file over defaults', async () => {

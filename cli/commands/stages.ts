@@ -217,7 +217,11 @@ async function prune(flags: PruneFlags, options: RunOptions): Promise<void> {
   }
   const scores = { ...scoresOf(records, config), seed };
   const decision = decisionOf(scores, options, flags.random ? 'random' : 'light-peft');
-  const pruned = await sliceFolder(checkpoint, state, decision, { ...options.slice, seed, newHead: options.load.newHead });
+  const pruned = await sliceFolder(checkpoint, state, decision, {
+    ...options.slice,
+    seed,
+    newHead: options.load.newHead,
+  });
   await writeState(flags.out, pruned.base, pruned.state, planFor(config, fingerprint, decision));
   const total = factorCount(state.method);
   const summary = {

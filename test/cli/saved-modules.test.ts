@@ -56,6 +56,7 @@ const CASES: readonly (readonly [name: string, untied: boolean])[] = [
   ['bert-mlm-cls', true],
   ['bert-mlm-untied', false],
   ['roberta-cls-bias', false],
+  ['llama-qa', false],
 ];
 
 describe.each(CASES)('%s', (name, untied) => {

@@ -84,6 +84,13 @@ export function className({ architecture, family }: ModelConfig, head: HeadKind)
   return architecture.className + (CLASS_ENDINGS.find(([, kind]) => kind === head) as readonly [string, HeadKind])[0];
 }
 
+/** A name here as the class with a head has it: for question answering Llama's kin begin otherwise. */
+export function nameInClass({ architecture }: ModelConfig, head: HeadKind, name: string): string {
+  const { prefix, otherPrefixes = [] } = architecture;
+  const [other] = head === 'question-answering' ? otherPrefixes : [];
+  return other !== undefined && name.startsWith(prefix) ? other + name.slice(prefix.length) : name;
+}
+
 /** The class of a checkpoint whose head is none of these, e.g. `BertForTokenClassification`. */
 export function unsupportedClass(config: ModelConfig): string | undefined {
   const name: unknown = [config.raw.architectures].flat()[0];

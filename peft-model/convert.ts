@@ -12,7 +12,7 @@ import {
   type LinearLayer,
   type ModelConfig,
 } from '../models/architecture.ts';
-import { className } from '../models/config.ts';
+import { className, nameInClass } from '../models/config.ts';
 import { baseWeightShapes, frozenWeightShapes, inspectCheckpoint } from '../models/base-model.ts';
 import { Checkpoint } from '../models/checkpoint.ts';
 import { adaptableLayers, frozenHeadShapes, headOf, headShapes } from '../models/heads.ts';
@@ -188,7 +188,7 @@ export async function exportDense(modelDir: string, adapterDir: string, out: str
   const exported = { config: configFor(plain, adapter.peft), modules: plain, tensors };
   if (adapter.peft.method === 'bottleneck') {
     await writeHubAdapter(join(out, 'adapter'), config, exported, adapter, 'light_peft');
-  } else await writeAdapter(join(out, 'adapter'), toStored(exported, config));
+  } else await writeAdapter(join(out, 'adapter'), toStored(exported, config, adapter.head));
   if (adapter.labels.length > 0) await writeLabels(join(out, 'adapter', 'labels.json'), adapter.labels);
 }
 
@@ -229,13 +229,16 @@ async function rewriteCheckpoint(
       const stored = storedName(file, name, config);
       if (stored !== undefined && stored !== name && !replaced.has(name)) entries.push(entryOf(stored, name, name));
     }
-    // A head beside a bare model's names is a damaged file to transformers.
+    // A head beside a bare model's names, or those of another class, is a damaged file to transformers.
     const renames = entries.length > 0;
+    const writtenOf = (stored: string, name: string): string => {
+      const isBare = !stored.startsWith(config.architecture.prefix);
+      return stored === otherBias || (isBare && !renames) ? stored : nameInClass(config, adapter.head, name);
+    };
     const otherBias = headOf(config, adapter.head).vocabulary?.otherBias;
     for (const stored of file.names) {
       const name = canonical.get(stored) ?? stored;
-      if (stored === otherBias || !replaced.has(name))
-        entries.push(entryOf(stored, name, renames && stored !== otherBias ? name : stored));
+      if (stored === otherBias || !replaced.has(name)) entries.push(entryOf(stored, name, writtenOf(stored, name)));
     }
     await writeSafetensors(join(out, 'model.safetensors'), entries, { format: 'pt' });
   } finally {

@@ -15,14 +15,14 @@ import { savedHead, unsupportedClass } from '../models/config.ts';
 import { adaptableLayers, headShapes } from '../models/heads.ts';
 import { storedName } from '../models/weights.ts';
 import { readAnyAdapter } from '../peft/adapter-formats.ts';
-import { configFor, methodOf, type PeftConfig } from '../peft/config.ts';
+import { methodOf, type PeftConfig } from '../peft/config.ts';
 import { peftConfig } from '../peft/create-config.ts';
 import { withDefaultTargets } from '../peft/defaults.ts';
 import { writeAdapter, type Adapter, type AdapterTensor } from '../peft/files.ts';
 import { factorShape, valueOf, type PeftMethod, type PeftModule, type StateDict } from '../peft/module.ts';
 import { assertHolds } from '../peft/named-modules.ts';
 import { isInSaved } from '../peft/targets.ts';
-import { toStored } from '../peft/trained-whole.ts';
+import { renamed, toStored } from '../peft/trained-whole.ts';
 import { headOfTask, savedModule, TASK_TYPES, taskKeys } from '../peft/tasks.ts';
 import type { Decision } from '../pruning/decide.ts';
 import { assertPlanFits, readPlan, writePlan, type Plan } from '../pruning/plan.ts';
@@ -55,7 +55,7 @@ export async function writeState(dir: string, base: StateBase, state: PeftModelS
     if (weight) put(name, weight.shape);
   }
   const config = savingHead(base.config, peft, state.head, [...head.keys()]);
-  await writeAdapter(dir, toStored({ config, modules, tensors }, base.config));
+  await writeAdapter(dir, toStored({ config, modules, tensors }, base.config, state.head));
   if (labels.length > 0) await writeLabels(join(dir, 'labels.json'), labels);
   if (plan) await writePlan(join(dir, 'plan.json'), plan);
   else await rm(join(dir, 'plan.json'), { force: true });
@@ -135,20 +135,9 @@ async function readOwnAdapter(dir: string, { dir: modelDir, config }: Checkpoint
 
 /** An adapter of a model whose class calls its layers otherwise, e.g. Llama's for question answering, under the names used here. */
 function withOwnPrefix(adapter: Adapter, { architecture: { prefix, otherPrefixes = [] } }: ModelConfig): Adapter {
-  const other = otherPrefixes.find((one) => adapter.modules.some(({ name }) => name.startsWith(one)));
+  const other = otherPrefixes.find((one) => [...adapter.tensors.keys()].some((name) => name.startsWith(one)));
   if (other === undefined) return adapter;
-  const own = (name: string): string => (name.startsWith(other) ? prefix + name.slice(other.length) : name);
-  const renamed = <T>(entries: ReadonlyMap<string, T>): Map<string, T> =>
-    new Map([...entries].map(([name, value]) => [own(name), value]));
-  const modules = adapter.modules.map((module) => ({ ...module, name: own(module.name) }));
-  const { tensors, baseWeights } = adapter;
-  return {
-    ...adapter,
-    config: configFor(modules, adapter.config),
-    modules,
-    tensors: renamed(tensors),
-    ...(baseWeights && { baseWeights: renamed(baseWeights) }),
-  };
+  return renamed(adapter, (name) => (name.startsWith(other) ? prefix + name.slice(other.length) : name));
 }
 
 /** What rounding to bf16 may change. */

@@ -1,9 +1,11 @@
 /**
  * Room: peft. Weights of the base that an adapter holds whole, in the form of its files and in the one used here: PEFT keeps the matrices
- * of GPT-2's blocks as [in, out], and the bias of what scores the vocabulary under two names.
+ * of GPT-2's blocks as [in, out], the bias of what scores the vocabulary under two names, and all under those of the model's class.
  */
-import type { ModelConfig } from '../models/architecture.ts';
+import type { HeadKind, ModelConfig } from '../models/architecture.ts';
+import { nameInClass } from '../models/config.ts';
 import { isStoredInOut, transpose } from '../models/weights.ts';
+import { configFor } from './config.ts';
 import type { Adapter, AdapterTensor } from './files.ts';
 import { isInSaved } from './targets.ts';
 
@@ -19,8 +21,23 @@ export function fromStored(adapter: Adapter, model: ModelConfig): Adapter {
   return { ...adapter, tensors };
 }
 
-/** An adapter as PEFT's files have it. */
-export function toStored(adapter: Adapter, model: ModelConfig): Adapter {
+/** An adapter under other names. */
+export function renamed(adapter: Adapter, rename: (name: string) => string): Adapter {
+  const under = <T>(entries: ReadonlyMap<string, T>): Map<string, T> =>
+    new Map([...entries].map(([name, value]) => [rename(name), value]));
+  const modules = adapter.modules.map((module) => ({ ...module, name: rename(module.name) }));
+  const { tensors, baseWeights } = adapter;
+  return {
+    ...adapter,
+    config: configFor(modules, adapter.config),
+    modules,
+    tensors: under(tensors),
+    ...(baseWeights && { baseWeights: under(baseWeights) }),
+  };
+}
+
+/** An adapter as PEFT's files have it for a model with a head. */
+export function toStored(adapter: Adapter, model: ModelConfig, head: HeadKind): Adapter {
   const tensors = new Map<string, AdapterTensor>();
   for (const [name, tensor] of adapter.tensors) tensors.set(name, turnedWhereStored(model, name, tensor));
   for (const [name, other] of biasNames(model)) {
@@ -28,7 +45,9 @@ export function toStored(adapter: Adapter, model: ModelConfig): Adapter {
     // PEFT wants all of a saved module.
     if (bias && isInSaved(other, adapter.config.modulesToSave)) tensors.set(other, bias);
   }
-  return { ...adapter, tensors };
+  const stored = { ...adapter, tensors };
+  const inClass = (name: string): string => nameInClass(model, head, name);
+  return adapter.modules.some(({ name }) => inClass(name) !== name) ? renamed(stored, inClass) : stored;
 }
 
 function turnedWhereStored(model: ModelConfig, name: string, tensor: AdapterTensor): AdapterTensor {

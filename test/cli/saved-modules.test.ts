@@ -56,6 +56,7 @@ const CASES: readonly (readonly [name: string, untied: boolean])[] = [
   ['bert-mlm-cls', true],
   ['bert-mlm-untied', false],
   ['roberta-cls-bias', false],
+  ['llama-qa', false],
 ];
 
 describe.each(CASES)('%s', (name, untied) => {
@@ -74,7 +75,7 @@ describe.each(CASES)('%s', (name, untied) => {
     expect(dtype).toBe('float32');
     const out = join(dir, 'exported');
     await run(0, 'export', ...folders, '--out', out);
-    expect((await json(join(out, 'base', 'config.json'))).dtype).toBe(before.dtype);
+    expect((await json(join(out, 'base', 'config.json'))).dtype).toBe('float32');
     expect(await difference(name, '--model', join(out, 'base'), '--adapter', join(out, 'adapter'))).toBeLessThan(2e-5);
     const [own, again] = await Promise.all([adapter, join(out, 'adapter')].map(shapes));
     const copies = /(original_module|modules_to_save)/;
@@ -93,7 +94,17 @@ async function shapes(folder: string): Promise<Map<string, readonly number[]>> {
 
 it('what was trained whole is not taken out again', async () => {
   const [model, adapter] = ['model', 'adapter'].map((part) => join(GOLDENS, 'qwen2-head', part)) as [string, string];
-  const said = await run(2, 'unmerge', '--model', model, '--adapter', adapter, '--out', join(dir, 'unmerged'));
+  const said = await run(
+    2,
+    'merge',
+    '--unmerge',
+    '--model',
+    model,
+    '--adapter',
+    adapter,
+    '--out',
+    join(dir, 'unmerged'),
+  );
   expect(said).toContain('lm_head.weight was trained whole');
 });
 
@@ -109,7 +120,6 @@ describe('training', () => {
 
   it.each([
     ['llama-words', 'lm_head', 'lm_head.weight', [19, 8]],
-    ['llama-words', 'embed_tokens', 'model.embed_tokens.weight', [19, 8]],
     ['gpt2-conv1d', 'c_fc', 'transformer.h.0.mlp.c_fc.weight', [8, 32]],
   ])('%s: %s alone trains, and is written as PEFT has it', async (name, module, key, shape) => {
     const model = join(GOLDENS, name, 'model');
@@ -164,16 +174,12 @@ describe('training', () => {
     };
     const named = await labelled('named.jsonl', ['middle', 'low', 'high']);
     expect(await learn(named)).toMatchObject({ kept: true, labels: names });
-    expect(await learn(data)).toMatchObject({ kept: true, labels: names });
     expect(await learn(named, '--new-head')).toMatchObject({ kept: false, labels: names });
     const others = await learn(await labelled('others.jsonl', ['a', 'low', 'high']));
     expect(others).toMatchObject({ kept: false, labels: ['a', 'high', 'low'] });
     expect(others.said).toMatch(
       /warning: .*3 classes \(low, high, middle\).*3 classes \(a, high, low\): a new head is drawn/,
     );
-    const two = await learn(await labelled('two.jsonl', ['low', 'high']));
-    expect(two).toMatchObject({ kept: false, labels: ['high', 'low'] });
-    expect(two.said).toContain('2 classes (high, low): a new head is drawn');
   });
 
   it.each([

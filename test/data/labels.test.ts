@@ -1,7 +1,15 @@
 /** Protects: the same label means the same class in training, evaluation and prediction files. */
 import { describe, expect, it } from 'vitest';
 import type { ExampleFile, Label } from '../../data/examples.ts';
-import { labelIndex, labelNames, labelSet, labelSetNames, labelValue, problemOf } from '../../data/labels.ts';
+import {
+  agreedNames,
+  labelIndex,
+  labelNames,
+  labelSet,
+  labelSetNames,
+  labelValue,
+  problemOf,
+} from '../../data/labels.ts';
 
 function file(...labels: (Label | undefined)[]): ExampleFile {
   const rows = labels.map((label, i) => ({ line: i + 1, text: '', ...(label === undefined ? {} : { label }) }));
@@ -48,6 +56,47 @@ describe('labelNames', () => {
     [[[0, 1]], 'train.csv:1: "label" is [0,1], expected a class index or a class name'],
   ])('refuses %j', (labels, message) => {
     expect(() => labelNames(file(...labels))).toThrow(message);
+  });
+});
+
+describe('agreedNames', () => {
+  it.each([
+    [
+      ['high', 'low'],
+      ['low', 'high'],
+      ['low', 'high'],
+    ],
+    [
+      ['0', '1'],
+      ['low', 'high'],
+      ['low', 'high'],
+    ],
+    [
+      ['high', 'low'],
+      ['LABEL_0', 'LABEL_1'],
+      ['high', 'low'],
+    ],
+    [
+      ['LABEL_0', 'LABEL_1'],
+      ['LABEL_1', 'LABEL_0'],
+      ['LABEL_1', 'LABEL_0'],
+    ],
+    [
+      ['0', '1'],
+      ['1', '0'],
+      ['1', '0'],
+    ],
+    [['value'], ['stars'], ['value']],
+    [['high', 'low'], ['low', 'High'], undefined],
+    [['LABEL_0', 'LABEL_1'], ['low', 'high'], undefined],
+    [['high', 'low'], ['low', 'high', 'middle'], undefined],
+  ])('%j beside the model’s %j', (found, own, agreed) => {
+    expect(agreedNames(found, own)).toEqual(agreed);
+  });
+
+  it('takes a model’s names where the labels are these, numbers or not', () => {
+    expect(labelNames(file(1, 2, 1), ['2', '1'])).toEqual(['2', '1']);
+    expect(labelNames(file(1, 2, 1), ['a', 'b'])).toEqual(['0', '1', '2']);
   });
 });
 

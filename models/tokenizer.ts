@@ -125,8 +125,7 @@ async function readParts(path: string, json: string): Promise<Parts> {
     words.disableTruncation();
     words.disablePadding();
     const frame = new Tokenizer(WordLevel.empty());
-    const processor = words.getPostProcessor();
-    if (processor) frame.setPostProcessor(processor);
+    frame.setPostProcessor(words.getPostProcessor() ?? sequenceProcessing([]));
     words.setPostProcessor(sequenceProcessing([]));
     const none = await words.encode('');
     none.truncate(0);
@@ -187,12 +186,12 @@ class RustTokenizer implements TextTokenizer {
       const [first, second] = (await this.#tokens(question, context)) as [Encoding, Encoding];
       const room = Math.max(0, maxLength - first.getLength() - this.#specialCount(true));
       second.truncate(room, Math.min(stride, Math.floor(room / 2)), this.#side);
-      const sequence = frame.postProcess(first, second);
+      const parts = room > 0 ? [second, ...second.getOverflowing()] : [second];
       const unitOf = unitsOf(context);
-      return [sequence, ...(room > 0 ? sequence.getOverflowing() : [])].map((window) => ({
-        ...encodedOf(window),
-        ...secondOf(window, unitOf),
-      }));
+      return parts.map((part) => {
+        const window = frame.postProcess(first, part);
+        return { ...encodedOf(window), ...secondOf(window, unitOf) };
+      });
     });
   }
 

@@ -157,6 +157,10 @@ const dir = resolve(values.dir);
 const record = join(dir, 'figures.json');
 await mkdir(dir, { recursive: true });
 const figures: Figures = (await exists(record)) ? figuresSchema.parse(JSON.parse(await readFile(record, 'utf8'))) : {};
+const publish = async (): Promise<void> => {
+  const document = await readFile(DOCUMENT, 'utf8');
+  await writeFileAtomic(DOCUMENT, withMeasured(document, table(figures), DOCUMENT, 'published shapes'));
+};
 const chosen = values.only?.split(',');
 for (const shape of PUBLISHED.filter(({ name }) => chosen?.includes(name) ?? true)) {
   const own = (figures[shape.name] ??= {});
@@ -171,12 +175,10 @@ for (const shape of PUBLISHED.filter(({ name }) => chosen?.includes(name) ?? tru
       `${shape.name} ${stage}: ${cell(own[stage])} ${own[stage].error ?? ''} ${own[stage].warnings.join(' ')}`,
     );
     await writeJson(record, figures);
-    await writeFileAtomic(
-      DOCUMENT,
-      withMeasured(await readFile(DOCUMENT, 'utf8'), table(figures), DOCUMENT, 'published shapes'),
-    );
+    await publish();
   }
   await rm(work, { recursive: true });
 }
+await publish();
 const failed = Object.values(figures).flatMap((own) => Object.values(own).filter(({ error }) => error !== undefined));
 process.exitCode = failed.length > 0 ? 1 : 0;

@@ -23,7 +23,8 @@ import { ffnMaskName, headMaskName, maskHooks, maskPenalty, maskSpecs, type Mask
 import type { EstimateResult } from '../pruning/scores-file.ts';
 import { estimateOptionsSchema, splitOptions, type EstimateOptions } from './options.ts';
 import { optimizationOf, trainingBatches, trainingLoss } from './train.ts';
-import { runTraining, type MicroBatchGraph, type StepGraph, type StepTransform, type TrainResult } from './trainer.ts';
+import type { MicroBatchGraph, StepGraph, StepTransform } from './step.ts';
+import { runTraining, type TrainResult } from './trainer.ts';
 
 /** What an estimation measured, as `decide` reads it, and how it went. */
 export interface Estimate extends ImportanceScores {

@@ -14,13 +14,11 @@ export type { CheckpointOptions, EstimateOptions, TrainerCallbacks, TrainOptions
 export { predict, type Window } from './predict.ts';
 export { train, trainingLoss } from './train.ts';
 export {
-  runTraining,
-  type BatchSource,
   type MicroBatch,
   type MicroBatchGraph,
   type OptimizationOptions,
   type StepGraph,
   type StepTransform,
   type TrainingLoss,
-  type TrainResult,
-} from './trainer.ts';
+} from './step.ts';
+export { runTraining, type BatchSource, type TrainResult } from './trainer.ts';

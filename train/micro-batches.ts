@@ -4,7 +4,7 @@
  */
 import type { TooLargeError } from '../engine/compile/limits.ts';
 import type { Program } from '../engine/compile/program.ts';
-import type { HostArray, Traced } from '../engine/engine.ts';
+import type { Traced } from '../engine/engine.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import { add, constant, mul } from '../engine/ops/elementwise.ts';
 import { reshape } from '../engine/ops/leaf.ts';
@@ -12,9 +12,7 @@ import { ADAMW_INPUTS, type AdamW } from '../engine/optim/adamw.ts';
 import { ProgramCache, type BatchShape, type ProgramSource } from '../engine/program-cache.ts';
 import type { Variable } from '../engine/variable.ts';
 import { SLOT_INPUT, type LossBuffer } from './loss-buffer.ts';
-import { RANDOM_INPUTS, type OptimizationOptions, type StepTransform, type TrainingLoss } from './trainer.ts';
-
-type Inputs = Readonly<Record<string, HostArray>>;
+import { RANDOM_INPUTS, type Inputs, type OptimizationOptions, type StepTransform, type TrainingLoss } from './step.ts';
 
 const PART_INPUTS = {
   weight: { shape: [1], dtype: 'f32' },

@@ -6,7 +6,8 @@ import { objectiveOf, type Objective } from '../data/objective.ts';
 import { parseOptions } from '../engine/options.ts';
 import type { BatchInputs, PeftModel } from '../peft-model/peft-model.ts';
 import { splitOptions, trainOptionsSchema, type StepOptions, type TrainOptions } from './options.ts';
-import { runTraining, type OptimizationOptions, type TrainingLoss, type TrainResult } from './trainer.ts';
+import type { OptimizationOptions, TrainingLoss } from './step.ts';
+import { runTraining, type TrainResult } from './trainer.ts';
 
 /**
  * Trains a model in place.

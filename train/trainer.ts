@@ -5,108 +5,29 @@
 import { median } from 'simple-statistics';
 import { TooLargeError } from '../engine/compile/limits.ts';
 import { memoryLowerBound } from '../engine/compile/memory-lower-bound.ts';
-import type { CompileOptions, InputSpec, Program } from '../engine/compile/program.ts';
-import type { Update } from '../engine/compile/graph.ts';
+import type { Program } from '../engine/compile/program.ts';
 import type { Engine, HostArray, Traced } from '../engine/engine.ts';
 import { option, UserError } from '../engine/errors.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import { exists } from '../engine/io/files.ts';
-import type { Parameters } from '../engine/nn/parameters.ts';
-import { AdamW, ADAMW_DEFAULTS, ADAMW_INPUTS, type AdamWOptions } from '../engine/optim/adamw.ts';
-import { scheduleAt, type ScheduleName } from '../engine/optim/schedule.ts';
+import { AdamW, ADAMW_DEFAULTS, ADAMW_INPUTS } from '../engine/optim/adamw.ts';
+import { scheduleAt } from '../engine/optim/schedule.ts';
 import { add } from '../engine/ops/elementwise.ts';
 import type { RandomState } from '../engine/ops/elementwise.ts';
 import { ProgramCache, type BatchShape, type ProgramSource } from '../engine/program-cache.ts';
 import type { Variable } from '../engine/variable.ts';
-import type { ForwardOptions } from '../peft-model/peft-model.ts';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
 import { LossBuffer, SLOT_INPUT } from './loss-buffer.ts';
 import { MicroBatchSteps } from './micro-batches.ts';
 import { runSteps, type StepTiming } from './loop.ts';
 import type { CheckpointOptions, TrainerCallbacks } from './options.ts';
-
-type Inputs = Readonly<Record<string, HostArray>>;
-
-/** What is minimised: parameters, and the loss of a batch. */
-export interface TrainingLoss<B extends BatchShape> {
-  readonly engine: Engine;
-  readonly parameters: Parameters;
-  /** Of its programs, in errors and profiles. */
-  readonly name: string;
-  /** Shapes and dtypes of the program's inputs. */
-  readonly specs: (shape: BatchShape) => Readonly<Record<string, InputSpec>>;
-  /** Their values. */
-  readonly inputs: (batch: B) => Inputs;
-  /** Shape []. @param options random numbers while dropping out, and what a transform asks for */
-  readonly loss: (inputs: Readonly<Record<string, Tensor>>, options: ForwardOptions) => Tensor;
-  /** Real tokens of a batch, padding left out. */
-  readonly tokens: (batch: B) => number;
-  /** Rows of a batch that stay together; 1 unless given. */
-  readonly unit?: (batch: B) => number;
-  /** A batch as several of so many rows; absent: a batch that does not fit the device is refused. */
-  readonly split?: (batch: B, rows: number) => readonly MicroBatch<B>[];
-}
-
-/** A part of a batch, and of what a mean over the batch is over. */
-export interface MicroBatch<B> {
-  readonly batch: B;
-  /** Of what the loss is the mean of. */
-  readonly weight: number;
-  /** Of the real tokens. */
-  readonly share: number;
-}
+import { RANDOM_INPUTS, type Inputs, type OptimizationOptions, type StepTransform, type TrainingLoss } from './step.ts';
 
 /** Batches by place; a `DataLoader` is one. */
 export interface BatchSource<B extends BatchShape> {
   readonly perEpoch: number;
   /** The batch at a place, counted from 0; random access. */
   at(epoch: number, index: number): B;
-}
-
-/** Of the update, and of the program that holds it. */
-export interface OptimizationOptions extends Partial<AdamWOptions> {
-  readonly steps: number;
-  readonly lr: number;
-  readonly schedule: ScheduleName;
-  readonly warmupRatio: number;
-  /** Of the dropout; undefined: nothing drops out. */
-  readonly dropoutSeed?: number | undefined;
-  /** How the backward pass gets at what the forward pass computed. */
-  readonly compile?: CompileOptions;
-}
-
-/** What a transform sees of a step's graph. */
-export interface StepGraph {
-  readonly inputs: Readonly<Record<string, Tensor>>;
-  readonly gradients: ReadonlyMap<string, Tensor>;
-  /** A trainable by its name. */
-  readonly parameter: (name: string) => Tensor;
-  /** Whether the step was one of micro-batches: then the graph has neither their forward pass nor their inputs. */
-  readonly isAccumulated?: boolean;
-}
-
-/** What a transform sees of a micro-batch's graph. */
-export interface MicroBatchGraph {
-  readonly inputs: Readonly<Record<string, Tensor>>;
-  /** Part of the step's real tokens, f32 [1]. */
-  readonly share: Tensor;
-}
-
-/** Adds to every training step: masks, a penalty, accumulators. One instance serves all batch shapes. */
-export interface StepTransform {
-  /** Called once per trace, before the forward pass. */
-  forward(): ForwardOptions;
-  /** Added to the task's loss. */
-  penalty(parameter: (name: string) => Tensor): Tensor;
-  readonly inputs: Readonly<Record<string, InputSpec>>;
-  /** Values of `inputs`. @param step counts from 0 */
-  values(step: number): Inputs;
-  /** Called once a step's gradients are there. */
-  updates(graph: StepGraph): Update[];
-  /** Called after the forward pass of a micro-batch's trace, for what `updates` would else read of it. */
-  microBatch?(graph: MicroBatchGraph): Update[];
-  /** Saved with checkpoints. */
-  readonly state: readonly Variable[];
 }
 
 /** How a run went. Losses are of single steps, bytes of the device. */
@@ -133,9 +54,6 @@ export interface TrainResult {
 
 /** Losses kept on the device between two read-backs; more would delay the report, fewer would wait more often. */
 const READ_EVERY = 16;
-
-/** What dropout draws from. */
-export const RANDOM_INPUTS = { seed: { shape: [1], dtype: 'u32' }, step: { shape: [1], dtype: 'u32' } } as const;
 
 /**
  * Runs steps, from a checkpoint on where there is one to resume from.

@@ -1,7 +1,7 @@
 /**
  * Tests only: `npm run real-shapes -- [--dir DIR] [--only NAME,…]`. Random weights in the shapes of published models, each through the real
- * commands; the table goes into RESULTS.md. A run that was cut goes on with the first command that has no figure; without `--only`, all
- * models are run. A model's folder is removed when its commands are done.
+ * commands; the table goes into RESULTS.md. A run that was cut goes on with the first command that has no figure, or failed; without
+ * `--only`, all models are run. A model's folder is removed when its commands are done.
  */
 import { spawn } from 'node:child_process';
 import { mkdir, readFile, rm } from 'node:fs/promises';
@@ -41,7 +41,7 @@ function argumentsOf(shape: PublishedShape, stage: Stage, dir: string): string[]
   const at = (name: string): string => join(dir, name);
   const { task, batch, seq, flags } = shape;
   const sizes = ['--max-length', String(seq), '--batch-size', String(batch), ...flags];
-  const rows = task === 'causal-lm' ? 'text.jsonl' : 'rows.jsonl';
+  const rows = task === 'CAUSAL_LM' ? 'text.jsonl' : 'rows.jsonl';
   const training = ['--task-type', task, '--train', at(rows), '--steps', '1', ...sizes];
   const model = ['--model', at('model')];
   switch (stage) {
@@ -56,7 +56,7 @@ function argumentsOf(shape: PublishedShape, stage: Stage, dir: string): string[]
     case 'export':
       return [stage, ...model, '--adapter', at('pruned'), '--out', at('export')];
     case 'generate':
-      if (task !== 'causal-lm') return undefined;
+      if (task !== 'CAUSAL_LM') return undefined;
       return [
         ...[stage, ...model, '--adapter', at('train'), '--prompts', at('prompts.jsonl'), '--max-new-tokens', '8'],
         ...['--out', at('answers.jsonl'), ...flags],
@@ -157,10 +157,14 @@ const dir = resolve(values.dir);
 const record = join(dir, 'figures.json');
 await mkdir(dir, { recursive: true });
 const figures: Figures = (await exists(record)) ? figuresSchema.parse(JSON.parse(await readFile(record, 'utf8'))) : {};
+const publish = async (): Promise<void> => {
+  const document = await readFile(DOCUMENT, 'utf8');
+  await writeFileAtomic(DOCUMENT, withMeasured(document, table(figures), DOCUMENT, 'published shapes'));
+};
 const chosen = values.only?.split(',');
 for (const shape of PUBLISHED.filter(({ name }) => chosen?.includes(name) ?? true)) {
   const own = (figures[shape.name] ??= {});
-  const missing = STAGES.filter((stage) => !own[stage]);
+  const missing = STAGES.filter((stage) => !own[stage] || own[stage].error !== undefined);
   if (missing.length === 0) continue;
   const work = join(dir, shape.name.replaceAll(/\W+/g, '-'));
   await prepare(shape, work);
@@ -171,12 +175,10 @@ for (const shape of PUBLISHED.filter(({ name }) => chosen?.includes(name) ?? tru
       `${shape.name} ${stage}: ${cell(own[stage])} ${own[stage].error ?? ''} ${own[stage].warnings.join(' ')}`,
     );
     await writeJson(record, figures);
-    await writeFileAtomic(
-      DOCUMENT,
-      withMeasured(await readFile(DOCUMENT, 'utf8'), table(figures), DOCUMENT, 'published shapes'),
-    );
+    await publish();
   }
   await rm(work, { recursive: true });
 }
+await publish();
 const failed = Object.values(figures).flatMap((own) => Object.values(own).filter(({ error }) => error !== undefined));
 process.exitCode = failed.length > 0 ? 1 : 0;

@@ -6,7 +6,7 @@ export interface PublishedShape {
   /** Content of `config.json`; its class is the one for sequences, so that `predict` needs no adapter. */
   readonly config: Readonly<Record<string, unknown>>;
   /** What is trained. */
-  readonly task: 'sequence-classification' | 'causal-lm';
+  readonly task: 'SEQ_CLS' | 'CAUSAL_LM';
   /** Rows of a batch, and tokens of each. */
   readonly batch: number;
   readonly seq: number;
@@ -20,7 +20,7 @@ const opt = { vocab_size: 50_272, max_position_embeddings: 2048, pad_token_id: 1
 
 function encoder(name: string, architecture: string, config: PublishedShape['config']): PublishedShape {
   const architectures = [`${architecture}ForSequenceClassification`];
-  return { name, config: { ...config, architectures }, task: 'sequence-classification', batch: 8, seq: 512, flags: [] };
+  return { name, config: { ...config, architectures }, task: 'SEQ_CLS', batch: 8, seq: 512, flags: [] };
 }
 
 function decoder(
@@ -29,7 +29,7 @@ function decoder(
   config: PublishedShape['config'],
   more: Partial<PublishedShape> = {},
 ): PublishedShape {
-  return { ...encoder(name, architecture, config), task: 'causal-lm', ...more };
+  return { ...encoder(name, architecture, config), task: 'CAUSAL_LM', ...more };
 }
 
 export const PUBLISHED: readonly PublishedShape[] = [

@@ -131,6 +131,13 @@ describe('language models', () => {
   });
 });
 
+it('scores do not depend on the batch size that is asked for', async () => {
+  using model = await tinyModel(whole);
+  const examples = (await tinyExamples()).slice(0, 9);
+  const [expected, found] = [await infer(model, examples), await infer(model, examples, {}, { batchSize: 4 })];
+  expect(difference([...found.logits], [...expected.logits])).toBeLessThan(1e-6);
+});
+
 describe('a single row that does not fit', () => {
   const sizes = { vocab_size: 50, hidden_size: 8, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 64 };
   const config = parseConfig({ model_type: 'roberta', ...sizes, max_position_embeddings: 66 }, 'config.json');

@@ -2,6 +2,7 @@
 import { option } from '../engine/errors.ts';
 import { DeviceLostError } from '../engine/device/device.ts';
 import { UserError } from '../engine/errors.ts';
+import { LossWatch, NonFiniteError } from './finite.ts';
 
 /** What a person watching wants to know, some times a second at most. */
 export interface StepReport {
@@ -46,7 +47,7 @@ export class InterruptedError extends UserError {
 }
 
 /** Loss became NaN or infinite. */
-export class NonFiniteLossError extends UserError {}
+export class NonFiniteLossError extends NonFiniteError {}
 
 /**
  * Runs steps from … total − 1.
@@ -57,6 +58,7 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<{ 
   const { from, total, readEvery, saveEvery, signal, onReport } = options;
   let read = from;
   let saved: number | undefined;
+  const watch = new LossWatch();
   let seconds = 0;
   let tokens = 0;
   let started = performance.now();
@@ -72,8 +74,9 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<{ 
     const bad = losses.findIndex((loss) => !Number.isFinite(loss));
     if (bad !== -1)
       throw new NonFiniteLossError(
-        `Loss is ${losses[bad]} at step ${read + bad + 1}: lower ${option('lr')}. ${kept(saved)}`,
+        `Loss is ${losses[bad]} at step ${read + bad + 1}: ${remedy(read + bad)}. ${kept(saved)}`,
       );
+    watch.see(losses, read + 1);
     read = next;
     pause();
     const rate = (tokens - reportedTokens) / Math.max(1e-9, seconds - reportedSeconds);
@@ -108,6 +111,11 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<{ 
     throw new UserError(`${error.message} at step ${step + 1} of ${total}. ${kept(saved)}`);
   }
   return { seconds, tokens };
+}
+
+/** @param before steps before the one whose loss is not finite */
+function remedy(before: number): string {
+  return before > 0 ? `lower ${option('lr')}` : 'nothing was learned yet, so weights or data are too large';
 }
 
 function kept(saved: number | undefined): string {

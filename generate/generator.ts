@@ -10,6 +10,7 @@ import type { KvCache } from '../models/kv-cache.ts';
 import type { BatchInputs, PeftModel } from '../peft-model/peft-model.ts';
 import type { HostRandom } from '../engine/random.ts';
 import { ProgramCache } from '../engine/program-cache.ts';
+import { assertFinite } from '../train/finite.ts';
 import { constrained, UNCONSTRAINED, type Constraints } from './constraints.ts';
 import { greedyToken, sampleToken, type Sampling } from './sampling.ts';
 
@@ -130,7 +131,9 @@ export class Generator implements Disposable {
 
   /** Puts tokens behind those in the cache. @returns f32 [vocabulary]: scores of the token after them */
   async #run(ids: Int32Array, place: number, size = ids.length): Promise<Float32Array> {
-    return (await this.#enqueue(ids, place, size)).read('scores');
+    const scores = await (await this.#enqueue(ids, place, size)).read('scores');
+    assertFinite(scores, `token ${place + ids.length + 1}: a score`);
+    return scores;
   }
 
   async #enqueue(ids: Int32Array, place: number, size: number): ReturnType<ProgramCache['get']> {

@@ -26,6 +26,7 @@ import { InferenceSession } from '../peft-model/inference-session.ts';
 import { forEachBatch } from '../train/evaluate.ts';
 import { factsOf } from '../train/identity.ts';
 import type { TrainerCallbacks } from '../train/options.ts';
+import { assertFinite } from '../train/finite.ts';
 import { runTraining } from '../train/trainer.ts';
 import { MlmBatches, type Block, type MlmBatch, type MlmVocabulary } from './mlm.ts';
 import { PRETRAIN_CHECKPOINT, type PretrainOptions } from './options.ts';
@@ -191,6 +192,7 @@ class MlmModel {
     });
     let [total, count] = [0, 0];
     await forEachBatch(this.#engine, session, batches, (batch, [loss]) => {
+      assertFinite([loss!], 'held-out text: the loss');
       total += loss! * batch.count;
       count += batch.count;
     });

@@ -7,6 +7,7 @@ import type { Engine } from '../engine/engine.ts';
 import type { BatchShape } from '../engine/program-cache.ts';
 import { logitsSession, lossSession, type InferenceSession } from '../peft-model/inference-session.ts';
 import type { ForwardOptions, PeftModel } from '../peft-model/peft-model.ts';
+import { assertFinite } from './finite.ts';
 
 /** Batches larger than this gain nothing at inference on any adapter measured, and cost memory. */
 export const INFER_BATCH = 32;
@@ -56,7 +57,8 @@ export async function evaluate(
 async function evaluateLanguage(model: PeftModel, objective: Objective, batches: DataLoader): Promise<Evaluation> {
   let [sum, count] = [0, 0];
   using session = lossSession(model, objective);
-  const inference = await forEachBatch(model.engine, session, batches, ({ labels }, [loss]) => {
+  const inference = await forEachBatch(model.engine, session, batches, ({ labels, indices }, [loss]) => {
+    assertFinite([loss!], `example ${indices[0]! + 1}: the loss of its batch`);
     let labelled = 0;
     for (const label of labels) labelled += Number(label >= 0);
     sum += labelled * loss!;
@@ -107,7 +109,11 @@ async function inferEach(
   return await forEachBatch(model.engine, session, inferenceBatches(model, examples, inference), (batch, values) => {
     const rows = batch.count / batch.indices.length;
     const width = (values.length / batch.batch) * rows;
-    batch.indices.forEach((index, i) => onScores(index, values.subarray(i * width, (i + 1) * width)));
+    batch.indices.forEach((index, i) => {
+      const scores = values.subarray(i * width, (i + 1) * width);
+      assertFinite(scores, `example ${index + 1}: a score`);
+      onScores(index, scores);
+    });
   });
 }
 

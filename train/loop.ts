@@ -3,6 +3,7 @@ import { option } from '../engine/errors.ts';
 import { DeviceLostError } from '../engine/device/device.ts';
 import { UserError } from '../engine/errors.ts';
 import { warn } from '../engine/warnings.ts';
+import { LossWatch, NonFiniteError } from './finite.ts';
 
 /** What a person watching wants to know, some times a second at most. */
 export interface StepReport {
@@ -69,7 +70,7 @@ export class InterruptedError extends UserError {
 }
 
 /** Loss became NaN or infinite. */
-export class NonFiniteLossError extends UserError {}
+export class NonFiniteLossError extends NonFiniteError {}
 
 /**
  * Runs steps from … total − 1. Saves after so many steps, else after some minutes, and when it is stopped. While it runs it listens to the
@@ -83,6 +84,7 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<St
   let saveAt = performance.now() + saveSeconds * 1000;
   const onAbort = (): void => undefined;
   signal?.addEventListener('abort', onAbort);
+  const watch = new LossWatch();
   let seconds = 0;
   let tokens = 0;
   let started = performance.now();
@@ -98,8 +100,9 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<St
     const bad = losses.findIndex((loss) => !Number.isFinite(loss));
     if (bad !== -1)
       throw new NonFiniteLossError(
-        `Loss is ${losses[bad]} at step ${read + bad + 1}: lower ${option('lr')}. ${kept(saved, resumes)}`,
+        `Loss is ${losses[bad]} at step ${read + bad + 1}: ${remedy(read + bad)}. ${kept(saved, resumes)}`,
       );
+    watch.see(losses, read + 1);
     read = next;
     pause();
     const rate = (tokens - reportedTokens) / Math.max(1e-9, seconds - reportedSeconds);
@@ -150,6 +153,11 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<St
 function diskError(error: unknown): string {
   if (error instanceof UserError && !(error instanceof DeviceLostError)) return error.message;
   throw error;
+}
+
+/** @param before steps before the one whose loss is not finite */
+function remedy(before: number): string {
+  return before > 0 ? `lower ${option('lr')}` : 'nothing was learned yet, so weights or data are too large';
 }
 
 function kept(saved: number | undefined, resumes: boolean): string {

@@ -6,6 +6,7 @@ import { DataLoader, MULTIPLE } from '../data/data-loader.ts';
 import type { EncodedExample } from '../data/encode.ts';
 import type { Rows } from '../data/source.ts';
 import { infer, INFER_BATCH, type InferenceOptions } from './evaluate.ts';
+import { assertFinite } from './finite.ts';
 
 /**
  * Of one line: scores of classes; of choices; or for every token a list, of start and end for answer spans, of the vocabulary for
@@ -74,6 +75,8 @@ async function* everyToken(model: PeftModel, { examples }: Rows, most: number): 
     const values = await session.run(batch);
     for (const [row, index] of batch.indices.entries()) {
       const example = examples[index]!;
+      const first = row * batch.seq * width;
+      assertFinite(values.subarray(first, first + example.ids.length * width), `example ${index + 1}: a score`);
       const scores = Array.from(example.ids, (_, token) => {
         const start = (row * batch.seq + token) * width;
         return [...values.subarray(start, start + width)];

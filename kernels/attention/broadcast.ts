@@ -20,8 +20,11 @@ import {
 import { logSumExp, onlineSoftmax, reciprocal, weightOf, type SoftmaxState } from './online-softmax.ts';
 import { eachQueryHead, finish, KEYS, LEAST, LOG2E, QUERIES, type AttentionSpec } from './spec.ts';
 
-/** Scores up to this are of keys not seen; NaN is of one that is seen. */
-const UNSEEN = '-1e29';
+/**
+ * A row that saw no key: its head is skipped, or all its scores are those of unseen keys. What such keys weigh while there is no other,
+ * `alpha` takes out again.
+ */
+const NO_KEY = '(l == 0.0 || state.x <= -1e29)';
 
 /** See `attentionForward`. */
 export function forwardByBroadcast(spec: AttentionSpec, traits: DeviceTraits, rows: number): Kernel {
@@ -38,17 +41,17 @@ ${endOfKeys(spec, tile)}
 for (var start = 0u; start < end; start += ${tile.keys}u) {
 ${across(tile, 'keys', 'k')}
 ${along(tile, 'values', 'v')}
-${perGroup(tile, 'seen', 'select(0.0, 1.0, other < end && mask[b * p.keys + near] != 0)')}
+${perGroup(tile, 'bias', `select(${LEAST}, 0.0, other < end && mask[b * p.keys + near] != 0)`)}
 ${walk(
   tile,
   `${ownUnits(tile, 'q')}
 ${scores(tile, 's', 'q', 'keys')}
-${each(groups, (g) => `s_${g} = ${ifBefore(spec, tile, g, LEAST, `select(${LEAST}, s_${g} * (p.scale * ${LOG2E}), seen[${g}] != 0.0)`)};`)}
+${each(groups, (g) => `s_${g} = ${ifBefore(spec, tile, g, LEAST, `s_${g} * (p.scale * ${LOG2E}) + bias[${g}]`)};`)}
 let state = ${state};
 let m = select(state.x, ${LEAST}, start == 0u);
 ${onlineSoftmax(inWorkgroupMemory, {
   max: `subgroupMax(${fold(groups, 's', (a, b) => `max(${a}, ${b})`)})`,
-  weights: each(groups, (g) => `s_${g} = ${weightOf(`s_${g}`, `s_${g} <= ${UNSEEN}`)};`),
+  weights: each(groups, (g) => `s_${g} = ${weightOf(`s_${g}`)};`),
   sum: fold(groups, 's', (a, b) => `(${a} + ${b})`),
 })}
 ${o.fetch(' * alpha')}
@@ -61,8 +64,8 @@ ${walk(
   tile,
   `let state = ${state};
 let l = subgroupAdd(state.y);
-${o.store(`sum * ${reciprocal('l')}`)}
-if (lane == 0u) { lse[entry + row] = ${logSumExp('state.x', 'l')}; }`,
+${o.store(`sum * ${reciprocal('l', '1.0', NO_KEY)}`)}
+if (lane == 0u) { lse[entry + row] = ${logSumExp('state.x', 'l', NO_KEY)}; }`,
 )}
 }`;
   return finish(spec, 'forward', { body, rows: tile.rows, enables: ['subgroups'] });

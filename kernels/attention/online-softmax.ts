@@ -40,12 +40,12 @@ export function weightOf(score: string, unseen?: string): string {
   return unseen === undefined ? weight : `select(${weight}, 0.0, ${unseen})`;
 }
 
-/** 1 / l (or `numerator` / l), and 0 for a query that saw no key. */
-export function reciprocal(l: string, numerator = '1.0'): string {
-  return `select(${numerator} / ${l}, 0.0, ${l} == 0.0)`;
+/** 1 / l (or `numerator` / l), and 0 for a query that saw no key; NaN for one of NaN. */
+export function reciprocal(l: string, numerator = '1.0', noKey = `${l} == 0.0`): string {
+  return `select(${numerator} / ${l}, 0.0, ${noKey})`;
 }
 
 /** The log-sum-exp of a query's scores, which the backward pass recomputes weights from; 0 for one that saw no key. */
-export function logSumExp(m: string, l: string): string {
-  return `select((${m} + log2(${l})) * ${LN2}, 0.0, ${l} == 0.0)`;
+export function logSumExp(m: string, l: string, noKey = `${l} == 0.0`): string {
+  return `select((${m} + log2(${l})) * ${LN2}, 0.0, ${noKey})`;
 }

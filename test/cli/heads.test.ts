@@ -229,11 +229,12 @@ describe("from texts, with the bundled model's tokenizer", () => {
     expect(await fails(...judge, classes, '--problem-type', 'single_label_classification')).toContain(
       "classes.jsonl: the labels are for single_label_classification, but the model's head has one output, for a number",
     );
-    expect(await fails('train', ...model, '--train', classes, '--task-type', 'QUESTION_ANS', '--out', out)).toContain(
+    const elsewhere = ['--out', join(dir, 'elsewhere')];
+    expect(await fails('train', ...model, '--train', classes, '--task-type', 'QUESTION_ANS', ...elsewhere)).toContain(
       'classes.jsonl:1: found text, label, expected "question" and "context", or "input_ids"',
     );
     expect(
-      await fails('train', ...model, '--task', 'sentiment', '--task-type', 'MULTIPLE_CHOICE', '--out', out),
+      await fails('train', ...model, '--task', 'sentiment', '--task-type', 'MULTIPLE_CHOICE', ...elsewhere),
     ).toContain('--task sentiment: has classes to tell apart; other heads learn from files');
   });
 });

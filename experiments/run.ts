@@ -15,6 +15,7 @@ import { writeJson } from '../engine/io/files.ts';
 import { loadModel } from '../models/checkpoint.ts';
 import type { Comparison, Run, Task } from '../report/schema.ts';
 import { runBaseline } from './baseline/tfidf.ts';
+import { Forecast, workLeft, type Work } from './forecast.ts';
 import type { RunOptions } from './options.ts';
 import { adapterName, versions } from './provenance.ts';
 import { ExperimentRunner, methodId, type ExperimentCallbacks, type MethodName } from './runner.ts';
@@ -25,6 +26,8 @@ export interface ExperimentPlan extends ExperimentCallbacks {
   readonly methods: readonly MethodName[];
   readonly seeds: readonly number[];
   readonly out: string;
+  /** Hears after the first steps of a task how many seconds all that is left of it will take. */
+  readonly onForecast?: ((seconds: number, runs: number) => void) | undefined;
   /** What a reader types to get the same. */
   readonly command: string;
 }
@@ -41,8 +44,9 @@ export async function runExperiments(engine: Engine, plan: ExperimentPlan): Prom
     tasks.push(describe(data, options));
     const folder = plan.tasks.length === 1 ? out : join(out, data.name);
     const runner = new ExperimentRunner(engine, checkpoint, data, options, folder);
+    const watch = forecasting(plan, await workLeft(folder, plan.methods, plan.seeds, options, data.train.length));
     for (const seed of plan.seeds) {
-      for (const method of plan.methods) runs.push(await runner.run(method, seed, plan));
+      for (const method of plan.methods) runs.push(await runner.run(method, seed, watch));
     }
   }
   const { adapter } = engine;
@@ -64,6 +68,24 @@ export async function runExperiments(engine: Engine, plan: ExperimentPlan): Prom
   };
   await writeJson(join(out, 'comparison.json'), comparison);
   return comparison;
+}
+
+/** The plan's callbacks, and a forecast from what they hear. */
+function forecasting({ onForecast, onStage, callbacks }: ExperimentPlan, work: Work): ExperimentCallbacks {
+  const forecast = new Forecast(work, (seconds) => onForecast?.(seconds, work.pieces));
+  return {
+    onStage: (title) => {
+      forecast.begin();
+      onStage?.(title);
+    },
+    callbacks: {
+      ...callbacks,
+      onReport: (report) => {
+        callbacks.onReport?.(report);
+        forecast.report(report);
+      },
+    },
+  };
 }
 
 function describe({ name, train: examples, eval: test, texts }: DataSet, { train, load }: RunOptions): Task {

@@ -59,6 +59,11 @@ export function methodId(method: MethodName, peft: RunOptions['peft']['method'])
   return method === 'random-init' ? `${peft}-random-init` : method;
 }
 
+/** Whether a method has an estimation, and prunes by it. */
+export function prunes(method: MethodName): boolean {
+  return method !== 'reference' && method !== 'random-init';
+}
+
 /** What an estimation leaves: the scores, and what factors and head learned. */
 interface Estimated {
   readonly scores: Estimate;
@@ -92,8 +97,7 @@ export class ExperimentRunner {
       await assertSameRun(join(folder, 'identity.json'), identity);
       return readRun(file);
     }
-    const prunes = method !== 'reference' && method !== 'random-init';
-    const estimated = prunes ? await this.#estimate(options, watch) : undefined;
+    const estimated = prunes(method) ? await this.#estimate(options, watch) : undefined;
     watch.onStage?.(`${this.#data.name} · ${labelOf(method, options.peft.method)} · seed ${seed}`);
     const run = await this.#measure(method, options, folder, estimated, watch.callbacks);
     await writeIdentity(join(folder, 'identity.json'), identity);

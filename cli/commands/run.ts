@@ -45,6 +45,7 @@ async function run(flags: RunFlags): Promise<void> {
       command: `light-peft ${process.argv.slice(2).join(' ')}`,
       callbacks,
       onStage: (title) => progress.stage(title),
+      onForecast: (seconds, pieces) => progress.forecast(seconds, pieces),
     }),
   );
   const page = await writeReport(out).catch((error: unknown) => whyNoPage(error, out));

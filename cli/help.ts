@@ -46,7 +46,8 @@ const LEAST = 20;
 /** Groups the options of every command, hides the rare ones, and adds `--help-all`. */
 export function arrangeHelp(program: Command): void {
   for (const command of program.commands) {
-    for (const option of command.options) arrange(option, SHOWN[command.name()] ?? []);
+    const shown = SHOWN[command.name()];
+    if (shown) for (const option of command.options) arrange(option, shown);
     addHelpAll(command);
   }
 }

@@ -51,12 +51,15 @@ export async function runCommand(argv: readonly string[]): Promise<number> {
   for (const add of COMMANDS) add(program);
   arrangeHelp(program);
   const flags = flagsOf(program);
-  hearWarnings((text) => withFlags(text, settingKey, flags));
+  const own = new Set(program.commands.find((c) => c.name() === argv[0])?.options.map((o) => o.attributeName()));
+  const withOwnFlags = (text: string): string =>
+    withFlags(text, (name) => (own.has(name) ? name : settingKey(name)), flags);
+  hearWarnings(withOwnFlags);
   try {
     await program.parseAsync([...argv], { from: 'user' });
     return 0;
   } catch (error) {
-    return exitCodeOf(error, flags);
+    return exitCodeOf(error, withOwnFlags);
   }
 }
 
@@ -66,10 +69,10 @@ function flagsOf({ commands }: Command): ReadonlySet<string> {
 }
 
 /** Says what was wrong in one line; anything unforeseen keeps its stack, for a bug report. */
-function exitCodeOf(error: unknown, flags: ReadonlySet<string>): number {
+function exitCodeOf(error: unknown, withOwnFlags: (text: string) => string): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   if (error instanceof UserError) {
-    process.stderr.write(`light-peft: ${withFlags(error.message, settingKey, flags)}\n`);
+    process.stderr.write(`light-peft: ${withOwnFlags(error.message)}\n`);
     return error.exitCode;
   }
   const stack = error instanceof Error ? error.stack : String(error);

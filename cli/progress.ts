@@ -1,6 +1,7 @@
 /** Room: cli. Shows long work: a bar with loss, tokens/s, memory and time left on a terminal, plain lines in a pipe. */
 import cliProgress from 'cli-progress';
 import type { Engine } from '../engine/engine.ts';
+import { duration } from '../report/numbers.ts';
 import type { StepReport } from '../train/loop.ts';
 
 /** Seconds between two lines in a pipe. */
@@ -33,6 +34,13 @@ export class Progress {
   report(report: StepReport): void {
     if (this.#stream.isTTY) this.#draw(report);
     else this.#print(report);
+  }
+
+  /** How long all of some pieces of work will take, this one among them. */
+  forecast(seconds: number, pieces: number): void {
+    if (pieces < 2) return;
+    this.finish();
+    this.#stream.write(`All ${pieces} parts of this, estimations included, will take about ${duration(seconds)}.\n`);
   }
 
   /** How much of a checkpoint has been read. */

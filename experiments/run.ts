@@ -16,6 +16,7 @@ import { loadModel } from '../models/checkpoint.ts';
 import type { Comparison, Run, Task } from '../report/schema.ts';
 import { runBaseline } from './baseline/tfidf.ts';
 import { dataFacts } from './identity.ts';
+import { Forecast, workLeft, type Work } from './forecast.ts';
 import type { RunOptions } from './options.ts';
 import { adapterName, versions } from './provenance.ts';
 import { ExperimentRunner, methodId, type ExperimentCallbacks, type MethodName } from './runner.ts';
@@ -28,6 +29,8 @@ export interface ExperimentPlan extends ExperimentCallbacks {
   readonly out: string;
   /** Replaces results of other settings or data in `out`, in place of refusing. */
   readonly overwrite?: boolean | undefined;
+  /** Hears after the first steps of a task how many seconds all that is left of it will take. */
+  readonly onForecast?: ((seconds: number, runs: number) => void) | undefined;
   /** What a reader types to get the same. */
   readonly command: string;
 }
@@ -47,8 +50,9 @@ export async function runExperiments(engine: Engine, plan: ExperimentPlan): Prom
     const task = { checkpoint, data, content, options, out: folder, overwrite: plan.overwrite ?? false };
     const runner = new ExperimentRunner(engine, task);
     await runner.begin();
+    const watch = forecasting(plan, await workLeft(folder, plan.methods, plan.seeds, options, data.train.length));
     for (const seed of plan.seeds) {
-      for (const method of plan.methods) runs.push(await runner.run(method, seed, plan));
+      for (const method of plan.methods) runs.push(await runner.run(method, seed, watch));
     }
   }
   const { adapter } = engine;
@@ -70,6 +74,24 @@ export async function runExperiments(engine: Engine, plan: ExperimentPlan): Prom
   };
   await writeJson(join(out, 'comparison.json'), comparison);
   return comparison;
+}
+
+/** The plan's callbacks, and a forecast from what they hear. */
+function forecasting({ onForecast, onStage, callbacks }: ExperimentPlan, work: Work): ExperimentCallbacks {
+  const forecast = new Forecast(work, (seconds) => onForecast?.(seconds, work.pieces));
+  return {
+    onStage: (title) => {
+      forecast.begin();
+      onStage?.(title);
+    },
+    callbacks: {
+      ...callbacks,
+      onReport: (report) => {
+        callbacks.onReport?.(report);
+        forecast.report(report);
+      },
+    },
+  };
 }
 
 function describe({ name, train: examples, eval: test, texts }: DataSet, { train, load }: RunOptions): Task {

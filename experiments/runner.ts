@@ -61,6 +61,11 @@ export function methodId(method: MethodName, peft: RunOptions['peft']['method'])
   return method === 'random-init' ? `${peft}-random-init` : method;
 }
 
+/** Whether a method has an estimation, and prunes by it. */
+export function prunes(method: MethodName): boolean {
+  return method !== 'reference' && method !== 'random-init';
+}
+
 /** What an estimation leaves: the scores, what factors and head learned, and how it went. */
 interface Estimated {
   readonly scores: ImportanceScores;
@@ -119,8 +124,7 @@ export class ExperimentRunner {
     await this.#takeUp(folder, await this.#identity(options));
     // The same data may have been called otherwise.
     if (await exists(file)) return { ...(await readRun(file)), task: data.name };
-    const prunes = method !== 'reference' && method !== 'random-init';
-    const estimated = prunes ? await this.#estimate(options, watch) : undefined;
+    const estimated = prunes(method) ? await this.#estimate(options, watch) : undefined;
     watch.onStage?.(`${data.name} · ${labelOf(method, options.peft.method)} · seed ${seed}`);
     const run = await this.#measure(method, options, folder, estimated, watch.callbacks);
     await writeRun(file, run);

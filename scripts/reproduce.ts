@@ -42,6 +42,7 @@ async function reproduce(): Promise<void> {
       command: 'npm run reproduce',
       callbacks,
       onStage: (title) => progress.stage(title),
+      onForecast: (seconds, pieces) => progress.forecast(seconds, pieces),
     }),
   );
   await writeFileAtomic(DOCUMENT, await documentWith(markdownTable(comparison)));

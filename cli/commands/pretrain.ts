@@ -23,10 +23,13 @@ import { parseNumber } from '../options.ts';
 
 const VOCABULARY = z.int().positive().default(8000).describe('size of a new tokenizer’s vocabulary');
 
+/** Sizes, which other commands have as ratios. */
+const SIZES = ['heads', 'neurons'];
+
 /** Options with their flags. */
 const SETTINGS = Object.entries({ vocabSize: VOCABULARY, ...pretrainOptionsSchema.shape }).map(([name, schema]) => ({
   name,
-  key: settingKey(name),
+  key: SIZES.includes(name) ? name : settingKey(name),
   ...fieldOf(schema),
 }));
 

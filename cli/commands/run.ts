@@ -53,6 +53,7 @@ async function run(flags: RunFlags): Promise<void> {
             command: `light-peft ${process.argv.slice(2).join(' ')}`,
             callbacks,
             onStage: (title) => progress.stage(title),
+            onForecast: (seconds, pieces) => progress.forecast(seconds, pieces),
           }),
         'what is finished is kept; the same command goes on',
       ),

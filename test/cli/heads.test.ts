@@ -196,7 +196,7 @@ describe("from texts, with the bundled model's tokenizer", () => {
     const csv = join(dir, 'choices.csv');
     await writeFile(csv, 'text,choice_0,choice_1,label\nthe film was,good,a table,0\nhe ate,a cloud,bread,1\n');
     const out = join(dir, 'choices');
-    await light('train', ...model, '--train', csv, ...short, '--out', out);
+    await light('train', ...model, '--train', csv, ...short, '--lr', '2e-2', '--out', out);
     const loss = await losses(out);
     expect(loss.at(-1)).toBeLessThan(0.8 * loss[0]!);
     const config = JSON.parse(await readFile(join(out, 'adapter_config.json'), 'utf8')) as Record<string, unknown>;

@@ -73,7 +73,7 @@ describe.each(CASES)('%s', (name, untied) => {
     expect(tied).toBe(untied ? false : before.tie_word_embeddings);
     // What was merged is f32, whatever the base was.
     expect(dtype).toBe('float32');
-    const out = join(dir, 'exported');
+    const out = join(dir, `${name}-exported`);
     await run(0, 'export', ...folders, '--out', out);
     expect((await json(join(out, 'base', 'config.json'))).dtype).toBe('float32');
     expect(await difference(name, '--model', join(out, 'base'), '--adapter', join(out, 'adapter'))).toBeLessThan(2e-5);
@@ -168,7 +168,20 @@ describe('training', () => {
       ...args: string[]
     ): Promise<{ said: string; kept: boolean; labels: unknown }> => {
       const out = join(dir, 'learned');
-      const said = await run(0, 'train', '--model', model, '--train', file, '--out', out, '--steps', '1', ...args);
+      const said = await run(
+        0,
+        'train',
+        '--model',
+        model,
+        '--train',
+        file,
+        '--out',
+        out,
+        '--overwrite',
+        '--steps',
+        '1',
+        ...args,
+      );
       const { labels } = await json(join(out, 'labels.json'));
       return { said, kept: await isKept(out), labels };
     };

@@ -118,8 +118,18 @@ interface Parts {
   readonly none: Encoding;
 }
 
+/** @throws UserError where it has no binary for this platform */
+async function loadLibrary(): Promise<typeof import('tokenizers')> {
+  try {
+    return await import('tokenizers');
+  } catch (error) {
+    const [reason] = (error as Error).message.split('\n');
+    throw new UserError(`tokenizers: cannot be loaded on ${process.platform} ${process.arch}: ${reason}`);
+  }
+}
+
 async function readParts(path: string, json: string): Promise<Parts> {
-  const { Tokenizer, WordLevel, sequenceProcessing } = await import('tokenizers');
+  const { Tokenizer, WordLevel, sequenceProcessing } = await loadLibrary();
   try {
     const words = Tokenizer.fromString(json);
     words.disableTruncation();

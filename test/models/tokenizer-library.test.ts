@@ -81,6 +81,19 @@ describe('BERT', () => {
     expect(await idsOf(bert, 'the<l> film')).toEqual([2, 19, 1]);
   });
 
+  it('cuts at the side that its configuration names, or its own file', async () => {
+    const config = join(folder, 'tokenizer_config.json');
+    const text = 'the film was good';
+    await writeFile(config, '{ "truncation_side": "left" }');
+    const left = await load(json({}));
+    await writeFile(config, '{}');
+    expect((await left.encode(text, undefined, { maxLength: 3 })).ids).toEqual([3, 4, 5]);
+    const truncation = { direction: 'Left', max_length: 2, strategy: 'LongestFirst', stride: 0 };
+    const own = await load(json({ truncation }));
+    expect((await own.encode(text, undefined, { maxLength: 3 })).ids).toEqual([3, 4, 5]);
+    expect((await own.encode(text)).ids).toEqual([2, 3, 4, 5]);
+  });
+
   it('has no final sigma', async () => {
     expect(await idsOf(await load(json({})), 'the ΟΔΟΣ was good')).toEqual([2, 12, 4, 5]);
   });

@@ -21,12 +21,17 @@ def lists(encoding):
 
 
 def windows(first, places):
-    """The second text's tokens lie in all windows where they lie in the first, which alone always says so."""
+    """
+    The second text's tokens lie in all windows where they lie in the first, which alone always says so, and have the segment that they
+    have there: the library forgets a template's segments in later windows.
+    """
     own = [i for i, owner in enumerate(first.sequence_ids) if owner == 1]
     begin, others = (own[0] if own else 0), len(first.ids) - len(own)
     for encoding in [first, *first.overflowing]:
-        offsets = encoding.offsets[begin : begin + len(encoding.ids) - others]
-        yield [*lists(encoding), begin, [places[place] for pair in offsets for place in pair]]
+        count = len(encoding.ids) - others
+        types = first.type_ids[:begin] + first.type_ids[begin : begin + 1] * count + first.type_ids[begin + len(own) :]
+        offsets = encoding.offsets[begin : begin + count]
+        yield [encoding.ids, types, begin, [places[place] for pair in offsets for place in pair]]
 
 
 def outcome(tokenizer, i, text, pair):

@@ -6,8 +6,8 @@ import type { StepReport } from '../train/loop.ts';
 /** Seconds between two lines in a pipe. */
 const LINE_EVERY = 5;
 
-/** Bytes below which reading a folder takes no time worth showing. */
-const SHOWN_FROM = 100e6;
+/** Bytes below which reading a file takes no time worth showing. */
+const SHOWN_FROM = 20e6;
 
 export class Progress {
   readonly #engine: Engine;
@@ -35,7 +35,7 @@ export class Progress {
     else this.#print(report);
   }
 
-  /** How much of a checkpoint has been read. */
+  /** How much of a checkpoint or a data file has been read. */
   bytes(done: number, total: number): void {
     if (total < SHOWN_FROM) return;
     const [read, all] = [done, total].map((n) => Math.round(n / 1e6)) as [number, number];

@@ -37,8 +37,8 @@ export async function runExperiments(engine: Engine, plan: ExperimentPlan): Prom
   const tasks: Task[] = [];
   const runs: Run[] = [];
   for (const { request, options } of plan.tasks) {
-    const data = await loadData(checkpoint, request, options.data);
-    tasks.push(describe(data, options));
+    const data = await loadData(checkpoint, request, options.data, undefined, plan.callbacks.onBytes);
+    tasks.push(await describe(data, options));
     const folder = plan.tasks.length === 1 ? out : join(out, data.name);
     const runner = new ExperimentRunner(engine, checkpoint, data, options, folder);
     for (const seed of plan.seeds) {
@@ -66,8 +66,11 @@ export async function runExperiments(engine: Engine, plan: ExperimentPlan): Prom
   return comparison;
 }
 
-function describe({ name, train: examples, eval: test, texts }: DataSet, { train, load }: RunOptions): Task {
-  const plain = texts && runBaseline(texts());
+async function describe(
+  { name, train: examples, eval: test, texts }: DataSet,
+  { train, load }: RunOptions,
+): Promise<Task> {
+  const plain = texts && runBaseline(await texts());
   const { groupByLength: bucket, activations, gradientCheckpointing } = train;
   return {
     name,

@@ -12,6 +12,7 @@ import type { PretrainedOptions } from '../peft-model/pretrained.ts';
 import type { Generated } from './generator.ts';
 import { LanguageModels } from './language-models.ts';
 import { generationConfig, type GenerationOverrides } from './options.ts';
+import { mapInOrder } from '../data/map-in-order.ts';
 import { encodePrompt, type Prompt } from './prompts.ts';
 import { TextStream } from './text-stream.ts';
 
@@ -60,7 +61,7 @@ export async function* generateAll(
   const tokenizer = (await exists(join(modelDir, 'tokenizer.json'))) ? await loadTokenizer(modelDir) : undefined;
   if (stop.length > 0 && !tokenizer)
     throw new UserError(`${modelDir}: no tokenizer.json, so no text to look for ${option('stop')} in; leave it out`);
-  const encoded = prompts.map((prompt) => encodePrompt(prompt, config, tokenizer));
+  const encoded = await mapInOrder(prompts, (prompt) => encodePrompt(prompt, config, tokenizer));
   const names = prompts.map((prompt) => adapterOf(prompt, adapters));
   const longest = encoded.reduce((most, { length }) => Math.max(most, length), 0);
   const capacity = Math.min(config.maxTokens, longest + maxNewTokens);

@@ -3,7 +3,8 @@ import { UserError } from '../engine/errors.ts';
 import { preview } from '../engine/io/files.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import type { TextTokenizer } from '../models/tokenizer.ts';
-import { parseMasked, parseText, readRecords, type Fields } from '../data/examples.ts';
+import { parseMasked, parseText } from '../data/examples.ts';
+import { readRecords, type Fields } from '../data/records.ts';
 import { opened } from '../data/lm/encode.ts';
 
 /** A prompt as it was given: text or token ids. */
@@ -21,9 +22,9 @@ export interface Prompt {
  * alone. @throws UserError with file and line
  */
 export async function readPrompts(path: string): Promise<Prompt[]> {
-  const records = await readRecords(path);
-  if (records.length === 0) throw new UserError(`${path}: empty, expected at least one prompt`);
-  return records.map((record) => parsePrompt(path, record));
+  const prompts: Prompt[] = [];
+  for await (const record of readRecords(path)) prompts.push(parsePrompt(path, record));
+  return prompts;
 }
 
 function parsePrompt(path: string, record: Fields): Prompt {
@@ -46,14 +47,14 @@ function parsePrompt(path: string, record: Fields): Prompt {
  * A prompt's tokens, with those that the tokenizer puts before a text.
  * @throws UserError where there is no tokenizer for text, an id is not in the vocabulary, or no place is left for a new token
  */
-export function encodePrompt(
+export async function encodePrompt(
   { at, text, ids }: Prompt,
   { maxTokens, vocabSize }: ModelConfig,
   tokenizer: TextTokenizer | undefined,
-): Int32Array {
+): Promise<Int32Array> {
   if (text !== undefined && !tokenizer)
     throw new UserError(`${at}: found text, but the model folder has no tokenizer.json; expected "input_ids"`);
-  const tokens = ids ?? opened(tokenizer!.encode(text as string).ids, tokenizer!.eosId);
+  const tokens = ids ?? opened((await tokenizer!.encode(text as string)).ids, tokenizer!.eosId);
   if (tokens.length === 0) throw new UserError(`${at}: no tokens, expected a text to go on from`);
   if (tokens.length >= maxTokens)
     throw new UserError(`${at}: ${tokens.length} tokens, expected fewer than the ${maxTokens} that the model takes`);

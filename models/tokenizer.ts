@@ -1,13 +1,12 @@
 /**
- * Room: models. Text to token ids and back, from the files of a Hugging Face model folder. Wraps `@huggingface/tokenizers`,
- * adding truncation that keeps the special tokens, as the reference tokenizers do. Reads the folder; touches nothing else.
+ * Room: models. Text to token ids and back, from the files of a Hugging Face model folder, by Hugging Face's own tokenizers (the Rust
+ * library, through its bindings). Reads the folder; touches nothing else.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Tokenizer } from '@huggingface/tokenizers';
+import type { Encoding, Tokenizer } from 'tokenizers';
 import { UserError } from '../engine/errors.ts';
 import { fileError, parseJson, preview } from '../engine/io/files.ts';
-import { tokenOffsets, type TokenStyle } from './offsets.ts';
 
 export interface EncodeOptions {
   /** Longest result, special tokens included; no limit where absent. */
@@ -30,6 +29,7 @@ export interface EncodedQuestion extends Encoded {
   readonly offsets: Int32Array;
 }
 
+/** Lone surrogates, which no tokenizer knows, are read as U+FFFD. */
 export interface TextTokenizer {
   /** Largest id plus one, added tokens included. */
   readonly vocabSize: number;
@@ -41,13 +41,17 @@ export interface TextTokenizer {
   readonly specialIds: ReadonlySet<number>;
   /** `model_max_length` of the tokenizer's configuration, where it gives a real limit. */
   readonly maxLength: number | undefined;
-  encode(text: string, pair?: string, options?: EncodeOptions): Encoded;
   /**
-   * Pairs of the first text and windows of the second, in order: as the reference tokenizers' `only_second` with overflow. At least one; of
-   * no token of the second text where the first leaves no room.
+   * What is over `maxLength` is cut off, of a pair from the longer text first, at the side that the tokenizer's files name (right).
+   * @throws UserError where a component is damaged, or a word has no token and none stands for it
+   */
+  encode(text: string, pair?: string, options?: EncodeOptions): Promise<Encoded>;
+  /**
+   * Pairs of the first text and windows of the second: as the reference tokenizers' `only_second` with overflow. At least one; of no
+   * token of the second text where the first leaves no room.
    * @param stride tokens that two windows share, at most half of what fits
    */
-  encodeQuestion(question: string, context: string, maxLength: number, stride: number): EncodedQuestion[];
+  encodeQuestion(question: string, context: string, maxLength: number, stride: number): Promise<EncodedQuestion[]>;
   /** The text of ids; special tokens are left out unless `keepSpecial`. */
   decode(ids: readonly number[], keepSpecial?: boolean): string;
 }
@@ -63,12 +67,12 @@ const NO_LIMIT = 1e9;
  */
 export async function loadTokenizer(folder: string): Promise<TextTokenizer> {
   const path = join(folder, 'tokenizer.json');
-  const [json, config, roles] = await Promise.all([
-    readObject(path),
+  const [text, config, roles] = await Promise.all([
+    readText(path),
     readObject(join(folder, 'tokenizer_config.json')),
     readObject(join(folder, 'special_tokens_map.json')),
   ]);
-  if (json === undefined) {
+  if (text === undefined) {
     const code =
       'import sys; from transformers import AutoTokenizer as A; ' +
       'd = sys.argv[1]; A.from_pretrained(d).save_pretrained(d)';
@@ -76,155 +80,185 @@ export async function loadTokenizer(folder: string): Promise<TextTokenizer> {
       `${path}: not found, expected the model's tokenizer; older folders get one with: python -c "${code}" ${folder}`,
     );
   }
+  const json = parseObject(text, path);
   if (typeof json.model !== 'object' || json.model === null) {
     throw new UserError(`${path}: key "model" is missing, expected the vocabulary; is this a tokenizer.json?`);
   }
-  let tokenizer: Tokenizer;
-  try {
-    tokenizer = new Tokenizer({ added_tokens: [], ...WITHOUT_COMPONENTS, ...json }, config ?? {});
-  } catch (error) {
-    throw new UserError(`${path}: cannot be read as a tokenizer: ${(error as Error).message}`);
-  }
-  return wrap(path, tokenizer, json, { ...roles, ...config });
+  return new RustTokenizer(path, await readParts(path, text), json, { ...roles, ...config });
 }
 
-/** The library wants every key, while files may leave out what they do not use. */
-const WITHOUT_COMPONENTS = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
-
-/** The object a JSON file holds, or undefined where there is no such file. */
-async function readObject(path: string): Promise<Json | undefined> {
-  let text: string;
+async function readText(path: string): Promise<string | undefined> {
   try {
-    text = await readFile(path, 'utf8');
+    return await readFile(path, 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw fileError(path, error);
   }
+}
+
+/** The object a JSON file holds, or undefined where there is no such file. */
+async function readObject(path: string): Promise<Json | undefined> {
+  const text = await readText(path);
+  return text === undefined ? undefined : parseObject(text, path);
+}
+
+function parseObject(text: string, path: string): Json {
   const value = parseJson(text, path);
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json;
   throw new UserError(`${path}: found ${preview(value)}, expected a JSON object`);
 }
 
-function wrap(path: string, tokenizer: Tokenizer, json: Json, config: Json): TextTokenizer {
-  const vocabSize = 1 + Math.max(-1, ...tokenizer.get_vocab().values());
-  const role = (key: string): number | undefined => {
-    const token = config[key];
-    const content = typeof token === 'string' ? token : (token as { content?: string } | null | undefined)?.content;
-    return content === undefined ? undefined : tokenizer.token_to_id(content);
-  };
-  const added = [...tokenizer.get_added_tokens_decoder().entries()];
-  const limit = config.model_max_length;
-  // RoBERTa has one segment; its post-processor's segment numbers are for offsets only.
-  const oneSegment = (json.post_processor as { type?: string } | null | undefined)?.type === 'RobertaProcessing';
+/** What the library makes of a tokenizer's files. */
+interface Parts {
+  /** Makes tokens of a text, and no more. */
+  readonly words: Tokenizer;
+  /** Makes one sequence of the tokens of one text or two: the post-processor. */
+  readonly frame: Tokenizer;
+  /** Tokens of no text. */
+  readonly none: Encoding;
+}
 
-  const unknown = role('unk_token') ?? unknownId(json, tokenizer);
-  const toId = (token: string): number => {
-    const id = tokenizer.token_to_id(token) ?? unknown;
-    if (id === undefined)
-      throw new UserError(`${path}: no id for the token "${token}" and no unk_token to stand for it`);
-    return id;
-  };
-  const assemble = (first: string[], second: string[] | null): Assembled => {
-    const done: Assembled = tokenizer.post_processor?.post_process(first, second, true) ?? { tokens: first };
-    // Post-processors without a template, such as GPT-2's, leave the second text apart.
-    const rest = tokenizer.post_processor ? done.tokens_pair : second;
-    return rest
-      ? { tokens: [...done.tokens, ...rest], token_type_ids: segments(done.tokens.length, rest.length) }
-      : done;
-  };
+async function readParts(path: string, json: string): Promise<Parts> {
+  const { Tokenizer, WordLevel, sequenceProcessing } = await import('tokenizers');
+  try {
+    const words = Tokenizer.fromString(json);
+    words.disableTruncation();
+    words.disablePadding();
+    const frame = new Tokenizer(WordLevel.empty());
+    const processor = words.getPostProcessor();
+    if (processor) frame.setPostProcessor(processor);
+    words.setPostProcessor(sequenceProcessing([]));
+    const none = await words.encode('');
+    none.truncate(0);
+    return { words, frame, none };
+  } catch (error) {
+    throw new UserError(`${path}: cannot be read as a tokenizer: ${(error as Error).message}`);
+  }
+}
 
-  const encode = (text: string, pair?: string, options: EncodeOptions = {}): Encoded => {
-    const { maxLength = Infinity, addSpecial = true } = options;
-    const first = tokenizer.tokenize(text);
-    const second = pair === undefined ? null : tokenizer.tokenize(pair);
-    const added = addSpecial ? assemble([], second && []).tokens.length : 0;
-    const [n1, n2] = longestFirst(first.length, second?.length ?? 0, Math.max(0, maxLength - added));
-    const [head, tail] = [first.slice(0, n1), second && second.slice(0, n2)];
-    const { tokens, token_type_ids: types = [] } = addSpecial
-      ? assemble(head, tail)
-      : { tokens: [...head, ...(tail ?? [])], token_type_ids: segments(head.length, tail?.length ?? 0) };
-    return { ids: tokens.map(toId), typeIds: tokens.map((_, i) => (oneSegment ? 0 : (types[i] ?? 0))) };
-  };
-  const style = styleOf(json, tokenizer, config);
-  const encodeQuestion = (question: string, context: string, maxLength: number, stride: number): EncodedQuestion[] => {
-    const first = tokenizer.tokenize(question);
-    const whole = tokenizer.tokenize(context);
-    const offsets = tokenOffsets(context, whole, style);
-    const room = Math.max(0, maxLength - first.length - assemble([], []).tokens.length);
-    return windowStarts(whole.length, room, stride).map((start) => {
-      const second = whole.slice(start, start + room);
-      const { tokens, token_type_ids: types = [] } = assemble(first, second);
-      const mark = (i: number): string => `\0${i}`;
-      const marked = assemble(
-        first,
-        second.map((_, i) => mark(i)),
-      ).tokens;
-      return {
-        ids: tokens.map(toId),
-        typeIds: tokens.map((_, i) => (oneSegment ? 0 : (types[i] ?? 0))),
-        from: Math.max(0, marked.indexOf(mark(0))),
-        offsets: offsets.slice(2 * start, 2 * (start + second.length)),
-      };
+class RustTokenizer implements TextTokenizer {
+  readonly vocabSize: number;
+  readonly padId: number | undefined;
+  readonly maskId: number | undefined;
+  readonly eosId: number | undefined;
+  readonly specialIds: ReadonlySet<number>;
+  readonly maxLength: number | undefined;
+  readonly #path: string;
+  readonly #parts: Parts;
+  readonly #special: ReadonlySet<string>;
+  readonly #side: 'left' | 'right';
+
+  constructor(path: string, parts: Parts, json: Json, config: Json) {
+    const { words } = parts;
+    const role = (key: string): number | undefined => {
+      const content = contentOf(config[key]);
+      return content === undefined ? undefined : (words.tokenToId(content) ?? undefined);
+    };
+    const limit = config.model_max_length;
+    this.#path = path;
+    this.#parts = parts;
+    this.#special = specialTokens(json);
+    this.#side = truncationSide(json, config);
+    this.vocabSize = 1 + Object.values(words.getVocab()).reduce((a, b) => Math.max(a, b), -1);
+    this.padId = role('pad_token');
+    this.maskId = role('mask_token');
+    this.eosId = role('eos_token');
+    this.specialIds = new Set([...this.#special].flatMap((token) => words.tokenToId(token) ?? []));
+    this.maxLength = typeof limit === 'number' && limit < NO_LIMIT ? limit : undefined;
+  }
+
+  encode(
+    text: string,
+    pair?: string,
+    { maxLength = Infinity, addSpecial = true }: EncodeOptions = {},
+  ): Promise<Encoded> {
+    return this.#sound(async ({ frame }) => {
+      const [first, second] = await this.#tokens(text, pair);
+      const room = Math.max(0, maxLength - (addSpecial ? this.#specialCount(second !== undefined) : 0));
+      const [n1, n2] = longestFirst(first.getLength(), second?.getLength() ?? 0, room);
+      first.truncate(n1, 0, this.#side);
+      second?.truncate(n2, 0, this.#side);
+      return encodedOf(frame.postProcess(first, second, addSpecial));
     });
-  };
+  }
+
+  encodeQuestion(question: string, context: string, maxLength: number, stride: number): Promise<EncodedQuestion[]> {
+    return this.#sound(async ({ frame }) => {
+      const [first, second] = (await this.#tokens(question, context)) as [Encoding, Encoding];
+      const room = Math.max(0, maxLength - first.getLength() - this.#specialCount(true));
+      second.truncate(room, Math.min(stride, Math.floor(room / 2)), this.#side);
+      const sequence = frame.postProcess(first, second);
+      const unitOf = unitsOf(context);
+      return [sequence, ...(room > 0 ? sequence.getOverflowing() : [])].map((window) => ({
+        ...encodedOf(window),
+        ...secondOf(window, unitOf),
+      }));
+    });
+  }
+
+  decode(ids: readonly number[], keepSpecial = false): string {
+    const { words } = this.#parts;
+    const tokens = ids.flatMap((id) => words.idToToken(id) ?? []);
+    const shown = keepSpecial ? tokens : tokens.filter((token) => !this.#special.has(token));
+    const decoder = words.getDecoder();
+    return decoder ? decoder.decode(shown) : shown.join(' ');
+  }
+
+  async #tokens(...[text, pair]: [string, string?]): Promise<[Encoding, Encoding?]> {
+    const { words } = this.#parts;
+    const first = await words.encode(text.toWellFormed());
+    return pair === undefined ? [first] : [first, await words.encode(pair.toWellFormed())];
+  }
+
+  #specialCount(isPair: boolean): number {
+    const { frame, none } = this.#parts;
+    return frame.postProcess(none, isPair ? none : undefined).getLength();
+  }
+
   /** What only shows when a text comes: a component that names parts it does not have. */
-  const sound = <T>(work: () => T): T => {
+  async #sound<T>(work: (parts: Parts) => Promise<T>): Promise<T> {
     try {
-      return work();
+      return await work(this.#parts);
     } catch (error) {
-      if (error instanceof UserError) throw error;
-      throw new UserError(`${path}: a component is damaged: ${preview((error as Error).message)}`);
+      throw new UserError(`${this.#path}: a component is damaged: ${preview((error as Error).message)}`);
     }
-  };
-  return {
-    vocabSize,
-    padId: role('pad_token'),
-    maskId: role('mask_token'),
-    eosId: role('eos_token'),
-    specialIds: new Set(added.filter(([, token]) => token.special).map(([id]) => id)),
-    maxLength: typeof limit === 'number' && limit < NO_LIMIT ? limit : undefined,
-    encode: (text, pair, options) => sound(() => encode(text, pair, options)),
-    encodeQuestion: (...parts) => sound(() => encodeQuestion(...parts)),
-    decode: (ids, keepSpecial = false) =>
-      ids.length === 0 ? '' : sound(() => tokenizer.decode([...ids], { skip_special_tokens: !keepSpecial })),
-  };
+  }
 }
 
-interface Assembled {
-  readonly tokens: string[];
-  readonly token_type_ids?: number[];
-  readonly tokens_pair?: string[] | null;
+/** Of a token that is a string, or an object with its flags. */
+function contentOf(token: unknown): string | undefined {
+  return typeof token === 'string' ? token : (token as { content?: string } | null | undefined)?.content;
 }
 
-function styleOf({ model, pre_tokenizer: before }: Json, tokenizer: Tokenizer, config: Json): TokenStyle {
-  const { type, unk_token: token, continuing_subword_prefix: prefix } = model as Json;
-  const unknown = token ?? config.unk_token;
-  return {
-    normalize: (character) => tokenizer.normalizer?.normalize(character) ?? character,
-    // The one component that writes bytes stands alone or in a sequence.
-    byteLevel: JSON.stringify(before ?? null).includes('"ByteLevel"'),
-    continuing: typeof prefix === 'string' ? prefix : type === 'WordPiece' ? '##' : '',
-    unknown: typeof unknown === 'string' ? unknown : undefined,
-  };
+/** What `decode` leaves out. */
+function specialTokens({ added_tokens: added }: Json): ReadonlySet<string> {
+  const tokens = (added ?? []) as readonly { readonly content: string; readonly special: boolean }[];
+  return new Set(tokens.filter(({ special }) => special).map(({ content }) => content));
 }
 
-/** What the model itself says stands for unknown text: a token (BPE, WordPiece), or an id (unigram). */
-function unknownId({ model }: Json, tokenizer: Tokenizer): number | undefined {
-  const { unk_token: token, unk_id: id } = model as Json;
-  if (typeof token === 'string') return tokenizer.token_to_id(token);
-  return typeof id === 'number' ? id : undefined;
+function truncationSide({ truncation }: Json, { truncation_side: side }: Json): 'left' | 'right' {
+  const own = (truncation as { direction?: string } | null | undefined)?.direction;
+  return (side ?? own) === 'left' || (side ?? own) === 'Left' ? 'left' : 'right';
 }
 
-/** Where windows of `room` tokens begin that cover `count`, each sharing `stride` tokens with the one before, at most half of them. */
-function windowStarts(count: number, room: number, stride: number): number[] {
-  const starts = [0];
-  const step = room - Math.min(stride, Math.floor(room / 2));
-  for (let start = 0; step > 0 && start + room < count; start += step) starts.push(start + step);
-  return starts;
+function encodedOf(encoding: Encoding): Encoded {
+  return { ids: encoding.getIds(), typeIds: encoding.getTypeIds() };
 }
 
-function segments(first: number, second: number): number[] {
-  return [...new Array<number>(first).fill(0), ...new Array<number>(second).fill(1)];
+/** Where the second text's tokens are in a sequence, and in that text. */
+function secondOf(encoding: Encoding, unitOf: (character: number) => number): Omit<EncodedQuestion, keyof Encoded> {
+  const owners = encoding.getSequenceIds();
+  const from = Math.max(0, owners.indexOf(1));
+  const offsets = encoding.getOffsets().slice(from, owners.lastIndexOf(1) + 1);
+  return { from, offsets: Int32Array.from(offsets.flat(), unitOf) };
+}
+
+/** The UTF-16 unit at which each character of a text begins. */
+function unitsOf(text: string): (character: number) => number {
+  if (!/[\ud800-\udbff][\udc00-\udfff]/.test(text)) return (character) => character;
+  const units = [0];
+  for (const character of text) units.push(units[units.length - 1]! + character.length);
+  return (character) => units[character]!;
 }
 
 /**

@@ -4,7 +4,6 @@
  * normalizers that the tokenizer file itself names, so every reader of the file does the same.
  */
 import { join } from 'node:path';
-import { Tokenizer } from '@huggingface/tokenizers';
 import { writeFileAtomic, writeJson } from '../engine/io/files.ts';
 
 export interface BpeOptions {
@@ -51,11 +50,12 @@ export function byteCharacters(): string[] {
 }
 
 /** Pre-tokens of the texts with their counts, normalised, each text with a space before it. */
-function countPreTokens(texts: Iterable<string>): Map<string, number> {
-  const { normalizer } = new Tokenizer(tokenizerJson({ tokens: [], merges: [] }), {});
+async function countPreTokens(texts: Iterable<string>): Promise<Map<string, number>> {
+  const { Tokenizer } = await import('tokenizers');
+  const normalizer = Tokenizer.fromString(JSON.stringify(tokenizerJson({ tokens: [], merges: [] }))).getNormalizer();
   const counts = new Map<string, number>();
   for (const text of texts) {
-    const normal = normalizer?.normalize(text) ?? text;
+    const normal = normalizer?.normalizeString(text.toWellFormed()) ?? text;
     const prefixed = normal.startsWith(' ') ? normal : ` ${normal}`;
     for (const word of prefixed.match(PRE_TOKEN) ?? []) counts.set(word, (counts.get(word) ?? 0) + 1);
   }
@@ -149,13 +149,13 @@ class PairHeap {
 }
 
 /** Learns merges until the vocabulary is full or no pair is frequent enough. Deterministic; ties go to smaller ids. */
-export function trainBpe(texts: Iterable<string>, options: BpeOptions): BpeVocabulary {
+export async function trainBpe(texts: Iterable<string>, options: BpeOptions): Promise<BpeVocabulary> {
   const characters = byteCharacters();
   const tokens: string[] = [...SPECIAL_TOKENS, ...[...characters].sort()];
   const idOfByte = characters.map((character) => tokens.indexOf(character));
   const encoder = new TextEncoder();
   const table = new PairTable();
-  for (const [text, count] of countPreTokens(texts)) {
+  for (const [text, count] of await countPreTokens(texts)) {
     table.add({ symbols: Array.from(encoder.encode(text), (byte) => idOfByte[byte]!), count }, 1);
   }
   const heap = new PairHeap();

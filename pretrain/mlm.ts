@@ -57,8 +57,8 @@ const RANDOM = 0.1;
 const MAX_EMPTY = 0.2;
 
 /** The ids of a tokenizer made by `writeTokenizer`, or of any RoBERTa. */
-export function mlmVocabulary(tokenizer: TextTokenizer): MlmVocabulary {
-  const [bos, eos] = tokenizer.encode('').ids;
+export async function mlmVocabulary(tokenizer: TextTokenizer): Promise<MlmVocabulary> {
+  const [bos, eos] = (await tokenizer.encode('')).ids;
   const { padId: pad, maskId: mask } = tokenizer;
   if (bos === undefined || eos === undefined || pad === undefined || mask === undefined) {
     throw new Error('masked language modelling needs a tokenizer with <s>, </s>, <pad> and <mask>');
@@ -70,8 +70,12 @@ export function mlmVocabulary(tokenizer: TextTokenizer): MlmVocabulary {
  * Packs documents, in order, into blocks of at most `maxLength` tokens: `<s>`, whole sentences, `</s>`, with a `</s>`
  * between documents (RoBERTa's FULL-SENTENCES). Documents of different sources never share a block.
  */
-export function packBlocks(documents: Iterable<CorpusDocument>, tokenizer: TextTokenizer, maxLength: number): Block[] {
-  const { bos, eos } = mlmVocabulary(tokenizer);
+export async function packBlocks(
+  documents: Iterable<CorpusDocument>,
+  tokenizer: TextTokenizer,
+  maxLength: number,
+): Promise<Block[]> {
+  const { bos, eos } = await mlmVocabulary(tokenizer);
   const blocks: Block[] = [];
   const room = maxLength - 1;
   let source = '';
@@ -85,7 +89,7 @@ export function packBlocks(documents: Iterable<CorpusDocument>, tokenizer: TextT
     if (document.source !== source) flush();
     source = document.source;
     for (const sentence of sentences(document.text)) {
-      let tokens = tokenizer.encode(sentence, undefined, { addSpecial: false }).ids;
+      let tokens = (await tokenizer.encode(sentence, undefined, { addSpecial: false })).ids;
       while (ids.length + tokens.length > room) {
         const empty = room - ids.length;
         if (empty > MAX_EMPTY * maxLength) {

@@ -1,6 +1,6 @@
 /** Room: train. One loop over a data set: scores or losses in input order, and how fast they came. */
 import { DataLoader, type Batch } from '../data/data-loader.ts';
-import type { EncodedExample } from '../data/encode.ts';
+import type { Examples } from '../data/example-store.ts';
 import { objectiveOf, type Objective, type ScoreMetrics } from '../data/objective.ts';
 import { ANSWER_DEFAULTS, type AnswerOptions } from '../data/qa/answers.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -36,7 +36,7 @@ export interface Evaluation {
 /** Figures on labelled examples: accuracy and the like, or perplexity. */
 export async function evaluate(
   model: PeftModel,
-  examples: readonly EncodedExample[],
+  examples: Examples,
   options: Partial<AnswerOptions> = {},
 ): Promise<Evaluation> {
   const objective = objectiveOf(model, examples);
@@ -71,11 +71,7 @@ export interface Inference extends InferenceCost {
  * Scores of every example, for heads that read one token of each.
  * @param options masks of a plan that is not applied physically
  */
-export async function infer(
-  model: PeftModel,
-  examples: readonly EncodedExample[],
-  options: ForwardOptions = {},
-): Promise<Inference> {
+export async function infer(model: PeftModel, examples: Examples, options: ForwardOptions = {}): Promise<Inference> {
   let logits = new Float32Array();
   const onScores = (index: number, scores: Float32Array): void => {
     if (logits.length === 0) logits = new Float32Array(examples.length * scores.length);
@@ -91,7 +87,7 @@ export async function infer(
  */
 async function inferEach(
   model: PeftModel,
-  examples: readonly EncodedExample[],
+  examples: Examples,
   onScores: (index: number, scores: Float32Array) => void,
   options: ForwardOptions = {},
 ): Promise<InferenceCost> {
@@ -103,7 +99,7 @@ async function inferEach(
   });
 }
 
-function inferenceBatches({ base }: PeftModel, examples: readonly EncodedExample[]): DataLoader {
+function inferenceBatches({ base }: PeftModel, examples: Examples): DataLoader {
   return new DataLoader(examples, {
     batchSize: INFER_BATCH,
     order: 'length',

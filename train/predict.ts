@@ -3,7 +3,8 @@ import { headOf } from '../models/heads.ts';
 import { logitsSession } from '../peft-model/inference-session.ts';
 import type { PeftModel } from '../peft-model/peft-model.ts';
 import { DataLoader, MULTIPLE } from '../data/data-loader.ts';
-import type { EncodedExample } from '../data/encode.ts';
+import { longestOfEach } from '../data/example-store.ts';
+import type { EncodedExample } from '../data/encoded-example.ts';
 import type { Rows } from '../data/source.ts';
 import { infer } from './evaluate.ts';
 
@@ -36,7 +37,7 @@ async function* onePerSequence(model: PeftModel, { examples, lines }: Rows): Asy
   for (let first = 0; first < lines.length;) {
     let end = first + 1;
     while (end < lines.length && lines[end] === lines[first]) end++;
-    yield [{ example: examples[first]!, scores: [...logits.subarray(first * width, end * width)] }];
+    yield [{ example: examples.at(first)!, scores: [...logits.subarray(first * width, end * width)] }];
     first = end;
   }
 }
@@ -44,7 +45,7 @@ async function* onePerSequence(model: PeftModel, { examples, lines }: Rows): Asy
 async function* everyToken(model: PeftModel, { examples }: Rows): AsyncGenerator<readonly Window[]> {
   const { config } = model.base;
   const width = headOf(config, model.head).vocabulary ? config.vocabSize : 2;
-  const longest = examples.reduce((most, { ids }) => Math.max(most, ids.length), 1);
+  const longest = longestOfEach(examples).reduce((a, b) => Math.max(a, b), 1);
   const sequenceBytes = 4 * Math.ceil(longest / MULTIPLE) * MULTIPLE * width;
   const batchSize = Math.max(1, Math.min(BATCH_ROWS, Math.floor(BATCH_BYTES / sequenceBytes)));
   const limit = model.engine.device.limits.maxStorageBufferBindingSize;
@@ -62,13 +63,13 @@ async function* everyToken(model: PeftModel, { examples }: Rows): AsyncGenerator
     await session.prepare(batch);
     const values = await session.run(batch);
     for (const [row, index] of batch.indices.entries()) {
-      const example = examples[index]!;
+      const example = examples.at(index)!;
       const scores = Array.from(example.ids, (_, token) => {
         const start = (row * batch.seq + token) * width;
         return [...values.subarray(start, start + width)];
       });
       windows.push({ example, scores });
-      if (examples[index + 1]?.window) continue;
+      if (examples.at(index + 1)?.window) continue;
       yield windows;
       windows = [];
     }

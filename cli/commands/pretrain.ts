@@ -63,7 +63,7 @@ async function runPretrain(flags: PretrainFlags): Promise<void> {
   if (!(await exists(join(out, 'tokenizer.json')))) {
     await writeTokenizer(
       out,
-      trainBpe(
+      await trainBpe(
         training.map((d) => d.text),
         { vocabSize, ...TOKENIZER },
       ),
@@ -72,8 +72,8 @@ async function runPretrain(flags: PretrainFlags): Promise<void> {
   }
   const tokenizer = await loadTokenizer(out);
   const repeats = new Map(corpus.sources.map((source) => [source.name, source.repeats]));
-  const blocks = repeatBlocks(packBlocks(training, tokenizer, options.maxLength), repeats);
-  const heldOut = packBlocks(
+  const blocks = repeatBlocks(await packBlocks(training, tokenizer, options.maxLength), repeats);
+  const heldOut = await packBlocks(
     corpus.documents.filter((d) => d.heldOut),
     tokenizer,
     options.maxLength,
@@ -83,7 +83,7 @@ async function runPretrain(flags: PretrainFlags): Promise<void> {
     { compute: 'f32' },
     async ({ engine, progress, callbacks }) => {
       progress.stage(`pretraining on ${blocks.length} blocks`);
-      const text = { vocabulary: mlmVocabulary(tokenizer), blocks, heldOut };
+      const text = { vocabulary: await mlmVocabulary(tokenizer), blocks, heldOut };
       const { signal, onReport } = callbacks;
       const pretrained = await pretrain(engine, text, options, out, { resume, signal, onReport });
       return { ...pretrained, adapter: engine.adapter.device };

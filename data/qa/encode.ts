@@ -1,9 +1,11 @@
-/** Room: data/qa. From questions to what batches are made of: question and context as a pair, the answer as a span of its tokens. Pure. */
+/** Room: data/qa. From questions to what batches are made of: question and context as a pair, the answer as a span of its tokens. */
 import { option } from '../../engine/errors.ts';
 import { UserError } from '../../engine/errors.ts';
 import type { TextTokenizer } from '../../models/tokenizer.ts';
-import { encodeTexts, encodeTokens, IGNORE_INDEX, type EncodedExample, type Sequence } from '../encode.ts';
-import type { Question, QuestionFile, TokenQuestion } from './questions.ts';
+import { checkedIds, encodeText, encodeTokens } from '../encode.ts';
+import { IGNORE_INDEX, type EncodedExample, type Sequence } from '../encoded-example.ts';
+import { mapInOrder } from '../map-in-order.ts';
+import type { Question, QuestionFile, QuestionRow, TokenQuestion } from './questions.ts';
 
 /** What questions are encoded for. Lengths are in tokens. */
 export interface QuestionOptions {
@@ -18,31 +20,39 @@ export interface QuestionOptions {
   readonly tokenizer: TextTokenizer | undefined;
 }
 
-/**
- * Of every row its windows, one where the context fits. An answer that is not whole in a window becomes the first token there, as in
- * transformers' example; so does none.
- * @throws UserError with file and line
- */
-export function encodeQuestions({ path, rows }: QuestionFile, options: QuestionOptions): EncodedExample[][] {
-  const { tokenizer, maxLength } = options;
-  return rows.map((row) => {
-    const at = `${path}:${row.line}`;
-    if ('inputIds' in row) return [encodeTokenQuestion(row, options, at)];
-    if (!tokenizer) {
-      throw new UserError(`${at}: found text, but the model folder has no tokenizer.json; expected "input_ids"`);
-    }
-    if ('question' in row) return encodeQuestion(row, tokenizer, options, at);
-    return encodeTexts([{ ...row, label: IGNORE_INDEX }], tokenizer, maxLength);
-  });
+/** A row of the file with its windows: one where the context fits. */
+export interface EncodedQuestionRow {
+  readonly line: number;
+  readonly windows: readonly EncodedExample[];
 }
 
-function encodeQuestion(
+/**
+ * Of every row its windows. An answer that is not whole in a window becomes the first token there, as in transformers' example; so does
+ * none.
+ * @throws UserError with file and line
+ */
+export function encodeQuestions({ path, rows }: QuestionFile, options: QuestionOptions): Promise<EncodedQuestionRow[]> {
+  return mapInOrder(rows, async (row) => ({
+    line: row.line,
+    windows: await encodeRow(row, options, `${path}:${row.line}`),
+  }));
+}
+
+async function encodeRow(row: QuestionRow, options: QuestionOptions, at: string): Promise<EncodedExample[]> {
+  if ('inputIds' in row) return [encodeTokenQuestion(row, options, at)];
+  const { tokenizer } = options;
+  if ('question' in row && tokenizer) return encodeQuestion(row, tokenizer, options, at);
+  const texts = 'question' in row ? { text: row.question, textPair: row.context } : row;
+  return [{ ...(await encodeText(texts, tokenizer, options, at)), label: IGNORE_INDEX }];
+}
+
+async function encodeQuestion(
   { question, context, answers }: Question,
   tokenizer: TextTokenizer,
-  { maxLength, docStride }: QuestionOptions,
+  { maxLength, docStride, vocabSize }: QuestionOptions,
   at: string,
-): EncodedExample[] {
-  const windows = tokenizer.encodeQuestion(question, context, maxLength, docStride);
+): Promise<EncodedExample[]> {
+  const windows = await tokenizer.encodeQuestion(question, context, maxLength, docStride);
   if (windows[0]?.offsets.length === 0 && context !== '') {
     throw new UserError(
       `${at}: "question" leaves no room for the context in ${maxLength} tokens; raise ${option('maxLength')}`,
@@ -51,7 +61,7 @@ function encodeQuestion(
   const [first] = answers ?? [];
   const texts = (answers ?? []).map(({ text }) => text);
   return windows.map(({ ids, typeIds, from, offsets }, window) => ({
-    ids: Int32Array.from(ids),
+    ids: checkedIds(ids, vocabSize, at),
     mask: new Int32Array(ids.length).fill(1),
     typeIds: Int32Array.from(typeIds),
     label: IGNORE_INDEX,

@@ -33,7 +33,7 @@ afterEach(() => vi.restoreAllMocks());
 /** A GPT-2 of random weights with a byte-level tokenizer. */
 async function tinyModel(folder: string): Promise<string> {
   await mkdir(folder, { recursive: true });
-  const vocabulary = trainBpe(
+  const vocabulary = await trainBpe(
     PAIRS.map((pair) => pair.join('')),
     { vocabSize: 280, minFrequency: 2, maxTokenLength: 8 },
   );

@@ -189,11 +189,11 @@ describe('prompts', () => {
       ['a', 'b'],
     ]);
     const config = await loadConfig(GPT2);
-    expect([...encodePrompt(prompts[0]!, config, undefined)]).toEqual([1, 2]);
-    expect(() => encodePrompt(prompts[1]!, config, undefined)).toThrow(/p\.jsonl:2: found text/);
+    expect([...(await encodePrompt(prompts[0]!, config, undefined))]).toEqual([1, 2]);
+    await expect(encodePrompt(prompts[1]!, config, undefined)).rejects.toThrow(/p\.jsonl:2: found text/);
     const long = { at: 'x:1', ids: new Array<number>(19).fill(3) };
-    expect(() => encodePrompt(long, config, undefined)).toThrow(/x:1: 19 tokens, expected fewer than the 19/);
-    expect(() => encodePrompt({ at: 'x:1', ids: [500] }, config, undefined)).toThrow(/x:1: token 500/);
+    await expect(encodePrompt(long, config, undefined)).rejects.toThrow(/x:1: 19 tokens, expected fewer than the 19/);
+    await expect(encodePrompt({ at: 'x:1', ids: [500] }, config, undefined)).rejects.toThrow(/x:1: token 500/);
     await writeFile(path, '{"text":"a"}\n');
     await expect(readPrompts(path)).rejects.toThrow(/p\.jsonl:1: found text, expected "prompt" or "input_ids"/);
     await writeFile(path, '{"prompt":"a","adapter":3}\n');

@@ -6,7 +6,7 @@ import type { CorpusDocument } from '../../pretrain/corpora.ts';
 import { MlmBatches, mlmVocabulary, packBlocks, sentences, type Block } from '../../pretrain/mlm.ts';
 
 const tokenizer = await loadTokenizer(new URL('../../checkpoints/light-roberta', import.meta.url).pathname);
-const vocabulary = mlmVocabulary(tokenizer);
+const vocabulary = await mlmVocabulary(tokenizer);
 const OPTIONS = { vocabulary, batchSize: 4, maxLength: 24, probability: 0.2, seed: 3 };
 
 function document(text: string, source = 'a'): CorpusDocument {
@@ -40,20 +40,20 @@ describe('packBlocks', () => {
   const text = fc.array(sentence, { minLength: 1, maxLength: 5 }).map((list) => list.join(' '));
   const documents = fc.array(fc.tuple(text, fc.constantFrom('a', 'b')), { minLength: 1, maxLength: 8 });
 
-  it('loses no token, mixes no sources and keeps to the length', () => {
-    fc.assert(
-      fc.property(documents, fc.integer({ min: 8, max: 64 }), (list, maxLength) => {
+  it('loses no token, mixes no sources and keeps to the length', async () => {
+    await fc.assert(
+      fc.asyncProperty(documents, fc.integer({ min: 8, max: 64 }), async (list, maxLength) => {
         const docs = list.map(([content, source]) => document(content, source));
-        const packed = packBlocks(docs, tokenizer, maxLength);
+        const packed = await packBlocks(docs, tokenizer, maxLength);
         const special = new Set([vocabulary.bos, vocabulary.eos]);
         for (const source of ['a', 'b']) {
           const own = packed.filter((block) => block.source === source);
           const tokens = own.flatMap(({ ids }) => [...ids].filter((id) => !special.has(id)));
-          const expected = docs
-            .filter((doc) => doc.source === source)
-            .flatMap((doc) => sentences(doc.text))
-            .flatMap((part) => tokenizer.encode(part, undefined, { addSpecial: false }).ids);
-          expect(tokens).toEqual(expected);
+          const parts = docs.filter((doc) => doc.source === source).flatMap((doc) => sentences(doc.text));
+          const expected = await Promise.all(
+            parts.map((part) => tokenizer.encode(part, undefined, { addSpecial: false })),
+          );
+          expect(tokens).toEqual(expected.flatMap(({ ids }) => ids));
         }
         for (const { ids } of packed) {
           expect(ids.length).toBeLessThanOrEqual(maxLength);
@@ -66,10 +66,10 @@ describe('packBlocks', () => {
     );
   });
 
-  it('puts short documents together, separated, and begins blocks with sentences', () => {
-    const short = packBlocks([document('One here.'), document('Two there.')], tokenizer, 32);
+  it('puts short documents together, separated, and begins blocks with sentences', async () => {
+    const short = await packBlocks([document('One here.'), document('Two there.')], tokenizer, 32);
     expect(short.map(({ ids }) => tokenizer.decode([...ids], true))).toEqual(['<s> one here.</s> two there.</s>']);
-    const long = packBlocks([document('A short one of seven words, surely. '.repeat(9).trim())], tokenizer, 32);
+    const long = await packBlocks([document('A short one of seven words, surely. '.repeat(9).trim())], tokenizer, 32);
     expect(long.length).toBeGreaterThan(2);
     for (const { ids } of long) expect(tokenizer.decode([...ids])).toMatch(/^ a short one/);
   });

@@ -126,7 +126,7 @@ export const TARGETS: readonly Target[] = [
     use: async (folder) => {
       const tokenizer = await loadTokenizer(join(folder, 'tokenizer'));
       for (const text of TEXTS) {
-        const { ids } = tokenizer.encode(text, TEXTS[0], { maxLength: 24 });
+        const { ids } = await tokenizer.encode(text, TEXTS[0], { maxLength: 24 });
         tokenizer.decode(ids);
       }
     },
@@ -205,7 +205,7 @@ export async function makeFolder(folder: string): Promise<void> {
     '--fold-masks',
   );
   if (Object.keys(plan.modules).length === 0) throw new Error('the plan of the tests keeps nothing');
-  const bpe = trainBpe(TEXTS, { vocabSize: 300, minFrequency: 1, maxTokenLength: 8 });
+  const bpe = await trainBpe(TEXTS, { vocabSize: 300, minFrequency: 1, maxTokenLength: 8 });
   await writeTokenizer(join(folder, 'tokenizer'), bpe, 32);
   const engine = hostEngine();
   const losses = { loss: [1, 0.5], taskLoss: [1, 0.5] };

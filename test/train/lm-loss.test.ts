@@ -31,7 +31,7 @@ const rows = [5, 9, 16, 2, 12].map((length, line) => {
     labels: inputIds.map((id, i) => (i > 1 && (i + line) % 3 === 0 ? -100 : id)),
   };
 });
-const examples = encodeLanguageFile(
+const examples = await encodeLanguageFile(
   { path: 'tokens.jsonl', rows },
   { maxLength: MAX_LENGTH, vocabSize: VOCABULARY, tokenizer: undefined, endId: undefined },
 );

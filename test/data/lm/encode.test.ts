@@ -25,17 +25,19 @@ async function write(name: string, content: string): Promise<string> {
 }
 
 async function encode(name: string, content: string, options: Partial<LanguageOptions> = {}) {
-  const file = await readLanguageFile(await write(name, content));
-  return encodeLanguageFile(file, { maxLength: 16, vocabSize: tokenizer.vocabSize, tokenizer, endId: EOS, ...options });
+  const file = readLanguageFile(await write(name, content));
+  const usual = { maxLength: 16, vocabSize: tokenizer.vocabSize, tokenizer, endId: EOS };
+  return [...(await encodeLanguageFile(file, { ...usual, ...options }))];
 }
 
 const lines = (...rows: object[]): string => rows.map((row) => JSON.stringify(row)).join('\n');
-const bare = (text: string): readonly number[] => tokenizer.encode(text, undefined, { addSpecial: false }).ids;
+const bare = async (text: string): Promise<readonly number[]> =>
+  (await tokenizer.encode(text, undefined, { addSpecial: false })).ids;
 
 describe('prompts with completions', () => {
   it('count the completion and the end token, never the prompt', async () => {
     const [example] = await encode('a.jsonl', lines({ prompt: 'the film was', completion: ' good' }));
-    const [prompt, completion] = [bare('the film was'), bare(' good')];
+    const [prompt, completion] = [await bare('the film was'), await bare(' good')];
     expect([...example!.ids]).toEqual([BOS, ...prompt, ...completion, EOS]);
     expect([...example!.tokenLabels!]).toEqual([-100, ...prompt.map(() => -100), ...completion, EOS]);
   });
@@ -54,7 +56,7 @@ describe('text', () => {
   it('is packed: one stream with an end token after each document, every token learned', async () => {
     const texts = ['a first document', 'another one that is longer than the first', 'end'];
     const blocks = await encode('d.jsonl', lines(...texts.map((text) => ({ text }))), { maxLength: 5 });
-    const stream = texts.flatMap((text) => [BOS, ...bare(text), EOS]);
+    const stream = (await Promise.all(texts.map(bare))).flatMap((ids) => [BOS, ...ids, EOS]);
     expect(blocks.flatMap(({ ids }) => [...ids])).toEqual(
       stream.slice(0, stream.length - (stream.length % 5 === 1 ? 1 : 0)),
     );
@@ -64,7 +66,7 @@ describe('text', () => {
 
   it('of a .txt file is one document, line breaks and all', async () => {
     const blocks = await encode('e.txt', 'one line\nanother line\n', { maxLength: 1000 });
-    expect([...blocks[0]!.ids]).toEqual([BOS, ...bare('one line\nanother line\n'), EOS]);
+    expect([...blocks[0]!.ids]).toEqual([BOS, ...(await bare('one line\nanother line\n')), EOS]);
   });
 });
 
@@ -74,6 +76,16 @@ it('tells what a line is for', () => {
   expect(isForLanguage({ input_ids: [1], labels: [1] })).toBe(true);
   expect(isForLanguage({ text: 'a', label: 1 })).toBe(false);
   expect(isForLanguage({ text: 'a' })).toBe(false);
+});
+
+it('refuses tokens that the model has no embedding for, of documents and completions', async () => {
+  const options = { vocabSize: 300 };
+  await expect(encode('v.jsonl', lines({ text: 'a' }, { text: 'film' }), options)).rejects.toThrow(
+    /v\.jsonl:2: the tokenizer gives token \d+/,
+  );
+  await expect(encode('w.jsonl', lines({ prompt: 'film', completion: 'x' }), options)).rejects.toThrow(
+    /w\.jsonl:1: the tokenizer gives token \d+/,
+  );
 });
 
 it.each([

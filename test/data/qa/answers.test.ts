@@ -1,11 +1,11 @@
 /** Protects: which answer scores give, and that answers are judged as SQuAD's evaluation judges them. */
 import { describe, expect, it } from 'vitest';
-import type { EncodedExample } from '../../../data/encode.ts';
+import type { EncodedExample } from '../../../data/encoded-example.ts';
 import { ANSWER_DEFAULTS, answerMetrics, answerText } from '../../../data/qa/answers.ts';
 
-/** `[0] q [2] The dog’s big bed. [8]`, a token a word. */
+/** `[0] q [2] The dog’s big bed. [8]`, a token a word, some with the space before it. */
 const TEXT = "The dog's big bed.";
-const OFFSETS = [0, 3, 4, 7, 7, 9, 10, 13, 14, 17, 17, 18];
+const OFFSETS = [0, 3, 3, 7, 7, 9, 9, 13, 14, 17, 17, 18];
 
 function question(answers: readonly string[], span: readonly [number, number] = [0, 0]): EncodedExample {
   const length = 10;

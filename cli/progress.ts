@@ -7,8 +7,8 @@ import type { StepReport } from '../train/loop.ts';
 /** Seconds between two lines in a pipe. */
 const LINE_EVERY = 5;
 
-/** Bytes below which reading a folder takes no time worth showing. */
-const SHOWN_FROM = 100e6;
+/** Bytes below which reading a file takes no time worth showing. */
+const SHOWN_FROM = 20e6;
 
 export class Progress {
   readonly #engine: Engine;
@@ -43,7 +43,7 @@ export class Progress {
     this.#stream.write(`All ${pieces} parts of this, estimations included, will take about ${duration(seconds)}.\n`);
   }
 
-  /** How much of a checkpoint has been read. */
+  /** How much of a checkpoint or a data file has been read. */
   bytes(done: number, total: number): void {
     if (total < SHOWN_FROM) return;
     const [read, all] = [done, total].map((n) => Math.round(n / 1e6)) as [number, number];

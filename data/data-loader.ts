@@ -2,7 +2,8 @@
  * Room: data. Batches of encoded examples: order, grouping by length, padding. A batch depends only on the examples, the
  * options and its place (epoch, index), so that a resumed run reads the same batches. Pure; touches nothing.
  */
-import { IGNORE_INDEX, NO_VALUE, sequencesOf, type EncodedExample } from './encode.ts';
+import { IGNORE_INDEX, NO_VALUE, sequencesOf, type EncodedExample } from './encoded-example.ts';
+import { longestOfEach, type Examples } from './example-store.ts';
 import { hostRandom, STREAM } from '../engine/random.ts';
 
 /**
@@ -58,19 +59,20 @@ const BUCKET_BATCHES = 32;
 
 /** Batches of examples by epoch and index: the same for the same examples and options, in any order they are asked for. */
 export class DataLoader {
-  readonly #examples: readonly EncodedExample[];
+  readonly #examples: Examples;
+  /** Tokens of each example. */
+  readonly #lengths: Int32Array;
   readonly #options: BatchOptions;
   #epoch: { readonly number: number; readonly batches: readonly Int32Array[] } | undefined;
 
   /** @param examples at least one, none longer than `maxLength` */
-  constructor(examples: readonly EncodedExample[], options: BatchOptions) {
-    const longest = examples.reduce((max, example) => Math.max(max, longestOf(example)), 0);
+  constructor(examples: Examples, options: BatchOptions) {
+    this.#examples = examples;
+    this.#lengths = longestOfEach(examples);
+    this.#options = options;
+    const longest = this.#longestOf(this.#lengths.keys());
     if (longest === 0) throw new Error('no examples to make batches of');
     if (longest > options.maxLength) throw new Error(`an example of ${longest} tokens is over maxLength`);
-    const choices = examples.map((example) => sequencesOf(example).length);
-    if (choices.some((n) => n !== choices[0])) throw new Error('examples have different numbers of choices');
-    this.#examples = examples;
-    this.#options = options;
   }
 
   /** Number of batches in an epoch, the last of which may be ragged. */
@@ -95,7 +97,7 @@ export class DataLoader {
   /** Example indices of each batch of an epoch. */
   #plan(epoch: number): Int32Array[] {
     const { order, seed, batchSize } = this.#options;
-    const indices = Int32Array.from(this.#examples, (_, i) => i);
+    const indices = Int32Array.from(this.#lengths.keys());
     if (order === 'file') return chunks(indices, batchSize);
     if (order === 'length') return chunks(this.#byLength(indices), batchSize);
     const random = hostRandom(seed, STREAM.shuffle, epoch);
@@ -110,16 +112,24 @@ export class DataLoader {
   }
 
   #byLength(indices: Int32Array): Int32Array {
-    const length = (i: number): number => longestOf(this.#examples[i]!);
-    return indices.slice().sort((a, b) => length(a) - length(b) || a - b);
+    return indices.slice().sort((a, b) => this.#lengths[a]! - this.#lengths[b]! || a - b);
+  }
+
+  #longestOf(indices: Iterable<number>): number {
+    let longest = 0;
+    for (const i of indices) longest = Math.max(longest, this.#lengths[i]!);
+    return longest;
   }
 
   #assemble(indices: Int32Array): Batch {
     const { batchSize, padId } = this.#options;
-    const examples = Array.from(indices, (i) => this.#examples[i]!);
+    const examples = Array.from(indices, (i) => this.#examples.at(i)!);
+    const choices = sequencesOf(examples[0]!).length;
+    if (examples.some((example) => sequencesOf(example).length !== choices))
+      throw new Error('examples have different numbers of choices');
     const rows = examples.flatMap(sequencesOf);
-    const batch = batchSize * (rows.length / examples.length);
-    const longest = examples.reduce((max, example) => Math.max(max, longestOf(example)), 0);
+    const batch = batchSize * choices;
+    const longest = this.#longestOf(indices);
     const seq = this.#seq(longest);
     const inputIds = new Int32Array(batch * seq).fill(padId);
     const attentionMask = new Int32Array(batch * seq);
@@ -162,10 +172,6 @@ function labelsOf(
   });
   if (first?.span) labels[2 * size] = longest;
   return labels;
-}
-
-function longestOf(example: EncodedExample): number {
-  return sequencesOf(example).reduce((most, { ids }) => Math.max(most, ids.length), 0);
 }
 
 function chunks(items: Int32Array, size: number): Int32Array[] {

@@ -1,16 +1,12 @@
 /**
- * Room: data. Local data files: JSON lines, CSV and TSV with a text or a pair of texts and a label, and JSON lines that
- * are tokenised already. Every row is checked; errors name file and line. Reads the files it is given.
+ * Room: data. Rows of data files: a text or a pair of texts, or choices, and a label; or what is tokenised already. Every row is checked;
+ * errors name file and line.
  */
-import { readFile } from 'node:fs/promises';
-import { extname } from 'node:path';
-import { CsvError } from 'csv-parse';
-import { parse } from 'csv-parse/sync';
 import { UserError } from '../engine/errors.ts';
-import { fileError, preview } from '../engine/io/files.ts';
-
-/** As found in the file: an integer class index, a class name, a number to predict, or 0 or 1 for every class. */
-export type Label = number | string | readonly number[];
+import { preview } from '../engine/io/files.ts';
+import type { OnBytes } from '../engine/io/load.ts';
+import type { Label } from './labels.ts';
+import { parseRecords, type Fields } from './records.ts';
 
 interface Row {
   /** Line of the file, from 1. */
@@ -43,46 +39,24 @@ export type RawExample = TextRow | TokenRow;
  */
 export interface ExampleFile {
   readonly path: string;
-  readonly rows: readonly RawExample[];
+  readonly rows: Iterable<RawExample> | AsyncIterable<RawExample>;
 }
-
-/** A line of a file, by column. */
-export interface Fields {
-  readonly line: number;
-  readonly fields: Readonly<Record<string, unknown>>;
-}
-
-const READERS: Record<string, (path: string, text: string) => Fields[]> = {
-  '.jsonl': readJsonLines,
-  '.ndjson': readJsonLines,
-  '.json': readJsonLines,
-  '.csv': (path, text) => readTable(path, text, ','),
-  '.tsv': (path, text) => readTable(path, text, '\t'),
-};
 
 /**
- * Reads a data file; its ending tells the format (.jsonl, .ndjson, .json, .csv, .tsv). Columns: `text`, or `text_a` and
- * `text_b`, or (JSON lines only) `input_ids`, `attention_mask` and `token_type_ids`; and `label`. Other columns are ignored. With choices:
- * `text` or `text_a` and `choice_0`, `choice_1` …, or (JSON lines only) a list `choices`, or lists of `input_ids` and `attention_mask`.
- * @throws UserError with file and line
+ * The rows of a data file, read when they are asked for; its ending tells the format (.jsonl, .ndjson, .json, .csv, .tsv). Columns: `text`,
+ * or `text_a` and `text_b`, or (JSON lines only) `input_ids`, `attention_mask` and `token_type_ids`; and `label`. Other columns are
+ * ignored. With choices: `text` or `text_a` and `choice_0`, `choice_1` …, or (JSON lines only) a list `choices`, or lists of `input_ids`
+ * and `attention_mask`. Reading throws a UserError with file and line.
  */
-export async function readExamples(path: string, options: ReadOptions): Promise<ExampleFile> {
-  const records = await readRecords(path);
-  const first = records[0];
-  if (!first) throw new UserError(`${path}: empty, expected at least one example`);
-  const parseRow = options.choices ? choicesParser(path, first) : rowParser(path, first);
-  const rows = records.flatMap((record) => {
-    const common = { line: record.line, ...parseLabel(path, record, options.needLabel) };
-    return [parseRow(record)].flat().map((content) => ({ ...common, ...content }));
-  });
-  return { path, rows };
-}
-
-/** The lines of a data file, whatever their columns. @throws UserError with file and line */
-export async function readRecords(path: string): Promise<Fields[]> {
-  const reader = READERS[extname(path).toLowerCase()];
-  if (!reader) throw new UserError(`${path}: unknown ending, expected one of ${Object.keys(READERS).join(', ')}`);
-  return reader(path, await readText(path));
+export function readExamples(path: string, { needLabel, choices, onBytes }: ReadOptions): ExampleFile {
+  const parserFor = (first: Fields): ((record: Fields) => RawExample[]) => {
+    const parseRow = choices ? choicesParser(path, first) : rowParser(path, first);
+    return (record) => {
+      const common = { line: record.line, ...parseLabel(path, record, needLabel) };
+      return [parseRow(record)].flat().map((content) => ({ ...common, ...content }));
+    };
+  };
+  return { path, rows: parseRecords(path, parserFor, onBytes) };
 }
 
 interface ReadOptions {
@@ -90,77 +64,7 @@ interface ReadOptions {
   readonly needLabel: boolean;
   /** Whether every line holds several texts or token lists. */
   readonly choices?: boolean;
-}
-
-/** @throws UserError where the file is missing or not UTF-8 */
-export async function readText(path: string): Promise<string> {
-  let bytes: Buffer;
-  try {
-    bytes = await readFile(path);
-  } catch (error) {
-    throw fileError(path, error);
-  }
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch {
-    throw new UserError(`${path}: not UTF-8; save the file as UTF-8`);
-  }
-}
-
-function readJsonLines(path: string, text: string): Fields[] {
-  return text.split('\n').flatMap((content, i) => {
-    if (content.trim() === '') return [];
-    const at = `${path}:${i + 1}`;
-    let value: unknown;
-    try {
-      value = JSON.parse(content);
-    } catch {
-      throw new UserError(`${at}: not JSON, expected one object per line such as {"text": "…", "label": 0}`);
-    }
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      throw new UserError(
-        `${at}: found ${preview(value)}, expected one object per line such as {"text": "…", "label": 0}`,
-      );
-    }
-    return [{ line: i + 1, fields: value as Record<string, unknown> }];
-  });
-}
-
-/** A table with a header line. CSV quotes fields as RFC 4180; a TSV record is always one line. */
-function readTable(path: string, text: string, delimiter: ',' | '\t'): Fields[] {
-  let records: { record: string[]; info: { lines: number } }[];
-  try {
-    records = parse(text, {
-      delimiter,
-      quote: delimiter === ',' ? '"' : null,
-      bom: true,
-      info: true,
-      relax_column_count: true,
-      skip_empty_lines: true,
-    }) as unknown as typeof records;
-  } catch (error) {
-    if (!(error instanceof CsvError)) throw error;
-    throw new UserError(`${path}: not valid CSV: ${error.message}`);
-  }
-  const [header, ...body] = records.map(({ record, info }) => ({
-    values: delimiter === '\t' ? record.map(unquote) : record,
-    // The parser counts lines at the record's end.
-    line: info.lines - record.join('').split('\n').length + 1,
-  }));
-  const names = (header?.values ?? []).map((name) => name.trim());
-  return body.map(({ values, line }) => {
-    if (values.length !== names.length) {
-      throw new UserError(
-        `${path}:${line}: found ${values.length} fields, expected ${names.length} (${names.join(', ')})`,
-      );
-    }
-    return { line, fields: Object.fromEntries(names.map((name, i) => [name, values[i]])) };
-  });
-}
-
-/** Many writers of TSV quote a field; a lone quotation mark is text. */
-function unquote(field: string): string {
-  return /^".*"$/.test(field) && field.length > 1 ? field.slice(1, -1).replaceAll('""', '"') : field;
+  readonly onBytes?: OnBytes | undefined;
 }
 
 type Content = Pick<TextRow, 'text' | 'textPair'> | Omit<TokenRow, keyof Row>;
@@ -276,29 +180,33 @@ export function integers(at: string, name: string, value: unknown, high: number,
   return value as number[];
 }
 
+const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
+const NOT_FINITE = /^[+-]?(?:nan|inf|infinity)$/i;
+
 /**
- * Absent, null and (in tables) empty labels are missing. `"3"` and `"3.0"` are the integer 3, `"0.5"` is a number, true and false are 1
- * and 0.
+ * Absent, null, empty and NaN labels are missing. In text, numbers in any usual spelling are numbers: `3`, `3.0`, `+3`, `3e0` are all 3; true
+ * and false are 1 and 0.
  */
 function parseLabel(path: string, { line, fields }: Fields, needed: boolean): { label?: Label } {
-  const value = fields.label;
-  if (value === undefined || value === null || value === '') {
+  const value = typeof fields.label === 'string' ? fields.label.trim() : fields.label;
+  if (value === undefined || value === null || value === '' || isNaNText(value)) {
     if (!needed) return {};
-    throw new UserError(`${path}:${line}: "label" is missing, expected a class index, a class name or a number`);
+    const found = typeof value === 'string' && value !== '' ? ` ("${value}" is none)` : '';
+    throw new UserError(
+      `${path}:${line}: "label" is missing${found}, expected a class index, a class name or a number`,
+    );
   }
   if (typeof value === 'boolean') return { label: Number(value) };
-  if (typeof value === 'number' && Number.isFinite(value)) return { label: value };
+  const number = typeof value === 'string' && NUMBER.test(value) ? Number(value) : value;
+  if (typeof number === 'number' && Number.isFinite(number)) return { label: number };
   if (Array.isArray(value) && value.length > 1 && value.every((item) => item === 0 || item === 1)) {
     return { label: value as number[] };
   }
-  if (typeof value === 'string') {
-    const isNumber = isFraction(value) || /^\s*\d+(\.0+)?\s*$/.test(value);
-    return { label: isNumber ? Number(value) : value.trim() };
-  }
-  const expected = 'a class index, a class name, a number, or a list with 0 or 1 for every class';
+  if (typeof number === 'string' && !NOT_FINITE.test(number)) return { label: number };
+  const expected = 'a class index, a class name, a finite number, or a list with 0 or 1 for every class';
   throw new UserError(`${path}:${line}: "label" is ${preview(value)}, expected ${expected}`);
 }
 
-function isFraction(text: string): boolean {
-  return text.trim() !== '' && Number.isFinite(Number(text)) && !Number.isInteger(Number(text));
+function isNaNText(value: unknown): boolean {
+  return typeof value === 'string' && /^[+-]?nan$/i.test(value);
 }

@@ -23,19 +23,18 @@ export {
 } from './source.ts';
 export { dataOptionsSchema, type DataOptions } from './options.ts';
 export { loadTask, TASK_NAMES, type Example, type TaskData } from './tasks.ts';
-export { readExamples, type ExampleFile, type Label, type RawExample } from './examples.ts';
-export { labelNames, problemOf, type Problem } from './labels.ts';
+export { readExamples, type ExampleFile, type RawExample } from './examples.ts';
+export { labelNames, problemOf, type Label, type LabelFile, type LabelRow, type Problem } from './labels.ts';
 export {
   encodeChoices,
   encodeFile,
   encodeTexts,
-  IGNORE_INDEX,
-  NO_VALUE,
-  type EncodedExample,
+  setTargets,
+  type EncodedFile,
   type EncodeFileOptions,
-  type Passage,
-  type Sequence,
 } from './encode.ts';
+export { IGNORE_INDEX, NO_VALUE, type EncodedExample, type Passage, type Sequence } from './encoded-example.ts';
+export { ExampleStore, type Examples } from './example-store.ts';
 export { DataLoader, type Batch, type BatchOptions, type Order } from './data-loader.ts';
 export { objectiveOf, type Objective, type ScoreMetrics } from './objective.ts';
 export {

@@ -4,22 +4,47 @@
  */
 import { UserError } from '../engine/errors.ts';
 import { preview } from '../engine/io/files.ts';
+import { warn } from '../engine/warnings.ts';
 import type { ModelConfig } from '../models/architecture.ts';
-import type { ExampleFile, Label } from './examples.ts';
+
+/** As found in the file: an integer class index, a class name, a number to predict, or 0 or 1 for every class. */
+export type Label = number | string | readonly number[];
+
+/** A label of a file. */
+export interface LabelRow {
+  /** Line of the file, from 1; of several rows the first. */
+  readonly line: number;
+  readonly label?: Label;
+  /** Rows that have it; absent: one. */
+  readonly count?: number;
+}
+
+/** The labels of a file, in the order of the first row of each; a label may be there several times. */
+export interface LabelFile {
+  readonly path: string;
+  readonly rows: readonly LabelRow[];
+}
 
 /** What the classification head is asked for, by transformers' names. */
 export type Problem = NonNullable<ModelConfig['problemType']>;
 
 /**
- * The problem that labels pose: lists ask for any number of classes, numbers of which some are fractions for a number.
+ * The problem that labels pose: lists, where they are no fewer than other labels, ask for any number of classes, numbers of which some are
+ * fractions for a number.
  * @param asked goes before what the labels tell
  */
-export function problemOf({ rows }: ExampleFile, asked: Problem | undefined): Problem {
+export function problemOf({ rows }: LabelFile, asked: Problem | undefined): Problem {
   if (asked) return asked;
-  const labels = rows.flatMap(({ label }) => (label === undefined ? [] : [label]));
-  if (labels.some((label) => typeof label === 'object')) return 'multi_label_classification';
-  const numbers = labels.every((label) => typeof label === 'number');
-  return numbers && !labels.every(Number.isInteger) ? 'regression' : 'single_label_classification';
+  const labelled = rows.filter(({ label }) => label !== undefined);
+  const lists = labelled.filter(({ label }) => typeof label === 'object');
+  if (lists.length > 0 && countOf(lists) >= countOf(labelled) / 2) return 'multi_label_classification';
+  const numbers = labelled.every(({ label }) => typeof label === 'number');
+  const areIntegers = labelled.every(({ label }) => Number.isInteger(label));
+  return numbers && !areIntegers ? 'regression' : 'single_label_classification';
+}
+
+function countOf(rows: readonly LabelRow[]): number {
+  return rows.reduce((sum, { count = 1 }) => sum + count, 0);
 }
 
 /** A label to regress on. @throws UserError where it is no number */
@@ -36,7 +61,7 @@ export function labelSet(label: Label, classes: number, at: string): readonly nu
 }
 
 /** Names of as many classes as the first label has entries. */
-export function labelSetNames({ path, rows }: ExampleFile): string[] {
+export function labelSetNames({ path, rows }: LabelFile): string[] {
   const label = rows.find((row) => row.label !== undefined)?.label;
   if (typeof label === 'object') return label.map((_, i) => String(i));
   throw new UserError(`${path}: "label" is ${preview(label)}, expected a list with 0 or 1 for every class`);
@@ -52,7 +77,8 @@ const MAX_CLASSES = 1000;
  * @param own names of a model's head: taken as they are where the labels are just these
  * @throws UserError where labels are missing or fewer or more than a classifier can use
  */
-export function labelNames({ path, rows }: ExampleFile, own: readonly string[] = []): readonly string[] {
+export function labelNames({ path, rows }: LabelFile, own: readonly string[] = []): readonly string[] {
+  checkMixed(path, rows);
   const found = new Set(rows.flatMap(({ label, line }) => (label === undefined ? [] : [classOf(label, path, line)])));
   if (found.size === 0) throw new UserError(`${path}: no row has a label, expected "label" in every row`);
   const labels = [...found];
@@ -89,6 +115,24 @@ function isSame(found: ReadonlySet<string>, own: readonly string[]): boolean {
   return found.size === own.length && own.every((name) => found.has(name));
 }
 
+/**
+ * Numbers among names, or names among numbers, are often a mistake.
+ * @throws UserError for names among fractions
+ */
+function checkMixed(path: string, rows: readonly LabelRow[]): void {
+  const numbers = rows.filter(({ label }) => typeof label === 'number');
+  const names = rows.filter(({ label }) => typeof label === 'string');
+  if (numbers.length === 0 || names.length === 0) return;
+  const [few, many] = countOf(names) <= countOf(numbers) ? [names, numbers] : [numbers, names];
+  const { line, label } = few[0]!;
+  const [kind, other] = many === numbers ? ['numbers', 'names'] : ['names', 'numbers'];
+  const found = `${path}:${line}: "label" is ${preview(label)}`;
+  if (many === numbers && numbers.some((row) => !Number.isInteger(row.label)))
+    throw new UserError(`${found}, expected a number as in most rows`);
+  if (numbers.every((row) => Number.isInteger(row.label)))
+    warn(`${found}: ${countOf(few)} labels are ${other}, ${countOf(many)} are ${kind}; all are taken for names`);
+}
+
 /** @throws UserError for a fraction or a list, which are no classes */
 function classOf(label: Label, path: string, line: number): number | string {
   if (typeof label === 'string' || (typeof label === 'number' && Number.isInteger(label))) return label;
@@ -111,7 +155,10 @@ function compareNames(a: string, b: string): number {
  * @param at file and line for the message
  */
 export function labelIndex(label: Label, names: readonly string[], at: string): number {
-  const index = names.indexOf(String(label));
+  const exact = names.indexOf(String(label));
+  // A name may spell the number in another way: "+1", "01".
+  const isSame = (name: string): boolean => name.trim() !== '' && Number(name) === label;
+  const index = exact < 0 && typeof label === 'number' ? names.findIndex(isSame) : exact;
   if (index >= 0) return index;
   const inRange = typeof label === 'number' && Number.isInteger(label) && label >= 0 && label < names.length;
   // Names that are numbers leave no room for positions: of the classes 1 and 2, 0 is none.

@@ -1,6 +1,6 @@
 /** Room: data. A batch as several smaller ones, for devices that cannot take it whole. Pure. */
 import type { Batch } from './data-loader.ts';
-import { IGNORE_INDEX, NO_VALUE } from './encode.ts';
+import { IGNORE_INDEX, NO_VALUE } from './encoded-example.ts';
 
 /** Rows of an example: one, or one a choice. */
 export function rowsPerExample({ count, indices }: Batch): number {

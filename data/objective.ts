@@ -25,8 +25,9 @@ import { sum } from '../engine/ops/reduce.ts';
 import type { HeadKind } from '../models/architecture.ts';
 import { UserError } from '../engine/errors.ts';
 import type { Batch } from './data-loader.ts';
+import { IGNORE_INDEX, NO_VALUE, sequencesOf, type EncodedExample } from './encoded-example.ts';
+import type { Examples } from './example-store.ts';
 import { labelsOfRows } from './micro-batches.ts';
-import { IGNORE_INDEX, NO_VALUE, sequencesOf, type EncodedExample } from './encode.ts';
 import {
   labelSetMetrics,
   logitMetrics,
@@ -58,11 +59,7 @@ export interface Objective {
    * Figures of a data set; absent for language models, whose figure is the loss.
    * @param scores of every example, in its order
    */
-  readonly metrics?: (
-    examples: readonly EncodedExample[],
-    scores: readonly Float32Array[],
-    options: AnswerOptions,
-  ) => ScoreMetrics;
+  readonly metrics?: (examples: Examples, scores: readonly Float32Array[], options: AnswerOptions) => ScoreMetrics;
 }
 
 /** Labels that lie row by row. */
@@ -137,7 +134,7 @@ interface NamedHead {
  * @param examples all of one kind
  * @throws UserError where they are for another head
  */
-export function objectiveOf({ head, labels }: NamedHead, [first]: readonly EncodedExample[] = []): Objective {
+export function objectiveOf({ head, labels }: NamedHead, [first]: Iterable<EncodedExample> = []): Objective {
   if (first && !isFor(head, first)) {
     throw new UserError(`the examples are not for a head for ${head}: load them for the model, or the model for them`);
   }
@@ -163,19 +160,19 @@ function isFor(head: HeadKind, { tokenLabels, span, label, values }: EncodedExam
 }
 
 /** Of class scores, or a score a choice. */
-function evaluateClassification(examples: readonly EncodedExample[], scores: readonly Float32Array[]): LossMetrics {
+function evaluateClassification(examples: Examples, scores: readonly Float32Array[]): LossMetrics {
   const classes = scores[0]?.length ?? 0;
   const logits = new Float32Array(scores.length * classes);
   scores.forEach((row, i) => logits.set(row, i * classes));
   return logitMetrics(
     logits,
-    examples.map(({ label }) => label),
+    Array.from(examples, ({ label }) => label),
     classes,
   );
 }
 
-function valuesOf(examples: readonly EncodedExample[]): Float32Array[] {
-  return examples.map(({ values = new Float32Array() }) => values);
+function valuesOf(examples: Examples): Float32Array[] {
+  return Array.from(examples, ({ values = new Float32Array() }) => values);
 }
 
 /** Mean over the known labels of (score − label)². @param labels f32 [rows, 1], `NO_VALUE` where not known */

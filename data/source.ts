@@ -2,20 +2,39 @@
 import { basename, join } from 'node:path';
 import { option, UserError } from '../engine/errors.ts';
 import { exists } from '../engine/io/files.ts';
+import type { OnBytes } from '../engine/io/load.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import { endTokens, savedHead } from '../models/config.ts';
 import { headOf } from '../models/heads.ts';
-import { loadTokenizer, type TextTokenizer } from '../models/tokenizer.ts';
+import { loadTokenizer } from '../models/tokenizer.ts';
 import { isForLanguage, isPlainText, readLanguageFile } from './lm/documents.ts';
 import { encodeLanguageFile } from './lm/encode.ts';
 import { encodeQuestions } from './qa/encode.ts';
-import { hasQuestion, readQuestions, type QuestionFile } from './qa/questions.ts';
+import { hasQuestion, readQuestions } from './qa/questions.ts';
 import { parseOptions } from '../engine/options.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
 import { dataOptionsSchema, type DataOptions } from './options.ts';
-import { encodeChoices, encodeFile, encodeTexts, type EncodedExample } from './encode.ts';
-import { hasChoices, readExamples, readRecords, type ExampleFile, type Fields, type Label } from './examples.ts';
-import { agreedNames, labelIndex, labelNames, labelSetNames, problemOf, type Problem } from './labels.ts';
+import {
+  encodeChoices,
+  encodeFile,
+  encodeTexts,
+  setTargets,
+  type EncodedFile,
+  type EncodeFileOptions,
+} from './encode.ts';
+import type { Examples } from './example-store.ts';
+import { hasChoices, readExamples } from './examples.ts';
+import {
+  agreedNames,
+  labelIndex,
+  labelNames,
+  labelSetNames,
+  problemOf,
+  type Label,
+  type LabelFile,
+  type Problem,
+} from './labels.ts';
+import { readRecords, type Fields } from './records.ts';
 import { loadTask, type Example, type TaskData } from './tasks.ts';
 
 /** What the user named: a task, or files. */
@@ -39,11 +58,14 @@ export interface DataSet {
   readonly head: HeadKind;
   /** Class names; one for a number to predict, none where the head's outputs are no classes. */
   readonly labels: readonly string[];
-  readonly train: readonly EncodedExample[];
+  readonly train: Examples;
   /** Empty where the user gave none. */
-  readonly eval: readonly EncodedExample[];
-  /** The same split as texts, for baselines that read words; absent where there are no classes or texts, or none to evaluate. */
-  readonly texts?: (() => LabelledTexts) | undefined;
+  readonly eval: Examples;
+  /**
+   * The same split as texts, for baselines that read words: files are read again. Absent where there are no classes or texts, or none to
+   * evaluate.
+   */
+  readonly texts?: (() => Promise<LabelledTexts>) | undefined;
 }
 
 const TASK_HEADS: Readonly<Record<NonNullable<DataOptions['taskType']>, HeadKind>> = {
@@ -70,11 +92,16 @@ export async function headOfData(
 /** By the columns of a file's first line. */
 async function headOfFile(path: string): Promise<HeadKind | undefined> {
   if (isPlainText(path)) return 'causal-lm';
-  const fields: Fields['fields'] = (await readRecords(path))[0]?.fields ?? {};
+  const fields = await firstFields(path);
   if (isForLanguage(fields)) return 'causal-lm';
   if (hasQuestion(fields)) return 'question-answering';
   if (hasChoices(fields)) return 'multiple-choice';
   return fields.label === undefined ? undefined : 'classification';
+}
+
+async function firstFields(path: string): Promise<Fields['fields']> {
+  for await (const { fields } of readRecords(path)) return fields;
+  return {};
 }
 
 /** What a model at hand already has. */
@@ -89,11 +116,13 @@ interface Encoding {
   readonly config: ModelConfig;
   readonly maxLength: number;
   readonly docStride: number;
+  readonly onBytes: OnBytes | undefined;
 }
 
 /**
  * Loads and encodes data for the model of a checkpoint.
  * @param known head and class names, where the model at hand already has them
+ * @param onBytes is told how much of each file has been read
  * @throws UserError where neither a task nor files are named, a file is wrong, or texts come without a tokenizer
  */
 export async function loadData(
@@ -101,10 +130,11 @@ export async function loadData(
   request: DataRequest,
   options: DataOptions = {},
   known?: KnownHead,
+  onBytes?: OnBytes,
 ): Promise<DataSet> {
   const { taskType, problemType, evalSplit, ...lengths } = parseOptions(dataOptionsSchema, options);
   const { docStride } = lengths;
-  const encoding = { modelDir, config, maxLength: Math.min(lengths.maxLength, config.maxTokens), docStride };
+  const encoding = { modelDir, config, maxLength: Math.min(lengths.maxLength, config.maxTokens), docStride, onBytes };
   const head = known?.head ?? (await headOfData(request, taskType)) ?? savedHead(config) ?? 'classification';
   headOf(config, head);
   if (request.task !== undefined && head === 'classification')
@@ -148,42 +178,47 @@ async function loadBuiltIn(
   const task = reordered(found, known ?? agreedNames(found.labels, ownNames(config)) ?? found.labels);
   const tokenizer = await loadTokenizer(modelDir);
   const test = task[evalSplit];
+  const limits = { maxLength, vocabSize: config.vocabSize };
   return {
     name: task.name,
     head: 'classification',
     labels: task.labels,
-    train: await encodeTexts(task.train, tokenizer, maxLength),
-    eval: await encodeTexts(test, tokenizer, maxLength),
-    texts: () => ({ ...task, test }),
+    train: await encodeTexts(task.train, tokenizer, limits, task.name),
+    eval: await encodeTexts(test, tokenizer, limits, task.name),
+    texts: () => Promise.resolve({ ...task, test }),
   };
 }
 
 async function loadLabelled(
   { name, train: trainPath, test: testPath }: Files,
-  { modelDir, config, maxLength }: Encoding,
+  encoding: Encoding,
   asked: Problem | undefined,
   known: readonly string[] | undefined,
 ): Promise<DataSet> {
-  const train = trainPath === undefined ? undefined : await readExamples(trainPath, { needLabel: true });
-  const test = testPath === undefined ? undefined : await readExamples(testPath, { needLabel: true });
-  const labelled = (train ?? test) as ExampleFile;
+  const { config, onBytes } = encoding;
+  const encodeOptions = await encodeOptionsOf(encoding);
+  const encode = async (path: string | undefined): Promise<EncodedFile | undefined> =>
+    path === undefined ? undefined : encodeFile(readExamples(path, { needLabel: true, onBytes }), encodeOptions);
+  const [train, test] = [await encode(trainPath), await encode(testPath)];
+  const labelled = (train ?? test)!.labels;
   const problem = problemOf(labelled, asked ?? problemOfModel(config, labelled, known));
   const labels = known ?? namesFor(problem, labelled, ownNames(config));
   checkOutputs(problem, labels, labelled.path);
-  const tokenizer = await tokenizerFor([train, test], modelDir);
-  const { vocabSize, typeVocabSize } = config;
-  const options = { labels, problem, maxLength, vocabSize, typeVocabSize, tokenizer };
-  const encode = async (file: ExampleFile | undefined): Promise<EncodedExample[]> =>
-    file ? encodeFile(file, options) : [];
-  const texts = problem === 'single_label_classification' ? textsOf(train, test, labels) : undefined;
-  const encoded = { train: await encode(train), eval: await encode(test) };
-  return { name, head: 'classification', labels, ...encoded, texts };
+  for (const file of [train, test]) if (file) setTargets(file, labels, problem);
+  const isText = problem === 'single_label_classification' && train?.hasText && test?.hasText;
+  const texts = async (): Promise<LabelledTexts> => ({
+    labels,
+    train: await textsOf(trainPath!, labels),
+    test: await textsOf(testPath!, labels),
+  });
+  const examples = { train: train?.examples ?? [], eval: test?.examples ?? [] };
+  return { name, head: 'classification', labels, ...examples, ...(isText && { texts }) };
 }
 
 /** A head of one output gives a number; a checkpoint says so too, where its labels are numbers. */
 function problemOfModel(
   config: ModelConfig,
-  { rows }: ExampleFile,
+  { rows }: LabelFile,
   known: readonly string[] | undefined,
 ): Problem | undefined {
   if (known) {
@@ -195,7 +230,7 @@ function problemOfModel(
   return savedHead(config) === 'classification' && regresses && areNumbers ? 'regression' : undefined;
 }
 
-function namesFor(problem: Problem, file: ExampleFile, own: readonly string[]): readonly string[] {
+function namesFor(problem: Problem, file: LabelFile, own: readonly string[]): readonly string[] {
   if (problem === 'regression') return ['value'];
   const found = problem === 'multi_label_classification' ? labelSetNames(file) : labelNames(file, own);
   return agreedNames(found, own) ?? found;
@@ -223,52 +258,40 @@ function checkOutputs(problem: Problem, labels: readonly string[], path: string)
 }
 
 async function loadChoices({ name, train, test }: Files, encoding: Encoding): Promise<DataSet> {
-  const encode = async (path: string | undefined): Promise<EncodedExample[]> => {
-    if (path === undefined) return [];
-    const file = await readExamples(path, { needLabel: true, choices: true });
-    const { maxLength, config, modelDir } = encoding;
-    const { vocabSize, typeVocabSize } = config;
-    return encodeChoices(file, {
-      maxLength,
-      vocabSize,
-      typeVocabSize,
-      tokenizer: await tokenizerFor([file], modelDir),
-    });
-  };
+  const options = await encodeOptionsOf(encoding);
+  const { onBytes } = encoding;
+  const encode = async (path: string | undefined): Promise<Examples> =>
+    path === undefined ? [] : encodeChoices(readExamples(path, { needLabel: true, choices: true, onBytes }), options);
   return { name, head: 'multiple-choice', labels: [], train: await encode(train), eval: await encode(test) };
 }
 
 async function loadQuestions({ name, train, test }: Files, encoding: Encoding): Promise<DataSet> {
-  const encode = async (path: string | undefined): Promise<EncodedExample[]> =>
-    path === undefined ? [] : (await encodeQuestionFile(await readQuestions(path, true), encoding)).flat();
+  const options = { ...encoding, ...(await encodeOptionsOf(encoding)) };
+  const encode = async (path: string | undefined): Promise<Examples> => {
+    if (path === undefined) return [];
+    const rows = await encodeQuestions(readQuestions(path, true, encoding.onBytes), options);
+    return rows.flatMap(({ windows }) => windows);
+  };
   return { name, head: 'question-answering', labels: [], train: await encode(train), eval: await encode(test) };
-}
-
-async function encodeQuestionFile(
-  file: QuestionFile,
-  { modelDir, config, ...limits }: Encoding,
-): Promise<EncodedExample[][]> {
-  const tokenizer = file.rows.some((row) => !('inputIds' in row)) ? await loadTokenizer(modelDir) : undefined;
-  const { vocabSize, typeVocabSize } = config;
-  return encodeQuestions(file, { ...limits, vocabSize, typeVocabSize, tokenizer });
 }
 
 function noData(): UserError {
   return new UserError(`No data: give ${option('task')}, or a file: ${option('train')} and ${option('eval')}`);
 }
 
-async function loadLanguage({ name, train, test }: Files, { modelDir, config, maxLength }: Encoding): Promise<DataSet> {
-  const tokenizer = (await exists(join(modelDir, 'tokenizer.json'))) ? await loadTokenizer(modelDir) : undefined;
+async function loadLanguage({ name, train, test }: Files, encoding: Encoding): Promise<DataSet> {
+  const { config, maxLength, onBytes } = encoding;
+  const { tokenizer, vocabSize } = await encodeOptionsOf(encoding);
   const endId = tokenizer?.eosId ?? endTokens(config)[0];
-  const options = { tokenizer, maxLength, vocabSize: config.vocabSize, endId };
-  const encode = async (path: string | undefined): Promise<EncodedExample[]> =>
-    path === undefined ? [] : encodeLanguageFile(await readLanguageFile(path), options);
+  const options = { tokenizer, maxLength, vocabSize, endId };
+  const encode = async (path: string | undefined): Promise<Examples> =>
+    path === undefined ? [] : encodeLanguageFile(readLanguageFile(path, onBytes), options);
   return { name, head: 'causal-lm', labels: [], train: await encode(train), eval: await encode(test) };
 }
 
 /** Rows to predict. */
 export interface Rows {
-  readonly examples: readonly EncodedExample[];
+  readonly examples: Examples;
   /** Line of the file that each is of; the choices, or windows, of a line are neighbours. */
   readonly lines: readonly number[];
 }
@@ -277,55 +300,44 @@ export interface Rows {
 export async function loadRows(
   { dir: modelDir, config }: Checkpoint,
   path: string,
-  { head, labels }: KnownHead,
+  { head, labels: names }: KnownHead,
   options: Pick<DataOptions, 'maxLength' | 'docStride'> = {},
+  onBytes?: OnBytes,
 ): Promise<Rows> {
   const { maxLength: longest, docStride } = parseOptions(dataOptionsSchema, options);
-  const maxLength = Math.min(longest, config.maxTokens);
+  const encoding = { modelDir, config, maxLength: Math.min(longest, config.maxTokens), docStride, onBytes };
+  const encodeOptions = await encodeOptionsOf(encoding);
   if (head === 'question-answering') {
-    const file = await readQuestions(path, false);
-    const windows = await encodeQuestionFile(file, { modelDir, config, maxLength, docStride });
-    return { examples: windows.flat(), lines: windows.flatMap((of, i) => of.map(() => file.rows[i]!.line)) };
+    const rows = await encodeQuestions(readQuestions(path, false, onBytes), { ...encodeOptions, docStride });
+    return {
+      examples: rows.flatMap(({ windows }) => windows),
+      lines: rows.flatMap(({ line, windows }) => windows.map(() => line)),
+    };
   }
-  const file = await readExamples(path, { needLabel: false, choices: head === 'multiple-choice' });
-  const tokenizer = await tokenizerFor([file], modelDir);
-  const examples = await encodeFile(file, {
-    labels: head === 'classification' ? labels : undefined,
-    problem: problemOf(file, problemOfModel(config, file, labels)),
-    maxLength,
-    vocabSize: config.vocabSize,
-    typeVocabSize: config.typeVocabSize,
-    keepPadding: headOf(config, head).reads === 'every-token',
-    tokenizer,
-  });
-  return { examples, lines: file.rows.map(({ line }) => line) };
+  const choices = head === 'multiple-choice';
+  const keepPadding = headOf(config, head).reads === 'every-token';
+  const rows = readExamples(path, { needLabel: false, choices, onBytes });
+  const file = await encodeFile(rows, { ...encodeOptions, keepPadding });
+  const { examples, labels } = file;
+  if (head === 'classification') setTargets(file, names, problemOf(labels, problemOfModel(config, labels, names)));
+  return { examples, lines: labels.lines };
 }
 
-/** The model's tokenizer, where any file holds text. */
-async function tokenizerFor(
-  files: readonly (ExampleFile | undefined)[],
-  modelDir: string,
-): Promise<TextTokenizer | undefined> {
-  const texts = files.some((file) => file?.rows.some((row) => 'text' in row));
-  return texts ? loadTokenizer(modelDir) : undefined;
+/** The tokenizer is undefined where the model has none: it is missed when a text comes. */
+async function encodeOptionsOf({ modelDir, config, maxLength }: Encoding): Promise<EncodeFileOptions> {
+  const { vocabSize, typeVocabSize } = config;
+  const hasTokenizer = await exists(join(modelDir, 'tokenizer.json'));
+  const tokenizer = hasTokenizer ? await loadTokenizer(modelDir) : undefined;
+  return { maxLength, vocabSize, typeVocabSize, tokenizer };
 }
 
-function textsOf(
-  train: ExampleFile | undefined,
-  test: ExampleFile | undefined,
-  labels: readonly string[],
-): DataSet['texts'] {
-  const trainTexts = train && asTexts(train, labels);
-  const testTexts = test && asTexts(test, labels);
-  return trainTexts && testTexts ? () => ({ labels, train: trainTexts, test: testTexts }) : undefined;
-}
-
-function asTexts({ path, rows }: ExampleFile, labels: readonly string[]): Example[] | undefined {
-  const texts = rows.flatMap((row) => ('text' in row ? [row] : []));
-  if (texts.length < rows.length) return undefined;
-  return texts.map(({ text, textPair, label, line }) => ({
-    text,
-    ...(textPair !== undefined && { textPair }),
-    label: labelIndex(label as Label, labels, `${path}:${line}`),
-  }));
+async function textsOf(path: string, labels: readonly string[]): Promise<Example[]> {
+  const texts: Example[] = [];
+  for await (const row of readExamples(path, { needLabel: true }).rows) {
+    if (!('text' in row)) continue;
+    const { text, textPair, label, line } = row;
+    const index = labelIndex(label as Label, labels, `${path}:${line}`);
+    texts.push({ text, ...(textPair !== undefined && { textPair }), label: index });
+  }
+  return texts;
 }

@@ -43,8 +43,8 @@ export async function runExperiments(engine: Engine, plan: ExperimentPlan): Prom
   const tasks: Task[] = [];
   const runs: Run[] = [];
   for (const { request, options } of plan.tasks) {
-    const data = await loadData(checkpoint, request, options.data);
-    tasks.push(describe(data, options));
+    const data = await loadData(checkpoint, request, options.data, undefined, plan.callbacks.onBytes);
+    tasks.push(await describe(data, options));
     const folder = plan.tasks.length === 1 ? out : join(out, data.name);
     const content = await dataFacts(request);
     const task = { checkpoint, data, content, options, out: folder, overwrite: plan.overwrite ?? false };
@@ -94,8 +94,11 @@ function forecasting({ onForecast, onStage, callbacks }: ExperimentPlan, work: W
   };
 }
 
-function describe({ name, train: examples, eval: test, texts }: DataSet, { train, load }: RunOptions): Task {
-  const plain = texts && runBaseline(texts());
+async function describe(
+  { name, train: examples, eval: test, texts }: DataSet,
+  { train, load }: RunOptions,
+): Promise<Task> {
+  const plain = texts && runBaseline(await texts());
   const { groupByLength: bucket, activations, gradientCheckpointing } = train;
   return {
     name,

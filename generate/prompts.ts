@@ -3,7 +3,8 @@ import { UserError } from '../engine/errors.ts';
 import { preview } from '../engine/io/files.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import type { TextTokenizer } from '../models/tokenizer.ts';
-import { parseMasked, parseText, readRecords, type Fields } from '../data/examples.ts';
+import { parseMasked, parseText } from '../data/examples.ts';
+import { readRecords, type Fields } from '../data/records.ts';
 import { opened } from '../data/lm/encode.ts';
 
 /** A prompt as it was given: text or token ids. */
@@ -21,9 +22,9 @@ export interface Prompt {
  * alone. @throws UserError with file and line
  */
 export async function readPrompts(path: string): Promise<Prompt[]> {
-  const records = await readRecords(path);
-  if (records.length === 0) throw new UserError(`${path}: empty, expected at least one prompt`);
-  return records.map((record) => parsePrompt(path, record));
+  const prompts: Prompt[] = [];
+  for await (const record of readRecords(path)) prompts.push(parsePrompt(path, record));
+  return prompts;
 }
 
 function parsePrompt(path: string, record: Fields): Prompt {

@@ -7,7 +7,7 @@ import type { Update } from '../engine/compile/graph.ts';
 import type { HostArray } from '../engine/engine.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import { parseOptions } from '../engine/options.ts';
-import type { EncodedExample } from '../data/encode.ts';
+import type { Examples } from '../data/example-store.ts';
 import { objectiveOf } from '../data/objective.ts';
 import type { PeftMethod } from '../peft/module.ts';
 import type { ForwardOptions, PeftModel } from '../peft-model/peft-model.ts';
@@ -42,11 +42,7 @@ export interface Estimate extends ImportanceScores {
  * the modules learned stays.
  * @throws UserError for an option out of range; what `train` throws
  */
-export async function estimate(
-  model: PeftModel,
-  examples: readonly EncodedExample[],
-  options: EstimateOptions = {},
-): Promise<Estimate> {
+export async function estimate(model: PeftModel, examples: Examples, options: EstimateOptions = {}): Promise<Estimate> {
   const { base, method } = model;
   if (!method) throw new Error('estimate: there are no PEFT modules to estimate');
   const { numbers, callbacks } = splitOptions(options);

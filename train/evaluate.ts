@@ -1,6 +1,6 @@
 /** Room: train. One loop over a data set: scores or losses in input order, and how fast they came. */
 import { DataLoader, type Batch } from '../data/data-loader.ts';
-import type { EncodedExample } from '../data/encode.ts';
+import type { Examples } from '../data/example-store.ts';
 import { objectiveOf, type Objective, type ScoreMetrics } from '../data/objective.ts';
 import { ANSWER_DEFAULTS, type AnswerOptions } from '../data/qa/answers.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -42,7 +42,7 @@ export interface Evaluation {
 /** Figures on labelled examples: accuracy and the like, or perplexity. */
 export async function evaluate(
   model: PeftModel,
-  examples: readonly EncodedExample[],
+  examples: Examples,
   options: Partial<AnswerOptions> & InferenceOptions = {},
 ): Promise<Evaluation> {
   const objective = objectiveOf(model, examples);
@@ -81,7 +81,7 @@ export interface Inference extends InferenceCost {
  */
 export async function infer(
   model: PeftModel,
-  examples: readonly EncodedExample[],
+  examples: Examples,
   options: ForwardOptions = {},
   inference: InferenceOptions = {},
 ): Promise<Inference> {
@@ -100,7 +100,7 @@ export async function infer(
  */
 async function inferEach(
   model: PeftModel,
-  examples: readonly EncodedExample[],
+  examples: Examples,
   onScores: (index: number, scores: Float32Array) => unknown,
   options: ForwardOptions,
   inference: InferenceOptions,
@@ -119,7 +119,7 @@ async function inferEach(
 
 function inferenceBatches(
   { base }: PeftModel,
-  examples: readonly EncodedExample[],
+  examples: Examples,
   { batchSize = INFER_BATCH }: InferenceOptions,
 ): DataLoader {
   return new DataLoader(examples, {

@@ -3,7 +3,8 @@ import { headOf } from '../models/heads.ts';
 import { logitsSession } from '../peft-model/inference-session.ts';
 import type { PeftModel } from '../peft-model/peft-model.ts';
 import { DataLoader, MULTIPLE } from '../data/data-loader.ts';
-import type { EncodedExample } from '../data/encode.ts';
+import { longestOfEach } from '../data/example-store.ts';
+import type { EncodedExample } from '../data/encoded-example.ts';
 import type { Rows } from '../data/source.ts';
 import { infer, INFER_BATCH, type InferenceOptions } from './evaluate.ts';
 import { assertFinite } from './finite.ts';
@@ -47,7 +48,7 @@ async function* onePerSequence(
   for (let first = 0; first < lines.length;) {
     let end = first + 1;
     while (end < lines.length && lines[end] === lines[first]) end++;
-    yield [{ example: examples[first]!, scores: [...logits.subarray(first * width, end * width)] }];
+    yield [{ example: examples.at(first)!, scores: [...logits.subarray(first * width, end * width)] }];
     first = end;
   }
 }
@@ -55,7 +56,7 @@ async function* onePerSequence(
 async function* everyToken(model: PeftModel, { examples }: Rows, most: number): AsyncGenerator<readonly Window[]> {
   const { config } = model.base;
   const width = headOf(config, model.head).vocabulary ? config.vocabSize : 2;
-  const longest = examples.reduce((most, { ids }) => Math.max(most, ids.length), 1);
+  const longest = longestOfEach(examples).reduce((a, b) => Math.max(a, b), 1);
   const sequenceBytes = 4 * Math.ceil(longest / MULTIPLE) * MULTIPLE * width;
   const batchSize = Math.max(1, Math.min(most, Math.floor(BATCH_BYTES / sequenceBytes)));
   const limit = model.engine.limits.maxStorageBufferBindingSize;
@@ -74,7 +75,7 @@ async function* everyToken(model: PeftModel, { examples }: Rows, most: number): 
     await session.prepare(batch);
     const values = await session.run(batch);
     for (const [row, index] of batch.indices.entries()) {
-      const example = examples[index]!;
+      const example = examples.at(index)!;
       const first = row * batch.seq * width;
       assertFinite(values.subarray(first, first + example.ids.length * width), `example ${index + 1}: a score`);
       const scores = Array.from(example.ids, (_, token) => {
@@ -82,7 +83,7 @@ async function* everyToken(model: PeftModel, { examples }: Rows, most: number): 
         return [...values.subarray(start, start + width)];
       });
       windows.push({ example, scores });
-      if (examples[index + 1]?.window) continue;
+      if (examples.at(index + 1)?.window) continue;
       yield windows;
       windows = [];
     }

@@ -1,5 +1,5 @@
 /** Room: train. Stage three, or plain PEFT: a model's modules and head learn from examples. */
-import type { EncodedExample } from '../data/encode.ts';
+import type { Examples } from '../data/example-store.ts';
 import { DataLoader, type Batch, type Order } from '../data/data-loader.ts';
 import { rowsPerExample, splitBatch } from '../data/micro-batches.ts';
 import { objectiveOf, type Objective } from '../data/objective.ts';
@@ -14,11 +14,7 @@ import { runTraining, type TrainResult } from './trainer.ts';
  * @param examples encoded for the model, none longer than it takes
  * @throws UserError for an option out of range; NonFiniteLossError, InterruptedError, DeviceLostError
  */
-export async function train(
-  model: PeftModel,
-  examples: readonly EncodedExample[],
-  options: TrainOptions = {},
-): Promise<TrainResult> {
+export async function train(model: PeftModel, examples: Examples, options: TrainOptions = {}): Promise<TrainResult> {
   const { numbers, callbacks } = splitOptions(options);
   const parsed = parseOptions(trainOptionsSchema, numbers);
   const steps = stepsOf(examples.length, parsed);
@@ -66,7 +62,7 @@ export function trainingLoss(model: PeftModel, objective: Objective): TrainingLo
 
 export function trainingBatches(
   { base }: PeftModel,
-  examples: readonly EncodedExample[],
+  examples: Examples,
   { shuffle, groupByLength, batchSize, seed }: StepOptions,
 ): DataLoader {
   const order: Order = !shuffle ? 'file' : groupByLength ? 'bucket' : 'shuffle';

@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Batch } from '../../data/data-loader.ts';
-import { IGNORE_INDEX } from '../../data/encode.ts';
+import { IGNORE_INDEX } from '../../data/encoded-example.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { writeJson } from '../../engine/io/files.ts';
 import { writeSafetensors } from '../../engine/io/safetensors.ts';

@@ -81,7 +81,7 @@ async function runEval(flags: EvalFlags): Promise<void> {
       const checkpoint = await loadModel(dir);
       const head = await headOfData(request, options.taskType);
       using model = await PeftModel.fromPretrained(engine, checkpoint, adapter, { ...load, head, onBytes });
-      const data = await loadData(checkpoint, request, options, model);
+      const data = await loadData(checkpoint, request, options, model, onBytes);
       const { metrics, inference } = await evaluate(model, data.eval, { ...options, batchSize });
       return {
         ...metrics,
@@ -131,7 +131,7 @@ async function runPredict(flags: PredictFlags): Promise<void> {
           ? new Map([['', await PeftModel.fromPretrained(engine, checkpoint, undefined, loading)]])
           : await loadOntoOneBase(engine, checkpoint, folders, loading);
       const [first] = models.values();
-      const rows = await loadRows(checkpoint, data!, first!, options);
+      const rows = await loadRows(checkpoint, data!, first!, options, onBytes);
       let lines = 0;
       const write = async (file: OpenFile): Promise<void> => {
         const runs = [...models].map(([name, model]) => ({ name, windows: predict(model, rows, { batchSize }) }));

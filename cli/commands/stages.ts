@@ -144,7 +144,7 @@ async function prepare(
 ): Promise<{ model: PeftModel; data: DataSet }> {
   progress.stage('loading');
   if (flags.initAdapter === undefined) {
-    const data = await loadData(checkpoint, request, encoding);
+    const data = await loadData(checkpoint, request, encoding, undefined, onBytes);
     assertTrainable(data);
     const options = { ...load, head: data.head, labels: data.labels, seed, onBytes };
     return { model: await getPeftModel(engine, checkpoint, peftConfig(peft), options), data };
@@ -154,7 +154,7 @@ async function prepare(
   // The run's dropout goes before the one an adapter was written with.
   const options = { ...load, head, onBytes, dropout: peft.dropout };
   const model = await PeftModel.fromPretrained(engine, checkpoint, flags.initAdapter, options);
-  const data = await loadData(checkpoint, request, encoding, model);
+  const data = await loadData(checkpoint, request, encoding, model, onBytes);
   assertTrainable(data);
   return { model, data };
 }

@@ -4,8 +4,11 @@
 import { extname } from 'node:path';
 import { UserError } from '../../engine/errors.ts';
 import { preview } from '../../engine/io/files.ts';
-import { parseMasked, parseText, readRecords, readText, type Fields } from '../examples.ts';
-import { IGNORE_INDEX } from '../encode.ts';
+import type { OnBytes } from '../../engine/io/load.ts';
+import { readText } from '../../engine/io/text.ts';
+import { IGNORE_INDEX } from '../encoded-example.ts';
+import { parseMasked, parseText } from '../examples.ts';
+import { parseRecords, type Fields } from '../records.ts';
 
 /** Text to learn as it is. */
 export interface Document {
@@ -37,7 +40,7 @@ export type LanguageRow = Document | Completion | TokenDocument;
 export interface LanguageFile {
   readonly path: string;
   /** All of one kind. */
-  readonly rows: readonly LanguageRow[];
+  readonly rows: Iterable<LanguageRow> | AsyncIterable<LanguageRow>;
 }
 
 /** Whether a file is one document. */
@@ -49,17 +52,21 @@ export function isForLanguage({ prompt, completion, labels }: Fields['fields']):
 }
 
 /**
- * Reads a .txt file, which is one document, or lines (.jsonl, .csv, .tsv) with `prompt` and `completion`, or `text`, or (JSON lines)
- * `input_ids` and perhaps `attention_mask`, and `labels` where not every token is learned.
- * @throws UserError with file and line
+ * A .txt file, which is one document, or lines (.jsonl, .csv, .tsv) with `prompt` and `completion`, or `text`, or (JSON lines) `input_ids`
+ * and perhaps `attention_mask`, and `labels` where not every token is learned. They are read when they are asked for, which throws a
+ * UserError with file and line.
  */
-export async function readLanguageFile(path: string): Promise<LanguageFile> {
-  if (isPlainText(path)) return { path, rows: [{ line: 1, text: await readText(path) }] };
-  const records = await readRecords(path);
-  const first = records[0];
-  if (!first) throw new UserError(`${path}: empty, expected at least one example`);
-  const parse = rowParser(path, first);
-  return { path, rows: records.map(parse) };
+export function readLanguageFile(path: string, onBytes?: OnBytes): LanguageFile {
+  if (isPlainText(path)) return { path, rows: wholeText(path, onBytes) };
+  const parserFor = (first: Fields): ((record: Fields) => LanguageRow[]) => {
+    const parse = rowParser(path, first);
+    return (record) => [parse(record)];
+  };
+  return { path, rows: parseRecords(path, parserFor, onBytes) };
+}
+
+async function* wholeText(path: string, onBytes?: OnBytes): AsyncGenerator<Document> {
+  yield { line: 1, text: await readText(path, onBytes) };
 }
 
 function rowParser(path: string, { line, fields }: Fields): (record: Fields) => LanguageRow {

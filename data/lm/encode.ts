@@ -2,13 +2,14 @@
  * Room: data/lm. From documents to examples for a causal language model: what is read, and at which tokens it is asked for the
  * next one.
  */
-import { option } from '../../engine/errors.ts';
-import { UserError } from '../../engine/errors.ts';
+import { option, UserError } from '../../engine/errors.ts';
 import { warn } from '../../engine/warnings.ts';
 import type { TextTokenizer } from '../../models/tokenizer.ts';
-import { IGNORE_INDEX, type EncodedExample } from '../encode.ts';
-import { mapInOrder } from '../map-in-order.ts';
-import type { Completion, Document, LanguageFile, TokenDocument } from './documents.ts';
+import { checkedIds } from '../encode.ts';
+import { IGNORE_INDEX } from '../encoded-example.ts';
+import { ExampleStore, type Tokens } from '../example-store.ts';
+import { inOrder } from '../map-in-order.ts';
+import type { Completion, LanguageFile, LanguageRow, TokenDocument } from './documents.ts';
 
 /** What documents are encoded for. */
 export interface LanguageOptions {
@@ -23,46 +24,79 @@ export interface LanguageOptions {
 }
 
 /**
- * The rows of a data file as examples with `tokenLabels`; documents are packed one after the other. Rows without a token to learn are
- * left out, with a warning.
+ * The rows of a data file as examples with `tokenLabels`, while it is read; documents are packed one after the other, each closed by the end
+ * token. Rows without a token to learn are left out, with a warning.
  * @throws UserError with file and line, where nothing is left to learn or a token is not in the vocabulary
  */
 export async function encodeLanguageFile(
   { path, rows }: LanguageFile,
   options: LanguageOptions,
-): Promise<EncodedExample[]> {
-  const documents: Document[] = [];
-  const encoded = await mapInOrder(rows, async (row): Promise<Placed[]> => {
-    const at = `${path}:${row.line}`;
-    if ('inputIds' in row) return [{ at, example: encodeTokens(row, options, at) }];
-    if ('prompt' in row) return [{ at, example: await encodeCompletion(row, options, at) }];
-    documents.push(row);
-    return [];
-  });
-  return documents.length > 0 ? packed(documents, options, path) : learned(encoded.flat(), path);
+): Promise<ExampleStore> {
+  const examples = new ExampleStore();
+  const packer = new Packer(options.maxLength, examples);
+  const left: string[] = [];
+  let total = 0;
+  for await (const { at, tokens } of inOrder(rows, (row) => encodeRow(row, options, `${path}:${row.line}`))) {
+    total++;
+    if (tokens instanceof Int32Array) packer.add(tokens);
+    else if (isLearned(tokens)) examples.push(tokens);
+    else left.push(at);
+  }
+  packer.finish();
+  if (examples.length === 0)
+    throw new UserError(`${path}: no token to learn, expected at least one after a row's first`);
+  if (left.length > 0)
+    warn(`${path}: ${left.length} of ${total} rows left out, without a token to learn; the first: ${left[0]}`);
+  return examples;
 }
 
-/** Documents one after the other, each closed by the end token, cut into blocks; a last block may be shorter. */
-async function packed(
-  documents: readonly Document[],
-  { tokenizer, maxLength, endId }: LanguageOptions,
-  path: string,
-): Promise<EncodedExample[]> {
-  const words = needTokenizer(tokenizer, path);
-  const tokens = await mapInOrder(documents, ({ text }) => words.encode(text));
-  const stream = tokens.flatMap(({ ids }) => closed(ids, endId));
-  const blocks = Array.from({ length: Math.ceil(stream.length / maxLength) }, (_, i) =>
-    stream.slice(i * maxLength, (i + 1) * maxLength),
-  ).filter((block) => block.length > 1);
-  if (blocks.length === 0) throw new UserError(`${path}: ${stream.length} tokens, expected at least 2 to learn from`);
-  return blocks.map((ids) => example(ids, ids));
+/** Of a document its tokens alone: it is packed with others. */
+interface EncodedRow {
+  readonly at: string;
+  readonly tokens: Tokens | Int32Array;
+}
+
+async function encodeRow(row: LanguageRow, options: LanguageOptions, at: string): Promise<EncodedRow> {
+  if ('inputIds' in row) return { at, tokens: encodeTokens(row, options, at) };
+  if ('prompt' in row) return { at, tokens: await encodeCompletion(row, options, at) };
+  const { ids } = await needTokenizer(options.tokenizer, at).encode(row.text);
+  return { at, tokens: checkedIds(closed(ids, options.endId), options.vocabSize, at) };
+}
+
+/** Cuts documents, one after the other, into blocks; a last block may be shorter. */
+class Packer {
+  readonly #examples: ExampleStore;
+  readonly #block: Int32Array;
+  #count = 0;
+
+  constructor(maxLength: number, examples: ExampleStore) {
+    this.#block = new Int32Array(maxLength);
+    this.#examples = examples;
+  }
+
+  add(tokens: Int32Array): void {
+    for (let at = 0; at < tokens.length;) {
+      const part = tokens.subarray(at, at + this.#block.length - this.#count);
+      this.#block.set(part, this.#count);
+      this.#count += part.length;
+      at += part.length;
+      if (this.#count === this.#block.length) this.finish();
+    }
+  }
+
+  /** The block as it is. A token alone has none to learn. */
+  finish(): void {
+    const ids = this.#block.subarray(0, this.#count);
+    if (this.#count > 1) this.#examples.push(tokensOf(ids, ids));
+    this.#count = 0;
+  }
 }
 
 async function encodeCompletion(
   { prompt, completion }: Completion,
-  { tokenizer, maxLength, endId }: LanguageOptions,
+  { tokenizer, maxLength, vocabSize, endId }: LanguageOptions,
   at: string,
-): Promise<EncodedExample> {
+): Promise<Tokens> {
   const words = needTokenizer(tokenizer, at);
   const before = opened((await words.encode(prompt)).ids, endId);
   const after = closed((await words.encode(completion, undefined, { addSpecial: false })).ids, endId);
@@ -71,8 +105,8 @@ async function encodeCompletion(
       `${at}: "prompt" has ${before.length} tokens, expected fewer than ${maxLength} to leave room for the completion; raise ${option('maxLength')}`,
     );
   }
-  const ids = [...before, ...after].slice(0, maxLength);
-  return example(
+  const ids = checkedIds([...before, ...after].slice(0, maxLength), vocabSize, at);
+  return tokensOf(
     ids,
     ids.map((id, i) => (i < before.length ? IGNORE_INDEX : id)),
   );
@@ -82,7 +116,7 @@ function encodeTokens(
   { inputIds, attentionMask, labels }: TokenDocument,
   { maxLength, vocabSize }: LanguageOptions,
   at: string,
-): EncodedExample {
+): Tokens {
   if (inputIds.length > maxLength) {
     throw new UserError(
       `${at}: "input_ids" has ${inputIds.length} tokens, expected at most ${maxLength}; raise ${option('maxLength')} or cut them`,
@@ -92,35 +126,17 @@ function encodeTokens(
   if (outside !== undefined) {
     throw new UserError(`${at}: token ${outside}, expected ids below the model's vocabulary size ${vocabSize}`);
   }
-  return { ...example(inputIds, labels), mask: Int32Array.from(attentionMask) };
+  return { ...tokensOf(Int32Array.from(inputIds), Int32Array.from(labels)), mask: Int32Array.from(attentionMask) };
 }
 
-function example(ids: readonly number[], labels: readonly number[]): EncodedExample {
+function tokensOf(ids: Int32Array, tokenLabels: Int32Array): Tokens {
   const { length } = ids;
-  return {
-    ids: Int32Array.from(ids),
-    mask: new Int32Array(length).fill(1),
-    typeIds: new Int32Array(length),
-    label: IGNORE_INDEX,
-    tokenLabels: Int32Array.from(labels),
-  };
+  return { ids, mask: new Int32Array(length).fill(1), typeIds: new Int32Array(length), tokenLabels };
 }
 
-interface Placed {
-  readonly at: string;
-  readonly example: EncodedExample;
-}
-
-/** The examples with something to learn. The first token is never asked for. */
-function learned(all: readonly Placed[], path: string): EncodedExample[] {
-  const kept = all.filter(({ example: { tokenLabels } }) => tokenLabels?.subarray(1).some((label) => label >= 0));
-  if (kept.length === 0) throw new UserError(`${path}: no token to learn, expected at least one after a row's first`);
-  const left = all.find((row, i) => row !== kept[i]);
-  if (left)
-    warn(
-      `${path}: ${all.length - kept.length} of ${all.length} rows left out, without a token to learn; the first: ${left.at}`,
-    );
-  return kept.map(({ example }) => example);
+/** Whether there is a token to learn. The first is never asked for. */
+function isLearned({ tokenLabels }: Tokens): boolean {
+  return tokenLabels?.subarray(1).some((label) => label >= 0) ?? false;
 }
 
 /** With the end token, which some tokenizers add themselves. */

@@ -1,5 +1,6 @@
 /** Room: data/qa. From scores of starts and ends to an answer, and how good answers are, as SQuAD's evaluation tells it. Pure. */
-import type { EncodedExample, Passage } from '../encode.ts';
+import type { EncodedExample, Passage } from '../encoded-example.ts';
+import type { Examples } from '../example-store.ts';
 
 /** Which spans can be answers. */
 export interface AnswerOptions {
@@ -98,11 +99,11 @@ function questionsOf(windows: readonly ScoredWindow[]): ScoredWindow[][] {
  * @param scores of every example [2·tokens at least]: start and end of each token
  */
 export function answerMetrics(
-  examples: readonly EncodedExample[],
+  examples: Examples,
   scores: readonly ArrayLike<number>[],
   options: AnswerOptions,
 ): AnswerMetrics {
-  const known = examples.flatMap((example, i) =>
+  const known = Array.from(examples).flatMap((example, i) =>
     example.span ? [{ example, span: example.span, scores: scores[i] as ArrayLike<number> }] : [],
   );
   const judged = questionsOf(known).map((windows) => {

@@ -2,9 +2,10 @@
 import { option } from '../../engine/errors.ts';
 import { UserError } from '../../engine/errors.ts';
 import type { TextTokenizer } from '../../models/tokenizer.ts';
-import { encodeTexts, encodeTokens, IGNORE_INDEX, type EncodedExample, type Sequence } from '../encode.ts';
+import { checkedIds, encodeText, encodeTokens } from '../encode.ts';
+import { IGNORE_INDEX, type EncodedExample, type Sequence } from '../encoded-example.ts';
 import { mapInOrder } from '../map-in-order.ts';
-import type { Question, QuestionFile, TokenQuestion } from './questions.ts';
+import type { Question, QuestionFile, QuestionRow, TokenQuestion } from './questions.ts';
 
 /** What questions are encoded for. Lengths are in tokens. */
 export interface QuestionOptions {
@@ -19,28 +20,36 @@ export interface QuestionOptions {
   readonly tokenizer: TextTokenizer | undefined;
 }
 
+/** A row of the file with its windows: one where the context fits. */
+export interface EncodedQuestionRow {
+  readonly line: number;
+  readonly windows: readonly EncodedExample[];
+}
+
 /**
- * Of every row its windows, one where the context fits. An answer that is not whole in a window becomes the first token there, as in
- * transformers' example; so does none.
+ * Of every row its windows. An answer that is not whole in a window becomes the first token there, as in transformers' example; so does
+ * none.
  * @throws UserError with file and line
  */
-export function encodeQuestions({ path, rows }: QuestionFile, options: QuestionOptions): Promise<EncodedExample[][]> {
-  const { tokenizer, maxLength } = options;
-  return mapInOrder(rows, async (row) => {
-    const at = `${path}:${row.line}`;
-    if ('inputIds' in row) return [encodeTokenQuestion(row, options, at)];
-    if (!tokenizer) {
-      throw new UserError(`${at}: found text, but the model folder has no tokenizer.json; expected "input_ids"`);
-    }
-    if ('question' in row) return encodeQuestion(row, tokenizer, options, at);
-    return encodeTexts([{ ...row, label: IGNORE_INDEX }], tokenizer, maxLength);
-  });
+export function encodeQuestions({ path, rows }: QuestionFile, options: QuestionOptions): Promise<EncodedQuestionRow[]> {
+  return mapInOrder(rows, async (row) => ({
+    line: row.line,
+    windows: await encodeRow(row, options, `${path}:${row.line}`),
+  }));
+}
+
+async function encodeRow(row: QuestionRow, options: QuestionOptions, at: string): Promise<EncodedExample[]> {
+  if ('inputIds' in row) return [encodeTokenQuestion(row, options, at)];
+  const { tokenizer } = options;
+  if ('question' in row && tokenizer) return encodeQuestion(row, tokenizer, options, at);
+  const texts = 'question' in row ? { text: row.question, textPair: row.context } : row;
+  return [{ ...(await encodeText(texts, tokenizer, options, at)), label: IGNORE_INDEX }];
 }
 
 async function encodeQuestion(
   { question, context, answers }: Question,
   tokenizer: TextTokenizer,
-  { maxLength, docStride }: QuestionOptions,
+  { maxLength, docStride, vocabSize }: QuestionOptions,
   at: string,
 ): Promise<EncodedExample[]> {
   const windows = await tokenizer.encodeQuestion(question, context, maxLength, docStride);
@@ -52,7 +61,7 @@ async function encodeQuestion(
   const [first] = answers ?? [];
   const texts = (answers ?? []).map(({ text }) => text);
   return windows.map(({ ids, typeIds, from, offsets }, window) => ({
-    ids: Int32Array.from(ids),
+    ids: checkedIds(ids, vocabSize, at),
     mask: new Int32Array(ids.length).fill(1),
     typeIds: Int32Array.from(typeIds),
     label: IGNORE_INDEX,

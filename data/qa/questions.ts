@@ -1,7 +1,9 @@
 /** Room: data/qa. Data of extractive question answering: questions on a context, or token ids with positions. Errors name file and line. */
 import { UserError } from '../../engine/errors.ts';
 import { preview } from '../../engine/io/files.ts';
-import { parseText, parseTokens, readRecords, type Fields, type TokenRow } from '../examples.ts';
+import type { OnBytes } from '../../engine/io/load.ts';
+import { parseText, parseTokens, type TokenRow } from '../examples.ts';
+import { parseRecords, type Fields } from '../records.ts';
 
 /** As SQuAD has it. */
 export interface Question {
@@ -24,11 +26,14 @@ export interface TokenQuestion extends Omit<TokenRow, 'label'> {
   readonly span?: readonly [start: number, end: number];
 }
 
+/** A row of a file. */
+export type QuestionRow = Question | TokenQuestion | PairRow;
+
 /** The questions of one file, in order. */
 export interface QuestionFile {
   readonly path: string;
   /** All of one kind. */
-  readonly rows: readonly (Question | TokenQuestion | PairRow)[];
+  readonly rows: Iterable<QuestionRow> | AsyncIterable<QuestionRow>;
 }
 
 /** Texts that are scored without being a question and its context. */
@@ -44,20 +49,20 @@ export function hasQuestion({ question, context, start_positions: start }: Field
 }
 
 /**
- * Reads lines with `question`, `context` and `answers` (JSON lines: `{"text": […], "answer_start": […]}`), or `input_ids` with
- * `start_positions` and `end_positions`; without answers also the texts that `readExamples` reads.
+ * Lines with `question`, `context` and `answers` (JSON lines: `{"text": […], "answer_start": […]}`), or `input_ids` with
+ * `start_positions` and `end_positions`; without answers also the texts that `readExamples` reads. They are read when they are asked for,
+ * which throws a UserError with file and line.
  * @param needAnswers whether every line must have its answer
- * @throws UserError with file and line
  */
-export async function readQuestions(path: string, needAnswers: boolean): Promise<QuestionFile> {
-  const records = await readRecords(path);
-  const first = records[0];
-  if (!first) throw new UserError(`${path}: empty, expected at least one example`);
-  const parse = rowParser(path, first, needAnswers);
-  return { path, rows: records.map(parse) };
+export function readQuestions(path: string, needAnswers: boolean, onBytes?: OnBytes): QuestionFile {
+  const parserFor = (first: Fields): ((record: Fields) => QuestionRow[]) => {
+    const parse = rowParser(path, first, needAnswers);
+    return (record) => [parse(record)];
+  };
+  return { path, rows: parseRecords(path, parserFor, onBytes) };
 }
 
-type Parse = (record: Fields) => QuestionFile['rows'][number];
+type Parse = (record: Fields) => QuestionRow;
 
 function rowParser(path: string, { line, fields }: Fields, needAnswers: boolean): Parse {
   if (fields.input_ids !== undefined) {

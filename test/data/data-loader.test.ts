@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { DataLoader, type BatchOptions, type Order } from '../../data/data-loader.ts';
-import { IGNORE_INDEX, type EncodedExample } from '../../data/encode.ts';
+import { IGNORE_INDEX, type EncodedExample } from '../../data/encoded-example.ts';
 
 const PAD = 99;
 

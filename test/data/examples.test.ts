@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { UserError } from '../../engine/errors.ts';
-import { readExamples, type RawExample } from '../../data/examples.ts';
+import { readExamples, type ExampleFile, type RawExample } from '../../data/examples.ts';
 
 let folder: string;
 beforeAll(async () => {
@@ -21,7 +21,13 @@ async function read(
 ): Promise<readonly RawExample[]> {
   const path = join(folder, name);
   await writeFile(path, content);
-  return (await readExamples(path, { needLabel, choices })).rows;
+  return collect(readExamples(path, { needLabel, choices }));
+}
+
+async function collect({ rows }: ExampleFile): Promise<RawExample[]> {
+  const collected: RawExample[] = [];
+  for await (const row of rows) collected.push(row);
+  return collected;
 }
 
 async function fault(name: string, content: string | Uint8Array, needLabel = true): Promise<string> {
@@ -161,8 +167,10 @@ describe('tables', () => {
   });
 
   it('reads numbers in any usual spelling as class indices, everything else as names', async () => {
-    const rows = await read('a.csv', 'label,text\n1,x\n1.0,x\n 2 ,x\n01,x\n-1,x\n1e0,x\ntrue,x\n');
-    expect(rows.map(({ label }) => label)).toEqual([1, 1, 2, 1, '-1', '1e0', 'true']);
+    const numbers = ['1', '1.0', ' 2 ', '01', '-1', '+1', '1e0', '-1.5E+2', '.5', '1.'];
+    const names = ['true', '1 2', '0x10', '1_0', 'e5', 'none'];
+    const rows = await read('a.csv', `label,text\n${[...numbers, ...names].map((label) => `${label},x\n`).join('')}`);
+    expect(rows.map(({ label }) => label)).toEqual([1, 1, 2, 1, -1, 1, 1, -150, 0.5, 1, ...names]);
   });
 
   it.each([
@@ -172,17 +180,47 @@ describe('tables', () => {
     ['a.csv', '', 'a.csv: empty, expected at least one example'],
     ['a.csv', 'nice,zero\ny,1\n', 'a.csv:2: found nice, zero, expected "text"'],
     ['a.csv', 'text,label\nx,\n', 'a.csv:2: "label" is missing'],
+    ['a.csv', 'text,label\nx,  \n', 'a.csv:2: "label" is missing'],
+    ['a.csv', 'text,label\nx,0\nx,nan\nx,1\n', 'a.csv:3: "label" is missing ("nan" is none)'],
+    ['a.csv', 'text,label\nx,0\nx,-NaN\n', 'a.csv:3: "label" is missing'],
+    ['a.csv', 'text,label\nx,0\nx,inf\n', 'a.csv:3: "label" is "inf", expected'],
+    ['a.csv', 'text,label\nx,0.5\nx,-Infinity\n', 'a.csv:3: "label" is "-Infinity", expected'],
+    ['a.csv', 'text,label\nx,1e999\n', 'a.csv:2: "label" is "1e999", expected'],
+    ['a.csv', 'text,label,id, label\nx,0,3,1\n', 'a.csv:1: two columns are named "label"'],
+    ['a.tsv', 'text\ttext\nx\ty\n', 'a.tsv:1: two columns are named "text"'],
   ])('%s: names what is wrong with %j', async (name, content, message) => {
     expect(await fault(name, content)).toContain(message);
+  });
+});
+
+describe('long lines and fields', () => {
+  const long = 'x'.repeat(2 ** 24 + 1);
+
+  it('are refused', async () => {
+    expect(await fault('a.csv', `text,label\nshort,0\n"${long}",1\n`)).toMatch(
+      /^a\.csv:3: a field of more than 16777216/,
+    );
+    expect(await fault('a.jsonl', `{"text":"x","label":0}\n{"text":"${long}"`)).toMatch(
+      /^a\.jsonl:2: a line of more than/,
+    );
+  });
+
+  it('lines are whole where the file is read in pieces', async () => {
+    const texts = Array.from({ length: 40 }, (_, i) => String.fromCodePoint(0x1f600 + i).repeat(30_000));
+    const jsonl = texts.map((text) => JSON.stringify({ text, label: 0 })).join('\n');
+    expect((await read('a.jsonl', jsonl)).map((row) => 'text' in row && row.text)).toEqual(texts);
+    const csv = `text,label\n${texts.map((text) => `"${text}\n",0`).join('\n')}\n`;
+    const rows = await read('a.csv', csv);
+    expect(rows.map((row) => 'text' in row && row.text)).toEqual(texts.map((text) => `${text}\n`));
+    expect(rows.map(({ line }) => line)).toEqual(texts.map((_, i) => 2 + 2 * i));
   });
 });
 
 describe('files', () => {
   it('refuses other endings, missing files and other encodings', async () => {
     expect(await fault('a.txt', 'x')).toBe('a.txt: unknown ending, expected one of .jsonl, .ndjson, .json, .csv, .tsv');
-    await expect(readExamples(join(folder, 'none.csv'), { needLabel: true })).rejects.toThrow(
-      /none\.csv: no such file/,
-    );
+    const missing = readExamples(join(folder, 'none.csv'), { needLabel: true });
+    await expect(collect(missing)).rejects.toThrow(/none\.csv: no such file/);
     expect(await fault('a.csv', Buffer.from('text,label\ncaf\xe9,1\n', 'latin1'))).toContain('a.csv: not UTF-8');
     expect(await fault('a.csv', Buffer.from('\ufefftext,label\nx,1\n', 'utf16le'))).toContain('a.csv: not UTF-8');
   });

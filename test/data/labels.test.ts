@@ -1,8 +1,10 @@
 /** Protects: the same label means the same class in training, evaluation and prediction files. */
 import { describe, expect, it } from 'vitest';
-import type { ExampleFile, Label } from '../../data/examples.ts';
+import { setWarningHandler } from '../../engine/warnings.ts';
 import {
   agreedNames,
+  type Label,
+  type LabelFile,
   labelIndex,
   labelNames,
   labelSet,
@@ -11,8 +13,8 @@ import {
   problemOf,
 } from '../../data/labels.ts';
 
-function file(...labels: (Label | undefined)[]): ExampleFile {
-  const rows = labels.map((label, i) => ({ line: i + 1, text: '', ...(label === undefined ? {} : { label }) }));
+function file(...labels: (Label | undefined)[]): LabelFile {
+  const rows = labels.map((label, i) => ({ line: i + 1, ...(label === undefined ? {} : { label }) }));
   return { path: 'train.csv', rows };
 }
 
@@ -31,11 +33,11 @@ describe('labelNames', () => {
       ['neg', 'pos'],
     ],
     [
-      ['-1', 1],
+      [-1, 1],
       ['-1', '1'],
     ],
     [
-      ['-1', -2, 10, 9],
+      [-1, -2, 10, 9],
       ['-2', '-1', '9', '10'],
     ],
     [
@@ -53,6 +55,8 @@ describe('labelNames', () => {
     [[0, 0], 'all labels are 0, expected at least two classes'],
     [[0, 5_000_000_000], 'expected at most 1000'],
     [[0, 0.5], 'train.csv:2: "label" is 0.5, expected a class index or a class name'],
+    [[0.1, 0.7, 'good', 0.2], 'train.csv:3: "label" is "good", expected a number as in most rows'],
+    [[0, 1, 1, [0, 1]], 'train.csv:4: "label" is [0,1], expected a class index'],
     [[[0, 1]], 'train.csv:1: "label" is [0,1], expected a class index or a class name'],
   ])('refuses %j', (labels, message) => {
     expect(() => labelNames(file(...labels))).toThrow(message);
@@ -100,12 +104,27 @@ describe('agreedNames', () => {
   });
 });
 
+it('numbers among names, and names among numbers, are told', () => {
+  const warnings: string[] = [];
+  const before = setWarningHandler((text) => warnings.push(text));
+  labelNames(file(0, 1, '?', 1));
+  labelNames(file('a', 'b', 3));
+  labelNames(file('a', 'b'));
+  setWarningHandler(before);
+  expect(warnings).toEqual([
+    'train.csv:3: "label" is "?": 1 labels are names, 3 are numbers; all are taken for names',
+    'train.csv:3: "label" is 3: 1 labels are numbers, 2 are names; all are taken for names',
+  ]);
+});
+
 describe('labelIndex', () => {
   it('finds names, and integers as indices where names are words', () => {
     expect(labelIndex('pos', ['neg', 'pos'], 'f:1')).toBe(1);
     expect(labelIndex(1, ['neg', 'pos'], 'f:1')).toBe(1);
     expect(labelIndex(2, ['0', '1', '2'], 'f:1')).toBe(2);
     expect(labelIndex(1, ['-1', '1'], 'f:1')).toBe(1);
+    expect(labelIndex(1, ['-1', '+1'], 'f:1')).toBe(1);
+    expect(labelIndex(2, ['01', '02'], 'f:1')).toBe(1);
   });
 
   it('names file, line and what was expected', () => {

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { DataLoader, type Batch } from '../../data/data-loader.ts';
-import { IGNORE_INDEX, NO_VALUE, sequencesOf, type EncodedExample } from '../../data/encode.ts';
+import { IGNORE_INDEX, NO_VALUE, sequencesOf, type EncodedExample } from '../../data/encoded-example.ts';
 import { rowsPerExample, splitBatch } from '../../data/micro-batches.ts';
 import { objectiveOf, type Objective } from '../../data/objective.ts';
 import type { HeadKind } from '../../models/architecture.ts';

@@ -7,7 +7,8 @@ import { openSafetensors } from '../../engine/io/safetensors.ts';
 import { loadModel } from '../../models/checkpoint.ts';
 import { PeftModel, type BatchInputs } from '../../peft-model/peft-model.ts';
 import { DataLoader } from '../../data/data-loader.ts';
-import { encodeChoices, IGNORE_INDEX, type EncodedExample } from '../../data/encode.ts';
+import { encodeChoices } from '../../data/encode.ts';
+import { IGNORE_INDEX, type EncodedExample } from '../../data/encoded-example.ts';
 import type { TokenRow } from '../../data/examples.ts';
 import { objectiveOf } from '../../data/objective.ts';
 import { encodeQuestions } from '../../data/qa/encode.ts';
@@ -169,7 +170,9 @@ describe('on the logits that transformers gives, padding and all', () => {
       );
     const loss = await lossOf(
       'bert-qa',
-      (await encodeQuestions({ path: 'q', rows: questions }, { ...options, docStride: 1 })).flat(),
+      (await encodeQuestions({ path: 'q', rows: questions }, { ...options, docStride: 1 })).flatMap(
+        ({ windows }) => windows,
+      ),
     );
     expect(loss).toBeCloseTo((of(0) + of(1)) / 2, 5);
   });
@@ -182,7 +185,7 @@ describe('on the logits that transformers gives, padding and all', () => {
       label: Math.floor(i / count) % count,
       ...row,
     }));
-    const examples = await encodeChoices({ path: 'c', rows: labelled }, options);
+    const examples = [...(await encodeChoices({ path: 'c', rows: labelled }, options))];
     const losses = examples.map(({ label }, i) => crossEntropy(logits.slice(count * i, count * (i + 1)), label));
     expect(await lossOf('roberta-choice', examples)).toBeCloseTo(mean(losses), 5);
   });

@@ -16,7 +16,7 @@ import type { StateDict } from '../../peft/module.ts';
 import { ffnMaskName, headMaskName, maskHooks, maskSpecs } from '../../pruning/masks.ts';
 import { PeftModel, type BatchInputs, type ForwardOptions } from '../../peft-model/peft-model.ts';
 import type { Batch } from '../../data/data-loader.ts';
-import type { EncodedExample } from '../../data/encode.ts';
+import type { EncodedExample } from '../../data/encoded-example.ts';
 import { estimate } from '../../train/estimate.ts';
 import { openTestEngine } from '../engine.ts';
 

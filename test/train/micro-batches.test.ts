@@ -1,6 +1,6 @@
 /** Protects: a batch that no device binding can hold runs as micro-batches with the numbers of the whole: losses, weights, importance, scores. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { EncodedExample } from '../../data/encode.ts';
+import type { EncodedExample } from '../../data/encoded-example.ts';
 import { Engine } from '../../engine/engine.ts';
 import { setWarningHandler, type WarningHandler } from '../../engine/warnings.ts';
 import { estimateOptionsOf } from '../../experiments/options.ts';

@@ -1,6 +1,6 @@
 /** Tests only: the small models of the goldens with random PEFT modules on them, and batches of their data. */
 import { join } from 'node:path';
-import type { EncodedExample } from '../../data/encode.ts';
+import type { EncodedExample } from '../../data/encoded-example.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
 import { hostRandom } from '../../engine/random.ts';

@@ -43,7 +43,7 @@ export async function compareLengths({ engine, quick, timing }: BenchContext): P
   const { examples, batchSize, maxLength } = quick ? QUICK : FULL;
   const options = benchOptions({ data: { maxLength }, train: { batchSize } });
   const data = await loadData(await loadModel(MODEL), { task: TASK }, options.data);
-  const chosen = data.train.slice(0, examples);
+  const chosen = [...data.train].slice(0, examples);
   const model = await openPeft(engine, MODEL, options);
   const steps = trainingSteps(model, options);
   let t = 0;

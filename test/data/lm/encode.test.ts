@@ -25,8 +25,9 @@ async function write(name: string, content: string): Promise<string> {
 }
 
 async function encode(name: string, content: string, options: Partial<LanguageOptions> = {}) {
-  const file = await readLanguageFile(await write(name, content));
-  return encodeLanguageFile(file, { maxLength: 16, vocabSize: tokenizer.vocabSize, tokenizer, endId: EOS, ...options });
+  const file = readLanguageFile(await write(name, content));
+  const usual = { maxLength: 16, vocabSize: tokenizer.vocabSize, tokenizer, endId: EOS };
+  return [...(await encodeLanguageFile(file, { ...usual, ...options }))];
 }
 
 const lines = (...rows: object[]): string => rows.map((row) => JSON.stringify(row)).join('\n');
@@ -75,6 +76,16 @@ it('tells what a line is for', () => {
   expect(isForLanguage({ input_ids: [1], labels: [1] })).toBe(true);
   expect(isForLanguage({ text: 'a', label: 1 })).toBe(false);
   expect(isForLanguage({ text: 'a' })).toBe(false);
+});
+
+it('refuses tokens that the model has no embedding for, of documents and completions', async () => {
+  const options = { vocabSize: 300 };
+  await expect(encode('v.jsonl', lines({ text: 'a' }, { text: 'film' }), options)).rejects.toThrow(
+    /v\.jsonl:2: the tokenizer gives token \d+/,
+  );
+  await expect(encode('w.jsonl', lines({ prompt: 'film', completion: 'x' }), options)).rejects.toThrow(
+    /w\.jsonl:1: the tokenizer gives token \d+/,
+  );
 });
 
 it.each([

@@ -1,6 +1,6 @@
 /** Protects: which answer scores give, and that answers are judged as SQuAD's evaluation judges them. */
 import { describe, expect, it } from 'vitest';
-import type { EncodedExample } from '../../../data/encode.ts';
+import type { EncodedExample } from '../../../data/encoded-example.ts';
 import { ANSWER_DEFAULTS, answerMetrics, answerText } from '../../../data/qa/answers.ts';
 
 /** `[0] q [2] The dog’s big bed. [8]`, a token a word, some with the space before it. */

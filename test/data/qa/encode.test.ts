@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadTokenizer } from '../../../models/tokenizer.ts';
-import type { EncodedExample } from '../../../data/encode.ts';
+import type { EncodedExample } from '../../../data/encoded-example.ts';
 import { encodeQuestions } from '../../../data/qa/encode.ts';
 import { readQuestions } from '../../../data/qa/questions.ts';
 
@@ -23,7 +23,8 @@ async function encode(
   const path = join(dir, 'q.jsonl');
   await writeFile(path, rows.map((row) => JSON.stringify(row)).join('\n'));
   const options = { maxLength, docStride, vocabSize: tokenizer.vocabSize, typeVocabSize: 1, tokenizer };
-  return (await encodeQuestions(await readQuestions(path, needed), options)).flat();
+  const encoded = await encodeQuestions(readQuestions(path, needed), options);
+  return encoded.flatMap(({ windows }) => windows);
 }
 
 const CONTEXT = 'The film was made in Paris, in 1999. It is long.';
@@ -91,7 +92,7 @@ describe('tokens', () => {
     const options = { maxLength: 8, docStride: 1, vocabSize: 100, typeVocabSize: 2, tokenizer: undefined };
     const row = { line: 1, inputIds: [0, 5, 2, 6, 7, 2], attentionMask: [1, 1, 1, 1, 1, 1] };
     const rows = [{ ...row, typeIds: [0, 0, 0, 1, 1, 1] }];
-    expect((await encodeQuestions({ path: 'q', rows }, options))[0]![0]!.passage).toEqual({ from: 3, to: 6 });
+    expect((await encodeQuestions({ path: 'q', rows }, options))[0]!.windows[0]!.passage).toEqual({ from: 3, to: 6 });
   });
 });
 

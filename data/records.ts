@@ -51,7 +51,7 @@ export async function* parseRecords<T>(
   let parser: ReturnType<typeof parserFor> | undefined;
   for await (const record of readRecords(path, onBytes)) {
     parser ??= parserFor(record);
-    yield* parser(record);
+    for (const row of parser(record)) yield row;
   }
 }
 

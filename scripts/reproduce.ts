@@ -6,6 +6,7 @@ import { copyFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { withEngine } from '../cli/context.ts';
 import { readSettings } from '../cli/options.ts';
+import { withOutFolder } from '../cli/out-folder.ts';
 import { UserError } from '../engine/errors.ts';
 import { exists, writeFileAtomic } from '../engine/io/files.ts';
 import { METHODS } from '../experiments/runner.ts';
@@ -32,18 +33,20 @@ async function reproduce(): Promise<void> {
   const tasks = await Promise.all(
     TASKS.map(async (task) => ({ request: { task }, options: await readSettings({ config: `bench/${task}.yaml` }) })),
   );
-  const comparison = await withEngine({}, { compute: 'f32' }, ({ engine, progress, callbacks }) =>
-    runExperiments(engine, {
-      modelDir: 'checkpoints/light-roberta',
-      tasks,
-      methods: METHODS,
-      seeds: [0, 1, 2],
-      out: OUT,
-      command: 'npm run reproduce',
-      callbacks,
-      onStage: (title) => progress.stage(title),
-      onForecast: (seconds, pieces) => progress.forecast(seconds, pieces),
-    }),
+  const comparison = await withOutFolder({ out: OUT }, () =>
+    withEngine({}, { compute: 'f32' }, ({ engine, progress, callbacks }) =>
+      runExperiments(engine, {
+        modelDir: 'checkpoints/light-roberta',
+        tasks,
+        methods: METHODS,
+        seeds: [0, 1, 2],
+        out: OUT,
+        command: 'npm run reproduce',
+        callbacks,
+        onStage: (title) => progress.stage(title),
+        onForecast: (seconds, pieces) => progress.forecast(seconds, pieces),
+      }),
+    ),
   );
   await writeFileAtomic(DOCUMENT, await documentWith(markdownTable(comparison)));
   await copyFile(await writeReport(OUT), join(ROOT, 'docs', 'results.html'));

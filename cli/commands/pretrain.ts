@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { z } from 'zod';
-import { exists, writeFileAtomic, writeJson } from '../../engine/io/files.ts';
+import { exists, readJson, writeFileAtomic, writeJson } from '../../engine/io/files.ts';
 import { needPackages } from '../../engine/io/packages.ts';
 import { loadTokenizer } from '../../models/tokenizer.ts';
 import { trainBpe, writeTokenizer } from '../../pretrain/bpe.ts';
@@ -67,7 +67,10 @@ async function pretrainInto(flags: PretrainFlags, options: PretrainOptions, voca
   const { out, json, profile, dumpKernels } = flags;
   const identity = factsOf({ ...options, vocabSize, stage: 'pretrain' });
   const beginning = await beginningIn(flags, FILES, identity);
-  if (beginning === 'finished') return;
+  if (beginning === 'finished') {
+    if (json) print(true, await readJson(join(out, FILES.result), z.looseObject({})), '');
+    return;
+  }
   // What it imports is an optional package.
   const { pretrain } = await import('../../pretrain/pretrain.ts');
   const corpus = await loadCorpus();

@@ -58,7 +58,7 @@ export async function measureStarts(context: BenchContext): Promise<Start[]> {
   const size = quick ? ['--batch-size', '2', '--max-length', '16'] : ['--batch-size', '16', '--max-length', '64'];
   const args = [join('bin', 'light-peft.js'), 'train', '--model', MODEL, '--task', 'sentiment', '--steps', '1'];
   const [cold, ...warm] = await coldAndWarm(quick ? 1 : 3, async (cache) => {
-    const { firstStep } = await startNode([...args, ...size, '--out', out], cache);
+    const { firstStep } = await startNode([...args, ...size, '--out', out, '--overwrite'], cache);
     if (firstStep === undefined) throw new UserError('light-peft train reported no step');
     return [firstStep];
   });

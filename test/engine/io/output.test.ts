@@ -7,6 +7,8 @@ import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
 import { UserError } from '../../../engine/errors.ts';
 import { assertWritable, writeFileAtomic } from '../../../engine/io/files.ts';
 
+const makePipe = (path: string): unknown => execFileSync('sh', ['-c', 'mkfifo "$0"', path]);
+
 let dir: string;
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'output-'));
@@ -16,7 +18,7 @@ afterEach(() => vi.restoreAllMocks());
 
 it('a pipe is written to its end, more than it holds, and stays a pipe', async () => {
   const pipe = join(dir, 'pipe');
-  execFileSync('mkfifo', [pipe]);
+  makePipe(pipe);
   await assertWritable(pipe);
   const text = 'a line of text\n'.repeat(20_000);
   const [, read] = await Promise.all([writeFileAtomic(pipe, text), readFile(pipe, 'utf8')]);
@@ -43,7 +45,7 @@ it('a link stays a link, and what it leads to is replaced, also where that is no
 
 it('a link to a pipe is written through', async () => {
   const [pipe, link] = [join(dir, 'linked-pipe'), join(dir, 'link-to-pipe')];
-  execFileSync('mkfifo', [pipe]);
+  makePipe(pipe);
   await symlink(pipe, link);
   const [, read] = await Promise.all([writeFileAtomic(link, 'text'), readFile(pipe, 'utf8')]);
   expect(read).toBe('text');

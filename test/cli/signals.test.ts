@@ -1,0 +1,115 @@
+/**
+ * Protects: what schedulers and terminals send ends a command as Ctrl-C does, with what is done kept; a hang-up that is ignored stays so;
+ * results and data go through standard output and input.
+ */
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { exists } from '../../engine/io/files.ts';
+
+const COMMAND = join(import.meta.dirname, '..', '..', 'bin', 'light-peft.js');
+const OLD = join(import.meta.dirname, '..', 'fixtures', 'version-0.1');
+const MODEL = ['--model', join(import.meta.dirname, '..', 'goldens', 'roberta', 'model')];
+const SMALL = ['--batch-size', '4', '--max-length', '24', '--lora-r', '4', '--save-every', '1'];
+const DATA = ['--train', 'data.jsonl', '--eval', 'eval.jsonl'];
+
+let dir: string;
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
+  for (const name of ['data.jsonl', 'eval.jsonl']) await cp(join(OLD, name), join(dir, name));
+});
+afterAll(() => rm(dir, { recursive: true }));
+
+interface Life {
+  readonly child: ChildProcessWithoutNullStreams;
+  readonly ended: Promise<{ code: number | null; out: string; said: string }>;
+}
+
+/** @param shell a line for bash, with `"$@"` in place of the command */
+function light(argv: readonly string[], shell?: string): Life {
+  const command = [process.execPath, COMMAND, ...argv];
+  const [program = '', ...args] = shell === undefined ? command : ['bash', '-c', shell, 'bash', ...command];
+  const child = spawn(program, args, { cwd: dir });
+  let [out, said] = ['', ''];
+  child.stdout.on('data', (text: Buffer) => (out += text.toString()));
+  child.stderr.on('data', (text: Buffer) => (said += text.toString()));
+  const ended = new Promise<{ code: number | null; out: string; said: string }>((resolve) =>
+    child.on('close', (code) => resolve({ code, out, said })),
+  );
+  return { child, ended };
+}
+
+/** Waits until a file is there, or the process is not. */
+async function until(path: string, { child }: Life): Promise<void> {
+  while (!(await exists(join(dir, path))) && child.exitCode === null) await setTimeout(10);
+}
+
+const numbersOf = async (path: string): Promise<unknown> =>
+  (JSON.parse(await readFile(join(dir, path), 'utf8')) as { runs: { metrics: unknown; curves: unknown }[] }).runs.map(
+    ({ metrics, curves }) => ({ metrics, curves }),
+  );
+
+it.each([
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+] as const)('%s saves, and ends with %i', async (signal, code) => {
+  const life = light(['train', ...MODEL, ...DATA, ...SMALL, '--steps', '2000', '--out', signal, '--resume']);
+  await until(`${signal}/checkpoint.safetensors`, life);
+  life.child.kill(signal);
+  const { code: found, said } = await life.ended;
+  expect(found, said).toBe(code);
+  expect(said).toMatch(/Interrupted after step \d+ of 2000\. The checkpoint of step \d+ is kept; go on with --resume/);
+  expect(await exists(join(dir, signal, '.light-peft.lock'))).toBe(false);
+});
+
+it.each([
+  ['nohup', 'nohup "$@" & echo $!; wait'],
+  ['a shell that ignores it', 'trap "" HUP; "$@" & echo $!; wait'],
+])('SIGHUP under %s does nothing', async (name, shell) => {
+  const out = name.slice(0, 5);
+  const life = light(['train', ...MODEL, ...DATA, ...SMALL, '--steps', '12', '--out', out], shell);
+  let pid = 0;
+  life.child.stdout.once('data', (text: Buffer) => (pid = Number(text.toString())));
+  await until(`${out}/checkpoint.safetensors`, life);
+  process.kill(pid, 'SIGHUP');
+  const { said } = await life.ended;
+  expect(await exists(join(dir, out, 'train.json')), said).toBe(true);
+});
+
+it('Ctrl-C in `run` keeps the method in progress and the estimation; the same command goes on to the same numbers', async () => {
+  const steps = ['--steps', '30', '--estimate-steps', '4', '--methods', 'light-peft'];
+  const run = (out: string): Life => light(['run', ...MODEL, ...DATA, ...SMALL, ...steps, '--out', out]);
+  const whole = run('whole').ended;
+  const life = run('run');
+  await until('run/light-peft/seed-0/checkpoint.safetensors', life);
+  life.child.kill('SIGINT');
+  const { code, said } = await life.ended;
+  expect(code, said).toBe(130);
+  expect(said).toMatch(/The checkpoint of step \d+ is kept; the same command goes on/);
+  const pruned = await light(['prune', ...MODEL, '--estimate', 'run/estimate/seed-0', '--out', 'pruned']).ended;
+  expect(pruned.code, pruned.said).toBe(0);
+  const again = await run('run').ended;
+  expect(again.code, again.said).toBe(0);
+  expect(again.said).not.toContain('estimation');
+  expect((await whole).code).toBe(0);
+  expect(await numbersOf('run/comparison.json')).toEqual(await numbersOf('whole/comparison.json'));
+});
+
+it('predictions of standard input go to standard output alone', async () => {
+  const predict = ['predict', ...MODEL, '--data'];
+  const file = await light([...predict, 'eval.jsonl', '--out', 'p.jsonl']).ended;
+  expect(file.code, file.said).toBe(0);
+  const piped = light([...predict, '-', '--format', 'jsonl', '--out', '-']);
+  piped.child.stdin.end(await readFile(join(dir, 'eval.jsonl')));
+  const { code, out, said } = await piped.ended;
+  expect(code, said).toBe(0);
+  expect(out).toBe(await readFile(join(dir, 'p.jsonl'), 'utf8'));
+  expect(said).toContain('16 predictions');
+  const bad = light([...predict, '-', '--format', 'jsonl', '--out', '/dev/stdout']);
+  bad.child.stdin.end('nothing');
+  expect(await bad.ended).toMatchObject({ code: 2, out: '' });
+  expect((await bad.ended).said).toContain('standard input:1: not JSON');
+});

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { UserError } from '../engine/errors.ts';
 import { versions } from '../experiments/provenance.ts';
+import { fileError } from '../engine/io/files.ts';
 import { withFlags } from './flags.ts';
 import { settingKey } from '../experiments/settings.ts';
 import { addExport, addMerge } from './commands/convert.ts';
@@ -64,7 +65,14 @@ function exitCodeOf(error: unknown, flags: ReadonlySet<string>): number {
     process.stderr.write(`light-peft: ${withFlags(error.message, settingKey, flags)}\n`);
     return error.exitCode;
   }
+  const failed = fileError(pathOf(error), error);
+  if (failed !== error) return exitCodeOf(failed, flags);
   const stack = error instanceof Error ? error.stack : String(error);
   process.stderr.write(`light-peft: unexpected error, please report it\n${stack}\n`);
   return 1;
+}
+
+/** The file that a call of the system failed on. */
+function pathOf(error: unknown): string {
+  return error instanceof Error && 'path' in error ? String(error.path) : 'the system';
 }

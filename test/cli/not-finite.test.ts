@@ -12,6 +12,7 @@ const GOLDENS = join(import.meta.dirname, '..', 'goldens');
 const ROBERTA = join(GOLDENS, 'roberta');
 
 let dir: string;
+let outputs = 0;
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
   const rows = [0, 1, 2, 0].map((label) => JSON.stringify({ input_ids: [0, 5, 6, 2], label }));
@@ -67,13 +68,14 @@ async function ends(pattern: RegExp, ...argv: string[]): Promise<void> {
     lines.push(String(text));
     return true;
   });
-  const out = join(dir, 'out');
+  const out = join(dir, `out-${outputs++}`);
   const code = await runCommand(argv.includes('eval') ? argv : [...argv, '--out', out]);
   const said = lines.filter((line) => line.startsWith('light-peft: ') && !line.includes('warning'));
   expect(said.join('')).toMatch(pattern);
   expect(said.join('').trimEnd()).not.toContain('\n');
   expect(code).toBe(2);
-  await expect(readdir(out)).rejects.toThrow(/ENOENT|ENOTDIR/);
+  const left = await readdir(out, { recursive: true, withFileTypes: true }).catch(() => []);
+  expect(left.filter((entry) => entry.isFile())).toEqual([]);
 }
 
 const data = (): string => join(dir, 'data.jsonl');

@@ -26,6 +26,9 @@ export function damage(content: Buffer, name: string, random: HostRandom): Buffe
 }
 
 function editOnce(content: Buffer, name: string, random: HostRandom): Buffer {
+  const kind = random.below(12);
+  if (kind === 0 && /\.jsonl?$/.test(name)) return nest(content, random);
+  if (kind < 2 && name.endsWith('.safetensors')) return editTensor(content, random) ?? content;
   if (random.uniform() < 0.4) return editBytes(content, name, random);
   return (
     (name.endsWith('.json') ? editJson(content, random) : editHeader(content, random)) ??
@@ -45,6 +48,70 @@ function editBytes(content: Buffer, name: string, random: HostRandom): Buffer {
   if (kind < 14) return Buffer.from(head);
   if (kind < 15) return Buffer.concat([content, tail.subarray(0, 64)]);
   return Buffer.concat([head, Buffer.alloc(1 + random.below(16), byte), tail.subarray(16)]);
+}
+
+/** A value wrapped in lists, more than any file has, or than a stack holds. */
+function nest(content: Buffer, random: HostRandom): Buffer {
+  const depth = [101, 5000, 200_000][random.below(3)]!;
+  const text = content.toString('utf8');
+  const at = text.indexOf(':', random.below(text.length)) + 1;
+  const end = at + (/^[^,}\]]*/.exec(text.slice(at))?.[0].length ?? 0);
+  return Buffer.from(
+    `${text.slice(0, at)}${'['.repeat(depth)}${text.slice(at, end)}${']'.repeat(depth)}${text.slice(end)}`,
+  );
+}
+
+interface Entry {
+  readonly dtype: string;
+  data_offsets: [number, number];
+}
+
+/** A sound file without one of its tensors, or with a number of one that is NaN or infinite; undefined where it is damaged already. */
+function editTensor(content: Buffer, random: HostRandom): Buffer | undefined {
+  const end = headerEnd(content);
+  let header: Record<string, Entry>;
+  try {
+    header = JSON.parse(content.toString('utf8', 8, end)) as Record<string, Entry>;
+  } catch {
+    return undefined;
+  }
+  const names = Object.keys(header).filter((name) => name !== '__metadata__');
+  const name = names[random.below(names.length)];
+  const [from, to] = (name !== undefined && header[name]?.data_offsets) || [0, 0];
+  if (name === undefined || to <= from || end + to > content.length) return undefined;
+  return random.below(3) === 0 ? withoutTensor(content, header, name) : withNonFinite(content, header[name]!, random);
+}
+
+function withoutTensor(content: Buffer, header: Record<string, Entry>, name: string): Buffer {
+  const end = headerEnd(content);
+  const [from, to] = header[name]!.data_offsets;
+  const rest = Object.fromEntries(Object.entries(header).filter(([other]) => other !== name));
+  for (const entry of Object.values(rest)) {
+    if (!Array.isArray(entry.data_offsets)) continue;
+    const [a, b] = entry.data_offsets;
+    if (a >= to) entry.data_offsets = [a - (to - from), b - (to - from)];
+  }
+  const json = Buffer.from(JSON.stringify(rest));
+  const prefix = Buffer.alloc(8);
+  prefix.writeBigUInt64LE(BigInt(json.length));
+  return Buffer.concat([prefix, json, content.subarray(end, end + from), content.subarray(end + to)]);
+}
+
+/** The upper bytes of NaN and both infinities. */
+const NON_FINITE: Readonly<Record<string, readonly number[]>> = {
+  F32: [0x7fc00000, 0x7f800000, 0xff800000],
+  F16: [0x7e00, 0x7c00, 0xfc00],
+  BF16: [0x7fc0, 0x7f80, 0xff80],
+};
+
+function withNonFinite(content: Buffer, { dtype, data_offsets: [from, to] }: Entry, random: HostRandom): Buffer {
+  const patterns = NON_FINITE[dtype];
+  if (!patterns) return content;
+  const width = dtype === 'F32' ? 4 : 2;
+  const at = headerEnd(content) + from + width * random.below(Math.floor((to - from) / width));
+  const edited = Buffer.from(content);
+  edited.writeUIntLE(patterns[random.below(patterns.length)]!, at, width);
+  return edited;
 }
 
 /** Where the header of a safetensors file ends. */

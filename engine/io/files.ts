@@ -3,10 +3,11 @@
  * a file is said in one line that names the file, the key, what was found and what was expected.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { z } from 'zod';
 import { UserError } from '../errors.ts';
+import { makeFolder } from './make-folder.ts';
 
 const REASONS: Record<string, string> = {
   ENOENT: 'no such file or folder',
@@ -80,7 +81,7 @@ export async function writeAtomically(files: readonly PendingFile[]): Promise<vo
   try {
     for (const file of pending) {
       path = file.path;
-      await mkdir(dirname(path), { recursive: true });
+      await makeFolder(dirname(path));
       await removeStale(path);
       await writeDurably(file.temporary, file.write);
     }

@@ -1,7 +1,12 @@
 /** Protects: nesting and numbers that no file of the kind has are refused in one line. */
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { UserError } from '../../../engine/errors.ts';
 import { parseJson, preview } from '../../../engine/io/files.ts';
+import { makeFolder } from '../../../engine/io/make-folder.ts';
 import { constant } from '../../../engine/ops/elementwise.ts';
 import { parsePeftConfig } from '../../../peft/config.ts';
 import { openTestEngine } from '../../engine.ts';
@@ -31,5 +36,20 @@ describe('numbers beyond f32', () => {
   });
   it.each([1e300, Infinity, NaN])('as a constant: %d', async (value) => {
     await expect(engine.evaluate(constant(value))).rejects.toThrow(UserError);
+  });
+});
+
+describe('folders', () => {
+  it('are made with those above them, and named innermost first', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'folders-'));
+    expect(await makeFolder(join(dir, 'a', 'b'))).toEqual([join(dir, 'a', 'b'), join(dir, 'a')]);
+    expect(await makeFolder(join(dir, 'a', 'b'))).toEqual([]);
+    await writeFile(join(dir, 'file'), '');
+    for (const path of ['file', 'file/below'])
+      await expect(makeFolder(join(dir, path))).rejects.toThrow(/EEXIST|ENOTDIR/);
+    await rm(dir, { recursive: true });
+  });
+  it.runIf(existsSync('/proc/self'))('that no file system makes end in an error, not in a hang', async () => {
+    await expect(makeFolder('/proc/nowhere/below')).rejects.toThrow(/ENOENT/);
   });
 });

@@ -1,4 +1,5 @@
 /** Tests only: damage for files. Of a seed and a case's number always the same: bytes, or values of the JSON inside. */
+import { z } from 'zod';
 import { hostRandom, type HostRandom } from '../../engine/random.ts';
 
 /** Name of the stream of random numbers, apart from those of training. */
@@ -54,50 +55,60 @@ function editBytes(content: Buffer, name: string, random: HostRandom): Buffer {
 function nest(content: Buffer, random: HostRandom): Buffer {
   const depth = [101, 5000, 200_000][random.below(3)]!;
   const text = content.toString('utf8');
-  const at = text.indexOf(':', random.below(text.length)) + 1;
+  const at = text.indexOf(':', random.below(Math.max(1, text.length))) + 1;
   const end = at + (/^[^,}\]]*/.exec(text.slice(at))?.[0].length ?? 0);
   return Buffer.from(
     `${text.slice(0, at)}${'['.repeat(depth)}${text.slice(at, end)}${']'.repeat(depth)}${text.slice(end)}`,
   );
 }
 
-interface Entry {
-  readonly dtype: string;
-  data_offsets: [number, number];
-}
+const entrySchema = z.looseObject({
+  dtype: z.enum(['F32', 'F16', 'BF16', 'F64', 'I32', 'I64']),
+  data_offsets: z.tuple([z.int().nonnegative(), z.int().nonnegative()]),
+});
+type Entry = z.infer<typeof entrySchema>;
 
 /** A sound file without one of its tensors, or with a number of one that is NaN or infinite; undefined where it is damaged already. */
 function editTensor(content: Buffer, random: HostRandom): Buffer | undefined {
   const end = headerEnd(content);
-  let header: Record<string, Entry>;
+  const header = soundHeader(content.subarray(8, end));
+  const names = Object.keys(header ?? {});
+  const name = names[random.below(Math.max(1, names.length))] ?? '';
+  const entry = header?.[name];
+  if (!header || !entry) return undefined;
+  const [from, to] = entry.data_offsets;
+  if (to <= from || end + to > content.length) return undefined;
+  return random.below(3) === 0 ? withoutTensor(content, header, name) : withNonFinite(content, entry, random);
+}
+
+/** Tensors by name, or undefined where the header is damaged. */
+function soundHeader(json: Buffer): Record<string, Entry> | undefined {
+  let value: unknown;
   try {
-    header = JSON.parse(content.toString('utf8', 8, end)) as Record<string, Entry>;
+    value = JSON.parse(json.toString('utf8'));
   } catch {
     return undefined;
   }
-  const names = Object.keys(header).filter((name) => name !== '__metadata__');
-  const name = names[random.below(names.length)];
-  const [from, to] = (name !== undefined && header[name]?.data_offsets) || [0, 0];
-  if (name === undefined || to <= from || end + to > content.length) return undefined;
-  return random.below(3) === 0 ? withoutTensor(content, header, name) : withNonFinite(content, header[name]!, random);
+  const found = z.record(z.string(), z.unknown()).safeParse(value);
+  if (!found.success) return undefined;
+  const { __metadata__: _, ...tensors } = found.data;
+  return z.record(z.string(), entrySchema).safeParse(tensors).data;
 }
 
-function withoutTensor(content: Buffer, header: Record<string, Entry>, name: string): Buffer {
+function withoutTensor(content: Buffer, header: Readonly<Record<string, Entry>>, name: string): Buffer {
   const end = headerEnd(content);
   const [from, to] = header[name]!.data_offsets;
-  const rest = Object.fromEntries(Object.entries(header).filter(([other]) => other !== name));
-  for (const entry of Object.values(rest)) {
-    if (!Array.isArray(entry.data_offsets)) continue;
-    const [a, b] = entry.data_offsets;
-    if (a >= to) entry.data_offsets = [a - (to - from), b - (to - from)];
-  }
-  const json = Buffer.from(JSON.stringify(rest));
+  const moved = (offset: number): number => (offset >= to ? offset - (to - from) : offset);
+  const rest = Object.entries(header)
+    .filter(([other]) => other !== name)
+    .map(([other, entry]) => [other, { ...entry, data_offsets: entry.data_offsets.map(moved) }]);
+  const json = Buffer.from(JSON.stringify(Object.fromEntries(rest)));
   const prefix = Buffer.alloc(8);
   prefix.writeBigUInt64LE(BigInt(json.length));
   return Buffer.concat([prefix, json, content.subarray(end, end + from), content.subarray(end + to)]);
 }
 
-/** The upper bytes of NaN and both infinities. */
+/** The bits of NaN and both infinities. */
 const NON_FINITE: Readonly<Record<string, readonly number[]>> = {
   F32: [0x7fc00000, 0x7f800000, 0xff800000],
   F16: [0x7e00, 0x7c00, 0xfc00],
@@ -106,8 +117,8 @@ const NON_FINITE: Readonly<Record<string, readonly number[]>> = {
 
 function withNonFinite(content: Buffer, { dtype, data_offsets: [from, to] }: Entry, random: HostRandom): Buffer {
   const patterns = NON_FINITE[dtype];
-  if (!patterns) return content;
   const width = dtype === 'F32' ? 4 : 2;
+  if (!patterns || to - from < width) return content;
   const at = headerEnd(content) + from + width * random.below(Math.floor((to - from) / width));
   const edited = Buffer.from(content);
   edited.writeUIntLE(patterns[random.below(patterns.length)]!, at, width);

@@ -221,8 +221,8 @@ export async function makeFolder(folder: string): Promise<void> {
   const engine = hostEngine();
   const losses = { loss: [1, 0.5], taskLoss: [1, 0.5] };
   await saveCheckpoint(engine, join(folder, 'checkpoint.safetensors'), 2, IDENTITY, variablesOf(engine), losses);
-  const rows = TEXTS.map((_, i) => JSON.stringify({ input_ids: [0, 5 + i, 6, 2], label: i }));
-  await writeFile(join(folder, 'rows.jsonl'), rows.join('\n'));
+  const lines = TEXTS.map((_, i) => JSON.stringify({ input_ids: [0, 5 + i, 6, 2], label: i }));
+  await writeFile(join(folder, 'rows.jsonl'), lines.join('\n'));
   await writeFile(join(folder, 'comparison.json'), JSON.stringify(sampleComparison()));
 }
 

@@ -143,6 +143,8 @@ function editHeader(content: Buffer, random: HostRandom): Buffer | undefined {
 
 /** JSON with one value replaced, left out, doubled, or under another name; undefined for what is no JSON any more. */
 function editJson(content: Buffer, random: HostRandom): Buffer | undefined {
+  // Nested by an edit before: too deep to be written again.
+  if (content.includes('['.repeat(101))) return undefined;
   let root: unknown;
   try {
     root = JSON.parse(content.toString('utf8'));

@@ -72,7 +72,11 @@ export async function withEngine<T>(
   try {
     const cache = await TuningCache.load(cacheFile(), engine.adapter);
     engine.selectConfig = cache.selectConfig;
-    if (tune) engine.tuner = new Tuner(engine, cache, say);
+    if (tune) {
+      // A cache that cannot be written is told before any work.
+      await cache.save();
+      engine.tuner = new Tuner(engine, cache, say);
+    }
     if (dumpKernels !== undefined) engine.observer = new KernelDump(dumpKernels);
     const profiler = profile === undefined ? undefined : new Profiler(engine);
     engine.profiler = profiler;

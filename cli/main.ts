@@ -10,5 +10,10 @@ import { runCommand } from './program.ts';
 import { keepHangupIgnored } from './signals.ts';
 
 keepHangupIgnored();
+// A reader that has had enough, such as `head`, is no failure to talk about.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(1);
+});
 const code = await runCommand(process.argv.slice(2));
 if (code !== 0) process.exitCode = code;

@@ -2,9 +2,9 @@
 import { CommanderError, type Command } from 'commander';
 import { UserError } from '../engine/errors.ts';
 import { versions } from '../experiments/provenance.ts';
+import { fileError } from '../engine/io/files.ts';
 import { settingKey } from '../experiments/settings.ts';
 import { ConfigurableCommand } from './config-file.ts';
-import { withFlags } from './flags.ts';
 import { arrangeHelp, HELP_FORMAT, terminalWidth } from './help.ts';
 import { addExport, addMerge } from './commands/convert.ts';
 import { addDoctor } from './commands/doctor.ts';
@@ -75,7 +75,14 @@ function exitCodeOf(error: unknown, withOwnFlags: (text: string) => string): num
     process.stderr.write(`light-peft: ${withOwnFlags(error.message)}\n`);
     return error.exitCode;
   }
+  const failed = fileError(pathOf(error), error);
+  if (failed !== error) return exitCodeOf(failed, withOwnFlags);
   const stack = error instanceof Error ? error.stack : String(error);
   process.stderr.write(`light-peft: unexpected error, please report it\n${stack}\n`);
   return 1;
+}
+
+/** The file that a call of the system failed on. */
+function pathOf(error: unknown): string {
+  return error instanceof Error && 'path' in error ? String(error.path) : 'the system';
 }

@@ -7,11 +7,11 @@
  * It imports report (the format of what is measured), train, peft-model and the rooms below. It may not know of flags or terminals:
  * progress goes out by callbacks, errors name options.
  */
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadData, type DataRequest, type DataSet } from '../data/source.ts';
 import type { Engine } from '../engine/engine.ts';
 import { writeJson } from '../engine/io/files.ts';
+import { makeFolder } from '../engine/io/make-folder.ts';
 import { loadModel } from '../models/checkpoint.ts';
 import type { Comparison, Run, Task } from '../report/schema.ts';
 import { runBaseline } from './baseline/tfidf.ts';
@@ -38,7 +38,7 @@ export interface ExperimentPlan extends ExperimentCallbacks {
 /** Runs what is not there yet and writes `comparison.json` into `out`. */
 export async function runExperiments(engine: Engine, plan: ExperimentPlan): Promise<Comparison> {
   const { modelDir, out } = plan;
-  await mkdir(out, { recursive: true });
+  await makeFolder(out);
   const checkpoint = await loadModel(modelDir);
   const tasks: Task[] = [];
   const runs: Run[] = [];

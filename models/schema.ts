@@ -7,7 +7,8 @@ import { ACTIVATION_NAMES, type ModelConfig } from './architecture.ts';
 export const count = z.int().positive();
 export const token = z.int().nonnegative();
 export const probability = z.number().min(0).lt(1);
-export const positive = z.number().positive();
+/** f32 has only infinity beyond. */
+export const positive = z.number().positive().max(3.4e38);
 
 /** One of transformers' names. */
 export const activationName = z.enum(Object.keys(ACTIVATION_NAMES) as (keyof typeof ACTIVATION_NAMES)[]);

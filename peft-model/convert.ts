@@ -1,9 +1,10 @@
 /** Room: peft-model. Results as plain Hugging Face folders: `merge` adapters into the base, `export` a pruned result at full size. */
-import { copyFile, mkdir, readdir } from 'node:fs/promises';
+import { copyFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import { sizeOf, type Shape } from '../engine/graph/shape.ts';
 import { exists, writeJson } from '../engine/io/files.ts';
+import { makeFolder } from '../engine/io/make-folder.ts';
 import { openSafetensors, writeSafetensors, type TensorEntry, type TensorFile } from '../engine/io/safetensors.ts';
 import {
   fullLayers,
@@ -184,7 +185,7 @@ export async function exportDense(modelDir: string, adapterDir: string, out: str
     tensors.set(name, { shape, data: expandWeight(config, dense.keep, name, valueOf(adapter.values, name), shape) });
   }
   const plain = [...modules.values()].map(({ module }) => module);
-  await mkdir(join(out, 'adapter'), { recursive: true });
+  await makeFolder(join(out, 'adapter'));
   const exported = { config: configFor(plain, adapter.peft), modules: plain, tensors };
   if (adapter.peft.method === 'bottleneck') {
     await writeHubAdapter(join(out, 'adapter'), config, exported, adapter, 'light_peft');
@@ -210,7 +211,7 @@ async function rewriteCheckpoint(
   rewrite: Rewrite,
   { extra, apart, raw }: Additions,
 ): Promise<void> {
-  await mkdir(out, { recursive: true });
+  await makeFolder(out);
   const file = await openSafetensors(modelDir);
   const entries: TensorEntry[] = [...extra];
   try {

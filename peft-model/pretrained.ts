@@ -1,11 +1,12 @@
 /**
  * Room: peft-model. What a task leaves on disk, and a model put together from it: the original base checkpoint, plus a PEFT folder with the surviving factors and the task head, plus `plan.json` where something was pruned, plus `labels.json`.
  */
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Engine } from '../engine/engine.ts';
 import { option, UserError } from '../engine/errors.ts';
 import { exists, preview } from '../engine/io/files.ts';
+import { makeFolder } from '../engine/io/make-folder.ts';
 import { openSafetensors } from '../engine/io/safetensors.ts';
 import { sameShape, showShape, type Shape } from '../engine/graph/shape.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
@@ -39,7 +40,7 @@ export interface StateBase {
 
 /** Writes the folder of a task. The plan's base must be the one the state stands on. */
 export async function writeState(dir: string, base: StateBase, state: PeftModelState, plan?: Plan): Promise<void> {
-  await mkdir(dir, { recursive: true });
+  await makeFolder(dir);
   const { method, values, peft, labels } = state;
   const tensors = new Map<string, AdapterTensor>();
   const put = (name: string, shape: readonly number[]): void => {

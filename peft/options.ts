@@ -4,8 +4,10 @@
  */
 import { z } from 'zod';
 
+/** Beyond it f32 has only infinity. */
+const LARGEST = 3.4e38;
 const count = z.int().positive();
-const positive = z.number().positive();
+const positive = z.number().positive().max(LARGEST);
 const names = z.array(z.string().min(1));
 const IN_RATIO = 'expected a number in [0, 1)';
 

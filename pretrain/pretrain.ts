@@ -5,11 +5,11 @@
  *
  * It imports train, peft-model (sessions), data, models and engine. It may not know of adapters, pruning, or the command line.
  */
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { InputSpec } from '../engine/compile/program.ts';
 import type { Engine, HostArray } from '../engine/engine.ts';
 import { writeJson } from '../engine/io/files.ts';
+import { makeFolder } from '../engine/io/make-folder.ts';
 import { f32ToF16 } from '../engine/io/float16.ts';
 import { writeSafetensors } from '../engine/io/safetensors.ts';
 import { Parameters } from '../engine/nn/parameters.ts';
@@ -69,7 +69,7 @@ export async function pretrain(
   { resume, ...callbacks }: { readonly resume: boolean } & Pick<TrainerCallbacks, 'signal' | 'onReport'>,
 ): Promise<PretrainResult> {
   const { steps, batchSize, maxLength, saveEvery, lr, warmupRatio, weightDecay, maxGradNorm } = options;
-  await mkdir(dir, { recursive: true });
+  await makeFolder(dir);
   const raw = robertaConfig(vocabulary, options);
   const model = new MlmModel(engine, parseConfig(raw, 'config.json'), options.seed);
   model.startFrom(blocks, vocabulary);

@@ -9,6 +9,7 @@
  */
 export { estimate, type Estimate } from './estimate.ts';
 export { evaluate, infer, type Evaluation, type Inference, type LanguageMetrics } from './evaluate.ts';
+export { NonFiniteError } from './finite.ts';
 export { InterruptedError, NonFiniteLossError, type StepReport } from './loop.ts';
 export type { CheckpointOptions, EstimateOptions, TrainerCallbacks, TrainOptions } from './options.ts';
 export { predict, type Window } from './predict.ts';

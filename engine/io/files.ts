@@ -4,10 +4,11 @@
  */
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import type { z } from 'zod';
 import { UserError } from '../errors.ts';
+import { makeFolder } from './make-folder.ts';
 import { assertWritableThrough, openThrough, outputOf, type OpenFile } from './output.ts';
 import { isRunning } from './processes.ts';
 
@@ -82,7 +83,7 @@ export async function writeAtomically(files: readonly PendingFile[]): Promise<vo
         continue;
       }
       const file = output.path;
-      await mkdir(dirname(file), { recursive: true });
+      await makeFolder(dirname(file));
       await removeStale(file);
       const temporary = temporaryName(file);
       whole.push({ temporary, file });
@@ -142,15 +143,6 @@ export async function assertWritable(path: string): Promise<void> {
   }
 }
 
-/** Makes a folder. @returns those that were missing, the innermost first */
-export async function makeFolder(path: string): Promise<string[]> {
-  const first = await mkdir(path, { recursive: true });
-  const made: string[] = [];
-  if (first === undefined) return made;
-  for (let folder = resolve(path); folder.length >= resolve(first).length; folder = dirname(folder)) made.push(folder);
-  return made;
-}
-
 /** Removes folders until one is not empty. */
 export async function removeEmpty(folders: readonly string[]): Promise<void> {
   for (const folder of folders) {
@@ -194,11 +186,28 @@ export async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T
 /** Parses JSON text; `file` is named in the error. */
 export function parseJson(text: string, file: string): unknown {
   if (text.trim() === '') throw new UserError(`${file}: the file is empty, expected JSON`);
+  const value = parsed(text, file);
+  if (isDeeper(value, MAX_DEPTH)) {
+    throw new UserError(`${file}: lists or objects nested more than ${MAX_DEPTH} deep, expected far fewer`);
+  }
+  return value;
+}
+
+function parsed(text: string, file: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
     throw new UserError(`${file}: not valid JSON: ${oneLine((error as Error).message)}`);
   }
+}
+
+/** Nesting that files of this kind stay far below, and that whatever walks a value can follow. */
+const MAX_DEPTH = 100;
+
+function isDeeper(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (depth === 0) return true;
+  return Object.values(value).some((inside) => isDeeper(inside, depth - 1));
 }
 
 /** Checks a parsed value against a schema; the first fault becomes a `UserError` starting with `file`. */
@@ -255,11 +264,12 @@ function lookUp(value: unknown, path: readonly PropertyKey[]): unknown {
 /** A value as an error shows it: one line, at most 60 characters; `nothing` for a missing one. */
 export function preview(value: unknown): string {
   if (value === undefined) return 'nothing';
-  const text = typeof value === 'object' && value !== null ? summary(value) : JSON.stringify(value);
+  const text = typeof value === 'object' && value !== null ? summary(value) : (JSON.stringify(value) ?? typeof value);
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 
 function summary(value: object): string {
+  if (isDeeper(value, MAX_DEPTH)) return 'a deeply nested value';
   const text = JSON.stringify(value);
   if (text.length <= 60) return text;
   return Array.isArray(value) ? `an array of ${value.length}` : 'an object';

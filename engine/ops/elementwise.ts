@@ -3,6 +3,7 @@
  * compiler fuses whole chains into one kernel, so nothing here costs a pass over memory by itself.
  */
 import type { Param } from '../../kernels/kernel.ts';
+import { UserError } from '../errors.ts';
 import { broadcastPattern, broadcastShapes, type Shape } from '../graph/shape.ts';
 import { attrsOf, emit, type ElementExpression, type Op, type Tensor } from '../graph/tensor.ts';
 import { sumToSize } from './reduce.ts';
@@ -17,7 +18,7 @@ const constantOp: Op<number> = {
 
 /**
  * A number as an f32 tensor; it is written into the kernels that read it.
- * @throws Error, when compiled, where it is NaN or infinite
+ * @throws UserError, when compiled, where it is NaN, infinite or beyond f32's range
  */
 export function constant(value: number, shape: Shape = []): Tensor {
   return emit(constantOp, [], value, shape);
@@ -29,8 +30,10 @@ export function constantValue(tensor: Tensor): number | undefined {
 }
 
 function literal(value: number): string {
-  if (!Number.isFinite(value)) throw new Error(`constant: ${value} cannot be written into a kernel`);
-  const text = Math.fround(value).toPrecision(9);
+  const rounded = Math.fround(value);
+  if (!Number.isFinite(rounded))
+    throw new UserError(`a factor of ${value} is beyond f32; a setting of the model or adapter is too large`);
+  const text = rounded.toPrecision(9);
   return /[.e]/.test(text) ? text : `${text}.0`;
 }
 

@@ -32,17 +32,20 @@ export interface LoraConfig extends CommonConfig {
   readonly init: boolean | 'gaussian' | 'eva' | 'orthogonal';
 }
 
+/** f32 has only infinity beyond. */
+const positive = z.number().positive().max(3.4e38);
+
 const schema = z.looseObject({
   ...commonKeys,
   r: size.default(8),
-  lora_alpha: z.number().positive().default(8),
+  lora_alpha: positive.default(8),
   lora_dropout: probability.default(0),
   bias: z.enum(['none', 'all', 'lora_only']).default('none'),
   exclude_modules: nameRule,
   layers_to_transform: list(z.int().nonnegative()),
   layers_pattern: list(z.string()).transform((p) => p ?? []),
   rank_pattern: patternOf(size),
-  alpha_pattern: patternOf(z.number().positive()),
+  alpha_pattern: patternOf(positive),
   use_rslora: z.boolean().default(false),
   use_dora: z.boolean().default(false),
   init_lora_weights: z.union([z.boolean(), z.enum(['gaussian', 'eva', 'orthogonal'])]).default(true),

@@ -12,6 +12,7 @@ const GOLDENS = join(import.meta.dirname, '..', 'goldens');
 const ROBERTA = join(GOLDENS, 'roberta');
 
 let dir: string;
+let outputs = 0;
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
   const rows = [0, 1, 2, 0].map((label) => JSON.stringify({ input_ids: [0, 5, 6, 2], label }));
@@ -67,13 +68,14 @@ async function ends(pattern: RegExp, ...argv: string[]): Promise<void> {
     lines.push(String(text));
     return true;
   });
-  const out = join(dir, 'out');
+  const out = join(dir, `out-${outputs++}`);
   const code = await runCommand(argv.includes('eval') ? argv : [...argv, '--out', out]);
   const said = lines.filter((line) => line.startsWith('light-peft: ') && !line.includes('warning'));
   expect(said.join('')).toMatch(pattern);
   expect(said.join('').trimEnd()).not.toContain('\n');
   expect(code).toBe(2);
-  await expect(readdir(out)).rejects.toThrow(/ENOENT|ENOTDIR/);
+  const left = await readdir(out, { recursive: true, withFileTypes: true }).catch(() => []);
+  expect(left.filter((entry) => entry.isFile())).toEqual([]);
 }
 
 const data = (): string => join(dir, 'data.jsonl');
@@ -98,7 +100,7 @@ describe('weights', () => {
     await ends(/word_embeddings.*found/, ...base(words, '--weights', 'f16', '--embeddings', 'host'));
     await ends(/word_embeddings.*found/, 'merge', '--model', words, '--adapter', ADAPTER);
   });
-  it.each([/norm.*bias/i, /position_embeddings/, /classifier\.out_proj\.weight/])('of the base: %s', async (tensor) => {
+  it.each([/norm.*bias/i, /position_embeddings/])('of the base: %s', async (tensor) => {
     const model = await poisoned(MODEL, WEIGHTS, tensor, NaN);
     await ends(/tensor ".*": found NaN/, 'merge', '--model', model, '--adapter', ADAPTER);
     await ends(/tensor ".*": found NaN/, 'export', '--model', model, '--adapter', ADAPTER);
@@ -113,9 +115,8 @@ describe('weights', () => {
 
 describe('what is computed', () => {
   it('scores and losses that overflow', async () => {
-    const large = await poisoned(MODEL, WEIGHTS, /classifier\.out_proj\.bias/, 3e38);
-    const twice = await poisoned(large, WEIGHTS, /classifier\.dense\.weight/, 3e38);
-    const model = await poisoned(twice, WEIGHTS, /layer\.1\.output\.LayerNorm\.weight|out_proj\.weight/, 3e38);
+    const large = await poisoned(MODEL, WEIGHTS, /embeddings\.LayerNorm\.weight/, 3e38);
+    const model = await poisoned(large, WEIGHTS, /layer\.0\.attention\.self\.query\.weight/, 3e38);
     await ends(/example \d+: a score came out as/, ...base(model));
     await ends(/example \d+: a score came out as/, 'eval', '--model', model, '--data', data());
     await ends(

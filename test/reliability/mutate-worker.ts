@@ -1,7 +1,8 @@
 /** Tests only: runs damaged files through the program, a case after the other, and says before and after each what it does. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openSafetensors } from '../../engine/io/safetensors.ts';
 import { damage, randomOf } from './mutations.ts';
 import { inspect, isRefusal, makeFolder, TARGETS } from './targets.ts';
 
@@ -52,6 +53,21 @@ function watchBuffers(): void {
   }
 }
 
+/** What is wrong with the numbers of a result. */
+async function nonFiniteIn(out: string): Promise<string | undefined> {
+  const names = await readdir(out, { recursive: true }).catch(() => []);
+  for (const name of names.filter((one) => one.endsWith('.safetensors'))) {
+    const file = await openSafetensors(join(out, name));
+    const check = async (): Promise<void> => {
+      for (const tensor of file.names) await file.read(tensor);
+    };
+    const fault = await check().catch((error: unknown) => String(error));
+    await file.close();
+    if (fault !== undefined) return `accepted, but ${fault}`;
+  }
+  return undefined;
+}
+
 async function runCase(
   seed: number,
   index: number,
@@ -85,6 +101,7 @@ async function runCase(
   const excess = largest > needs.get(target.name)! ? largest : 0;
   const allocation = excess / damaged.length;
   const left = await inspect(out);
+  fault ??= await nonFiniteIn(out);
   if (left.unfinished.length > 0) fault ??= `left ${left.unfinished.join(', ')}`;
   if (outcome === 'refused' && left.files > 0) fault ??= `refused, but left ${left.files} files`;
   if (excess > LARGEST * damaged.length) fault ??= `a buffer of ${largest} bytes for a file of ${damaged.length}`;

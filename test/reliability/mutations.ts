@@ -1,4 +1,5 @@
 /** Tests only: damage for files. Of a seed and a case's number always the same: bytes, or values of the JSON inside. */
+import { z } from 'zod';
 import { hostRandom, type HostRandom } from '../../engine/random.ts';
 
 /** Name of the stream of random numbers, apart from those of training. */
@@ -26,6 +27,9 @@ export function damage(content: Buffer, name: string, random: HostRandom): Buffe
 }
 
 function editOnce(content: Buffer, name: string, random: HostRandom): Buffer {
+  const kind = random.below(12);
+  if (kind === 0 && /\.jsonl?$/.test(name)) return nest(content, random);
+  if (kind < 2 && name.endsWith('.safetensors')) return editTensor(content, random) ?? content;
   if (random.uniform() < 0.4) return editBytes(content, name, random);
   return (
     (name.endsWith('.json') ? editJson(content, random) : editHeader(content, random)) ??
@@ -47,6 +51,80 @@ function editBytes(content: Buffer, name: string, random: HostRandom): Buffer {
   return Buffer.concat([head, Buffer.alloc(1 + random.below(16), byte), tail.subarray(16)]);
 }
 
+/** A value wrapped in lists, more than any file has, or than a stack holds. */
+function nest(content: Buffer, random: HostRandom): Buffer {
+  const depth = [101, 5000, 200_000][random.below(3)]!;
+  const text = content.toString('utf8');
+  const at = text.indexOf(':', random.below(Math.max(1, text.length))) + 1;
+  const end = at + (/^[^,}\]]*/.exec(text.slice(at))?.[0].length ?? 0);
+  return Buffer.from(
+    `${text.slice(0, at)}${'['.repeat(depth)}${text.slice(at, end)}${']'.repeat(depth)}${text.slice(end)}`,
+  );
+}
+
+const entrySchema = z.looseObject({
+  dtype: z.enum(['F32', 'F16', 'BF16', 'F64', 'I32', 'I64']),
+  data_offsets: z.tuple([z.int().nonnegative(), z.int().nonnegative()]),
+});
+type Entry = z.infer<typeof entrySchema>;
+
+/** A sound file without one of its tensors, or with a number of one that is NaN or infinite; undefined where it is damaged already. */
+function editTensor(content: Buffer, random: HostRandom): Buffer | undefined {
+  const end = headerEnd(content);
+  const header = soundHeader(content.subarray(8, end));
+  const names = Object.keys(header ?? {});
+  const name = names[random.below(Math.max(1, names.length))] ?? '';
+  const entry = header?.[name];
+  if (!header || !entry) return undefined;
+  const [from, to] = entry.data_offsets;
+  if (to <= from || end + to > content.length) return undefined;
+  return random.below(3) === 0 ? withoutTensor(content, header, name) : withNonFinite(content, entry, random);
+}
+
+/** Tensors by name, or undefined where the header is damaged. */
+function soundHeader(json: Buffer): Record<string, Entry> | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(json.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+  const found = z.record(z.string(), z.unknown()).safeParse(value);
+  if (!found.success) return undefined;
+  const { __metadata__: _, ...tensors } = found.data;
+  return z.record(z.string(), entrySchema).safeParse(tensors).data;
+}
+
+function withoutTensor(content: Buffer, header: Readonly<Record<string, Entry>>, name: string): Buffer {
+  const end = headerEnd(content);
+  const [from, to] = header[name]!.data_offsets;
+  const moved = (offset: number): number => (offset >= to ? offset - (to - from) : offset);
+  const rest = Object.entries(header)
+    .filter(([other]) => other !== name)
+    .map(([other, entry]) => [other, { ...entry, data_offsets: entry.data_offsets.map(moved) }]);
+  const json = Buffer.from(JSON.stringify(Object.fromEntries(rest)));
+  const prefix = Buffer.alloc(8);
+  prefix.writeBigUInt64LE(BigInt(json.length));
+  return Buffer.concat([prefix, json, content.subarray(end, end + from), content.subarray(end + to)]);
+}
+
+/** The bits of NaN and both infinities. */
+const NON_FINITE: Readonly<Record<string, readonly number[]>> = {
+  F32: [0x7fc00000, 0x7f800000, 0xff800000],
+  F16: [0x7e00, 0x7c00, 0xfc00],
+  BF16: [0x7fc0, 0x7f80, 0xff80],
+};
+
+function withNonFinite(content: Buffer, { dtype, data_offsets: [from, to] }: Entry, random: HostRandom): Buffer {
+  const patterns = NON_FINITE[dtype];
+  const width = dtype === 'F32' ? 4 : 2;
+  if (!patterns || to - from < width) return content;
+  const at = headerEnd(content) + from + width * random.below(Math.floor((to - from) / width));
+  const edited = Buffer.from(content);
+  edited.writeUIntLE(patterns[random.below(patterns.length)]!, at, width);
+  return edited;
+}
+
 /** Where the header of a safetensors file ends. */
 function headerEnd(content: Buffer): number {
   const length = content.length >= 8 ? content.readBigUInt64LE(0) : 0n;
@@ -65,6 +143,8 @@ function editHeader(content: Buffer, random: HostRandom): Buffer | undefined {
 
 /** JSON with one value replaced, left out, doubled, or under another name; undefined for what is no JSON any more. */
 function editJson(content: Buffer, random: HostRandom): Buffer | undefined {
+  // Nested by an edit before: too deep to be written again.
+  if (content.includes('['.repeat(101))) return undefined;
   let root: unknown;
   try {
     root = JSON.parse(content.toString('utf8'));

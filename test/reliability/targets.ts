@@ -11,6 +11,9 @@ import { loadTokenizer } from '../../models/tokenizer.ts';
 import { peftConfig } from '../../peft/create-config.ts';
 import { readPretrained, writeState } from '../../peft-model/pretrained.ts';
 import { createState } from '../../peft-model/state.ts';
+import { dataOptionsSchema } from '../../data/options.ts';
+import { loadData } from '../../data/source.ts';
+import { parseOptions } from '../../engine/options.ts';
 import { fullLayers } from '../../models/architecture.ts';
 import { loadCheckpoint, saveCheckpoint } from '../../train/checkpoint.ts';
 import { trainBpe, writeTokenizer } from '../../pretrain/bpe.ts';
@@ -132,6 +135,14 @@ export const TARGETS: readonly Target[] = [
     },
   },
   {
+    name: 'rows',
+    files: ['rows.jsonl'],
+    use: async (folder) => {
+      const checkpoint = await loadModel(join(folder, 'model'));
+      await loadData(checkpoint, { train: join(folder, 'rows.jsonl') }, parseOptions(dataOptionsSchema, {}));
+    },
+  },
+  {
     name: 'checkpoint',
     files: ['checkpoint.safetensors'],
     use: async (folder) => {
@@ -210,6 +221,8 @@ export async function makeFolder(folder: string): Promise<void> {
   const engine = hostEngine();
   const losses = { loss: [1, 0.5], taskLoss: [1, 0.5] };
   await saveCheckpoint(engine, join(folder, 'checkpoint.safetensors'), 2, IDENTITY, variablesOf(engine), losses);
+  const lines = TEXTS.map((_, i) => JSON.stringify({ input_ids: [0, 5 + i, 6, 2], label: i }));
+  await writeFile(join(folder, 'rows.jsonl'), lines.join('\n'));
   await writeFile(join(folder, 'comparison.json'), JSON.stringify(sampleComparison()));
 }
 

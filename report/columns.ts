@@ -82,7 +82,7 @@ const COSTS: readonly Column[] = [
 ];
 
 /** Marks a figure that stands on few steps or examples; `notes` says what the mark means. */
-const CAUTION = '†';
+export const CAUTION = '†';
 
 function careful(text: string, isFew: boolean): string {
   return isFew ? `${text} ${CAUTION}` : text;

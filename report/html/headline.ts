@@ -1,6 +1,6 @@
 /** Room: report/html. What the subject did against the reference, in big numbers. */
 import type { MethodSummary, TaskSummary } from '../aggregate.ts';
-import { breakEvenText, scoreRatio, speedRatio, timeRatio } from '../columns.ts';
+import { breakEvenText, CAUTION, scoreRatio, speedRatio, timeRatio } from '../columns.ts';
 import { METRIC_STYLES, metricsOf } from '../metrics.ts';
 import { bytes, change, duration, measure, percent, short } from '../numbers.ts';
 import type { Metric } from '../schema.ts';
@@ -28,10 +28,11 @@ export function headline({ subject, reference, task: { evalExamples } }: TaskSum
   return html`<dl class="headline">${tiles.filter(({ figure }) => figure !== undefined).map(tile)}</dl>`;
 }
 
-function tile({ figure, name, detail }: Tile): Html {
+function tile({ figure = '', name, detail }: Tile): Html {
+  const [value = '', mark] = figure.split(` ${CAUTION}`);
   return html`<div>
     <dt>${name}</dt>
-    <dd class="figure">${figure}</dd>
+    <dd class="figure">${value}${mark === undefined ? undefined : html`<small>${CAUTION}</small>`}</dd>
     <dd class="detail">${detail}</dd>
   </div>`;
 }

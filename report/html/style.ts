@@ -50,6 +50,7 @@ figure { margin: 0; }
 .headline dt { font: 600 0.875rem/1.35 var(--sans); }
 .headline dd { margin: 0; }
 .headline .figure { order: -1; color: var(--accent); font: 600 2.375rem/1.1 var(--sans); letter-spacing: -0.03em; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.headline .figure small { font-size: 0.45em; vertical-align: super; letter-spacing: 0; }
 .headline .detail { color: var(--muted); font: 0.8125rem/1.4 var(--sans); }
 
 .scroll { overflow-x: auto; margin: 1rem 0 0.75rem; }

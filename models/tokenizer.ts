@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type * as Library from 'tokenizers';
 import type { Encoding, Tokenizer } from 'tokenizers';
 import { UserError } from '../engine/errors.ts';
 import { fileError, parseJson, preview } from '../engine/io/files.ts';
@@ -119,7 +120,7 @@ interface Parts {
 }
 
 /** @throws UserError where it has no binary for this platform */
-async function loadLibrary(): Promise<typeof import('tokenizers')> {
+async function loadLibrary(): Promise<typeof Library> {
   try {
     return await import('tokenizers');
   } catch (error) {
@@ -129,12 +130,12 @@ async function loadLibrary(): Promise<typeof import('tokenizers')> {
 }
 
 async function readParts(path: string, json: string): Promise<Parts> {
-  const { Tokenizer, WordLevel, sequenceProcessing } = await loadLibrary();
+  const { BPE, Tokenizer, sequenceProcessing } = await loadLibrary();
   try {
     const words = Tokenizer.fromString(json);
     words.disableTruncation();
     words.disablePadding();
-    const frame = new Tokenizer(WordLevel.empty());
+    const frame = new Tokenizer(BPE.empty());
     frame.setPostProcessor(words.getPostProcessor() ?? sequenceProcessing([]));
     words.setPostProcessor(sequenceProcessing([]));
     const none = await words.encode('');

@@ -1,4 +1,5 @@
 /** Tests only: everything that a tokenizer makes of texts, a line of JSON for each. `reference.py` writes the same. */
+import { mapInOrder } from '../../../data/map-in-order.ts';
 import { UserError } from '../../../engine/errors.ts';
 import type { Encoded, TextTokenizer } from '../../../models/tokenizer.ts';
 
@@ -6,13 +7,10 @@ import type { Encoded, TextTokenizer } from '../../../models/tokenizer.ts';
 export const ASKED = ['ids', 'pair', 'cut ids', 'cut pair', 'bare pair', 'windows', 'text', 'whole text'] as const;
 
 /** Each entry holds what `ASKED` names, or says that the text was refused. */
-export async function outcomes(tokenizer: TextTokenizer, texts: readonly string[]): Promise<string[]> {
-  const lines: string[] = [];
-  for (const [i, text] of texts.entries()) {
-    const pair = texts[(i + 1) % texts.length]!;
-    lines.push(JSON.stringify(await outcome(tokenizer, i, text, pair)));
-  }
-  return lines;
+export function outcomes(tokenizer: TextTokenizer, texts: readonly string[]): Promise<string[]> {
+  return mapInOrder([...texts.keys()], async (i) =>
+    JSON.stringify(await outcome(tokenizer, i, texts[i]!, texts[(i + 1) % texts.length]!)),
+  );
 }
 
 async function outcome(tokenizer: TextTokenizer, i: number, text: string, pair: string): Promise<unknown> {

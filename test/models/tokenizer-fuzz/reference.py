@@ -1,4 +1,4 @@
-"""Tests only: what the library's own Python bindings make of texts. Usage: reference.py FOLDER, which holds `texts.json` and `NUMBER/tokenizer.json`."""
+"""Tests only: what the library's own Python bindings make of texts. Usage: reference.py FOLDER, of folders with `tokenizer.json` and `texts.json`."""
 import json
 import sys
 from pathlib import Path
@@ -63,7 +63,7 @@ def outcomes(tokenizer, texts):
 
 
 folder = Path(sys.argv[1])
-texts = json.loads((folder / "texts.json").read_text(encoding="utf-8"))
 for path in folder.glob("*/tokenizer.json"):
+    texts = json.loads((path.parent / "texts.json").read_text(encoding="utf-8"))
     lines = outcomes(Tokenizer.from_file(str(path)), texts)
     (path.parent / "lines").write_text("\n".join(lines), encoding="utf-8", newline="\n")

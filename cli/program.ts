@@ -5,6 +5,7 @@ import { versions } from '../experiments/provenance.ts';
 import { fileError } from '../engine/io/files.ts';
 import { settingKey } from '../experiments/settings.ts';
 import { ConfigurableCommand } from './config-file.ts';
+import { withFlags } from './flags.ts';
 import { arrangeHelp, HELP_FORMAT, terminalWidth } from './help.ts';
 import { addExport, addMerge } from './commands/convert.ts';
 import { addDoctor } from './commands/doctor.ts';

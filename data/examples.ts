@@ -171,7 +171,7 @@ function perToken(
 }
 
 /** A list of integers from 0 to `high`, at least one. */
-export function integers(at: string, name: string, value: unknown, high: number, expected: string): number[] {
+function integers(at: string, name: string, value: unknown, high: number, expected: string): number[] {
   if (!Array.isArray(value) || value.length === 0) {
     throw new UserError(`${at}: "${name}" is ${preview(value)}, expected a list, each entry ${expected}`);
   }

@@ -264,7 +264,8 @@ function lookUp(value: unknown, path: readonly PropertyKey[]): unknown {
 /** A value as an error shows it: one line, at most 60 characters; `nothing` for a missing one. */
 export function preview(value: unknown): string {
   if (value === undefined) return 'nothing';
-  const text = typeof value === 'object' && value !== null ? summary(value) : (JSON.stringify(value) ?? typeof value);
+  if (typeof value === 'function' || typeof value === 'symbol') return `a ${typeof value}`;
+  const text = typeof value === 'object' && value !== null ? summary(value) : JSON.stringify(value);
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 

@@ -19,7 +19,7 @@ export type DataFormat = (typeof FORMATS)[number];
 /** Of commands that read data. */
 export function addFormatFlag(command: Command): Command {
   const text = 'format of the data files, in place of their endings; standard input (-) needs it';
-  return command.addOption(new Option(`--format <${FORMATS.join('|')}>`, text).choices(FORMATS));
+  return command.addOption(new Option('--format <name>', text).choices(FORMATS));
 }
 
 /**

@@ -19,7 +19,7 @@ const stepOptions = {
   batchSize: count.default(32).describe('examples at a time; those of a step'),
   shuffle: z.boolean().default(true).describe('shuffle every epoch'),
   groupByLength: z.boolean().default(true).describe('batch examples of like length together'),
-  seed: whole.default(0).describe('seed of weights, data order and dropout'),
+  seed: whole.default(0).describe('seed of weights, data order, dropout'),
   activations: z.enum(['f32', 'f16']).default('f32').describe('storage of what is saved for the backward pass'),
   gradientCheckpointing: z
     .boolean()

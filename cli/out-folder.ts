@@ -2,7 +2,7 @@
  * Room: cli. The folder that a command writes: tried before any work, held by one process at a time, and never one with the results of
  * something else. Going on with one's own is told by `identity.json`, which says what a result is of.
  */
-import { rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { UserError } from '../engine/errors.ts';
@@ -61,6 +61,9 @@ export async function withOutFolder<T>({ out }: OutFlags, work: () => Promise<T>
       lock.release();
     }
   } finally {
+    // A mark on nothing would only be in the way of the next run.
+    const left = await readdir(out);
+    if (left.length === 1 && left[0] === IDENTITY) await rm(join(out, IDENTITY));
     await removeEmpty(made);
   }
 }

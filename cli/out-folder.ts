@@ -62,7 +62,7 @@ export async function withOutFolder<T>({ out }: OutFlags, work: () => Promise<T>
     }
   } finally {
     // A mark on nothing would only be in the way of the next run.
-    const left = await readdir(out);
+    const left = await readdir(out).catch((): string[] => []);
     if (left.length === 1 && left[0] === IDENTITY) await rm(join(out, IDENTITY));
     await removeEmpty(made);
   }

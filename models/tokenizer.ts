@@ -85,6 +85,7 @@ export async function loadTokenizer(folder: string): Promise<TextTokenizer> {
   if (typeof json.model !== 'object' || json.model === null) {
     throw new UserError(`${path}: key "model" is missing, expected the vocabulary; is this a tokenizer.json?`);
   }
+  for (const component of [json.pre_tokenizer, json.decoder]) assertSafe(path, component);
   return new RustTokenizer(path, await readParts(path, text), json, { ...roles, ...config });
 }
 
@@ -127,6 +128,21 @@ async function loadLibrary(): Promise<typeof Library> {
     const [reason] = (error as Error).message.split('\n');
     throw new UserError(`tokenizers: cannot be loaded on ${process.platform} ${process.arch}: ${reason}`);
   }
+}
+
+/**
+ * Components that end the whole process within the library: chunks of no length, and a decoder that strips the end of tokens shorter than
+ * it strips.
+ * @throws UserError for one of them
+ */
+function assertSafe(path: string, component: unknown): void {
+  if (typeof component !== 'object' || component === null) return;
+  const { type, length, stop, pretokenizers = [], decoders = [] } = component as Json;
+  const chunks = type === 'FixedLength' && length === 0;
+  const strips = type === 'Strip' && typeof stop === 'number' && stop > 0;
+  if (chunks || strips)
+    throw new UserError(`${path}: ${chunks ? 'FixedLength of length 0' : 'Strip of the end'} is not supported`);
+  for (const part of [pretokenizers, decoders].flat()) assertSafe(path, part);
 }
 
 async function readParts(path: string, json: string): Promise<Parts> {

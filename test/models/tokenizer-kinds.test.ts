@@ -130,3 +130,13 @@ it('XLM-R: sentencepiece’s unigram, two separators between texts', async () =>
   expect(pair).toEqual({ ids: [0, 9, 2, 2, 7, 2], typeIds: [0, 0, 0, 0, 0, 0] });
   expect(xlmr.decode([0, 9, 4, 10, 5, 2])).toBe('ab ca');
 });
+
+it.each([
+  [{ pre_tokenizer: { type: 'FixedLength', length: 0 } }, 'FixedLength of length 0'],
+  [
+    { decoder: { type: 'Sequence', decoders: [{ type: 'Strip', content: ' ', start: 0, stop: 1 }] } },
+    'Strip of the end',
+  ],
+])('what would end the process is refused: %j', async (component, message) => {
+  await expect(load({ ...BYTE_BPE, ...component })).rejects.toThrow(`${message} is not supported`);
+});

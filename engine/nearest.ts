@@ -3,15 +3,20 @@
 /** Part of the longer name's characters that may differ. */
 const TOLERANCE = 0.4;
 
-/** The known name nearest to `given`, whatever its case and separators; undefined where none is near. */
-export function nearest(given: string, known: Iterable<string>): string | undefined {
+/** The known names most like `given`, whatever their case and separators, the nearest first; none that are unlike it. */
+export function nearestNames(given: string, known: Iterable<string>, count: number): string[] {
   const plain = (name: string): string => name.toLowerCase().replace(/[-_. ]/g, '');
-  const found = [...known].map((name) => {
+  const found = [...new Set(known)].map((name) => {
     const [a, b] = [plain(given), plain(name)];
     return { name, part: distance(a, b) / Math.max(a.length, b.length, 1) };
   });
-  const best = found.reduce<(typeof found)[number] | undefined>((a, b) => (a && a.part <= b.part ? a : b), undefined);
-  return best && best.part <= TOLERANCE ? best.name : undefined;
+  const near = found.filter(({ part }) => part <= TOLERANCE).sort((a, b) => a.part - b.part);
+  return near.slice(0, count).map(({ name }) => name);
+}
+
+/** The nearest of them. */
+export function nearest(given: string, known: Iterable<string>): string | undefined {
+  return nearestNames(given, known, 1)[0];
 }
 
 /** `, did you mean NAME?`, or nothing. @param shown how the name is written there */

@@ -1,6 +1,6 @@
 /** Room: peft. Options and configurations against the modules of a model: what they name must be there. */
 import { option, UserError } from '../engine/errors.ts';
-import { nearNames } from '../engine/near.ts';
+import { nearestNames } from '../engine/nearest.ts';
 import { fullLayers, type HeadKind, type ModelConfig } from '../models/architecture.ts';
 import { frozenWeightShapes } from '../models/base-model.ts';
 import { targetableLayers, headShapes } from '../models/heads.ts';
@@ -23,7 +23,7 @@ export function assertOptionsMatch(options: PeftOptions, peft: PeftConfig, confi
   const weights = weightNames(config, head);
   const need = (key: string, asked: string, isThere: boolean, among: readonly string[], what: string): void => {
     if (isThere) return;
-    const near = nearNames(asked, among.flatMap(endings));
+    const near = nearestNames(asked, among.flatMap(endings), 3);
     const hint = near.length > 0 ? `; did you mean ${near.join(', ')}?` : `, which has such as ${among[0] ?? 'none'}`;
     throw new UserError(`${option(key)}: "${asked}" is no ${what} of the model${hint}`);
   };

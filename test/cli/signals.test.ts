@@ -93,7 +93,7 @@ it('Ctrl-C in `run` keeps the method in progress and the estimation; the same co
   expect(pruned.code, pruned.said).toBe(0);
   const again = await run('run').ended;
   expect(again.code, again.said).toBe(0);
-  expect(again.said).not.toContain('estimation');
+  expect(again.said).not.toContain('· estimation');
   expect((await whole).code).toBe(0);
   expect(await numbersOf('run/comparison.json')).toEqual(await numbersOf('whole/comparison.json'));
 });

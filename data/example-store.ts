@@ -14,6 +14,7 @@ import {
 /** Encoded examples in order: an array of them, or an `ExampleStore`. */
 export interface Examples extends Iterable<EncodedExample> {
   readonly length: number;
+  /** The example at a place, counted from 0. */
   at(index: number): EncodedExample | undefined;
 }
 
@@ -82,18 +83,19 @@ export class ExampleStore implements Examples {
     for (const sequence of [tokens, ...otherChoices]) this.#add(sequence, tokens.tokenLabels);
   }
 
-  /** @param labels [examples], class indices or −100 */
+  /** Gives every example its class. @param labels [examples], class indices or −100 */
   setLabels(labels: Int32Array): void {
     this.#labels = labels;
   }
 
-  /** @param values of each example equally many, or undefined where they are not known */
+  /** Gives every example its numbers. @param values of each example equally many, or undefined where they are not known */
   setValues(values: readonly (readonly number[] | undefined)[]): void {
     const width = values.find((row) => row !== undefined)?.length ?? 0;
     this.#values = new Float32Array(values.length * width).fill(NO_VALUE);
     values.forEach((row, i) => row && this.#values!.set(row, i * width));
   }
 
+  /** The example at a place, counted from 0. Its arrays are views, not to be written. */
   at(index: number): EncodedExample | undefined {
     if (index < 0 || index >= this.length) return undefined;
     const [sequence, ...others] = Array.from({ length: this.#choices }, (_, i) =>
@@ -108,6 +110,7 @@ export class ExampleStore implements Examples {
     };
   }
 
+  /** All examples in order. */
   *[Symbol.iterator](): Generator<EncodedExample, void, undefined> {
     for (let i = 0; i < this.length; i++) yield this.at(i)!;
   }

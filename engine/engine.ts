@@ -41,7 +41,9 @@ export interface Traced {
 
 /** How an engine is opened. */
 export interface EngineOptions {
+  /** Whether products may round f32 operands to f16 for the device's matrix units; sums stay f32. */
   readonly allowF16Matmul?: boolean;
+  /** Lower than the adapter's own, as those of a smaller device. */
   readonly limits?: Partial<MemoryLimits>;
 }
 
@@ -87,8 +89,7 @@ export class Engine implements Runtime, VariableStore {
   }
 
   /**
-   * @param allowF16Matmul whether products may round f32 operands to f16 for the device's matrix units; sums stay f32
-   * @param limits lower than the adapter's own, as those of a smaller device
+   * Opens the machine's adapter.
    * @throws NoAdapterError where the machine has no usable adapter
    * @throws UserError where `allowF16Matmul` is asked for and there are no matrix units
    */

@@ -7,7 +7,10 @@ export type WarningHandler = (text: string) => void;
 
 let handler: WarningHandler = (text) => console.warn(`light-peft: warning: ${text}`);
 
-/** @param text one line: what was found, where, and what follows from it; options by `option(name)` */
+/**
+ * Tells of something that a person should know of. Nothing stops.
+ * @param text one line: what was found, where, and what follows from it; options by `option(name)`
+ */
 export function warn(text: string): void {
   handler(text);
 }

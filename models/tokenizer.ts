@@ -85,7 +85,7 @@ export async function loadTokenizer(folder: string): Promise<TextTokenizer> {
   if (typeof json.model !== 'object' || json.model === null) {
     throw new UserError(`${path}: key "model" is missing, expected the vocabulary; is this a tokenizer.json?`);
   }
-  for (const component of [json.pre_tokenizer, json.decoder]) assertSafe(path, component);
+  assertSafe(path, json.pre_tokenizer);
   return new RustTokenizer(path, await readParts(path, text), json, { ...roles, ...config });
 }
 
@@ -130,19 +130,13 @@ async function loadLibrary(): Promise<typeof Library> {
   }
 }
 
-/**
- * Components that end the whole process within the library: chunks of no length, and a decoder that strips the end of tokens shorter than
- * it strips.
- * @throws UserError for one of them
- */
+/** @throws UserError for chunks of no length, which end the whole process within the library */
 function assertSafe(path: string, component: unknown): void {
   if (typeof component !== 'object' || component === null) return;
-  const { type, length, stop, pretokenizers = [], decoders = [] } = component as Json;
-  const chunks = type === 'FixedLength' && length === 0;
-  const strips = type === 'Strip' && typeof stop === 'number' && stop > 0;
-  if (chunks || strips)
-    throw new UserError(`${path}: ${chunks ? 'FixedLength of length 0' : 'Strip of the end'} is not supported`);
-  for (const part of [pretokenizers, decoders].flat()) assertSafe(path, part);
+  const { type, length, pretokenizers = [] } = component as Json;
+  if (type === 'FixedLength' && length === 0)
+    throw new UserError(`${path}: FixedLength has length 0, expected at least 1`);
+  for (const part of [pretokenizers].flat()) assertSafe(path, part);
 }
 
 async function readParts(path: string, json: string): Promise<Parts> {

@@ -5,7 +5,7 @@ import { UserError } from '../engine/errors.ts';
 import { sizeOf, type Shape } from '../engine/graph/shape.ts';
 import { exists, writeJson } from '../engine/io/files.ts';
 import { makeFolder } from '../engine/io/make-folder.ts';
-import { openSafetensors, writeSafetensors, type TensorEntry, type TensorFile } from '../engine/io/safetensors.ts';
+import { writeSafetensors, type TensorEntry, type TensorFile } from '../engine/io/safetensors.ts';
 import {
   fullLayers,
   type HeadKind,
@@ -16,6 +16,7 @@ import {
 import { className, nameInClass } from '../models/config.ts';
 import { baseWeightShapes, frozenWeightShapes, inspectCheckpoint } from '../models/base-model.ts';
 import { Checkpoint } from '../models/checkpoint.ts';
+import { openWeights } from '../models/grown-file.ts';
 import { adaptableLayers, frozenHeadShapes, headOf, headShapes } from '../models/heads.ts';
 import { isStoredInOut, storedName, transpose } from '../models/weights.ts';
 import { writeHubAdapter } from '../peft/adapterhub/files.ts';
@@ -34,7 +35,7 @@ import { expandModule, expandWeight, zeroCutColumns } from '../pruning/full-size
 import { keepAll, type LayerKeep } from '../pruning/plan.ts';
 import { keptShapes, moduleSlices } from '../pruning/slice.ts';
 import { assertMergeable } from './merge.ts';
-import { readPlanFor, readState } from './pretrained.ts';
+import { checkpointOf, readPlanFor, readState } from './pretrained.ts';
 import { tiedApart, type PeftModelState } from './state.ts';
 import { writeLabels } from './label-file.ts';
 
@@ -58,10 +59,11 @@ interface Dense {
 }
 
 async function loadDense(modelDir: string, adapterDir: string): Promise<Dense> {
-  const { config, fingerprint } = await inspectCheckpoint(modelDir);
-  const checkpoint = new Checkpoint(modelDir, config, fingerprint);
-  const plan = await readPlanFor(adapterDir, checkpoint);
-  const adapter = await readState(adapterDir, checkpoint);
+  const { config: saved, fingerprint } = await inspectCheckpoint(modelDir);
+  const original = new Checkpoint(modelDir, saved, fingerprint);
+  const plan = await readPlanFor(adapterDir, original);
+  const adapter = await readState(adapterDir, original);
+  const { config } = checkpointOf(original, adapter.values);
   const keep = plan?.layers ?? keepAll(config);
   const linears = (layers: readonly LayerShape[]): ReadonlyMap<string, LinearLayer> =>
     new Map(adaptableLayers(config, layers, adapter.head).map((linear) => [linear.name, linear]));
@@ -212,7 +214,7 @@ async function rewriteCheckpoint(
   { extra, apart, raw }: Additions,
 ): Promise<void> {
   await makeFolder(out);
-  const file = await openSafetensors(modelDir);
+  const file = await openWeights(modelDir, config);
   const entries: TensorEntry[] = [...extra];
   try {
     const canonical = canonicalNames(file, config, adapter.head);

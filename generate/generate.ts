@@ -47,13 +47,6 @@ export interface GenerationCallbacks {
   readonly onText?: (text: string) => void;
 }
 
-/** A checkpoint with the largest vocabulary of the adapters, so that they share a base. */
-async function forAll(checkpoint: Checkpoint, adapters: ReadonlyMap<string, string>): Promise<Checkpoint> {
-  let largest = checkpoint;
-  for (const dir of adapters.values()) largest = await checkpointFor(largest, dir);
-  return largest;
-}
-
 /** @throws UserError as the loading of models and `encodePrompt` */
 export async function* generateAll(
   engine: Engine,
@@ -61,7 +54,7 @@ export async function* generateAll(
   { onPrompt, onText }: GenerationCallbacks = {},
 ): AsyncGenerator<Answer> {
   const { adapters, prompts, maxNewTokens, overrides, load = {}, seed, signal } = request;
-  const checkpoint = await forAll(request.checkpoint, adapters);
+  const checkpoint = await checkpointFor(request.checkpoint, adapters.values());
   const { dir: modelDir, config } = checkpoint;
   const { endIds, stop, sampling, constraints, ignored } = await generationConfig(modelDir, config, overrides);
   if (ignored.length > 0) warn(`generation_config.json: not supported and left out: ${ignored.join(', ')}`);

@@ -123,9 +123,11 @@ export async function readPretrained(
   return { base, state: { method, peft, values, head, labels, plan } };
 }
 
-/** The checkpoint that an adapter's folder is for. @throws UserError as `readPretrained` */
-export async function checkpointFor(checkpoint: Checkpoint, adapterDir: string): Promise<Checkpoint> {
-  return checkpointOf(checkpoint, valuesOf(await readOwnAdapter(adapterDir, checkpoint)));
+/** The checkpoint with the largest vocabulary of some adapters' folders, so that they share a base. @throws UserError as `readPretrained` */
+export async function checkpointFor(checkpoint: Checkpoint, adapterDirs: Iterable<string>): Promise<Checkpoint> {
+  let largest = checkpoint;
+  for (const dir of adapterDirs) largest = checkpointOf(largest, valuesOf(await readOwnAdapter(dir, checkpoint)));
+  return largest;
 }
 
 /** A checkpoint with as many tokens as an adapter's values have rows, where it was trained on a resized vocabulary. */

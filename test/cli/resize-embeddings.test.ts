@@ -115,21 +115,21 @@ it('a classifier trains the new rows; its folder is read again, merged and expor
   expectClose(await predict(join(out, 'base'), 'classes.jsonl', '--adapter', join(out, 'adapter')), scores);
 });
 
-it.each(['inherit', 'reinit'])(
-  'estimation, pruning and training go on with the vocabulary, which %s',
-  async (carry) => {
-    const cut = `cut-${carry}`;
-    await run(0, ...training('estimate', BERT, 'classes.jsonl', `estimate-${carry}`, '--resize-embeddings'));
-    const estimated = join(dir, `estimate-${carry}`);
-    await run(0, 'prune', '--model', BERT, '--estimate', estimated, '--out', join(dir, cut), '--carry', carry);
-    const { shape } = await tensor(join(dir, cut, 'adapter_model.safetensors'), `base_model.model.${WORDS}`);
+it('estimation, pruning and training go on with the vocabulary', async () => {
+  const [estimated, cut] = [join(dir, 'estimate'), join(dir, 'cut')];
+  await run(0, ...training('estimate', BERT, 'classes.jsonl', 'estimate', '--resize-embeddings'));
+  for (const carry of ['inherit', 'reinit']) {
+    await run(0, 'prune', '--model', BERT, '--estimate', estimated, '--out', cut, '--carry', carry, '--overwrite');
+    const { shape, data } = await tensor(join(cut, 'adapter_model.safetensors'), `base_model.model.${WORDS}`);
     expect(shape).toEqual([22, 8]);
-    const from = ['--init-adapter', join(dir, cut)];
-    await run(0, ...training('train', BERT, 'classes.jsonl', `${cut}-trained`, ...from));
-    const both = training('train', BERT, 'classes.jsonl', 'both', ...from, '--resize-embeddings');
-    expect(await run(2, ...both)).toMatch(/--resize-embeddings and --init-adapter: give one of them/);
-  },
-);
+    const isMean = String(data.subarray(160, 168)) === String(data.subarray(168, 176));
+    expect(isMean).toBe(carry === 'reinit');
+  }
+  const from = ['--init-adapter', cut];
+  await run(0, ...training('train', BERT, 'classes.jsonl', 'cut-trained', ...from));
+  const both = training('train', BERT, 'classes.jsonl', 'both', ...from, '--resize-embeddings');
+  expect(await run(2, ...both)).toMatch(/--resize-embeddings and --init-adapter: give one of them/);
+});
 
 it('run', async () => {
   const data = ['--eval', join(dir, 'classes.jsonl'), '--methods', 'reference', '--seeds', '1', '--resize-embeddings'];
@@ -150,6 +150,22 @@ it('a tied language model trains embedding and head, each its own, and generates
   await run(0, 'merge', ...from, '--out', merged);
   expect(await json(merged, 'config.json')).toMatchObject({ vocab_size: 22, tie_word_embeddings: false });
   expectClose(await predict(merged, 'texts.jsonl'), scores);
+});
+
+it('adapters with and without new tokens run on one base', async () => {
+  await writeFile(join(dir, 'plain.jsonl'), JSON.stringify({ text: 'w1 w2 w3' }));
+  await run(0, ...training('train', GPT2, 'plain.jsonl', 'plain'));
+  const out = join(dir, 'predictions.jsonl');
+  const adapters = ['plain', 'gpt2'].flatMap((name) => ['--adapter', join(dir, name)]);
+  await run(0, 'predict', '--model', GPT2, '--data', join(dir, 'plain.jsonl'), '--out', out, ...adapters);
+  const { logits } = (await json(out)) as { logits: Record<string, number[][]> };
+  const alone = await predict(GPT2, 'plain.jsonl', '--adapter', join(dir, 'gpt2'));
+  expectClose(logits.gpt2!.flat(), alone);
+  const plain = await predict(GPT2, 'plain.jsonl', '--adapter', join(dir, 'plain'));
+  expectClose(
+    logits.plain!.flatMap((row) => row.slice(0, 20)),
+    plain,
+  );
 });
 
 it('an adapter that PEFT trained on a resized model gives its scores', async () => {

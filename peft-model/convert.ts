@@ -145,16 +145,16 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
     shape,
     data: adapter.values.get(name)!,
   }));
-  const { tied, apart } = tiedApart(dense.config, adapter);
-  await rewriteCheckpoint(modelDir, out, dense, rewrite, {
-    extra,
-    apart: tied && apart ? [`${tied.scores}.weight`, `${tied.scores}.bias`] : [],
-    raw: unmerge ? dense.config.raw : { ...headConfig(dense.config, adapter), ...(apart && UNTIED) },
-  });
+  const raw = unmerge ? dense.config.raw : headConfig(dense.config, adapter);
+  await rewriteCheckpoint(modelDir, out, dense, rewrite, { extra, ...untied(dense, raw) });
 }
 
-/** Of a model whose embedding and head have become two matrices. */
-const UNTIED = { tie_word_embeddings: false };
+/** Names and configuration of a model whose embedding and head may have become two matrices. */
+function untied({ config, adapter }: Dense, raw: ModelConfig['raw']): Pick<Additions, 'apart' | 'raw'> {
+  const { tied, apart } = tiedApart(config, adapter);
+  if (!tied || !apart) return { apart: [], raw };
+  return { apart: [`${tied.scores}.weight`, `${tied.scores}.bias`], raw: { ...raw, tie_word_embeddings: false } };
+}
 
 /** Weights at full size: with zeros for what a plan cuts, or as trained along. */
 function denseRewrite({ config, keep, adapter, trained }: Dense): Rewrite {
@@ -171,8 +171,11 @@ function denseRewrite({ config, keep, adapter, trained }: Dense): Rewrite {
 export async function exportDense(modelDir: string, adapterDir: string, out: string): Promise<void> {
   const dense = await loadDense(modelDir, adapterDir);
   const { config, method, modules, adapter, head, trained } = dense;
-  const rewrite = denseRewrite({ ...dense, trained: new Map() });
-  await rewriteCheckpoint(modelDir, join(out, 'base'), dense, rewrite, { extra: [], apart: [], raw: config.raw });
+  // An AdapterHub folder has no place for weights that were trained whole: the base has them then.
+  const isHub = adapter.peft.method === 'bottleneck';
+  const rewrite = denseRewrite(isHub ? dense : { ...dense, trained: new Map() });
+  const names = isHub ? untied(dense, config.raw) : { apart: [], raw: config.raw };
+  await rewriteCheckpoint(modelDir, join(out, 'base'), dense, rewrite, { extra: [], ...names });
   const tensors = new Map<string, AdapterTensor>();
   for (const { module, values } of modules.values()) {
     for (const factor of method.factors(module)) {
@@ -189,7 +192,7 @@ export async function exportDense(modelDir: string, adapterDir: string, out: str
   const plain = [...modules.values()].map(({ module }) => module);
   await makeFolder(join(out, 'adapter'));
   const exported = { config: configFor(plain, adapter.peft), modules: plain, tensors };
-  if (adapter.peft.method === 'bottleneck') {
+  if (isHub) {
     await writeHubAdapter(join(out, 'adapter'), config, exported, adapter, 'light_peft');
   } else await writeAdapter(join(out, 'adapter'), toStored(exported, config, adapter.head));
   if (adapter.labels.length > 0) await writeLabels(join(out, 'adapter', 'labels.json'), adapter.labels);

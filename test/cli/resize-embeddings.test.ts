@@ -115,6 +115,14 @@ it('a classifier trains the new rows; its folder is read again, merged and expor
   expectClose(await predict(join(out, 'base'), 'classes.jsonl', '--adapter', join(out, 'adapter')), scores);
 });
 
+it('bottleneck adapters are exported beside a base with the trained vocabulary', async () => {
+  await run(0, ...training('train', BERT, 'classes.jsonl', 'hub', '--resize-embeddings', '--peft', 'adapter'));
+  const [adapter, out] = [join(dir, 'hub'), join(dir, 'hub-export')];
+  await run(0, 'export', '--model', BERT, '--adapter', adapter, '--out', out);
+  const scores = await predict(BERT, 'classes.jsonl', '--adapter', adapter);
+  expectClose(await predict(join(out, 'base'), 'classes.jsonl', '--adapter', join(out, 'adapter')), scores);
+});
+
 it('estimation, pruning and training go on with the vocabulary', async () => {
   const [estimated, cut] = [join(dir, 'estimate'), join(dir, 'cut')];
   await run(0, ...training('estimate', BERT, 'classes.jsonl', 'estimate', '--resize-embeddings'));

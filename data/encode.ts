@@ -1,8 +1,7 @@
 /**
  * Room: data. From examples to what batches are made of: token ids, mask, segments and class index.
  */
-import { option } from '../engine/errors.ts';
-import { UserError } from '../engine/errors.ts';
+import { option, UserError } from '../engine/errors.ts';
 import type { TextTokenizer } from '../models/tokenizer.ts';
 import { IGNORE_INDEX, type EncodedExample, type Sequence } from './encoded-example.ts';
 import { ExampleStore } from './example-store.ts';
@@ -59,7 +58,7 @@ export function checkedIds(ids: readonly number[], vocabSize: number, at: string
   const outside = ids.find((id) => id >= vocabSize);
   if (outside === undefined) return Int32Array.from(ids);
   throw new UserError(
-    `${at}: the tokenizer gives token ${outside}, but the model's vocabulary size is ${vocabSize}; remove added tokens, or use a model whose embeddings were resized`,
+    `${at}: the tokenizer gives token ${outside}, but the model's vocabulary size is ${vocabSize}; set ${option('resizeEmbeddings')} to train it a larger one, or remove added tokens`,
   );
 }
 

@@ -108,6 +108,8 @@ async function firstFields(path: string): Promise<Fields['fields']> {
 interface KnownHead {
   readonly head: HeadKind;
   readonly labels: readonly string[];
+  /** Its vocabulary may be larger than the checkpoint's. */
+  readonly base?: { readonly config: Pick<ModelConfig, 'vocabSize'> } | undefined;
 }
 
 /** What data is encoded for. */
@@ -126,12 +128,13 @@ interface Encoding {
  * @throws UserError where neither a task nor files are named, a file is wrong, or texts come without a tokenizer
  */
 export async function loadData(
-  { dir: modelDir, config }: Checkpoint,
+  checkpoint: Checkpoint,
   request: DataRequest,
   options: DataOptions = {},
   known?: KnownHead,
   onBytes?: OnBytes,
 ): Promise<DataSet> {
+  const { dir: modelDir, config } = checkpoint.resized(known?.base?.config.vocabSize ?? 0);
   const { taskType, problemType, evalSplit, ...lengths } = parseOptions(dataOptionsSchema, options);
   const { docStride } = lengths;
   const encoding = { modelDir, config, maxLength: Math.min(lengths.maxLength, config.maxTokens), docStride, onBytes };
@@ -298,12 +301,13 @@ export interface Rows {
 
 /** Rows to predict; labels are optional. @throws UserError as `loadData` */
 export async function loadRows(
-  { dir: modelDir, config }: Checkpoint,
+  checkpoint: Checkpoint,
   path: string,
-  { head, labels: names }: KnownHead,
+  { head, labels: names, base }: KnownHead,
   options: Pick<DataOptions, 'maxLength' | 'docStride'> = {},
   onBytes?: OnBytes,
 ): Promise<Rows> {
+  const { dir: modelDir, config } = checkpoint.resized(base?.config.vocabSize ?? 0);
   const { maxLength: longest, docStride } = parseOptions(dataOptionsSchema, options);
   const encoding = { modelDir, config, maxLength: Math.min(longest, config.maxTokens), docStride, onBytes };
   const encodeOptions = await encodeOptionsOf(encoding);

@@ -39,7 +39,7 @@ export interface ExperimentPlan extends ExperimentCallbacks {
 export async function runExperiments(engine: Engine, plan: ExperimentPlan): Promise<Comparison> {
   const { modelDir, out } = plan;
   await makeFolder(out);
-  const checkpoint = await loadModel(modelDir);
+  const checkpoint = await loadModel(modelDir, plan.tasks[0]?.options.load);
   const tasks: Task[] = [];
   const runs: Run[] = [];
   for (const { request, options } of plan.tasks) {

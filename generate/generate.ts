@@ -1,14 +1,13 @@
 /** Room: generate. Answers prompts one after the other: tokens, text as it comes, and how fast. */
-import { option } from '../engine/errors.ts';
 import { join } from 'node:path';
 import type { Engine } from '../engine/engine.ts';
-import { UserError } from '../engine/errors.ts';
+import { option, UserError } from '../engine/errors.ts';
 import { warn } from '../engine/warnings.ts';
 import { exists } from '../engine/io/files.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
 import { loadTokenizer } from '../models/tokenizer.ts';
 import { hostRandom, STREAM } from '../engine/random.ts';
-import type { PretrainedOptions } from '../peft-model/pretrained.ts';
+import { checkpointFor, type PretrainedOptions } from '../peft-model/pretrained.ts';
 import type { Generated } from './generator.ts';
 import { LanguageModels } from './language-models.ts';
 import { generationConfig, type GenerationOverrides } from './options.ts';
@@ -54,7 +53,8 @@ export async function* generateAll(
   request: GenerationRequest,
   { onPrompt, onText }: GenerationCallbacks = {},
 ): AsyncGenerator<Answer> {
-  const { checkpoint, adapters, prompts, maxNewTokens, overrides, load = {}, seed, signal } = request;
+  const { adapters, prompts, maxNewTokens, overrides, load = {}, seed, signal } = request;
+  const checkpoint = await checkpointFor(request.checkpoint, adapters.values());
   const { dir: modelDir, config } = checkpoint;
   const { endIds, stop, sampling, constraints, ignored } = await generationConfig(modelDir, config, overrides);
   if (ignored.length > 0) warn(`generation_config.json: not supported and left out: ${ignored.join(', ')}`);

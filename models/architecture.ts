@@ -168,6 +168,8 @@ export interface ModelConfig {
   readonly family: string;
   readonly architecture: Architecture;
   readonly vocabSize: number;
+  /** Rows of the vocabulary's matrices in the checkpoint's files, where `resizeVocabulary` made them more. */
+  readonly savedVocabSize?: number | undefined;
   /** Features of a token, D. */
   readonly hiddenSize: number;
   /** Features of a word vector, and of a hidden state after the last layer; D unless embeddings are projected. */

@@ -15,7 +15,8 @@ import {
   type ModelConfig,
   type Role,
 } from './architecture.ts';
-import { loadConfig } from './config.ts';
+import { loadConfig, resizeVocabulary } from './config.ts';
+import { openWeights } from './grown-file.ts';
 import { frozenHeadShapes, headOf, initialSpec, tiedModules, type TiedModules } from './heads.ts';
 import { OffloadedEmbedding } from './offloaded-embedding.ts';
 import { findWeight, storedName, type WeightType } from './weights.ts';
@@ -35,6 +36,8 @@ export interface LoadOptions {
    * there are none, and the load fails. Vocabularies are never made up.
    */
   readonly initMissing?: ((name: string, shape: Shape) => Float32Array | undefined) | undefined;
+  /** Tokens of the vocabulary, where more than the checkpoint's; rows that it lacks are the mean of its own. */
+  readonly vocabSize?: number | undefined;
   /** Called after each tensor. */
   readonly onBytes?: OnBytes | undefined;
 }
@@ -137,11 +140,11 @@ export function frozenWeightShapes(config: ModelConfig, head: HeadKind): Map<str
 export async function loadBaseModel(
   engine: Engine,
   dir: string,
-  { weights: weightType = 'f32', embeddings = 'device', head, initMissing, onBytes }: LoadOptions = {},
+  { weights: weightType = 'f32', embeddings = 'device', head, initMissing, vocabSize = 0, onBytes }: LoadOptions = {},
 ): Promise<BaseModel> {
-  const config = await loadConfig(dir);
+  const config = resizeVocabulary(await loadConfig(dir), vocabSize);
   if (weightType === 'f16') engine.needF16(`${option('weights')} f16`);
-  const file = await openSafetensors(dir);
+  const file = await openWeights(dir, config);
   const weights = new Map<string, Variable>();
   const places = new Map<string, Variable>();
   try {

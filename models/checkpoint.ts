@@ -1,6 +1,9 @@
 /** Room: models. A checkpoint on disk, opened: its configuration and the fingerprint of its weights. */
 import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
-import { loadConfig } from './config.ts';
+import { option } from '../engine/errors.ts';
+import { warn } from '../engine/warnings.ts';
+import { loadConfig, resizeVocabulary } from './config.ts';
+import { loadTokenizer } from './tokenizer.ts';
 import type { ModelConfig } from './architecture.ts';
 
 /** A Hugging Face model folder with `config.json` and `model.safetensors` or its shards. */
@@ -20,12 +23,30 @@ export class Checkpoint {
   fingerprint(): Promise<string> {
     return (this.#fingerprint ??= fingerprintCheckpoint(this.dir));
   }
+
+  /** The same weights with a vocabulary of at least as many tokens: new rows are the mean of the old ones. The fingerprint stays. */
+  resized(vocabSize: number): Checkpoint {
+    const config = resizeVocabulary(this.config, vocabSize);
+    if (config === this.config) return this;
+    const resized = new Checkpoint(this.dir, config);
+    resized.#fingerprint = this.#fingerprint;
+    return resized;
+  }
 }
 
 /**
  * Opens a model folder. Weights go to the device later, piece by piece.
+ * @param resizeEmbeddings grows the vocabulary where the folder's tokenizer has more tokens; `getPeftModel` then trains all rows
  * @throws UserError where `config.json` is missing, or of a model that is not supported
  */
-export async function loadModel(dir: string): Promise<Checkpoint> {
-  return new Checkpoint(dir, await loadConfig(dir));
+export async function loadModel(
+  dir: string,
+  { resizeEmbeddings = false }: { readonly resizeEmbeddings?: boolean | undefined } = {},
+): Promise<Checkpoint> {
+  const checkpoint = new Checkpoint(dir, await loadConfig(dir));
+  if (!resizeEmbeddings) return checkpoint;
+  const resized = checkpoint.resized((await loadTokenizer(dir)).vocabSize);
+  if (resized === checkpoint)
+    warn(`${option('resizeEmbeddings')}: the tokenizer of ${dir} has no tokens beyond the model's vocabulary`);
+  return resized;
 }

@@ -8,4 +8,8 @@ export const loadOptionsSchema = z.strictObject({
     .default('device')
     .describe('where the frozen word embedding lives; one over the binding limit is on the host'),
   newHead: z.boolean().optional().describe('draw the head anew, where the checkpoint has one for the same classes'),
+  resizeEmbeddings: z
+    .boolean()
+    .optional()
+    .describe("grow the vocabulary to the tokenizer's: new rows are the mean of the old, all are trained and saved"),
 });

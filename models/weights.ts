@@ -39,6 +39,16 @@ function standIns({ heads, embeddings }: Architecture, name: string): string[] {
   });
 }
 
+/** Weights with a row for every token, by all heads of a family: the word embedding, and what scores the vocabulary. */
+export function vocabularyWeights({ architecture: { heads, embeddings } }: ModelConfig): string[] {
+  const scores = Object.values(heads).flatMap(({ vocabulary }) => {
+    if (!vocabulary) return [];
+    const { module, otherBias } = vocabulary;
+    return [`${module}.weight`, `${module}.bias`, ...(otherBias === undefined ? [] : [otherBias])];
+  });
+  return [...new Set([`${embeddings.words}.weight`, ...scores])];
+}
+
 /** Whether files hold this weight transposed: the matrices of GPT-2's blocks. */
 export function isStoredInOut({ architecture: { storedInOut, block } }: ModelConfig, name: string): boolean {
   if (!storedInOut || !name.endsWith('.weight')) return false;

@@ -5,7 +5,7 @@ import { UserError } from '../engine/errors.ts';
 import { sizeOf, type Shape } from '../engine/graph/shape.ts';
 import { exists, writeJson } from '../engine/io/files.ts';
 import { makeFolder } from '../engine/io/make-folder.ts';
-import { openSafetensors, writeSafetensors, type TensorEntry, type TensorFile } from '../engine/io/safetensors.ts';
+import { writeSafetensors, type TensorEntry, type TensorFile } from '../engine/io/safetensors.ts';
 import {
   fullLayers,
   type HeadKind,
@@ -16,6 +16,7 @@ import {
 import { className, nameInClass } from '../models/config.ts';
 import { baseWeightShapes, frozenWeightShapes, inspectCheckpoint } from '../models/base-model.ts';
 import { Checkpoint } from '../models/checkpoint.ts';
+import { openWeights } from '../models/grown-file.ts';
 import { adaptableLayers, frozenHeadShapes, headOf, headShapes } from '../models/heads.ts';
 import { isStoredInOut, storedName, transpose } from '../models/weights.ts';
 import { writeHubAdapter } from '../peft/adapterhub/files.ts';
@@ -34,7 +35,7 @@ import { expandModule, expandWeight, zeroCutColumns } from '../pruning/full-size
 import { keepAll, type LayerKeep } from '../pruning/plan.ts';
 import { keptShapes, moduleSlices } from '../pruning/slice.ts';
 import { assertMergeable } from './merge.ts';
-import { readPlanFor, readState } from './pretrained.ts';
+import { checkpointOf, readPlanFor, readState } from './pretrained.ts';
 import { tiedApart, type PeftModelState } from './state.ts';
 import { writeLabels } from './label-file.ts';
 
@@ -58,10 +59,11 @@ interface Dense {
 }
 
 async function loadDense(modelDir: string, adapterDir: string): Promise<Dense> {
-  const { config, fingerprint } = await inspectCheckpoint(modelDir);
-  const checkpoint = new Checkpoint(modelDir, config, fingerprint);
-  const plan = await readPlanFor(adapterDir, checkpoint);
-  const adapter = await readState(adapterDir, checkpoint);
+  const { config: saved, fingerprint } = await inspectCheckpoint(modelDir);
+  const original = new Checkpoint(modelDir, saved, fingerprint);
+  const plan = await readPlanFor(adapterDir, original);
+  const adapter = await readState(adapterDir, original);
+  const { config } = checkpointOf(original, adapter.values);
   const keep = plan?.layers ?? keepAll(config);
   const linears = (layers: readonly LayerShape[]): ReadonlyMap<string, LinearLayer> =>
     new Map(adaptableLayers(config, layers, adapter.head).map((linear) => [linear.name, linear]));
@@ -143,16 +145,16 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
     shape,
     data: adapter.values.get(name)!,
   }));
-  const { tied, apart } = tiedApart(dense.config, adapter);
-  await rewriteCheckpoint(modelDir, out, dense, rewrite, {
-    extra,
-    apart: tied && apart ? [`${tied.scores}.weight`, `${tied.scores}.bias`] : [],
-    raw: unmerge ? dense.config.raw : { ...headConfig(dense.config, adapter), ...(apart && UNTIED) },
-  });
+  const raw = unmerge ? dense.config.raw : headConfig(dense.config, adapter);
+  await rewriteCheckpoint(modelDir, out, dense, rewrite, { extra, ...untied(dense, raw) });
 }
 
-/** Of a model whose embedding and head have become two matrices. */
-const UNTIED = { tie_word_embeddings: false };
+/** Names and configuration of a model whose embedding and head may have become two matrices. */
+function untied({ config, adapter }: Dense, raw: ModelConfig['raw']): Pick<Additions, 'apart' | 'raw'> {
+  const { tied, apart } = tiedApart(config, adapter);
+  if (!tied || !apart) return { apart: [], raw };
+  return { apart: [`${tied.scores}.weight`, `${tied.scores}.bias`], raw: { ...raw, tie_word_embeddings: false } };
+}
 
 /** Weights at full size: with zeros for what a plan cuts, or as trained along. */
 function denseRewrite({ config, keep, adapter, trained }: Dense): Rewrite {
@@ -169,8 +171,11 @@ function denseRewrite({ config, keep, adapter, trained }: Dense): Rewrite {
 export async function exportDense(modelDir: string, adapterDir: string, out: string): Promise<void> {
   const dense = await loadDense(modelDir, adapterDir);
   const { config, method, modules, adapter, head, trained } = dense;
-  const rewrite = denseRewrite({ ...dense, trained: new Map() });
-  await rewriteCheckpoint(modelDir, join(out, 'base'), dense, rewrite, { extra: [], apart: [], raw: config.raw });
+  // An AdapterHub folder has no place for weights that were trained whole: the base has them then.
+  const isHub = adapter.peft.method === 'bottleneck';
+  const rewrite = denseRewrite(isHub ? dense : { ...dense, trained: new Map() });
+  const names = isHub ? untied(dense, config.raw) : { apart: [], raw: config.raw };
+  await rewriteCheckpoint(modelDir, join(out, 'base'), dense, rewrite, { extra: [], ...names });
   const tensors = new Map<string, AdapterTensor>();
   for (const { module, values } of modules.values()) {
     for (const factor of method.factors(module)) {
@@ -187,7 +192,7 @@ export async function exportDense(modelDir: string, adapterDir: string, out: str
   const plain = [...modules.values()].map(({ module }) => module);
   await makeFolder(join(out, 'adapter'));
   const exported = { config: configFor(plain, adapter.peft), modules: plain, tensors };
-  if (adapter.peft.method === 'bottleneck') {
+  if (isHub) {
     await writeHubAdapter(join(out, 'adapter'), config, exported, adapter, 'light_peft');
   } else await writeAdapter(join(out, 'adapter'), toStored(exported, config, adapter.head));
   if (adapter.labels.length > 0) await writeLabels(join(out, 'adapter', 'labels.json'), adapter.labels);
@@ -212,7 +217,7 @@ async function rewriteCheckpoint(
   { extra, apart, raw }: Additions,
 ): Promise<void> {
   await makeFolder(out);
-  const file = await openSafetensors(modelDir);
+  const file = await openWeights(modelDir, config);
   const entries: TensorEntry[] = [...extra];
   try {
     const canonical = canonicalNames(file, config, adapter.head);

@@ -39,7 +39,9 @@ export async function getPeftModel(
   const { seed = 0, head = defaultHead(config), newHead = false, ...load } = options;
   const isLoaded = 'weights' in base;
   const initMissing = initMissingWeights(config, seed);
-  const loaded = isLoaded ? base : await loadBaseModel(engine, base.dir, { ...load, head, initMissing });
+  const loaded = isLoaded
+    ? base
+    : await loadBaseModel(engine, base.dir, { ...load, head, initMissing, vocabSize: config.vocabSize });
   try {
     const labels = options.labels ?? (head === 'classification' ? defaultLabels(config.labels) : []);
     const given = typeof peft === 'function' ? peft(config, head) : peft;

@@ -8,7 +8,7 @@ import type { Checkpoint } from '../models/checkpoint.ts';
 import type { Batch } from '../data/data-loader.ts';
 import { logitsSession, type InferenceSession } from './inference-session.ts';
 import { PeftModel } from './peft-model.ts';
-import type { PretrainedOptions } from './pretrained.ts';
+import { checkpointFor, type PretrainedOptions } from './pretrained.ts';
 
 interface Mounted {
   readonly model: PeftModel;
@@ -111,10 +111,11 @@ export async function loadOntoOneBase(
   folders: ReadonlyMap<string, string>,
   options: PretrainedOptions = {},
 ): Promise<ReadonlyMap<string, PeftModel>> {
+  const whole = folders.size > 1 ? await checkpointFor(checkpoint, folders.values()) : checkpoint;
   const models = new Map<string, PeftModel>();
   for (const [name, folder] of folders) {
     const [sharing] = models.values();
-    models.set(name, await PeftModel.fromPretrained(engine, checkpoint, folder, { ...options, sharing }));
+    models.set(name, await PeftModel.fromPretrained(engine, whole, folder, { ...options, sharing }));
   }
   return models;
 }

@@ -1,10 +1,10 @@
 /** Room: peft-model. The head that a checkpoint was saved with: kept where it is for the same classes. */
 import { sameShape, sizeOf } from '../engine/graph/shape.ts';
-import { openSafetensors } from '../engine/io/safetensors.ts';
 import { warn } from '../engine/warnings.ts';
 import { agreedNames } from '../data/labels.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
 import { savedHead } from '../models/config.ts';
+import { openWeights } from '../models/grown-file.ts';
 import { headShapes } from '../models/heads.ts';
 import { storedName } from '../models/weights.ts';
 import type { StateDict } from '../peft/module.ts';
@@ -24,7 +24,7 @@ export async function readOwnHead({ dir, config }: Checkpoint, task: TaskHead): 
     return undefined;
   }
   const values = new Map<string, Float32Array>();
-  const file = await openSafetensors(dir);
+  const file = await openWeights(dir, config);
   try {
     for (const [name, shape] of shapes) {
       const stored = storedName(file, name, config);

@@ -14,7 +14,7 @@ import { loadBaseModel, type BaseModel, type LoadOptions } from '../models/base-
 import type { Checkpoint } from '../models/checkpoint.ts';
 import { savedHead, unsupportedClass } from '../models/config.ts';
 import { adaptableLayers, headShapes } from '../models/heads.ts';
-import { storedName } from '../models/weights.ts';
+import { storedName, vocabularyWeights } from '../models/weights.ts';
 import { readAnyAdapter } from '../peft/adapter-formats.ts';
 import { methodOf, type PeftConfig } from '../peft/config.ts';
 import { peftConfig } from '../peft/create-config.ts';
@@ -86,20 +86,22 @@ export interface PretrainedOptions extends Pick<LoadOptions, 'weights' | 'embedd
  */
 export async function readPretrained(
   engine: Engine,
-  checkpoint: Checkpoint,
+  given: Checkpoint,
   adapterDir: string | undefined,
   { head: asked, dropout, weights, embeddings, onBytes }: PretrainedOptions,
   sharing?: { readonly base: BaseModel; readonly head: HeadKind; readonly plan: Decision | undefined },
 ): Promise<{ base: BaseModel; state: PeftModelState }> {
+  const adapter = adapterDir === undefined ? undefined : await readOwnAdapter(adapterDir, given);
+  const checkpoint = adapter ? checkpointOf(given, valuesOf(adapter)) : given;
   const { dir, config } = checkpoint;
-  const adapter = adapterDir === undefined ? undefined : await readOwnAdapter(adapterDir, checkpoint);
   const plan = adapterDir === undefined ? undefined : await readPlanFor(adapterDir, checkpoint);
   const told = (): HeadKind => (adapter ? headFor(config, adapter, adapterDir!) : ownHead(dir, config));
   const head = asked ?? sharing?.head ?? told();
   const trained = await readHead(dir, config, head, adapter, adapterDir);
   const load = async (): Promise<BaseModel> => {
     const initMissing = (name: string): Float32Array | undefined => adapter?.tensors.get(name)?.data;
-    const whole = await loadBaseModel(engine, dir, { weights, embeddings, head, initMissing, onBytes });
+    const { vocabSize } = config;
+    const whole = await loadBaseModel(engine, dir, { weights, embeddings, head, initMissing, vocabSize, onBytes });
     return plan ? sliceModel(engine, whole, plan.layers) : whole;
   };
   if (sharing && !cutAlike(sharing.plan, plan)) {
@@ -117,9 +119,29 @@ export async function readPretrained(
   const peft = dropout === undefined ? own : { ...own, dropout };
   const method = methodOf(peft, placedModules(adapter, base, head, adapterDir!));
   checkTrained(adapter, method, base, [...trained.values.keys()], adapterDir!);
-  const stored = [...adapter.tensors].map(([name, { data }]) => [name, data] as const);
-  const values = new Map([...stored, ...trained.values]);
+  const values = new Map([...valuesOf(adapter), ...trained.values]);
   return { base, state: { method, peft, values, head, labels, plan } };
+}
+
+/** The checkpoint with the largest vocabulary of some adapters' folders, so that they share a base. @throws UserError as `readPretrained` */
+export async function checkpointFor(checkpoint: Checkpoint, adapterDirs: Iterable<string>): Promise<Checkpoint> {
+  let largest = checkpoint;
+  for (const dir of adapterDirs) largest = checkpointOf(largest, valuesOf(await readOwnAdapter(dir, checkpoint)));
+  return largest;
+}
+
+/** A checkpoint with as many tokens as an adapter's values have rows, where it was trained on a resized vocabulary. */
+export function checkpointOf(checkpoint: Checkpoint, values: StateDict): Checkpoint {
+  const { config } = checkpoint;
+  const rows = vocabularyWeights(config).map((name) => {
+    const size = values.get(name)?.length ?? 0;
+    return name.endsWith('.weight') ? size / config.embeddingSize : size;
+  });
+  return checkpoint.resized(Math.max(...rows));
+}
+
+function valuesOf({ tensors }: Adapter): Map<string, Float32Array> {
+  return new Map([...tensors].map(([name, { data }]) => [name, data]));
 }
 
 /** Whether two plans leave the same base. */
@@ -212,7 +234,7 @@ export async function readState(
 ): Promise<PeftModelState & { readonly method: PeftMethod }> {
   const { config } = checkpoint;
   const adapter = await readOwnAdapter(dir, checkpoint);
-  const values = new Map([...adapter.tensors].map(([name, { data }]) => [name, data]));
+  const values = valuesOf(adapter);
   const head = headFor(config, adapter, dir);
   assertWhole(adapter, withDefaultTargets(adapter.config, config.family), config, head, dir);
   const outputs = outputsOf(config, head, adapter.tensors);

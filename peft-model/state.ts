@@ -8,11 +8,18 @@ import { hostRandom, STREAM } from '../engine/random.ts';
 import type { Shape } from '../engine/graph/shape.ts';
 import { type HeadKind, type LayerShape, type LinearLayer, type ModelConfig } from '../models/architecture.ts';
 import type { BaseModel } from '../models/base-model.ts';
-import { headShapes, initialSpec, targetableLayers, tiedModules, type TiedModules } from '../models/heads.ts';
+import {
+  headShapes,
+  initialSpec,
+  targetableLayers,
+  tiedModules,
+  vocabularyLayers,
+  type TiedModules,
+} from '../models/heads.ts';
 import { methodOf, moduleFor, type PeftConfig } from '../peft/config.ts';
 import { factorSpecs, moduleSize, valueOf, type PeftMethod, type PeftModule, type StateDict } from '../peft/module.ts';
 import { savedModule } from '../peft/tasks.ts';
-import { targetedModules } from '../peft/targets.ts';
+import { isInSaved, targetedModules } from '../peft/targets.ts';
 import type { Decision } from '../pruning/decide.ts';
 import type { ReadWeight } from '../pruning/slice.ts';
 import { factorsFromBase, trainedWeights, weightReader } from './from-base.ts';
@@ -97,6 +104,16 @@ function savingLacked(peft: PeftConfig, { config, missingKeys }: BaseModel): Pef
   return modules.length === 0 ? peft : { ...peft, modulesToSave: [...new Set([...peft.modulesToSave, ...modules])] };
 }
 
+/** A vocabulary with new rows trains and is saved as a whole: the embedding, and what scores the vocabulary, each for itself as in PEFT. */
+function savingResized(peft: PeftConfig, { config }: BaseModel, head: HeadKind): PeftConfig {
+  if (config.savedVocabSize === undefined) return peft;
+  const { words } = config.architecture.embeddings;
+  const paths = [words, ...vocabularyLayers(config, head).map(({ name }) => name)];
+  const missing = paths.filter((path) => !isInSaved(`${path}.weight`, peft.modulesToSave));
+  const names = missing.map((path) => path.split('.').at(-1) as string);
+  return { ...peft, modulesToSave: [...peft.modulesToSave, ...names] };
+}
+
 /** A fresh state on a whole base: everything that will train has its first value. @param ownHead of the checkpoint, in place of a drawn one */
 export async function createState(
   engine: Engine,
@@ -106,7 +123,7 @@ export async function createState(
   seed: number,
   ownHead: StateDict = new Map(),
 ): Promise<PeftModelState> {
-  const peft = savingLacked(given, base);
+  const peft = savingLacked(savingResized(given, base, head), base);
   const method = methodFor(base.config, base.layers, peft, head);
   const values = new Map([...initState(base.config, method, head, labels.length, seed), ...ownHead]);
   const read = weightReader(engine, base);

@@ -104,7 +104,7 @@ async function runStage<T>(
 ): Promise<T | undefined> {
   return withOutFolder(flags, () =>
     withData(flags, async (request) => {
-      const base = await loadModel(flags.model);
+      const base = await loadModel(flags.model, options.load);
       const identity = await identityOf(files.stage, flags, options, base, request);
       const beginning = await beginningIn(flags, files, { ...identity, stage: files.stage });
       if (beginning === 'finished') {
@@ -150,6 +150,8 @@ async function prepare(
     return { model: await getPeftModel(engine, checkpoint, peftConfig(peft), options), data };
   }
   if (load.newHead) throw new UserError('--new-head and --init-adapter: give one of them, an adapter has a head');
+  if (load.resizeEmbeddings)
+    throw new UserError('--resize-embeddings and --init-adapter: give one of them, an adapter has its embeddings');
   const head = await headOfData(request, encoding.taskType);
   // The run's dropout goes before the one an adapter was written with.
   const options = { ...load, head, onBytes, dropout: peft.dropout };

@@ -9,6 +9,7 @@ bundle=${1:-out/gpu-bundle}
 rm -rf "$bundle"
 mkdir -p "$bundle/node_modules/webgpu/dist"
 node_modules/.bin/esbuild bench/gpu/main.ts --bundle --platform=node --target=node20 --format=esm --external:webgpu \
+  --external:tokenizers \
   --banner:js="import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" \
   --log-level=warning --outfile="$bundle/gpu.mjs"
 cp node_modules/webgpu/{package.json,index.js,LICENSE.md} "$bundle/node_modules/webgpu/"

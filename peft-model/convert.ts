@@ -223,9 +223,8 @@ async function rewriteCheckpoint(
     const canonical = canonicalNames(file, config, adapter.head);
     const entryOf = (stored: string, name: string, written: string): TensorEntry => {
       const { shape, dtype } = file.info(stored);
-      const isFloat = dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
       const turned = isStoredInOut(config, name);
-      const change = isFloat ? rewrite(name, turned ? [...shape].reverse() : shape) : undefined;
+      const change = dtype in FLOATS ? rewrite(name, turned ? [...shape].reverse() : shape) : undefined;
       return change
         ? { name: written, shape, dtype: 'F32', data: () => changed(file, stored, change, turned) }
         : { name: written, shape, dtype, data: () => file.finiteChunks(stored) };

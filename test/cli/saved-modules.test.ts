@@ -92,6 +92,24 @@ async function shapes(folder: string): Promise<Map<string, readonly number[]>> {
   return new Map(file.names.map((key) => [key, file.info(key).shape]));
 }
 
+it('a base in f64 is merged as any other', async () => {
+  const name = 'roberta-cls-bias';
+  const model = join(dir, 'f64');
+  await cp(join(GOLDENS, name, 'model'), model, { recursive: true });
+  const file = await openSafetensors(model);
+  const entries: TensorEntry[] = [];
+  for (const key of file.names)
+    entries.push({
+      ...{ name: key, shape: file.info(key).shape, dtype: 'F64' },
+      data: Float64Array.from(await file.readFloat32(key)),
+    });
+  await file.close();
+  await writeSafetensors(join(model, 'model.safetensors'), entries, { format: 'pt' });
+  const out = join(dir, 'f64-merged');
+  await run(0, 'merge', '--model', model, '--adapter', join(GOLDENS, name, 'adapter'), '--out', out);
+  expect(await difference(name, '--model', out)).toBeLessThan(2e-5);
+});
+
 it('what was trained whole is not taken out again', async () => {
   const [model, adapter] = ['model', 'adapter'].map((part) => join(GOLDENS, 'qwen2-head', part)) as [string, string];
   const said = await run(

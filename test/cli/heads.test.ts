@@ -2,41 +2,26 @@
 import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { runCommand } from '../../cli/program.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
 import { parseComparison } from '../../report/schema.ts';
 import { writeRandomFolder } from '../reliability/random-folder.ts';
 import { MODELS } from '../train/tiny.ts';
+import { run } from './command.ts';
 
 const FAMILIES = join(import.meta.dirname, '..', 'goldens', 'families');
 const BUNDLED = join(import.meta.dirname, '..', '..', 'checkpoints', 'light-roberta');
 
 let dir: string;
-const written: string[] = [];
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
-  for (const stream of [process.stdout, process.stderr]) {
-    vi.spyOn(stream, 'write').mockImplementation((text) => {
-      written.push(String(text));
-      return true;
-    });
-  }
 });
 afterAll(() => rm(dir, { recursive: true }));
 
 /** Runs a command that must succeed. @returns what it prints */
-async function light(...args: string[]): Promise<string> {
-  written.length = 0;
-  expect(await runCommand(args), written.join('')).toBe(0);
-  return written.join('');
-}
+const light = (...args: string[]): Promise<string> => run(0, ...args);
 
-async function fails(...args: string[]): Promise<string> {
-  written.length = 0;
-  expect(await runCommand(args)).toBe(2);
-  return written.join('');
-}
+const fails = (...args: string[]): Promise<string> => run(2, ...args);
 
 async function write(name: string, rows: readonly object[]): Promise<string> {
   const path = join(dir, name);

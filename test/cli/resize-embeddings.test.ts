@@ -5,11 +5,11 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { runCommand } from '../../cli/program.ts';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
 import { openWeights } from '../../models/grown-file.ts';
 import { loadModel } from '../../models/checkpoint.ts';
+import { run } from './command.ts';
 
 const GOLDENS = join(import.meta.dirname, '..', 'goldens', 'resized');
 const BERT = join(GOLDENS, 'bert');
@@ -17,15 +17,8 @@ const GPT2 = join(GOLDENS, 'gpt2');
 const WORDS = 'bert.embeddings.word_embeddings.weight';
 
 let dir: string;
-let written: string[] = [];
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
-  for (const stream of [process.stdout, process.stderr]) {
-    vi.spyOn(stream, 'write').mockImplementation((text) => {
-      written.push(String(text));
-      return true;
-    });
-  }
   const rows = ['w1 <a> w2', 'w3 <b>', '<a> <b> w4', 'w5'].map((text, i) => JSON.stringify({ text, label: i % 2 }));
   await writeFile(join(dir, 'classes.jsonl'), rows.join('\n'));
   await writeFile(
@@ -34,12 +27,6 @@ beforeAll(async () => {
   );
 });
 afterAll(() => rm(dir, { recursive: true }));
-
-async function run(code: number, ...args: string[]): Promise<string> {
-  written = [];
-  expect(await runCommand(args), written.join('')).toBe(code);
-  return written.join('');
-}
 
 const SMALL = ['--lora-r', '2', '--batch-size', '2', '--steps', '3', '--lr', '0.05', '--dropout', '0'];
 

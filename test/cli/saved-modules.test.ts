@@ -6,30 +6,17 @@
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { runCommand } from '../../cli/program.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSafetensors, writeSafetensors, type TensorEntry } from '../../engine/io/safetensors.ts';
+import { run } from './command.ts';
 
 const GOLDENS = join(import.meta.dirname, '..', 'goldens', 'saved-modules');
 
 let dir: string;
-const written: string[] = [];
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
-  for (const stream of [process.stdout, process.stderr]) {
-    vi.spyOn(stream, 'write').mockImplementation((text) => {
-      written.push(String(text));
-      return true;
-    });
-  }
 });
 afterAll(() => rm(dir, { recursive: true }));
-
-async function run(code: number, ...args: string[]): Promise<string> {
-  written.length = 0;
-  expect(await runCommand(args), written.join('')).toBe(code);
-  return written.join('');
-}
 
 const json = async (path: string): Promise<Record<string, unknown>> =>
   JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>;

@@ -1,7 +1,7 @@
 /**
  * Protects: weights of the base that an adapter holds whole (`modules_to_save`, `bias`), against PEFT's own scores: predicted, merged,
  * exported and trained. What two layers share is changed for one of them alone, GPT-2's matrices lie as PEFT has them, biases of heads are
- * read. The folders of `goldens/saved-modules` are written by PEFT 0.21 and transformers 5.17; `expected.json` has their scores.
+ * read. The folders of `goldens/saved-modules` are written by PEFT 0.21 and transformers 5.24; `expected.json` has their scores.
  */
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,5 +1,5 @@
 /**
- * Protects: padding of language-model rows is neither read nor learned, wherever it is. Losses are transformers' 5.17 in float64, positions
+ * Protects: padding of language-model rows is neither read nor learned, wherever it is. Losses are transformers' 5.24 in float64, positions
  * counted by the mask, as its generation counts them (OPT always).
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';

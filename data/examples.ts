@@ -56,7 +56,7 @@ export function readExamples(path: string, { needLabel, choices, onBytes }: Read
       return [parseRow(record)].flat().map((content) => ({ ...common, ...content }));
     };
   };
-  return { path, rows: parseRecords(path, parserFor, onBytes) };
+  return { path, rows: parseRecords(path, parserFor, { onBytes }) };
 }
 
 interface ReadOptions {

@@ -62,7 +62,7 @@ export function readLanguageFile(path: string, onBytes?: OnBytes): LanguageFile 
     const parse = rowParser(path, first);
     return (record) => [parse(record)];
   };
-  return { path, rows: parseRecords(path, parserFor, onBytes) };
+  return { path, rows: parseRecords(path, parserFor, { onBytes }) };
 }
 
 async function* wholeText(path: string, onBytes?: OnBytes): AsyncGenerator<Document> {

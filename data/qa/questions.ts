@@ -59,7 +59,7 @@ export function readQuestions(path: string, needAnswers: boolean, onBytes?: OnBy
     const parse = rowParser(path, first, needAnswers);
     return (record) => [parse(record)];
   };
-  return { path, rows: parseRecords(path, parserFor, onBytes) };
+  return { path, rows: parseRecords(path, parserFor, { onBytes }) };
 }
 
 type Parse = (record: Fields) => QuestionRow;

@@ -38,14 +38,27 @@ export { ExampleStore, type Examples } from './example-store.ts';
 export { DataLoader, type Batch, type BatchOptions, type Order } from './data-loader.ts';
 export { objectiveOf, type Objective, type ScoreMetrics } from './objective.ts';
 export {
+  benchmarkScore,
+  bestOfGroups,
   classificationMetrics,
   labelSetMetrics,
   logitMetrics,
   regressionMetrics,
+  squadMetrics,
+  taskMetrics,
+  type AnswerTexts,
+  type BenchmarkName,
+  type BenchmarkScore,
+  type Judged,
   type LabelSetMetrics,
   type LossMetrics,
+  type MetricName,
   type Metrics,
+  type NoAnswerMetrics,
   type RegressionMetrics,
+  type SquadAnswer,
+  type SquadMetrics,
+  type TaskScores,
 } from './metrics.ts';
 export { answerMetrics, answerText, type AnswerMetrics, type AnswerOptions } from './qa/answers.ts';
 export { encodeQuestions, type QuestionOptions } from './qa/encode.ts';

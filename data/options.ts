@@ -22,6 +22,10 @@ export const dataOptionsSchema = z.strictObject({
     .boolean()
     .default(ANSWER_DEFAULTS.allowEmptyAnswer)
     .describe('let a question have no answer, where that scores highest'),
+  nullThreshold: z
+    .number()
+    .default(ANSWER_DEFAULTS.nullThreshold)
+    .describe('with `allowEmptyAnswer`: by how much no answer must score higher than the best answer'),
   maxLength: count.default(128).describe('longest sequence in tokens'),
   evalSplit: z.enum(['test', 'validation']).default('test').describe('split of a built-in task to evaluate on'),
 });

@@ -55,6 +55,7 @@ export function numericOptions(options: RunOptions, stage: 'estimate' | 'train')
     embeddings: __,
     maxAnswerLength: ___,
     allowEmptyAnswer: ____,
+    nullThreshold: _____,
     ...numeric
   } = flatOptions(options);
   const { gradientCheckpointing, ...rest } = numeric;

@@ -202,10 +202,16 @@ export class ExperimentRunner {
   /** What the numbers of a run depend on. */
   async #identity(options: RunOptions): Promise<RunIdentity> {
     const { checkpoint, data, content } = this.#task;
-    const { maxAnswerLength, allowEmptyAnswer, docStride, ...others } = flatOptions(options);
+    const { maxAnswerLength, allowEmptyAnswer, nullThreshold, docStride, ...others } = flatOptions(options);
     const facts = factsOf({
       ...others,
-      ...(data.head === 'question-answering' && { maxAnswerLength, allowEmptyAnswer, docStride }),
+      ...(data.head === 'question-answering' && {
+        maxAnswerLength,
+        allowEmptyAnswer,
+        // Earlier versions knew no other than 0.
+        ...(allowEmptyAnswer && nullThreshold !== 0 && { nullThreshold }),
+        docStride,
+      }),
       base: await checkpoint.fingerprint(),
       train: data.train.length,
       eval: data.eval.length,

@@ -1,4 +1,4 @@
-/** Room: report. The scores of a comparison: those of classes, language models, answers to questions, or numbers. */
+/** Room: report. The scores of a comparison, and how each is shown. */
 import type { MethodSummary } from './aggregate.ts';
 import { fixed, measure, points, score, times } from './numbers.ts';
 import { METRICS, type Metric, type Task } from './schema.ts';
@@ -30,6 +30,14 @@ export const METRIC_STYLES: Readonly<Record<Metric, MetricStyle>> = {
   accuracy: { name: 'Accuracy', ...SHARE, relative: shown('accuracy', points) },
   exactMatch: { name: 'Exact match', ...SHARE, relative: shown('exactMatch', points) },
   f1: { name: 'F1', ...SHARE },
+  f1Macro: { name: 'Macro F1', ...SHARE },
+  f1a: { name: 'F1a', ...SHARE },
+  f1m: { name: 'F1m', ...SHARE },
+  matthews: { name: 'Matthews', ...CORRELATION },
+  hasAnsExactMatch: { name: 'HasAns exact', ...SHARE },
+  hasAnsF1: { name: 'HasAns F1', ...SHARE },
+  noAnsExactMatch: { name: 'NoAns exact', ...SHARE },
+  noAnsF1: { name: 'NoAns F1', ...SHARE },
   perplexity: {
     name: 'Perplexity',
     text: measure,

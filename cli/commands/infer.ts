@@ -24,6 +24,7 @@ const MODEL_SETTINGS = [
   'docStride',
   'maxAnswerLength',
   'allowEmptyAnswer',
+  'nullThreshold',
   'weights',
   'embeddings',
   'compute',

@@ -1,21 +1,28 @@
 /** Room: cli. The flags that name a model and data, as most commands have them. */
 import type { Command } from 'commander';
-import type { DataRequest } from '../data/source.ts';
+import type { DataRequest } from '../data/request.ts';
+import type { DataSet } from '../data/source.ts';
+import { say } from './context.ts';
 import { addFormatFlag, withDataFiles, type DataFormat } from './data-files.ts';
 
 export interface DataFlags extends Record<string, unknown> {
   readonly model: string;
   readonly task?: string;
+  readonly dataDir?: string;
   readonly train?: string;
   readonly eval?: string;
   readonly format?: DataFormat;
   readonly json?: boolean;
 }
 
+export const TASK_FLAG = 'task: sentiment, spam, or one whose files --data-dir has, as glue/sst2';
+export const DATA_DIR_FLAG = "folder of a benchmark's files, or of one task's";
+
 export function addDataFlags(command: Command): Command {
   return addFormatFlag(command)
     .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')
-    .option('--task <name>', 'built-in task: sentiment or spam')
+    .option('--task <name>', TASK_FLAG)
+    .option('--data-dir <dir>', DATA_DIR_FLAG)
     .option('--train <file>', 'training data: JSONL, CSV or TSV; for language models also .txt; - for standard input')
     .option('--eval <file>', 'evaluation data')
     .option('--json', 'print the result as JSON');
@@ -23,8 +30,17 @@ export function addDataFlags(command: Command): Command {
 
 /** Runs `work` on the data that the flags name, as regular files. */
 export function withData<T>(
-  { task, train, eval: test, format }: DataFlags,
+  { task, dataDir, train, eval: test, format }: DataFlags,
   work: (request: DataRequest) => Promise<T>,
 ): Promise<T> {
-  return withDataFiles({ train, eval: test }, format, (files) => work({ task, ...files }));
+  return withDataFiles({ train, eval: test }, format, (files) => work({ task, dataDir, ...files }));
+}
+
+/** How many examples there are, on standard error. */
+export function sayCounts({ name, rows }: Pick<DataSet, 'name' | 'rows'>): void {
+  const parts = [
+    ...(rows.train > 0 ? [`${rows.train.toLocaleString('en-US')} training`] : []),
+    ...(rows.eval > 0 ? [`${rows.eval.toLocaleString('en-US')} evaluation`] : []),
+  ];
+  say(`${name}: ${parts.join(' + ')} examples`);
 }

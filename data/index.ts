@@ -16,13 +16,16 @@ export {
   headOfData,
   loadData,
   loadRows,
-  type DataRequest,
   type DataSet,
   type LabelledTexts,
   type Rows,
+  type TaskFigures,
 } from './source.ts';
 export { dataOptionsSchema, type DataOptions } from './options.ts';
-export { loadTask, TASK_NAMES, type Example, type TaskData } from './tasks.ts';
+export type { DataRequest } from './request.ts';
+export { loadTask, type Example, type TaskData } from './tasks/built-in.ts';
+export { TASK_NAMES, taskNamed } from './tasks/registry.ts';
+export type { SplitName, Task, TaskRow } from './tasks/task.ts';
 export { readExamples, type ExampleFile, type RawExample } from './examples.ts';
 export { labelNames, problemOf, type Label, type LabelFile, type LabelRow, type Problem } from './labels.ts';
 export {

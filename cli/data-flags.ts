@@ -15,15 +15,15 @@ export interface DataFlags extends Record<string, unknown> {
   readonly json?: boolean;
 }
 
-export const TASK_FLAG = 'task: sentiment, spam, or one whose files --data-dir has, as glue/sst2';
-export const DATA_DIR_FLAG = "folder of a benchmark's files, or of one task's";
+export const TASK_FLAG = 'sentiment, spam, or a benchmark’s task as glue/sst2';
+export const DATA_DIR_FLAG = 'folder with the files of that task, or of its benchmark';
 
 export function addDataFlags(command: Command): Command {
   return addFormatFlag(command)
     .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')
     .option('--task <name>', TASK_FLAG)
     .option('--data-dir <dir>', DATA_DIR_FLAG)
-    .option('--train <file>', 'training data: JSONL, CSV or TSV; for language models also .txt; - for standard input')
+    .option('--train <file>', 'training data: JSONL, CSV, TSV; for language models also .txt; - for standard input')
     .option('--eval <file>', 'evaluation data')
     .option('--json', 'print the result as JSON');
 }

@@ -122,7 +122,7 @@ const runSchema = z.object({
       loss: z.number(),
     })
     .refine((metrics) => METRICS.some((name) => metrics[name] !== undefined), {
-      error: `expected a score: ${METRICS.slice(0, -1).join(', ')} or ${METRICS.at(-1)!}`,
+      error: 'found no score, expected "accuracy", "f1", "perplexity", "mse" or another',
     }),
   /** Parameters of the frozen base, and of its encoder or decoder blocks alone (embeddings and head left out). */
   foundation: z

@@ -39,7 +39,11 @@ describe('parseComparison', () => {
 
   const faults: [string, RegExp, (c: Comparison) => void][] = [
     ['a score over 1', /runs\[0\]\.metrics\.accuracy/, (c) => (c.runs[0]!.metrics.accuracy = 86.2)],
-    ['a run without a score', /runs\[0\]\.metrics: .*expected a score/, (c) => (c.runs[0]!.metrics = { loss: 1 })],
+    [
+      'a run without a score',
+      /runs\[0\]\.metrics": found no score, expected "accuracy"/,
+      (c) => (c.runs[0]!.metrics = { loss: 1 }),
+    ],
     ['a correlation over 1', /runs\[0\]\.metrics\.matthews/, (c) => (c.runs[0]!.metrics.matthews = 1.5)],
     ['more left than there were', /runs\[1\]\.foundation\.left/, (c) => (c.runs[1]!.foundation.left = 1e9)],
     ['more block parameters left', /runs\[1\]\.foundation\.blockLeft/, (c) => (c.runs[1]!.foundation.blockLeft = 1e9)],

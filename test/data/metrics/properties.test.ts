@@ -57,7 +57,7 @@ describe.each(KINDS)('figures of %s', (_, names, arbitrary, classes) => {
     fc.assert(
       fc.property(shuffled, ([rows, others]) => {
         const [a, b] = [rows, others].map((all) => taskMetrics(names, judged(all, classes)));
-        for (const name of names) expect(a![name], name).toBeCloseTo(b![name]!, name === 'mse' ? 0 : 6);
+        for (const name of names) expect(a![name], name).toBeCloseTo(b![name], name === 'mse' ? 0 : 6);
       }),
     );
   });

@@ -131,27 +131,24 @@ export function setTargets({ examples, labels }: EncodedFile, names: readonly st
 }
 
 /**
- * Examples of several choices, each choice a row of the file.
- * @throws UserError with file and line, where there are fewer than two choices, or not as many as before
+ * Examples of several choices, each choice a row of the file; they may differ in their number.
+ * @throws UserError with file and line, where there are fewer than two choices
  */
 export async function encodeChoices({ path, rows }: ExampleFile, options: EncodeFileOptions): Promise<ExampleStore> {
   const examples = new ExampleStore();
   const labels: number[] = [];
-  let names: readonly string[] | undefined;
   const add = (choices: readonly EncodedRow[]): void => {
     const { line, label } = choices[0]!.row;
     const at = `${path}:${line}`;
-    names ??= choices.map((_, i) => String(i));
+    const names = choices.map((_, i) => String(i));
     if (names.length < 2) throw new UserError(`${at}: found ${choices.length} choice, expected at least two`);
-    if (choices.length !== names.length)
-      throw new UserError(`${at}: found ${choices.length} choices, expected ${names.length} as in the first example`);
     const [first, ...otherChoices] = choices.map(({ sequence }) => sequence) as [Sequence, ...Sequence[]];
     examples.push({ ...first, otherChoices });
     labels.push(label === undefined ? IGNORE_INDEX : labelIndex(label, names, at));
   };
   const choices: EncodedRow[] = [];
   for await (const encoded of inOrder(rows, (row) => encodeRow(path, row, options))) {
-    if (choices.length > 0 && choices[0]!.row.line !== encoded.row.line) add(choices.splice(0));
+    if (choices.length > 0 && encoded.row.choice === 0) add(choices.splice(0));
     choices.push(encoded);
   }
   add(choices);

@@ -56,8 +56,10 @@ class Integers {
 export type Tokens = Sequence & Pick<EncodedExample, 'tokenLabels' | 'otherChoices'>;
 
 export class ExampleStore implements Examples {
-  /** Sequences of an example: more than one where it has choices. */
-  #choices = 1;
+  /** The sequence after the last of each example: more than one apart where examples have choices. */
+  readonly #exampleEnds = new Integers();
+  /** Sequences of the example that has most. */
+  #most = 1;
   readonly #ids = new Integers();
   /** Where each sequence ends. */
   readonly #ends = new Integers();
@@ -73,14 +75,19 @@ export class ExampleStore implements Examples {
   #zeros = new Int32Array();
 
   get length(): number {
-    return this.#ends.length / this.#choices;
+    return this.#exampleEnds.length;
   }
 
-  /** Adds an example, with as many choices as those before. */
+  /** Sequences of the example that has most. */
+  get mostChoices(): number {
+    return this.#most;
+  }
+
   push(tokens: Tokens): void {
     const { otherChoices = [] } = tokens;
-    if (this.#ends.length === 0) this.#choices = 1 + otherChoices.length;
     for (const sequence of [tokens, ...otherChoices]) this.#add(sequence, tokens.tokenLabels);
+    this.#exampleEnds.push([this.#ends.length]);
+    this.#most = Math.max(this.#most, 1 + otherChoices.length);
   }
 
   /** Gives every example its class. @param labels [examples], class indices or −100 */
@@ -98,10 +105,12 @@ export class ExampleStore implements Examples {
   /** The example at a place, counted from 0. Its arrays are views, not to be written. */
   at(index: number): EncodedExample | undefined {
     if (index < 0 || index >= this.length) return undefined;
-    const [sequence, ...others] = Array.from({ length: this.#choices }, (_, i) =>
-      this.#sequence(index * this.#choices + i),
-    ) as [Sequence, ...Sequence[]];
-    const [start, end] = this.#range(index * this.#choices);
+    const [first, last] = rangeIn(this.#exampleEnds, index);
+    const [sequence, ...others] = Array.from({ length: last - first }, (_, i) => this.#sequence(first + i)) as [
+      Sequence,
+      ...Sequence[],
+    ];
+    const [start, end] = rangeIn(this.#ends, first);
     return {
       ...sequence,
       ...this.#target(index),
@@ -118,8 +127,9 @@ export class ExampleStore implements Examples {
   /** Tokens of an example's longest sequence. */
   longestOf(index: number): number {
     let longest = 0;
-    for (let i = index * this.#choices; i < (index + 1) * this.#choices; i++) {
-      const [start, end] = this.#range(i);
+    const [first, last] = rangeIn(this.#exampleEnds, index);
+    for (let i = first; i < last; i++) {
+      const [start, end] = rangeIn(this.#ends, i);
       longest = Math.max(longest, end - start);
     }
     return longest;
@@ -151,18 +161,27 @@ export class ExampleStore implements Examples {
     this.#zeros = new Int32Array(2 * ids.length);
   }
 
-  #range(sequence: number): [start: number, end: number] {
-    return [sequence === 0 ? 0 : this.#ends.get(sequence - 1), this.#ends.get(sequence)];
-  }
-
   #sequence(index: number): Sequence {
-    const [start, end] = this.#range(index);
+    const [start, end] = rangeIn(this.#ends, index);
     return {
       ids: this.#ids.view(start, end),
       mask: this.#mask?.view(start, end) ?? this.#ones.subarray(0, end - start),
       typeIds: this.#typeIds?.view(start, end) ?? this.#zeros.subarray(0, end - start),
     };
   }
+}
+
+/** From the end of what is before to the own one. */
+function rangeIn(ends: Integers, index: number): [start: number, end: number] {
+  return [index === 0 ? 0 : ends.get(index - 1), ends.get(index)];
+}
+
+/** Sequences of the example that has most: 1 where they have no choices. */
+export function mostChoices(examples: Examples): number {
+  if (examples instanceof ExampleStore) return examples.mostChoices;
+  let most = 1;
+  for (const example of examples) most = Math.max(most, sequencesOf(example).length);
+  return most;
 }
 
 /** Tokens of the longest sequence of each example. */

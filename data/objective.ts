@@ -25,8 +25,8 @@ import { sum } from '../engine/ops/reduce.ts';
 import type { HeadKind } from '../models/architecture.ts';
 import { UserError } from '../engine/errors.ts';
 import type { Batch } from './data-loader.ts';
-import { IGNORE_INDEX, NO_VALUE, sequencesOf, type EncodedExample } from './encoded-example.ts';
-import type { Examples } from './example-store.ts';
+import { IGNORE_INDEX, NO_VALUE, type EncodedExample } from './encoded-example.ts';
+import { mostChoices, type Examples } from './example-store.ts';
 import { labelsOfRows } from './micro-batches.ts';
 import {
   labelSetMetrics,
@@ -96,12 +96,13 @@ const REGRESSION: Objective = {
     ),
 };
 
-/** One choice of several, each a sequence with one score. */
-const choices = (count: number): Objective => ({
-  ...BY_ROW,
+/** One choice of several, each a sequence with one score. @param most that an example has */
+const choices = (most: number): Objective => ({
   head: 'multiple-choice',
-  labels: (batch) => ({ shape: [batch / count], dtype: 'i32' }),
-  loss: (scores, labels) => crossEntropy(reshape(scores, [labels.size, -1]), labels),
+  labels: (batch) => ({ shape: [(2 * batch) / most], dtype: 'i32' }),
+  part: choicePart,
+  labelled: (labels) => knownLabels(labels.subarray(0, labels.length / 2)),
+  loss: choiceLoss,
   metrics: evaluateClassification,
 });
 
@@ -134,7 +135,8 @@ interface NamedHead {
  * @param examples all of one kind
  * @throws UserError where they are for another head
  */
-export function objectiveOf({ head, labels }: NamedHead, [first]: Iterable<EncodedExample> = []): Objective {
+export function objectiveOf({ head, labels }: NamedHead, examples: Examples = []): Objective {
+  const first = examples.at(0);
   if (first && !isFor(head, first)) {
     throw new UserError(`the examples are not for a head for ${head}: load them for the model, or the model for them`);
   }
@@ -142,8 +144,10 @@ export function objectiveOf({ head, labels }: NamedHead, [first]: Iterable<Encod
     case 'classification':
       if (labels.length === 1) return REGRESSION;
       return first?.values ? labelSets(first.values.length) : CLASSES;
-    case 'multiple-choice':
-      return choices(first ? sequencesOf(first).length : 1);
+    case 'multiple-choice': {
+      const most = mostChoices(examples);
+      return most > 1 ? choices(most) : { ...CLASSES, head };
+    }
     case 'question-answering':
       return SPANS;
     case 'causal-lm':
@@ -159,10 +163,10 @@ function isFor(head: HeadKind, { tokenLabels, span, label, values }: EncodedExam
   return (label === IGNORE_INDEX && !values) || head === 'classification' || head === 'multiple-choice';
 }
 
-/** Of class scores, or a score a choice. */
+/** Of class scores, or a score a choice: an example with fewer than others gives the rest no chance. */
 function evaluateClassification(examples: Examples, scores: readonly Float32Array[]): LossMetrics {
-  const classes = scores[0]?.length ?? 0;
-  const logits = new Float32Array(scores.length * classes);
+  const classes = scores.reduce((most, { length }) => Math.max(most, length), 0);
+  const logits = new Float32Array(scores.length * classes).fill(-Infinity);
   scores.forEach((row, i) => logits.set(row, i * classes));
   return logitMetrics(
     logits,
@@ -218,8 +222,28 @@ function spanPart(labels: Batch['labels'], from: number, rows: number, of: numbe
   return Int32Array.of(...starts!, ...ends!, labels[2 * of]!);
 }
 
-/** Scores of places that are out of the running: e to it is 0. */
+/** Scores of places and choices that are out of the running: e to it is 0. */
 const FAR_BELOW = -1e30;
+
+function choicePart(labels: Batch['labels'], from: number, rows: number, of: number): Int32Array {
+  const half = labels.length / 2;
+  const [right, counts] = [0, half].map((at) => labelsOfRows(labels.subarray(at, at + half), from, rows, of));
+  return Int32Array.of(...right!, ...counts!);
+}
+
+/**
+ * Mean cross-entropy over the choices that examples have.
+ * @param scores f32 [examples·most, 1]
+ * @param labels i32 [2·examples]: the right choices, and how many there are
+ */
+function choiceLoss(scores: Tensor, labels: Tensor): Tensor {
+  const examples = labels.size / 2;
+  const most = scores.size / examples;
+  const counts = reshape(slice(labels, 0, examples, examples), [examples, 1]);
+  const outside = greaterEqual(iota([examples, most]), counts);
+  const own = where(outside, FAR_BELOW, reshape(scores, [examples, most]));
+  return crossEntropy(own, slice(labels, 0, 0, examples));
+}
 
 /**
  * Mean of the cross-entropies of starts and ends over the places of the batch's longest sequence, as if it were padded no further.

@@ -1,6 +1,7 @@
 /** Room: train. One loop over a data set: scores or losses in input order, and how fast they came. */
 import { DataLoader, type Batch } from '../data/data-loader.ts';
-import type { Examples } from '../data/example-store.ts';
+import { sequencesOf } from '../data/encoded-example.ts';
+import { mostChoices, type Examples } from '../data/example-store.ts';
 import { objectiveOf, type Objective, type ScoreMetrics } from '../data/objective.ts';
 import { ANSWER_DEFAULTS, type AnswerOptions } from '../data/qa/answers.ts';
 import type { DataSet } from '../data/source.ts';
@@ -80,7 +81,7 @@ async function evaluateLanguage(model: PeftModel, objective: Objective, batches:
 
 /** Scores of a data set. */
 export interface Inference extends InferenceCost {
-  /** f32 [examples, labels], in the order of the examples. */
+  /** f32 [examples, labels], in the order of the examples; where one has fewer choices than others, −∞ for the rest. */
   readonly logits: Float32Array;
   readonly labels: Int32Array;
 }
@@ -96,9 +97,11 @@ export async function infer(
   inference: InferenceOptions = {},
 ): Promise<Inference> {
   let logits = new Float32Array();
+  const most = mostChoices(examples);
   const onScores = (index: number, scores: Float32Array): void => {
-    if (logits.length === 0) logits = new Float32Array(examples.length * scores.length);
-    logits.set(scores, index * scores.length);
+    const width = Math.max(most, scores.length);
+    if (logits.length === 0) logits = new Float32Array(examples.length * width).fill(-Infinity);
+    logits.set(scores, index * width);
   };
   const cost = await inferEach(model, examples, onScores, options, inference);
   return { logits, labels: Int32Array.from(examples, ({ label }) => label), ...cost };
@@ -120,7 +123,8 @@ async function inferEach(
     const rows = batch.count / batch.indices.length;
     const width = (values.length / batch.batch) * rows;
     batch.indices.forEach((index, i) => {
-      const scores = values.subarray(i * width, (i + 1) * width);
+      const own = rows > 1 ? (width / rows) * sequencesOf(examples.at(index)!).length : width;
+      const scores = values.subarray(i * width, i * width + own);
       assertFinite(scores, `example ${index + 1}: a score`);
       onScores(index, scores);
     });

@@ -15,7 +15,7 @@ const STEMS: Readonly<Record<SplitName, readonly string[]>> = {
 };
 
 /** Folders below a task's own in which the hub keeps files. */
-const BELOW = ['data', 'default', 'plain_text'];
+const BELOW = ['data', 'default', 'plaintext', 'main'];
 
 /**
  * The files of a split, in order: one, or the parts of a Parquet split.
@@ -38,18 +38,23 @@ export async function findSplit(task: Task, dir: string, split: SplitName): Prom
   );
 }
 
-/** The task's own folder first, then the given one, each with the hub's below. */
+/** Levels of folders that are looked into, as `Data/Main` below `OpenBookQA-V1-Sep2018`. */
+const DEPTH = 3;
+
+/** The task's own folders first, deepest first, then the given one; each with the hub's below. */
 async function foldersOf(task: Task, dir: string): Promise<readonly string[]> {
-  const names = [task.name.slice(task.name.indexOf('/') + 1), task.name, ...(task.folders ?? [])].map(plainName);
-  const own = (await subfolders(dir)).filter((name) => names.includes(plainName(name)));
-  const all = [...own.map((name) => join(dir, name)), dir];
-  const below = await Promise.all(
-    all.map(async (folder) => {
-      const there = folder === dir && own.length > 0 ? [] : await subfolders(folder);
-      return [folder, ...there.filter((name) => BELOW.includes(name)).map((name) => join(folder, name))];
-    }),
-  );
-  return below.flat();
+  const own = [task.name.slice(task.name.indexOf('/') + 1), task.name, ...(task.folders ?? [])].map(plainName);
+  const below = async (folder: string, depth: number): Promise<readonly string[]> => {
+    const names = depth < DEPTH ? await subfolders(folder) : [];
+    const paths = (wanted: readonly string[]): string[] =>
+      names.filter((name) => wanted.includes(plainName(name))).map((name) => join(folder, name));
+    const [ownPaths, others] = [paths(own), paths(BELOW)];
+    const visit = (all: readonly string[]): Promise<(readonly string[])[]> =>
+      Promise.all(all.map((path) => below(path, depth + 1)));
+    const [first, last] = [await visit(ownPaths), await visit(others.filter((path) => !ownPaths.includes(path)))];
+    return [...first.flat(), folder, ...last.flat()];
+  };
+  return below(dir, 0);
 }
 
 async function subfolders(dir: string): Promise<string[]> {
@@ -72,7 +77,7 @@ function isDirectory(path: string): Promise<boolean> {
   );
 }
 
-/** `train.tsv`, `train-v1.1.json`, or all of `train-00000-of-00002.parquet` and its like. @throws UserError where parts are missing or formats are several */
+/** `train.tsv`, or all of `train-00000-of-00002.parquet` and its like. @throws UserError where parts are missing or formats are several */
 async function filesOf(folder: string, stem: string): Promise<readonly string[]> {
   const names = (await readdir(folder)).filter(isDataFile).sort();
   const parts = names.filter((name) => new RegExp(`^${stem}-\\d{5}-of-\\d{5}\\.`).test(name));
@@ -81,6 +86,8 @@ async function filesOf(folder: string, stem: string): Promise<readonly string[]>
     if (parts.length === total) return parts.map((name) => join(folder, name));
     throw new UserError(`${join(folder, parts[0]!)}: found ${parts.length} of ${total} parts, expected all`);
   }
-  const whole = names.find((name) => new RegExp(`^${stem}(-v\\d+\\.\\d+)?\\.`, 'i').test(name));
+  const wholes = names.filter((name) => name.toLowerCase().startsWith(`${stem.toLowerCase()}.`));
+  // A benchmark that has its files in several formats has all that is in them as JSON.
+  const whole = wholes.find((name) => /\.jsonl?(\.gz)?$/i.test(name)) ?? wholes[0];
   return whole === undefined ? [] : [join(folder, whole)];
 }

@@ -2,11 +2,13 @@
 import { option, UserError } from '../../engine/errors.ts';
 import { nearestNames } from '../../engine/nearest.ts';
 import { BUILT_IN } from './built-in.ts';
+import { COMMONSENSE } from './commonsense.ts';
 import { plainName } from './fields.ts';
 import { GLUE } from './glue.ts';
+import { SQUAD } from './squad.ts';
 import type { Task } from './task.ts';
 
-const TASKS: readonly Task[] = [...BUILT_IN, ...GLUE];
+const TASKS: readonly Task[] = [...BUILT_IN, ...GLUE, ...SQUAD, ...COMMONSENSE];
 
 /** Names of all tasks: those built in, and the benchmarks' whose files are given. */
 export const TASK_NAMES: readonly string[] = TASKS.map(({ name }) => name);

@@ -4,6 +4,7 @@ import type { OnBytes } from '../../engine/io/load.ts';
 import { warn } from '../../engine/warnings.ts';
 import { mapped, type RecordSource, type Source } from '../record-source.ts';
 import { readBatches } from '../records.ts';
+import { LabelFile } from './label-file.ts';
 import type { SplitName, Task, TaskRow } from './task.ts';
 
 /** A row of a task, and where it begins in its file. */
@@ -37,13 +38,17 @@ async function* readRows(
   for (const path of files) {
     const bad: number[] = [];
     const onBadLine = task.skipsBadLines ? (line: number) => void bad.push(line) : undefined;
+    const labels = task.hasLabelFile ? await LabelFile.of(path) : undefined;
     for await (const records of readBatches(path, { onBytes, dialect: { ...task.dialect, onBadLine } })) {
       const rows = records.flatMap((record) =>
-        task.rows(record, `${path}:${record.line}`).map((row) => ({ line: record.line, row })),
+        task
+          .rows(labels?.labelled(record) ?? record, `${path}:${record.line}`)
+          .map((row) => ({ line: record.line, row })),
       );
       count += rows.length;
       yield rows;
     }
+    labels?.end();
     if (bad.length > 0) warn(`${path}: ${bad.length} lines left out, of another number of columns: ${shown(bad)}`);
   }
   if (count === 0) throw new UserError(`${files[0]}: no row of ${task.name}, expected at least one`);

@@ -27,6 +27,10 @@ export interface Task {
   readonly evalSplit?: SplitName;
   /** How the benchmark's own tables are written. */
   readonly dialect?: Dialect;
+  /** Whether a split's labels may lie in a file of their own, one a line: `train-labels.lst` beside `train.jsonl`. */
+  readonly hasLabelFile?: boolean;
+  /** Whether questions may have no answer, which is then among those to choose from. */
+  readonly mayHaveNoAnswer?: boolean;
   /** Whether lines of a wrong number of columns are left out, with a warning that counts and names them, rather than refused. */
   readonly skipsBadLines?: boolean;
   /**

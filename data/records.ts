@@ -3,6 +3,8 @@ import { extname } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import { readJsonLines } from './formats/json-lines.ts';
 import type { Fields, Reader, RecordOptions } from './formats/record.ts';
+import { readParquet } from './formats/parquet.ts';
+import { readParquetFeatures } from './formats/parquet-file.ts';
 import { tableReader } from './formats/table.ts';
 
 export type { Dialect, Fields, RecordOptions } from './formats/record.ts';
@@ -13,6 +15,7 @@ const READERS: Record<string, Reader> = {
   '.json': readJsonLines,
   '.csv': tableReader(','),
   '.tsv': tableReader('\t'),
+  '.parquet': readParquet,
 };
 
 /**
@@ -43,7 +46,7 @@ export async function* parseRecords<T>(
 
 /** Records as they come, so that waiting costs once for many. */
 async function* readBatches(path: string, options: RecordOptions): AsyncGenerator<readonly Fields[]> {
-  const reader = READERS[extname(path).toLowerCase()];
+  const reader = READERS[formatOf(path)];
   if (!reader) throw new UserError(`${path}: unknown ending, expected one of ${Object.keys(READERS).join(', ')}`);
   let isEmpty = true;
   for await (const records of reader(path, options)) {
@@ -51,4 +54,19 @@ async function* readBatches(path: string, options: RecordOptions): AsyncGenerato
     yield records;
   }
   if (isEmpty) throw new UserError(`${path}: empty, expected at least one example`);
+}
+
+/**
+ * Names of the classes that a column's integers stand for, by column: the `ClassLabel`s of a Parquet file that Hugging Face's `datasets` wrote,
+ * whose −1 means that the class is not known. None in files of other formats.
+ * @throws UserError where a Parquet file is missing or damaged
+ */
+export async function readFeatures(path: string): Promise<Readonly<Record<string, readonly string[]>>> {
+  return formatOf(path) === '.parquet' ? readParquetFeatures(path) : {};
+}
+
+/** The ending that tells the format, before that of gzip. */
+function formatOf(path: string): string {
+  const name = path.toLowerCase();
+  return extname(name.endsWith('.gz') ? name.slice(0, -3) : name);
 }

@@ -1,6 +1,7 @@
 /** Room: data. Data files record by record, whatever their format. Errors name file and line. */
 import { extname } from 'node:path';
 import { UserError } from '../engine/errors.ts';
+import { readJson } from './formats/json.ts';
 import { readJsonLines } from './formats/json-lines.ts';
 import type { Fields, Reader, RecordOptions } from './formats/record.ts';
 import { readParquet } from './formats/parquet.ts';
@@ -12,7 +13,7 @@ export type { Dialect, Fields, RecordOptions } from './formats/record.ts';
 const READERS: Record<string, Reader> = {
   '.jsonl': readJsonLines,
   '.ndjson': readJsonLines,
-  '.json': readJsonLines,
+  '.json': readJson,
   '.csv': tableReader(','),
   '.tsv': tableReader('\t'),
   '.parquet': readParquet,

@@ -23,9 +23,9 @@ export function writeIdentity(path: string, identity: RunIdentity): Promise<void
   return writeVersioned(path, IDENTITY, { identity: { ...identity } });
 }
 
-/** Hashes of data under the names of the options that name it. */
-export async function dataFacts(request: DataRequest): Promise<RunIdentity> {
-  const content = await contentOf(request);
+/** Hashes of data under the names of the options that name it, and of the tokenizer in `modelDir` that reads its texts. */
+export async function dataFacts(request: DataRequest, modelDir: string): Promise<RunIdentity> {
+  const content = await contentOf(request, modelDir);
   return Object.fromEntries(Object.entries(content).map(([name, hash]) => [contentKey(name), hash]));
 }
 

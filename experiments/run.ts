@@ -46,7 +46,7 @@ export async function runExperiments(engine: Engine, plan: ExperimentPlan): Prom
     const data = await loadData(checkpoint, request, options.data, undefined, plan.callbacks.onBytes);
     tasks.push(await describe(data, options));
     const folder = plan.tasks.length === 1 ? out : join(out, data.name);
-    const content = await dataFacts(request);
+    const content = await dataFacts(request, modelDir);
     const task = { checkpoint, data, content, options, out: folder, overwrite: plan.overwrite ?? false };
     const runner = new ExperimentRunner(engine, task);
     await runner.begin();

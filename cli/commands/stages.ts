@@ -126,7 +126,7 @@ async function identityOf(
   base: Checkpoint,
   request: DataRequest,
 ): Promise<RunIdentity> {
-  const { [contentKey('eval')]: _, ...data } = await dataFacts(request);
+  const { [contentKey('eval')]: _, ...data } = await dataFacts(request, base.dir);
   return {
     ...numericOptions(options, stage),
     base: await base.fingerprint(),

@@ -17,7 +17,7 @@ import {
   type Role,
   type VocabularyLayer,
 } from './architecture.ts';
-import { resizeVocabulary } from './config.ts';
+import { assertPadToken, resizeVocabulary } from './config.ts';
 import { openWeights } from './grown-file.ts';
 import { frozenHeadShapes, headOf, initialSpec, tiedModules, type TiedModules } from './heads.ts';
 import { OffloadedEmbedding } from './offloaded-embedding.ts';
@@ -146,6 +146,7 @@ export async function loadBaseModel(
   { weights: weightType = 'f32', embeddings = 'device', head, initMissing, vocabSize = 0, onBytes }: LoadOptions = {},
 ): Promise<BaseModel> {
   const config = resizeVocabulary(await loadModelConfig(dir), vocabSize);
+  assertPadToken(config, dir);
   if (weightType === 'f16') engine.needF16(`${option('weights')} f16`);
   const file = await openWeights(dir, config);
   const weights = new Map<string, Variable>();

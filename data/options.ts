@@ -22,6 +22,10 @@ export const dataOptionsSchema = z.strictObject({
     .boolean()
     .default(ANSWER_DEFAULTS.allowEmptyAnswer)
     .describe('let a question have no answer, where that scores highest'),
+  lossOn: z
+    .enum(['assistant', 'all'])
+    .default('assistant')
+    .describe("what is learned of conversations and of prompts with completions: the assistant's part, or all"),
   maxLength: count.default(128).describe('longest sequence in tokens'),
   evalSplit: z.enum(['test', 'validation']).default('test').describe('split of a built-in task to evaluate on'),
 });

@@ -5,6 +5,7 @@ import { exists } from '../engine/io/files.ts';
 import type { OnBytes } from '../engine/io/load.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import { endTokens, savedHead } from '../models/config.ts';
+import { loadChatFormat } from '../models/chat/chat-format.ts';
 import { headOf } from '../models/heads.ts';
 import { loadTokenizer } from '../models/tokenizer.ts';
 import { isForLanguage, isPlainText, readLanguageFile } from './lm/documents.ts';
@@ -135,7 +136,7 @@ export async function loadData(
   onBytes?: OnBytes,
 ): Promise<DataSet> {
   const { dir: modelDir, config } = checkpoint.resized(known?.base?.config.vocabSize ?? 0);
-  const { taskType, problemType, evalSplit, ...lengths } = parseOptions(dataOptionsSchema, options);
+  const { taskType, problemType, evalSplit, lossOn, ...lengths } = parseOptions(dataOptionsSchema, options);
   const { docStride } = lengths;
   const encoding = { modelDir, config, maxLength: Math.min(lengths.maxLength, config.maxTokens), docStride, onBytes };
   const head = known?.head ?? (await headOfData(request, taskType)) ?? savedHead(config) ?? 'classification';
@@ -145,7 +146,7 @@ export async function loadData(
   const files = filesOf(request);
   switch (head) {
     case 'causal-lm':
-      return loadLanguage(files, encoding);
+      return loadLanguage(files, encoding, lossOn);
     case 'question-answering':
       return loadQuestions(files, encoding);
     case 'multiple-choice':
@@ -282,11 +283,16 @@ function noData(): UserError {
   return new UserError(`No data: give ${option('task')}, or a file: ${option('train')} and ${option('eval')}`);
 }
 
-async function loadLanguage({ name, train, test }: Files, encoding: Encoding): Promise<DataSet> {
-  const { config, maxLength, onBytes } = encoding;
+async function loadLanguage(
+  { name, train, test }: Files,
+  encoding: Encoding,
+  lossOn: DataOptions['lossOn'],
+): Promise<DataSet> {
+  const { modelDir, config, maxLength, onBytes } = encoding;
   const { tokenizer, vocabSize } = await encodeOptionsOf(encoding);
   const endId = tokenizer?.eosId ?? endTokens(config)[0];
-  const options = { tokenizer, maxLength, vocabSize, endId };
+  const chat = await loadChatFormat(modelDir);
+  const options = { tokenizer, maxLength, vocabSize, endId, chat, lossOn };
   const encode = async (path: string | undefined): Promise<Examples> =>
     path === undefined ? [] : encodeLanguageFile(readLanguageFile(path, onBytes), options);
   return { name, head: 'causal-lm', labels: [], train: await encode(train), eval: await encode(test) };

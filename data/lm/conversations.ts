@@ -29,11 +29,14 @@ export interface Conversation extends Chat {
 export const isConversational = ({ messages, prompt }: Fields['fields']): boolean =>
   messages !== undefined || Array.isArray(prompt);
 
-/** @throws UserError where messages are missing or malformed */
-export function parseConversation(path: string, { line, fields }: Fields): Conversation {
+/**
+ * @param hasPrompt whether the file's lines are prompts with completions
+ * @throws UserError where messages are missing or malformed
+ */
+export function parseConversation(path: string, { line, fields }: Fields, hasPrompt: boolean): Conversation {
   const at = `${path}:${line}`;
   const extra = parseExtra(at, fields);
-  if (fields.messages !== undefined) return { line, messages: parseMessages(at, 'messages', fields.messages), ...extra };
+  if (!hasPrompt) return { line, messages: parseMessages(at, 'messages', fields.messages), ...extra };
   const prompt = parseMessages(at, 'prompt', fields.prompt);
   const completion = parseMessages(at, 'completion', fields.completion);
   return { line, messages: [...prompt, ...completion], promptMessages: prompt.length, ...extra };
@@ -57,8 +60,7 @@ export function parseMessages(at: string, name: string, value: unknown): Message
 function problemOf(message: unknown): string | undefined {
   if (!isObject(message)) return `is ${preview(message)}, expected {"role": …, "content": …}`;
   const { role, content } = message;
-  if (typeof role !== 'string')
-    return `has "role" ${preview(role)}, expected a string such as "user" or "assistant"`;
+  if (typeof role !== 'string') return `has "role" ${preview(role)}, expected a string such as "user" or "assistant"`;
   if (content === undefined || content === null || typeof content === 'string' || isObject(content)) return undefined;
   if (Array.isArray(content) && content.every((part) => isObject(part))) return undefined;
   return `has "content" ${preview(content)}, expected a text, or a list of {"type": "text", "text": …}`;

@@ -72,7 +72,8 @@ async function* wholeText(path: string, onBytes?: OnBytes): AsyncGenerator<Docum
 
 function rowParser(path: string, { line, fields }: Fields): (record: Fields) => LanguageRow {
   if (fields.input_ids !== undefined) return (record) => parseTokens(path, record);
-  if (isConversational(fields)) return (record) => parseConversation(path, record);
+  const hasPrompt = fields.messages === undefined;
+  if (isConversational(fields)) return (record) => parseConversation(path, record, hasPrompt);
   if (fields.prompt !== undefined || fields.completion !== undefined) {
     return (record) => ({
       line: record.line,
@@ -82,7 +83,9 @@ function rowParser(path: string, { line, fields }: Fields): (record: Fields) => 
   }
   if (fields.text !== undefined) return (record) => ({ line: record.line, text: parseText(path, record, 'text') });
   const found = Object.keys(fields).join(', ') || 'nothing';
-  throw new UserError(`${path}:${line}: found ${found}, expected "messages", or "prompt" and "completion", or "text", or "input_ids"`);
+  throw new UserError(
+    `${path}:${line}: found ${found}, expected "messages", or "prompt" and "completion", or "text", or "input_ids"`,
+  );
 }
 
 function parseTokens(path: string, { line, fields }: Fields): TokenDocument {

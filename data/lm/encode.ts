@@ -139,21 +139,22 @@ async function encodeConversation(
   const { text, spans } = written(needChat(chat, at), conversation, lossOn === 'all', at);
   const { ids, offsets } = await words.encodePlaced(text);
   const kept = checkedIds(ids.slice(0, maxLength), vocabSize, at);
-  const labels = kept.map((id, i) => (overlaps(spans, offsets[2 * i]!, offsets[2 * i + 1]!) ? id : IGNORE_INDEX));
+  const isLearned = (i: number): boolean => !spans || overlaps(spans, offsets[2 * i]!, offsets[2 * i + 1]!);
+  const labels = kept.map((id, i) => (isLearned(i) ? id : IGNORE_INDEX));
   return { tokens: tokensOf(kept, labels), isCut: kept.length < ids.length };
 }
 
-/** A conversation's text with the parts that are learned. */
+/** A conversation's text with the parts that are learned; undefined: all. */
 function written(
   chat: ChatFormat,
   conversation: Conversation,
   isAll: boolean,
   at: string,
-): { readonly text: string; readonly spans: readonly Span[] } {
+): { readonly text: string; readonly spans: readonly Span[] | undefined } {
   try {
     const rendered = chat.render(conversation.messages, renderOptions(conversation));
     const { text } = rendered;
-    return { text, spans: isAll ? [[0, text.length]] : assistantSpans(chat, conversation, rendered) };
+    return { text, spans: isAll ? undefined : assistantSpans(chat, conversation, rendered) };
   } catch (error) {
     throw error instanceof UserError ? new UserError(`${at}: ${error.message}`) : error;
   }

@@ -11,7 +11,11 @@ import type { Chat, Conversation } from './conversations.ts';
 export type Span = readonly [begin: number, end: number];
 
 /** The options that a conversation is rendered with. */
-export const renderOptions = ({ tools, documents, variables }: Chat): RenderOptions => ({ tools, documents, variables });
+export const renderOptions = ({ tools, documents, variables }: Chat): RenderOptions => ({
+  tools,
+  documents,
+  variables,
+});
 
 /**
  * The assistant's parts of a conversation; of a prompt with its completion, those of the completion.
@@ -21,7 +25,8 @@ export const renderOptions = ({ tools, documents, variables }: Chat): RenderOpti
 export function assistantSpans(format: ChatFormat, conversation: Conversation, rendered: Rendered): readonly Span[] {
   const { messages, tools, promptMessages = 0 } = conversation;
   const isSingle = messages.length === promptMessages + 1;
-  if (!format.hasMarks(tools) || (promptMessages > 0 && isSingle)) return turnSpans(format, conversation, rendered.text);
+  if (!format.hasMarks(tools) || (promptMessages > 0 && isSingle))
+    return turnSpans(format, conversation, rendered.text);
   if (promptMessages === 0) return rendered.marked;
   const from = sharedLength(prefixOf(format, conversation, promptMessages, true), rendered.text);
   return rendered.marked.filter(([, end]) => end > from);

@@ -121,4 +121,6 @@ export type Statement =
       readonly filter: Identifier | CallExpression;
       readonly body: readonly Statement[];
     }
-  | { readonly type: 'Break' | 'Continue' | 'Comment' };
+  | { readonly type: 'Break' }
+  | { readonly type: 'Continue' }
+  | { readonly type: 'Comment' };

@@ -108,8 +108,7 @@ function continued(messages: readonly Message[]): Message[] {
   const last = messages.at(-1);
   const { content } = last ?? {};
   const at = typeof content === 'object' ? (content?.findLastIndex((part) => 'text' in part) ?? -1) : -1;
-  if (!last || (typeof content !== 'string' && at < 0))
-    throw new UserError('the last message has no text to continue');
+  if (!last || (typeof content !== 'string' && at < 0)) throw new UserError('the last message has no text to continue');
   const longer =
     typeof content === 'string'
       ? content + CONTINUE
@@ -147,8 +146,8 @@ type Templates = Map<string, { readonly source: string; readonly at: string }>;
 
 async function templateFiles(folder: string): Promise<Templates> {
   const more = join(folder, 'additional_chat_templates');
-  const names = await readdir(more).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
+  const names = await readdir(more).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw fileError(more, error);
   });
   const paths = names.filter((name) => name.endsWith('.jinja')).map((name) => join(more, name));

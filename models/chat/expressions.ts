@@ -15,7 +15,7 @@ import {
   slice,
   TemplateError,
   text,
-  Tuple,
+  tuple,
   typeName,
   type Named,
   type Value,
@@ -61,7 +61,7 @@ export function evaluate(node: Expression, scope: Scope): Value {
     case 'ArrayLiteral':
       return node.value.map((item) => evaluate(item, scope));
     case 'TupleLiteral':
-      return Tuple.from(node.value, (item) => evaluate(item, scope));
+      return tuple(node.value.map((item) => evaluate(item, scope)));
     case 'ObjectLiteral':
       return new Map([...node.value].map(([key, value]) => [evaluate(key, scope), evaluate(value, scope)]));
     case 'MemberExpression':
@@ -88,18 +88,20 @@ function member(object: Value, property: Expression | Slice, isComputed: boolean
     const [start, stop, step] = [property.start, property.stop, property.step].map(
       (part) => part && evaluate(part, scope),
     );
-    if (typeof object === 'string') return slice([...object], start, stop, step).join('');
+    if (typeof object === 'string') return slice(Array.from(object), start, stop, step).join('');
     if (isList(object)) return slice(object, start, stop, step);
     if (object === undefined || isDict(object)) throw new TemplateError(`'${typeName(object)}' has no slices`);
     return undefined;
   }
   const isName = !isComputed && property.type === 'Identifier';
-  const key = isName ? (property as Identifier).value : evaluate(property, scope);
+  const key = isName ? property.value : evaluate(property, scope);
   if (object === undefined) throw new TemplateError(`an undefined value has no '${text(key)}'`);
   if (object instanceof Namespace) return object.entries.get(text(key));
   const own = typeof key === 'string' ? methodOf(object, key) : undefined;
   // Python looks for an attribute first after a point, for an item first in brackets.
-  return isName ? (own ?? itemOf(object, key)) : (itemOf(object, key) ?? (isDict(object) && object.has(key) ? undefined : own));
+  return isName
+    ? (own ?? itemOf(object, key))
+    : (itemOf(object, key) ?? (isDict(object) && object.has(key) ? undefined : own));
 }
 
 function call({ callee, args }: CallExpression, scope: Scope): Value {
@@ -110,7 +112,8 @@ function call({ callee, args }: CallExpression, scope: Scope): Value {
 
 /** By place, and by name. */
 export function argumentsOf(args: readonly Argument[], scope: Scope): [Value[], Named] {
-  const [placed, named]: [Value[], Map<string, Value>] = [[], new Map()];
+  const placed: Value[] = [];
+  const named = new Map<string, Value>();
   for (const argument of args) {
     if (argument.type === 'KeywordArgumentExpression') named.set(argument.key.value, evaluate(argument.value, scope));
     else if (argument.type === 'SpreadExpression') placed.push(...itemsOf(evaluate(argument.argument, scope)));

@@ -17,7 +17,8 @@ import {
   stripStart,
   TemplateError,
   text,
-  Tuple,
+  tuple,
+  type Tuple,
   WORDS,
   type Named,
   type Value,
@@ -48,8 +49,7 @@ const extreme =
   (sign: 1 | -1): Filter =>
   (value, args, named) => {
     const { case_sensitive: isExact, attribute } = bind(['case_sensitive', 'attribute'], args, named);
-    const key = (item: Value): Value =>
-      folded(attribute === undefined ? item : attributeOf(item, attribute), isExact);
+    const key = (item: Value): Value => folded(attribute === undefined ? item : attributeOf(item, attribute), isExact);
     const [first, ...rest] = itemsOf(value);
     return rest.reduce((best, item) => (sign * compare(key(item), key(best)) > 0 ? item : best), first);
   };
@@ -119,7 +119,7 @@ const groupby: Filter = (value, args, named) => {
     if (last && isEqual(folded(last[0], false), folded(key(item), false))) last[1].push(item);
     else groups.push([key(item), [item]]);
   }
-  return groups.map((group) => Tuple.from<Value>(group) as Tuple);
+  return groups.map(tuple);
 };
 
 /** The number that a text begins with and consists of; undefined where it is none. */
@@ -161,7 +161,9 @@ const FILTERS: Readonly<Record<string, Filter>> = {
     );
     const missing = groups.length * Number(size) - items.length;
     const isFilled = filling !== undefined && missing > 0;
-    return new Lazy(isFilled ? [...groups.slice(0, -1), [...groups.at(-1)!, ...Array<Value>(missing).fill(filling)]] : groups);
+    return new Lazy(
+      isFilled ? [...groups.slice(0, -1), [...groups.at(-1)!, ...Array<Value>(missing).fill(filling)]] : groups,
+    );
   },
   capitalize: (value) => capitalize(text(value)),
   count: length,
@@ -201,7 +203,7 @@ const FILTERS: Readonly<Record<string, Filter>> = {
     return replaced(text(value), text(old), text(by), count);
   },
   reverse: (value) =>
-    typeof value === 'string' ? [...value].reverse().join('') : new Lazy([...itemsOf(value)].reverse()),
+    typeof value === 'string' ? Array.from(value).reverse().join('') : new Lazy([...itemsOf(value)].reverse()),
   round,
   safe: (value) => value,
   sort,

@@ -1,5 +1,6 @@
 /** Room: models/chat. Methods of Python's `str`, `dict` and `list`; none of those that change their object, which templates may not. Pure. */
 import { bind, needText } from './arguments.ts';
+import type { Tuple } from './values.ts';
 import {
   isDict,
   isEqual,
@@ -11,7 +12,6 @@ import {
   stripStart,
   TemplateError,
   text,
-  Tuple,
   WORDS,
   type Callable,
   type Dict,
@@ -22,13 +22,12 @@ type Methods<T> = Readonly<Record<string, (self: T, ...args: Parameters<Callable
 
 /** Python's `str.capitalize`. */
 export const capitalize = (value: string): string => {
-  const [first = '', ...rest] = [...value];
+  const [first = '', ...rest] = Array.from(value);
   return first.toUpperCase() + rest.join('').toLowerCase();
 };
 
 /** Python's `str.splitlines`. */
 export function splitLines(value: string): string[] {
-  // eslint-disable-next-line no-control-regex -- the line breaks of Python
   const lines = value.split(/\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]/);
   return lines[lines.length - 1] === '' ? lines.slice(0, -1) : lines;
 }
@@ -36,7 +35,7 @@ export function splitLines(value: string): string[] {
 /** Python's `str.replace`. @param count of replacements from the left; absent or below 0: all */
 export function replaced(value: string, old: string, by: string, count: Value): string {
   if (count === undefined || count === null || Number(count) < 0) return value.replaceAll(old, () => by);
-  const parts = old === '' ? ['', ...value] : value.split(old);
+  const parts = old === '' ? ['', ...Array.from(value)] : value.split(old);
   const most = Number(count);
   return parts.slice(0, most + 1).join(by) + (parts.length > most + 1 ? old + parts.slice(most + 1).join(old) : '');
 }
@@ -55,7 +54,7 @@ function split(value: string, separator: Value, most: Value): string[] {
 }
 
 function splitRight(value: string, separator: Value, most: Value): string[] {
-  const turn = (one: string): string => [...one].reverse().join('');
+  const turn = (one: string): string => Array.from(one).reverse().join('');
   const by = typeof separator === 'string' ? turn(separator) : separator;
   return split(turn(value), by, most).map(turn).reverse();
 }
@@ -81,7 +80,7 @@ const find =
   (self: string, [part]: readonly Value[]): Value => {
     const at = self[from](needText(part, 'substring'));
     if (at < 0 && mustBe) throw new TemplateError('substring not found');
-    return at < 0 ? -1 : [...self.slice(0, at)].length;
+    return at < 0 ? -1 : lengthOf(self.slice(0, at));
   };
 
 const pad =
@@ -119,17 +118,20 @@ const STRING: Methods<string> = {
   splitlines: splitLines,
   partition: (self, [separator]) => {
     const [before, ...after] = split(self, separator, 1) as [string, ...string[]];
-    return Tuple.of(before, ...(after.length === 0 ? ['', ''] : [separator, after[0]]));
+    return tuple([before, ...(after.length === 0 ? ['', ''] : [separator, after[0]])]);
   },
   rpartition: (self, [separator]) => {
     const parts = splitRight(self, separator, 1);
-    return Tuple.of(...(parts.length === 1 ? ['', '', parts[0]] : [parts[0], separator, parts[1]]));
+    return tuple(parts.length === 1 ? ['', '', parts[0]] : [parts[0], separator, parts[1]]);
   },
   replace: (self, args, named) => {
     const { old, new: by, count } = bind(['old', 'new', 'count'], args, named);
     return replaced(self, needText(old, 'replace() argument 1'), needText(by, 'replace() argument 2'), count);
   },
-  join: (self, [items]) => itemsOf(items).map((item) => needText(item, 'sequence item')).join(self),
+  join: (self, [items]) =>
+    itemsOf(items)
+      .map((item) => needText(item, 'sequence item'))
+      .join(self),
   find: find('indexOf', false),
   rfind: find('lastIndexOf', false),
   index: find('indexOf', true),
@@ -154,7 +156,7 @@ const STRING: Methods<string> = {
 };
 
 /** Keys with their values. */
-export const pairsOf = (dict: Dict): Tuple[] => Array.from(dict, (pair) => Tuple.from<Value>(pair) as Tuple);
+export const pairsOf = (dict: Dict): Tuple[] => Array.from(dict, tuple);
 
 const DICT: Methods<Dict> = {
   get: (self, [key, fallback = null]) => (self.has(key) ? self.get(key) : fallback),
@@ -189,6 +191,6 @@ export function methodOf(self: Value, name: string): Callable | undefined {
 export function itemOf(value: Value, key: Value): Value {
   if (isDict(value)) return value.get(key);
   if (typeof key !== 'number' || !Number.isInteger(key)) return undefined;
-  if (typeof value === 'string') return slice([...value], key, key === -1 ? undefined : key + 1, 1)[0];
+  if (typeof value === 'string') return slice(Array.from(value), key, key === -1 ? undefined : key + 1, 1)[0];
   return isList(value) ? value.at(key) : undefined;
 }

@@ -1,8 +1,20 @@
 /** Room: models/chat. The text of a template's statements, and where its `{% generation %}` blocks are in it. Pure. */
 import { bind } from './arguments.ts';
 import type { CallStatement, Expression, For, Parameter, SetStatement, Statement, Target } from './ast.ts';
+import { pairsOf } from './methods.ts';
 import { argumentsOf, evaluate, filtered, Scope } from './expressions.ts';
-import { isEqual, isTrue, itemsOf, Namespace, TemplateError, text, Tuple, type Callable, type Value } from './values.ts';
+import {
+  isDict,
+  isEqual,
+  isTrue,
+  itemsOf,
+  Namespace,
+  TemplateError,
+  text,
+  tuple,
+  type Callable,
+  type Value,
+} from './values.ts';
 
 /** Where the text goes that statements give. */
 export class Output {
@@ -22,28 +34,17 @@ export function renderAll(statements: readonly Statement[], scope: Scope, out: O
 }
 
 function render(node: Statement, scope: Scope, out: Output): void {
-  switch (node.type) {
-    case 'Comment':
-      return;
-    case 'If':
-      return renderAll(isTrue(evaluate(node.test, scope)) ? node.body : node.alternate, scope, out);
-    case 'For':
-      return renderLoop(node, scope, out);
-    case 'Set':
-      return assign(node.assignee, setValue(node, scope), scope);
-    case 'Macro':
-      return scope.set(node.name.value, macro(node.args, node.body, scope));
-    case 'CallStatement':
-      return out.write(text(callBlock(node, scope)));
-    case 'FilterStatement':
-      return out.write(text(filtered(captured(node.body, new Scope(scope)), node.filter, scope)));
-    case 'Break':
-      throw new BreakLoop();
-    case 'Continue':
-      throw new ContinueLoop();
-    default:
-      out.write(text(evaluate(node, scope)));
-  }
+  if (node.type === 'Comment') return;
+  if (node.type === 'If') renderAll(isTrue(evaluate(node.test, scope)) ? node.body : node.alternate, scope, out);
+  else if (node.type === 'For') renderLoop(node, scope, out);
+  else if (node.type === 'Set') assign(node.assignee, setValue(node, scope), scope);
+  else if (node.type === 'Macro') scope.set(node.name.value, macro(node.args, node.body, scope));
+  else if (node.type === 'CallStatement') out.write(text(callBlock(node, scope)));
+  else if (node.type === 'FilterStatement')
+    out.write(text(filtered(captured(node.body, new Scope(scope)), node.filter, scope)));
+  else if (node.type === 'Break') throw new BreakLoop();
+  else if (node.type === 'Continue') throw new ContinueLoop();
+  else out.write(text(evaluate(node, scope)));
 }
 
 function captured(statements: readonly Statement[], scope: Scope): string {
@@ -57,25 +58,19 @@ function setValue({ value, body }: SetStatement, scope: Scope): Value {
 }
 
 function assign(target: Target | Expression, value: Value, scope: Scope): void {
-  switch (target.type) {
-    case 'Identifier':
-      return scope.set(target.value, value);
-    case 'TupleLiteral': {
-      const items = itemsOf(value);
-      if (items.length !== target.value.length)
-        throw new TemplateError(`found ${items.length} values to unpack, expected ${target.value.length}`);
-      return target.value.forEach((part, i) => assign(part, items[i], scope));
-    }
-    case 'MemberExpression': {
-      const object = evaluate(target.object, scope);
-      if (!(object instanceof Namespace) || target.property.type !== 'Identifier')
-        throw new TemplateError('cannot assign attribute on non-namespace object');
-      object.entries.set(target.property.value, value);
-      return;
-    }
-    default:
-      throw new TemplateError(`cannot assign to ${target.type}`);
-  }
+  if (target.type === 'Identifier') scope.set(target.value, value);
+  else if (target.type === 'TupleLiteral') {
+    const items = itemsOf(value);
+    if (items.length !== target.value.length)
+      throw new TemplateError(`found ${items.length} values to unpack, expected ${target.value.length}`);
+    target.value.forEach((part, i) => {
+      assign(part, items[i], scope);
+    });
+  } else if (target.type === 'MemberExpression' && target.property.type === 'Identifier') {
+    const object = evaluate(target.object, scope);
+    if (!(object instanceof Namespace)) throw new TemplateError('cannot assign attribute on non-namespace object');
+    object.entries.set(target.property.value, value);
+  } else throw new TemplateError(`cannot assign to ${target.type}`);
 }
 
 function renderLoop({ loopvar, iterable, body, defaultBlock }: For, scope: Scope, out: Output): void {
@@ -87,7 +82,10 @@ function renderLoop({ loopvar, iterable, body, defaultBlock }: For, scope: Scope
     return own;
   };
   const items = select ? all.filter((item) => isTrue(evaluate(select.test, inner(item)))) : all;
-  if (items.length === 0) return renderAll(defaultBlock, new Scope(scope), out);
+  if (items.length === 0) {
+    renderAll(defaultBlock, new Scope(scope), out);
+    return;
+  }
   const changed = changes();
   for (const [i, item] of items.entries()) {
     const own = inner(item);
@@ -144,7 +142,7 @@ function macro(parameters: readonly Parameter[], body: readonly Statement[], out
       args.slice(0, keys.length),
       new Map([...named].filter(([name]) => keys.includes(name) || name === 'caller')),
     );
-    scope.set('varargs', Tuple.from(args.slice(keys.length)));
+    scope.set('varargs', tuple(args.slice(keys.length)));
     scope.set('kwargs', new Map(extra.filter(([name]) => name !== 'caller')));
     scope.set('caller', caller);
     for (const [name, value] of Object.entries(own)) scope.set(name, value);
@@ -165,7 +163,7 @@ function callBlock({ call, callerArgs, body }: CallStatement, scope: Scope): Val
 
 /** `namespace(…)` and `dict(…)`: entries of a mapping or of pairs, and named ones. */
 export function entriesOf([given]: readonly Value[], named: ReadonlyMap<string, Value>): Map<string, Value> {
-  const pairs = given === undefined ? [] : given instanceof Map ? [...given] : itemsOf(given).map(itemsOf);
+  const pairs = given === undefined ? [] : isDict(given) ? pairsOf(given) : itemsOf(given).map(itemsOf);
   const entries = pairs.map(([key, value]): [string, Value] => [text(key), value]);
   return new Map([...entries, ...named]);
 }
@@ -181,4 +179,3 @@ export function range(args: readonly Value[]): Value {
   if (length > MAX_RANGE) throw new TemplateError(`a range of ${length} numbers, expected at most ${MAX_RANGE}`);
   return Array.from({ length }, (_, i) => start + i * step);
 }
-

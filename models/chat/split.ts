@@ -5,7 +5,11 @@
 import { tokenize } from '@huggingface/jinja';
 import { stripEnd, stripStart, TemplateError } from './values.ts';
 
-type Token = ReturnType<typeof tokenize>[number];
+/** The library's tokens. */
+export interface Token {
+  readonly value: string;
+  readonly type: ReturnType<typeof tokenize>[number]['type'];
+}
 
 /** The function that a template's `{% generation %}` block calls. */
 export const GENERATION = '__generation__';

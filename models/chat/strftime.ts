@@ -4,7 +4,9 @@ const two = (value: number): string => String(value).padStart(2, '0');
 const name = (date: Date, options: Intl.DateTimeFormatOptions): string =>
   new Intl.DateTimeFormat('en-US', options).format(date);
 const dayOfYear = (date: Date): number =>
-  Math.round((Date.UTC(date.getFullYear(), date.getMonth(), date.getDate()) - Date.UTC(date.getFullYear(), 0, 0)) / 864e5);
+  Math.round(
+    (Date.UTC(date.getFullYear(), date.getMonth(), date.getDate()) - Date.UTC(date.getFullYear(), 0, 0)) / 864e5,
+  );
 
 const DIRECTIVES: Readonly<Record<string, (date: Date) => string>> = {
   Y: (date) => String(date.getFullYear()),

@@ -30,7 +30,9 @@ export class ChatTemplate {
     this.#at = at;
     this.hasMarks = /\{%-?\s*generation\s*-?%\}/.test(source);
     try {
-      this.#body = parse(tokensOf(source)).body as unknown as readonly Statement[];
+      // The parser reads what a token has, whatever made it.
+      const tokens: unknown = tokensOf(source);
+      this.#body = parse(tokens as Parameters<typeof parse>[0]).body as unknown as readonly Statement[];
     } catch (error) {
       throw new UserError(`${at}: cannot be read as a chat template: ${(error as Error).message}`);
     }

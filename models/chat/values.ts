@@ -7,16 +7,7 @@
 export class TemplateError extends Error {}
 
 export type Value =
-  | string
-  | number
-  | boolean
-  | null
-  | undefined
-  | readonly Value[]
-  | Dict
-  | Lazy
-  | Namespace
-  | Callable;
+  string | number | boolean | null | undefined | readonly Value[] | Dict | Lazy | Namespace | Callable;
 export type Dict = ReadonlyMap<Value, Value>;
 export type Named = ReadonlyMap<string, Value>;
 export type Callable = (args: readonly Value[], named: Named) => Value;
@@ -33,6 +24,12 @@ export class Namespace {
 
 /** A list that is written in round brackets. */
 export class Tuple extends Array<Value> {}
+
+export function tuple(items: Iterable<Value>): Tuple {
+  const made = new Tuple();
+  for (const item of items) made.push(item);
+  return made;
+}
 
 export const isList = (value: Value): value is readonly Value[] => Array.isArray(value);
 export const isDict = (value: Value): value is Dict => value instanceof Map;
@@ -85,7 +82,7 @@ export function compare(a: Value, b: Value): number {
 /** The items that a loop goes through. @throws TemplateError for what has none */
 export function itemsOf(value: Value): readonly Value[] {
   if (value === undefined) return [];
-  if (typeof value === 'string') return [...value];
+  if (typeof value === 'string') return Array.from(value);
   if (isList(value)) return value;
   if (isDict(value)) return [...value.keys()];
   if (value instanceof Lazy) return value.items;
@@ -113,7 +110,10 @@ export function repr(value: Value): string {
   if (typeof value === 'number') return numberText(value);
   if (value instanceof Tuple) return `(${Array.from(value, repr).join(', ')}${value.length === 1 ? ',' : ''})`;
   if (isList(value)) return `[${value.map(repr).join(', ')}]`;
-  if (isDict(value)) return `{${[...value].map(([key, item]) => `${repr(key)}: ${repr(item)}`).join(', ')}}`;
+  if (isDict(value))
+    return `{${Array.from(value)
+      .map(([key, item]) => `${repr(key)}: ${repr(item)}`)
+      .join(', ')}}`;
   throw new TemplateError(`a ${typeName(value)} has no text`);
 }
 
@@ -186,14 +186,14 @@ export const WORDS = new RegExp(`[^${SPACE}]+`, 'g');
 /** Python's `lstrip` and `rstrip`. @param characters to take away; absent: white space */
 export function stripStart(value: string, characters?: string): string {
   if (characters === undefined) return value.replace(LEADING, '');
-  const all = [...value];
+  const all = Array.from(value);
   const from = all.findIndex((one) => !characters.includes(one));
   return from < 0 ? '' : all.slice(from).join('');
 }
 
 export function stripEnd(value: string, characters?: string): string {
   if (characters === undefined) return value.replace(TRAILING, '');
-  const all = [...value];
+  const all = Array.from(value);
   return all.slice(0, all.findLastIndex((one) => !characters.includes(one)) + 1).join('');
 }
 

@@ -188,7 +188,7 @@ const FILTERS: Readonly<Record<string, Filter>> = {
     const parts = itemsOf(value).map((item) => text(attribute === undefined ? item : attributeOf(item, attribute)));
     return parts.join(text(d));
   },
-  list: itemsOf,
+  list: (value) => Array.from(itemsOf(value)),
   lower: (value) => text(value).toLowerCase(),
   upper: (value) => text(value).toUpperCase(),
   map,

@@ -1,6 +1,5 @@
 /** Room: models/chat. Methods of Python's `str`, `dict` and `list`; none of those that change their object, which templates may not. Pure. */
 import { bind, needText } from './arguments.ts';
-import type { Tuple } from './values.ts';
 import {
   isDict,
   isEqual,
@@ -12,9 +11,11 @@ import {
   stripStart,
   TemplateError,
   text,
+  tuple,
   WORDS,
   type Callable,
   type Dict,
+  type Tuple,
   type Value,
 } from './values.ts';
 

@@ -8,8 +8,8 @@ import { endTokens, savedHead } from '../models/config.ts';
 import { loadChatFormat } from '../models/chat/chat-format.ts';
 import { headOf } from '../models/heads.ts';
 import { loadTokenizer } from '../models/tokenizer.ts';
-import { isForLanguage, isPlainText, readLanguageFile } from './lm/documents.ts';
-import { encodeLanguageFile } from './lm/encode.ts';
+import { hasPrompts, isForLanguage, isPlainText, readLanguageFile } from './lm/documents.ts';
+import { encodeLanguageFile, encodeLanguageRows, type LanguageOptions } from './lm/encode.ts';
 import { encodeQuestions } from './qa/encode.ts';
 import { hasQuestion, readQuestions } from './qa/questions.ts';
 import { parseOptions } from '../engine/options.ts';
@@ -288,14 +288,17 @@ async function loadLanguage(
   encoding: Encoding,
   lossOn: DataOptions['lossOn'],
 ): Promise<DataSet> {
-  const { modelDir, config, maxLength, onBytes } = encoding;
-  const { tokenizer, vocabSize } = await encodeOptionsOf(encoding);
-  const endId = tokenizer?.eosId ?? endTokens(config)[0];
-  const chat = await loadChatFormat(modelDir);
-  const options = { tokenizer, maxLength, vocabSize, endId, chat, lossOn };
+  const { onBytes } = encoding;
+  const options = { ...(await languageOptions(encoding)), lossOn };
   const encode = async (path: string | undefined): Promise<Examples> =>
     path === undefined ? [] : encodeLanguageFile(readLanguageFile(path, onBytes), options);
   return { name, head: 'causal-lm', labels: [], train: await encode(train), eval: await encode(test) };
+}
+
+async function languageOptions(encoding: Encoding): Promise<LanguageOptions> {
+  const { tokenizer, ...limits } = await encodeOptionsOf(encoding);
+  const endId = tokenizer?.eosId ?? endTokens(encoding.config)[0];
+  return { ...limits, tokenizer, endId, chat: await loadChatFormat(encoding.modelDir) };
 }
 
 /** Rows to predict. */
@@ -324,6 +327,8 @@ export async function loadRows(
       lines: rows.flatMap(({ line, windows }) => windows.map(() => line)),
     };
   }
+  if (head === 'causal-lm' && hasPrompts(await firstFields(path)))
+    return encodeLanguageRows(readLanguageFile(path, onBytes), await languageOptions(encoding));
   const choices = head === 'multiple-choice';
   const keepPadding = headOf(config, head).reads === 'every-token';
   const rows = readExamples(path, { needLabel: false, choices, onBytes });

@@ -63,7 +63,7 @@ export function addEval(program: Command): void {
     .option('--task <name>', 'built-in task: sentiment or spam')
     .option('--eval, --data <file>', 'labelled examples (JSONL, CSV or TSV), or text for language models')
     .option('--json', 'print the result as JSON');
-  addSettings(command, [...MODEL_SETTINGS, 'evalSplit', 'taskType', 'problemType']).action(runEval);
+  addSettings(command, [...MODEL_SETTINGS, 'evalSplit', 'taskType', 'problemType', 'lossOn']).action(runEval);
 }
 
 async function runEval(flags: EvalFlags): Promise<void> {

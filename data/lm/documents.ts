@@ -47,9 +47,14 @@ export interface LanguageFile {
 /** Whether a file is one document. */
 export const isPlainText = (path: string): boolean => extname(path).toLowerCase() === '.txt';
 
+/** Whether a line is a prompt with its completion, or a conversation. */
+export function hasPrompts({ messages, prompt, completion }: Fields['fields']): boolean {
+  return [messages, prompt, completion].some((column) => column !== undefined);
+}
+
 /** Whether a line can only be meant for a language model. */
-export function isForLanguage({ messages, prompt, completion, labels }: Fields['fields']): boolean {
-  return [messages, prompt, completion].some((column) => column !== undefined) || Array.isArray(labels);
+export function isForLanguage(fields: Fields['fields']): boolean {
+  return hasPrompts(fields) || Array.isArray(fields.labels);
 }
 
 /**

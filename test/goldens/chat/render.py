@@ -76,7 +76,7 @@ CONVERSATIONS = {
 OPTIONS = [
     {},
     {"add_generation_prompt": True},
-    {"tools": TOOLS, "add_generation_prompt": True},
+    {"tools": TOOLS},
     {"continue_final_message": True},
 ]
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}

@@ -8,7 +8,8 @@ import type { OnBytes } from '../../engine/io/load.ts';
 import { readText } from '../../engine/io/text.ts';
 import { IGNORE_INDEX } from '../encoded-example.ts';
 import { parseMasked, parseText } from '../examples.ts';
-import { parseRecords, type Fields } from '../records.ts';
+import { parseRecords, sourceOf, type RecordSource } from '../record-source.ts';
+import type { Fields } from '../records.ts';
 import { isConversational, parseConversation, type Conversation } from './conversations.ts';
 
 /** Text to learn as it is. */
@@ -62,13 +63,15 @@ export function isForLanguage(fields: Fields['fields']): boolean {
  * `text`, or (JSON lines) `input_ids` and perhaps `attention_mask`, and `labels` where not every token is learned. They are read when they are asked for, which throws a
  * UserError with file and line.
  */
-export function readLanguageFile(path: string, onBytes?: OnBytes): LanguageFile {
+export function readLanguageFile(given: string | RecordSource, onBytes?: OnBytes): LanguageFile {
+  const source = sourceOf(given);
+  const { path } = source;
   if (isPlainText(path)) return { path, rows: wholeText(path, onBytes) };
   const parserFor = (first: Fields): ((record: Fields) => LanguageRow[]) => {
     const parse = rowParser(path, first);
     return (record) => [parse(record)];
   };
-  return { path, rows: parseRecords(path, parserFor, onBytes) };
+  return { path, rows: parseRecords(source, parserFor, onBytes) };
 }
 
 async function* wholeText(path: string, onBytes?: OnBytes): AsyncGenerator<Document> {

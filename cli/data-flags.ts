@@ -1,30 +1,46 @@
 /** Room: cli. The flags that name a model and data, as most commands have them. */
 import type { Command } from 'commander';
-import type { DataRequest } from '../data/source.ts';
+import type { DataRequest } from '../data/request.ts';
+import type { DataSet } from '../data/source.ts';
+import { say } from './context.ts';
 import { addFormatFlag, withDataFiles, type DataFormat } from './data-files.ts';
 
 export interface DataFlags extends Record<string, unknown> {
   readonly model: string;
   readonly task?: string;
+  readonly dataDir?: string;
   readonly train?: string;
   readonly eval?: string;
   readonly format?: DataFormat;
   readonly json?: boolean;
 }
 
+export const TASK_FLAG = 'sentiment, spam, or a benchmark’s task as glue/sst2';
+export const DATA_DIR_FLAG = 'folder with the files of that task, or of its benchmark';
+
 export function addDataFlags(command: Command): Command {
   return addFormatFlag(command)
     .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')
-    .option('--task <name>', 'built-in task: sentiment or spam')
-    .option('--train <file>', 'training data: JSONL, CSV or TSV; for language models also .txt; - for standard input')
+    .option('--task <name>', TASK_FLAG)
+    .option('--data-dir <dir>', DATA_DIR_FLAG)
+    .option('--train <file>', 'training data: JSONL, CSV, TSV; for language models also .txt; - for standard input')
     .option('--eval <file>', 'evaluation data')
     .option('--json', 'print the result as JSON');
 }
 
 /** Runs `work` on the data that the flags name, as regular files. */
 export function withData<T>(
-  { task, train, eval: test, format }: DataFlags,
+  { task, dataDir, train, eval: test, format }: DataFlags,
   work: (request: DataRequest) => Promise<T>,
 ): Promise<T> {
-  return withDataFiles({ train, eval: test }, format, (files) => work({ task, ...files }));
+  return withDataFiles({ train, eval: test }, format, (files) => work({ task, dataDir, ...files }));
+}
+
+/** How many examples there are, on standard error. */
+export function sayCounts({ name, rows }: Pick<DataSet, 'name' | 'rows'>): void {
+  const parts = [
+    ...(rows.train > 0 ? [`${rows.train.toLocaleString('en-US')} training`] : []),
+    ...(rows.eval > 0 ? [`${rows.eval.toLocaleString('en-US')} evaluation`] : []),
+  ];
+  say(`${name}: ${parts.join(' + ')} examples`);
 }

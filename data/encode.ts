@@ -9,7 +9,7 @@ import type { ExampleFile, RawExample, TokenRow } from './examples.ts';
 import { LabelColumn } from './label-column.ts';
 import { labelIndex, labelSet, labelValue, type Label, type Problem } from './labels.ts';
 import { inOrder, mapInOrder } from './map-in-order.ts';
-import type { Example } from './tasks.ts';
+import type { Example } from './tasks/built-in.ts';
 
 /** What a model takes. */
 interface Limits {

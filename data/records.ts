@@ -27,26 +27,8 @@ export async function* readRecords(path: string, options: RecordOptions = {}): A
   for await (const records of readBatches(path, options)) yield* records;
 }
 
-/**
- * What `parse` makes of every record of a file.
- * @param parserFor is given the first record, which tells the kind of all
- */
-export async function* parseRecords<T>(
-  path: string,
-  parserFor: (first: Fields) => (record: Fields) => readonly T[],
-  options: RecordOptions = {},
-): AsyncGenerator<T> {
-  let parser: ReturnType<typeof parserFor> | undefined;
-  for await (const records of readBatches(path, options)) {
-    for (const record of records) {
-      parser ??= parserFor(record);
-      for (const row of parser(record)) yield row;
-    }
-  }
-}
-
 /** Records as they come, so that waiting costs once for many. */
-async function* readBatches(path: string, options: RecordOptions): AsyncGenerator<readonly Fields[]> {
+export async function* readBatches(path: string, options: RecordOptions): AsyncGenerator<readonly Fields[]> {
   const reader = READERS[formatOf(path)];
   if (!reader) throw new UserError(`${path}: unknown ending, expected one of ${Object.keys(READERS).join(', ')}`);
   let isEmpty = true;
@@ -55,6 +37,11 @@ async function* readBatches(path: string, options: RecordOptions): AsyncGenerato
     yield records;
   }
   if (isEmpty) throw new UserError(`${path}: empty, expected at least one example`);
+}
+
+/** Whether a file's name has the ending of a format that is read. */
+export function isDataFile(name: string): boolean {
+  return formatOf(name) in READERS;
 }
 
 /**

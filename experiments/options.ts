@@ -41,13 +41,15 @@ export function estimateOptionsOf({ train, estimate }: RunOptions): z.output<typ
 
 /** All options in one record, by their names. */
 export function flatOptions({ peft, data, train, load, engine, estimate, decide, slice }: RunOptions) {
-  return { ...peft, ...data, ...train, ...load, ...engine, ...estimate, ...decide, ...slice };
+  // Which split it was, a hash of the data tells.
+  const { evalSplit: _, ...rest } = data;
+  return { ...peft, ...rest, ...train, ...load, ...engine, ...estimate, ...decide, ...slice };
 }
 
 /**
  * The options that a checkpoint of a stage is only valid for: those that change a number. Where the word embedding lives changes none,
  * nor does gradient checkpointing in fine-tuning (in the estimation that moves the last digits of importances), nor how answers are
- * chosen.
+ * chosen, nor what is evaluated on.
  */
 export function numericOptions(options: RunOptions, stage: 'estimate' | 'train'): RunIdentity {
   const {
@@ -55,6 +57,8 @@ export function numericOptions(options: RunOptions, stage: 'estimate' | 'train')
     embeddings: __,
     maxAnswerLength: ___,
     allowEmptyAnswer: ____,
+    nullThreshold: _____,
+    maxEvalExamples: ______,
     ...numeric
   } = flatOptions(options);
   const { gradientCheckpointing, ...rest } = numeric;

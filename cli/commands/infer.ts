@@ -1,12 +1,12 @@
 /** Room: cli. `eval` and `predict`: a base with or without an adapter, on data. */
 import type { Command } from 'commander';
-import { UserError } from '../../engine/errors.ts';
 import { assertWritable, writeAtomically } from '../../engine/io/files.ts';
 import type { OpenFile } from '../../engine/io/output.ts';
 import { loadModel } from '../../models/checkpoint.ts';
 import { loadOntoOneBase } from '../../peft-model/multi-adapter-model.ts';
 import { PeftModel } from '../../peft-model/peft-model.ts';
 import { headOfData, loadData, loadRows } from '../../data/source.ts';
+import { DATA_DIR_FLAG, sayCounts, TASK_FLAG } from '../data-flags.ts';
 import { predict, type Window } from '../../train/predict.ts';
 import { answerText, type AnswerOptions } from '../../data/qa/answers.ts';
 import { evaluate } from '../../train/evaluate.ts';
@@ -24,9 +24,21 @@ const MODEL_SETTINGS = [
   'docStride',
   'maxAnswerLength',
   'allowEmptyAnswer',
+  'nullThreshold',
   'weights',
   'embeddings',
   'compute',
+] as const;
+
+const DATA_SETTINGS = [
+  'taskType',
+  'problemType',
+  'evalSplit',
+  'selectionSplit',
+  'maxEvalExamples',
+  'dataSeed',
+  'columns',
+  'lossOn',
 ] as const;
 
 interface InferFlags extends Record<string, unknown>, EngineFlags {
@@ -37,6 +49,7 @@ interface InferFlags extends Record<string, unknown>, EngineFlags {
 interface EvalFlags extends InferFlags {
   readonly adapter?: string;
   readonly task?: string;
+  readonly dataDir?: string;
   readonly data?: string;
   readonly json?: boolean;
 }
@@ -60,29 +73,30 @@ export function addEval(program: Command): void {
     'figures on labelled data: accuracy and F1, exact match and F1 of answers, errors of numbers, perplexity';
   const command = addModelFlags(program.command('eval').description(description))
     .option('--adapter <dir>', 'PEFT or AdapterHub folder, pruned or not')
-    .option('--task <name>', 'built-in task: sentiment or spam')
+    .option('--task <name>', TASK_FLAG)
+    .option('--data-dir <dir>', DATA_DIR_FLAG)
     .option('--eval, --data <file>', 'labelled examples (JSONL, CSV or TSV), or text for language models')
     .option('--json', 'print the result as JSON');
-  addSettings(command, [...MODEL_SETTINGS, 'evalSplit', 'taskType', 'problemType']).action(runEval);
+  addSettings(command, [...MODEL_SETTINGS, ...DATA_SETTINGS]).action(runEval);
 }
 
 async function runEval(flags: EvalFlags): Promise<void> {
-  const { model: dir, adapter, task, data: file, json } = flags;
+  const { model: dir, adapter, task, dataDir, data: file, json } = flags;
   const {
     data: options,
     load,
     train: { batchSize },
     engine: opened,
   } = await readSettings(flags);
-  if (task !== undefined && file !== undefined) throw new UserError('--task and --data: give one of them');
   const result = await withDataFiles({ data: file }, flags.format, ({ data: path }) =>
     withEngine(flags, opened, async ({ engine, callbacks: { onBytes } }) => {
-      const request = { task, eval: path };
+      const request = { task, dataDir, eval: path, evalOnly: true };
       const checkpoint = await loadModel(dir);
-      const head = await headOfData(request, options.taskType);
+      const head = await headOfData(request, options);
       using model = await PeftModel.fromPretrained(engine, checkpoint, adapter, { ...load, head, onBytes });
       const data = await loadData(checkpoint, request, options, model, onBytes);
-      const { metrics, inference } = await evaluate(model, data.eval, { ...options, batchSize });
+      sayCounts(data);
+      const { metrics, inference } = await evaluate(model, data.eval, { ...options, batchSize, figures: data.figures });
       return {
         ...metrics,
         examples: inference.examples,

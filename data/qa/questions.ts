@@ -3,7 +3,8 @@ import { UserError } from '../../engine/errors.ts';
 import { preview } from '../../engine/io/files.ts';
 import type { OnBytes } from '../../engine/io/load.ts';
 import { parseText, parseTokens, type TokenRow } from '../examples.ts';
-import { parseRecords, type Fields } from '../records.ts';
+import { parseRecords, sourceOf, type RecordSource } from '../record-source.ts';
+import type { Fields } from '../records.ts';
 
 /** As SQuAD has it. */
 export interface Question {
@@ -54,12 +55,14 @@ export function hasQuestion({ question, context, start_positions: start }: Field
  * which throws a UserError with file and line.
  * @param needAnswers whether every line must have its answer
  */
-export function readQuestions(path: string, needAnswers: boolean, onBytes?: OnBytes): QuestionFile {
+export function readQuestions(given: string | RecordSource, needAnswers: boolean, onBytes?: OnBytes): QuestionFile {
+  const source = sourceOf(given);
+  const { path } = source;
   const parserFor = (first: Fields): ((record: Fields) => QuestionRow[]) => {
     const parse = rowParser(path, first, needAnswers);
     return (record) => [parse(record)];
   };
-  return { path, rows: parseRecords(path, parserFor, { onBytes }) };
+  return { path, rows: parseRecords(source, parserFor, onBytes) };
 }
 
 type Parse = (record: Fields) => QuestionRow;

@@ -20,8 +20,8 @@ export const dataOptionsSchema = z.strictObject({
   docStride: count.default(128).describe('tokens that two windows of a long context share, at most half of a window'),
   allowEmptyAnswer: z
     .boolean()
-    .default(ANSWER_DEFAULTS.allowEmptyAnswer)
-    .describe('let a question have no answer, where that scores highest'),
+    .optional()
+    .describe('let a question have no answer, where that scores highest; on for squad_v2'),
   lossOn: z
     .enum(['assistant', 'all'])
     .default('assistant')

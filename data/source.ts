@@ -1,5 +1,6 @@
 /** Room: data. Where a run's examples come from: a built-in task, or local files; encoded for the model at hand. */
 import { join } from 'node:path';
+import type { z } from 'zod';
 import { option, UserError } from '../engine/errors.ts';
 import { exists } from '../engine/io/files.ts';
 import type { OnBytes } from '../engine/io/load.ts';
@@ -10,6 +11,7 @@ import { headOf } from '../models/heads.ts';
 import { loadTokenizer } from '../models/tokenizer.ts';
 import { hasPrompts, isForLanguage, isPlainText, readLanguageFile } from './lm/documents.ts';
 import { encodeLanguageFile, encodeLanguageRows, type LanguageOptions } from './lm/encode.ts';
+import { ANSWER_DEFAULTS, type AnswerOptions } from './qa/answers.ts';
 import { encodeQuestions, type EncodedQuestionRow } from './qa/encode.ts';
 import { hasQuestion, readQuestions } from './qa/questions.ts';
 import { parseOptions } from '../engine/options.ts';
@@ -40,7 +42,7 @@ import {
 } from './request.ts';
 import type { RecordSource } from './record-source.ts';
 import type { Example } from './tasks/built-in.ts';
-import { submissionLines, taskFigures } from './tasks/figures.ts';
+import { submissionLines, taskFigures, type Outcome } from './tasks/figures.ts';
 import { exampleSource } from './tasks/split-source.ts';
 import type { Task, TaskRow } from './tasks/task.ts';
 
@@ -65,6 +67,8 @@ export interface DataSet {
   readonly rows: { readonly train: number; readonly eval: number };
   /** Official figures of a task from the scores of `eval`, in its order; absent for files. */
   readonly figures?: ((scores: readonly Float32Array[]) => TaskFigures) | undefined;
+  /** Of questions on texts: which answers there may be. */
+  readonly answers?: AnswerOptions | undefined;
   /**
    * The same split as texts, for baselines that read words: files are read again. Absent where there are no classes or texts, or none to
    * evaluate.
@@ -149,19 +153,31 @@ export async function loadData(
   const head = known?.head ?? (await headOfData(request, parsed)) ?? savedHead(config) ?? 'classification';
   headOf(config, head);
   const task = taskOf(request);
-  if (task) return loadTaskData(await requestedTask(task, request, parsed), head, encoding, known?.labels);
+  const answers = head === 'question-answering' ? answerOptions(parsed, task) : undefined;
+  if (task)
+    return {
+      ...(await loadTaskData(await requestedTask(task, request, parsed), head, encoding, known?.labels)),
+      answers,
+    };
   const files = await requestedData(request, parsed);
   switch (head) {
     case 'causal-lm':
       return loadLanguage(files, encoding, parsed.lossOn);
     case 'question-answering':
-      return loadQuestions(files, encoding);
+      return { ...(await loadQuestions(files, encoding)), answers };
     case 'multiple-choice':
       return loadChoices(files, encoding);
     case 'classification':
     case 'masked-lm':
       return loadLabelled(files, encoding, { asked: problemType, known: known?.labels });
   }
+}
+
+/** What is asked of answers; of a task whose questions may have none, that is among them unless asked otherwise. */
+function answerOptions(asked: z.output<typeof dataOptionsSchema>, task: Task | undefined): AnswerOptions {
+  const { maxAnswerLength, nullThreshold } = asked;
+  const allowEmptyAnswer = asked.allowEmptyAnswer ?? task?.mayHaveNoAnswer ?? ANSWER_DEFAULTS.allowEmptyAnswer;
+  return { maxAnswerLength, nullThreshold, allowEmptyAnswer };
 }
 
 /** The examples of a task, for the head that it has. */
@@ -329,8 +345,10 @@ export interface Rows {
   readonly examples: Examples;
   /** Place of the first example of each row; its other choices, or windows, follow. */
   readonly firsts: readonly number[];
-  /** Lines of a task's submission, from the scores of every row; absent for files and for tasks without one. */
-  readonly submission?: ((scores: readonly Float32Array[]) => readonly string[]) | undefined;
+  /** Lines of a task's submission, from the outcome of every row; absent for files and for tasks without one. */
+  readonly submission?: ((outcomes: readonly Outcome[]) => readonly string[]) | undefined;
+  /** Of questions on texts: which answers there may be. */
+  readonly answers?: AnswerOptions | undefined;
 }
 
 /**
@@ -350,18 +368,20 @@ export async function loadRows(
   const encoding = { modelDir, config, maxLength: Math.min(parsed.maxLength, config.maxTokens), docStride, onBytes };
   const request = { ...given, evalOnly: true };
   const task = taskOf(request);
+  const answers = head === 'question-answering' ? answerOptions(parsed, task) : undefined;
   if (!task) {
     const { name, eval: source } = await requestedData(request, parsed);
-    return { name, ...(await encodeRows(source!, head, encoding, labels)) };
+    return { name, answers, ...(await encodeRows(source!, head, encoding, labels)) };
   }
   checkHead(task, head);
   const { eval: rows } = await requestedTask(task, request, parsed);
   const keys: TaskRow[] = [];
   const source = exampleSource(task, rows!, (row) => task.key && keys.push(task.key(row)));
   const names = task.head === 'classification' ? namesOfTask(task, labels, config) : [];
-  const submission = (scores: readonly Float32Array[]): readonly string[] => submissionLines(task, keys, names, scores);
+  const submission = (outcomes: readonly Outcome[]): readonly string[] => submissionLines(task, keys, names, outcomes);
   return {
     name: task.name,
+    answers,
     ...(await encodeRows(source, head, encoding, names)),
     ...(task.submission && { submission }),
   };
@@ -380,8 +400,8 @@ async function encodeRows(
     const examples = rows.flatMap(({ windows }) => windows);
     return { examples, firsts: examples.flatMap(({ window = 0 }, i) => (window === 0 ? [i] : [])) };
   }
-  if (head === 'causal-lm' && hasPrompts(await firstFields(path)))
-    return encodeLanguageRows(readLanguageFile(path, onBytes), await languageOptions(encoding));
+  if (head === 'causal-lm' && hasPrompts(await firstFields(source.path)))
+    return encodeLanguageRows(readLanguageFile(source, onBytes), await languageOptions(encoding));
   const choices = head === 'multiple-choice';
   const keepPadding = headOf(config, head).reads === 'every-token';
   const rows = readExamples(source, { needLabel: false, choices, onBytes });

@@ -166,7 +166,7 @@ export class ExperimentRunner {
     const plan = decision ? fingerprintText(JSON.stringify(decision)) : '';
     const saving = await this.#checkpointIn(folder, options, { plan });
     const result = await train(model, data.train, { ...options.train, ...callbacks, steps, checkpoint: saving });
-    const { metrics, inference } = await evaluate(model, data.eval, { ...options.data, figures: data.figures });
+    const { metrics, inference } = await evaluate(model, data.eval, { ...data.answers, figures: data.figures });
     const adapter = join(folder, ADAPTER);
     await model.savePretrained(adapter);
     const { seed } = options.train;
@@ -202,14 +202,14 @@ export class ExperimentRunner {
   /** What the numbers of a run depend on. */
   async #identity(options: RunOptions): Promise<RunIdentity> {
     const { checkpoint, data, content } = this.#task;
-    const { maxAnswerLength, allowEmptyAnswer, nullThreshold, docStride, ...others } = flatOptions(options);
+    const { maxAnswerLength, allowEmptyAnswer: _, nullThreshold, docStride, ...others } = flatOptions(options);
     const facts = factsOf({
       ...others,
-      ...(data.head === 'question-answering' && {
+      ...(data.answers && {
         maxAnswerLength,
-        allowEmptyAnswer,
+        allowEmptyAnswer: data.answers.allowEmptyAnswer,
         // Earlier versions knew no other than 0.
-        ...(allowEmptyAnswer && nullThreshold !== 0 && { nullThreshold }),
+        ...(data.answers.allowEmptyAnswer && nullThreshold !== 0 && { nullThreshold }),
         docStride,
       }),
       base: await checkpoint.fingerprint(),

@@ -43,7 +43,8 @@ async function runEval(flags: EvalFlags): Promise<void> {
       using model = await PeftModel.fromPretrained(engine, checkpoint, adapter, { ...load, head, onBytes });
       const data = await loadData(checkpoint, request, options, model, onBytes);
       sayCounts(data);
-      const { metrics, inference } = await evaluate(model, data.eval, { ...options, batchSize, figures: data.figures });
+      const { figures, answers } = data;
+      const { metrics, inference } = await evaluate(model, data.eval, { ...answers, batchSize, figures });
       return {
         ...metrics,
         examples: inference.examples,

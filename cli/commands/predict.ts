@@ -5,8 +5,9 @@ import { assertWritable, writeAtomically, type PendingFile } from '../../engine/
 import { loadModel, type Checkpoint } from '../../models/checkpoint.ts';
 import { loadOntoOneBase } from '../../peft-model/multi-adapter-model.ts';
 import { PeftModel } from '../../peft-model/peft-model.ts';
-import { answerText, type AnswerOptions } from '../../data/qa/answers.ts';
+import { textAnswer, type AnswerOptions, type TextAnswer } from '../../data/qa/answers.ts';
 import { loadRows, type Rows } from '../../data/source.ts';
+import type { Outcome } from '../../data/tasks/figures.ts';
 import { taskNamed } from '../../data/tasks/registry.ts';
 import { submissionFile } from '../../data/tasks/submission.ts';
 import { predict, type Window } from '../../train/predict.ts';
@@ -105,8 +106,8 @@ async function writePredictions(
   options: Pick<RunOptions, 'data' | 'train'>,
   { out, submission }: Paths,
 ): Promise<void> {
-  const scores: Float32Array[] = [];
-  const lines = linesOf(models, rows, options, submission === undefined ? undefined : scores);
+  const outcomes: Outcome[] = [];
+  const lines = linesOf(models, rows, options, submission === undefined ? undefined : outcomes);
   const files: PendingFile[] = [];
   if (out !== undefined)
     files.push({
@@ -122,7 +123,7 @@ async function writePredictions(
         // What is left of them: all where no other file is written.
         while (!(await lines.next()).done) continue;
         await file.writeFile(
-          rows.submission!(scores)
+          rows.submission!(outcomes)
             .map((line) => `${line}\n`)
             .join(''),
         );
@@ -131,27 +132,31 @@ async function writePredictions(
   await writeAtomically(files);
 }
 
-/** @param scores is given those of every row, where there is one model */
+/** @param outcomes is given that of every row, where there is one model */
 async function* linesOf(
   models: Models,
   rows: Rows,
-  { data, train: { batchSize } }: Pick<RunOptions, 'data' | 'train'>,
-  scores: Float32Array[] | undefined,
+  { train: { batchSize } }: Pick<RunOptions, 'train'>,
+  outcomes: Outcome[] | undefined,
 ): AsyncGenerator<Readonly<Record<string, unknown>>> {
-  const [first] = models.values();
   const runs = [...models].map(([name, model]) => ({ name, windows: predict(model, rows, { batchSize }) }));
   const of = (all: Readonly<Record<string, unknown>>): unknown => (models.size > 1 ? all : Object.values(all)[0]);
   for await (const line of together(runs)) {
-    scores?.push(...Object.values(line).map(([window]) => Float32Array.from(window!.scores.flat())));
     const logits = mapped(line, (windows) => (windows.length > 1 ? windows.map((w) => w.scores) : windows[0]?.scores));
-    const answers = first!.head === 'question-answering' ? mapped(line, (windows) => answerOf(windows, data)) : {};
-    const hasText = Object.values(answers).some((answer) => answer !== undefined);
-    yield { logits: of(logits), ...(hasText && { answer: of(answers) }) };
+    const answers = rows.answers && mapped(line, (windows) => answerOf(windows, rows.answers!));
+    const texts = answers && mapped(answers, (answer) => answer?.text);
+    const hasText = Object.values(texts ?? {}).some((text) => text !== undefined);
+    outcomes?.push(...Object.entries(line).map(([name, [window]]) => outcomeOf(window!, answers?.[name])));
+    yield { logits: of(logits), ...(hasText && { answer: of(texts) }) };
   }
 }
 
-function answerOf(windows: readonly Window[], options: AnswerOptions): string | undefined {
-  return answerText(
+function outcomeOf({ scores }: Window, answer: TextAnswer | undefined): Outcome {
+  return answer ? { scores: new Float32Array(), answer } : { scores: Float32Array.from(scores.flat()) };
+}
+
+function answerOf(windows: readonly Window[], options: AnswerOptions): TextAnswer | undefined {
+  return textAnswer(
     windows.map(({ example, scores }) => ({ example, scores: scores.flat() })),
     options,
   );

@@ -76,14 +76,23 @@ function thresholdOf({ allowEmptyAnswer, nullThreshold }: AnswerOptions): number
   return allowEmptyAnswer ? nullThreshold : Infinity;
 }
 
+/** The text that answers a question. */
+export interface TextAnswer {
+  /** '' for none. */
+  readonly text: string;
+  /** The score of none less that of the best answer. */
+  readonly noAnswerScore: number;
+}
+
 /**
- * The text that answers a question, '' for none; undefined where the example has no text.
+ * The answer to a question; undefined where the example has no text.
  * @param windows of the question, at least one
  */
-export function answerText(windows: readonly ScoredWindow[], options: AnswerOptions): string | undefined {
+export function textAnswer(windows: readonly ScoredWindow[], options: AnswerOptions): TextAnswer | undefined {
   const best = bestOf(windows, options);
+  const { noAnswerScore } = best;
   const text = textOf(best);
-  return text !== undefined && best.noAnswerScore > thresholdOf(options) ? '' : text;
+  return text === undefined ? undefined : { text: noAnswerScore > thresholdOf(options) ? '' : text, noAnswerScore };
 }
 
 /** '' where the window has nothing of the context; undefined where the example has no text. */
@@ -94,6 +103,11 @@ function textOf({ window, span: [start, end] }: Best): string | undefined {
   if (start < passage.from) return '';
   // Some tokenizers count the space before a word to it.
   return text.slice(offsets[2 * (start - passage.from)], offsets[2 * (end - passage.from) + 1]).trim();
+}
+
+/** The text alone of `textAnswer`. */
+export function answerText(windows: readonly ScoredWindow[], options: AnswerOptions): string | undefined {
+  return textAnswer(windows, options)?.text;
 }
 
 /** Windows by question. */

@@ -1,7 +1,7 @@
 /** Room: data/tasks. The official figures of a task from scores. Pure functions. */
 import type { Examples } from '../example-store.ts';
 import { taskMetrics, type Judged, type MetricName } from '../metrics.ts';
-import type { Task, TaskRow } from './task.ts';
+import type { Prediction, Task, TaskRow } from './task.ts';
 
 /** What was scored. */
 interface Scored {
@@ -22,21 +22,24 @@ export function taskFigures(task: Task, keys: readonly TaskRow[], scored: Scored
   return taskMetrics(task.metrics, judged(scored.eval, scores, toTask));
 }
 
+/** Of a row: scores of classes or choices, or an answer in their place. */
+export type Outcome = Pick<Prediction, 'scores' | 'answer'>;
+
 /**
  * The lines of a task's submission.
  * @param labels class names in the order of the scores; none where the scores are of choices
- * @param scores of every row
+ * @param outcomes of every row
  */
 export function submissionLines(
   { submission, ...task }: Task,
   keys: readonly TaskRow[],
   labels: readonly string[],
-  scores: readonly Float32Array[],
+  outcomes: readonly Outcome[],
 ): readonly string[] {
   const places = placesOf(task, labels);
-  const predictions = scores.map((row, place) => {
-    const inOrder = reordered(row, places);
-    return { key: keys[place] ?? {}, place, scores: inOrder, best: bestOf(inOrder) };
+  const predictions = outcomes.map((row, place) => {
+    const scores = reordered(row.scores, places);
+    return { ...row, key: keys[place] ?? {}, place, scores, best: bestOf(scores) };
   });
   return submission!.lines(predictions);
 }

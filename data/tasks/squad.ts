@@ -8,6 +8,7 @@ import { answersOf } from '../qa/given-answers.ts';
 import { ARTICLES, isArticle, questionsOfArticle } from '../qa/squad.ts';
 import type { Fields } from '../records.ts';
 import { textOf } from './fields.ts';
+import { answersById } from './submission.ts';
 import type { Task, TaskRow } from './task.ts';
 
 /** A question of the hub, or the questions of an article of SQuAD's own file. */
@@ -25,13 +26,14 @@ function givenAnswers(answers: unknown, context: string, at: string): TaskRow {
   return { answers };
 }
 
-const SHARED: Pick<Task, 'labels' | 'head' | 'dialect' | 'example' | 'metrics' | 'key'> = {
+const SHARED: Pick<Task, 'labels' | 'head' | 'dialect' | 'example' | 'metrics' | 'key' | 'submission'> = {
   head: 'question-answering',
   labels: [],
   dialect: { rows: ARTICLES },
   example: ({ question, context, answers }) => ({ question, context, ...(answers !== undefined && { answers }) }),
   metrics: ['exactMatch', 'f1'],
   key: ({ id }) => ({ id }),
+  submission: answersById('predictions.json'),
 };
 
 /** Names of a split's file, that of the version before others. */

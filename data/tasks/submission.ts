@@ -11,7 +11,7 @@ import type { Prediction, Submission, Task } from './task.ts';
  */
 export async function submissionFile({ name, submission }: Task, path: string): Promise<string> {
   if (!submission)
-    throw new UserError(`${option('submission')}: ${name} has none, expected a task of GLUE or SuperGLUE`);
+    throw new UserError(`${option('submission')}: ${name} has none, expected a task of GLUE, SuperGLUE or SQuAD`);
   const isFolder = await stat(path).then(
     (found) => found.isDirectory(),
     () => path !== '-' && extname(path) === '',
@@ -32,6 +32,12 @@ export function indexedLines(
 ): Submission {
   const line = (row: Prediction): string => JSON.stringify({ idx: indexOf(row), ...answer(row) });
   return { file, lines: (rows) => rows.map(line) };
+}
+
+/** One JSON object with the answer to each question, '' for none, by the question's `id`. */
+export function answersById(file: string): Submission {
+  const entry = ({ key, answer }: Prediction): [string, string] => [String(key.id), answer?.text ?? ''];
+  return { file, lines: (rows) => [JSON.stringify(Object.fromEntries(rows.map(entry)))] };
 }
 
 /** What the benchmark calls a row: its `idx`, else its place. */

@@ -1,6 +1,7 @@
 /** Room: data/tasks. What a task declares: where its splits lie, what a record of its files means, and how answers are judged. Types only. */
 import type { HeadKind } from '../../models/architecture.ts';
 import type { Judged, MetricName } from '../metrics.ts';
+import type { TextAnswer } from '../qa/answers.ts';
 import type { Dialect, Fields } from '../records.ts';
 
 /**
@@ -21,6 +22,8 @@ export interface Prediction {
   readonly scores: Float32Array;
   /** The class or choice with the highest score, the first of several. */
   readonly best: number;
+  /** To a question on a text, in place of scores. */
+  readonly answer?: TextAnswer | undefined;
 }
 
 /** The file of predictions that a benchmark takes. */

@@ -56,6 +56,13 @@ describe('texts', () => {
     expect(spanText(example!)).toBe('Paris');
   });
 
+  it('answers may be a list of objects', async () => {
+    const lists = ask('Paris') as { answers: { text: string[]; answer_start: number[] } };
+    const objects = lists.answers.text.map((text, i) => ({ text, answer_start: lists.answers.answer_start[i] }));
+    expect(await encode([{ ...lists, answers: objects }])).toEqual(await encode([lists]));
+    expect((await encode([{ ...lists, answers: [] }]))[0]!.span).toEqual([0, 0]);
+  });
+
   it('a long context has windows that share tokens; answers outside of one, and none, are its first token', async () => {
     const [whole] = await encode([ask('long')]);
     const maxLength = whole!.ids.length - 4;
@@ -98,11 +105,13 @@ describe('tokens', () => {
 
 it.each([
   ['no answers', [{ question: 'q', context: 'c' }], /q\.jsonl:1: "answers" is nothing, expected \{"text"/],
+  ['a place past the end', [ask('Paris', 300)], /has "Paris" at 300, "context" has 48 characters; it begins at 21;/],
+  ['an answer that is not there', [ask('Rome', 3)], /"context" has " fil" there, nowhere this text/],
   ['answers of another form', [{ ...ask('Paris'), answers: ['Paris'] }], /:1: "answers" is \["Paris"\], expected/],
   [
     'a place where the answer is not',
     [ask('Paris', 3)],
-    /:1: "answers" has "Paris" at 3, expected a text and the place/,
+    /:1: "answers" has "Paris" at 3, "context" has " film" there; it begins at 21; expected a text and the place/,
   ],
   ['a question without its context', [{ question: 'q' }], /:1: "context" is nothing, expected a string/],
   ['other columns', [{ text: 'q', label: 1 }], /:1: found text, label, expected "question" and "context"/],

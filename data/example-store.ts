@@ -10,46 +10,13 @@ import {
   type Sequence,
   type Target,
 } from './encoded-example.ts';
+import { Integers } from './integers.ts';
 
 /** Encoded examples in order: an array of them, or an `ExampleStore`. */
 export interface Examples extends Iterable<EncodedExample> {
   readonly length: number;
   /** The example at a place, counted from 0. */
   at(index: number): EncodedExample | undefined;
-}
-
-/** Integers that grow in number. */
-class Integers {
-  #values = new Int32Array(1024);
-  length = 0;
-
-  push(values: ArrayLike<number>): void {
-    this.reserve(this.length + values.length);
-    this.#values.set(values, this.length);
-    this.length += values.length;
-  }
-
-  /** Adds `value` until there are `length`. */
-  fillUp(length: number, value: number): void {
-    this.reserve(length);
-    this.#values.fill(value, this.length, length);
-    this.length = length;
-  }
-
-  get(index: number): number {
-    return this.#values[index]!;
-  }
-
-  view(start: number, end: number): Int32Array {
-    return this.#values.subarray(start, end);
-  }
-
-  reserve(length: number): void {
-    if (length <= this.#values.length) return;
-    const larger = new Int32Array(Math.max(length, Math.ceil(1.5 * this.#values.length)));
-    larger.set(this.#values.subarray(0, this.length));
-    this.#values = larger;
-  }
 }
 
 /** What an example is, but for its label. */
@@ -105,12 +72,12 @@ export class ExampleStore implements Examples {
   /** The example at a place, counted from 0. Its arrays are views, not to be written. */
   at(index: number): EncodedExample | undefined {
     if (index < 0 || index >= this.length) return undefined;
-    const [first, last] = rangeIn(this.#exampleEnds, index);
+    const [first, last] = this.#exampleEnds.range(index);
     const [sequence, ...others] = Array.from({ length: last - first }, (_, i) => this.#sequence(first + i)) as [
       Sequence,
       ...Sequence[],
     ];
-    const [start, end] = rangeIn(this.#ends, first);
+    const [start, end] = this.#ends.range(first);
     return {
       ...sequence,
       ...this.#target(index),
@@ -127,9 +94,9 @@ export class ExampleStore implements Examples {
   /** Tokens of an example's longest sequence. */
   longestOf(index: number): number {
     let longest = 0;
-    const [first, last] = rangeIn(this.#exampleEnds, index);
+    const [first, last] = this.#exampleEnds.range(index);
     for (let i = first; i < last; i++) {
-      const [start, end] = rangeIn(this.#ends, i);
+      const [start, end] = this.#ends.range(i);
       longest = Math.max(longest, end - start);
     }
     return longest;
@@ -162,18 +129,13 @@ export class ExampleStore implements Examples {
   }
 
   #sequence(index: number): Sequence {
-    const [start, end] = rangeIn(this.#ends, index);
+    const [start, end] = this.#ends.range(index);
     return {
       ids: this.#ids.view(start, end),
       mask: this.#mask?.view(start, end) ?? this.#ones.subarray(0, end - start),
       typeIds: this.#typeIds?.view(start, end) ?? this.#zeros.subarray(0, end - start),
     };
   }
-}
-
-/** From the end of what is before to the own one. */
-function rangeIn(ends: Integers, index: number): [start: number, end: number] {
-  return [index === 0 ? 0 : ends.get(index - 1), ends.get(index)];
 }
 
 /** Sequences of the example that has most: 1 where they have no choices. */

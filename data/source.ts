@@ -12,8 +12,9 @@ import { loadTokenizer } from '../models/tokenizer.ts';
 import { hasPrompts, isForLanguage, isPlainText, readLanguageFile } from './lm/documents.ts';
 import { encodeLanguageFile, encodeLanguageRows, type LanguageOptions } from './lm/encode.ts';
 import { ANSWER_DEFAULTS, type AnswerOptions } from './qa/answers.ts';
-import { encodeQuestions, type EncodedQuestionRow } from './qa/encode.ts';
+import { storeQuestions } from './qa/encode.ts';
 import { hasQuestion, readQuestions } from './qa/questions.ts';
+import type { WindowStore } from './qa/window-store.ts';
 import { parseOptions } from '../engine/options.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
 import { dataOptionsSchema, type DataOptions } from './options.ts';
@@ -316,12 +317,11 @@ async function loadChoices(data: RequestedData, encoding: Encoding): Promise<Dat
 
 async function loadQuestions(data: RequestedData, encoding: Encoding): Promise<DataSet> {
   const options = { ...encoding, ...(await encodeOptionsOf(encoding)) };
-  const encode = async (source: RecordSource | undefined): Promise<readonly EncodedQuestionRow[]> =>
-    source ? encodeQuestions(readQuestions(source, true, encoding.onBytes), options) : [];
+  const encode = async (source: RecordSource | undefined): Promise<WindowStore | undefined> =>
+    source && storeQuestions(readQuestions(source, true, encoding.onBytes), options);
   const [train, test] = [await encode(data.train), await encode(data.eval)];
-  const windows = (rows: readonly EncodedQuestionRow[]): Examples => rows.flatMap((row) => row.windows);
-  const rows = { train: train.length, eval: test.length };
-  return dataSet(data.name, 'question-answering', [], { train: windows(train), eval: windows(test) }, { rows });
+  const rows = { train: train?.firsts.length ?? 0, eval: test?.firsts.length ?? 0 };
+  return dataSet(data.name, 'question-answering', [], { train: train ?? [], eval: test ?? [] }, { rows });
 }
 
 async function loadLanguage(data: RequestedData, encoding: Encoding, lossOn: DataOptions['lossOn']): Promise<DataSet> {
@@ -396,9 +396,8 @@ async function encodeRows(
   const { config, docStride, onBytes } = encoding;
   const encodeOptions = await encodeOptionsOf(encoding);
   if (head === 'question-answering') {
-    const rows = await encodeQuestions(readQuestions(source, false, onBytes), { ...encodeOptions, docStride });
-    const examples = rows.flatMap(({ windows }) => windows);
-    return { examples, firsts: examples.flatMap(({ window = 0 }, i) => (window === 0 ? [i] : [])) };
+    const examples = await storeQuestions(readQuestions(source, false, onBytes), { ...encodeOptions, docStride });
+    return { examples, firsts: examples.firsts };
   }
   if (head === 'causal-lm' && hasPrompts(await firstFields(source.path)))
     return encodeLanguageRows(readLanguageFile(source, onBytes), await languageOptions(encoding));

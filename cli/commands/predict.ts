@@ -147,7 +147,7 @@ async function* linesOf(
     const texts = answers && mapped(answers, (answer) => answer?.text);
     const hasText = Object.values(texts ?? {}).some((text) => text !== undefined);
     outcomes?.push(...Object.entries(line).map(([name, [window]]) => outcomeOf(window!, answers?.[name])));
-    yield { logits: of(logits), ...(hasText && { answer: of(texts) }) };
+    yield { logits: of(logits), ...(texts && hasText && { answer: of(texts) }) };
   }
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadTokenizer } from '../../../models/tokenizer.ts';
 import type { EncodedExample } from '../../../data/encoded-example.ts';
-import { encodeQuestions } from '../../../data/qa/encode.ts';
+import { encodeQuestions, storeQuestions } from '../../../data/qa/encode.ts';
 import { readQuestions } from '../../../data/qa/questions.ts';
 
 const tokenizer = await loadTokenizer(new URL('../../../checkpoints/light-roberta', import.meta.url).pathname);
@@ -24,7 +24,11 @@ async function encode(
   await writeFile(path, rows.map((row) => JSON.stringify(row)).join('\n'));
   const options = { maxLength, docStride, vocabSize: tokenizer.vocabSize, typeVocabSize: 1, tokenizer };
   const encoded = await encodeQuestions(readQuestions(path, needed), options);
-  return encoded.flatMap(({ windows }) => windows);
+  const windows = encoded.flatMap((row) => row.windows);
+  const stored = await storeQuestions(readQuestions(path, needed), options);
+  expect([...stored]).toEqual(windows);
+  expect(stored.firsts).toEqual(windows.flatMap(({ window = 0 }, i) => (window === 0 ? [i] : [])));
+  return windows;
 }
 
 const CONTEXT = 'The film was made in Paris, in 1999. It is long.';

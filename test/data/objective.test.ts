@@ -206,6 +206,7 @@ describe('on the logits that transformers gives, padding and all', () => {
     const count = 2;
     const labelled = rows.map((row, i) => ({
       line: Math.floor(i / count),
+      choice: i % count,
       label: Math.floor(i / count) % count,
       ...row,
     }));

@@ -29,7 +29,7 @@ export interface DataRequest {
 /** The options that say which records are read. */
 type Choice = Pick<
   DataOptions,
-  'evalSplit' | 'selectionSplit' | 'maxTrainExamples' | 'maxEvalExamples' | 'dataSeed' | 'columns'
+  'evalSplit' | 'selectionSplit' | 'maxTrainExamples' | 'maxEvalExamples' | 'dataSeed' | 'columns' | 'numFewshot'
 >;
 
 /** To learn from and to evaluate on. */
@@ -87,7 +87,7 @@ export async function requestedFiles(request: DataRequest, choice: Choice): Prom
     throw new UserError(`${option('dataDir')} and ${option(train === undefined ? 'eval' : 'train')}: give one of them`);
   const isCarved = choice.selectionSplit !== undefined;
   return {
-    ...(!(evalOnly && !isCarved) && { train: await findSplit(task, dataDir, 'train') }),
+    ...((!evalOnly || isCarved || (choice.numFewshot ?? 0) > 0) && { train: await findSplit(task, dataDir, 'train') }),
     ...(!isCarved && { eval: await findSplit(task, dataDir, evalSplitOf(task, choice)) }),
   };
 }

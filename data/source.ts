@@ -1,5 +1,6 @@
 /** Room: data. Where a run's examples come from: a built-in task, or local files; encoded for the model at hand. */
 import { join } from 'node:path';
+import type { z } from 'zod';
 import { option, UserError } from '../engine/errors.ts';
 import { exists } from '../engine/io/files.ts';
 import type { OnBytes } from '../engine/io/load.ts';
@@ -8,12 +9,12 @@ import { endTokens, savedHead } from '../models/config.ts';
 import { headOf } from '../models/heads.ts';
 import { loadTokenizer } from '../models/tokenizer.ts';
 import { isForLanguage, isPlainText, readLanguageFile } from './lm/documents.ts';
-import { encodeLanguageFile } from './lm/encode.ts';
+import { encodeLanguageFile, needTokenizer } from './lm/encode.ts';
 import { encodeQuestions, type EncodedQuestionRow } from './qa/encode.ts';
 import { hasQuestion, readQuestions } from './qa/questions.ts';
 import { parseOptions } from '../engine/options.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
-import { dataOptionsSchema, type DataOptions } from './options.ts';
+import { dataOptionsSchema, MAX_LENGTH, type DataOptions } from './options.ts';
 import { encodeChoices, encodeFile, setTargets, type EncodedFile, type EncodeFileOptions } from './encode.ts';
 import type { Examples } from './example-store.ts';
 import { hasChoices, readExamples } from './examples.ts';
@@ -42,6 +43,8 @@ import type { Example } from './tasks/built-in.ts';
 import { taskFigures } from './tasks/figures.ts';
 import { exampleSource } from './tasks/split-source.ts';
 import type { Task, TaskRow } from './tasks/task.ts';
+import { fewShot, judgedText, learnedText, type JudgedText } from './text/load.ts';
+import { textTaskNamed } from './text/text-tasks.ts';
 
 /** Texts with class indices. */
 export interface LabelledTexts {
@@ -64,6 +67,8 @@ export interface DataSet {
   readonly rows: { readonly train: number; readonly eval: number };
   /** Official figures of a task from the scores of `eval`, in its order; absent for files. */
   readonly figures?: ((scores: readonly Float32Array[]) => TaskFigures) | undefined;
+  /** Of a task as text: how `eval` is judged. */
+  readonly text?: JudgedText | undefined;
   /**
    * The same split as texts, for baselines that read words: files are read again. Absent where there are no classes or texts, or none to
    * evaluate.
@@ -87,8 +92,9 @@ export type TaskFigures = Partial<Record<MetricName, number>>;
  */
 export async function headOfData(
   request: DataRequest,
-  { taskType, columns }: Pick<DataOptions, 'taskType' | 'columns'> = {},
+  { taskType, columns, as }: Pick<DataOptions, 'taskType' | 'columns' | 'as'> = {},
 ): Promise<HeadKind | undefined> {
+  if (as === 'text') return 'causal-lm';
   if (taskType !== undefined) return TASK_HEADS[taskType];
   const task = taskOf(request);
   if (task) return task.head;
@@ -143,11 +149,15 @@ export async function loadData(
 ): Promise<DataSet> {
   const { dir: modelDir, config } = checkpoint.resized(known?.base?.config.vocabSize ?? 0);
   const parsed = parseOptions(dataOptionsSchema, options);
-  const { problemType, docStride } = parsed;
-  const encoding = { modelDir, config, maxLength: Math.min(parsed.maxLength, config.maxTokens), docStride, onBytes };
+  const { problemType, docStride, as, numFewshot } = parsed;
+  const { maxLength = as === 'text' ? Infinity : MAX_LENGTH } = parsed;
+  const encoding = { modelDir, config, maxLength: Math.min(maxLength, config.maxTokens), docStride, onBytes };
+  assertText(request, parsed);
   const head = known?.head ?? (await headOfData(request, parsed)) ?? savedHead(config) ?? 'classification';
   headOf(config, head);
   const task = taskOf(request);
+  if (task && as === 'text')
+    return loadText(await requestedTask(task, request, parsed), { ...encoding, numFewshot, request });
   if (task) return loadTaskData(await requestedTask(task, request, parsed), head, encoding, known?.labels);
   const files = await requestedData(request, parsed);
   switch (head) {
@@ -163,6 +173,34 @@ export async function loadData(
   }
 }
 
+/** @throws UserError where options of tasks as text are given for other data */
+function assertText(request: DataRequest, { as, numFewshot, taskType }: z.output<typeof dataOptionsSchema>): void {
+  if (as === 'text' && request.task === undefined)
+    throw new UserError(`${option('as')} text: is for tasks; name one with ${option('task')}`);
+  if (as === 'text' && taskType !== undefined && taskType !== 'CAUSAL_LM')
+    throw new UserError(`${option('as')} text: is for language models; leave out ${option('taskType')} ${taskType}`);
+  if (as !== 'text' && numFewshot > 0)
+    throw new UserError(`${option('numFewshot')}: is for tasks as text; add ${option('as')} text`);
+}
+
+/** A task as text, for a language model. */
+async function loadText(
+  { task, train, eval: test }: RequestedTask,
+  { numFewshot, request, ...encoding }: Encoding & { readonly numFewshot: number; readonly request: DataRequest },
+): Promise<DataSet> {
+  const { tokenizer, ...options } = await encodeOptionsOf(encoding);
+  const textTask = textTaskNamed(task.name);
+  const endId = tokenizer?.eosId ?? endTokens(encoding.config)[0];
+  const loading = { ...options, tokenizer: needTokenizer(tokenizer, task.name), endId, onBytes: encoding.onBytes };
+  const learned = train && !request.evalOnly ? await learnedText(textTask, train, loading) : [];
+  const shots = test && (await fewShot(textTask, train, numFewshot, encoding.onBytes));
+  const judged = test && (await judgedText(textTask, test, shots, loading));
+  const examples = { train: learned, eval: judged?.examples ?? [] };
+  const { text } = judged ?? {};
+  const rows = text?.kind === 'choices' ? text.choices.length : examples.eval.length;
+  return dataSet(task.name, 'causal-lm', [], examples, { rows: { train: learned.length, eval: rows }, text });
+}
+
 /** The examples of a task, for the head that it has. */
 async function loadTaskData(
   { task, ...rows }: RequestedTask,
@@ -172,7 +210,7 @@ async function loadTaskData(
 ): Promise<DataSet> {
   if (head !== task.head)
     throw new UserError(
-      `${option('task')} ${task.name}: is for a head for ${task.head}, the model has one for ${head}`,
+      `${option('task')} ${task.name}: is for a head for ${task.head}, the model has one for ${head}${head === 'causal-lm' ? `; ${option('as')} text puts it as text` : ''}`,
     );
   const keys: TaskRow[] = [];
   const onRow = task.key && ((row: TaskRow) => void keys.push(task.key!(row)));
@@ -327,7 +365,7 @@ export async function loadRows(
   onBytes?: OnBytes,
 ): Promise<Rows> {
   const { dir: modelDir, config } = checkpoint.resized(base?.config.vocabSize ?? 0);
-  const { maxLength: longest, docStride } = parseOptions(dataOptionsSchema, options);
+  const { maxLength: longest = MAX_LENGTH, docStride } = parseOptions(dataOptionsSchema, options);
   const encoding = { modelDir, config, maxLength: Math.min(longest, config.maxTokens), docStride, onBytes };
   const encodeOptions = await encodeOptionsOf(encoding);
   if (head === 'question-answering') {

@@ -59,6 +59,7 @@ export function numericOptions(options: RunOptions, stage: 'estimate' | 'train')
     allowEmptyAnswer: ____,
     nullThreshold: _____,
     maxEvalExamples: ______,
+    numFewshot: _______,
     ...numeric
   } = flatOptions(options);
   const { gradientCheckpointing, ...rest } = numeric;

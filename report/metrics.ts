@@ -28,6 +28,7 @@ const shown =
 
 export const METRIC_STYLES: Readonly<Record<Metric, MetricStyle>> = {
   accuracy: { name: 'Accuracy', ...SHARE, relative: shown('accuracy', points) },
+  accuracyNorm: { name: 'Accuracy by length', ...SHARE },
   exactMatch: { name: 'Exact match', ...SHARE, relative: shown('exactMatch', points) },
   f1: { name: 'F1', ...SHARE },
   f1Macro: { name: 'Macro F1', ...SHARE },

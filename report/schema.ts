@@ -72,6 +72,7 @@ const timeline = z
 /** The scores that a run may have; the loss has every run. */
 export const METRICS = [
   'accuracy',
+  'accuracyNorm',
   'exactMatch',
   'f1',
   'f1Macro',
@@ -105,6 +106,7 @@ const runSchema = z.object({
   metrics: z
     .object({
       accuracy: share.optional(),
+      accuracyNorm: share.optional(),
       exactMatch: share.optional(),
       f1: share.optional(),
       f1Macro: share.optional(),

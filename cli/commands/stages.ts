@@ -263,7 +263,7 @@ async function runTrain(flags: StageFlags): Promise<void> {
     await model.savePretrained(flags.out);
     const metrics =
       data.eval.length > 0
-        ? (await evaluate(model, data.eval, { ...options.data, figures: data.figures })).metrics
+        ? (await evaluate(model, data.eval, { ...options.data, figures: data.figures, text: data.text })).metrics
         : undefined;
     const { steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes } = result;
     const content = { steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes, metrics };

@@ -129,7 +129,8 @@ function encodeTokens(
   return { ...tokensOf(Int32Array.from(inputIds), Int32Array.from(labels)), mask: Int32Array.from(attentionMask) };
 }
 
-function tokensOf(ids: Int32Array, tokenLabels: Int32Array): Tokens {
+/** What is read, and at which tokens the next one is asked for. */
+export function tokensOf(ids: Int32Array, tokenLabels: Int32Array): Tokens {
   const { length } = ids;
   return { ids, mask: new Int32Array(length).fill(1), typeIds: new Int32Array(length), tokenLabels };
 }
@@ -149,7 +150,8 @@ export function opened(ids: readonly number[], endId: number | undefined): reado
   return ids.length > 1 && ids[ids.length - 1] === endId ? ids.slice(0, -1) : ids;
 }
 
-function needTokenizer(tokenizer: TextTokenizer | undefined, at: string): TextTokenizer {
+/** @throws UserError where there is none */
+export function needTokenizer(tokenizer: TextTokenizer | undefined, at: string): TextTokenizer {
   if (tokenizer) return tokenizer;
   throw new UserError(`${at}: found text, but the model folder has no tokenizer.json; expected "input_ids"`);
 }

@@ -14,8 +14,10 @@ import sys
 from types import ModuleType
 
 # ReCoRD's figures need a module that transformers 5 does not have; they are not asked for here.
-sys.modules["transformers.data.metrics"] = ModuleType("metrics")
-sys.modules["transformers.data.metrics.squad_metrics"] = ModuleType("squad_metrics")
+metrics = ModuleType("transformers.data.metrics")
+metrics.squad_metrics = ModuleType("transformers.data.metrics.squad_metrics")
+sys.modules[metrics.__name__] = metrics
+sys.modules[metrics.squad_metrics.__name__] = metrics.squad_metrics
 
 import datasets
 import lm_eval

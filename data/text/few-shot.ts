@@ -51,9 +51,9 @@ export class FewShot {
   }
 }
 
-/** A row with its right answer. SQuAD's answers begin with a space of their own there. */
+/** A row with its right answer. */
 function solved(task: TextTask, row: TaskRow): string {
-  if (task.kind === 'answer') return `${task.context(row)}${ANSWER_DELIMITER} ${task.answer(row)}`;
+  if (task.kind === 'answer') return `${task.context(row)}${ANSWER_DELIMITER}${task.answer(row)}`;
   const { context, answer } = task.choices(row)[task.gold(row)!]!;
   return context + ANSWER_DELIMITER + answer;
 }

@@ -70,7 +70,8 @@ def fixture(name, train, docs):
         "trainGold": [gold_of(task, doc) for doc in task.training_docs()],
         "docs": docs,
         "gold": [gold_of(task, doc) for doc in task.eval_docs],
-        "requests": {str(shots): requests_of(task, shots) for shots in SHOTS},
+        # The harness cannot put examples before its squadv2.
+        "requests": {str(shots): requests_of(task, shots) for shots in SHOTS if name != "squadv2" or shots == 0},
     }
 
 

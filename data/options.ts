@@ -10,7 +10,10 @@ export const dataOptionsSchema = z.strictObject({
     .enum(['SEQ_CLS', 'CAUSAL_LM', 'QUESTION_ANS', 'MULTIPLE_CHOICE'])
     .optional()
     .describe('the task, if the data does not tell'),
-  as: z.enum(['text']).optional().describe('put a task as text, for language models: its choices are judged by likelihood'),
+  as: z
+    .enum(['text'])
+    .optional()
+    .describe('put a task as text, for language models: its choices are judged by likelihood'),
   numFewshot: z
     .int()
     .nonnegative()

@@ -166,7 +166,11 @@ export class ExperimentRunner {
     const plan = decision ? fingerprintText(JSON.stringify(decision)) : '';
     const saving = await this.#checkpointIn(folder, options, { plan });
     const result = await train(model, data.train, { ...options.train, ...callbacks, steps, checkpoint: saving });
-    const { metrics, inference } = await evaluate(model, data.eval, { ...options.data, figures: data.figures, text: data.text });
+    const { metrics, inference } = await evaluate(model, data.eval, {
+      ...options.data,
+      figures: data.figures,
+      text: data.text,
+    });
     const adapter = join(folder, ADAPTER);
     await model.savePretrained(adapter);
     const { seed } = options.train;

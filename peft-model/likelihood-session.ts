@@ -30,8 +30,7 @@ export function likelihoodSession(model: PeftModel, longest: number): InferenceS
     },
     parts: {
       unit: () => 1,
-      split: (batch, rows) =>
-        splitBatch(batch, rows, (labels, from) => labelsOfRows(labels, from, rows, batch.batch)),
+      split: (batch, rows) => splitBatch(batch, rows, (labels, from) => labelsOfRows(labels, from, rows, batch.batch)),
       join: ({ batch }, parts) => joinedRows(parts, batch),
     },
   });

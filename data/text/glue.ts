@@ -29,10 +29,10 @@ export const GLUE_TEXT: Readonly<Record<string, ChoiceTask>> = {
     ['no', 'yes'],
     ['accuracy', 'f1'],
   ),
-  'glue/qnli': answersOf(
-    filled('{question}\n{sentence}\nQuestion: Does this response answer the question?\nAnswer:'),
-    ['yes', 'no'],
-  ),
+  'glue/qnli': answersOf(filled('{question}\n{sentence}\nQuestion: Does this response answer the question?\nAnswer:'), [
+    'yes',
+    'no',
+  ]),
   'glue/qqp': answersOf(
     filled(
       'Question 1: {question1}\nQuestion 2: {question2}\nQuestion: Do both questions ask the same thing?\nAnswer:',

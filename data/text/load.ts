@@ -125,8 +125,7 @@ async function judgedChoices(
     judged.push(row);
   }
   const choices = judged.map(({ lengths }) => lengths.length);
-  const figures = (scores: readonly Float32Array[]): TextFigures =>
-    textFigures(task.metrics, judged, examples, scores);
+  const figures = (scores: readonly Float32Array[]): TextFigures => textFigures(task.metrics, judged, examples, scores);
   return { examples, text: { kind: 'choices', choices, figures } };
 }
 

@@ -19,5 +19,7 @@ export function textTaskNamed(name: string): TextTask {
   const found = Object.entries(TEXT_TASKS).find(([known]) => plainName(known) === plainName(name));
   if (found) return found[1];
   const names = Object.keys(TEXT_TASKS).join(', ');
-  throw new UserError(`${option('as')} text: ${name} has no wording in lm-evaluation-harness, expected one of ${names}`);
+  throw new UserError(
+    `${option('as')} text: ${name} has no wording in lm-evaluation-harness, expected one of ${names}`,
+  );
 }

@@ -1,6 +1,5 @@
 /** Room: data. Where a run's examples come from: a built-in task, or local files; encoded for the model at hand. */
 import { join } from 'node:path';
-import type { z } from 'zod';
 import { option, UserError } from '../engine/errors.ts';
 import { exists } from '../engine/io/files.ts';
 import type { OnBytes } from '../engine/io/load.ts';
@@ -93,8 +92,9 @@ export type TaskFigures = Partial<Record<MetricName, number>>;
  */
 export async function headOfData(
   request: DataRequest,
-  { taskType, columns, as }: Pick<DataOptions, 'taskType' | 'columns' | 'as'> = {},
+  { taskType, columns, as, numFewshot }: Pick<DataOptions, 'taskType' | 'columns' | 'as' | 'numFewshot'> = {},
 ): Promise<HeadKind | undefined> {
+  assertText(request, { taskType, as, numFewshot });
   if (as === 'text') return 'causal-lm';
   if (taskType !== undefined) return TASK_HEADS[taskType];
   const task = taskOf(request);
@@ -175,7 +175,10 @@ export async function loadData(
 }
 
 /** @throws UserError where options of tasks as text are given for other data */
-function assertText(request: DataRequest, { as, numFewshot, taskType }: z.output<typeof dataOptionsSchema>): void {
+function assertText(
+  request: DataRequest,
+  { as, numFewshot = 0, taskType }: Pick<DataOptions, 'as' | 'numFewshot' | 'taskType'>,
+): void {
   if (as === 'text' && request.task === undefined)
     throw new UserError(`${option('as')} text: is for tasks; name one with ${option('task')}`);
   if (as === 'text' && taskType !== undefined && taskType !== 'CAUSAL_LM')

@@ -101,7 +101,8 @@ async function evaluated(
   sayCounts(data);
   const { figures, text } = data;
   const { metrics, inference, scores } = await evaluate(model, data.eval, { ...options, batchSize, figures, text });
-  const { examples, seconds, peakBytes } = inference;
+  const { seconds, peakBytes } = inference;
+  const examples = data.rows.eval;
   const result = { ...metrics, examples, examplesPerSecond: examples / seconds, peakBytes };
   return { result, lines: scores && predictionLines(data, scores) };
 }

@@ -8,8 +8,8 @@ import { tinyLanguageModel } from './tiny-language-model.ts';
 
 const ROWS = ['good film', 'bad film', 'good plot', 'bad plot', 'good cast', 'bad cast', 'a good day', 'a bad day'];
 const label = (text: string): number => Number(text.includes('good'));
-const table = (texts: readonly string[]): string =>
-  ['sentence\tlabel', ...texts.map((text) => `${text}\t${label(text)}`)].join('\n');
+const table = (texts: readonly string[], labelOf: (text: string) => number): string =>
+  ['sentence\tlabel', ...texts.map((text) => `${text}\t${labelOf(text)}`)].join('\n');
 
 let dir: string;
 let model: string;
@@ -21,8 +21,13 @@ beforeAll(async () => {
   model = await tinyLanguageModel(join(dir, 'model'), asked, 128);
   await mkdir(join(dir, 'SST-2'));
   await mkdir(join(dir, 'alone'));
-  await writeFile(join(dir, 'SST-2', 'train.tsv'), table(ROWS));
-  for (const folder of ['SST-2', 'alone']) await writeFile(join(dir, folder, 'dev.tsv'), table(ROWS.slice(0, 5)));
+  // To learn always the same answer.
+  await writeFile(
+    join(dir, 'SST-2', 'train.tsv'),
+    table(ROWS, () => 1),
+  );
+  for (const folder of ['SST-2', 'alone'])
+    await writeFile(join(dir, folder, 'dev.tsv'), table(ROWS.slice(0, 5), label));
 });
 afterAll(() => rm(dir, { recursive: true }));
 
@@ -37,16 +42,16 @@ async function linesOf(path: string): Promise<Record<string, number[]>[]> {
 
 it('learns the answers, and judges choices by their likelihood', async () => {
   const out = join(dir, 'lora');
-  const steps = ['--steps', '60', '--batch-size', '8', '--lr', '0.02', '--lora-r', '4'];
+  const steps = ['--steps', '40', '--batch-size', '8', '--lr', '0.01', '--lora-r', '4'];
   const trained = await run(0, 'train', '--model', model, '--data-dir', dir, ...TASK, ...steps, '--out', out);
   expect(trained).toContain('glue/sst2: 8 training + 5 evaluation examples');
-  expect(trained).toContain('Accuracy 100.00 %');
+  expect(trained).toContain('Accuracy 60.00 %');
   const predictions = join(dir, 'predictions.jsonl');
   const evaluate = ['eval', '--model', model, '--adapter', out, '--data-dir', dir, ...TASK, '--json'];
   const result = jsonIn(await run(0, ...evaluate, '--predictions', predictions));
-  expect(result).toMatchObject({ accuracy: 1, count: 5 });
+  expect(result).toMatchObject({ accuracy: 0.6, count: 5, examples: 5 });
   const likelihoods = (await linesOf(predictions)).map(({ loglikelihood }) => loglikelihood!);
-  expect(likelihoods.map(([no, yes]) => Number(yes! > no!))).toEqual([1, 0, 1, 0, 1]);
+  expect(likelihoods.map(([no, yes]) => Number(yes! > no!))).toEqual([1, 1, 1, 1, 1]);
   expect(likelihoods.every((row) => row.length === 2 && row.every((value) => value < 0))).toBe(true);
 
   const withExamples = join(dir, 'with-examples.jsonl');
@@ -68,7 +73,8 @@ it('prunes and compares as other data', async () => {
     '--out',
     join(dir, 'run'),
   );
-  expect(text).toContain('Accuracy');
+  expect(text).toContain('glue/sst2: 5 evaluation examples');
+  expect(text).toMatch(/Light-PEFT +\d+\.0/);
 });
 
 it('says what is missing', async () => {

@@ -28,7 +28,10 @@ export function withSavedVocabulary(adapter: Adapter, model: ModelConfig): Adapt
   const resized = new Map(
     [...baseWeights].filter(([name, { shape }]) => names.has(name) && shape[0] !== model.vocabSize),
   );
-  const added = new Map([...resized, ...[...tensors].filter(([name]) => names.has(name) && !isSaved(name))]);
+  const added = new Map([
+    ...resized,
+    ...[...tensors].filter(([name]) => names.has(name) && name.endsWith('.weight') && !isSaved(name)),
+  ]);
   if (added.size === 0) return adapter;
   // Of two that are tied one may be there for both.
   const tied = tiedNames(model, config).filter((name) => !tensors.has(name));

@@ -5,10 +5,11 @@ import { exists } from '../engine/io/files.ts';
 import type { OnBytes } from '../engine/io/load.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import { endTokens, savedHead } from '../models/config.ts';
+import { loadChatFormat } from '../models/chat/chat-format.ts';
 import { headOf } from '../models/heads.ts';
 import { loadTokenizer } from '../models/tokenizer.ts';
-import { isForLanguage, isPlainText, readLanguageFile } from './lm/documents.ts';
-import { encodeLanguageFile } from './lm/encode.ts';
+import { hasPrompts, isForLanguage, isPlainText, readLanguageFile } from './lm/documents.ts';
+import { encodeLanguageFile, encodeLanguageRows, type LanguageOptions } from './lm/encode.ts';
 import { encodeQuestions, type EncodedQuestionRow } from './qa/encode.ts';
 import { hasQuestion, readQuestions } from './qa/questions.ts';
 import { parseOptions } from '../engine/options.ts';
@@ -39,7 +40,7 @@ import {
 } from './request.ts';
 import type { RecordSource } from './record-source.ts';
 import type { Example } from './tasks/built-in.ts';
-import { taskFigures } from './tasks/figures.ts';
+import { submissionLines, taskFigures } from './tasks/figures.ts';
 import { exampleSource } from './tasks/split-source.ts';
 import type { Task, TaskRow } from './tasks/task.ts';
 
@@ -152,7 +153,7 @@ export async function loadData(
   const files = await requestedData(request, parsed);
   switch (head) {
     case 'causal-lm':
-      return loadLanguage(files, encoding);
+      return loadLanguage(files, encoding, parsed.lossOn);
     case 'question-answering':
       return loadQuestions(files, encoding);
     case 'multiple-choice':
@@ -170,10 +171,7 @@ async function loadTaskData(
   encoding: Encoding,
   known: readonly string[] | undefined,
 ): Promise<DataSet> {
-  if (head !== task.head)
-    throw new UserError(
-      `${option('task')} ${task.name}: is for a head for ${task.head}, the model has one for ${head}`,
-    );
+  checkHead(task, head);
   const keys: TaskRow[] = [];
   const onRow = task.key && ((row: TaskRow) => void keys.push(task.key!(row)));
   const data = {
@@ -183,13 +181,22 @@ async function loadTaskData(
   };
   if (head === 'question-answering') return loadQuestions(data, encoding);
   if (head === 'multiple-choice') return withFigures(await loadChoices(data, encoding), task, keys);
-  const own = known ?? ownNames(encoding.config);
-  const labels = agreedNames(task.labels, own) ?? task.labels;
-  if (known && labels.length !== known.length) {
-    const found = `the model tells apart ${known.join(', ')}`;
-    throw new UserError(`${option('task')} ${task.name}: ${found}, expected ${task.labels.join(', ')}`);
-  }
+  const labels = namesOfTask(task, known, encoding.config);
   return withFigures(await loadLabelled(data, encoding, { labels }), task, keys);
+}
+
+/** @throws UserError where the model's head is not the one that learns the task */
+function checkHead({ name, head }: Task, found: HeadKind): void {
+  if (found === head) return;
+  throw new UserError(`${option('task')} ${name}: is for a head for ${head}, the model has one for ${found}`);
+}
+
+/** A task's class names, as the model has them where it means the same classes. @throws UserError where it has others */
+function namesOfTask(task: Task, known: readonly string[] | undefined, config: ModelConfig): readonly string[] {
+  const labels = agreedNames(task.labels, known ?? ownNames(config)) ?? task.labels;
+  if (!known || labels.length === known.length) return labels;
+  const found = `the model tells apart ${known.join(', ')}`;
+  throw new UserError(`${option('task')} ${task.name}: ${found}, expected ${task.labels.join(', ')}`);
 }
 
 function withFigures(data: DataSet, task: Task, keys: readonly TaskRow[]): DataSet {
@@ -301,49 +308,87 @@ async function loadQuestions(data: RequestedData, encoding: Encoding): Promise<D
   return dataSet(data.name, 'question-answering', [], { train: windows(train), eval: windows(test) }, { rows });
 }
 
-async function loadLanguage(data: RequestedData, encoding: Encoding): Promise<DataSet> {
-  const { config, maxLength, onBytes } = encoding;
-  const { tokenizer, vocabSize } = await encodeOptionsOf(encoding);
-  const endId = tokenizer?.eosId ?? endTokens(config)[0];
-  const options = { tokenizer, maxLength, vocabSize, endId };
+async function loadLanguage(data: RequestedData, encoding: Encoding, lossOn: DataOptions['lossOn']): Promise<DataSet> {
+  const { onBytes } = encoding;
+  const options = { ...(await languageOptions(encoding)), lossOn };
   const encode = async (source: RecordSource | undefined): Promise<Examples> =>
     source ? encodeLanguageFile(readLanguageFile(source, onBytes), options) : [];
   return dataSet(data.name, 'causal-lm', [], { train: await encode(data.train), eval: await encode(data.eval) });
 }
 
-/** Rows to predict. */
-export interface Rows {
-  readonly examples: Examples;
-  /** Line of the file that each is of; the choices, or windows, of a line are neighbours. */
-  readonly lines: readonly number[];
+async function languageOptions(encoding: Encoding): Promise<LanguageOptions> {
+  const { tokenizer, ...limits } = await encodeOptionsOf(encoding);
+  const endId = tokenizer?.eosId ?? endTokens(encoding.config)[0];
+  return { ...limits, tokenizer, endId, chat: await loadChatFormat(encoding.modelDir) };
 }
 
-/** Rows to predict; labels are optional. @throws UserError as `loadData` */
+/** Rows to predict. */
+export interface Rows {
+  /** The task's name, or the file's without its folders. */
+  readonly name: string;
+  readonly examples: Examples;
+  /** Place of the first example of each row; its other choices, or windows, follow. */
+  readonly firsts: readonly number[];
+  /** Lines of a task's submission, from the scores of every row; absent for files and for tasks without one. */
+  readonly submission?: ((scores: readonly Float32Array[]) => readonly string[]) | undefined;
+}
+
+/**
+ * Rows to predict: those that would be evaluated; labels are optional.
+ * @throws UserError as `loadData`
+ */
 export async function loadRows(
   checkpoint: Checkpoint,
-  path: string,
-  { head, labels: names, base }: KnownHead,
-  options: Pick<DataOptions, 'maxLength' | 'docStride'> = {},
+  given: DataRequest,
+  { head, labels, base }: KnownHead,
+  options: DataOptions = {},
   onBytes?: OnBytes,
 ): Promise<Rows> {
   const { dir: modelDir, config } = checkpoint.resized(base?.config.vocabSize ?? 0);
-  const { maxLength: longest, docStride } = parseOptions(dataOptionsSchema, options);
-  const encoding = { modelDir, config, maxLength: Math.min(longest, config.maxTokens), docStride, onBytes };
+  const parsed = parseOptions(dataOptionsSchema, options);
+  const { docStride } = parsed;
+  const encoding = { modelDir, config, maxLength: Math.min(parsed.maxLength, config.maxTokens), docStride, onBytes };
+  const request = { ...given, evalOnly: true };
+  const task = taskOf(request);
+  if (!task) {
+    const { name, eval: source } = await requestedData(request, parsed);
+    return { name, ...(await encodeRows(source!, head, encoding, labels)) };
+  }
+  checkHead(task, head);
+  const { eval: rows } = await requestedTask(task, request, parsed);
+  const keys: TaskRow[] = [];
+  const source = exampleSource(task, rows!, (row) => task.key && keys.push(task.key(row)));
+  const names = task.head === 'classification' ? namesOfTask(task, labels, config) : [];
+  const submission = (scores: readonly Float32Array[]): readonly string[] => submissionLines(task, keys, names, scores);
+  return {
+    name: task.name,
+    ...(await encodeRows(source, head, encoding, names)),
+    ...(task.submission && { submission }),
+  };
+}
+
+async function encodeRows(
+  source: RecordSource,
+  head: HeadKind,
+  encoding: Encoding,
+  names: readonly string[],
+): Promise<Pick<Rows, 'examples' | 'firsts'>> {
+  const { config, docStride, onBytes } = encoding;
   const encodeOptions = await encodeOptionsOf(encoding);
   if (head === 'question-answering') {
-    const rows = await encodeQuestions(readQuestions(path, false, onBytes), { ...encodeOptions, docStride });
-    return {
-      examples: rows.flatMap(({ windows }) => windows),
-      lines: rows.flatMap(({ line, windows }) => windows.map(() => line)),
-    };
+    const rows = await encodeQuestions(readQuestions(source, false, onBytes), { ...encodeOptions, docStride });
+    const examples = rows.flatMap(({ windows }) => windows);
+    return { examples, firsts: examples.flatMap(({ window = 0 }, i) => (window === 0 ? [i] : [])) };
   }
+  if (head === 'causal-lm' && hasPrompts(await firstFields(path)))
+    return encodeLanguageRows(readLanguageFile(path, onBytes), await languageOptions(encoding));
   const choices = head === 'multiple-choice';
   const keepPadding = headOf(config, head).reads === 'every-token';
-  const rows = readExamples(path, { needLabel: false, choices, onBytes });
+  const rows = readExamples(source, { needLabel: false, choices, onBytes });
   const file = await encodeFile(rows, { ...encodeOptions, keepPadding });
-  const { examples, labels } = file;
+  const { examples, labels, firsts } = file;
   if (head === 'classification') setTargets(file, names, problemOf(labels, problemOfModel(config, labels, names)));
-  return { examples, lines: labels.lines };
+  return { examples, firsts };
 }
 
 /** The tokenizer is undefined where the model has none: it is missed when a text comes. */

@@ -10,4 +10,5 @@
 export { loadModel, type Checkpoint } from './checkpoint.ts';
 export type { HeadKind, ModelConfig } from './architecture.ts';
 export type { BaseModel } from './base-model.ts';
+export * from './hub/index.ts';
 export type { ForwardHooks } from './forward-hooks.ts';

@@ -3,8 +3,8 @@
  * at), `snapshots/COMMIT/` (files by name, links into `blobs/`), `blobs/` (contents by hash), `trees/` (what there is in a commit), and
  * `.locks/` beside the repositories. Reads and writes the cache.
  */
-import { copyFile, readFile, rm, symlink } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { copyFile, readdir, readFile, rm, symlink } from 'node:fs/promises';
+import { dirname, join, relative, sep } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../../engine/errors.ts';
 import { exists, writeFileAtomic } from '../../engine/io/files.ts';
@@ -135,6 +135,14 @@ export class RepoCache {
   /** Whether a commit's file is there, whole. */
   async has(commit: string, path: string): Promise<boolean> {
     return exists(this.#pointer(commit, path));
+  }
+
+  /** Paths of a commit's files that are there. */
+  async paths(commit: string): Promise<string[]> {
+    const root = this.snapshot(commit);
+    const entries = await readdir(root, { recursive: true, withFileTypes: true });
+    const files = entries.filter((entry) => !entry.isDirectory());
+    return files.map(({ parentPath, name }) => relative(root, join(parentPath, name)).split(sep).join('/')).sort();
   }
 
   #pointer(commit: string, path: string): string {

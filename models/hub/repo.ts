@@ -30,6 +30,11 @@ export function parseRepo(text: string, type: RepoType): { readonly repo: Repo; 
   return at < 0 ? { repo } : { repo, revision: text.slice(at + 1) };
 }
 
+/** The name of the model whose files a folder of the Hugging Face cache holds; undefined for other folders. */
+export function hubName(dir: string): string | undefined {
+  return /[/\\]models--([^/\\]+)[/\\]snapshots[/\\][0-9a-f]{40}[/\\]?$/.exec(dir)?.[1]?.replace('--', '/');
+}
+
 /** A path within a repository, from the hub: one that leads out of a folder is refused. */
 export function assertWithin(path: string, where: string): void {
   const isAway = path.split(/[/\\]/).some((part) => part === '..' || part === '') || /^[A-Za-z]:|\\/.test(path);

@@ -34,8 +34,7 @@ export function fetchFor(settings: HubSettings, repo: Repo, revision?: string): 
     const headers = new Headers(init.headers);
     headers.set('User-Agent', 'light-peft');
     // `fetch` drops it by itself where a redirect leads to another host.
-    if (token !== undefined && new URL(url).origin === origin && !headers.has('Authorization'))
-      headers.set('Authorization', `Bearer ${token}`);
+    if (token !== undefined && new URL(url).origin === origin) headers.set('Authorization', `Bearer ${token}`);
     const tries = SAFE.includes(init.method ?? 'GET') ? RETRIES : 0;
     for (let i = 0; ; i++) {
       // What is sent may take long.

@@ -41,8 +41,10 @@ const VOCABULARY_FILES = [
 
 /** Of an adapter: PEFT's, this project's, and AdapterHub's. */
 const ADAPTER_CONFIG = 'adapter_config.json';
-const ADAPTER_WEIGHTS = ['adapter_model.safetensors', 'adapter.safetensors'];
-const ADAPTER_FILES = [
+export const ADAPTER_WEIGHTS = ['adapter_model.safetensors', 'adapter.safetensors'];
+
+/** All that is read of an adapter. */
+export const ADAPTER_FILES = [
   ADAPTER_CONFIG,
   ...ADAPTER_WEIGHTS,
   'plan.json',

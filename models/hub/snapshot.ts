@@ -93,6 +93,11 @@ export class Snapshot {
     return new Snapshot(place, await find(place), options.onBytes);
   }
 
+  /** Paths of all files of the commit; of those in the cache, where only it is at hand and does not tell. */
+  async paths(): Promise<readonly string[]> {
+    return this.files?.map(({ path }) => path) ?? (await this.#cache.paths(this.#commit));
+  }
+
   /** Whether the commit has a file, as far as is known. */
   async has(path: string): Promise<boolean> {
     return this.files ? this.files.some((file) => file.path === path) : this.#cache.has(this.#commit, path);

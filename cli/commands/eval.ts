@@ -18,6 +18,7 @@ import { besides, print, withEngine, type CommandContext } from '../context.ts';
 import { withDataFiles } from '../data-files.ts';
 import { sayCounts } from '../data-flags.ts';
 import { addInferFlags, INFER_SETTINGS, type InferFlags } from '../model-flags.ts';
+import { onDisk } from '../hub.ts';
 import { measure } from '../../report/numbers.ts';
 import { addSettings, readSettings } from '../options.ts';
 import { scoresLine } from '../scores.ts';
@@ -33,7 +34,7 @@ export function addEval(program: Command): void {
     'figures on labelled data: accuracy and F1, exact match and F1 of answers, errors of numbers, perplexity';
   const dataText = 'labelled examples (JSONL, CSV, TSV or Parquet), or text for language models';
   const command = addInferFlags(program.command('eval').description(description), dataText)
-    .option('--adapter <dir>', 'PEFT or AdapterHub folder, pruned or not')
+    .option('--adapter <name>', 'PEFT or AdapterHub folder, or name on the hub, pruned or not')
     .option(
       '--predictions <file>',
       'JSONL file with a line for every row: "logits" and "label", or of text "loglikelihood" or "answer"',
@@ -44,11 +45,13 @@ export function addEval(program: Command): void {
 
 async function runEval(flags: EvalFlags): Promise<void> {
   const options = await readSettings(flags);
-  const { data: file, format, predictions, json } = flags;
+  const { task, dataDir, dataset, datasetConfig, datasetSplit, data: file, format, predictions, json } = flags;
   if (predictions !== undefined) await assertWritable(predictions);
-  const { result, lines } = await withDataFiles({ data: file }, format, ({ data }) =>
-    withEngine(flags, options.engine, (context) => evaluated(context, flags, data, options)),
-  );
+  const { result, lines } = await withDataFiles({ data: file }, format, async ({ data: path }) => {
+    const named = { task, dataDir, dataset, datasetConfig, datasetSplit, eval: path, evalOnly: true };
+    const request = await onDisk(named, options.data);
+    return withEngine(flags, options.engine, (context) => evaluated(context, flags, request, options));
+  });
   if (predictions !== undefined) await writeLines(predictions, lines);
   const rate = `${measure(result.examplesPerSecond)} per second`;
   const loss = result.loss === undefined ? '' : `, loss ${result.loss.toFixed(4)}`;
@@ -75,11 +78,10 @@ interface Evaluated {
 
 async function evaluated(
   { engine, callbacks: { onBytes, signal } }: CommandContext,
-  { model: dir, adapter, task, dataDir }: EvalFlags,
-  path: string | undefined,
+  { model: dir, adapter }: EvalFlags,
+  request: DataRequest,
   { data: options, load, train: { batchSize } }: RunOptions,
 ): Promise<Evaluated> {
-  const request = { task, dataDir, eval: path, evalOnly: true };
   const checkpoint = await loadModel(dir);
   const head = await headOfData(request, options);
   const loading = { ...load, onBytes };

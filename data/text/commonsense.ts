@@ -47,12 +47,16 @@ const WINOGRANDE: ChoiceTask = {
   },
 };
 
+/** Of the training set. */
+const SIZES = ['xs', 's', 'm', 'l', 'xl', 'debiased'];
+
 export const COMMONSENSE_TEXT: Readonly<Record<string, ChoiceTask>> = {
   boolq: BOOLQ,
   piqa: answersOf(filled('Question: {goal}\nAnswer:'), columns('sol1', 'sol2'), ACCURACIES),
   social_iqa: answersOf(filled('Q: {context} {question}\nA:'), columns('answerA', 'answerB', 'answerC')),
   hellaswag: HELLASWAG,
   winogrande: WINOGRANDE,
+  ...Object.fromEntries(SIZES.map((size) => [`winogrande_${size}`, WINOGRANDE])),
   arc_easy: ARC,
   arc_challenge: ARC,
   openbookqa: { ...answersOf(filled('{question_stem}'), listed, ACCURACIES), hasTest: true },

@@ -42,7 +42,7 @@ export function textFigures(
     normalized: likelihoods.map((row, i) => largest(row.map((value, c) => value / rows[i]!.lengths[c]!))),
     classes: Math.max(...likelihoods.map((row) => row.length)),
     texts: rows.flatMap(({ texts }, i) =>
-      texts ? [{ answer: texts.choices[predictions[i]!]!, expected: texts.expected }] : [],
+      texts && texts.expected.length > 0 ? [{ answer: texts.choices[predictions[i]!]!, expected: texts.expected }] : [],
     ),
   };
   const { texts, ...classes } = judged;

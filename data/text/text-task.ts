@@ -55,9 +55,9 @@ export function answersOf(
   };
 }
 
-/** A column of text. */
+/** A column of text; '' where it is missing. */
 export function textIn(row: TaskRow, column: string): string {
-  return String(row[column]);
+  return String(row[column] ?? '');
 }
 
 /** A template with `{column}` in the places of columns. */

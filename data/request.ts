@@ -111,14 +111,14 @@ export async function requestedTask(task: Task, request: DataRequest, choice: Ch
   const pair = task.load
     ? { train: packagedRows(task, 'train'), eval: packagedRows(task, evalSplitOf(task, choice)) }
     : { ...(train && { train: rowsOfFiles(task, train) }), ...(test && { eval: rowsOfFiles(task, test) }) };
-  return { task, ...chosen(pair, choice, ({ row }: PlacedRow) => row) };
+  return { task, ...chosen(pair, choice, ({ row }: PlacedRow) => task.example(row)) };
 }
 
 /** The parts that are asked for: a share of the training data in place of the evaluation's, and so many of each. */
 function chosen<T>(
   { train, eval: test }: Pair<Source<T>>,
   { selectionSplit, maxTrainExamples, maxEvalExamples, dataSeed = 0 }: Choice,
-  contentOf: (item: T) => unknown,
+  contentOf: (item: T) => object,
 ): Pair<Source<T>> {
   const apart = selectionSplit !== undefined && train ? setApart(train, selectionSplit, contentOf) : undefined;
   const least = (source: Source<T> | undefined, count: number | undefined): Source<T> | undefined =>

@@ -5,10 +5,11 @@ import { exists } from '../engine/io/files.ts';
 import type { OnBytes } from '../engine/io/load.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import { endTokens, savedHead } from '../models/config.ts';
+import { loadChatFormat } from '../models/chat/chat-format.ts';
 import { headOf } from '../models/heads.ts';
 import { loadTokenizer } from '../models/tokenizer.ts';
-import { isForLanguage, isPlainText, readLanguageFile } from './lm/documents.ts';
-import { encodeLanguageFile } from './lm/encode.ts';
+import { hasPrompts, isForLanguage, isPlainText, readLanguageFile } from './lm/documents.ts';
+import { encodeLanguageFile, encodeLanguageRows, type LanguageOptions } from './lm/encode.ts';
 import { encodeQuestions, type EncodedQuestionRow } from './qa/encode.ts';
 import { hasQuestion, readQuestions } from './qa/questions.ts';
 import { parseOptions } from '../engine/options.ts';
@@ -27,7 +28,7 @@ import {
   type LabelFile,
   type Problem,
 } from './labels.ts';
-import { readRecords, type Fields } from './records.ts';
+import type { Fields } from './records.ts';
 import type { MetricName } from './metrics.ts';
 import {
   requestedData,
@@ -37,10 +38,10 @@ import {
   type RequestedData,
   type RequestedTask,
 } from './request.ts';
-import type { RecordSource } from './record-source.ts';
+import { itemsOf, sourceOf, type RecordSource } from './record-source.ts';
 import type { Example } from './tasks/built-in.ts';
 import { submissionLines, taskFigures } from './tasks/figures.ts';
-import { exampleSource } from './tasks/split-source.ts';
+import { exampleSource, labelledSource } from './tasks/split-source.ts';
 import type { Task, TaskRow } from './tasks/task.ts';
 
 /** Texts with class indices. */
@@ -106,8 +107,8 @@ async function headOfFile(path: string, columns: DataOptions['columns']): Promis
   return fields.label === undefined ? undefined : 'classification';
 }
 
-async function firstFields(path: string): Promise<Fields['fields']> {
-  for await (const { fields } of readRecords(path)) return fields;
+async function firstFields(given: string | RecordSource): Promise<Fields['fields']> {
+  for await (const { fields } of itemsOf(sourceOf(given))) return fields;
   return {};
 }
 
@@ -152,7 +153,7 @@ export async function loadData(
   const files = await requestedData(request, parsed);
   switch (head) {
     case 'causal-lm':
-      return loadLanguage(files, encoding);
+      return loadLanguage(files, encoding, parsed.lossOn);
     case 'question-answering':
       return loadQuestions(files, encoding);
     case 'multiple-choice':
@@ -175,8 +176,8 @@ async function loadTaskData(
   const onRow = task.key && ((row: TaskRow) => void keys.push(task.key!(row)));
   const data = {
     name: task.name,
-    ...(rows.train && { train: exampleSource(task, rows.train) }),
-    ...(rows.eval && { eval: exampleSource(task, rows.eval, onRow) }),
+    ...(rows.train && { train: labelledSource(task, rows.train) }),
+    ...(rows.eval && { eval: labelledSource(task, rows.eval, onRow) }),
   };
   if (head === 'question-answering') return loadQuestions(data, encoding);
   if (head === 'multiple-choice') return withFigures(await loadChoices(data, encoding), task, keys);
@@ -307,14 +308,18 @@ async function loadQuestions(data: RequestedData, encoding: Encoding): Promise<D
   return dataSet(data.name, 'question-answering', [], { train: windows(train), eval: windows(test) }, { rows });
 }
 
-async function loadLanguage(data: RequestedData, encoding: Encoding): Promise<DataSet> {
-  const { config, maxLength, onBytes } = encoding;
-  const { tokenizer, vocabSize } = await encodeOptionsOf(encoding);
-  const endId = tokenizer?.eosId ?? endTokens(config)[0];
-  const options = { tokenizer, maxLength, vocabSize, endId };
+async function loadLanguage(data: RequestedData, encoding: Encoding, lossOn: DataOptions['lossOn']): Promise<DataSet> {
+  const { onBytes } = encoding;
+  const options = { ...(await languageOptions(encoding)), lossOn };
   const encode = async (source: RecordSource | undefined): Promise<Examples> =>
     source ? encodeLanguageFile(readLanguageFile(source, onBytes), options) : [];
   return dataSet(data.name, 'causal-lm', [], { train: await encode(data.train), eval: await encode(data.eval) });
+}
+
+async function languageOptions(encoding: Encoding): Promise<LanguageOptions> {
+  const { tokenizer, ...limits } = await encodeOptionsOf(encoding);
+  const endId = tokenizer?.eosId ?? endTokens(encoding.config)[0];
+  return { ...limits, tokenizer, endId, chat: await loadChatFormat(encoding.modelDir) };
 }
 
 /** Rows to predict. */
@@ -374,6 +379,10 @@ async function encodeRows(
     const rows = await encodeQuestions(readQuestions(source, false, onBytes), { ...encodeOptions, docStride });
     const examples = rows.flatMap(({ windows }) => windows);
     return { examples, firsts: examples.flatMap(({ window = 0 }, i) => (window === 0 ? [i] : [])) };
+  }
+  if (head === 'causal-lm' && hasPrompts(await firstFields(source))) {
+    const examples = await encodeLanguageRows(readLanguageFile(source, onBytes), await languageOptions(encoding));
+    return { examples, firsts: Array.from(examples, (_, i) => i) };
   }
   const choices = head === 'multiple-choice';
   const keepPadding = headOf(config, head).reads === 'every-token';

@@ -6,8 +6,8 @@ import { basename } from 'node:path';
 import { option, UserError } from '../engine/errors.ts';
 import { renamedColumns } from './columns.ts';
 import type { DataOptions } from './options.ts';
-import { fileSource, type RecordSource, type Source } from './record-source.ts';
-import type { Fields } from './records.ts';
+import { fileSource, mapped, type RecordSource, type Source } from './record-source.ts';
+import { readFeatures, type Fields } from './records.ts';
 import { drawn, setApart } from './subsets.ts';
 import { findSplit } from './tasks/find-split.ts';
 import { taskNamed } from './tasks/registry.ts';
@@ -42,6 +42,8 @@ interface Pair<T> {
 export interface RequestedData extends Pair<RecordSource> {
   /** The task's name, or the training file's without its folders. */
   readonly name: string;
+  /** Names of the classes by index, where the file says what its numbers stand for. */
+  readonly labels?: readonly string[];
 }
 
 /** Of a task: its rows. */
@@ -99,10 +101,25 @@ function evalSplitOf({ evalSplit = 'validation' }: Task, choice: Choice): SplitN
 /** The records that files hold. @throws UserError as `requestedFiles` */
 export async function requestedData(request: DataRequest, choice: Choice): Promise<RequestedData> {
   const { train, eval: test } = await requestedFiles(request, choice);
-  const source = ([path]: readonly string[]): RecordSource =>
-    choice.columns ? renamedColumns(fileSource(path!), choice.columns) : fileSource(path!);
-  const pair = { ...(train && { train: source(train) }), ...(test && { eval: source(test) }) };
-  return { name: basename((train ?? test)![0]!), ...chosen(pair, choice, ({ fields }: Fields) => fields) };
+  const { columns } = choice;
+  const source = async ([path]: readonly string[]): Promise<RecordSource> => {
+    const known = withoutUnknown(fileSource(path!), Object.keys(await readFeatures(path!)));
+    return columns ? renamedColumns(known, columns) : known;
+  };
+  const pair = { ...(train && { train: await source(train) }), ...(test && { eval: await source(test) }) };
+  const [first] = (train ?? test)!;
+  const { [columns?.label ?? 'label']: labels } = await readFeatures(first!);
+  const parts = chosen(pair, choice, ({ fields }: Fields) => fields);
+  return { name: basename(first!), ...(labels && { labels }), ...parts };
+}
+
+/** Records without the classes that are not known: −1 in columns of classes. */
+function withoutUnknown(source: RecordSource, classColumns: readonly string[]): RecordSource {
+  if (classColumns.length === 0) return source;
+  return mapped(source, ({ line, fields }) => {
+    const known = Object.entries(fields).filter(([name, value]) => value !== -1 || !classColumns.includes(name));
+    return [{ line, fields: Object.fromEntries(known) }];
+  });
 }
 
 /** The rows of a task. @throws UserError as `requestedFiles` */

@@ -24,8 +24,7 @@ async function* readTable(
       const isFirst = names === undefined;
       names ??= headerOf(path, row, dialect.header);
       if (isFirst && names !== dialect.header) continue;
-      if (row.values.length === names.length)
-        records.push({ line: row.line, fields: fieldsOf(names, row.values) });
+      if (row.values.length === names.length) records.push({ line: row.line, fields: fieldsOf(names, row.values) });
       else if (dialect.onBadLine) dialect.onBadLine(row.line, row.values.length);
       else throw badLine(path, row, names);
     }

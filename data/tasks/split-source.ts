@@ -58,7 +58,10 @@ function dialectOf({ dialect }: Task, path: string): Dialect {
 }
 
 /** Classes by their names where a file says what its numbers stand for, and the task has these names. */
-function namedClasses({ labels }: Task, features: Awaited<ReturnType<typeof readFeatures>>): (record: Fields) => Fields {
+function namedClasses(
+  { labels }: Task,
+  features: Awaited<ReturnType<typeof readFeatures>>,
+): (record: Fields) => Fields {
   const columns = Object.entries(features).filter(([, names]) => names.every((name) => labels.includes(name)));
   if (columns.length === 0) return (record) => record;
   return ({ line, fields }) => {

@@ -75,7 +75,10 @@ export function addEval(program: Command): void {
     .option('--adapter <dir>', 'PEFT or AdapterHub folder, pruned or not')
     .option('--task <name>', TASK_FLAG)
     .option('--data-dir <dir>', DATA_DIR_FLAG)
-    .option('--eval, --data <file>', 'labelled examples (JSONL, CSV or TSV), or text for language models')
+    .option(
+      '--eval, --data <file>',
+      'labelled examples (JSONL, JSON, CSV, TSV or Parquet), or text for language models',
+    )
     .option('--json', 'print the result as JSON');
   addSettings(command, [...MODEL_SETTINGS, ...DATA_SETTINGS]).action(runEval);
 }
@@ -122,7 +125,10 @@ export function addPredict(program: Command): void {
       collect,
       [],
     )
-    .requiredOption('--data <file>', 'examples: JSONL, CSV or TSV, - for standard input; labels are not needed')
+    .requiredOption(
+      '--data <file>',
+      'examples: JSONL, JSON, CSV, TSV or Parquet, - for standard input; labels are not needed',
+    )
     .requiredOption('--out <file>', 'JSONL file to write, - for standard output');
   addSettings(command, MODEL_SETTINGS).action(runPredict);
 }

@@ -44,7 +44,7 @@ import type { Example } from './tasks/built-in.ts';
 import { submissionLines, taskFigures } from './tasks/figures.ts';
 import { exampleSource, labelledSource } from './tasks/split-source.ts';
 import type { Task, TaskRow } from './tasks/task.ts';
-import { fewShot, judgedText, learnedText, type JudgedText } from './text/load.ts';
+import { loadTextData, type JudgedText, type TextData } from './text/load.ts';
 import { textTaskNamed } from './text/text-tasks.ts';
 
 /** Texts with class indices. */
@@ -160,7 +160,7 @@ export async function loadData(
   headOf(config, head);
   const task = taskOf(request);
   if (task && as === 'text')
-    return loadText(await requestedTask(task, request, parsed), { ...encoding, numFewshot, request });
+    return loadText(await requestedTask(task, request, parsed), encoding, { numFewshot, evalOnly: request.evalOnly });
   if (task) return loadTaskData(await requestedTask(task, request, parsed), head, encoding, known?.labels);
   const files = await requestedData(request, parsed);
   switch (head) {
@@ -191,20 +191,20 @@ function assertText(
 
 /** A task as text, for a language model. */
 async function loadText(
-  { task, train, eval: test }: RequestedTask,
-  { numFewshot, request, ...encoding }: Encoding & { readonly numFewshot: number; readonly request: DataRequest },
+  { task, ...rows }: RequestedTask,
+  encoding: Encoding,
+  choice: Pick<TextData, 'numFewshot' | 'evalOnly'>,
 ): Promise<DataSet> {
   const { tokenizer, ...options } = await encodeOptionsOf(encoding);
-  const textTask = textTaskNamed(task.name);
   const endId = tokenizer?.eosId ?? endTokens(encoding.config)[0];
-  const loading = { ...options, tokenizer: needTokenizer(tokenizer, task.name), endId, onBytes: encoding.onBytes };
-  const learned = train && !request.evalOnly ? await learnedText(textTask, train, loading) : [];
-  const shots = test && (await fewShot(textTask, train, numFewshot, encoding.onBytes));
-  const judged = test && (await judgedText(textTask, test, shots, loading));
-  const examples = { train: learned, eval: judged?.examples ?? [] };
-  const { text } = judged ?? {};
-  const rows = text?.kind === 'choices' ? text.choices.length : examples.eval.length;
-  return dataSet(task.name, 'causal-lm', [], examples, { rows: { train: learned.length, eval: rows }, text });
+  const { onBytes } = encoding;
+  const loading = { ...options, tokenizer: needTokenizer(tokenizer, task.name), endId, onBytes };
+  const {
+    text,
+    rows: counts,
+    ...examples
+  } = await loadTextData(textTaskNamed(task.name), { ...rows, ...choice }, loading);
+  return dataSet(task.name, 'causal-lm', [], examples, { rows: counts, text });
 }
 
 /** The examples of a task, for the head that it has. */

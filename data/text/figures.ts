@@ -1,11 +1,10 @@
 /** Room: data/text. Figures of a task as text from the likelihoods of its choices. Pure functions. */
-import { IGNORE_INDEX } from '../encoded-example.ts';
 import type { Examples } from '../example-store.ts';
 import { taskMetrics, type MetricName } from '../metrics.ts';
 
 /** What is known of a row whose choices are judged. */
 export interface JudgedRow {
-  /** Index of the right choice, or −100. */
+  /** Index of the right choice. */
   readonly gold: number;
   /** Characters of each answer. */
   readonly lengths: readonly number[];
@@ -14,7 +13,7 @@ export interface JudgedRow {
 
 /** Figures of a task as text. */
 export type TextFigures = Partial<Record<MetricName, number>> & {
-  /** Rows of which the right choice is known. */
+  /** Rows. */
   readonly count: number;
   /** Mean over the tokens of the right choices of −log of their probability, in nats. */
   readonly loss: number;
@@ -42,7 +41,7 @@ export function textFigures(
     normalized: likelihoods.map((row, i) => largest(row.map((value, c) => value / rows[i]!.lengths[c]!))),
     classes: Math.max(...likelihoods.map((row) => row.length)),
     texts: rows.flatMap(({ texts }, i) =>
-      texts && texts.expected.length > 0 ? [{ answer: texts.choices[predictions[i]!]!, expected: texts.expected }] : [],
+      texts ? [{ answer: texts.choices[predictions[i]!]!, expected: texts.expected }] : [],
     ),
   };
   const { texts, ...classes } = judged;
@@ -55,16 +54,13 @@ function goldLoss(
   examples: Examples,
   likelihoods: readonly (readonly number[])[],
 ): Pick<TextFigures, 'count' | 'loss'> {
-  let [first, count, tokens, sum] = [0, 0, 0, 0];
+  let [first, tokens, sum] = [0, 0, 0];
   rows.forEach(({ gold, lengths }, i) => {
-    if (gold > IGNORE_INDEX) {
-      count++;
-      tokens += answerTokens(examples.at(first + gold)!.tokenLabels!);
-      sum -= likelihoods[i]![gold]!;
-    }
+    tokens += answerTokens(examples.at(first + gold)!.tokenLabels!);
+    sum -= likelihoods[i]![gold]!;
     first += lengths.length;
   });
-  return { count, loss: sum / Math.max(1, tokens) };
+  return { count: rows.length, loss: sum / Math.max(1, tokens) };
 }
 
 function answerTokens(labels: Int32Array): number {

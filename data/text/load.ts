@@ -1,7 +1,6 @@
 /** Room: data/text. The rows of a task as text: what is learned, and what is judged. Reads the task's files. */
 import { option, UserError } from '../../engine/errors.ts';
 import type { OnBytes } from '../../engine/io/load.ts';
-import { IGNORE_INDEX } from '../encoded-example.ts';
 import { ExampleStore, type Examples, type Tokens } from '../example-store.ts';
 import { inOrder } from '../map-in-order.ts';
 import { itemsOf, type Source } from '../record-source.ts';
@@ -56,8 +55,40 @@ function newTokens(maxLength: number): number {
   return Math.min(MOST_NEW_TOKENS, Math.floor(maxLength / 2));
 }
 
+/** What is read of a task. */
+export interface TextData {
+  readonly train?: Source<PlacedRow>;
+  readonly eval?: Source<PlacedRow>;
+  /** Examples before each row that is judged, from the training rows. */
+  readonly numFewshot: number;
+  /** Whether nothing is learned. */
+  readonly evalOnly?: boolean | undefined;
+}
+
+/** A task as text. */
+export interface LoadedText {
+  readonly train: Examples;
+  readonly eval: Examples;
+  readonly rows: { readonly train: number; readonly eval: number };
+  /** Absent where nothing is judged. */
+  readonly text?: JudgedText | undefined;
+}
+
+/** Reads and encodes a task. @throws UserError for a row without its right answer, and where there are too few examples */
+export async function loadTextData(
+  task: TextTask,
+  { train, eval: test, numFewshot, evalOnly = false }: TextData,
+  loading: TextLoading,
+): Promise<LoadedText> {
+  const learned = train && !evalOnly ? await learnedText(task, train, loading) : [];
+  const shots = test && (await fewShot(task, train, numFewshot, loading.onBytes));
+  const { examples, text } = test ? await judgedText(task, test, shots, loading) : { examples: [], text: undefined };
+  const judged = text?.kind === 'choices' ? text.choices.length : examples.length;
+  return { train: learned, eval: examples, rows: { train: learned.length, eval: judged }, text };
+}
+
 /** Contexts with their right answers, to learn. @throws UserError for a row without one */
-export async function learnedText(task: TextTask, rows: Source<PlacedRow>, loading: TextLoading): Promise<Examples> {
+async function learnedText(task: TextTask, rows: Source<PlacedRow>, loading: TextLoading): Promise<Examples> {
   const examples = new ExampleStore();
   const encode = ({ line, row }: PlacedRow): Promise<Tokens> => encodeRight(task, row, `${rows.path}:${line}`, loading);
   for await (const tokens of inOrder(itemsOf(rows, loading.onBytes), encode)) examples.push(tokens);
@@ -73,7 +104,7 @@ function encodeRight(task: TextTask, row: TaskRow, at: string, loading: TextLoad
 }
 
 /** The examples that are drawn from. @param rows absent: there is no training split */
-export async function fewShot(
+async function fewShot(
   task: TextTask,
   rows: Source<PlacedRow> | undefined,
   count: number,
@@ -89,7 +120,7 @@ export async function fewShot(
 }
 
 /** What is judged of a task: examples, and how. */
-export interface TextEvaluation {
+interface TextEvaluation {
   readonly examples: Examples;
   readonly text: JudgedText;
 }
@@ -99,7 +130,7 @@ export interface TextEvaluation {
  * the right ones.
  * @throws UserError as `encodeAnswer`
  */
-export async function judgedText(
+async function judgedText(
   task: TextTask,
   rows: Source<PlacedRow>,
   shots: FewShot | undefined,
@@ -151,7 +182,9 @@ async function encodeChoices(
   const tokens = await Promise.all(
     choices.map(({ context, answer }) => encodeAnswer({ context: before + context, answer }, loading, at)),
   );
-  const gold = task.gold(row) ?? IGNORE_INDEX;
+  const gold = task.gold(row);
+  if (gold === undefined || gold >= choices.length)
+    throw new UserError(`${at}: no label, expected the right choice; test splits without labels cannot be evaluated`);
   const texts = task.texts?.(row);
   return { row: { gold, lengths: choices.map(({ answer }) => lengthOf(answer)), ...(texts && { texts }) }, tokens };
 }

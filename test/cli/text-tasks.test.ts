@@ -21,6 +21,8 @@ beforeAll(async () => {
   model = await tinyLanguageModel(join(dir, 'model'), asked, 128);
   await mkdir(join(dir, 'SST-2'));
   await mkdir(join(dir, 'alone'));
+  await mkdir(join(dir, 'unlabelled'));
+  await writeFile(join(dir, 'unlabelled', 'dev.tsv'), 'sentence\tlabel\ngood\t1\nbad\t-1');
   // To learn always the same answer.
   await writeFile(
     join(dir, 'SST-2', 'train.tsv'),
@@ -87,6 +89,7 @@ it('says what is missing', async () => {
       [...TASK, '--eval', join(dir, 'alone', 'dev.tsv'), '--num-fewshot', '1'],
     ],
     ['--num-fewshot: is for tasks as text', ['--task', 'glue/sst2', ...alone, '--num-fewshot', '1']],
+    ['dev.tsv:3: no label', [...TASK, '--eval', join(dir, 'unlabelled', 'dev.tsv')]],
     ['--as text: is for tasks', ['--as', 'text', '--eval', join(dir, 'alone', 'dev.tsv')]],
     ['examples for 7', [...TASK, '--data-dir', dir, '--num-fewshot', '8']],
   ];

@@ -31,12 +31,12 @@ export function capitalized(text: string): string {
 
 /** Characters: code points. */
 export function lengthOf(text: string): number {
-  return [...text].length;
+  return Array.from(text).length;
 }
 
 /** From one code point up to another. */
 export function part(text: string, start: number, end?: number): string {
-  return [...text].slice(start, end).join('');
+  return Array.from(text).slice(start, end).join('');
 }
 
 /** Different texts in the order of their code points. */
@@ -45,7 +45,7 @@ export function sortedTexts(texts: Iterable<string>): string[] {
 }
 
 function byCodePoints(a: string, b: string): number {
-  const [left, right] = [[...a], [...b]];
+  const [left, right] = [Array.from(a), Array.from(b)];
   for (let i = 0; i < left.length && i < right.length; i++) {
     const difference = left[i]!.codePointAt(0)! - right[i]!.codePointAt(0)!;
     if (difference !== 0) return difference;

@@ -57,7 +57,7 @@ export function answersOf(
 
 /** A column of text; '' where it is missing. */
 export function textIn(row: TaskRow, column: string): string {
-  return String(row[column] ?? '');
+  return (row[column] ?? '') as string;
 }
 
 /** A template with `{column}` in the places of columns. */

@@ -1,7 +1,6 @@
 /** Protects: the line of scores names every figure that a task has, with its unit. */
 import { expect, it } from 'vitest';
 import { scoresLine } from '../../cli/scores.ts';
-import type { Evaluation } from '../../train/evaluate.ts';
 
 const counts = { count: 4, loss: 0.5 };
 

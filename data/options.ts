@@ -17,7 +17,7 @@ export const dataOptionsSchema = z.strictObject({
   numFewshot: z
     .int()
     .nonnegative()
-    .default(0)
+    .optional()
     .describe('of a task as text: examples from the training split before each row that is judged'),
   problemType: z
     .enum(['single_label_classification', 'multi_label_classification', 'regression'])

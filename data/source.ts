@@ -152,7 +152,7 @@ export async function loadData(
 ): Promise<DataSet> {
   const { dir: modelDir, config } = checkpoint.resized(known?.base?.config.vocabSize ?? 0);
   const parsed = parseOptions(dataOptionsSchema, options);
-  const { problemType, docStride, as, numFewshot } = parsed;
+  const { problemType, docStride, as, numFewshot = 0 } = parsed;
   const { maxLength = as === 'text' ? Infinity : MAX_LENGTH } = parsed;
   const encoding = { modelDir, config, maxLength: Math.min(maxLength, config.maxTokens), docStride, onBytes };
   assertText(request, parsed);

@@ -1,6 +1,6 @@
 /** Room: experiments. Every option of a run: each room declares its own, here they are put together and told apart by the stages. */
 import { z } from 'zod';
-import { dataOptionsSchema } from '../data/options.ts';
+import { dataOptionsSchema, MAX_LENGTH } from '../data/options.ts';
 import { loadOptionsSchema } from '../models/options.ts';
 import { sliceOptionsSchema } from '../peft-model/slice-state.ts';
 import { peftOptionsSchema } from '../peft/options.ts';
@@ -41,7 +41,10 @@ export function estimateOptionsOf({ train, estimate }: RunOptions): z.output<typ
 
 /** All options in one record, by their names. */
 export function flatOptions({ peft, data, train, load, engine, estimate, decide, slice }: RunOptions) {
-  return { ...peft, ...data, ...train, ...load, ...engine, ...estimate, ...decide, ...slice };
+  // A run is the same whether these are said as they are anyway, or not.
+  const { as, maxLength = as === 'text' ? undefined : MAX_LENGTH } = data;
+  const numFewshot = data.numFewshot === 0 ? undefined : data.numFewshot;
+  return { ...peft, ...data, maxLength, numFewshot, ...train, ...load, ...engine, ...estimate, ...decide, ...slice };
 }
 
 /** What runs of version 0.1 had where there are options now. */

@@ -37,10 +37,10 @@ import {
   type RequestedData,
   type RequestedTask,
 } from './request.ts';
-import type { RecordSource } from './record-source.ts';
+import { mapped, type RecordSource, type Source } from './record-source.ts';
 import type { Example } from './tasks/built-in.ts';
 import { taskFigures } from './tasks/figures.ts';
-import { exampleSource } from './tasks/split-source.ts';
+import { exampleSource, type PlacedRow } from './tasks/split-source.ts';
 import type { Task, TaskRow } from './tasks/task.ts';
 
 /** Texts with class indices. */
@@ -176,24 +176,32 @@ async function loadTaskData(
     );
   const keys: TaskRow[] = [];
   const onRow = task.key && ((row: TaskRow) => void keys.push(task.key!(row)));
+  const counts = { train: 0, eval: 0 };
+  const counted = (side: keyof typeof counts): Source<PlacedRow> =>
+    mapped(rows[side]!, (row) => {
+      counts[side]++;
+      return [row];
+    });
   const data = {
     name: task.name,
-    ...(rows.train && { train: exampleSource(task, rows.train) }),
-    ...(rows.eval && { eval: exampleSource(task, rows.eval, onRow) }),
+    ...(rows.train && { train: exampleSource(task, counted('train')) }),
+    ...(rows.eval && { eval: exampleSource(task, counted('eval'), onRow) }),
   };
   if (head === 'question-answering') return loadQuestions(data, encoding);
-  if (head === 'multiple-choice') return withFigures(await loadChoices(data, encoding), task, keys);
+  if (head === 'multiple-choice') return withFigures(await loadChoices(data, encoding), task, keys, counts);
   const own = known ?? ownNames(encoding.config);
   const labels = agreedNames(task.labels, own) ?? task.labels;
   if (known && labels.length !== known.length) {
     const found = `the model tells apart ${known.join(', ')}`;
     throw new UserError(`${option('task')} ${task.name}: ${found}, expected ${task.labels.join(', ')}`);
   }
-  return withFigures(await loadLabelled(data, encoding, { labels }), task, keys);
+  return withFigures(await loadLabelled(data, encoding, { labels }), task, keys, counts);
 }
 
-function withFigures(data: DataSet, task: Task, keys: readonly TaskRow[]): DataSet {
-  return { ...data, figures: (scores) => taskFigures(task, keys, { ...data, scores }) };
+/** @param read keys and numbers of the rows so far; reading again for `texts` adds to them */
+function withFigures(data: DataSet, task: Task, read: readonly TaskRow[], counts: DataSet['rows']): DataSet {
+  const keys = [...read];
+  return { ...data, rows: { ...counts }, figures: (scores) => taskFigures(task, keys, { ...data, scores }) };
 }
 
 /** What is known of labels beside the data: a task's names, or what is asked for and what the model at hand has. */

@@ -8,13 +8,21 @@ import type { TaskRow } from './task.ts';
 export function textOf({ fields }: Fields, column: string, at: string): string {
   const value = fields[column];
   if (typeof value === 'string') return value;
-  const there = Object.keys(fields).join(', ') || 'nothing';
-  const found = value === undefined ? `no column "${column}", found ${there}` : `"${column}" is ${preview(value)}`;
+  const found =
+    value === undefined ? `no column "${column}", found ${namesIn(fields)}` : `"${column}" is ${preview(value)}`;
   throw new UserError(`${at}: ${found}; expected a text`);
 }
 
+function namesIn(fields: Fields['fields']): string {
+  return Object.keys(fields).join(', ') || 'nothing';
+}
+
+/** Class names where a statement is true or not. */
+export const TRUTH = ['False', 'True'];
+
 /**
- * A class as its index: its name, its index, a truth value of two classes; none where the column is absent, empty or −1, as in test splits.
+ * A class as its index: its name in any case, its index, for classes False and True a truth value; none where the column is absent, empty or
+ * −1, as in test splits.
  * @param names in the order of indices
  * @throws UserError where it is none of them
  */
@@ -26,17 +34,55 @@ export function classOf(
 ): { readonly label?: number } {
   const value = fields[column];
   if (isMissing(value)) return {};
-  const index = typeof value === 'boolean' ? Number(value) : indexOf(value, names);
-  if (index !== undefined && index >= 0 && index < names.length) return { label: index };
+  const index = indexOf(value, names);
+  if (index !== undefined && index < names.length) return { label: index };
   const classes = names.map((name, i) => (name === String(i) ? name : `${name} (${i})`)).join(', ');
   throw new UserError(`${at}: "${column}" is ${preview(value)}, expected one of ${classes}`);
 }
 
 function indexOf(value: unknown, names: readonly string[]): number | undefined {
-  const text = typeof value === 'string' ? value.trim() : String(value);
-  const named = names.indexOf(text);
+  const text = String(value).trim().toLowerCase();
+  const named = names.findIndex((name) => name.toLowerCase() === text);
   if (named >= 0) return named;
-  return /^\d+$/.test(text) ? Number(text) : undefined;
+  return typeof value !== 'object' && /^\d+(\.0+)?$/.test(text) ? Number(text) : undefined;
+}
+
+/** The benchmark's number of a row, which submissions name; nothing where it has none. */
+export function idxOf({ fields }: Fields): { readonly idx?: unknown } {
+  return isMissing(fields.idx) ? {} : { idx: fields.idx };
+}
+
+/** An object of columns. @throws UserError where it is none */
+export function objectOf({ line, fields }: Fields, column: string, at: string): Fields {
+  return asObject(fields[column], line, `${at}: "${column}"`);
+}
+
+/** A list of objects, each with its place for messages. @throws UserError where it is none */
+export function objectsOf({ line, fields }: Fields, column: string, at: string): readonly [Fields, string][] {
+  const values = fields[column];
+  if (!Array.isArray(values)) {
+    const found =
+      values === undefined ? `no list "${column}", found ${namesIn(fields)}` : `"${column}" is ${preview(values)}`;
+    throw new UserError(`${at}: ${found}; expected a list of objects`);
+  }
+  return values.map((value: unknown, i) => {
+    const place = `${at}: "${column}" entry ${i}`;
+    return [asObject(value, line, place), place];
+  });
+}
+
+function asObject(value: unknown, line: number, at: string): Fields {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value))
+    return { line, fields: value as Fields['fields'] };
+  throw new UserError(`${at} is ${preview(value)}, expected an object`);
+}
+
+/** A number from 0, as the place of a word. @throws UserError where it is none */
+export function placeOf({ fields }: Fields, column: string, at: string): number {
+  const value = fields[column];
+  const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
+  if (typeof number === 'number' && Number.isInteger(number) && number >= 0) return number;
+  throw new UserError(`${at}: "${column}" is ${preview(value)}, expected an integer from 0`);
 }
 
 /** A number to predict; none where the column is absent or empty. @throws UserError where it is no number */

@@ -24,6 +24,12 @@ export function taskFigures(task: Task, keys: readonly TaskRow[], scored: Scored
   return taskMetrics(task.metrics, judged(scored.eval, scores, toTask));
 }
 
+/** Classes of rows whose keys have their labels. */
+export function judgedRows(keys: readonly TaskRow[], scores: readonly Float32Array[]): Judged {
+  const labels = keys.map(({ label }) => (label as number | undefined) ?? -1);
+  return { labels, predictions: scores.map((row) => row.indexOf(Math.max(...row))), classes: scores[0]?.length ?? 0 };
+}
+
 function reordered(row: Float32Array, places: readonly number[]): Float32Array {
   return Float32Array.from(places, (place) => row[place]!);
 }

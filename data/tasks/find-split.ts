@@ -24,6 +24,10 @@ const BELOW = ['data', 'default', 'plain_text'];
  */
 export async function findSplit(task: Task, dir: string, split: SplitName): Promise<readonly string[]> {
   const stems = task.files?.[split] ?? STEMS[split];
+  if (stems.length === 0) {
+    const others = Object.entries(task.files!).flatMap(([name, files]) => (files.length > 0 ? [name] : []));
+    throw new UserError(`${option('task')} ${task.name}: has no ${split} split, only ${others.join(' and ')}`);
+  }
   const folders = await foldersOf(task, dir);
   for (const stem of stems) {
     for (const folder of folders) {

@@ -56,10 +56,13 @@ function shown(lines: readonly number[]): string {
   return lines.slice(0, SHOWN).join(', ') + (lines.length > SHOWN ? ' …' : '');
 }
 
-/** Rows in the columns that examples are read by. @param onRow is told every row that is read */
+/** Rows, or their candidates, in the columns that examples are read by. @param onRow is told each of them */
 export function exampleSource(task: Task, rows: Source<PlacedRow>, onRow?: (row: TaskRow) => void): RecordSource {
-  return mapped(rows, ({ line, row }) => {
-    onRow?.(row);
-    return [{ line, fields: task.example(row) }];
-  });
+  const { candidates = (row: TaskRow) => [row] } = task;
+  return mapped(rows, ({ line, row }) =>
+    candidates(row).map((candidate) => {
+      onRow?.(candidate);
+      return { line, fields: task.example(candidate) };
+    }),
+  );
 }

@@ -22,6 +22,10 @@ export const dataOptionsSchema = z.strictObject({
     .boolean()
     .default(ANSWER_DEFAULTS.allowEmptyAnswer)
     .describe('let a question have no answer, where that scores highest'),
+  lossOn: z
+    .enum(['assistant', 'all'])
+    .default('assistant')
+    .describe("what is learned of conversations and of prompts with completions: the assistant's part, or all"),
   nullThreshold: z
     .number()
     .default(ANSWER_DEFAULTS.nullThreshold)

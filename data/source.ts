@@ -5,10 +5,11 @@ import { exists } from '../engine/io/files.ts';
 import type { OnBytes } from '../engine/io/load.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import { endTokens, savedHead } from '../models/config.ts';
+import { loadChatFormat } from '../models/chat/chat-format.ts';
 import { headOf } from '../models/heads.ts';
 import { loadTokenizer } from '../models/tokenizer.ts';
-import { isForLanguage, isPlainText, readLanguageFile } from './lm/documents.ts';
-import { encodeLanguageFile } from './lm/encode.ts';
+import { hasPrompts, isForLanguage, isPlainText, readLanguageFile } from './lm/documents.ts';
+import { encodeLanguageFile, encodeLanguageRows, type LanguageOptions } from './lm/encode.ts';
 import { encodeQuestions, type EncodedQuestionRow } from './qa/encode.ts';
 import { hasQuestion, readQuestions } from './qa/questions.ts';
 import { parseOptions } from '../engine/options.ts';
@@ -152,7 +153,7 @@ export async function loadData(
   const files = await requestedData(request, parsed);
   switch (head) {
     case 'causal-lm':
-      return loadLanguage(files, encoding);
+      return loadLanguage(files, encoding, parsed.lossOn);
     case 'question-answering':
       return loadQuestions(files, encoding);
     case 'multiple-choice':
@@ -309,14 +310,18 @@ async function loadQuestions(data: RequestedData, encoding: Encoding): Promise<D
   return dataSet(data.name, 'question-answering', [], { train: windows(train), eval: windows(test) }, { rows });
 }
 
-async function loadLanguage(data: RequestedData, encoding: Encoding): Promise<DataSet> {
-  const { config, maxLength, onBytes } = encoding;
-  const { tokenizer, vocabSize } = await encodeOptionsOf(encoding);
-  const endId = tokenizer?.eosId ?? endTokens(config)[0];
-  const options = { tokenizer, maxLength, vocabSize, endId };
+async function loadLanguage(data: RequestedData, encoding: Encoding, lossOn: DataOptions['lossOn']): Promise<DataSet> {
+  const { onBytes } = encoding;
+  const options = { ...(await languageOptions(encoding)), lossOn };
   const encode = async (source: RecordSource | undefined): Promise<Examples> =>
     source ? encodeLanguageFile(readLanguageFile(source, onBytes), options) : [];
   return dataSet(data.name, 'causal-lm', [], { train: await encode(data.train), eval: await encode(data.eval) });
+}
+
+async function languageOptions(encoding: Encoding): Promise<LanguageOptions> {
+  const { tokenizer, ...limits } = await encodeOptionsOf(encoding);
+  const endId = tokenizer?.eosId ?? endTokens(encoding.config)[0];
+  return { ...limits, tokenizer, endId, chat: await loadChatFormat(encoding.modelDir) };
 }
 
 /** Rows to predict. */
@@ -345,6 +350,8 @@ export async function loadRows(
       lines: rows.flatMap(({ line, windows }) => windows.map(() => line)),
     };
   }
+  if (head === 'causal-lm' && hasPrompts(await firstFields(path)))
+    return encodeLanguageRows(readLanguageFile(path, onBytes), await languageOptions(encoding));
   const choices = head === 'multiple-choice';
   const keepPadding = headOf(config, head).reads === 'every-token';
   const rows = readExamples(path, { needLabel: false, choices, onBytes });

@@ -24,9 +24,9 @@ export function writeIdentity(path: string, identity: RunIdentity): Promise<void
   return writeVersioned(path, IDENTITY, { identity: { ...identity } });
 }
 
-/** Hashes of data under the names of the options that name it. */
-export async function dataFacts(request: DataRequest, options: DataOptions): Promise<RunIdentity> {
-  const content = await contentOf(request, options);
+/** Hashes of data under the names of the options that name it, and of the tokenizer in `modelDir` that reads its texts. */
+export async function dataFacts(request: DataRequest, options: DataOptions, modelDir: string): Promise<RunIdentity> {
+  const content = await contentOf(request, options, modelDir);
   return Object.fromEntries(Object.entries(content).map(([name, hash]) => [contentKey(name), hash]));
 }
 

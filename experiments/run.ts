@@ -50,7 +50,7 @@ export async function runExperiments(engine: Engine, plan: ExperimentPlan): Prom
     plan.onData?.(data);
     tasks.push(await describe(data, options));
     const folder = plan.tasks.length === 1 ? out : join(out, data.name);
-    const content = await dataFacts(request, options.data);
+    const content = await dataFacts(request, options.data, modelDir);
     const task = { checkpoint, data, content, options, out: folder, overwrite: plan.overwrite ?? false };
     const runner = new ExperimentRunner(engine, task);
     await runner.begin();

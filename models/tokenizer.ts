@@ -22,6 +22,13 @@ export interface Encoded {
   readonly typeIds: readonly number[];
 }
 
+/** A text's tokens with their places in it. */
+export interface PlacedTokens {
+  readonly ids: readonly number[];
+  /** Begin and end of each token, UTF-16 units: [2·tokens]. */
+  readonly offsets: Int32Array;
+}
+
 /** A pair of which the second text may be asked for by place. */
 export interface EncodedQuestion extends Encoded {
   /** The second text's first token. */
@@ -47,6 +54,8 @@ export interface TextTokenizer {
    * @throws UserError where a component is damaged, or a word has no token and none stands for it
    */
   encode(text: string, pair?: string, options?: EncodeOptions): Promise<Encoded>;
+  /** The tokens of a text that has its special tokens already: none are added. @throws UserError as `encode` */
+  encodePlaced(text: string): Promise<PlacedTokens>;
   /**
    * Pairs of the first text and windows of the second: as the reference tokenizers' `only_second` with overflow. At least one; of no
    * token of the second text where the first leaves no room.
@@ -89,7 +98,8 @@ export async function loadTokenizer(folder: string): Promise<TextTokenizer> {
   return new RustTokenizer(path, await readParts(path, text), json, { ...roles, ...config });
 }
 
-async function readText(path: string): Promise<string | undefined> {
+/** The text of a file, or undefined where there is no such file. */
+export async function readText(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
@@ -99,7 +109,7 @@ async function readText(path: string): Promise<string | undefined> {
 }
 
 /** The object a JSON file holds, or undefined where there is no such file. */
-async function readObject(path: string): Promise<Json | undefined> {
+export async function readObject(path: string): Promise<Json | undefined> {
   const text = await readText(path);
   return text === undefined ? undefined : parseObject(text, path);
 }
@@ -202,6 +212,14 @@ class RustTokenizer implements TextTokenizer {
     });
   }
 
+  encodePlaced(text: string): Promise<PlacedTokens> {
+    return this.#sound(async ({ frame }) => {
+      const [tokens] = await this.#tokens(text);
+      const encoding = frame.postProcess(tokens, undefined, false);
+      return { ids: encoding.getIds(), offsets: Int32Array.from(encoding.getOffsets().flat(), unitsOf(text)) };
+    });
+  }
+
   encodeQuestion(question: string, context: string, maxLength: number, stride: number): Promise<EncodedQuestion[]> {
     return this.#sound(async ({ frame }) => {
       const [first, second] = (await this.#tokens(question, context)) as [Encoding, Encoding];
@@ -246,7 +264,7 @@ class RustTokenizer implements TextTokenizer {
 }
 
 /** Of a token that is a string, or an object with its flags. */
-function contentOf(token: unknown): string | undefined {
+export function contentOf(token: unknown): string | undefined {
   return typeof token === 'string' ? token : (token as { content?: string } | null | undefined)?.content;
 }
 

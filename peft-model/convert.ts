@@ -149,11 +149,12 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
   await rewriteCheckpoint(modelDir, out, dense, rewrite, { extra, ...untied(dense, raw) });
 }
 
-/** Names and configuration of a model whose embedding and head may have become two matrices. */
+/** Names and configuration of a model whose embedding and head may have become two matrices, or are two in its file alone. */
 function untied({ config, adapter }: Dense, raw: ModelConfig['raw']): Pick<Additions, 'apart' | 'raw'> {
-  const { tied, apart } = tiedApart(config, adapter);
-  if (!tied || !apart) return { apart: [], raw };
-  return { apart: [`${tied.scores}.weight`, `${tied.scores}.bias`], raw: { ...raw, tie_word_embeddings: false } };
+  const { vocabulary } = headOf(config, adapter.head);
+  if (!vocabulary || !(vocabulary.untiedByFile || tiedApart(config, adapter).apart)) return { apart: [], raw };
+  const { module } = vocabulary;
+  return { apart: [`${module}.weight`, `${module}.bias`], raw: { ...raw, tie_word_embeddings: false } };
 }
 
 /** Weights at full size: with zeros for what a plan cuts, or as trained along. */

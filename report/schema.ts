@@ -178,7 +178,7 @@ export const comparisonSchema = z
     ...header(FORMAT, VERSION),
     meta: z.object({
       /** ISO 8601 date, with or without time. */
-      date: z.string().regex(/^\d{4}-\d\d-\d\d/, 'an ISO 8601 date'),
+      date: z.string().regex(/^\d{4}-\d\d-\d\d/, 'expected an ISO 8601 date'),
       /** The command that makes this comparison again. */
       command: z.string().min(1),
       /** Description of the WebGPU adapter. */

@@ -38,6 +38,7 @@ const DATA_SETTINGS = [
   'maxEvalExamples',
   'dataSeed',
   'columns',
+  'lossOn',
 ] as const;
 
 interface InferFlags extends Record<string, unknown>, EngineFlags {

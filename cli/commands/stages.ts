@@ -127,7 +127,7 @@ async function identityOf(
   base: Checkpoint,
   request: DataRequest,
 ): Promise<RunIdentity> {
-  const { [contentKey('eval')]: _, ...data } = await dataFacts(request, options.data);
+  const { [contentKey('eval')]: _, ...data } = await dataFacts(request, options.data, base.dir);
   return {
     ...numericOptions(options, stage),
     base: await base.fingerprint(),

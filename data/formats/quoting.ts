@@ -48,7 +48,8 @@ async function decisivePart(path: string): Promise<Part> {
   for await (const piece of readPieces(path)) {
     text += piece;
     if (!isFound) {
-      const opening = OPENING.exec(text);
+      // Looking for the mark alone is far faster.
+      const opening = text.includes('"') ? OPENING.exec(text) : null;
       isFound = opening !== null;
       const end = opening ? opening.index + opening[0].length - 1 : text.length;
       const start = Math.max(text.lastIndexOf('\n', end - 1), text.lastIndexOf('\r', end - 1)) + 1;

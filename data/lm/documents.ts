@@ -1,5 +1,5 @@
 /**
- * Room: data/lm. Data of causal language models: plain text, prompts with completions, or token ids. Errors name file and line.
+ * Room: data/lm. Data of causal language models: plain text, prompts with completions, conversations, or token ids. Errors name file and line.
  */
 import { extname } from 'node:path';
 import { UserError } from '../../engine/errors.ts';
@@ -10,6 +10,7 @@ import { IGNORE_INDEX } from '../encoded-example.ts';
 import { parseMasked, parseText } from '../examples.ts';
 import { parseRecords, sourceOf, type RecordSource } from '../record-source.ts';
 import type { Fields } from '../records.ts';
+import { isConversational, parseConversation, type Conversation } from './conversations.ts';
 
 /** Text to learn as it is. */
 export interface Document {
@@ -35,7 +36,7 @@ export interface TokenDocument {
 }
 
 /** What a language model learns from. */
-export type LanguageRow = Document | Completion | TokenDocument;
+export type LanguageRow = Document | Completion | Conversation | TokenDocument;
 
 /** The rows of one file, in order. */
 export interface LanguageFile {
@@ -47,14 +48,19 @@ export interface LanguageFile {
 /** Whether a file is one document. */
 export const isPlainText = (path: string): boolean => extname(path).toLowerCase() === '.txt';
 
+/** Whether a line is a prompt with its completion, or a conversation. */
+export function hasPrompts({ messages, prompt, completion }: Fields['fields']): boolean {
+  return [messages, prompt, completion].some((column) => column !== undefined);
+}
+
 /** Whether a line can only be meant for a language model. */
-export function isForLanguage({ prompt, completion, labels }: Fields['fields']): boolean {
-  return prompt !== undefined || completion !== undefined || Array.isArray(labels);
+export function isForLanguage(fields: Fields['fields']): boolean {
+  return hasPrompts(fields) || Array.isArray(fields.labels);
 }
 
 /**
- * A .txt file, which is one document, or lines (.jsonl, .csv, .tsv) with `prompt` and `completion`, or `text`, or (JSON lines) `input_ids`
- * and perhaps `attention_mask`, and `labels` where not every token is learned. They are read when they are asked for, which throws a
+ * A .txt file, which is one document, or lines (.jsonl, .csv, .tsv) with `messages`, or `prompt` and `completion` (texts, or messages), or
+ * `text`, or (JSON lines) `input_ids` and perhaps `attention_mask`, and `labels` where not every token is learned. They are read when they are asked for, which throws a
  * UserError with file and line.
  */
 export function readLanguageFile(given: string | RecordSource, onBytes?: OnBytes): LanguageFile {
@@ -74,6 +80,8 @@ async function* wholeText(path: string, onBytes?: OnBytes): AsyncGenerator<Docum
 
 function rowParser(path: string, { line, fields }: Fields): (record: Fields) => LanguageRow {
   if (fields.input_ids !== undefined) return (record) => parseTokens(path, record);
+  const hasPrompt = fields.messages === undefined;
+  if (isConversational(fields)) return (record) => parseConversation(path, record, hasPrompt);
   if (fields.prompt !== undefined || fields.completion !== undefined) {
     return (record) => ({
       line: record.line,
@@ -83,7 +91,9 @@ function rowParser(path: string, { line, fields }: Fields): (record: Fields) => 
   }
   if (fields.text !== undefined) return (record) => ({ line: record.line, text: parseText(path, record, 'text') });
   const found = Object.keys(fields).join(', ') || 'nothing';
-  throw new UserError(`${path}:${line}: found ${found}, expected "prompt" and "completion", or "text", or "input_ids"`);
+  throw new UserError(
+    `${path}:${line}: found ${found}, expected "messages", or "prompt" and "completion", or "text", or "input_ids"`,
+  );
 }
 
 function parseTokens(path: string, { line, fields }: Fields): TokenDocument {

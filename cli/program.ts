@@ -13,6 +13,7 @@ import { addGenerate } from './commands/generate.ts';
 import { addEval, addPredict } from './commands/infer.ts';
 import { addPretrain } from './commands/pretrain.ts';
 import { addReport, addRun } from './commands/run.ts';
+import { addScore } from './commands/score.ts';
 import { addSetup } from './commands/setup.ts';
 import { hearWarnings } from './warnings.ts';
 import { addEstimate, addPrune, addTrain } from './commands/stages.ts';
@@ -26,6 +27,7 @@ const COMMANDS = [
   addTrain,
   addEval,
   addPredict,
+  addScore,
   addGenerate,
   addPretrain,
   addMerge,

@@ -1,7 +1,7 @@
 /** Room: cli. The flags that name a model and data, as most commands have them. */
 import type { Command } from 'commander';
 import type { DataRequest } from '../data/request.ts';
-import type { DataSet } from '../data/source.ts';
+import type { DataSet, Rows } from '../data/source.ts';
 import { say } from './context.ts';
 import { addFormatFlag, withDataFiles, type DataFormat } from './data-files.ts';
 
@@ -39,8 +39,17 @@ export function withData<T>(
 /** How many examples there are, on standard error. */
 export function sayCounts({ name, rows }: Pick<DataSet, 'name' | 'rows'>): void {
   const parts = [
-    ...(rows.train > 0 ? [`${rows.train.toLocaleString('en-US')} training`] : []),
-    ...(rows.eval > 0 ? [`${rows.eval.toLocaleString('en-US')} evaluation`] : []),
+    ...(rows.train > 0 ? [`${grouped(rows.train)} training`] : []),
+    ...(rows.eval > 0 ? [`${grouped(rows.eval)} evaluation`] : []),
   ];
-  say(`${name}: ${parts.join(' + ')} examples`);
+  say(`${name}: ${parts.join(' + ')} ${rows.train + rows.eval === 1 ? 'example' : 'examples'}`);
+}
+
+/** How many rows are predicted, on standard error. */
+export function sayCount({ name, firsts: { length } }: Pick<Rows, 'name' | 'firsts'>): void {
+  say(`${name}: ${grouped(length)} ${length === 1 ? 'example' : 'examples'}`);
+}
+
+function grouped(count: number): string {
+  return count.toLocaleString('en-US');
 }

@@ -40,7 +40,7 @@ import {
 } from './request.ts';
 import { mapped, type RecordSource, type Source } from './record-source.ts';
 import type { Example } from './tasks/built-in.ts';
-import { taskFigures } from './tasks/figures.ts';
+import { submissionLines, taskFigures } from './tasks/figures.ts';
 import { exampleSource, type PlacedRow } from './tasks/split-source.ts';
 import type { Task, TaskRow } from './tasks/task.ts';
 
@@ -171,10 +171,7 @@ async function loadTaskData(
   encoding: Encoding,
   known: readonly string[] | undefined,
 ): Promise<DataSet> {
-  if (head !== task.head)
-    throw new UserError(
-      `${option('task')} ${task.name}: is for a head for ${task.head}, the model has one for ${head}`,
-    );
+  checkHead(task, head);
   const keys: TaskRow[] = [];
   const onRow = task.key && ((row: TaskRow) => void keys.push(task.key!(row)));
   const counts = { train: 0, eval: 0 };
@@ -185,18 +182,37 @@ async function loadTaskData(
     });
   const data = {
     name: task.name,
-    ...(rows.train && { train: exampleSource(task, counted('train')) }),
-    ...(rows.eval && { eval: exampleSource(task, counted('eval'), onRow) }),
+    ...(rows.train && { train: withLabels(exampleSource(task, counted('train'))) }),
+    ...(rows.eval && { eval: withLabels(exampleSource(task, counted('eval'), onRow)) }),
   };
   if (head === 'question-answering') return loadQuestions(data, encoding);
   if (head === 'multiple-choice') return withFigures(await loadChoices(data, encoding), task, keys, counts);
-  const own = known ?? ownNames(encoding.config);
-  const labels = agreedNames(task.labels, own) ?? task.labels;
-  if (known && labels.length !== known.length) {
-    const found = `the model tells apart ${known.join(', ')}`;
-    throw new UserError(`${option('task')} ${task.name}: ${found}, expected ${task.labels.join(', ')}`);
-  }
+  const labels = namesOfTask(task, known, encoding.config);
   return withFigures(await loadLabelled(data, encoding, { labels }), task, keys, counts);
+}
+
+/** @throws UserError, while reading, for a record without a label; a question has answers in its place */
+function withLabels(source: RecordSource): RecordSource {
+  return mapped(source, (record) => {
+    const { label, question } = record.fields;
+    if (label !== undefined || question !== undefined) return [record];
+    const found = `${source.path}:${record.line}: no label, as in the test splits of benchmarks`;
+    throw new UserError(`${found}; expected one in every row, choose a split with ${option('evalSplit')}`);
+  });
+}
+
+/** @throws UserError where the model's head is not the one that learns the task */
+function checkHead({ name, head }: Task, found: HeadKind): void {
+  if (found === head) return;
+  throw new UserError(`${option('task')} ${name}: is for a head for ${head}, the model has one for ${found}`);
+}
+
+/** A task's class names, as the model has them where it means the same classes. @throws UserError where it has others */
+function namesOfTask(task: Task, known: readonly string[] | undefined, config: ModelConfig): readonly string[] {
+  const labels = agreedNames(task.labels, known ?? ownNames(config)) ?? task.labels;
+  if (!known || labels.length === known.length) return labels;
+  const found = `the model tells apart ${known.join(', ')}`;
+  throw new UserError(`${option('task')} ${task.name}: ${found}, expected ${task.labels.join(', ')}`);
 }
 
 /** @param read keys and numbers of the rows so far; reading again for `texts` adds to them */
@@ -326,39 +342,73 @@ async function languageOptions(encoding: Encoding): Promise<LanguageOptions> {
 
 /** Rows to predict. */
 export interface Rows {
+  /** The task's name, or the file's without its folders. */
+  readonly name: string;
   readonly examples: Examples;
-  /** Line of the file that each is of; the choices, or windows, of a line are neighbours. */
-  readonly lines: readonly number[];
+  /** Place of the first example of each row; its other choices, or windows, follow. */
+  readonly firsts: readonly number[];
+  /** Lines of a task's submission, from the scores of every row; absent for files and for tasks without one. */
+  readonly submission?: ((scores: readonly Float32Array[]) => readonly string[]) | undefined;
 }
 
-/** Rows to predict; labels are optional. @throws UserError as `loadData` */
+/**
+ * Rows to predict: those that would be evaluated; labels are optional.
+ * @throws UserError as `loadData`
+ */
 export async function loadRows(
   checkpoint: Checkpoint,
-  path: string,
-  { head, labels: names, base }: KnownHead,
-  options: Pick<DataOptions, 'maxLength' | 'docStride'> = {},
+  given: DataRequest,
+  { head, labels, base }: KnownHead,
+  options: DataOptions = {},
   onBytes?: OnBytes,
 ): Promise<Rows> {
   const { dir: modelDir, config } = checkpoint.resized(base?.config.vocabSize ?? 0);
-  const { maxLength: longest, docStride } = parseOptions(dataOptionsSchema, options);
-  const encoding = { modelDir, config, maxLength: Math.min(longest, config.maxTokens), docStride, onBytes };
+  const parsed = parseOptions(dataOptionsSchema, options);
+  const { docStride } = parsed;
+  const encoding = { modelDir, config, maxLength: Math.min(parsed.maxLength, config.maxTokens), docStride, onBytes };
+  const request = { ...given, evalOnly: true };
+  const task = taskOf(request);
+  if (!task) {
+    const { name, eval: source } = await requestedData(request, parsed);
+    return { name, ...(await encodeRows(source!, head, encoding, labels)) };
+  }
+  checkHead(task, head);
+  const { eval: rows } = await requestedTask(task, request, parsed);
+  const keys: TaskRow[] = [];
+  const source = exampleSource(task, rows!, (row) => task.key && keys.push(task.key(row)));
+  const names = task.head === 'classification' ? namesOfTask(task, labels, config) : [];
+  const submission = (scores: readonly Float32Array[]): readonly string[] => submissionLines(task, keys, names, scores);
+  return {
+    name: task.name,
+    ...(await encodeRows(source, head, encoding, names)),
+    ...(task.submission && { submission }),
+  };
+}
+
+async function encodeRows(
+  source: RecordSource,
+  head: HeadKind,
+  encoding: Encoding,
+  names: readonly string[],
+): Promise<Pick<Rows, 'examples' | 'firsts'>> {
+  const { config, docStride, onBytes } = encoding;
   const encodeOptions = await encodeOptionsOf(encoding);
   if (head === 'question-answering') {
-    const rows = await encodeQuestions(readQuestions(path, false, onBytes), { ...encodeOptions, docStride });
-    return {
-      examples: rows.flatMap(({ windows }) => windows),
-      lines: rows.flatMap(({ line, windows }) => windows.map(() => line)),
-    };
+    const rows = await encodeQuestions(readQuestions(source, false, onBytes), { ...encodeOptions, docStride });
+    const examples = rows.flatMap(({ windows }) => windows);
+    return { examples, firsts: examples.flatMap(({ window = 0 }, i) => (window === 0 ? [i] : [])) };
   }
-  if (head === 'causal-lm' && hasPrompts(await firstFields(path)))
-    return encodeLanguageRows(readLanguageFile(path, onBytes), await languageOptions(encoding));
+  if (head === 'causal-lm' && hasPrompts(await firstFields(source.path))) {
+    const { examples } = await encodeLanguageRows(readLanguageFile(source, onBytes), await languageOptions(encoding));
+    return { examples, firsts: Array.from(examples, (_, i) => i) };
+  }
   const choices = head === 'multiple-choice';
   const keepPadding = headOf(config, head).reads === 'every-token';
-  const rows = readExamples(path, { needLabel: false, choices, onBytes });
+  const rows = readExamples(source, { needLabel: false, choices, onBytes });
   const file = await encodeFile(rows, { ...encodeOptions, keepPadding });
-  const { examples, labels } = file;
+  const { examples, labels, firsts } = file;
   if (head === 'classification') setTargets(file, names, problemOf(labels, problemOfModel(config, labels, names)));
-  return { examples, lines: labels.lines };
+  return { examples, firsts };
 }
 
 /** The tokenizer is undefined where the model has none: it is missed when a text comes. */

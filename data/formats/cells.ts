@@ -1,6 +1,6 @@
 /** Room: data/formats. From a table's text to its cells: with the quoting of RFC 4180, or without any. Reads the file it is given. */
 import { finished } from 'node:stream/promises';
-import { CsvError, parse, type Parser } from 'csv-parse';
+import { CsvError, Parser } from 'csv-parse';
 import { UserError } from '../../engine/errors.ts';
 import type { OnBytes } from '../../engine/io/load.ts';
 import { firstBreak, LONGEST_LINE, readLines, readPieces, tooLong, type LineBreak } from '../../engine/io/text.ts';
@@ -38,58 +38,60 @@ export async function* quotedRows(
   onBytes?: OnBytes,
 ): AsyncGenerator<readonly TableRow[]> {
   let rows: TableRow[] = [];
-  let end = 0;
-  let parser: Parser | undefined;
-  const onRecord = (values: readonly string[], lines: number): void => {
-    rows.push({ line: lines - breaksIn(values), values });
-    end = lines;
+  let line = 1;
+  let parser: RecordParser | undefined;
+  const onRecord = (values: readonly string[]): void => {
+    if (values.length > 1 || values[0] !== '') rows.push({ line, values });
+    line += 1 + breaksIn(values);
   };
   try {
     for await (const piece of readPieces(path, onBytes)) {
-      parser ??= parserOf(delimiter, firstBreak(piece), onRecord);
-      await write(parser, piece);
+      parser ??= new RecordParser(delimiter, firstBreak(piece), onRecord);
+      await parser.add(piece);
       yield rows;
       rows = [];
     }
-    if (parser) await finish(parser);
+    await parser?.finish();
     yield rows;
   } catch (error) {
-    throw error instanceof CsvError ? faultOf(path, end + 1, error) : error;
+    throw error instanceof CsvError ? faultOf(path, line, error) : error;
   }
 }
 
-/** @param onRecord is given each record and the lines up to its end */
-function parserOf(
-  delimiter: Delimiter,
-  lineBreak: LineBreak | undefined,
-  onRecord: (values: readonly string[], lines: number) => void,
-): Parser {
-  const parser = parse({
-    delimiter,
-    record_delimiter: lineBreak === '\r' ? '\r' : ['\r\n', '\n'],
-    relax_column_count: true,
-    relax_quotes: true,
-    skip_empty_lines: true,
-    max_record_size: LONGEST_LINE,
-    on_record: (values: readonly string[], { lines }) => {
-      onRecord(values, lines);
-      return null;
-    },
-  });
-  // Errors are told by what is waited for.
-  return parser.on('error', () => undefined);
-}
+/** Gives records at once, past the stream's buffer: each before a fault that follows it. */
+class RecordParser extends Parser {
+  readonly #onRecord: (values: readonly string[]) => void;
 
-function write(parser: Parser, piece: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    parser.write(piece, (error) => (error ? reject(error) : resolve()));
-  });
-}
+  constructor(delimiter: Delimiter, lineBreak: LineBreak | undefined, onRecord: (values: readonly string[]) => void) {
+    super({
+      delimiter,
+      record_delimiter: lineBreak === '\r' ? '\r' : ['\r\n', '\n'],
+      relax_column_count: true,
+      relax_quotes: true,
+      max_record_size: LONGEST_LINE,
+    });
+    this.#onRecord = onRecord;
+    // Errors are told by what is waited for.
+    this.on('error', () => undefined);
+  }
 
-async function finish(parser: Parser): Promise<void> {
-  parser.end();
-  parser.resume();
-  await finished(parser);
+  override push(record: readonly string[] | null): boolean {
+    if (record === null) return super.push(null);
+    this.#onRecord(record);
+    return true;
+  }
+
+  add(piece: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.write(piece, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  async finish(): Promise<void> {
+    this.end();
+    this.resume();
+    await finished(this);
+  }
 }
 
 function breaksIn(values: readonly string[]): number {

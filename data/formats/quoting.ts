@@ -23,7 +23,9 @@ const OPEN = /"[^"]*(?:""[^"]*)*$/y;
  * @param header column names, if the file has no line of them
  */
 export async function quotingOf(path: string, header?: readonly string[]): Promise<NonNullable<Dialect['quote']>> {
-  const { text, isWhole, columns = header?.length } = await decisivePart(path);
+  const part = await decisivePart(path);
+  if (!part) return 'none';
+  const { text, isWhole, columns = header?.length } = part;
   const wrong = (lengths: readonly number[]): number => {
     const whole = isWhole ? lengths : lengths.slice(0, -1);
     return whole.filter((length) => length !== (columns ?? lengths[0])).length;
@@ -41,7 +43,8 @@ interface Part {
   readonly columns?: number | undefined;
 }
 
-async function decisivePart(path: string): Promise<Part> {
+/** @returns undefined where no field begins with a mark */
+async function decisivePart(path: string): Promise<Part | undefined> {
   let text = '';
   let columns: number | undefined;
   let isFound = false;
@@ -58,7 +61,7 @@ async function decisivePart(path: string): Promise<Part> {
     }
     if (text.length >= PART) return { text, isWhole: false, columns };
   }
-  return { text, isWhole: true, columns };
+  return isFound ? { text, isWhole: true, columns } : undefined;
 }
 
 /** Fields of every line, blank ones left out. */

@@ -3,9 +3,10 @@
  * is an answer, as on the Hugging Face hub; the figures are of questions. A declaration only.
  */
 import type { Fields } from '../records.ts';
-import { classOf, labelled, objectOf, objectsOf, textOf, TRUTH } from './fields.ts';
+import { classOf, labelled, textOf, TRUTH } from './fields.ts';
 import { judgedRows } from './figures.ts';
-import type { Task, TaskRow } from './task.ts';
+import { objectOf, objectsOf } from './nested.ts';
+import type { Prediction, Task, TaskRow } from './task.ts';
 
 /** As on the hub. */
 interface Idx {
@@ -43,6 +44,22 @@ function questionOf({ idx, paragraph, question }: TaskRow): string {
   return JSON.stringify([p, q]);
 }
 
+/** A line a passage, its questions in it and their answers in these, in the order of the rows. */
+function linesOf(rows: readonly Prediction[]): readonly object[] {
+  const passages = new Map<unknown, Map<unknown, object[]>>();
+  for (const { key, best } of rows) {
+    const { paragraph, question, answer } = (key.idx ?? {}) as Idx;
+    if (!passages.has(paragraph)) passages.set(paragraph, new Map());
+    const questions = passages.get(paragraph)!;
+    if (!questions.has(question)) questions.set(question, []);
+    questions.get(question)!.push({ idx: answer, label: best });
+  }
+  return [...passages].map(([idx, questions]) => ({
+    idx,
+    passage: { questions: [...questions].map(([number, answers]) => ({ idx: number, answers })) },
+  }));
+}
+
 export const MULTIRC: Task = {
   name: 'superglue/multirc',
   head: 'classification',
@@ -57,5 +74,6 @@ export const MULTIRC: Task = {
   }),
   group: (row) => [row.paragraph as string, questionOf(row)],
   key: (row) => ({ idx: row.idx, label: row.label, question: questionOf(row) }),
+  submission: { file: 'MultiRC.jsonl', lines: (rows) => linesOf(rows).map((line) => JSON.stringify(line)) },
   judge: (keys, scores) => ({ ...judgedRows(keys, scores), groups: keys.map(({ question }) => question as string) }),
 };

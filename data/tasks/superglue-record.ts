@@ -7,8 +7,15 @@ import { UserError } from '../../engine/errors.ts';
 import { preview } from '../../engine/io/files.ts';
 import { bestOfGroups } from '../metrics.ts';
 import type { Fields } from '../records.ts';
-import { labelled, objectOf, objectsOf, textOf, TRUTH } from './fields.ts';
+import { labelled, textOf, TRUTH } from './fields.ts';
+import { objectOf, objectsOf } from './nested.ts';
 import type { Task, TaskRow } from './task.ts';
+
+/** As on the hub. */
+interface Idx {
+  readonly passage?: unknown;
+  readonly query?: unknown;
+}
 
 const GAP = '@placeholder';
 
@@ -77,7 +84,7 @@ function entitiesOf(found: Fields, passage: string, at: string): readonly string
 
 /** Rows without numbers are told apart by their texts. */
 function questionOf({ idx, passage, query }: TaskRow): string {
-  const { passage: p = passage, query: q = query } = (idx ?? {}) as Readonly<Record<string, unknown>>;
+  const { passage: p = passage, query: q = query } = (idx ?? {}) as Idx;
   return JSON.stringify([p, q]);
 }
 
@@ -106,6 +113,16 @@ export const RECORD: Task = {
   }),
   group: (row) => [row.passage as string, questionOf(row)],
   key: (row) => ({ idx: row.idx, entity: row.entity, answers: row.answers, question: questionOf(row) }),
+  submission: {
+    file: 'ReCoRD.jsonl',
+    lines: (rows) =>
+      answersGiven(
+        rows.map(({ key }) => key),
+        rows.map(({ scores }) => scores),
+      ).map(({ idx, entity }, place) =>
+        JSON.stringify({ idx: (idx as Idx | undefined)?.query ?? place, label: entity }),
+      ),
+  },
   judge: (keys, scores) => {
     const texts = answersGiven(keys, scores).map(({ entity, answers }) => ({
       answer: entity as string,

@@ -4,7 +4,9 @@
  */
 import { UserError } from '../../engine/errors.ts';
 import type { Fields } from '../records.ts';
-import { classOf, idxOf, labelled, objectOf, placeOf, textOf, TRUTH } from './fields.ts';
+import { classOf, indexOf, labelled, textOf, TRUTH } from './fields.ts';
+import { objectOf, placeOf } from './nested.ts';
+import { indexedLines } from './submission.ts';
 import type { Task, TaskRow } from './task.ts';
 
 /** The lines as distributed have the spans in `target`. */
@@ -17,7 +19,7 @@ function row(record: Fields, at: string): TaskRow {
     ...spanOf(text, target, 'span1', where),
     ...spanOf(text, target, 'span2', where),
     ...classOf(record, TRUTH, at),
-    ...idxOf(record),
+    ...indexOf(record, 'idx'),
   };
 }
 
@@ -69,4 +71,5 @@ export const WSC: Task = {
   rows: (record, at) => [row(record, at)],
   example: (row) => ({ text_a: marked(row), text_b: row.span1_text, ...labelled(row, TRUTH) }),
   key: ({ idx }) => ({ idx }),
+  submission: indexedLines('WSC.jsonl', ({ best }) => ({ label: TRUTH[best] })),
 };

@@ -6,12 +6,13 @@ import { UserError } from '../../engine/errors.ts';
 import { preview } from '../../engine/io/files.ts';
 import type { MetricName } from '../metrics.ts';
 import type { Fields } from '../records.ts';
-import { classOf, idxOf, labelled, textOf, TRUTH } from './fields.ts';
+import { classOf, indexOf, labelled, textOf, TRUTH } from './fields.ts';
 import { judgedRows } from './figures.ts';
+import { indexedLines } from './submission.ts';
 import { MULTIRC } from './superglue-multirc.ts';
 import { RECORD } from './superglue-record.ts';
 import { WSC } from './superglue-wsc.ts';
-import type { Task, TaskRow } from './task.ts';
+import type { Submission, Task, TaskRow } from './task.ts';
 
 interface Texts {
   readonly name: string;
@@ -19,6 +20,7 @@ interface Texts {
   readonly metrics: readonly MetricName[];
   /** Columns that are texts. */
   readonly columns: readonly string[];
+  readonly submission: Submission;
   /** The two texts of a row. */
   readonly pair: (row: Readonly<Record<string, string>>) => readonly [string, string];
 }
@@ -33,7 +35,7 @@ function texts({ columns, pair, labels, ...task }: Texts): Task {
       {
         ...Object.fromEntries(columns.map((c) => [c, textOf(record, c, at)])),
         ...classOf(record, labels, at),
-        ...idxOf(record),
+        ...indexOf(record, 'idx'),
       },
     ],
     example: (row) => {
@@ -44,7 +46,12 @@ function texts({ columns, pair, labels, ...task }: Texts): Task {
   };
 }
 
+/** Classes by their names. */
+const named = (file: string, names: readonly string[]): Submission =>
+  indexedLines(file, ({ best }) => ({ label: names[best]! }));
+
 const ENTAILMENT = ['entailment', 'not_entailment'];
+const COMMITMENT = ['entailment', 'contradiction', 'neutral'];
 
 /** Of premise and hypothesis. */
 function entailment(task: Omit<Texts, 'columns' | 'pair'>, a = 'premise', b = 'hypothesis'): Task {
@@ -75,7 +82,7 @@ const COPA: Task = {
       ...Object.fromEntries(['premise', ...CHOICES].map((c) => [c, textOf(record, c, at)])),
       question: questionOf(record, at),
       ...classOf(record, CHOICES, at),
-      ...idxOf(record),
+      ...indexOf(record, 'idx'),
     },
   ],
   example: ({ premise, question, choice1, choice2, label }) => ({
@@ -84,6 +91,7 @@ const COPA: Task = {
     ...(label !== undefined && { label }),
   }),
   key: ({ idx }) => ({ idx }),
+  submission: indexedLines('COPA.jsonl', ({ best }) => ({ label: best })),
 };
 
 /** It is evaluated by a model that learned RTE. */
@@ -97,35 +105,52 @@ function pairOf({ pair_id: pair, idx, hypothesis }: TaskRow): string {
   return String(pair ?? (idx === undefined ? hypothesis : Math.floor(Number(idx) / 2)));
 }
 
-const AXG = entailment({ name: 'superglue/axg', labels: ENTAILMENT, metrics: ['accuracy', 'genderParity'] });
+const AXG = entailment({
+  name: 'superglue/axg',
+  labels: ENTAILMENT,
+  metrics: ['accuracy', 'genderParity'],
+  submission: named('AX-g.jsonl', ENTAILMENT),
+});
 
 export const SUPERGLUE: readonly Task[] = [
   texts({
     name: 'superglue/boolq',
     labels: TRUTH,
     metrics: ['accuracy'],
+    submission: named('BoolQ.jsonl', ['false', 'true']),
     columns: ['question', 'passage'],
     pair: ({ question, passage }) => [passage!, question!],
   }),
   entailment({
     name: 'superglue/cb',
-    labels: ['entailment', 'contradiction', 'neutral'],
+    labels: COMMITMENT,
+    submission: named('CB.jsonl', COMMITMENT),
     metrics: ['accuracy', 'f1Macro'],
   }),
   COPA,
   MULTIRC,
   RECORD,
-  entailment({ name: 'superglue/rte', labels: ENTAILMENT, metrics: ['accuracy'] }),
+  entailment({
+    name: 'superglue/rte',
+    labels: ENTAILMENT,
+    metrics: ['accuracy'],
+    submission: named('RTE.jsonl', ENTAILMENT),
+  }),
   texts({
     name: 'superglue/wic',
     labels: TRUTH,
     metrics: ['accuracy'],
+    submission: named('WiC.jsonl', ['false', 'true']),
     columns: ['word', 'sentence1', 'sentence2'],
     pair: ({ word, sentence1, sentence2 }) => [`${word!}: ${sentence1!}`, `${word!}: ${sentence2!}`],
   }),
   WSC,
   {
-    ...entailment({ name: 'superglue/axb', labels: ENTAILMENT, metrics: ['matthews'] }, 'sentence1', 'sentence2'),
+    ...entailment(
+      { name: 'superglue/axb', labels: ENTAILMENT, metrics: ['matthews'], submission: named('AX-b.jsonl', ENTAILMENT) },
+      'sentence1',
+      'sentence2',
+    ),
     ...DIAGNOSTIC,
   },
   {

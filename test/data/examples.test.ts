@@ -210,7 +210,9 @@ describe('long lines and fields', () => {
 
 describe('files', () => {
   it('refuses other endings, missing files and other encodings', async () => {
-    expect(await fault('a.txt', 'x')).toBe('a.txt: unknown ending, expected one of .jsonl, .ndjson, .json, .csv, .tsv');
+    expect(await fault('a.txt', 'x')).toBe(
+      'a.txt: unknown ending, expected one of .jsonl, .ndjson, .json, .csv, .tsv, .parquet',
+    );
     const missing = readExamples(join(folder, 'none.csv'), { needLabel: true });
     await expect(collect(missing)).rejects.toThrow(/none\.csv: no such file/);
     expect(await fault('a.csv', Buffer.from('text,label\ncaf\xe9,1\n', 'latin1'))).toContain('a.csv: not UTF-8');

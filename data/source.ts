@@ -14,6 +14,7 @@ import { encodeQuestions, type EncodedQuestionRow } from './qa/encode.ts';
 import { hasQuestion, readQuestions } from './qa/questions.ts';
 import { parseOptions } from '../engine/options.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
+import { renamedFields } from './columns.ts';
 import { dataOptionsSchema, type DataOptions } from './options.ts';
 import { encodeChoices, encodeFile, setTargets, type EncodedFile, type EncodeFileOptions } from './encode.ts';
 import type { Examples } from './example-store.ts';
@@ -28,7 +29,7 @@ import {
   type LabelFile,
   type Problem,
 } from './labels.ts';
-import { readRecords, type Fields } from './records.ts';
+import type { Fields } from './records.ts';
 import type { MetricName } from './metrics.ts';
 import {
   requestedData,
@@ -38,10 +39,10 @@ import {
   type RequestedData,
   type RequestedTask,
 } from './request.ts';
-import { mapped, type RecordSource, type Source } from './record-source.ts';
+import { itemsOf, mapped, sourceOf, type RecordSource, type Source } from './record-source.ts';
 import type { Example } from './tasks/built-in.ts';
 import { submissionLines, taskFigures } from './tasks/figures.ts';
-import { exampleSource, type PlacedRow } from './tasks/split-source.ts';
+import { exampleSource, labelledSource, type PlacedRow } from './tasks/split-source.ts';
 import type { Task, TaskRow } from './tasks/task.ts';
 
 /** Texts with class indices. */
@@ -93,22 +94,23 @@ export async function headOfData(
   if (taskType !== undefined) return TASK_HEADS[taskType];
   const task = taskOf(request);
   if (task) return task.head;
-  const file = request.train ?? request.eval;
+  const [file] = [request.train ?? request.eval ?? []].flat();
   return file === undefined ? undefined : headOfFile(file, columns);
 }
 
 /** By the columns of a file's first line. */
 async function headOfFile(path: string, columns: DataOptions['columns']): Promise<HeadKind | undefined> {
   if (isPlainText(path)) return 'causal-lm';
-  const fields = columns ? Object.fromEntries(Object.keys(columns).map((name) => [name, ''])) : await firstFields(path);
+  const found = await firstFields(path);
+  const fields = columns ? renamedFields(found, columns) : found;
   if (isForLanguage(fields)) return 'causal-lm';
   if (hasQuestion(fields)) return 'question-answering';
   if (hasChoices(fields)) return 'multiple-choice';
   return fields.label === undefined ? undefined : 'classification';
 }
 
-async function firstFields(path: string): Promise<Fields['fields']> {
-  for await (const { fields } of readRecords(path)) return fields;
+async function firstFields(given: string | RecordSource): Promise<Fields['fields']> {
+  for await (const { fields } of itemsOf(sourceOf(given))) return fields;
   return {};
 }
 
@@ -160,7 +162,7 @@ export async function loadData(
       return loadChoices(files, encoding);
     case 'classification':
     case 'masked-lm':
-      return loadLabelled(files, encoding, { asked: problemType, known: known?.labels });
+      return loadLabelled(files, encoding, { asked: problemType, known: known?.labels, file: files.labels });
   }
 }
 
@@ -182,23 +184,13 @@ async function loadTaskData(
     });
   const data = {
     name: task.name,
-    ...(rows.train && { train: withLabels(exampleSource(task, counted('train'))) }),
-    ...(rows.eval && { eval: withLabels(exampleSource(task, counted('eval'), onRow)) }),
+    ...(rows.train && { train: labelledSource(task, counted('train')) }),
+    ...(rows.eval && { eval: labelledSource(task, counted('eval'), onRow) }),
   };
   if (head === 'question-answering') return loadQuestions(data, encoding);
   if (head === 'multiple-choice') return withFigures(await loadChoices(data, encoding), task, keys, counts);
   const labels = namesOfTask(task, known, encoding.config);
   return withFigures(await loadLabelled(data, encoding, { labels }), task, keys, counts);
-}
-
-/** @throws UserError, while reading, for a record without a label; a question has answers in its place */
-function withLabels(source: RecordSource): RecordSource {
-  return mapped(source, (record) => {
-    const { label, question } = record.fields;
-    if (label !== undefined || question !== undefined) return [record];
-    const found = `${source.path}:${record.line}: no label, as in the test splits of benchmarks`;
-    throw new UserError(`${found}; expected one in every row, choose a split with ${option('evalSplit')}`);
-  });
 }
 
 /** @throws UserError where the model's head is not the one that learns the task */
@@ -221,9 +213,10 @@ function withFigures(data: DataSet, task: Task, read: readonly TaskRow[], counts
   return { ...data, rows: { ...counts }, figures: (scores) => taskFigures(task, keys, { ...data, scores }) };
 }
 
-/** What is known of labels beside the data: a task's names, or what is asked for and what the model at hand has. */
+/** What is known of labels beside the data: a task's names, or what is asked for, what the model at hand has, and what the file says. */
 interface KnownLabels {
   readonly labels?: readonly string[];
+  readonly file?: readonly string[] | undefined;
   readonly asked?: Problem | undefined;
   readonly known?: readonly string[] | undefined;
 }
@@ -231,7 +224,7 @@ interface KnownLabels {
 async function loadLabelled(
   data: RequestedData,
   encoding: Encoding,
-  { labels: named, asked, known }: KnownLabels,
+  { labels: named, asked, known, file }: KnownLabels,
 ): Promise<DataSet> {
   const { config, onBytes } = encoding;
   const encodeOptions = await encodeOptionsOf(encoding);
@@ -240,7 +233,7 @@ async function loadLabelled(
   const [train, test] = [await encode(data.train), await encode(data.eval)];
   const labelled = (train ?? test)!.labels;
   const problem = named ? problemOfNames(named) : problemOf(labelled, asked ?? problemOfModel(config, labelled, known));
-  const labels = named ?? known ?? namesFor(problem, labelled, ownNames(config));
+  const labels = named ?? known ?? namesFor(problem, labelled, ownNames(config), file);
   checkOutputs(problem, labels, labelled.path);
   for (const file of [train, test]) if (file) setTargets(file, labels, problem);
   const isText = problem === 'single_label_classification' && train?.hasText && test?.hasText;
@@ -290,9 +283,14 @@ function problemOfModel(
   return savedHead(config) === 'classification' && regresses && areNumbers ? 'regression' : undefined;
 }
 
-function namesFor(problem: Problem, file: LabelFile, own: readonly string[]): readonly string[] {
+function namesFor(
+  problem: Problem,
+  file: LabelFile,
+  own: readonly string[],
+  named: readonly string[] | undefined,
+): readonly string[] {
   if (problem === 'regression') return ['value'];
-  const found = problem === 'multi_label_classification' ? labelSetNames(file) : labelNames(file, own);
+  const found = problem === 'multi_label_classification' ? labelSetNames(file) : (named ?? labelNames(file, own));
   return agreedNames(found, own) ?? found;
 }
 
@@ -398,8 +396,8 @@ async function encodeRows(
     const examples = rows.flatMap(({ windows }) => windows);
     return { examples, firsts: examples.flatMap(({ window = 0 }, i) => (window === 0 ? [i] : [])) };
   }
-  if (head === 'causal-lm' && hasPrompts(await firstFields(source.path))) {
-    const { examples } = await encodeLanguageRows(readLanguageFile(source, onBytes), await languageOptions(encoding));
+  if (head === 'causal-lm' && hasPrompts(await firstFields(source))) {
+    const examples = await encodeLanguageRows(readLanguageFile(source, onBytes), await languageOptions(encoding));
     return { examples, firsts: Array.from(examples, (_, i) => i) };
   }
   const choices = head === 'multiple-choice';

@@ -35,5 +35,7 @@ export function placeOf({ fields }: Fields, column: string, at: string): number 
   const value = fields[column];
   const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
   if (typeof number === 'number' && Number.isInteger(number) && number >= 0) return number;
-  throw new UserError(`${at}: "${column}" is ${preview(value)}, expected an integer from 0`);
+  const found =
+    value === undefined ? `found the columns ${Object.keys(fields).join(', ')}` : `"${column}" is ${preview(value)}`;
+  throw new UserError(`${at}: ${found}; expected "${column}" with an integer from 0`);
 }

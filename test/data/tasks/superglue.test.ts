@@ -27,8 +27,8 @@ async function write(name: string, ...rows: readonly object[]): Promise<void> {
   await writeFile(join(dir, name), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
 }
 
-async function rowsOf(name: string, evalSplit?: SplitName): Promise<TaskRow[]> {
-  const request = { task: name, dataDir: dir, evalOnly: true };
+async function rowsOf(name: string, evalSplit?: SplitName, dataDir = dir): Promise<TaskRow[]> {
+  const request = { task: name, dataDir, evalOnly: true };
   const rows: TaskRow[] = [];
   const { eval: source } = await requestedTask(taskNamed(name), request, { ...(evalSplit && { evalSplit }) });
   for await (const { row } of itemsOf(source!)) rows.push(row);
@@ -258,10 +258,7 @@ describe('malformed', () => {
   ])('%s %j', async (name, row, message) => {
     const folder = `malformed/${name}`;
     await write(`${folder}/val.jsonl`, row);
-    const request = { task: `superglue/${name}`, dataDir: join(dir, folder), evalOnly: true };
-    const { eval: source } = await requestedTask(taskNamed(`superglue/${name}`), request, {});
-    const reading = (async () => { for await (const _ of itemsOf(source!)); })();
-    expect(await fault(reading)).toBe(`/${folder}/val.jsonl:1: ${message}`);
+    expect(await fault(rowsOf(`superglue/${name}`, undefined, join(dir, folder)))).toBe(`/${folder}/val.jsonl:1: ${message}`);
   }); // prettier-ignore
 });
 
@@ -283,7 +280,7 @@ describe('submissions', () => {
     expect(submissionLines(task, keys, task.labels, scores([0, 1, -1], [1, 0, -1]))).toEqual(lines);
   });
 
-  it('multirc: a line a passage, with its questions and answers', async () => {
+  it('multirc: a line a passage, with its questions and answers', () => {
     const task = taskNamed('superglue/multirc');
     const keys = MULTIRC_ROWS.map((row) => task.key!(row));
     const other = task.key!({ ...MULTIRC_ROWS[0]!, idx: { paragraph: 5, question: 11, answer: 40 } });

@@ -71,6 +71,8 @@ export async function requestedFiles(request: DataRequest, choice: Choice): Prom
         throw new UserError(`${option('task')} ${task.name} and ${option(key)}: give one of them`);
     return {};
   }
+  if (choice.evalSplit !== undefined && dataDir === undefined)
+    throw new UserError(`${option('evalSplit')}: is a split of a task in a folder; name it with ${option('dataDir')}`);
   const named = { ...(train !== undefined && { train: [train] }), ...(test !== undefined && { eval: [test] }) };
   if (!task) {
     if (dataDir !== undefined)

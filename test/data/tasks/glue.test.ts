@@ -270,6 +270,12 @@ describe('malformed tables', () => {
     );
   });
 
+  it('a split is one of a folder', async () => {
+    const reading = read('glue/rte', { eval: join(dir, 'RTE', 'dev.tsv'), evalOnly: true }, 'test');
+    expect(await fault(reading)).toBe('`evalSplit`: is a split of a task in a folder; name it with `dataDir`');
+    expect(await fault(read('glue/rte', { dataDir: join(dir, 'none') }))).toBe('/none: no such file or folder');
+  });
+
   it('unknown tasks list near names', async () => {
     expect(await fault(Promise.resolve().then(() => taskNamed('glue/cloa')))).toContain('did you mean glue/cola');
     expect(await fault(Promise.resolve().then(() => taskNamed('sst2')))).toContain('did you mean glue/sst2');

@@ -6,7 +6,7 @@ import { basename } from 'node:path';
 import { option, UserError } from '../engine/errors.ts';
 import { renamedColumns } from './columns.ts';
 import type { DataOptions } from './options.ts';
-import { fileSource, mapped, type RecordSource, type Source } from './record-source.ts';
+import { filesSource, mapped, type RecordSource, type Source } from './record-source.ts';
 import { readFeatures, type Fields } from './records.ts';
 import { drawn, setApart } from './subsets.ts';
 import { findSplit } from './tasks/find-split.ts';
@@ -19,9 +19,11 @@ export interface DataRequest {
   readonly task?: string | undefined;
   /** Folder of a benchmark, or of one of its tasks. */
   readonly dataDir?: string | undefined;
-  /** A file; with a task, one in the task's layout. */
-  readonly train?: string | undefined;
-  readonly eval?: string | undefined;
+  /** A file, or several that are parts of one; with a task, in the task's layout. */
+  readonly train?: string | readonly string[] | undefined;
+  readonly eval?: string | readonly string[] | undefined;
+  /** What files are called together, in place of the first one's name. */
+  readonly name?: string | undefined;
   /** Whether the training data is not needed. */
   readonly evalOnly?: boolean | undefined;
 }
@@ -71,9 +73,10 @@ export async function requestedFiles(request: DataRequest, choice: Choice): Prom
         throw new UserError(`${option('task')} ${task.name} and ${option(key)}: give one of them`);
     return {};
   }
-  if (choice.evalSplit !== undefined && dataDir === undefined)
-    throw new UserError(`${option('evalSplit')}: is a split of a task in a folder; name it with ${option('dataDir')}`);
-  const named = { ...(train !== undefined && { train: [train] }), ...(test !== undefined && { eval: [test] }) };
+  const named = {
+    ...(train !== undefined && { train: [train].flat() }),
+    ...(test !== undefined && { eval: [test].flat() }),
+  };
   if (!task) {
     if (dataDir !== undefined)
       throw new UserError(`${option('dataDir')}: is the folder of a task; name it with ${option('task')}`);
@@ -104,15 +107,15 @@ function evalSplitOf({ evalSplit = 'validation' }: Task, choice: Choice): SplitN
 export async function requestedData(request: DataRequest, choice: Choice): Promise<RequestedData> {
   const { train, eval: test } = await requestedFiles(request, choice);
   const { columns } = choice;
-  const source = async ([path]: readonly string[]): Promise<RecordSource> => {
-    const known = withoutUnknown(fileSource(path!), Object.keys(await readFeatures(path!)));
+  const source = async (paths: readonly string[]): Promise<RecordSource> => {
+    const known = withoutUnknown(filesSource(paths), Object.keys(await readFeatures(paths[0]!)));
     return columns ? renamedColumns(known, columns) : known;
   };
   const pair = { ...(train && { train: await source(train) }), ...(test && { eval: await source(test) }) };
   const [first] = (train ?? test)!;
   const { [columns?.label ?? 'label']: labels } = await readFeatures(first!);
   const parts = chosen(pair, choice, ({ fields }: Fields) => fields);
-  return { name: basename(first!), ...(labels && { labels }), ...parts };
+  return { name: request.name ?? basename(first!), ...(labels && { labels }), ...parts };
 }
 
 /** Records without the classes that are not known: −1 in columns of classes. */

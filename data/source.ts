@@ -94,7 +94,7 @@ export async function headOfData(
   if (taskType !== undefined) return TASK_HEADS[taskType];
   const task = taskOf(request);
   if (task) return task.head;
-  const file = request.train ?? request.eval;
+  const [file] = [request.train ?? request.eval ?? []].flat();
   return file === undefined ? undefined : headOfFile(file, columns);
 }
 

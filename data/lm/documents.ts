@@ -11,7 +11,7 @@ import { warnUnused } from '../columns.ts';
 import { parseMasked, parseText } from '../examples.ts';
 import { parseRecords, sourceOf, type RecordSource } from '../record-source.ts';
 import type { Fields } from '../records.ts';
-import { isConversational, parseConversation, type Conversation } from './conversations.ts';
+import { isConversational, messagesColumn, parseConversation, type Conversation } from './conversations.ts';
 
 /** Text to learn as it is. */
 export interface Document {
@@ -50,8 +50,8 @@ export interface LanguageFile {
 export const isPlainText = (path: string): boolean => extname(path).toLowerCase() === '.txt';
 
 /** Whether a line is a prompt with its completion, or a conversation. */
-export function hasPrompts({ messages, prompt, completion }: Fields['fields']): boolean {
-  return [messages, prompt, completion].some((column) => column !== undefined);
+export function hasPrompts(fields: Fields['fields']): boolean {
+  return isConversational(fields) || fields.prompt !== undefined || fields.completion !== undefined;
 }
 
 /** Whether a line can only be meant for a language model. */
@@ -89,10 +89,10 @@ function rowParser(path: string, { line, fields }: Fields): (record: Fields) => 
   };
   if (fields.input_ids !== undefined)
     return reads(['input_ids', 'attention_mask', 'labels'], (record) => parseTokens(path, record));
-  const hasPrompt = fields.messages === undefined;
   if (isConversational(fields)) {
-    const columns = hasPrompt ? ['prompt', 'completion'] : ['messages'];
-    return reads([...columns, ...EXTRA], (record) => parseConversation(path, record, hasPrompt));
+    const column = messagesColumn(fields);
+    const columns = column === undefined ? ['prompt', 'completion'] : [column];
+    return reads([...columns, ...EXTRA], (record) => parseConversation(path, record, column));
   }
   if (fields.prompt !== undefined || fields.completion !== undefined) {
     return reads(['prompt', 'completion'], (record) => ({

@@ -70,8 +70,7 @@ export async function encodeLanguageRows(
   options: LanguageOptions,
 ): Promise<ExampleStore> {
   const examples = new ExampleStore();
-  const encoded = inOrder(rows, (row) => encodeRow(row, options, `${path}:${row.line}`));
-  for await (const { tokens } of encoded)
+  for await (const { tokens } of inOrder(rows, (row) => encodeRow(row, options, `${path}:${row.line}`)))
     examples.push(tokens instanceof Int32Array ? tokensOf(tokens, tokens) : tokens);
   return examples;
 }

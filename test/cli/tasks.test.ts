@@ -72,6 +72,11 @@ it('is trained, judged, predicted and submitted', async () => {
   expect(await lines('pairs.jsonl')).toHaveLength(2);
 });
 
+it('refuses a split of a file', async () => {
+  const file = ['--data', join(dir, 'RTE', 'dev.tsv'), '--eval-split', 'test'];
+  expect(await run(2, 'eval', ...MODEL, '--task', 'glue/rte', ...file)).toContain('--eval-split: is a split of a task');
+});
+
 it('refuses submissions that are none', async () => {
   const predict = ['predict', ...MODEL];
   expect(await run(2, ...predict, '--data', at('pairs.csv'))).toContain('--out: missing');

@@ -270,9 +270,7 @@ describe('malformed tables', () => {
     );
   });
 
-  it('a split is one of a folder', async () => {
-    const reading = read('glue/rte', { eval: join(dir, 'RTE', 'dev.tsv'), evalOnly: true }, 'test');
-    expect(await fault(reading)).toBe('`evalSplit`: is a split of a task in a folder; name it with `dataDir`');
+  it('a folder that is not there', async () => {
     expect(await fault(read('glue/rte', { dataDir: join(dir, 'none') }))).toBe('/none: no such file or folder');
   });
 

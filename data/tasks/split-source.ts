@@ -65,8 +65,9 @@ function namedClasses(
   const columns = Object.entries(features).filter(([, names]) => names.every((name) => labels.includes(name)));
   if (columns.length === 0) return (record) => record;
   return ({ line, fields }) => {
-    const classes = columns.map(([column, names]) => [column, names[fields[column] as number] ?? fields[column]]);
-    return { line, fields: { ...fields, ...Object.fromEntries(classes) } };
+    const named: Record<string, unknown> = { ...fields };
+    for (const [column, names] of columns) named[column] = names[fields[column] as number] ?? fields[column];
+    return { line, fields: named };
   };
 }
 

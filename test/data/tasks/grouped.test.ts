@@ -142,9 +142,8 @@ describe('parts', () => {
           const items = sizes.flatMap((size, group) => Array.from({ length: size }, (_, i) => ({ group, i })));
           const source = {
             path: '',
-            // eslint-disable-next-line @typescript-eslint/require-await
             read: async function* () {
-              for (let i = 0; i < items.length; i += 3) yield items.slice(i, i + 3);
+              for (let i = 0; i < items.length; i += 3) yield await Promise.resolve(items.slice(i, i + 3));
             },
           };
           const found: typeof items = [];

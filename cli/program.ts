@@ -15,6 +15,7 @@ import { addPredict } from './commands/predict.ts';
 import { addPretrain } from './commands/pretrain.ts';
 import { addReport, addRun } from './commands/run.ts';
 import { addPush } from './commands/push.ts';
+import { addScore } from './commands/score.ts';
 import { addSetup } from './commands/setup.ts';
 import { resolveNames } from './hub.ts';
 import { hearWarnings } from './warnings.ts';
@@ -29,6 +30,7 @@ const COMMANDS = [
   addTrain,
   addEval,
   addPredict,
+  addScore,
   addGenerate,
   addPretrain,
   addMerge,

@@ -158,7 +158,8 @@ export async function encodeChoices({ path, rows }: ExampleFile, options: Encode
   };
   const choices: EncodedRow[] = [];
   for await (const encoded of inOrder(rows, (row) => encodeRow(path, row, options))) {
-    if (choices.length > 0 && encoded.row.choice === 0) add(choices.splice(0));
+    const { line, choice } = encoded.row;
+    if (choices.length > 0 && (choice === 0 || choices[0]!.row.line !== line)) add(choices.splice(0));
     choices.push(encoded);
   }
   add(choices);

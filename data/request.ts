@@ -133,7 +133,10 @@ export async function requestedTask(task: Task, request: DataRequest, choice: Ch
   const pair = task.load
     ? { train: packagedRows(task, 'train'), eval: packagedRows(task, evalSplitOf(task, choice)) }
     : { ...(train && { train: rowsOfFiles(task, train) }), ...(test && { eval: rowsOfFiles(task, test) }) };
-  return { task, ...chosen(pair, choice, ({ row }: PlacedRow) => task.example(row)) };
+  const { group } = task;
+  if (!group) return { task, ...chosen(pair, choice, ({ row }: PlacedRow) => task.example(row)) };
+  const groupOf = ({ row }: PlacedRow): string => JSON.stringify(group(row));
+  return { task, ...chosen(pair, choice, ({ row }: PlacedRow) => ({ group: group(row)[0] }), groupOf) };
 }
 
 /** The parts that are asked for: a share of the training data in place of the evaluation's, and so many of each. */
@@ -141,10 +144,11 @@ function chosen<T>(
   { train, eval: test }: Pair<Source<T>>,
   { selectionSplit, maxTrainExamples, maxEvalExamples, dataSeed = 0 }: Choice,
   contentOf: (item: T) => object,
+  groupOf?: (item: T) => string,
 ): Pair<Source<T>> {
   const apart = selectionSplit !== undefined && train ? setApart(train, selectionSplit, contentOf) : undefined;
   const least = (source: Source<T> | undefined, count: number | undefined): Source<T> | undefined =>
-    source && count !== undefined ? drawn(source, count, dataSeed) : source;
+    source && count !== undefined ? drawn(source, count, dataSeed, groupOf) : source;
   const [learned, judged] = [
     least(apart?.rest ?? train, maxTrainExamples),
     least(apart?.selection ?? test, maxEvalExamples),

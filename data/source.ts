@@ -39,10 +39,10 @@ import {
   type RequestedData,
   type RequestedTask,
 } from './request.ts';
-import { itemsOf, sourceOf, type RecordSource } from './record-source.ts';
+import { itemsOf, mapped, sourceOf, type RecordSource, type Source } from './record-source.ts';
 import type { Example } from './tasks/built-in.ts';
 import { submissionLines, taskFigures } from './tasks/figures.ts';
-import { exampleSource, labelledSource } from './tasks/split-source.ts';
+import { exampleSource, labelledSource, type PlacedRow } from './tasks/split-source.ts';
 import type { Task, TaskRow } from './tasks/task.ts';
 import { loadTextData, type JudgedText, type TextData } from './text/load.ts';
 import { textTaskNamed } from './text/text-tasks.ts';
@@ -217,15 +217,21 @@ async function loadTaskData(
   checkHead(task, head);
   const keys: TaskRow[] = [];
   const onRow = task.key && ((row: TaskRow) => void keys.push(task.key!(row)));
+  const counts = { train: 0, eval: 0 };
+  const counted = (side: keyof typeof counts): Source<PlacedRow> =>
+    mapped(rows[side]!, (row) => {
+      counts[side]++;
+      return [row];
+    });
   const data = {
     name: task.name,
-    ...(rows.train && { train: labelledSource(task, rows.train) }),
-    ...(rows.eval && { eval: labelledSource(task, rows.eval, onRow) }),
+    ...(rows.train && { train: labelledSource(task, counted('train')) }),
+    ...(rows.eval && { eval: labelledSource(task, counted('eval'), onRow) }),
   };
   if (head === 'question-answering') return loadQuestions(data, encoding);
-  if (head === 'multiple-choice') return withFigures(await loadChoices(data, encoding), task, keys);
+  if (head === 'multiple-choice') return withFigures(await loadChoices(data, encoding), task, keys, counts);
   const labels = namesOfTask(task, known, encoding.config);
-  return withFigures(await loadLabelled(data, encoding, { labels }), task, keys);
+  return withFigures(await loadLabelled(data, encoding, { labels }), task, keys, counts);
 }
 
 /** @throws UserError where the model's head is not the one that learns the task */
@@ -242,8 +248,10 @@ function namesOfTask(task: Task, known: readonly string[] | undefined, config: M
   throw new UserError(`${option('task')} ${task.name}: ${found}, expected ${task.labels.join(', ')}`);
 }
 
-function withFigures(data: DataSet, task: Task, keys: readonly TaskRow[]): DataSet {
-  return { ...data, figures: (scores) => taskFigures(task, keys, { ...data, scores }) };
+/** @param read keys and numbers of the rows so far; reading again for `texts` adds to them */
+function withFigures(data: DataSet, task: Task, read: readonly TaskRow[], counts: DataSet['rows']): DataSet {
+  const keys = [...read];
+  return { ...data, rows: { ...counts }, figures: (scores) => taskFigures(task, keys, { ...data, scores }) };
 }
 
 /** What is known of labels beside the data: a task's names, or what is asked for, what the model at hand has, and what the file says. */

@@ -33,22 +33,30 @@ function hashShare(content: object): number {
 /**
  * As many items as asked for, drawn without replacement and in their order; all where there are no more. Holds the drawn items while it
  * reads (reservoir sampling: Vitter 1985, algorithm R).
+ * @param groupOf an item: neighbours of the same group are drawn as one
  */
-export function drawn<T>(source: Source<T>, count: number, seed: number): Source<T> {
+export function drawn<T>(source: Source<T>, count: number, seed: number, groupOf?: (item: T) => string): Source<T> {
   return {
     path: source.path,
     read: async function* (onBytes) {
       const random = hostRandom(seed, STREAM.subset);
-      const kept: { place: number; item: T }[] = [];
+      const kept: { place: number; items: T[] }[] = [];
       let place = 0;
+      let last: { readonly group: string | undefined; readonly items: T[] } | undefined;
       for await (const items of source.read(onBytes)) {
         for (const item of items) {
+          const group = groupOf?.(item);
+          if (groupOf && last?.group === group) {
+            last!.items.push(item);
+            continue;
+          }
+          last = { group, items: [item] };
           const slot = place < count ? place : random.below(place + 1);
-          if (slot < count) kept[slot] = { place, item };
+          if (slot < count) kept[slot] = { place, items: last.items };
           place++;
         }
       }
-      yield kept.sort((a, b) => a.place - b.place).map(({ item }) => item);
+      yield kept.sort((a, b) => a.place - b.place).flatMap(({ items }) => items);
     },
   };
 }

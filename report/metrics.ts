@@ -34,6 +34,7 @@ export const METRIC_STYLES: Readonly<Record<Metric, MetricStyle>> = {
   f1Macro: { name: 'Macro F1', ...SHARE },
   f1a: { name: 'F1a', ...SHARE },
   f1m: { name: 'F1m', ...SHARE },
+  genderParity: { name: 'Gender parity', ...SHARE },
   matthews: { name: 'Matthews', ...CORRELATION, relative: shown('matthews', (r) => signed(r, 3)) },
   hasAnsExactMatch: { name: 'HasAns exact', ...SHARE },
   hasAnsF1: { name: 'HasAns F1', ...SHARE },

@@ -4,6 +4,7 @@ import type { SquadMetrics } from '../../data/metrics.ts';
 import { predictionLines } from '../../data/predictions.ts';
 import type { DataRequest } from '../../data/request.ts';
 import { headOfData, loadData } from '../../data/source.ts';
+import { taskNamed } from '../../data/tasks/registry.ts';
 import type { GeneratedAnswers } from '../../data/text/load.ts';
 import { textTaskNamed } from '../../data/text/text-tasks.ts';
 import { UserError } from '../../engine/errors.ts';
@@ -68,6 +69,8 @@ type Figures = Evaluation['metrics'] | SquadMetrics;
 /** Figures and speed, and what there is to say of every row. */
 interface Evaluated {
   readonly result: Figures & {
+    /** Of a task its name. */
+    readonly task?: string;
     readonly loss?: number;
     readonly examples: number;
     readonly examplesPerSecond: number;
@@ -95,7 +98,7 @@ async function evaluated(
       signal,
     });
     const { length: examples } = answers;
-    const result = { ...metrics, examples, examplesPerSecond: examples / seconds };
+    const result = { ...named(request), ...metrics, examples, examplesPerSecond: examples / seconds };
     return { result, lines: answers.map((answer) => ({ answer })) };
   }
   using model = await PeftModel.fromPretrained(engine, checkpoint, adapter, { ...loading, head });
@@ -105,8 +108,13 @@ async function evaluated(
   const { metrics, inference, scores } = await evaluate(model, data.eval, { ...options, batchSize, figures, text });
   const { seconds, peakBytes } = inference;
   const examples = data.rows.eval;
-  const result = { ...metrics, examples, examplesPerSecond: examples / seconds, peakBytes };
+  const result = { ...named(request), ...metrics, examples, examplesPerSecond: examples / seconds, peakBytes };
   return { result, lines: scores && predictionLines(data, scores) };
+}
+
+/** The name of a request's task. */
+function named({ task }: DataRequest): { readonly task?: string } {
+  return task === undefined ? {} : { task: taskNamed(task).name };
 }
 
 /** The questions of a task as text whose answers are generated; undefined for other data. */

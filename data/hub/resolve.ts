@@ -56,6 +56,9 @@ export async function resolveData(
     if (request[key] !== undefined)
       throw new UserError(`${option(key)}: is of a data set; name it with ${option('dataset')}`);
   const onHub = task && HUB_NAMES[task.name];
+  const isFile = rest.train !== undefined || rest.eval !== undefined;
+  if (evalSplit !== undefined && isFile)
+    throw new UserError(`${option('evalSplit')}: is a split of a task or of a data set, expected no files beside it`);
   if (isNamed || !task || task.load || !onHub) return rest;
   const found = await openDataSet(onHub.dataset, onHub.config, options);
   const learned = evalOnly && !isCarved ? undefined : found.split(splitStems(task, 'train'));

@@ -2,7 +2,7 @@
 import { NO_VALUE } from '../encoded-example.ts';
 import { scoreAnswer, type AnswerScore, type AnswerTexts } from './answers.ts';
 import { accuracy, f1Macro, f1OfClassOne, matthews, meanOf } from './classes.ts';
-import { exactMatchOfGroups, f1OfGroups } from './groups.ts';
+import { exactMatchOfGroups, f1OfGroups, parityOfGroups } from './groups.ts';
 import { meanSquaredError, pearson, spearman } from './regression.ts';
 
 /** What was predicted, beside what is true. */
@@ -33,6 +33,7 @@ const METRIC_FUNCTIONS = {
     judged.texts
       ? meanOfTexts(judged.texts, 'exactMatch')
       : exactMatchOfGroups(judged.labels, judged.predictions, groupsOf(judged)),
+  genderParity: (judged: Judged) => parityOfGroups(judged.predictions, groupsOf(judged)),
   matthews: ({ labels, predictions }: Judged) => matthews(labels, predictions),
   pearson: ({ labels, predictions }: Judged) => pearson(labels, predictions),
   spearman: ({ labels, predictions }: Judged) => spearman(labels, predictions),

@@ -38,9 +38,12 @@ export async function findSplit(task: Task, dir: string, split: SplitName): Prom
   );
 }
 
-/** What a split of a task may be called, the likeliest first. */
-export function splitStems({ files }: Task, split: SplitName): readonly string[] {
-  return files?.[split] ?? STEMS[split];
+/** What a split of a task may be called, the likeliest first. @throws UserError where the task has no such split */
+export function splitStems({ name, files = {} }: Task, split: SplitName): readonly string[] {
+  const stems = files[split] ?? STEMS[split];
+  if (stems.length > 0) return stems;
+  const others = Object.entries(files).flatMap(([other, own]) => (own.length > 0 ? [other] : []));
+  throw new UserError(`${option('task')} ${name}: has no ${split} split, only ${others.join(' and ')}`);
 }
 
 /** The task's own folder first, then the given one, each with the hub's below. */

@@ -4,9 +4,10 @@ import { nearestNames } from '../../engine/nearest.ts';
 import { BUILT_IN } from './built-in.ts';
 import { plainName } from './fields.ts';
 import { GLUE } from './glue.ts';
+import { SUPERGLUE } from './superglue.ts';
 import type { Task } from './task.ts';
 
-const TASKS: readonly Task[] = [...BUILT_IN, ...GLUE];
+const TASKS: readonly Task[] = [...BUILT_IN, ...GLUE, ...SUPERGLUE];
 
 /** Names of all tasks: those built in, and the benchmarks' whose files are given. */
 export const TASK_NAMES: readonly string[] = TASKS.map(({ name }) => name);

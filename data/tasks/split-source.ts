@@ -65,8 +65,9 @@ function namedClasses(
   const columns = Object.entries(features).filter(([, names]) => names.every((name) => labels.includes(name)));
   if (columns.length === 0) return (record) => record;
   return ({ line, fields }) => {
-    const classes = columns.map(([column, names]) => [column, names[fields[column] as number] ?? fields[column]]);
-    return { line, fields: { ...fields, ...Object.fromEntries(classes) } };
+    const named: Record<string, unknown> = { ...fields };
+    for (const [column, names] of columns) named[column] = names[fields[column] as number] ?? fields[column];
+    return { line, fields: named };
   };
 }
 
@@ -81,12 +82,15 @@ function shown(lines: readonly number[]): string {
   return lines.slice(0, SHOWN).join(', ') + (lines.length > SHOWN ? ' …' : '');
 }
 
-/** Rows in the columns that examples are read by. @param onRow is told every row that is read */
+/** Rows, or their candidates, in the columns that examples are read by. @param onRow is told each of them */
 export function exampleSource(task: Task, rows: Source<PlacedRow>, onRow?: (row: TaskRow) => void): RecordSource {
-  return mapped(rows, ({ line, row }) => {
-    onRow?.(row);
-    return [{ line, fields: task.example(row) }];
-  });
+  const { candidates = (row: TaskRow) => [row] } = task;
+  return mapped(rows, ({ line, row }) =>
+    candidates(row).map((candidate) => {
+      onRow?.(candidate);
+      return { line, fields: task.example(candidate) };
+    }),
+  );
 }
 
 /** The same for rows to learn from or to evaluate. @throws UserError, while reading, for a row without a label */

@@ -10,7 +10,19 @@ import { runCommand } from '../../cli/program.ts';
 import { SETTINGS } from '../../experiments/settings.ts';
 import { nearest } from '../../engine/nearest.ts';
 
-const COMMANDS = ['run', 'estimate', 'prune', 'train', 'eval', 'predict', 'generate', 'pretrain', 'merge', 'export'];
+const COMMANDS = [
+  'run',
+  'estimate',
+  'prune',
+  'train',
+  'eval',
+  'predict',
+  'score',
+  'generate',
+  'pretrain',
+  'merge',
+  'export',
+];
 
 let out = '';
 let dir: string;

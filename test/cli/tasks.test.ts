@@ -72,12 +72,16 @@ it('is trained, judged, predicted and submitted', async () => {
   expect(await lines('pairs.jsonl')).toHaveLength(2);
 });
 
+it('refuses a split of a file', async () => {
+  const file = ['--data', join(dir, 'RTE', 'dev.tsv'), '--eval-split', 'test'];
+  expect(await run(2, 'eval', ...MODEL, '--task', 'glue/rte', ...file)).toContain('--eval-split: is a split of a task');
+});
+
 it('refuses submissions that are none', async () => {
   const predict = ['predict', ...MODEL];
   expect(await run(2, ...predict, '--data', at('pairs.csv'))).toContain('--out: missing');
   expect(await run(2, ...predict, '--data', at('pairs.csv'), '--submission', dir)).toContain('name it with --task');
   expect(await run(2, ...predict, '--task', 'spam', '--submission', dir)).toContain('--submission: spam has none');
-  const two = ['--adapter', 'a=x', '--adapter', 'b=y', '--task', 'glue/rte', '--data-dir', dir];
+  const two = ['--adapter', `a=${dir}`, '--adapter', `b=${dir}`, '--task', 'glue/rte', '--data-dir', dir];
   expect(await run(2, ...predict, ...two, '--submission', dir)).toContain('several --adapter');
-  expect(await run(2, ...predict, '--task', 'glue/rte', '--out', at('x'))).toContain('--data-dir: missing');
 });

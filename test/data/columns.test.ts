@@ -101,7 +101,7 @@ describe('columns of other names', () => {
         .then((given) => rowsOf(READ.classification(given)))
         .then(
           () => 'none',
-          (error: Error) => error.message.replaceAll(`${dir}/`, ''),
+          (error: unknown) => (error as Error).message.replaceAll(`${dir}/`, ''),
         );
     expect(await faultOf({ text: 'sentense', label: 'score' })).toBe(
       'rows.jsonl:1: no column "sentense", did you mean "sentence"? `columns` names them',

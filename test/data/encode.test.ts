@@ -151,6 +151,13 @@ describe('encodeChoices', () => {
     ]);
   });
 
+  it('tells apart the examples of one line by the places of their choices', async () => {
+    const rows = [row(1, 1, 0, 5, 2), row(1, 1, 0, 2), row(1, 0, 0, 6, 2), row(1, 0, 0, 7, 7, 2)];
+    const placed = rows.map((each, i) => ({ ...each, choice: i % 2 }));
+    expect([...(await encodeChoices(file(...placed), OPTIONS))].map(({ label }) => label)).toEqual([1, 0]);
+    expect((await encodeFile(file(...placed), OPTIONS)).firsts).toEqual([0, 2]);
+  });
+
   it('refuses one choice, other numbers of choices, and labels that are none', async () => {
     await expect(encodeChoices(file(row(1, 0, 0, 2)), OPTIONS)).rejects.toThrow(
       'f.jsonl:1: found 1 choice, expected at least two',

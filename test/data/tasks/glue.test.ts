@@ -270,6 +270,10 @@ describe('malformed tables', () => {
     );
   });
 
+  it('a folder that is not there', async () => {
+    expect(await fault(read('glue/rte', { dataDir: join(dir, 'none') }))).toBe('/none: no such file or folder');
+  });
+
   it('unknown tasks list near names', async () => {
     expect(await fault(Promise.resolve().then(() => taskNamed('glue/cloa')))).toContain('did you mean glue/cola');
     expect(await fault(Promise.resolve().then(() => taskNamed('sst2')))).toContain('did you mean glue/sst2');

@@ -14,7 +14,10 @@ import { addEval } from './commands/eval.ts';
 import { addPredict } from './commands/predict.ts';
 import { addPretrain } from './commands/pretrain.ts';
 import { addReport, addRun } from './commands/run.ts';
+import { addPush } from './commands/push.ts';
+import { addScore } from './commands/score.ts';
 import { addSetup } from './commands/setup.ts';
+import { resolveNames } from './hub.ts';
 import { hearWarnings } from './warnings.ts';
 import { addEstimate, addPrune, addTrain } from './commands/stages.ts';
 
@@ -27,10 +30,12 @@ const COMMANDS = [
   addTrain,
   addEval,
   addPredict,
+  addScore,
   addGenerate,
   addPretrain,
   addMerge,
   addExport,
+  addPush,
   addReport,
 ];
 
@@ -52,6 +57,7 @@ export async function runCommand(argv: readonly string[]): Promise<number> {
     });
   for (const add of COMMANDS) add(program);
   arrangeHelp(program);
+  program.hook('preAction', (_, command) => resolveNames(command));
   const flags = flagsOf(program);
   const own = new Set(program.commands.find((c) => c.name() === argv[0])?.options.map((o) => o.attributeName()));
   const withOwnFlags = (text: string): string =>

@@ -10,6 +10,15 @@ export const dataOptionsSchema = z.strictObject({
     .enum(['SEQ_CLS', 'CAUSAL_LM', 'QUESTION_ANS', 'MULTIPLE_CHOICE'])
     .optional()
     .describe('the task, if the data does not tell'),
+  as: z
+    .enum(['text'])
+    .optional()
+    .describe('put a task as text, for language models: its choices are judged by likelihood'),
+  numFewshot: z
+    .int()
+    .nonnegative()
+    .optional()
+    .describe('of a task as text: examples from the training split before each row that is judged'),
   problemType: z
     .enum(['single_label_classification', 'multi_label_classification', 'regression'])
     .optional()
@@ -30,7 +39,9 @@ export const dataOptionsSchema = z.strictObject({
     .number()
     .default(ANSWER_DEFAULTS.nullThreshold)
     .describe('with `allowEmptyAnswer`: by how much no answer must score higher than the best answer'),
-  maxLength: count.default(128).describe('longest sequence in tokens'),
+  maxLength: count
+    .optional()
+    .describe('longest sequence in tokens (default: 128; of a task as text, what the model takes)'),
   evalSplit: z
     .enum(['train', 'validation', 'test'])
     .optional()
@@ -49,6 +60,9 @@ export const dataOptionsSchema = z.strictObject({
     .optional()
     .describe('names of the columns that examples are read by, as text=sentence,label=score'),
 });
+
+/** Tokens of the longest sequence, where nothing is said. */
+export const MAX_LENGTH = 128;
 
 /** Options that differ from the defaults. */
 export type DataOptions = z.input<typeof dataOptionsSchema>;

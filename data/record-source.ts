@@ -14,8 +14,20 @@ export interface Source<T> {
 export type RecordSource = Source<Fields>;
 
 /** Of a file. */
-export function fileSource(path: string, dialect?: Dialect): RecordSource {
+function fileSource(path: string, dialect?: Dialect): RecordSource {
   return { path, read: (onBytes) => readBatches(path, { onBytes, dialect }) };
+}
+
+/** Of files that are parts of one, at least one. */
+export function filesSource(paths: readonly string[]): RecordSource {
+  const [first, ...others] = paths.map((path) => fileSource(path));
+  if (others.length === 0) return first!;
+  return {
+    path: first!.path,
+    read: async function* (onBytes) {
+      for (const { read } of [first!, ...others]) yield* read(onBytes);
+    },
+  };
 }
 
 /** Of the path of a file, or records from elsewhere. */

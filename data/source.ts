@@ -10,14 +10,15 @@ import { loadChatFormat } from '../models/chat/chat-format.ts';
 import { headOf } from '../models/heads.ts';
 import { loadTokenizer } from '../models/tokenizer.ts';
 import { hasPrompts, isForLanguage, isPlainText, readLanguageFile } from './lm/documents.ts';
-import { encodeLanguageFile, encodeLanguageRows, type LanguageOptions } from './lm/encode.ts';
+import { encodeLanguageFile, encodeLanguageRows, needTokenizer, type LanguageOptions } from './lm/encode.ts';
 import { ANSWER_DEFAULTS, type AnswerOptions } from './qa/answers.ts';
 import { storeQuestions } from './qa/encode.ts';
 import { hasQuestion, readQuestions } from './qa/questions.ts';
 import type { WindowStore } from './qa/window-store.ts';
 import { parseOptions } from '../engine/options.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
-import { dataOptionsSchema, type DataOptions } from './options.ts';
+import { renamedFields } from './columns.ts';
+import { dataOptionsSchema, MAX_LENGTH, type DataOptions } from './options.ts';
 import { encodeChoices, encodeFile, setTargets, type EncodedFile, type EncodeFileOptions } from './encode.ts';
 import type { Examples } from './example-store.ts';
 import { hasChoices, readExamples } from './examples.ts';
@@ -31,7 +32,7 @@ import {
   type LabelFile,
   type Problem,
 } from './labels.ts';
-import { readRecords, type Fields } from './records.ts';
+import type { Fields } from './records.ts';
 import type { MetricName } from './metrics.ts';
 import {
   requestedData,
@@ -41,11 +42,13 @@ import {
   type RequestedData,
   type RequestedTask,
 } from './request.ts';
-import type { RecordSource } from './record-source.ts';
+import { itemsOf, mapped, sourceOf, type RecordSource, type Source } from './record-source.ts';
 import type { Example } from './tasks/built-in.ts';
 import { submissionLines, taskFigures, type Outcome } from './tasks/figures.ts';
-import { exampleSource } from './tasks/split-source.ts';
+import { exampleSource, labelledSource, type PlacedRow } from './tasks/split-source.ts';
 import type { Task, TaskRow } from './tasks/task.ts';
+import { loadTextData, type JudgedText, type TextData } from './text/load.ts';
+import { textTaskNamed } from './text/text-tasks.ts';
 
 /** Texts with class indices. */
 export interface LabelledTexts {
@@ -70,6 +73,8 @@ export interface DataSet {
   readonly figures?: ((scores: readonly Float32Array[]) => TaskFigures) | undefined;
   /** Of questions on texts: which answers there may be. */
   readonly answers?: AnswerOptions | undefined;
+  /** Of a task as text: how `eval` is judged. */
+  readonly text?: JudgedText | undefined;
   /**
    * The same split as texts, for baselines that read words: files are read again. Absent where there are no classes or texts, or none to
    * evaluate.
@@ -93,27 +98,30 @@ export type TaskFigures = Partial<Record<MetricName, number>>;
  */
 export async function headOfData(
   request: DataRequest,
-  { taskType, columns }: Pick<DataOptions, 'taskType' | 'columns'> = {},
+  { taskType, columns, as, numFewshot }: Pick<DataOptions, 'taskType' | 'columns' | 'as' | 'numFewshot'> = {},
 ): Promise<HeadKind | undefined> {
+  assertText(request, { taskType, as, numFewshot });
+  if (as === 'text') return 'causal-lm';
   if (taskType !== undefined) return TASK_HEADS[taskType];
   const task = taskOf(request);
   if (task) return task.head;
-  const file = request.train ?? request.eval;
+  const [file] = [request.train ?? request.eval ?? []].flat();
   return file === undefined ? undefined : headOfFile(file, columns);
 }
 
 /** By the columns of a file's first line. */
 async function headOfFile(path: string, columns: DataOptions['columns']): Promise<HeadKind | undefined> {
   if (isPlainText(path)) return 'causal-lm';
-  const fields = columns ? Object.fromEntries(Object.keys(columns).map((name) => [name, ''])) : await firstFields(path);
+  const found = await firstFields(path);
+  const fields = columns ? renamedFields(found, columns) : found;
   if (isForLanguage(fields)) return 'causal-lm';
   if (hasQuestion(fields)) return 'question-answering';
   if (hasChoices(fields)) return 'multiple-choice';
   return fields.label === undefined ? undefined : 'classification';
 }
 
-async function firstFields(path: string): Promise<Fields['fields']> {
-  for await (const { fields } of readRecords(path)) return fields;
+async function firstFields(given: string | RecordSource): Promise<Fields['fields']> {
+  for await (const { fields } of itemsOf(sourceOf(given))) return fields;
   return {};
 }
 
@@ -149,11 +157,15 @@ export async function loadData(
 ): Promise<DataSet> {
   const { dir: modelDir, config } = checkpoint.resized(known?.base?.config.vocabSize ?? 0);
   const parsed = parseOptions(dataOptionsSchema, options);
-  const { problemType, docStride } = parsed;
-  const encoding = { modelDir, config, maxLength: Math.min(parsed.maxLength, config.maxTokens), docStride, onBytes };
+  const { problemType, docStride, as, numFewshot = 0 } = parsed;
+  const { maxLength = as === 'text' ? Infinity : MAX_LENGTH } = parsed;
+  const encoding = { modelDir, config, maxLength: Math.min(maxLength, config.maxTokens), docStride, onBytes };
+  assertText(request, parsed);
   const head = known?.head ?? (await headOfData(request, parsed)) ?? savedHead(config) ?? 'classification';
   headOf(config, head);
   const task = taskOf(request);
+  if (task && as === 'text')
+    return loadText(await requestedTask(task, request, parsed), encoding, { numFewshot, evalOnly: request.evalOnly });
   const answers = head === 'question-answering' ? answerOptions(parsed, task) : undefined;
   if (task)
     return {
@@ -170,7 +182,7 @@ export async function loadData(
       return loadChoices(files, encoding);
     case 'classification':
     case 'masked-lm':
-      return loadLabelled(files, encoding, { asked: problemType, known: known?.labels });
+      return loadLabelled(files, encoding, { asked: problemType, known: known?.labels, file: files.labels });
   }
 }
 
@@ -179,6 +191,37 @@ function answerOptions(asked: z.output<typeof dataOptionsSchema>, task: Task | u
   const { maxAnswerLength, nullThreshold } = asked;
   const allowEmptyAnswer = asked.allowEmptyAnswer ?? task?.mayHaveNoAnswer ?? ANSWER_DEFAULTS.allowEmptyAnswer;
   return { maxAnswerLength, nullThreshold, allowEmptyAnswer };
+}
+
+/** @throws UserError where options of tasks as text are given for other data */
+function assertText(
+  request: DataRequest,
+  { as, numFewshot = 0, taskType }: Pick<DataOptions, 'as' | 'numFewshot' | 'taskType'>,
+): void {
+  if (as === 'text' && request.task === undefined)
+    throw new UserError(`${option('as')} text: is for tasks; name one with ${option('task')}`);
+  if (as === 'text' && taskType !== undefined && taskType !== 'CAUSAL_LM')
+    throw new UserError(`${option('as')} text: is for language models; leave out ${option('taskType')} ${taskType}`);
+  if (as !== 'text' && numFewshot > 0)
+    throw new UserError(`${option('numFewshot')}: is for tasks as text; add ${option('as')} text`);
+}
+
+/** A task as text, for a language model. */
+async function loadText(
+  { task, ...rows }: RequestedTask,
+  encoding: Encoding,
+  choice: Pick<TextData, 'numFewshot' | 'evalOnly'>,
+): Promise<DataSet> {
+  const { tokenizer, ...options } = await encodeOptionsOf(encoding);
+  const endId = tokenizer?.eosId ?? endTokens(encoding.config)[0];
+  const { onBytes } = encoding;
+  const loading = { ...options, tokenizer: needTokenizer(tokenizer, task.name), endId, onBytes };
+  const {
+    text,
+    rows: counts,
+    ...examples
+  } = await loadTextData(textTaskNamed(task.name), { ...rows, ...choice }, loading);
+  return dataSet(task.name, 'causal-lm', [], examples, { rows: counts, text });
 }
 
 /** The examples of a task, for the head that it has. */
@@ -191,15 +234,21 @@ async function loadTaskData(
   checkHead(task, head);
   const keys: TaskRow[] = [];
   const onRow = task.key && ((row: TaskRow) => void keys.push(task.key!(row)));
+  const counts = { train: 0, eval: 0 };
+  const counted = (side: keyof typeof counts): Source<PlacedRow> =>
+    mapped(rows[side]!, (row) => {
+      counts[side]++;
+      return [row];
+    });
   const data = {
     name: task.name,
-    ...(rows.train && { train: exampleSource(task, rows.train) }),
-    ...(rows.eval && { eval: exampleSource(task, rows.eval, onRow) }),
+    ...(rows.train && { train: labelledSource(task, counted('train')) }),
+    ...(rows.eval && { eval: labelledSource(task, counted('eval'), onRow) }),
   };
   if (head === 'question-answering') return loadQuestions(data, encoding);
-  if (head === 'multiple-choice') return withFigures(await loadChoices(data, encoding), task, keys);
+  if (head === 'multiple-choice') return withFigures(await loadChoices(data, encoding), task, keys, counts);
   const labels = namesOfTask(task, known, encoding.config);
-  return withFigures(await loadLabelled(data, encoding, { labels }), task, keys);
+  return withFigures(await loadLabelled(data, encoding, { labels }), task, keys, counts);
 }
 
 /** @throws UserError where the model's head is not the one that learns the task */
@@ -216,13 +265,16 @@ function namesOfTask(task: Task, known: readonly string[] | undefined, config: M
   throw new UserError(`${option('task')} ${task.name}: ${found}, expected ${task.labels.join(', ')}`);
 }
 
-function withFigures(data: DataSet, task: Task, keys: readonly TaskRow[]): DataSet {
-  return { ...data, figures: (scores) => taskFigures(task, keys, { ...data, scores }) };
+/** @param read keys and numbers of the rows so far; reading again for `texts` adds to them */
+function withFigures(data: DataSet, task: Task, read: readonly TaskRow[], counts: DataSet['rows']): DataSet {
+  const keys = [...read];
+  return { ...data, rows: { ...counts }, figures: (scores) => taskFigures(task, keys, { ...data, scores }) };
 }
 
-/** What is known of labels beside the data: a task's names, or what is asked for and what the model at hand has. */
+/** What is known of labels beside the data: a task's names, or what is asked for, what the model at hand has, and what the file says. */
 interface KnownLabels {
   readonly labels?: readonly string[];
+  readonly file?: readonly string[] | undefined;
   readonly asked?: Problem | undefined;
   readonly known?: readonly string[] | undefined;
 }
@@ -230,7 +282,7 @@ interface KnownLabels {
 async function loadLabelled(
   data: RequestedData,
   encoding: Encoding,
-  { labels: named, asked, known }: KnownLabels,
+  { labels: named, asked, known, file }: KnownLabels,
 ): Promise<DataSet> {
   const { config, onBytes } = encoding;
   const encodeOptions = await encodeOptionsOf(encoding);
@@ -239,7 +291,7 @@ async function loadLabelled(
   const [train, test] = [await encode(data.train), await encode(data.eval)];
   const labelled = (train ?? test)!.labels;
   const problem = named ? problemOfNames(named) : problemOf(labelled, asked ?? problemOfModel(config, labelled, known));
-  const labels = named ?? known ?? namesFor(problem, labelled, ownNames(config));
+  const labels = named ?? known ?? namesFor(problem, labelled, ownNames(config), file);
   checkOutputs(problem, labels, labelled.path);
   for (const file of [train, test]) if (file) setTargets(file, labels, problem);
   const isText = problem === 'single_label_classification' && train?.hasText && test?.hasText;
@@ -289,9 +341,14 @@ function problemOfModel(
   return savedHead(config) === 'classification' && regresses && areNumbers ? 'regression' : undefined;
 }
 
-function namesFor(problem: Problem, file: LabelFile, own: readonly string[]): readonly string[] {
+function namesFor(
+  problem: Problem,
+  file: LabelFile,
+  own: readonly string[],
+  named: readonly string[] | undefined,
+): readonly string[] {
   if (problem === 'regression') return ['value'];
-  const found = problem === 'multi_label_classification' ? labelSetNames(file) : labelNames(file, own);
+  const found = problem === 'multi_label_classification' ? labelSetNames(file) : (named ?? labelNames(file, own));
   return agreedNames(found, own) ?? found;
 }
 
@@ -364,8 +421,8 @@ export async function loadRows(
 ): Promise<Rows> {
   const { dir: modelDir, config } = checkpoint.resized(base?.config.vocabSize ?? 0);
   const parsed = parseOptions(dataOptionsSchema, options);
-  const { docStride } = parsed;
-  const encoding = { modelDir, config, maxLength: Math.min(parsed.maxLength, config.maxTokens), docStride, onBytes };
+  const { docStride, maxLength: longest = MAX_LENGTH } = parsed;
+  const encoding = { modelDir, config, maxLength: Math.min(longest, config.maxTokens), docStride, onBytes };
   const request = { ...given, evalOnly: true };
   const task = taskOf(request);
   const answers = head === 'question-answering' ? answerOptions(parsed, task) : undefined;
@@ -399,8 +456,10 @@ async function encodeRows(
     const examples = await storeQuestions(readQuestions(source, false, onBytes), { ...encodeOptions, docStride });
     return { examples, firsts: examples.firsts };
   }
-  if (head === 'causal-lm' && hasPrompts(await firstFields(source.path)))
-    return encodeLanguageRows(readLanguageFile(source, onBytes), await languageOptions(encoding));
+  if (head === 'causal-lm' && hasPrompts(await firstFields(source))) {
+    const examples = await encodeLanguageRows(readLanguageFile(source, onBytes), await languageOptions(encoding));
+    return { examples, firsts: Array.from(examples, (_, i) => i) };
+  }
   const choices = head === 'multiple-choice';
   const keepPadding = headOf(config, head).reads === 'every-token';
   const rows = readExamples(source, { needLabel: false, choices, onBytes });

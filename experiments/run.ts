@@ -98,16 +98,13 @@ function forecasting({ onForecast, onStage, callbacks }: ExperimentPlan, work: W
   };
 }
 
-async function describe(
-  { name, train: examples, eval: test, texts }: DataSet,
-  { train, load }: RunOptions,
-): Promise<Task> {
+async function describe({ name, rows, texts }: DataSet, { train, load }: RunOptions): Promise<Task> {
   const plain = texts && runBaseline(await texts());
   const { groupByLength: bucket, activations, gradientCheckpointing } = train;
   return {
     name,
-    trainExamples: examples.length,
-    evalExamples: test.length,
+    trainExamples: rows.train,
+    evalExamples: rows.eval,
     options: { bucket, ...load, activations, 'gradient-checkpointing': gradientCheckpointing },
     ...(plain && { baseline: { name: 'TF-IDF + logistic regression', accuracy: plain.accuracy, f1: plain.f1 } }),
   };

@@ -8,8 +8,9 @@ import { namedScope } from '../engine/graph/scope.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import { Parameters, type ParameterSpec } from '../engine/nn/parameters.ts';
 import type { RandomState } from '../engine/ops/elementwise.ts';
+import { gatherRows } from '../engine/ops/gather.ts';
 import { reshape } from '../engine/ops/leaf.ts';
-import { fusedLinearCrossEntropy } from '../engine/ops/vocabulary.ts';
+import { crossEntropies, fusedLinearCrossEntropy, linearCrossEntropies } from '../engine/ops/vocabulary.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import type { BaseModel } from '../models/base-model.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
@@ -234,6 +235,18 @@ export class PeftModel implements Disposable {
     }
     const hidden = hiddenStates(this.#context(options), inputs);
     return namedScope('loss', () => fusedLinearCrossEntropy(hidden, table, reshape(labels, [labels.size])));
+  }
+
+  /**
+   * −log of the probability of tokens after others, by a language model's head: f32 [count], 0 where a label is negative.
+   * @param inputs with `rows` i32 [count]: the tokens before those asked for
+   * @param labels i32 [count]
+   */
+  tokenLosses(inputs: BatchInputs & { readonly rows: Tensor }, labels: Tensor): Tensor {
+    const table = this.#frozenTable;
+    if (!table) return crossEntropies(this.logits(inputs), labels);
+    const hidden = gatherRows(hiddenStates(this.#context({}), inputs), inputs.rows);
+    return namedScope('loss', () => linearCrossEntropies(hidden, table, labels));
   }
 
   /** The vocabulary's matrix where scores are products with it alone: then the loss needs no scores of all tokens at once. */

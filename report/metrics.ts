@@ -28,11 +28,13 @@ const shown =
 
 export const METRIC_STYLES: Readonly<Record<Metric, MetricStyle>> = {
   accuracy: { name: 'Accuracy', ...SHARE, relative: shown('accuracy', points) },
+  accuracyNorm: { name: 'Accuracy by length', ...SHARE },
   exactMatch: { name: 'Exact match', ...SHARE, relative: shown('exactMatch', points) },
   f1: { name: 'F1', ...SHARE },
   f1Macro: { name: 'Macro F1', ...SHARE },
   f1a: { name: 'F1a', ...SHARE },
   f1m: { name: 'F1m', ...SHARE },
+  genderParity: { name: 'Gender parity', ...SHARE },
   matthews: { name: 'Matthews', ...CORRELATION, relative: shown('matthews', (r) => signed(r, 3)) },
   hasAnsExactMatch: { name: 'HasAns exact', ...SHARE },
   hasAnsF1: { name: 'HasAns F1', ...SHARE },

@@ -72,11 +72,13 @@ const timeline = z
 /** The scores that a run may have; the loss has every run. */
 export const METRICS = [
   'accuracy',
+  'accuracyNorm',
   'exactMatch',
   'f1',
   'f1Macro',
   'f1a',
   'f1m',
+  'genderParity',
   'matthews',
   'hasAnsExactMatch',
   'hasAnsF1',
@@ -105,11 +107,13 @@ const runSchema = z.object({
   metrics: z
     .object({
       accuracy: share.optional(),
+      accuracyNorm: share.optional(),
       exactMatch: share.optional(),
       f1: share.optional(),
       f1Macro: share.optional(),
       f1a: share.optional(),
       f1m: share.optional(),
+      genderParity: share.optional(),
       matthews: correlation.optional(),
       hasAnsExactMatch: share.optional(),
       hasAnsF1: share.optional(),

@@ -5,9 +5,11 @@ import { mostChoices, type Examples } from '../data/example-store.ts';
 import { objectiveOf, type Objective, type ScoreMetrics } from '../data/objective.ts';
 import { ANSWER_DEFAULTS, type AnswerOptions } from '../data/qa/answers.ts';
 import type { DataSet } from '../data/source.ts';
+import type { TextFigures } from '../data/text/figures.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { BatchShape } from '../engine/program-cache.ts';
 import { logitsSession, lossSession, type InferenceSession } from '../peft-model/inference-session.ts';
+import { likelihoodSession } from '../peft-model/likelihood-session.ts';
 import type { ForwardOptions, PeftModel } from '../peft-model/peft-model.ts';
 import { assertFinite } from './finite.ts';
 
@@ -38,22 +40,30 @@ export interface LanguageMetrics {
 /** Figures of a data set, and what it took to get them. */
 export interface Evaluation {
   readonly inference: InferenceCost;
-  readonly metrics: ScoreMetrics | LanguageMetrics;
+  readonly metrics: ScoreMetrics | LanguageMetrics | TextFigures;
+  /** Of every example, in order: the head's, or of text that is judged, one log-likelihood. Absent for other language data. */
+  readonly scores?: readonly Float32Array[];
 }
 
 /** How figures are made. */
 export interface EvaluateOptions extends Partial<AnswerOptions>, InferenceOptions {
   /** Of a task: its own, from the scores of every example in order; `DataSet` has them. */
   readonly figures?: DataSet['figures'];
+  /** How text is judged in place of them; `DataSet` has it. */
+  readonly text?: DataSet['text'];
 }
 
 /** Figures on labelled examples: accuracy and the like, or perplexity. */
 export async function evaluate(
   model: PeftModel,
   examples: Examples,
-  { figures, ...options }: EvaluateOptions = {},
+  { figures, text, ...options }: EvaluateOptions = {},
 ): Promise<Evaluation> {
   const objective = objectiveOf(model, examples);
+  if (text?.kind === 'choices') {
+    const { scores, inference } = await logLikelihoods(model, examples, options);
+    return { inference, scores, metrics: text.figures(scores) };
+  }
   if (!objective.metrics) return evaluateLanguage(model, objective, inferenceBatches(model, examples, options));
   const scores: Float32Array[] = [];
   const onScores = (index: number, values: Float32Array): unknown => (scores[index] = values.slice());
@@ -61,7 +71,31 @@ export async function evaluate(
   const metrics = objective.metrics(examples, scores, { ...ANSWER_DEFAULTS, ...options });
   const official = figures?.(scores) ?? {};
   // Those that the task names come first.
-  return { inference, metrics: { ...official, ...metrics, ...official } };
+  return { inference, scores, metrics: { ...official, ...metrics, ...official } };
+}
+
+/**
+ * How likely the labelled tokens of every example are after those before them.
+ * @param examples for a causal language model
+ * @returns of each the sum over its labelled tokens of the log of their probability, in nats; one value an example
+ */
+export async function logLikelihoods(
+  model: PeftModel,
+  examples: Examples,
+  options: InferenceOptions = {},
+): Promise<{ readonly scores: readonly Float32Array[]; readonly inference: InferenceCost }> {
+  const scores: Float32Array[] = [];
+  let longest = 1;
+  for (const { tokenLabels } of examples) longest = Math.max(longest, labelledCount(tokenLabels!));
+  using session = likelihoodSession(model, longest);
+  const batches = inferenceBatches(model, examples, options);
+  const inference = await forEachBatch(model.engine, session, batches, ({ indices }, values) => {
+    indices.forEach((index, i) => {
+      assertFinite([values[i]!], `example ${index + 1}: the likelihood`);
+      scores[index] = Float32Array.of(values[i]!);
+    });
+  });
+  return { scores, inference };
 }
 
 /** Mean loss over the predicted tokens, summed in double precision. */
@@ -70,13 +104,18 @@ async function evaluateLanguage(model: PeftModel, objective: Objective, batches:
   using session = lossSession(model, objective);
   const inference = await forEachBatch(model.engine, session, batches, ({ labels, indices }, [loss]) => {
     assertFinite([loss!], `example ${indices[0]! + 1}: the loss of its batch`);
-    let labelled = 0;
-    for (const label of labels) labelled += Number(label >= 0);
+    const labelled = labelledCount(labels);
     sum += labelled * loss!;
     count += labelled;
   });
   const loss = sum / Math.max(1, count);
   return { inference, metrics: { count, loss, perplexity: Math.exp(loss) } };
+}
+
+function labelledCount(labels: ArrayLike<number> & Iterable<number>): number {
+  let count = 0;
+  for (const label of labels) count += Number(label >= 0);
+  return count;
 }
 
 /** Scores of a data set. */

@@ -64,23 +64,15 @@ export async function encodeLanguageFile(
   return examples;
 }
 
-/**
- * Each row of a data file as an example of its own, without any left out, to predict.
- * @returns the examples and the lines that they are of
- * @throws UserError as `encodeLanguageFile`
- */
+/** Each row of a data file as an example of its own, without any left out, to predict. @throws UserError as `encodeLanguageFile` */
 export async function encodeLanguageRows(
   { path, rows }: LanguageFile,
   options: LanguageOptions,
-): Promise<{ readonly examples: ExampleStore; readonly lines: readonly number[] }> {
+): Promise<ExampleStore> {
   const examples = new ExampleStore();
-  const lines: number[] = [];
-  const encoded = inOrder(rows, async (row) => ({ row, ...(await encodeRow(row, options, `${path}:${row.line}`)) }));
-  for await (const { row, tokens } of encoded) {
+  for await (const { tokens } of inOrder(rows, (row) => encodeRow(row, options, `${path}:${row.line}`)))
     examples.push(tokens instanceof Int32Array ? tokensOf(tokens, tokens) : tokens);
-    lines.push(row.line);
-  }
-  return { examples, lines };
+  return examples;
 }
 
 /** Of a document its tokens alone: it is packed with others. */
@@ -200,7 +192,8 @@ function encodeTokens(
   return { ...tokensOf(Int32Array.from(inputIds), Int32Array.from(labels)), mask: Int32Array.from(attentionMask) };
 }
 
-function tokensOf(ids: Int32Array, tokenLabels: Int32Array): Tokens {
+/** What is read, and at which tokens the next one is asked for. */
+export function tokensOf(ids: Int32Array, tokenLabels: Int32Array): Tokens {
   const { length } = ids;
   return { ids, mask: new Int32Array(length).fill(1), typeIds: new Int32Array(length), tokenLabels };
 }
@@ -228,7 +221,8 @@ export function opened(ids: readonly number[], endId: number | undefined): reado
   return ids.length > 1 && ids[ids.length - 1] === endId ? ids.slice(0, -1) : ids;
 }
 
-function needTokenizer(tokenizer: TextTokenizer | undefined, at: string): TextTokenizer {
+/** @throws UserError where there is none */
+export function needTokenizer(tokenizer: TextTokenizer | undefined, at: string): TextTokenizer {
   if (tokenizer) return tokenizer;
   throw new UserError(`${at}: found text, but the model folder has no tokenizer.json; expected "input_ids"`);
 }

@@ -24,6 +24,11 @@ export function exactMatchOfGroups(
   return meanOf(rowsOf(groups).map((rows) => Number(rows.every((row) => labels[row] === predictions[row]))));
 }
 
+/** Share of the groups whose rows are all predicted alike: AX-g's gender parity (Rudinger et al. 2018), of pairs. */
+export function parityOfGroups(predictions: ArrayLike<number>, groups: readonly string[]): number {
+  return meanOf(rowsOf(groups).map((rows) => Number(rows.every((row) => predictions[row] === predictions[rows[0]!]))));
+}
+
 /**
  * F1 of the means over groups of precision and recall of class 1: MultiRC's F1m (Khashabi et al. 2018). A group where nothing is
  * predicted has precision 1, one where nothing is true recall 1.

@@ -2,7 +2,7 @@
 import { NO_VALUE } from '../encoded-example.ts';
 import { scoreAnswer, type AnswerScore, type AnswerTexts } from './answers.ts';
 import { accuracy, f1Macro, f1OfClassOne, matthews, meanOf } from './classes.ts';
-import { exactMatchOfGroups, f1OfGroups } from './groups.ts';
+import { exactMatchOfGroups, f1OfGroups, parityOfGroups } from './groups.ts';
 import { meanSquaredError, pearson, spearman } from './regression.ts';
 
 /** What was predicted, beside what is true. */
@@ -13,6 +13,8 @@ export interface Judged {
   readonly predictions: ArrayLike<number>;
   /** 1: the labels are numbers. */
   readonly classes: number;
+  /** Class indices, as many: predictions by another rule, for `accuracyNorm`. */
+  readonly normalized?: ArrayLike<number>;
   /** For figures of questions: the question of each row. */
   readonly groups?: readonly string[];
   /** For figures of texts, one for each question: the answer, and those expected. `exactMatch` and `f1` are then of the texts. */
@@ -21,6 +23,7 @@ export interface Judged {
 
 const METRIC_FUNCTIONS = {
   accuracy: ({ labels, predictions }: Judged) => accuracy(labels, predictions),
+  accuracyNorm: ({ labels, predictions, normalized = predictions }: Judged) => accuracy(labels, normalized),
   f1: (judged: Judged) =>
     judged.texts ? meanOfTexts(judged.texts, 'f1') : f1OfClassOne(judged.labels, judged.predictions),
   f1Macro: ({ labels, predictions }: Judged) => f1Macro(labels, predictions),
@@ -30,6 +33,7 @@ const METRIC_FUNCTIONS = {
     judged.texts
       ? meanOfTexts(judged.texts, 'exactMatch')
       : exactMatchOfGroups(judged.labels, judged.predictions, groupsOf(judged)),
+  genderParity: (judged: Judged) => parityOfGroups(judged.predictions, groupsOf(judged)),
   matthews: ({ labels, predictions }: Judged) => matthews(labels, predictions),
   pearson: ({ labels, predictions }: Judged) => pearson(labels, predictions),
   spearman: ({ labels, predictions }: Judged) => spearman(labels, predictions),
@@ -50,8 +54,8 @@ export function taskMetrics<N extends MetricName>(names: readonly N[], judged: J
 }
 
 function knownRows(judged: Judged): Judged {
-  const { labels, predictions, classes, groups } = judged;
-  for (const [what, rows] of Object.entries({ predictions, groups }))
+  const { labels, predictions, normalized, classes, groups } = judged;
+  for (const [what, rows] of Object.entries({ predictions, normalized, groups }))
     if (rows && rows.length !== labels.length)
       throw new RangeError(`taskMetrics: ${labels.length} labels, but ${rows.length} ${what}`);
   const isKnown = (label: number): boolean => (classes === 1 ? label > NO_VALUE / 2 : label >= 0);
@@ -60,6 +64,7 @@ function knownRows(judged: Judged): Judged {
     ...judged,
     labels: rows.map((row) => labels[row]!),
     predictions: rows.map((row) => predictions[row]!),
+    ...(normalized && { normalized: rows.map((row) => normalized[row]!) }),
     ...(groups && { groups: rows.map((row) => groups[row]!) }),
   };
 }

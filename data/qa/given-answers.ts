@@ -55,7 +55,7 @@ function unitsOf(text: string): (place: unknown) => number | undefined {
     starts.push(at);
     at += character.length;
   }
-  return (place) => starts[place as number];
+  return (place) => (typeof place === 'number' ? starts[place] : undefined);
 }
 
 /** What the context has there, and where it has the answer. */

@@ -37,8 +37,12 @@ export function indexOf({ fields }: Fields, columns: Columns): { readonly idx?: 
   return Number.isInteger(number) ? { idx: number as number } : {};
 }
 
+/** Class names of what is true or not. */
+export const TRUTH = ['False', 'True'];
+
 /**
- * A class as its index: its name, its index, a truth value of two classes; none where the column is absent, empty or −1, as in test splits.
+ * A class as its index: its name in any case, its index, for the classes False and True a truth value; none where the column is absent,
+ * empty or −1, as in test splits.
  * @param names in the order of indices
  * @throws UserError where it is none of them
  */
@@ -51,17 +55,18 @@ export function classOf(
   const column = columnOf(fields, columns);
   const value = column === undefined ? undefined : fields[column];
   if (isMissing(value)) return {};
-  const index = typeof value === 'boolean' ? Number(value) : classIndex(value, names);
-  if (index !== undefined && index >= 0 && index < names.length) return { label: index };
+  const index = classIndex(value, names);
+  if (index !== undefined && index < names.length) return { label: index };
   const classes = names.map((name, i) => (name === String(i) ? name : `${name} (${i})`)).join(', ');
   throw new UserError(`${at}: "${column}" is ${preview(value)}, expected one of ${classes}`);
 }
 
 function classIndex(value: unknown, names: readonly string[]): number | undefined {
-  const text = typeof value === 'string' ? value.trim() : String(value);
-  const named = names.indexOf(text);
+  if (!['string', 'number', 'boolean'].includes(typeof value)) return undefined;
+  const text = (typeof value === 'string' ? value : JSON.stringify(value)).trim().toLowerCase();
+  const named = names.findIndex((name) => name.toLowerCase() === text);
   if (named >= 0) return named;
-  return /^\d+$/.test(text) ? Number(text) : undefined;
+  return /^\d+(\.0+)?$/.test(text) ? Number(text) : undefined;
 }
 
 /** A number to predict; none where the column is absent or empty. @throws UserError where it is no number */

@@ -25,6 +25,12 @@ export function taskFigures(task: Task, keys: readonly TaskRow[], scored: Scored
 /** Of a row: scores of classes or choices, or an answer in their place. */
 export type Outcome = Pick<Prediction, 'scores' | 'answer'>;
 
+/** Classes of rows whose keys have their labels. */
+export function judgedRows(keys: readonly TaskRow[], scores: readonly Float32Array[]): Judged {
+  const labels = keys.map(({ label }) => (label as number | undefined) ?? -1);
+  return { labels, predictions: scores.map(bestOf), classes: scores[0]?.length ?? 0 };
+}
+
 /**
  * The lines of a task's submission.
  * @param labels class names in the order of the scores; none where the scores are of choices

@@ -23,7 +23,7 @@ const BELOW = ['data', 'default', 'plaintext', 'main'];
  * @throws UserError naming the files that were looked for, where there are none
  */
 export async function findSplit(task: Task, dir: string, split: SplitName): Promise<readonly string[]> {
-  const stems = task.files?.[split] ?? STEMS[split];
+  const stems = splitStems(task, split);
   const folders = await foldersOf(task, dir);
   for (const stem of stems) {
     for (const folder of folders) {
@@ -32,10 +32,18 @@ export async function findSplit(task: Task, dir: string, split: SplitName): Prom
     }
   }
   const looked = stems.map((stem) => `${stem}.*`).join(', ');
-  const others = folders.length > 1 ? ` in ${folders.map((folder) => folder).join(', ')}` : ` in ${dir}`;
+  const missing = folders.length > 1 ? '' : `, which has no folder ${namesOf(task).join(' or ')}`;
   throw new UserError(
-    `${option('dataDir')}: no ${split} split of ${task.name}; looked for ${looked} or their parts (${stems[0]}-00000-of-…)${others}`,
+    `${option('dataDir')}: no ${split} split of ${task.name}; looked for ${looked} or their parts (${stems[0]}-00000-of-…) in ${folders.join(', ')}${missing}`,
   );
+}
+
+/** What a split of a task may be called, the likeliest first. @throws UserError where the task has no such split */
+export function splitStems({ name, files = {} }: Task, split: SplitName): readonly string[] {
+  const stems = files[split] ?? STEMS[split];
+  if (stems.length > 0) return stems;
+  const others = Object.entries(files).flatMap(([other, own]) => (own.length > 0 ? [other] : []));
+  throw new UserError(`${option('task')} ${name}: has no ${split} split, only ${others.join(' and ')}`);
 }
 
 /** Levels of folders that are looked into, as `Data/Main` below `OpenBookQA-V1-Sep2018`. */
@@ -43,7 +51,7 @@ const DEPTH = 3;
 
 /** The task's own folders first, deepest first, then the given one; each with the hub's below. */
 async function foldersOf(task: Task, dir: string): Promise<readonly string[]> {
-  const own = [task.name.slice(task.name.indexOf('/') + 1), task.name, ...(task.folders ?? [])].map(plainName);
+  const own = [task.name, ...namesOf(task)].map(plainName);
   const below = async (folder: string, depth: number): Promise<readonly string[]> => {
     const names = depth < DEPTH ? await subfolders(folder) : [];
     const paths = (wanted: readonly string[]): string[] =>
@@ -55,6 +63,11 @@ async function foldersOf(task: Task, dir: string): Promise<readonly string[]> {
     return [...first.flat(), folder, ...last.flat()];
   };
   return below(dir, 0);
+}
+
+/** Of a task's own folder. */
+function namesOf({ name, folders = [] }: Task): readonly string[] {
+  return [name.slice(name.indexOf('/') + 1), ...folders];
 }
 
 async function subfolders(dir: string): Promise<string[]> {

@@ -67,12 +67,19 @@ export interface Task {
    * `answers`; and `label`, a class by its name.
    */
   readonly example: (row: TaskRow) => Fields['fields'];
+  /** Where each candidate of a row is an example: the row once for each, with it. Absent: a row is an example. */
+  readonly candidates?: (row: TaskRow) => readonly TaskRow[];
+  /**
+   * What a row belongs to, the largest first, as a passage and a question of it. Neighbouring rows that agree in all are drawn as one; rows
+   * that agree in the first stay on one side when a part is set apart. Absent: a row is on its own.
+   */
+  readonly group?: (row: TaskRow) => readonly string[];
   /** Official figures, the one to choose by first. */
   readonly metrics: readonly MetricName[];
   /** Where a package of its own has the rows: of a split, in order. Absent: they are in files. */
   readonly load?: (split: SplitName) => Promise<readonly TaskRow[]>;
   /**
-   * What evaluation and submissions must know of a row beside its example, such as the question it belongs to; absent: nothing. Kept for every
+   * What evaluation and submissions must know of a row, or candidate, beside its example, such as the question it belongs to; absent: nothing. Kept for every
    * evaluated row.
    */
   readonly key?: (row: TaskRow) => TaskRow;

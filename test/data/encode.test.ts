@@ -153,6 +153,11 @@ describe('encodeChoices', () => {
     ]);
   });
 
+  it('tells apart the examples of one line by the places of their choices', async () => {
+    const rows = [...line(1, 1, [0, 5, 2], [0, 2]), ...line(1, 0, [0, 6, 2], [0, 7, 7, 2])];
+    expect((await encodeFile(file(...rows), OPTIONS)).firsts).toEqual([0, 2]);
+  });
+
   it('takes records of other numbers of choices', async () => {
     const rows = [...line(1, 2, [0, 2], [0, 5, 2], [0, 6, 2]), ...line(2, 1, [0, 7, 7, 2], [0, 2])];
     const examples = await encodeChoices(file(...rows), OPTIONS);

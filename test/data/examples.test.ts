@@ -97,14 +97,14 @@ describe('choices', () => {
     expect(
       await read('a.jsonl', '{"text":"q","choices":["x","y"],"label":1}\n{"text":"r","choices":["z"]}', false, true),
     ).toEqual([
-      { line: 1, label: 1, text: 'q', textPair: 'x' },
-      { line: 1, label: 1, text: 'q', textPair: 'y' },
-      { line: 2, text: 'r', textPair: 'z' },
+      { line: 1, label: 1, text: 'q', textPair: 'x', choice: 0 },
+      { line: 1, label: 1, text: 'q', textPair: 'y', choice: 1 },
+      { line: 2, text: 'r', textPair: 'z', choice: 0 },
     ]);
     const tokens = '{"input_ids":[[5,6],[7]],"attention_mask":[[1,0],[1]],"token_type_ids":[[0,1],[0]]}';
     expect(await read('a.jsonl', tokens, false, true)).toEqual([
-      { line: 1, inputIds: [5, 6], attentionMask: [1, 0], typeIds: [0, 1] },
-      { line: 1, inputIds: [7], attentionMask: [1], typeIds: [0] },
+      { line: 1, inputIds: [5, 6], attentionMask: [1, 0], typeIds: [0, 1], choice: 0 },
+      { line: 1, inputIds: [7], attentionMask: [1], typeIds: [0], choice: 1 },
     ]);
   });
 
@@ -112,7 +112,7 @@ describe('choices', () => {
     const names = Array.from({ length: 11 }, (_, i) => `choice_${i}`);
     const csv = `text_a,${[...names].reverse().join(',')},label\nq,${[...names].reverse().join(',')},3\n`;
     expect(await read('a.csv', csv, true, true)).toEqual(
-      names.map((name) => ({ line: 2, label: 3, text: 'q', textPair: name })),
+      names.map((name, choice) => ({ line: 2, label: 3, text: 'q', textPair: name, choice })),
     );
   });
 

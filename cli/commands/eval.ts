@@ -41,7 +41,7 @@ export function addEval(program: Command): void {
       'JSONL file with a line for every row: "logits" and "label", or of text "loglikelihood" or "answer"',
     )
     .option('--json', 'print the result as JSON');
-  addSettings(command, ['as', 'numFewshot', 'taskType', 'problemType', ...INFER_SETTINGS]).action(runEval);
+  addSettings(command, ['as', 'numFewshot', 'taskType', 'problemType', 'lossOn', ...INFER_SETTINGS]).action(runEval);
 }
 
 async function runEval(flags: EvalFlags): Promise<void> {

@@ -38,7 +38,7 @@ const FLAGS_OF_0_1: Readonly<Record<string, string | number | boolean | undefine
   'problem-type': undefined,
   'max-answer-length': 30,
   'doc-stride': 128,
-  'allow-empty-answer': false,
+  'allow-empty-answer': undefined,
   lr: 1e-3,
   schedule: 'linear',
   'warmup-ratio': 0,

@@ -77,6 +77,8 @@ export interface EncodedFile {
   readonly path: string;
   readonly examples: ExampleStore;
   readonly labels: LabelColumn;
+  /** Place of the first example of each line: of its choices, where it has some. */
+  readonly firsts: readonly number[];
   /** Whether there is a row that is text. */
   readonly hasText: boolean;
 }
@@ -88,13 +90,15 @@ export interface EncodedFile {
 export async function encodeFile({ path, rows }: ExampleFile, options: EncodeFileOptions): Promise<EncodedFile> {
   const examples = new ExampleStore();
   const labels = new LabelColumn(path);
+  const firsts: number[] = [];
   let hasText = false;
   for await (const { row, sequence } of inOrder(rows, (row) => encodeRow(path, row, options))) {
+    if (!row.choice) firsts.push(examples.length);
     examples.push(sequence);
     labels.push(row.line, row.label);
     hasText ||= 'text' in row;
   }
-  return { path, examples, labels, hasText };
+  return { path, examples, labels, firsts, hasText };
 }
 
 interface EncodedRow {
@@ -154,7 +158,7 @@ export async function encodeChoices({ path, rows }: ExampleFile, options: Encode
   };
   const choices: EncodedRow[] = [];
   for await (const encoded of inOrder(rows, (row) => encodeRow(path, row, options))) {
-    if (choices.length > 0 && choices[0]!.row.line !== encoded.row.line) add(choices.splice(0));
+    if (choices.length > 0 && encoded.row.choice === 0) add(choices.splice(0));
     choices.push(encoded);
   }
   add(choices);

@@ -14,6 +14,8 @@ interface Row {
   /** Line of the file, from 1. */
   readonly line: number;
   readonly label?: Label;
+  /** Place among the choices of its line. */
+  readonly choice?: number;
 }
 
 /** A text or a pair of texts. */
@@ -57,7 +59,10 @@ export function readExamples(given: string | RecordSource, { needLabel, choices,
     const parseRow = choices ? choicesParser(path, first) : rowParser(path, first);
     return (record) => {
       const common = { line: record.line, ...parseLabel(path, record, needLabel) };
-      return [parseRow(record)].flat().map((content) => ({ ...common, ...content }));
+      const rows = parseRow(record);
+      return Array.isArray(rows)
+        ? rows.map((row, choice) => ({ ...common, ...row, choice }))
+        : [{ ...common, ...rows }];
     };
   };
   return { path, rows: parseRecords(source, parserFor, onBytes) };
@@ -107,6 +112,8 @@ function choicesParser(path: string, first: Fields): (record: Fields) => Content
   const columns = Object.keys(first.fields).filter((column) => CHOICE_COLUMN.test(column));
   const name = tokens ? 'input_ids' : 'choices';
   const text = first.fields.text === undefined ? 'text_a' : 'text';
+  const used = tokens ? ['attention_mask', 'token_type_ids'] : [text, ...columns];
+  warnUnused(path, Object.keys(first.fields), [name, ...used, 'label']);
   return (record) => {
     const { attention_mask: masks, token_type_ids: types } = record.fields;
     const choices = columns.length > 0 ? inOrder(columns).map((c) => record.fields[c]) : record.fields[name];

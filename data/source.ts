@@ -14,6 +14,7 @@ import { encodeQuestions, type EncodedQuestionRow } from './qa/encode.ts';
 import { hasQuestion, readQuestions } from './qa/questions.ts';
 import { parseOptions } from '../engine/options.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
+import { renamedFields } from './columns.ts';
 import { dataOptionsSchema, type DataOptions } from './options.ts';
 import { encodeChoices, encodeFile, setTargets, type EncodedFile, type EncodeFileOptions } from './encode.ts';
 import type { Examples } from './example-store.ts';
@@ -28,7 +29,7 @@ import {
   type LabelFile,
   type Problem,
 } from './labels.ts';
-import { readRecords, type Fields } from './records.ts';
+import type { Fields } from './records.ts';
 import type { MetricName } from './metrics.ts';
 import {
   requestedData,
@@ -38,10 +39,10 @@ import {
   type RequestedData,
   type RequestedTask,
 } from './request.ts';
-import type { RecordSource } from './record-source.ts';
+import { itemsOf, sourceOf, type RecordSource } from './record-source.ts';
 import type { Example } from './tasks/built-in.ts';
-import { taskFigures } from './tasks/figures.ts';
-import { exampleSource } from './tasks/split-source.ts';
+import { submissionLines, taskFigures } from './tasks/figures.ts';
+import { exampleSource, labelledSource } from './tasks/split-source.ts';
 import type { Task, TaskRow } from './tasks/task.ts';
 
 /** Texts with class indices. */
@@ -93,22 +94,23 @@ export async function headOfData(
   if (taskType !== undefined) return TASK_HEADS[taskType];
   const task = taskOf(request);
   if (task) return task.head;
-  const file = request.train ?? request.eval;
+  const [file] = [request.train ?? request.eval ?? []].flat();
   return file === undefined ? undefined : headOfFile(file, columns);
 }
 
 /** By the columns of a file's first line. */
 async function headOfFile(path: string, columns: DataOptions['columns']): Promise<HeadKind | undefined> {
   if (isPlainText(path)) return 'causal-lm';
-  const fields = columns ? Object.fromEntries(Object.keys(columns).map((name) => [name, ''])) : await firstFields(path);
+  const found = await firstFields(path);
+  const fields = columns ? renamedFields(found, columns) : found;
   if (isForLanguage(fields)) return 'causal-lm';
   if (hasQuestion(fields)) return 'question-answering';
   if (hasChoices(fields)) return 'multiple-choice';
   return fields.label === undefined ? undefined : 'classification';
 }
 
-async function firstFields(path: string): Promise<Fields['fields']> {
-  for await (const { fields } of readRecords(path)) return fields;
+async function firstFields(given: string | RecordSource): Promise<Fields['fields']> {
+  for await (const { fields } of itemsOf(sourceOf(given))) return fields;
   return {};
 }
 
@@ -160,7 +162,7 @@ export async function loadData(
       return loadChoices(files, encoding);
     case 'classification':
     case 'masked-lm':
-      return loadLabelled(files, encoding, { asked: problemType, known: known?.labels });
+      return loadLabelled(files, encoding, { asked: problemType, known: known?.labels, file: files.labels });
   }
 }
 
@@ -171,35 +173,42 @@ async function loadTaskData(
   encoding: Encoding,
   known: readonly string[] | undefined,
 ): Promise<DataSet> {
-  if (head !== task.head)
-    throw new UserError(
-      `${option('task')} ${task.name}: is for a head for ${task.head}, the model has one for ${head}`,
-    );
+  checkHead(task, head);
   const keys: TaskRow[] = [];
   const onRow = task.key && ((row: TaskRow) => void keys.push(task.key!(row)));
   const data = {
     name: task.name,
-    ...(rows.train && { train: exampleSource(task, rows.train) }),
-    ...(rows.eval && { eval: exampleSource(task, rows.eval, onRow) }),
+    ...(rows.train && { train: labelledSource(task, rows.train) }),
+    ...(rows.eval && { eval: labelledSource(task, rows.eval, onRow) }),
   };
   if (head === 'question-answering') return loadQuestions(data, encoding);
   if (head === 'multiple-choice') return withFigures(await loadChoices(data, encoding), task, keys);
-  const own = known ?? ownNames(encoding.config);
-  const labels = agreedNames(task.labels, own) ?? task.labels;
-  if (known && labels.length !== known.length) {
-    const found = `the model tells apart ${known.join(', ')}`;
-    throw new UserError(`${option('task')} ${task.name}: ${found}, expected ${task.labels.join(', ')}`);
-  }
+  const labels = namesOfTask(task, known, encoding.config);
   return withFigures(await loadLabelled(data, encoding, { labels }), task, keys);
+}
+
+/** @throws UserError where the model's head is not the one that learns the task */
+function checkHead({ name, head }: Task, found: HeadKind): void {
+  if (found === head) return;
+  throw new UserError(`${option('task')} ${name}: is for a head for ${head}, the model has one for ${found}`);
+}
+
+/** A task's class names, as the model has them where it means the same classes. @throws UserError where it has others */
+function namesOfTask(task: Task, known: readonly string[] | undefined, config: ModelConfig): readonly string[] {
+  const labels = agreedNames(task.labels, known ?? ownNames(config)) ?? task.labels;
+  if (!known || labels.length === known.length) return labels;
+  const found = `the model tells apart ${known.join(', ')}`;
+  throw new UserError(`${option('task')} ${task.name}: ${found}, expected ${task.labels.join(', ')}`);
 }
 
 function withFigures(data: DataSet, task: Task, keys: readonly TaskRow[]): DataSet {
   return { ...data, figures: (scores) => taskFigures(task, keys, { ...data, scores }) };
 }
 
-/** What is known of labels beside the data: a task's names, or what is asked for and what the model at hand has. */
+/** What is known of labels beside the data: a task's names, or what is asked for, what the model at hand has, and what the file says. */
 interface KnownLabels {
   readonly labels?: readonly string[];
+  readonly file?: readonly string[] | undefined;
   readonly asked?: Problem | undefined;
   readonly known?: readonly string[] | undefined;
 }
@@ -207,7 +216,7 @@ interface KnownLabels {
 async function loadLabelled(
   data: RequestedData,
   encoding: Encoding,
-  { labels: named, asked, known }: KnownLabels,
+  { labels: named, asked, known, file }: KnownLabels,
 ): Promise<DataSet> {
   const { config, onBytes } = encoding;
   const encodeOptions = await encodeOptionsOf(encoding);
@@ -216,7 +225,7 @@ async function loadLabelled(
   const [train, test] = [await encode(data.train), await encode(data.eval)];
   const labelled = (train ?? test)!.labels;
   const problem = named ? problemOfNames(named) : problemOf(labelled, asked ?? problemOfModel(config, labelled, known));
-  const labels = named ?? known ?? namesFor(problem, labelled, ownNames(config));
+  const labels = named ?? known ?? namesFor(problem, labelled, ownNames(config), file);
   checkOutputs(problem, labels, labelled.path);
   for (const file of [train, test]) if (file) setTargets(file, labels, problem);
   const isText = problem === 'single_label_classification' && train?.hasText && test?.hasText;
@@ -266,9 +275,14 @@ function problemOfModel(
   return savedHead(config) === 'classification' && regresses && areNumbers ? 'regression' : undefined;
 }
 
-function namesFor(problem: Problem, file: LabelFile, own: readonly string[]): readonly string[] {
+function namesFor(
+  problem: Problem,
+  file: LabelFile,
+  own: readonly string[],
+  named: readonly string[] | undefined,
+): readonly string[] {
   if (problem === 'regression') return ['value'];
-  const found = problem === 'multi_label_classification' ? labelSetNames(file) : labelNames(file, own);
+  const found = problem === 'multi_label_classification' ? labelSetNames(file) : (named ?? labelNames(file, own));
   return agreedNames(found, own) ?? found;
 }
 
@@ -318,39 +332,73 @@ async function languageOptions(encoding: Encoding): Promise<LanguageOptions> {
 
 /** Rows to predict. */
 export interface Rows {
+  /** The task's name, or the file's without its folders. */
+  readonly name: string;
   readonly examples: Examples;
-  /** Line of the file that each is of; the choices, or windows, of a line are neighbours. */
-  readonly lines: readonly number[];
+  /** Place of the first example of each row; its other choices, or windows, follow. */
+  readonly firsts: readonly number[];
+  /** Lines of a task's submission, from the scores of every row; absent for files and for tasks without one. */
+  readonly submission?: ((scores: readonly Float32Array[]) => readonly string[]) | undefined;
 }
 
-/** Rows to predict; labels are optional. @throws UserError as `loadData` */
+/**
+ * Rows to predict: those that would be evaluated; labels are optional.
+ * @throws UserError as `loadData`
+ */
 export async function loadRows(
   checkpoint: Checkpoint,
-  path: string,
-  { head, labels: names, base }: KnownHead,
-  options: Pick<DataOptions, 'maxLength' | 'docStride'> = {},
+  given: DataRequest,
+  { head, labels, base }: KnownHead,
+  options: DataOptions = {},
   onBytes?: OnBytes,
 ): Promise<Rows> {
   const { dir: modelDir, config } = checkpoint.resized(base?.config.vocabSize ?? 0);
-  const { maxLength: longest, docStride } = parseOptions(dataOptionsSchema, options);
-  const encoding = { modelDir, config, maxLength: Math.min(longest, config.maxTokens), docStride, onBytes };
+  const parsed = parseOptions(dataOptionsSchema, options);
+  const { docStride } = parsed;
+  const encoding = { modelDir, config, maxLength: Math.min(parsed.maxLength, config.maxTokens), docStride, onBytes };
+  const request = { ...given, evalOnly: true };
+  const task = taskOf(request);
+  if (!task) {
+    const { name, eval: source } = await requestedData(request, parsed);
+    return { name, ...(await encodeRows(source!, head, encoding, labels)) };
+  }
+  checkHead(task, head);
+  const { eval: rows } = await requestedTask(task, request, parsed);
+  const keys: TaskRow[] = [];
+  const source = exampleSource(task, rows!, (row) => task.key && keys.push(task.key(row)));
+  const names = task.head === 'classification' ? namesOfTask(task, labels, config) : [];
+  const submission = (scores: readonly Float32Array[]): readonly string[] => submissionLines(task, keys, names, scores);
+  return {
+    name: task.name,
+    ...(await encodeRows(source, head, encoding, names)),
+    ...(task.submission && { submission }),
+  };
+}
+
+async function encodeRows(
+  source: RecordSource,
+  head: HeadKind,
+  encoding: Encoding,
+  names: readonly string[],
+): Promise<Pick<Rows, 'examples' | 'firsts'>> {
+  const { config, docStride, onBytes } = encoding;
   const encodeOptions = await encodeOptionsOf(encoding);
   if (head === 'question-answering') {
-    const rows = await encodeQuestions(readQuestions(path, false, onBytes), { ...encodeOptions, docStride });
-    return {
-      examples: rows.flatMap(({ windows }) => windows),
-      lines: rows.flatMap(({ line, windows }) => windows.map(() => line)),
-    };
+    const rows = await encodeQuestions(readQuestions(source, false, onBytes), { ...encodeOptions, docStride });
+    const examples = rows.flatMap(({ windows }) => windows);
+    return { examples, firsts: examples.flatMap(({ window = 0 }, i) => (window === 0 ? [i] : [])) };
   }
-  if (head === 'causal-lm' && hasPrompts(await firstFields(path)))
-    return encodeLanguageRows(readLanguageFile(path, onBytes), await languageOptions(encoding));
+  if (head === 'causal-lm' && hasPrompts(await firstFields(source))) {
+    const examples = await encodeLanguageRows(readLanguageFile(source, onBytes), await languageOptions(encoding));
+    return { examples, firsts: Array.from(examples, (_, i) => i) };
+  }
   const choices = head === 'multiple-choice';
   const keepPadding = headOf(config, head).reads === 'every-token';
-  const rows = readExamples(path, { needLabel: false, choices, onBytes });
+  const rows = readExamples(source, { needLabel: false, choices, onBytes });
   const file = await encodeFile(rows, { ...encodeOptions, keepPadding });
-  const { examples, labels } = file;
+  const { examples, labels, firsts } = file;
   if (head === 'classification') setTargets(file, names, problemOf(labels, problemOfModel(config, labels, names)));
-  return { examples, lines: labels.lines };
+  return { examples, firsts };
 }
 
 /** The tokenizer is undefined where the model has none: it is missed when a text comes. */

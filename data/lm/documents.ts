@@ -7,10 +7,11 @@ import { preview } from '../../engine/io/files.ts';
 import type { OnBytes } from '../../engine/io/load.ts';
 import { readText } from '../../engine/io/text.ts';
 import { IGNORE_INDEX } from '../encoded-example.ts';
+import { warnUnused } from '../columns.ts';
 import { parseMasked, parseText } from '../examples.ts';
 import { parseRecords, sourceOf, type RecordSource } from '../record-source.ts';
 import type { Fields } from '../records.ts';
-import { isConversational, parseConversation, type Conversation } from './conversations.ts';
+import { isConversational, messagesColumn, parseConversation, type Conversation } from './conversations.ts';
 
 /** Text to learn as it is. */
 export interface Document {
@@ -49,8 +50,8 @@ export interface LanguageFile {
 export const isPlainText = (path: string): boolean => extname(path).toLowerCase() === '.txt';
 
 /** Whether a line is a prompt with its completion, or a conversation. */
-export function hasPrompts({ messages, prompt, completion }: Fields['fields']): boolean {
-  return [messages, prompt, completion].some((column) => column !== undefined);
+export function hasPrompts(fields: Fields['fields']): boolean {
+  return isConversational(fields) || fields.prompt !== undefined || fields.completion !== undefined;
 }
 
 /** Whether a line can only be meant for a language model. */
@@ -78,18 +79,30 @@ async function* wholeText(path: string, onBytes?: OnBytes): AsyncGenerator<Docum
   yield { line: 1, text: await readText(path, onBytes) };
 }
 
+/** What conversations have beside their messages. */
+const EXTRA = ['tools', 'documents', 'chat_template_kwargs'];
+
 function rowParser(path: string, { line, fields }: Fields): (record: Fields) => LanguageRow {
-  if (fields.input_ids !== undefined) return (record) => parseTokens(path, record);
-  const hasPrompt = fields.messages === undefined;
-  if (isConversational(fields)) return (record) => parseConversation(path, record, hasPrompt);
+  const reads = <T>(columns: readonly string[], parse: T): T => {
+    warnUnused(path, Object.keys(fields), columns);
+    return parse;
+  };
+  if (fields.input_ids !== undefined)
+    return reads(['input_ids', 'attention_mask', 'labels'], (record) => parseTokens(path, record));
+  if (isConversational(fields)) {
+    const column = messagesColumn(fields);
+    const columns = column === undefined ? ['prompt', 'completion'] : [column];
+    return reads([...columns, ...EXTRA], (record) => parseConversation(path, record, column));
+  }
   if (fields.prompt !== undefined || fields.completion !== undefined) {
-    return (record) => ({
+    return reads(['prompt', 'completion'], (record) => ({
       line: record.line,
       prompt: parseText(path, record, 'prompt'),
       completion: parseText(path, record, 'completion'),
-    });
+    }));
   }
-  if (fields.text !== undefined) return (record) => ({ line: record.line, text: parseText(path, record, 'text') });
+  if (fields.text !== undefined)
+    return reads(['text'], (record) => ({ line: record.line, text: parseText(path, record, 'text') }));
   const found = Object.keys(fields).join(', ') || 'nothing';
   throw new UserError(
     `${path}:${line}: found ${found}, expected "messages", or "prompt" and "completion", or "text", or "input_ids"`,

@@ -4,13 +4,37 @@ import { preview } from '../../engine/io/files.ts';
 import type { Fields } from '../records.ts';
 import type { TaskRow } from './task.ts';
 
-/** A column of text. @throws UserError where it is none */
-export function textOf({ fields }: Fields, column: string, at: string): string {
+/** A column of text. @param columns its names in the layouts @throws UserError where it is none */
+export function textOf({ fields }: Fields, columns: Columns, at: string): string {
+  const column = columnOf(fields, columns);
+  if (column === undefined) {
+    const there = Object.keys(fields).join(', ') || 'nothing';
+    throw new UserError(`${at}: found the columns ${there}; expected ${listed(columns)} with a text`);
+  }
   const value = fields[column];
   if (typeof value === 'string') return value;
-  const there = Object.keys(fields).join(', ') || 'nothing';
-  const found = value === undefined ? `no column "${column}", found ${there}` : `"${column}" is ${preview(value)}`;
-  throw new UserError(`${at}: ${found}; expected a text`);
+  throw new UserError(`${at}: "${column}" is ${preview(value)}, expected a text`);
+}
+
+/** A name, or several of which a file has one. */
+type Columns = string | readonly string[];
+
+function columnOf(fields: Fields['fields'], columns: Columns): string | undefined {
+  return [columns].flat().find((name) => fields[name] !== undefined);
+}
+
+function listed(columns: Columns): string {
+  return [columns]
+    .flat()
+    .map((name) => `"${name}"`)
+    .join(' or ');
+}
+
+/** The number of a row, where it has one. */
+export function indexOf({ fields }: Fields, columns: Columns): { readonly idx?: number } {
+  const value = fields[columnOf(fields, columns) ?? ''];
+  const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
+  return Number.isInteger(number) ? { idx: number as number } : {};
 }
 
 /**
@@ -22,17 +46,18 @@ export function classOf(
   { fields }: Fields,
   names: readonly string[],
   at: string,
-  column = 'label',
+  columns: Columns = 'label',
 ): { readonly label?: number } {
-  const value = fields[column];
+  const column = columnOf(fields, columns);
+  const value = column === undefined ? undefined : fields[column];
   if (isMissing(value)) return {};
-  const index = typeof value === 'boolean' ? Number(value) : indexOf(value, names);
+  const index = typeof value === 'boolean' ? Number(value) : classIndex(value, names);
   if (index !== undefined && index >= 0 && index < names.length) return { label: index };
   const classes = names.map((name, i) => (name === String(i) ? name : `${name} (${i})`)).join(', ');
   throw new UserError(`${at}: "${column}" is ${preview(value)}, expected one of ${classes}`);
 }
 
-function indexOf(value: unknown, names: readonly string[]): number | undefined {
+function classIndex(value: unknown, names: readonly string[]): number | undefined {
   const text = typeof value === 'string' ? value.trim() : String(value);
   const named = names.indexOf(text);
   if (named >= 0) return named;
@@ -40,10 +65,11 @@ function indexOf(value: unknown, names: readonly string[]): number | undefined {
 }
 
 /** A number to predict; none where the column is absent or empty. @throws UserError where it is no number */
-export function numberOf({ fields }: Fields, column: string, at: string): { readonly label?: number } {
-  const value = fields[column];
+export function numberOf({ fields }: Fields, columns: Columns, at: string): { readonly label?: number } {
+  const column = columnOf(fields, columns);
+  const value = column === undefined ? undefined : fields[column];
   if (isMissing(value)) return {};
-  const number = typeof value === 'string' ? Number(value) : value;
+  const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
   if (typeof number === 'number' && Number.isFinite(number)) return { label: number };
   throw new UserError(`${at}: "${column}" is ${preview(value)}, expected a number`);
 }

@@ -23,7 +23,7 @@ const BELOW = ['data', 'default', 'plain_text'];
  * @throws UserError naming the files that were looked for, where there are none
  */
 export async function findSplit(task: Task, dir: string, split: SplitName): Promise<readonly string[]> {
-  const stems = task.files?.[split] ?? STEMS[split];
+  const stems = splitStems(task, split);
   const folders = await foldersOf(task, dir);
   for (const stem of stems) {
     for (const folder of folders) {
@@ -32,15 +32,20 @@ export async function findSplit(task: Task, dir: string, split: SplitName): Prom
     }
   }
   const looked = stems.map((stem) => `${stem}.*`).join(', ');
-  const others = folders.length > 1 ? ` in ${folders.map((folder) => folder).join(', ')}` : ` in ${dir}`;
+  const missing = folders.length > 1 ? '' : `, which has no folder ${namesOf(task).join(' or ')}`;
   throw new UserError(
-    `${option('dataDir')}: no ${split} split of ${task.name}; looked for ${looked} or their parts (${stems[0]}-00000-of-…)${others}`,
+    `${option('dataDir')}: no ${split} split of ${task.name}; looked for ${looked} or their parts (${stems[0]}-00000-of-…) in ${folders.join(', ')}${missing}`,
   );
+}
+
+/** What a split of a task may be called, the likeliest first. */
+export function splitStems({ files }: Task, split: SplitName): readonly string[] {
+  return files?.[split] ?? STEMS[split];
 }
 
 /** The task's own folder first, then the given one, each with the hub's below. */
 async function foldersOf(task: Task, dir: string): Promise<readonly string[]> {
-  const names = [task.name.slice(task.name.indexOf('/') + 1), task.name, ...(task.folders ?? [])].map(plainName);
+  const names = [task.name, ...namesOf(task)].map(plainName);
   const own = (await subfolders(dir)).filter((name) => names.includes(plainName(name)));
   const all = [...own.map((name) => join(dir, name)), dir];
   const below = await Promise.all(
@@ -50,6 +55,11 @@ async function foldersOf(task: Task, dir: string): Promise<readonly string[]> {
     }),
   );
   return below.flat();
+}
+
+/** Of a task's own folder. */
+function namesOf({ name, folders = [] }: Task): readonly string[] {
+  return [name.slice(name.indexOf('/') + 1), ...folders];
 }
 
 async function subfolders(dir: string): Promise<string[]> {

@@ -11,6 +11,26 @@ export type TaskRow = Readonly<Record<string, unknown>>;
 
 export type SplitName = 'train' | 'validation' | 'test';
 
+/** What was predicted of a row. */
+export interface Prediction {
+  /** By the task's `key`; `{}` where it has none. */
+  readonly key: TaskRow;
+  /** Place among the predicted rows, from 0. */
+  readonly place: number;
+  /** Of the task's classes in its order, of the choices, or the one number. */
+  readonly scores: Float32Array;
+  /** The class or choice with the highest score, the first of several. */
+  readonly best: number;
+}
+
+/** The file of predictions that a benchmark takes. */
+export interface Submission {
+  /** Its name, as `SST-2.tsv`. */
+  readonly file: string;
+  /** Its lines, a header included. @param predictions of all rows in order */
+  readonly lines: (predictions: readonly Prediction[]) => readonly string[];
+}
+
 /** A benchmark's task. */
 export interface Task {
   /** As `glue/sst2`. */
@@ -55,4 +75,6 @@ export interface Task {
    * @param scores of each row: of its classes
    */
   readonly judge?: (keys: readonly TaskRow[], scores: readonly Float32Array[]) => Judged;
+  /** Absent: the benchmark takes no predictions of it. */
+  readonly submission?: Submission;
 }

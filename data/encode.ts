@@ -49,14 +49,14 @@ export async function encodeText(
   return {
     ids: checkedIds(ids, vocabSize, at),
     mask: new Int32Array(ids.length).fill(1),
-    typeIds: Int32Array.from(typeIds),
+    typeIds: new Int32Array(typeIds),
   };
 }
 
 /** Ids of a tokenizer. @throws UserError where the model has no embedding for one, as for added tokens */
 export function checkedIds(ids: readonly number[], vocabSize: number, at: string): Int32Array {
   const outside = ids.find((id) => id >= vocabSize);
-  if (outside === undefined) return Int32Array.from(ids);
+  if (outside === undefined) return new Int32Array(ids);
   throw new UserError(
     `${at}: the tokenizer gives token ${outside}, but the model's vocabulary size is ${vocabSize}; set ${option('resizeEmbeddings')} to train it a larger one, or remove added tokens`,
   );
@@ -177,7 +177,8 @@ export function encodeTokens(
     );
   }
   const length = keepPadding ? Math.min(row.inputIds.length, maxLength) : tokens;
-  const part = (values: readonly number[]): Int32Array => Int32Array.from(values.slice(0, length));
+  const part = (values: readonly number[]): Int32Array =>
+    new Int32Array(length < values.length ? values.slice(0, length) : values);
   const ids = part(row.inputIds);
   const outside = ids.find((id) => id >= vocabSize);
   if (outside !== undefined) {

@@ -200,8 +200,11 @@ function integers(at: string, name: string, value: unknown, high: number, expect
   if (!Array.isArray(value) || value.length === 0) {
     throw new UserError(`${at}: "${name}" is ${preview(value)}, expected a list, each entry ${expected}`);
   }
-  const bad = value.findIndex((item) => !Number.isInteger(item) || item < 0 || item > high);
-  if (bad >= 0) throw new UserError(`${at}: "${name}" entry ${bad} is ${preview(value[bad])}, expected ${expected}`);
+  for (let i = 0; i < value.length; i++) {
+    const item: unknown = value[i];
+    if (!Number.isInteger(item) || (item as number) < 0 || (item as number) > high)
+      throw new UserError(`${at}: "${name}" entry ${i} is ${preview(item)}, expected ${expected}`);
+  }
   return value as number[];
 }
 

@@ -210,9 +210,10 @@ class RustTokenizer implements TextTokenizer {
     return this.#sound(async ({ frame }) => {
       const [first, second] = await this.#tokens(text, pair);
       const room = Math.max(0, maxLength - (addSpecial ? this.#specialCount(second !== undefined) : 0));
-      const [n1, n2] = longestFirst(first.getLength(), second?.getLength() ?? 0, room);
-      first.truncate(n1, 0, this.#side);
-      second?.truncate(n2, 0, this.#side);
+      const [all1, all2] = [first.getLength(), second?.getLength() ?? 0];
+      const [n1, n2] = longestFirst(all1, all2, room);
+      if (n1 < all1) first.truncate(n1, 0, this.#side);
+      if (n2 < all2) second?.truncate(n2, 0, this.#side);
       return encodedOf(frame.postProcess(first, second, addSpecial));
     });
   }

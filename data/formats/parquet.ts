@@ -1,5 +1,5 @@
 /** Room: data/formats. Parquet, some rows at a time. Reads the file it is given. */
-import type { DecodedArray, FileMetaData } from 'hyparquet';
+import type { DecodedArray, FileMetaData, RowGroup, SchemaTree } from 'hyparquet';
 import { UserError } from '../../engine/errors.ts';
 import { openParquet, readable } from './parquet-file.ts';
 import { jsonValue, PARSERS } from './parquet-values.ts';
@@ -31,10 +31,7 @@ export async function* readParquet(path: string, { onBytes }: RecordOptions): As
   ]);
   const options = { file, metadata, compressors, parsers: PARSERS, utf8: false, geoparquet: false };
   const scan = await readable(path, () => parquetScan(options));
-  const columns = parquetSchema(metadata).children.map(({ element, children }) => ({
-    name: element.name,
-    isNested: children.length > 0 || element.repetition_type === 'REPEATED',
-  }));
+  const columns = await readable(path, () => columnsOf(metadata, parquetSchema(metadata).children));
   for (const part of partsOf(metadata, columns)) {
     const values = await readable(path, () =>
       Promise.all(columns.map(({ name }) => scan.readColumn({ column: name, ...part }))),
@@ -47,6 +44,24 @@ export async function* readParquet(path: string, { onBytes }: RecordOptions): As
       onBytes?.(Math.round(((from + length) / Number(metadata.num_rows)) * file.byteLength), file.byteLength);
     }
   }
+}
+
+/** @throws Error where a row group has other columns than the file, which only a damaged one has */
+function columnsOf({ row_groups: groups }: FileMetaData, children: readonly SchemaTree[]): Column[] {
+  const expected = JSON.stringify(children.flatMap(leavesOf));
+  const isOther = ({ columns }: RowGroup): boolean =>
+    JSON.stringify(columns.map(({ meta_data: data }) => data?.path_in_schema)) !== expected;
+  if (groups.some(isOther)) throw new Error('its row groups have other columns than the file');
+  const names = children.map(({ element }) => element.name);
+  if (new Set(names).size < names.length) throw new Error('two of its columns have one name');
+  return children.map(({ element, children: inside }) => ({
+    name: element.name,
+    isNested: inside.length > 0 || element.repetition_type === 'REPEATED',
+  }));
+}
+
+function leavesOf({ path, children }: SchemaTree): string[][] {
+  return children.length === 0 ? [path] : children.flatMap(leavesOf);
 }
 
 function* partsOf({ row_groups: groups }: FileMetaData, columns: readonly Column[]): Generator<Part> {

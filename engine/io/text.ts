@@ -13,7 +13,7 @@ export const LONGEST_LINE = 2 ** 24;
 /** Characters of the longest text: about what a string can hold. */
 const LONGEST_TEXT = 2 ** 28;
 
-const CHUNK_BYTES = 2 ** 20;
+const CHUNK_BYTES = 2 ** 17;
 
 /** How a file of gzip begins; no text does. */
 const GZIP = [0x1f, 0x8b];

@@ -5,11 +5,11 @@ import { option, UserError } from '../engine/errors.ts';
 import type { TextTokenizer } from '../models/tokenizer.ts';
 import { IGNORE_INDEX, type EncodedExample, type Sequence } from './encoded-example.ts';
 import { ExampleStore } from './example-store.ts';
-import type { ExampleFile, RawExample, TokenRow } from './examples.ts';
+import type { ExampleFile, RawExample, TextRow, TokenRow } from './examples.ts';
 import { LabelColumn } from './label-column.ts';
 import { labelIndex, labelSet, labelValue, type Label, type Problem } from './labels.ts';
 import { inOrder, mapInOrder } from './map-in-order.ts';
-import type { Example } from './tasks.ts';
+import type { Example } from './tasks/built-in.ts';
 
 /** What a model takes. */
 interface Limits {
@@ -77,6 +77,8 @@ export interface EncodedFile {
   readonly path: string;
   readonly examples: ExampleStore;
   readonly labels: LabelColumn;
+  /** Place of the first example of each line: of its choices, where it has some. */
+  readonly firsts: readonly number[];
   /** Whether there is a row that is text. */
   readonly hasText: boolean;
 }
@@ -88,13 +90,15 @@ export interface EncodedFile {
 export async function encodeFile({ path, rows }: ExampleFile, options: EncodeFileOptions): Promise<EncodedFile> {
   const examples = new ExampleStore();
   const labels = new LabelColumn(path);
+  const firsts: number[] = [];
   let hasText = false;
   for await (const { row, sequence } of inOrder(rows, (row) => encodeRow(path, row, options))) {
+    if (!row.choice) firsts.push(examples.length);
     examples.push(sequence);
     labels.push(row.line, row.label);
     hasText ||= 'text' in row;
   }
-  return { path, examples, labels, hasText };
+  return { path, examples, labels, firsts, hasText };
 }
 
 interface EncodedRow {
@@ -102,9 +106,12 @@ interface EncodedRow {
   readonly sequence: Sequence;
 }
 
-async function encodeRow(path: string, row: RawExample, options: EncodeFileOptions): Promise<EncodedRow> {
+function encodeRow(path: string, row: RawExample, options: EncodeFileOptions): EncodedRow | Promise<EncodedRow> {
   const at = `${path}:${row.line}`;
-  if ('inputIds' in row) return { row, sequence: encodeTokens(row, options, at) };
+  return 'inputIds' in row ? { row, sequence: encodeTokens(row, options, at) } : encodeTextRow(row, options, at);
+}
+
+async function encodeTextRow(row: TextRow, options: EncodeFileOptions, at: string): Promise<EncodedRow> {
   const sequence = await encodeText(row, options.tokenizer, options, at);
   if (sequence.ids.length > 0) return { row, sequence };
   throw new UserError(`${at}: the text gives no tokens, expected at least one; leave the row out`);
@@ -151,7 +158,7 @@ export async function encodeChoices({ path, rows }: ExampleFile, options: Encode
   };
   const choices: EncodedRow[] = [];
   for await (const encoded of inOrder(rows, (row) => encodeRow(path, row, options))) {
-    if (choices.length > 0 && choices[0]!.row.line !== encoded.row.line) add(choices.splice(0));
+    if (choices.length > 0 && encoded.row.choice === 0) add(choices.splice(0));
     choices.push(encoded);
   }
   add(choices);

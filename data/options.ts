@@ -22,8 +22,32 @@ export const dataOptionsSchema = z.strictObject({
     .boolean()
     .default(ANSWER_DEFAULTS.allowEmptyAnswer)
     .describe('let a question have no answer, where that scores highest'),
+  lossOn: z
+    .enum(['assistant', 'all'])
+    .default('assistant')
+    .describe("what is learned of conversations and of prompts with completions: the assistant's part, or all"),
+  nullThreshold: z
+    .number()
+    .default(ANSWER_DEFAULTS.nullThreshold)
+    .describe('with `allowEmptyAnswer`: by how much no answer must score higher than the best answer'),
   maxLength: count.default(128).describe('longest sequence in tokens'),
-  evalSplit: z.enum(['test', 'validation']).default('test').describe('split of a built-in task to evaluate on'),
+  evalSplit: z
+    .enum(['train', 'validation', 'test'])
+    .optional()
+    .describe('split of a task to evaluate on, if not its usual one: validation, test for sentiment and spam'),
+  selectionSplit: z
+    .number()
+    .gt(0)
+    .lt(1)
+    .optional()
+    .describe('share of the training data, by a hash of each example, to set apart and evaluate on'),
+  maxTrainExamples: count.optional().describe('so many training examples, drawn at random'),
+  maxEvalExamples: count.optional().describe('so many evaluation examples, drawn at random'),
+  dataSeed: z.int().nonnegative().optional().describe('seed of these draws, if not 0'),
+  columns: z
+    .record(z.string(), z.string())
+    .optional()
+    .describe('names of the columns that examples are read by, as text=sentence,label=score'),
 });
 
 /** Options that differ from the defaults. */

@@ -44,10 +44,22 @@ export function flatOptions({ peft, data, train, load, engine, estimate, decide,
   return { ...peft, ...data, ...train, ...load, ...engine, ...estimate, ...decide, ...slice };
 }
 
+/** What runs of version 0.1 had where there are options now. */
+const BEFORE: Readonly<Record<string, unknown>> = { lossOn: 'assistant' };
+
+/**
+ * Options that tell runs apart. Those that version 0.1 had not are left out where they say what it did, so that its runs go on. Which split
+ * was evaluated, a hash of the data tells.
+ */
+export function tellingOptions(options: RunOptions): Omit<ReturnType<typeof flatOptions>, 'evalSplit'> {
+  const { evalSplit: _, ...flat } = flatOptions(options);
+  return Object.fromEntries(Object.entries(flat).filter(([name, value]) => value !== BEFORE[name])) as typeof flat;
+}
+
 /**
  * The options that a checkpoint of a stage is only valid for: those that change a number. Where the word embedding lives changes none,
  * nor does gradient checkpointing in fine-tuning (in the estimation that moves the last digits of importances), nor how answers are
- * chosen.
+ * chosen, nor what is evaluated on.
  */
 export function numericOptions(options: RunOptions, stage: 'estimate' | 'train'): RunIdentity {
   const {
@@ -55,8 +67,10 @@ export function numericOptions(options: RunOptions, stage: 'estimate' | 'train')
     embeddings: __,
     maxAnswerLength: ___,
     allowEmptyAnswer: ____,
+    nullThreshold: _____,
+    maxEvalExamples: ______,
     ...numeric
-  } = flatOptions(options);
+  } = tellingOptions(options);
   const { gradientCheckpointing, ...rest } = numeric;
   return factsOf(stage === 'estimate' ? { ...rest, gradientCheckpointing } : rest);
 }

@@ -3,6 +3,7 @@ import { DataLoader, type Batch } from '../data/data-loader.ts';
 import type { Examples } from '../data/example-store.ts';
 import { objectiveOf, type Objective, type ScoreMetrics } from '../data/objective.ts';
 import { ANSWER_DEFAULTS, type AnswerOptions } from '../data/qa/answers.ts';
+import type { DataSet } from '../data/source.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { BatchShape } from '../engine/program-cache.ts';
 import { logitsSession, lossSession, type InferenceSession } from '../peft-model/inference-session.ts';
@@ -39,18 +40,27 @@ export interface Evaluation {
   readonly metrics: ScoreMetrics | LanguageMetrics;
 }
 
+/** How figures are made. */
+export interface EvaluateOptions extends Partial<AnswerOptions>, InferenceOptions {
+  /** Of a task: its own, from the scores of every example in order; `DataSet` has them. */
+  readonly figures?: DataSet['figures'];
+}
+
 /** Figures on labelled examples: accuracy and the like, or perplexity. */
 export async function evaluate(
   model: PeftModel,
   examples: Examples,
-  options: Partial<AnswerOptions> & InferenceOptions = {},
+  { figures, ...options }: EvaluateOptions = {},
 ): Promise<Evaluation> {
   const objective = objectiveOf(model, examples);
   if (!objective.metrics) return evaluateLanguage(model, objective, inferenceBatches(model, examples, options));
   const scores: Float32Array[] = [];
   const onScores = (index: number, values: Float32Array): unknown => (scores[index] = values.slice());
   const inference = await inferEach(model, examples, onScores, {}, options);
-  return { inference, metrics: objective.metrics(examples, scores, { ...ANSWER_DEFAULTS, ...options }) };
+  const metrics = objective.metrics(examples, scores, { ...ANSWER_DEFAULTS, ...options });
+  const official = figures?.(scores) ?? {};
+  // Those that the task names come first.
+  return { inference, metrics: { ...official, ...metrics, ...official } };
 }
 
 /** Mean loss over the predicted tokens, summed in double precision. */

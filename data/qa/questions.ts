@@ -2,8 +2,10 @@
 import { UserError } from '../../engine/errors.ts';
 import { preview } from '../../engine/io/files.ts';
 import type { OnBytes } from '../../engine/io/load.ts';
+import { warnUnused } from '../columns.ts';
 import { parseText, parseTokens, type TokenRow } from '../examples.ts';
-import { parseRecords, type Fields } from '../records.ts';
+import { parseRecords, sourceOf, type RecordSource } from '../record-source.ts';
+import type { Fields } from '../records.ts';
 
 /** As SQuAD has it. */
 export interface Question {
@@ -54,29 +56,38 @@ export function hasQuestion({ question, context, start_positions: start }: Field
  * which throws a UserError with file and line.
  * @param needAnswers whether every line must have its answer
  */
-export function readQuestions(path: string, needAnswers: boolean, onBytes?: OnBytes): QuestionFile {
+export function readQuestions(given: string | RecordSource, needAnswers: boolean, onBytes?: OnBytes): QuestionFile {
+  const source = sourceOf(given);
+  const { path } = source;
   const parserFor = (first: Fields): ((record: Fields) => QuestionRow[]) => {
     const parse = rowParser(path, first, needAnswers);
     return (record) => [parse(record)];
   };
-  return { path, rows: parseRecords(path, parserFor, onBytes) };
+  return { path, rows: parseRecords(source, parserFor, onBytes) };
 }
+
+const TOKEN_COLUMNS = ['input_ids', 'attention_mask', 'token_type_ids', 'start_positions', 'end_positions'];
 
 type Parse = (record: Fields) => QuestionRow;
 
 function rowParser(path: string, { line, fields }: Fields, needAnswers: boolean): Parse {
+  const there = Object.keys(fields);
   if (fields.input_ids !== undefined) {
+    warnUnused(path, there, TOKEN_COLUMNS);
     return (record) => ({ line: record.line, ...parseTokens(path, record), ...parseSpan(path, record, needAnswers) });
   }
   if (fields.question !== undefined || fields.context !== undefined) {
+    warnUnused(path, there, ['question', 'context', 'answers']);
     return (record) => {
       const context = parseText(path, record, 'context');
       const answers = parseAnswers(path, record, context, needAnswers);
       return { line: record.line, question: parseText(path, record, 'question'), context, ...answers };
     };
   }
-  const [text, pair] = fields.text === undefined ? ['text_a', 'text_b'] : ['text', undefined];
+  const [text, second] = fields.text === undefined ? ['text_a', 'text_b'] : ['text', 'text_pair'];
   if (!needAnswers && fields[text] !== undefined) {
+    const pair = fields[second] === undefined ? undefined : second;
+    warnUnused(path, there, [text, second, 'label']);
     return (record) => ({
       line: record.line,
       text: parseText(path, record, text),

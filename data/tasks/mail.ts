@@ -1,5 +1,5 @@
 /**
- * Room: data. The readable body of an internet mail message (RFC 5322 and MIME): headers stripped, transfer encodings and
+ * Room: data/tasks. The readable body of an internet mail message (RFC 5322 and MIME): headers stripped, transfer encodings and
  * character sets decoded, HTML reduced to its text. Pure functions of bytes; touches nothing else.
  */
 import { fromWindows1252 } from './windows-1252.ts';

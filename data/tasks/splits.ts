@@ -1,13 +1,13 @@
 /**
- * Room: data. The published train/validation/test splits of the built-in tasks: small files beside this one that name
+ * Room: data/tasks. The published train/validation/test splits of the built-in tasks: small files beside this one that name
  * every example by a hash of its text, so that neither the order nor the version of a package can move an example.
  * `scripts/make-splits.ts` writes them; touches only `splits/*.json`.
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { UserError } from '../engine/errors.ts';
-import { installCommand } from '../engine/io/packages.ts';
-import { withoutNearDuplicates } from './dedup.ts';
+import { UserError } from '../../engine/errors.ts';
+import { installCommand } from '../../engine/io/packages.ts';
+import { withoutNearDuplicates } from '../dedup.ts';
 import { withoutMarks } from './windows-1252.ts';
 
 /** An example before it is assigned to a split; `stratum` names the part of the source whose share every split keeps. */

@@ -1,6 +1,6 @@
 /** Protects: mail bodies are the text a reader sees, whatever encoding, character set or nesting carried it. */
 import { describe, expect, it } from 'vitest';
-import { mailBody } from '../../data/mail.ts';
+import { mailBody } from '../../../data/tasks/mail.ts';
 
 function mail(...lines: string[]): Uint8Array {
   return Buffer.from(lines.join('\n'), 'latin1');

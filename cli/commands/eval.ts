@@ -25,7 +25,7 @@ export function addEval(program: Command): void {
   const command = addInferFlags(program.command('eval').description(description), dataText)
     .option('--adapter <name>', 'PEFT or AdapterHub folder, or name on the hub, pruned or not')
     .option('--json', 'print the result as JSON');
-  addSettings(command, ['taskType', 'problemType', 'lossOn', ...INFER_SETTINGS]).action(runEval);
+  addSettings(command, ['taskType', 'problemType', ...INFER_SETTINGS]).action(runEval);
 }
 
 async function runEval(flags: EvalFlags): Promise<void> {

@@ -146,5 +146,5 @@ function unitsOf(text: string): (place: unknown) => number | undefined {
     starts.push(at);
     at += character.length;
   }
-  return (place) => starts[place as number];
+  return (place) => (typeof place === 'number' ? starts[place] : undefined);
 }

@@ -3,7 +3,7 @@
  * library, through its bindings). Reads the folder; touches nothing else.
  */
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type * as Library from 'tokenizers';
 import type { Encoding, Tokenizer } from 'tokenizers';
 import { UserError } from '../engine/errors.ts';
@@ -186,8 +186,11 @@ class RustTokenizer implements TextTokenizer {
   constructor(path: string, parts: Parts, json: Json, config: Json) {
     const { words } = parts;
     const role = (key: string): number | undefined => {
-      const content = contentOf(config[key]);
-      return content === undefined ? undefined : (words.tokenToId(content) ?? undefined);
+      const content: unknown = contentOf(config[key]);
+      if (content === undefined || content === null) return undefined;
+      if (typeof content === 'string') return words.tokenToId(content) ?? undefined;
+      const file = join(dirname(path), 'tokenizer_config.json');
+      throw new UserError(`${file}: key "${key}": found ${preview(config[key])}, expected a token's text`);
     };
     const limit = config.model_max_length;
     this.#path = path;

@@ -91,7 +91,7 @@ test.each([
   [{ hidden_size: 13 }, 'key "hidden_size": found 13, expected a multiple of num_attention_heads (3)'],
   [{ num_hidden_layers: 0 }, 'key "num_hidden_layers": found 0, expected an integer from 1'],
   [{ hidden_act: 'mish' }, 'key "hidden_act": found "mish", expected gelu, gelu_new'],
-  [{ position_embedding_type: 'relative_key' }, 'found "relative_key", expected absolute'],
+  [{ position_embedding_type: 'relative_key' }, 'found "relative_key", expected "absolute"'],
   [{ is_decoder: true }, 'key "is_decoder": found true, expected false'],
   [{ hidden_dropout_prob: 1 }, 'key "hidden_dropout_prob": found 1, expected a number in [0, 1)'],
   [{ max_position_embeddings: 2 }, 'key "max_position_embeddings": found 2, expected more than'],

@@ -59,7 +59,7 @@ describe('records.json', () => {
 
   test.each<[Json, string]>([
     [{ version: 2 }, 'key "version": found 2, this program reads version 1'],
-    [{ format: 'light-peft/plan' }, 'key "format": found "light-peft/plan", expected light-peft/records'],
+    [{ format: 'light-peft/plan' }, 'key "format": found "light-peft/plan", expected "light-peft/records"'],
     [{ loss: undefined }, 'key "loss": found nothing, expected a list of numbers'],
     [{ loss: [1, null] }, 'key "loss[1]": found null, expected a number'],
     [{ task_loss: [1] }, 'key "task_loss": found 1, expected 2 steps, as in "loss"'],
@@ -99,7 +99,7 @@ describe('plan.json', () => {
 
   test.each<[Json, string]>([
     [{ version: 7 }, 'key "version": found 7, this program reads version 2'],
-    [{ format: 'x' }, 'key "format": found "x", expected light-peft/plan'],
+    [{ format: 'x' }, 'key "format": found "x", expected "light-peft/plan"'],
     [{ layers: [{ heads: [1, 0], neurons: [] }] }, 'key "layers[0].heads": expected ascending indices, each once'],
     [{ layers: [{ heads: [0], neurons: [4, 4] }] }, 'key "layers[0].neurons": expected ascending indices'],
     [{ layers: [{ heads: [-1], neurons: [] }] }, 'key "layers[0].heads[0]": found -1, expected an integer from 0'],

@@ -123,7 +123,7 @@ target-modules: [query, value]
 rank-pattern: { query: 2 }
 lr: 1e-3
 no-shuffle: true
-modules-to-save: [pooler]
+modules-to-save: [word_embeddings]
 steps: 20
 `;
 

@@ -107,6 +107,13 @@ describe('tokens', () => {
   });
 });
 
+/** A list of lists, so many deep. */
+function nested(depth: number): unknown {
+  let value: unknown = 0;
+  for (let i = 0; i < depth; i++) value = [value];
+  return value;
+}
+
 it.each([
   ['no answers', [{ question: 'q', context: 'c' }], /q\.jsonl:1: "answers" is nothing, expected \{"text"/],
   ['a place past the end', [ask('Paris', 300)], /has "Paris" at 300, "context" has 48 characters; it begins at 21;/],
@@ -124,6 +131,11 @@ it.each([
     'a place that is none',
     [{ input_ids: [0, 5], start_positions: 0, end_positions: -1 }],
     /:1: "end_positions" is -1, expected the place/,
+  ],
+  [
+    'an answer at a place that is a list of lists',
+    [{ question: 'q', context: 'c', answers: { text: ['c'], answer_start: [nested(3500)] } }],
+    /:1: "answers" has "c" at a deeply nested value, expected a text and the place/,
   ],
 ])('refuses %s', async (_, rows, message) => {
   await expect(encode(rows)).rejects.toThrow(message);

@@ -3,12 +3,12 @@ import type { Command } from 'commander';
 import type { DataRequest } from '../data/request.ts';
 import type { DataSet, Rows } from '../data/source.ts';
 import { say } from './context.ts';
+import type { DataOptions } from '../data/options.ts';
 import { addFormatFlag, withDataFiles, type DataFormat } from './data-files.ts';
+import { addHubDataFlags, addModelFlag, onDisk, type HubDataFlags } from './hub.ts';
 
-export interface DataFlags extends Record<string, unknown> {
+export interface DataFlags extends Record<string, unknown>, HubDataFlags {
   readonly model: string;
-  readonly task?: string;
-  readonly dataDir?: string;
   readonly train?: string;
   readonly eval?: string;
   readonly format?: DataFormat;
@@ -16,11 +16,10 @@ export interface DataFlags extends Record<string, unknown> {
 }
 
 export const TASK_FLAG = 'sentiment, spam, or a benchmark’s task as glue/sst2';
-export const DATA_DIR_FLAG = 'folder with the files of that task, or of its benchmark';
+export const DATA_DIR_FLAG = 'folder with the files of that task, or of its benchmark (default: from the hub)';
 
 export function addDataFlags(command: Command): Command {
-  return addFormatFlag(command)
-    .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')
+  return addHubDataFlags(addModelFlag(addFormatFlag(command)))
     .option('--task <name>', TASK_FLAG)
     .option('--data-dir <dir>', DATA_DIR_FLAG)
     .option('--train <file>', 'training data: JSONL, CSV, TSV; for language models also .txt; - for standard input')
@@ -30,10 +29,14 @@ export function addDataFlags(command: Command): Command {
 
 /** Runs `work` on the data that the flags name, as regular files. */
 export function withData<T>(
-  { task, dataDir, train, eval: test, format }: DataFlags,
+  { task, dataDir, dataset, datasetConfig, datasetSplit, train, eval: test, format }: DataFlags,
+  options: DataOptions,
   work: (request: DataRequest) => Promise<T>,
 ): Promise<T> {
-  return withDataFiles({ train, eval: test }, format, (files) => work({ task, dataDir, ...files }));
+  const named = { task, dataDir, dataset, datasetConfig, datasetSplit };
+  return withDataFiles({ train, eval: test }, format, async (files) =>
+    work(await onDisk({ ...named, ...files }, options)),
+  );
 }
 
 /** How many examples there are, on standard error. */

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { addEngineFlags, type EngineFlags } from './context.ts';
 import { DATA_DIR_FLAG, TASK_FLAG } from './data-flags.ts';
 import { addFormatFlag, type DataFormat } from './data-files.ts';
+import { addHubDataFlags, addModelFlag, type HubDataFlags } from './hub.ts';
 
 const MODEL_SETTINGS = [
   'batchSize',
@@ -21,18 +22,15 @@ const DATA_SETTINGS = ['evalSplit', 'selectionSplit', 'maxEvalExamples', 'dataSe
 /** Settings of these commands. */
 export const INFER_SETTINGS = [...MODEL_SETTINGS, ...DATA_SETTINGS] as const;
 
-export interface InferFlags extends Record<string, unknown>, EngineFlags {
+export interface InferFlags extends Record<string, unknown>, EngineFlags, HubDataFlags {
   readonly model: string;
-  readonly task?: string;
-  readonly dataDir?: string;
   readonly data?: string;
   readonly format?: DataFormat;
 }
 
 /** @param dataText what `--data` is for */
 export function addInferFlags(command: Command, dataText: string): Command {
-  return addFormatFlag(addEngineFlags(command))
-    .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')
+  return addHubDataFlags(addModelFlag(addFormatFlag(addEngineFlags(command))))
     .option('--task <name>', TASK_FLAG)
     .option('--data-dir <dir>', DATA_DIR_FLAG)
     .option('--eval, --data <file>', dataText);

@@ -14,7 +14,9 @@ import { addEval } from './commands/eval.ts';
 import { addPredict } from './commands/predict.ts';
 import { addPretrain } from './commands/pretrain.ts';
 import { addReport, addRun } from './commands/run.ts';
+import { addPush } from './commands/push.ts';
 import { addSetup } from './commands/setup.ts';
+import { resolveNames } from './hub.ts';
 import { hearWarnings } from './warnings.ts';
 import { addEstimate, addPrune, addTrain } from './commands/stages.ts';
 
@@ -31,6 +33,7 @@ const COMMANDS = [
   addPretrain,
   addMerge,
   addExport,
+  addPush,
   addReport,
 ];
 
@@ -52,6 +55,7 @@ export async function runCommand(argv: readonly string[]): Promise<number> {
     });
   for (const add of COMMANDS) add(program);
   arrangeHelp(program);
+  program.hook('preAction', (_, command) => resolveNames(command));
   const flags = flagsOf(program);
   const own = new Set(program.commands.find((c) => c.name() === argv[0])?.options.map((o) => o.attributeName()));
   const withOwnFlags = (text: string): string =>

@@ -42,7 +42,7 @@ async function dataContent(request: DataRequest, options: DataOptions): Promise<
 
 /** Whether a file's first row, or a task, gives texts and not ids. */
 async function hasTexts({ task, train, eval: test }: DataRequest): Promise<boolean> {
-  const path = train ?? test;
+  const [path] = [train ?? test ?? []].flat();
   if (task !== undefined || path === undefined || isPlainText(path)) return true;
   for await (const { fields } of readRecords(path)) return fields.input_ids === undefined;
   return true;

@@ -23,6 +23,7 @@ export {
 } from './source.ts';
 export { dataOptionsSchema, type DataOptions } from './options.ts';
 export type { DataRequest } from './request.ts';
+export { resolveData, type HubData } from './hub/resolve.ts';
 export { loadTask, type Example, type TaskData } from './tasks/built-in.ts';
 export { TASK_NAMES, taskNamed } from './tasks/registry.ts';
 export type { SplitName, Task, TaskRow } from './tasks/task.ts';

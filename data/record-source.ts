@@ -18,6 +18,18 @@ export function fileSource(path: string, dialect?: Dialect): RecordSource {
   return { path, read: (onBytes) => readBatches(path, { onBytes, dialect }) };
 }
 
+/** Of files that are parts of one, at least one. */
+export function filesSource(paths: readonly string[]): RecordSource {
+  const [first, ...others] = paths.map((path) => fileSource(path));
+  if (others.length === 0) return first!;
+  return {
+    path: first!.path,
+    read: async function* (onBytes) {
+      for (const { read } of [first!, ...others]) yield* read(onBytes);
+    },
+  };
+}
+
 /** Of the path of a file, or records from elsewhere. */
 export function sourceOf(given: string | RecordSource): RecordSource {
   return typeof given === 'string' ? fileSource(given) : given;

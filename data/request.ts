@@ -6,7 +6,7 @@ import { basename } from 'node:path';
 import { option, UserError } from '../engine/errors.ts';
 import { renamedColumns } from './columns.ts';
 import type { DataOptions } from './options.ts';
-import { fileSource, type RecordSource, type Source } from './record-source.ts';
+import { filesSource, type RecordSource, type Source } from './record-source.ts';
 import type { Fields } from './records.ts';
 import { drawn, setApart } from './subsets.ts';
 import { findSplit } from './tasks/find-split.ts';
@@ -19,9 +19,11 @@ export interface DataRequest {
   readonly task?: string | undefined;
   /** Folder of a benchmark, or of one of its tasks. */
   readonly dataDir?: string | undefined;
-  /** A file; with a task, one in the task's layout. */
-  readonly train?: string | undefined;
-  readonly eval?: string | undefined;
+  /** A file, or several that are parts of one; with a task, in the task's layout. */
+  readonly train?: string | readonly string[] | undefined;
+  readonly eval?: string | readonly string[] | undefined;
+  /** What files are called together, in place of the first one's name. */
+  readonly name?: string | undefined;
   /** Whether the training data is not needed. */
   readonly evalOnly?: boolean | undefined;
 }
@@ -69,7 +71,10 @@ export async function requestedFiles(request: DataRequest, choice: Choice): Prom
         throw new UserError(`${option('task')} ${task.name} and ${option(key)}: give one of them`);
     return {};
   }
-  const named = { ...(train !== undefined && { train: [train] }), ...(test !== undefined && { eval: [test] }) };
+  const named = {
+    ...(train !== undefined && { train: [train].flat() }),
+    ...(test !== undefined && { eval: [test].flat() }),
+  };
   if (!task) {
     if (dataDir !== undefined)
       throw new UserError(`${option('dataDir')}: is the folder of a task; name it with ${option('task')}`);
@@ -99,10 +104,13 @@ function evalSplitOf({ evalSplit = 'validation' }: Task, choice: Choice): SplitN
 /** The records that files hold. @throws UserError as `requestedFiles` */
 export async function requestedData(request: DataRequest, choice: Choice): Promise<RequestedData> {
   const { train, eval: test } = await requestedFiles(request, choice);
-  const source = ([path]: readonly string[]): RecordSource =>
-    choice.columns ? renamedColumns(fileSource(path!), choice.columns) : fileSource(path!);
+  const source = (paths: readonly string[]): RecordSource =>
+    choice.columns ? renamedColumns(filesSource(paths), choice.columns) : filesSource(paths);
   const pair = { ...(train && { train: source(train) }), ...(test && { eval: source(test) }) };
-  return { name: basename((train ?? test)![0]!), ...chosen(pair, choice, ({ fields }: Fields) => fields) };
+  return {
+    name: request.name ?? basename((train ?? test)![0]!),
+    ...chosen(pair, choice, ({ fields }: Fields) => fields),
+  };
 }
 
 /** The rows of a task. @throws UserError as `requestedFiles` */

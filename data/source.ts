@@ -93,23 +93,23 @@ export async function headOfData(
   if (taskType !== undefined) return TASK_HEADS[taskType];
   const task = taskOf(request);
   if (task) return task.head;
-  const file = request.train ?? request.eval;
+  const [file] = [request.train ?? request.eval ?? []].flat();
   return file === undefined ? undefined : headOfFile(file, columns);
 }
 
 /** By the columns of a file's first line. */
 async function headOfFile(path: string, columns: DataOptions['columns']): Promise<HeadKind | undefined> {
   if (isPlainText(path)) return 'causal-lm';
-  const fields = columns ? Object.fromEntries(Object.keys(columns).map((name) => [name, ''])) : await firstFields(path);
+  const fields = columns
+    ? Object.fromEntries(Object.keys(columns).map((name) => [name, '']))
+    : await firstFields(fileSource(path));
   if (isForLanguage(fields)) return 'causal-lm';
   if (hasQuestion(fields)) return 'question-answering';
   if (hasChoices(fields)) return 'multiple-choice';
   return fields.label === undefined ? undefined : 'classification';
 }
 
-const firstFields = (path: string): Promise<Fields['fields']> => firstOf(fileSource(path));
-
-async function firstOf(source: RecordSource): Promise<Fields['fields']> {
+async function firstFields(source: RecordSource): Promise<Fields['fields']> {
   for await (const { fields } of itemsOf(source)) return fields;
   return {};
 }
@@ -382,9 +382,9 @@ async function encodeRows(
     const examples = rows.flatMap(({ windows }) => windows);
     return { examples, firsts: examples.flatMap(({ window = 0 }, i) => (window === 0 ? [i] : [])) };
   }
-  if (head === 'causal-lm' && hasPrompts(await firstOf(source))) {
+  if (head === 'causal-lm' && hasPrompts(await firstFields(source))) {
     const examples = await encodeLanguageRows(readLanguageFile(source, onBytes), await languageOptions(encoding));
-    return { examples, firsts: Array.from({ length: examples.length }, (_, i) => i) };
+    return { examples, firsts: Array.from(examples, (_, i) => i) };
   }
   const choices = head === 'multiple-choice';
   const keepPadding = headOf(config, head).reads === 'every-token';

@@ -10,6 +10,7 @@
 export { loadModel, type Checkpoint } from './checkpoint.ts';
 export type { HeadKind, ModelConfig } from './architecture.ts';
 export type { BaseModel } from './base-model.ts';
+export * from './hub/index.ts';
 export type { ForwardHooks } from './forward-hooks.ts';
 export { loadChatFormat, type ChatFormat, type Message, type RenderOptions } from './chat/chat-format.ts';
 export type { Rendered } from './chat/template.ts';

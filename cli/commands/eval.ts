@@ -8,6 +8,7 @@ import { print, withEngine } from '../context.ts';
 import { withDataFiles } from '../data-files.ts';
 import { sayCounts } from '../data-flags.ts';
 import { addInferFlags, INFER_SETTINGS, type InferFlags } from '../model-flags.ts';
+import { onDisk } from '../hub.ts';
 import { measure } from '../../report/numbers.ts';
 import { addSettings, readSettings } from '../options.ts';
 import { scoresLine } from '../scores.ts';
@@ -22,22 +23,23 @@ export function addEval(program: Command): void {
     'figures on labelled data: accuracy and F1, exact match and F1 of answers, errors of numbers, perplexity';
   const dataText = 'labelled examples (JSONL, CSV, TSV or Parquet), or text for language models';
   const command = addInferFlags(program.command('eval').description(description), dataText)
-    .option('--adapter <dir>', 'PEFT or AdapterHub folder, pruned or not')
+    .option('--adapter <name>', 'PEFT or AdapterHub folder, or name on the hub, pruned or not')
     .option('--json', 'print the result as JSON');
   addSettings(command, ['taskType', 'problemType', 'lossOn', ...INFER_SETTINGS]).action(runEval);
 }
 
 async function runEval(flags: EvalFlags): Promise<void> {
-  const { model: dir, adapter, task, dataDir, data: file, json } = flags;
+  const { model: dir, adapter, task, dataDir, dataset, datasetConfig, datasetSplit, data: file, json } = flags;
   const {
     data: options,
     load,
     train: { batchSize },
     engine: opened,
   } = await readSettings(flags);
-  const result = await withDataFiles({ data: file }, flags.format, ({ data: path }) =>
-    withEngine(flags, opened, async ({ engine, callbacks: { onBytes } }) => {
-      const request = { task, dataDir, eval: path, evalOnly: true };
+  const result = await withDataFiles({ data: file }, flags.format, async ({ data: path }) => {
+    const named = { task, dataDir, dataset, datasetConfig, datasetSplit, eval: path, evalOnly: true };
+    const request = await onDisk(named, options);
+    return withEngine(flags, opened, async ({ engine, callbacks: { onBytes } }) => {
       const checkpoint = await loadModel(dir);
       const head = await headOfData(request, options);
       using model = await PeftModel.fromPretrained(engine, checkpoint, adapter, { ...load, head, onBytes });
@@ -50,8 +52,8 @@ async function runEval(flags: EvalFlags): Promise<void> {
         examplesPerSecond: inference.examples / inference.seconds,
         peakBytes: inference.peakBytes,
       };
-    }),
-  );
+    });
+  });
   const rate = `${measure(result.examplesPerSecond)} per second`;
   print(json, result, `${scoresLine(result)}, loss ${result.loss.toFixed(4)}\n${result.examples} examples, ${rate}`);
 }

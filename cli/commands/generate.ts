@@ -10,6 +10,7 @@ import { InterruptedError } from '../../train/loop.ts';
 import { measure } from '../../report/numbers.ts';
 import { addEngineFlags, besides, print, say, withEngine, type EngineFlags } from '../context.ts';
 import { withDataFiles } from '../data-files.ts';
+import { addModelFlag } from '../hub.ts';
 import { namedFolders } from '../named-folders.ts';
 import type { Progress } from '../progress.ts';
 import { collect } from '../config-file.ts';
@@ -37,12 +38,11 @@ interface GenerateFlags extends Record<string, unknown>, EngineFlags {
 
 export function addGenerate(program: Command): void {
   const number = (flag: string) => (text: string) => parseNumber(text, flag);
-  const command = addEngineFlags(program.command('generate'))
+  const command = addModelFlag(addEngineFlags(program.command('generate')))
     .description('go on from prompts with a language model; the text is shown as it comes')
-    .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')
     .option(
       '--adapter <[name=]dir>',
-      'PEFT or AdapterHub folders, pruned or not; prompts choose one by its name',
+      'PEFT or AdapterHub folders, or names on the hub, pruned or not; prompts choose one by its name',
       collect,
       [],
     )

@@ -16,6 +16,7 @@ import { besides, print, withEngine, type CommandContext } from '../context.ts';
 import { withDataFiles } from '../data-files.ts';
 import { sayCount } from '../data-flags.ts';
 import { addInferFlags, INFER_SETTINGS, type InferFlags } from '../model-flags.ts';
+import { onDisk } from '../hub.ts';
 import { namedFolders } from '../named-folders.ts';
 import { addSettings, readSettings } from '../options.ts';
 
@@ -35,8 +36,8 @@ export function addPredict(program: Command): void {
   const dataText = 'examples: JSONL, CSV, TSV or Parquet, - for standard input; labels are not needed';
   const command = addInferFlags(described, dataText)
     .option(
-      '--adapter <dir>',
-      'PEFT or AdapterHub folder, pruned or not; given again (NAME=DIR to name it), all run on one base and a line has {"logits":{NAME:…}}',
+      '--adapter <name>',
+      'PEFT or AdapterHub folder, or name on the hub, pruned or not; given again (NAME=DIR to name it), all run on one base and a line has {"logits":{NAME:…}}',
       collect,
       [],
     )
@@ -48,9 +49,11 @@ export function addPredict(program: Command): void {
 async function runPredict(flags: PredictFlags): Promise<void> {
   const options = await readSettings(flags);
   const paths = await pathsOf(flags);
-  const count = await withDataFiles({ data: flags.data }, flags.format, ({ data }) =>
-    withEngine(flags, options.engine, async (context) => {
-      const request = { task: flags.task, dataDir: flags.dataDir, eval: data };
+  const { task, dataDir, dataset, datasetConfig, datasetSplit } = flags;
+  const count = await withDataFiles({ data: flags.data }, flags.format, async ({ data }) => {
+    const named = { task, dataDir, dataset, datasetConfig, datasetSplit, eval: data, evalOnly: true };
+    const request = await onDisk(named, options.data);
+    return withEngine(flags, options.engine, async (context) => {
       const checkpoint = await loadModel(flags.model);
       const models = await modelsOf(context, checkpoint, flags, options);
       const [first] = models.values();
@@ -58,8 +61,8 @@ async function runPredict(flags: PredictFlags): Promise<void> {
       sayCount(rows);
       await writePredictions(models, rows, options, paths);
       return rows.firsts.length;
-    }),
-  );
+    });
+  });
   const written = Object.values(paths).join(', ');
   print(false, undefined, `${count} predictions: ${written}`, await besides(paths.out ?? written));
 }

@@ -33,14 +33,19 @@ async function run(flags: RunFlags): Promise<void> {
   const options = await readSettings(flags);
   const methods = parseMethods(flags.methods);
   const seeds = flags.seeds === undefined ? [options.train.seed] : flags.seeds.split(',').map(parseSeed);
-  if (flags.task === undefined && flags.eval === undefined && options.data.selectionSplit === undefined)
+  if (
+    flags.task === undefined &&
+    flags.dataset === undefined &&
+    flags.eval === undefined &&
+    options.data.selectionSplit === undefined
+  )
     throw new UserError(
       '--eval: missing, a comparison needs data to evaluate on; or --selection-split sets some apart',
     );
   const { model, out } = flags;
   const comparison = await withOutFolder(flags, async () => {
     await assertFree(flags, 'comparison.json');
-    return withData(flags, (request) =>
+    return withData(flags, options.data, (request) =>
       withEngine(
         flags,
         options.engine,

@@ -29,6 +29,7 @@ import { writeTrainRecord } from '../../train/result-file.ts';
 import { train } from '../../train/train.ts';
 import { addEngineFlags, print, withEngine, type CommandContext, type EngineFlags } from '../context.ts';
 import { addDataFlags, sayCounts, withData, type DataFlags } from '../data-flags.ts';
+import { addModelFlag } from '../hub.ts';
 import { addSettings, readSettings } from '../options.ts';
 import {
   addOutFlags,
@@ -49,7 +50,7 @@ interface StageFlags extends DataFlags, EngineFlags, OutFlags {
 
 function addStageFlags(command: Command): Command {
   return addOutFlags(addEngineFlags(addDataFlags(command)), 'folder for the results')
-    .option('--init-adapter <dir>', 'PEFT folder to start from, in place of fresh modules')
+    .option('--init-adapter <name>', 'PEFT folder, or name on the hub, to start from in place of fresh modules')
     .option('--resume', 'go on from the checkpoint of an interrupted run; without one, start');
 }
 
@@ -104,7 +105,7 @@ async function runStage<T>(
   work: (stage: Stage, context: CommandContext) => Promise<T>,
 ): Promise<T | undefined> {
   return withOutFolder(flags, () =>
-    withData(flags, async (request) => {
+    withData(flags, options.data, async (request) => {
       const base = await loadModel(flags.model, options.load);
       const identity = await identityOf(files.stage, flags, options, base, request);
       const beginning = await beginningIn(flags, files, { ...identity, stage: files.stage });
@@ -180,12 +181,12 @@ async function checkpointOf(
 }
 
 export function addPrune(program: Command): void {
-  const command = program
+  const described = program
     .command('prune')
     .description(
       'stage two: decide what stays by the records of an estimation, and cut the PEFT modules; writes plan.json',
-    )
-    .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')
+    );
+  const command = addModelFlag(described)
     .requiredOption('--estimate <dir>', 'folder that `estimate` wrote')
     .option('--random', 'prune as much at random: the baseline')
     .option('--json', 'print a summary as JSON');
@@ -266,7 +267,7 @@ async function runTrain(flags: StageFlags): Promise<void> {
         ? (await evaluate(model, data.eval, { ...options.data, figures: data.figures })).metrics
         : undefined;
     const { steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes } = result;
-    const content = { steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes, metrics };
+    const content = { data: data.name, steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes, metrics };
     await writeTrainRecord(join(flags.out, TRAINING.result), content);
     return content;
   });

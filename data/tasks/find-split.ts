@@ -23,7 +23,7 @@ const BELOW = ['data', 'default', 'plain_text'];
  * @throws UserError naming the files that were looked for, where there are none
  */
 export async function findSplit(task: Task, dir: string, split: SplitName): Promise<readonly string[]> {
-  const stems = task.files?.[split] ?? STEMS[split];
+  const stems = splitStems(task, split);
   const folders = await foldersOf(task, dir);
   for (const stem of stems) {
     for (const folder of folders) {
@@ -36,6 +36,11 @@ export async function findSplit(task: Task, dir: string, split: SplitName): Prom
   throw new UserError(
     `${option('dataDir')}: no ${split} split of ${task.name}; looked for ${looked} or their parts (${stems[0]}-00000-of-…)${others}`,
   );
+}
+
+/** What a split of a task may be called, the likeliest first. */
+export function splitStems({ files }: Task, split: SplitName): readonly string[] {
+  return files?.[split] ?? STEMS[split];
 }
 
 /** The task's own folder first, then the given one, each with the hub's below. */

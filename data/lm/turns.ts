@@ -68,7 +68,7 @@ function headerEnd(format: ChatFormat, conversation: Conversation, text: string)
 }
 
 /** Characters that two texts begin with alike. */
-export function sharedLength(a: string, b: string): number {
+function sharedLength(a: string, b: string): number {
   const length = Math.min(a.length, b.length);
   let at = 0;
   while (at < length && a.charCodeAt(at) === b.charCodeAt(at)) at++;

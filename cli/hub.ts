@@ -67,7 +67,7 @@ const LINE_EVERY = 5000;
 async function shown<T>(name: string, work: (onBytes: OnBytes) => Promise<T>): Promise<T> {
   const stream = process.stderr;
   let bar: cliProgress.SingleBar | undefined;
-  let last = 0;
+  let last = Date.now();
   const draw = (done: number, total: number): void => {
     const format = `${name} {bar} {value}/{total} MB · {eta_formatted} left`;
     if (!bar) {
@@ -80,13 +80,18 @@ async function shown<T>(name: string, work: (onBytes: OnBytes) => Promise<T>): P
   const write = (done: number, total: number): void => {
     if (done < total && Date.now() - last < LINE_EVERY) return;
     last = Date.now();
-    stream.write(`${name}: ${megabytes(done)} of ${megabytes(total)} MB downloaded\n`);
+    stream.write(`${name}: ${amount(done)} of ${amount(total)} downloaded\n`);
   };
   try {
     return await work(stream.isTTY ? draw : write);
   } finally {
     bar?.stop();
   }
+}
+
+/** `1 kB`, `12.3 MB` */
+function amount(bytes: number): string {
+  return bytes < 1e6 ? `${Math.ceil(bytes / 1000)} kB` : `${megabytes(bytes).toFixed(1)} MB`;
 }
 
 function megabytes(bytes: number): number {

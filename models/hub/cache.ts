@@ -124,7 +124,7 @@ export class RepoCache {
       const lfs = sha256 !== undefined && { lfs_sha256: sha256, lfs_size: size };
       return [path, { size, blob_id: blobId, ...lfs, ...(xetHash !== undefined && { xet_hash: xetHash }) }] as const;
     });
-    const content = { format_version: 1, files: Object.fromEntries(entries) };
+    const content = { format_version: 1, files: Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1))) };
     await writeFileAtomic(this.#tree(commit), JSON.stringify(content, null, 1));
   }
 

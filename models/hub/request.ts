@@ -25,12 +25,12 @@ const SAFE = ['GET', 'HEAD', 'PUT'];
 
 /** A `fetch` for one repository. @throws HfHubHTTPError for every answer without success, and for none */
 export function fetchFor(settings: HubSettings, repo: Repo, revision?: string): typeof fetch {
-  const { endpoint, token, tokenFrom, isOffline, answerTimeout } = settings;
+  const { endpoint, token, tokenFrom, offlineBy, answerTimeout } = settings;
   const { origin } = new URL(endpoint);
   return async (input, init = {}) => {
     const url = input instanceof Request ? input.url : String(input);
-    if (isOffline)
-      throw new LocalEntryNotFoundError(`${repo.name}: HF_HUB_OFFLINE is set, so ${endpoint} is not asked`);
+    if (offlineBy !== undefined)
+      throw new LocalEntryNotFoundError(`${repo.name}: ${offlineBy} is set, so ${endpoint} is not asked`);
     const headers = new Headers(init.headers);
     headers.set('User-Agent', 'light-peft');
     // `fetch` drops it by itself where a redirect leads to another host.

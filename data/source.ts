@@ -28,7 +28,7 @@ import {
   type LabelFile,
   type Problem,
 } from './labels.ts';
-import { readRecords, type Fields } from './records.ts';
+import type { Fields } from './records.ts';
 import type { MetricName } from './metrics.ts';
 import {
   requestedData,
@@ -38,7 +38,7 @@ import {
   type RequestedData,
   type RequestedTask,
 } from './request.ts';
-import type { RecordSource } from './record-source.ts';
+import { fileSource, itemsOf, type RecordSource } from './record-source.ts';
 import type { Example } from './tasks/built-in.ts';
 import { submissionLines, taskFigures } from './tasks/figures.ts';
 import { exampleSource } from './tasks/split-source.ts';
@@ -100,15 +100,17 @@ export async function headOfData(
 /** By the columns of a file's first line. */
 async function headOfFile(path: string, columns: DataOptions['columns']): Promise<HeadKind | undefined> {
   if (isPlainText(path)) return 'causal-lm';
-  const fields = columns ? Object.fromEntries(Object.keys(columns).map((name) => [name, ''])) : await firstFields(path);
+  const fields = columns
+    ? Object.fromEntries(Object.keys(columns).map((name) => [name, '']))
+    : await firstFields(fileSource(path));
   if (isForLanguage(fields)) return 'causal-lm';
   if (hasQuestion(fields)) return 'question-answering';
   if (hasChoices(fields)) return 'multiple-choice';
   return fields.label === undefined ? undefined : 'classification';
 }
 
-async function firstFields(path: string): Promise<Fields['fields']> {
-  for await (const { fields } of readRecords(path)) return fields;
+async function firstFields(source: RecordSource): Promise<Fields['fields']> {
+  for await (const { fields } of itemsOf(source)) return fields;
   return {};
 }
 
@@ -380,8 +382,10 @@ async function encodeRows(
     const examples = rows.flatMap(({ windows }) => windows);
     return { examples, firsts: examples.flatMap(({ window = 0 }, i) => (window === 0 ? [i] : [])) };
   }
-  if (head === 'causal-lm' && hasPrompts(await firstFields(path)))
-    return encodeLanguageRows(readLanguageFile(path, onBytes), await languageOptions(encoding));
+  if (head === 'causal-lm' && hasPrompts(await firstFields(source))) {
+    const examples = await encodeLanguageRows(readLanguageFile(source, onBytes), await languageOptions(encoding));
+    return { examples, firsts: Array.from(examples, (_, i) => i) };
+  }
   const choices = head === 'multiple-choice';
   const keepPadding = headOf(config, head).reads === 'every-token';
   const rows = readExamples(source, { needLabel: false, choices, onBytes });

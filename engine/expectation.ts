@@ -43,7 +43,7 @@ function alternatives(outer: z.ZodType): string[] {
   const schema = bare(outer);
   if (schema instanceof z.ZodUnion) return (schema.options as readonly z.ZodType[]).flatMap(alternatives);
   if (schema instanceof z.ZodEnum) return schema.options.map(String);
-  if (schema instanceof z.ZodLiteral) return [...schema.values].map(String);
+  if (schema instanceof z.ZodLiteral) return [...schema.values].map((value) => JSON.stringify(value));
   if (schema instanceof z.ZodBoolean) return ['true', 'false'];
   if (schema instanceof z.ZodNumber) return [`${isInteger(schema) ? 'an integer' : 'a number'}${rangeOf(schema)}`];
   if (schema instanceof z.ZodString) return [schema.minLength ? 'a text that is not empty' : 'a text'];

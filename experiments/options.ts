@@ -41,9 +41,19 @@ export function estimateOptionsOf({ train, estimate }: RunOptions): z.output<typ
 
 /** All options in one record, by their names. */
 export function flatOptions({ peft, data, train, load, engine, estimate, decide, slice }: RunOptions) {
-  // Which split it was, a hash of the data tells.
-  const { evalSplit: _, ...rest } = data;
-  return { ...peft, ...rest, ...train, ...load, ...engine, ...estimate, ...decide, ...slice };
+  return { ...peft, ...data, ...train, ...load, ...engine, ...estimate, ...decide, ...slice };
+}
+
+/** What runs of version 0.1 had where there are options now. */
+const BEFORE: Readonly<Record<string, unknown>> = { lossOn: 'assistant' };
+
+/**
+ * Options that tell runs apart. Those that version 0.1 had not are left out where they say what it did, so that its runs go on. Which split
+ * was evaluated, a hash of the data tells.
+ */
+export function tellingOptions(options: RunOptions): Omit<ReturnType<typeof flatOptions>, 'evalSplit'> {
+  const { evalSplit: _, ...flat } = flatOptions(options);
+  return Object.fromEntries(Object.entries(flat).filter(([name, value]) => value !== BEFORE[name])) as typeof flat;
 }
 
 /**
@@ -60,7 +70,7 @@ export function numericOptions(options: RunOptions, stage: 'estimate' | 'train')
     nullThreshold: _____,
     maxEvalExamples: ______,
     ...numeric
-  } = flatOptions(options);
+  } = tellingOptions(options);
   const { gradientCheckpointing, ...rest } = numeric;
   return factsOf(stage === 'estimate' ? { ...rest, gradientCheckpointing } : rest);
 }

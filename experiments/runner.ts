@@ -28,7 +28,7 @@ import type { CheckpointOptions, TrainerCallbacks } from '../train/options.ts';
 import { stepsOf, train } from '../train/train.ts';
 import type { TrainResult } from '../train/trainer.ts';
 import { assertSameRun, isSameRun, writeIdentity } from './identity.ts';
-import { estimateOptionsOf, flatOptions, type RunOptions } from './options.ts';
+import { estimateOptionsOf, tellingOptions, type RunOptions } from './options.ts';
 
 /** `reference` is PEFT without pruning; `random-init` is the same on a base of random weights, to show what pretraining gives. */
 export const METHODS = ['reference', 'light-peft', 'random', 'foundation-only', 'peft-only', 'random-init'] as const;
@@ -202,7 +202,7 @@ export class ExperimentRunner {
   /** What the numbers of a run depend on. */
   async #identity(options: RunOptions): Promise<RunIdentity> {
     const { checkpoint, data, content } = this.#task;
-    const { maxAnswerLength, allowEmptyAnswer, nullThreshold, docStride, ...others } = flatOptions(options);
+    const { maxAnswerLength, allowEmptyAnswer, nullThreshold, docStride, ...others } = tellingOptions(options);
     const facts = factsOf({
       ...others,
       ...(data.head === 'question-answering' && {

@@ -5,7 +5,7 @@ import type { ModelConfig } from '../models/architecture.ts';
 import type { TextTokenizer } from '../models/tokenizer.ts';
 import { parseMasked, parseText } from '../data/examples.ts';
 import { readRecords, type Fields } from '../data/records.ts';
-import { isConversational, parseExtra, parseMessages, type Chat } from '../data/lm/conversations.ts';
+import { isConversational, messagesColumn, parseExtra, parseMessages, type Chat } from '../data/lm/conversations.ts';
 import { needChat, opened } from '../data/lm/encode.ts';
 import { renderOptions } from '../data/lm/turns.ts';
 import type { ChatFormat, Message } from '../models/chat/chat-format.ts';
@@ -40,7 +40,7 @@ function parsePrompt(path: string, record: Fields): Prompt {
     throw new UserError(`${at}: "adapter" is ${preview(adapter)}, expected a name, or null for none`);
   const named = { at, ...(adapter !== undefined && { adapter }) };
   if (isConversational(fields)) {
-    const name = fields.messages === undefined ? 'prompt' : 'messages';
+    const name = messagesColumn(fields) ?? 'prompt';
     return { ...named, chat: { messages: parseMessages(at, name, fields[name]), ...parseExtra(at, fields) } };
   }
   if (fields.input_ids === undefined && fields.prompt === undefined) {

@@ -50,13 +50,12 @@ export class BaseModel {
   readonly config: ModelConfig;
   /** Heads and neurons left per layer. */
   readonly layers: readonly LayerShape[];
-  /** Modules that share a matrix have it under the name of each. */
-  readonly weights: ReadonlyMap<string, Variable>;
   /** The word embedding, where it is not among the weights. */
   readonly wordEmbedding: OffloadedEmbedding | undefined;
   /** Weights that the checkpoint lacks. */
   readonly missingKeys: readonly string[];
   readonly #engine: Engine;
+  readonly #weights: Map<string, Variable>;
 
   constructor(
     engine: Engine,
@@ -68,10 +67,15 @@ export class BaseModel {
   ) {
     this.#engine = engine;
     this.config = config;
-    this.weights = weights;
+    this.#weights = new Map(weights);
     this.layers = layers;
     this.wordEmbedding = words;
     this.missingKeys = missingKeys;
+  }
+
+  /** Modules that share a matrix have it under the name of each. */
+  get weights(): ReadonlyMap<string, Variable> {
+    return this.#weights;
   }
 
   /** A matrix as views that the device can bind, along its rows. @throws Error where the model has no such weight */
@@ -92,6 +96,11 @@ export class BaseModel {
     const prefixes = this.layers.map((_, layer) => `${block.prefix(layer)}.`);
     const blocks = [...this.weights.values()].filter((w) => prefixes.some((prefix) => w.name.startsWith(prefix)));
     return blocks.reduce((sum, w) => sum + w.size, 0);
+  }
+
+  /** Puts a weight in the place of the one under its name. @param name another name, where modules share it */
+  replaceWeight(weight: Variable, name: string = weight.name): void {
+    this.#weights.set(name, weight);
   }
 
   /** Frees all weights. */

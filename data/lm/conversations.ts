@@ -25,18 +25,22 @@ export interface Conversation extends Chat {
   readonly promptMessages?: number;
 }
 
-/** Whether a line's column holds messages. */
-export const isConversational = ({ messages, prompt }: Fields['fields']): boolean =>
-  messages !== undefined || Array.isArray(prompt);
+/** The column that holds a line's messages, prompt and all; undefined: none does. */
+export const messagesColumn = (fields: Fields['fields']): string | undefined =>
+  ['messages', 'conversations'].find((name) => fields[name] !== undefined);
+
+/** Whether a line holds messages. */
+export const isConversational = (fields: Fields['fields']): boolean =>
+  messagesColumn(fields) !== undefined || Array.isArray(fields.prompt);
 
 /**
- * @param hasPrompt whether the file's lines are prompts with completions
+ * @param column of the file's messages; undefined: its lines are prompts with completions
  * @throws UserError where messages are missing or malformed
  */
-export function parseConversation(path: string, { line, fields }: Fields, hasPrompt: boolean): Conversation {
+export function parseConversation(path: string, { line, fields }: Fields, column: string | undefined): Conversation {
   const at = `${path}:${line}`;
   const extra = parseExtra(at, fields);
-  if (!hasPrompt) return { line, messages: parseMessages(at, 'messages', fields.messages), ...extra };
+  if (column !== undefined) return { line, messages: parseMessages(at, column, fields[column]), ...extra };
   const prompt = parseMessages(at, 'prompt', fields.prompt);
   const completion = parseMessages(at, 'completion', fields.completion);
   return { line, messages: [...prompt, ...completion], promptMessages: prompt.length, ...extra };
@@ -53,13 +57,20 @@ export function parseMessages(at: string, name: string, value: unknown): Message
     const wrong = problemOf(message);
     if (wrong !== undefined) throw new UserError(`${at}: "${name}" entry ${i} ${wrong}`);
   }
-  return list as Message[];
+  return list.map((message: Message) => renamed(message));
+}
+
+/** `from` and `value` are other names of `role` and `content`. */
+function renamed(message: Message): Message {
+  if (message.from === undefined) return message;
+  const { from, value, ...rest } = message;
+  return { role: from as string, content: value as Message['content'], ...rest };
 }
 
 /** What is wrong with a message; undefined: nothing. */
 function problemOf(message: unknown): string | undefined {
   if (!isObject(message)) return `is ${preview(message)}, expected {"role": …, "content": …}`;
-  const { role, content } = message;
+  const { role = message.from, content = message.value } = message;
   if (typeof role !== 'string') return `has "role" ${preview(role)}, expected a string such as "user" or "assistant"`;
   if (content === undefined || content === null || typeof content === 'string' || isObject(content)) return undefined;
   if (Array.isArray(content) && content.every((part) => isObject(part))) return undefined;

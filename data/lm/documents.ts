@@ -10,7 +10,7 @@ import { IGNORE_INDEX } from '../encoded-example.ts';
 import { parseMasked, parseText } from '../examples.ts';
 import { parseRecords, sourceOf, type RecordSource } from '../record-source.ts';
 import type { Fields } from '../records.ts';
-import { isConversational, parseConversation, type Conversation } from './conversations.ts';
+import { isConversational, messagesColumn, parseConversation, type Conversation } from './conversations.ts';
 
 /** Text to learn as it is. */
 export interface Document {
@@ -49,8 +49,8 @@ export interface LanguageFile {
 export const isPlainText = (path: string): boolean => extname(path).toLowerCase() === '.txt';
 
 /** Whether a line is a prompt with its completion, or a conversation. */
-export function hasPrompts({ messages, prompt, completion }: Fields['fields']): boolean {
-  return [messages, prompt, completion].some((column) => column !== undefined);
+export function hasPrompts(fields: Fields['fields']): boolean {
+  return isConversational(fields) || fields.prompt !== undefined || fields.completion !== undefined;
 }
 
 /** Whether a line can only be meant for a language model. */
@@ -80,8 +80,8 @@ async function* wholeText(path: string, onBytes?: OnBytes): AsyncGenerator<Docum
 
 function rowParser(path: string, { line, fields }: Fields): (record: Fields) => LanguageRow {
   if (fields.input_ids !== undefined) return (record) => parseTokens(path, record);
-  const hasPrompt = fields.messages === undefined;
-  if (isConversational(fields)) return (record) => parseConversation(path, record, hasPrompt);
+  const column = messagesColumn(fields);
+  if (isConversational(fields)) return (record) => parseConversation(path, record, column);
   if (fields.prompt !== undefined || fields.completion !== undefined) {
     return (record) => ({
       line: record.line,

@@ -72,15 +72,11 @@ export async function encodeLanguageFile(
 export async function encodeLanguageRows(
   { path, rows }: LanguageFile,
   options: LanguageOptions,
-): Promise<{ readonly examples: ExampleStore; readonly lines: readonly number[] }> {
+): Promise<ExampleStore> {
   const examples = new ExampleStore();
-  const lines: number[] = [];
-  const encoded = inOrder(rows, async (row) => ({ row, ...(await encodeRow(row, options, `${path}:${row.line}`)) }));
-  for await (const { row, tokens } of encoded) {
+  for await (const { tokens } of inOrder(rows, (row) => encodeRow(row, options, `${path}:${row.line}`)))
     examples.push(tokens instanceof Int32Array ? tokensOf(tokens, tokens) : tokens);
-    lines.push(row.line);
-  }
-  return { examples, lines };
+  return examples;
 }
 
 /** Of a document its tokens alone: it is packed with others. */

@@ -3,7 +3,7 @@
  * a file is said in one line that names the file, the key, what was found and what was expected.
  */
 import { randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { rmdirSync, rmSync } from 'node:fs';
 import { open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { z } from 'zod';
@@ -152,6 +152,17 @@ export async function removeEmpty(folders: readonly string[]): Promise<void> {
       () => false,
     );
     if (!removed) return;
+  }
+}
+
+/** The same where the process is about to end. */
+export function removeEmptySync(folders: readonly string[]): void {
+  for (const folder of folders) {
+    try {
+      rmdirSync(folder);
+    } catch {
+      return;
+    }
   }
 }
 

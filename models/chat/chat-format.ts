@@ -96,9 +96,8 @@ export class ChatFormat {
 
 /** Without keys that are null, and with reasoning under the names that templates read. */
 function normalised(message: Message): Message {
-  const { role, ...rest } = message;
-  const entries = Object.entries(rest).filter(([, value]) => value !== null && value !== undefined);
-  const own = { role, ...Object.fromEntries(entries) } as Message;
+  const entries = Object.entries(message).filter(([, value]) => value !== null && value !== undefined);
+  const own = Object.fromEntries(entries) as Message;
   const reasoning = REASONING.map((key) => own[key]).find((value) => value !== undefined);
   return reasoning === undefined ? own : { thinking: reasoning, ...own, reasoning_content: reasoning };
 }

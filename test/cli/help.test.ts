@@ -75,7 +75,7 @@ it.each([
 it('pretraining has sizes of its own, and is told of them by their flags', async () => {
   expect(await said('pretrain', '--help')).toMatch(/--heads <n> .*--neurons <n> .*--lr <n>/s);
   expect(await said('pretrain', '--out', join(dir, 'p'), '--heads', '0')).toBe(
-    'light-peft: --heads: found 0, expected a number above 0\n',
+    'light-peft: --heads: found 0, expected an integer from 1\n',
   );
   expect(await said('prune', '--heads-ratio', '2', '--model', 'm', '--estimate', 'e', '--out', 'o')).toMatch(
     /^light-peft: --heads-ratio: found 2, expected a number in \[0, 1\)/,

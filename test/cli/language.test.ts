@@ -138,6 +138,54 @@ it('fine-tunes on completions, scores perplexity, and generates what was learned
 });
 
 it(
+  'learns the answers of conversations, scores them, and gives them again with --chat',
+  { timeout: 240_000 },
+  async () => {
+    const template = "{% for m in messages %}{{ m.content + ('</s>' if m.role == 'assistant' else ':') }}{% endfor %}";
+    await writeFile(join(model, 'chat_template.jinja'), template);
+    const talks = join(dir, 'talks.jsonl');
+    const turns = PAIRS.map(([question, answer]) => [
+      { role: 'user', content: question },
+      { role: 'assistant', content: answer },
+    ]);
+    await writeFile(talks, turns.map((messages) => JSON.stringify({ messages })).join('\n'));
+    const tuned = join(dir, 'talking');
+    await succeeds('train', '--model', model, '--train', talks, '--steps', '60', '--out', tuned, ...SETTINGS);
+
+    const scored = async (...more: string[]): Promise<{ perplexity: number; count: number }> => {
+      const out = await succeeds('eval', '--model', model, '--adapter', tuned, '--data', talks, '--json', ...more);
+      return JSON.parse(out) as { perplexity: number; count: number };
+    };
+    const [answers, all] = [await scored(), await scored('--loss-on', 'all')];
+    expect(answers.perplexity).toBeLessThan(1.5);
+    expect(all.perplexity).toBeGreaterThan(answers.perplexity);
+    expect(all.count).toBeGreaterThan(answers.count);
+
+    const prompts = join(dir, 'asked.jsonl');
+    await writeFile(prompts, turns.map(([question]) => JSON.stringify({ messages: [question] })).join('\n'));
+    const generate = ['generate', '--model', model, '--adapter', tuned, '--max-new-tokens', '20', '--chat'];
+    const out = JSON.parse(await succeeds(...generate, '--prompts', prompts, '--json')) as { answers: unknown[] };
+    expect(out.answers).toMatchObject(
+      turns.map(([question, answer]) => ({
+        messages: [question],
+        completion: answer!.content,
+        finish_reason: 'eos',
+      })),
+    );
+    expect(await succeeds(...generate, '--prompt', PAIRS[0][0])).toBe(`${PAIRS[0].join('\n')}\n`);
+
+    const predicted = join(dir, 'predicted.jsonl');
+    await succeeds('predict', '--model', model, '--adapter', tuned, '--data', talks, '--out', predicted);
+    expect((await readFile(predicted, 'utf8')).trim().split('\n')).toHaveLength(turns.length);
+
+    expect(await light('generate', '--model', model, '--prompts', prompts)).toBe(2);
+    expect(written.err).toMatch(/asked\.jsonl:1: found a conversation; set --chat to answer it/);
+    expect(await light('generate', '--model', model, '--prompt', 'a', '--system', 'b')).toBe(2);
+    expect(written.err).toMatch(/--system: found without --chat/);
+  },
+);
+
+it(
   'prunes a language model by plain text, compares perplexities, and generates with what is left',
   { timeout: 240_000 },
   async () => {

@@ -56,7 +56,6 @@ const FLAGS_OF_0_1: Readonly<Record<string, string | number | boolean | undefine
   activations: 'f32',
   'gradient-checkpointing': false,
   compute: 'f32',
-  'eval-split': 'test',
   'save-every': 0,
   'estimate-steps': 64,
   l1: 1e-4,

@@ -49,6 +49,11 @@ const CASES: readonly (readonly [name: string, warning: string | undefined, tied
   ['opt-two', BOTH, false],
   ['bert-head-only', undefined, true],
   ['llama-head-only', undefined, true],
+  ['gpt2-lora-words', undefined, false],
+  ['llama-lora-head', undefined, false],
+  ['opt-lora-both', undefined, false],
+  ['bert-lora-decoder', undefined, false],
+  ['llama-two-lora-both', BOTH, false],
 ];
 
 describe.each(CASES)('%s', (name, warning, tied) => {

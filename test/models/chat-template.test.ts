@@ -163,3 +163,12 @@ it('tells the parts that a template marks, in UTF-16 units', () => {
   expect(format.hasMarks()).toBe(true);
   expect(marked.map(([begin, end]) => text.slice(begin, end))).toEqual(['🎉assistant.', '🎉assistant.']);
 });
+
+it('gives messages as they are, keys in their order, without null, reasoning under its usual names', () => {
+  const format = new ChatFormat(new Map([['default', { source: '{{ messages | tojson }}', at: 't' }]]), {});
+  const messages = [{ content: 'a', role: 'user', name: null, n: 1 }];
+  expect(format.render(messages).text).toBe('[{"content": "a", "role": "user", "n": 1}]');
+  expect(format.render([{ role: 'x', thinking: 'b' }]).text).toBe(
+    '[{"thinking": "b", "role": "x", "reasoning_content": "b"}]',
+  );
+});

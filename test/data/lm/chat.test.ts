@@ -173,6 +173,17 @@ it('is read from JSON in a table, and knows its variables', async () => {
   expect((await textsOf(row, format, { lossOn: 'all' }))[0]).toBe('gayhi');
 });
 
+it('is read of `conversations` with `from` and `value` too', async () => {
+  const [user, assistant] = [
+    { from: 'user', value: 'hello' },
+    { from: 'assistant', value: 'bye' },
+  ];
+  const path = await write('s.jsonl', lines({ conversations: [user, assistant] }));
+  expect(await headOfData({ train: path })).toBe('causal-lm');
+  const [example] = await encode(path, await templateOf('zephyr'));
+  expect(decoded(example!.ids)).toBe('<|user|>\nhello</s>\n<|assistant|>\nbye</s>\n');
+});
+
 it.each([
   ['no list', { messages: 'hello' }, /r\.jsonl:1: "messages" is "hello", expected a list of \{"role"/],
   ['an empty list', { messages: [] }, /:1: "messages" is \[\], expected a list/],

@@ -22,7 +22,10 @@ export function addDataFlags(command: Command): Command {
   return addHubDataFlags(addModelFlag(addFormatFlag(command)))
     .option('--task <name>', TASK_FLAG)
     .option('--data-dir <dir>', DATA_DIR_FLAG)
-    .option('--train <file>', 'training data: JSONL, CSV, TSV; for language models also .txt; - for standard input')
+    .option(
+      '--train <file>',
+      'training data: JSONL, JSON, CSV, TSV or Parquet; for language models also .txt; - for standard input',
+    )
     .option('--eval <file>', 'evaluation data')
     .option('--json', 'print the result as JSON');
 }

@@ -17,7 +17,7 @@ const MODEL_SETTINGS = [
   'compute',
 ] as const;
 
-const DATA_SETTINGS = ['evalSplit', 'selectionSplit', 'maxEvalExamples', 'dataSeed', 'columns'] as const;
+const DATA_SETTINGS = ['evalSplit', 'selectionSplit', 'maxEvalExamples', 'dataSeed', 'columns', 'lossOn'] as const;
 
 /** Settings of these commands. */
 export const INFER_SETTINGS = [...MODEL_SETTINGS, ...DATA_SETTINGS] as const;

@@ -5,17 +5,25 @@ import { warn } from '../engine/warnings.ts';
 import type { RecordSource } from './record-source.ts';
 import type { Fields } from './records.ts';
 
+/** Names that examples are read by; beside them `choice_0`, `choice_1` … */
+const NAMES = [
+  ...['text', 'text_pair', 'text_a', 'text_b', 'choices', 'label', 'question', 'context', 'answers'],
+  ...['prompt', 'completion', 'messages', 'tools', 'documents', 'chat_template_kwargs'],
+  ...['input_ids', 'attention_mask', 'token_type_ids', 'labels', 'start_positions', 'end_positions'],
+];
+
 /**
  * Records with columns under other names; what is not named is left out.
  * @param columns from a name that examples are read by to the column of the data
- * @throws UserError, while reading, where the first record lacks a column
+ * @throws UserError for a name that nothing is read by, and, while reading, where the first record lacks a column
  */
 export function renamedColumns(source: RecordSource, columns: Readonly<Record<string, string>>): RecordSource {
-  const entries = Object.entries(columns);
-  const renamed = ({ line, fields }: Fields): Fields => ({
-    line,
-    fields: Object.fromEntries(entries.map(([name, column]) => [name, fields[column]])),
-  });
+  for (const name of Object.keys(columns)) {
+    if (NAMES.includes(name) || /^choice_\d+$/.test(name)) continue;
+    const expected = didYouMean(name, NAMES) || `, expected one of ${NAMES.join(', ')}`;
+    throw new UserError(`${option('columns')}: nothing is read by "${name}"${expected}`);
+  }
+  const renamed = ({ line, fields }: Fields): Fields => ({ line, fields: renamedFields(fields, columns) });
   return {
     path: source.path,
     read: async function* (onBytes) {
@@ -29,14 +37,22 @@ export function renamedColumns(source: RecordSource, columns: Readonly<Record<st
   };
 }
 
+/** A record's columns under other names. @param columns as for `renamedColumns` */
+export function renamedFields(fields: Fields['fields'], columns: Readonly<Record<string, string>>): Fields['fields'] {
+  const found = Object.entries(columns).filter(([, column]) => fields[column] !== undefined);
+  return Object.fromEntries(found.map(([name, column]) => [name, fields[column]]));
+}
+
 function assertThere(path: string, { line, fields }: Fields, columns: Readonly<Record<string, string>>): void {
   const there = Object.keys(fields);
   warnUnused(path, there, Object.values(columns));
   for (const [name, column] of Object.entries(columns)) {
+    const near = didYouMean(column, there);
     // Rows without labels are predicted.
-    if (name === 'label' || there.includes(column)) continue;
-    const found = `${path}:${line}: no column "${column}"${didYouMean(column, there)}`;
-    throw new UserError(`${found}, expected one of ${there.join(', ')}; ${option('columns')} names them`);
+    if (there.includes(column) || (['label', 'answers'].includes(name) && near === '')) continue;
+    const found = `${path}:${line}: no column "${column}"${near}`;
+    const expected = near === '' ? `, expected one of ${there.join(', ')};` : '';
+    throw new UserError(`${found}${expected} ${option('columns')} names them`);
   }
 }
 

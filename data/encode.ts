@@ -5,7 +5,7 @@ import { option, UserError } from '../engine/errors.ts';
 import type { TextTokenizer } from '../models/tokenizer.ts';
 import { IGNORE_INDEX, type EncodedExample, type Sequence } from './encoded-example.ts';
 import { ExampleStore } from './example-store.ts';
-import type { ExampleFile, RawExample, TokenRow } from './examples.ts';
+import type { ExampleFile, RawExample, TextRow, TokenRow } from './examples.ts';
 import { LabelColumn } from './label-column.ts';
 import { labelIndex, labelSet, labelValue, type Label, type Problem } from './labels.ts';
 import { inOrder, mapInOrder } from './map-in-order.ts';
@@ -106,9 +106,12 @@ interface EncodedRow {
   readonly sequence: Sequence;
 }
 
-async function encodeRow(path: string, row: RawExample, options: EncodeFileOptions): Promise<EncodedRow> {
+function encodeRow(path: string, row: RawExample, options: EncodeFileOptions): EncodedRow | Promise<EncodedRow> {
   const at = `${path}:${row.line}`;
-  if ('inputIds' in row) return { row, sequence: encodeTokens(row, options, at) };
+  return 'inputIds' in row ? { row, sequence: encodeTokens(row, options, at) } : encodeTextRow(row, options, at);
+}
+
+async function encodeTextRow(row: TextRow, options: EncodeFileOptions, at: string): Promise<EncodedRow> {
   const sequence = await encodeText(row, options.tokenizer, options, at);
   if (sequence.ids.length > 0) return { row, sequence };
   throw new UserError(`${at}: the text gives no tokens, expected at least one; leave the row out`);

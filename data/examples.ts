@@ -112,6 +112,8 @@ function choicesParser(path: string, first: Fields): (record: Fields) => Content
   const columns = Object.keys(first.fields).filter((column) => CHOICE_COLUMN.test(column));
   const name = tokens ? 'input_ids' : 'choices';
   const text = first.fields.text === undefined ? 'text_a' : 'text';
+  const used = tokens ? ['attention_mask', 'token_type_ids'] : [text, ...columns];
+  warnUnused(path, Object.keys(first.fields), [name, ...used, 'label']);
   return (record) => {
     const { attention_mask: masks, token_type_ids: types } = record.fields;
     const choices = columns.length > 0 ? inOrder(columns).map((c) => record.fields[c]) : record.fields[name];

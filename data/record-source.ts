@@ -14,7 +14,7 @@ export interface Source<T> {
 export type RecordSource = Source<Fields>;
 
 /** Of a file. */
-export function fileSource(path: string, dialect?: Dialect): RecordSource {
+function fileSource(path: string, dialect?: Dialect): RecordSource {
   return { path, read: (onBytes) => readBatches(path, { onBytes, dialect }) };
 }
 

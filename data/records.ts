@@ -53,8 +53,8 @@ export async function readFeatures(path: string): Promise<Readonly<Record<string
   return formatOf(path) === '.parquet' ? readParquetFeatures(path) : {};
 }
 
-/** The ending that tells the format, before that of gzip. */
-function formatOf(path: string): string {
+/** The ending of a file's name that tells the format: `.csv` of `a.csv` and of `a.CSV.gz`. */
+export function formatOf(path: string): string {
   const name = path.toLowerCase();
   return extname(name.endsWith('.gz') ? name.slice(0, -3) : name);
 }

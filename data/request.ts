@@ -6,8 +6,8 @@ import { basename } from 'node:path';
 import { option, UserError } from '../engine/errors.ts';
 import { renamedColumns } from './columns.ts';
 import type { DataOptions } from './options.ts';
-import { filesSource, type RecordSource, type Source } from './record-source.ts';
-import type { Fields } from './records.ts';
+import { filesSource, mapped, type RecordSource, type Source } from './record-source.ts';
+import { readFeatures, type Fields } from './records.ts';
 import { drawn, setApart } from './subsets.ts';
 import { findSplit } from './tasks/find-split.ts';
 import { taskNamed } from './tasks/registry.ts';
@@ -44,6 +44,8 @@ interface Pair<T> {
 export interface RequestedData extends Pair<RecordSource> {
   /** The task's name, or the training file's without its folders. */
   readonly name: string;
+  /** Names of the classes by index, where the file says what its numbers stand for. */
+  readonly labels?: readonly string[];
 }
 
 /** Of a task: its rows. */
@@ -104,13 +106,25 @@ function evalSplitOf({ evalSplit = 'validation' }: Task, choice: Choice): SplitN
 /** The records that files hold. @throws UserError as `requestedFiles` */
 export async function requestedData(request: DataRequest, choice: Choice): Promise<RequestedData> {
   const { train, eval: test } = await requestedFiles(request, choice);
-  const source = (paths: readonly string[]): RecordSource =>
-    choice.columns ? renamedColumns(filesSource(paths), choice.columns) : filesSource(paths);
-  const pair = { ...(train && { train: source(train) }), ...(test && { eval: source(test) }) };
-  return {
-    name: request.name ?? basename((train ?? test)![0]!),
-    ...chosen(pair, choice, ({ fields }: Fields) => fields),
+  const { columns } = choice;
+  const source = async (paths: readonly string[]): Promise<RecordSource> => {
+    const known = withoutUnknown(filesSource(paths), Object.keys(await readFeatures(paths[0]!)));
+    return columns ? renamedColumns(known, columns) : known;
   };
+  const pair = { ...(train && { train: await source(train) }), ...(test && { eval: await source(test) }) };
+  const [first] = (train ?? test)!;
+  const { [columns?.label ?? 'label']: labels } = await readFeatures(first!);
+  const parts = chosen(pair, choice, ({ fields }: Fields) => fields);
+  return { name: request.name ?? basename(first!), ...(labels && { labels }), ...parts };
+}
+
+/** Records without the classes that are not known: −1 in columns of classes. */
+function withoutUnknown(source: RecordSource, classColumns: readonly string[]): RecordSource {
+  if (classColumns.length === 0) return source;
+  return mapped(source, ({ line, fields }) => {
+    const known = Object.entries(fields).filter(([name, value]) => value !== -1 || !classColumns.includes(name));
+    return [{ line, fields: Object.fromEntries(known) }];
+  });
 }
 
 /** The rows of a task. @throws UserError as `requestedFiles` */
@@ -119,14 +133,14 @@ export async function requestedTask(task: Task, request: DataRequest, choice: Ch
   const pair = task.load
     ? { train: packagedRows(task, 'train'), eval: packagedRows(task, evalSplitOf(task, choice)) }
     : { ...(train && { train: rowsOfFiles(task, train) }), ...(test && { eval: rowsOfFiles(task, test) }) };
-  return { task, ...chosen(pair, choice, ({ row }: PlacedRow) => row) };
+  return { task, ...chosen(pair, choice, ({ row }: PlacedRow) => task.example(row)) };
 }
 
 /** The parts that are asked for: a share of the training data in place of the evaluation's, and so many of each. */
 function chosen<T>(
   { train, eval: test }: Pair<Source<T>>,
   { selectionSplit, maxTrainExamples, maxEvalExamples, dataSeed = 0 }: Choice,
-  contentOf: (item: T) => unknown,
+  contentOf: (item: T) => object,
 ): Pair<Source<T>> {
   const apart = selectionSplit !== undefined && train ? setApart(train, selectionSplit, contentOf) : undefined;
   const least = (source: Source<T> | undefined, count: number | undefined): Source<T> | undefined =>

@@ -14,6 +14,7 @@ import { encodeQuestions, type EncodedQuestionRow } from './qa/encode.ts';
 import { hasQuestion, readQuestions } from './qa/questions.ts';
 import { parseOptions } from '../engine/options.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
+import { renamedFields } from './columns.ts';
 import { dataOptionsSchema, type DataOptions } from './options.ts';
 import { encodeChoices, encodeFile, setTargets, type EncodedFile, type EncodeFileOptions } from './encode.ts';
 import type { Examples } from './example-store.ts';
@@ -38,10 +39,10 @@ import {
   type RequestedData,
   type RequestedTask,
 } from './request.ts';
-import { fileSource, itemsOf, type RecordSource } from './record-source.ts';
+import { itemsOf, sourceOf, type RecordSource } from './record-source.ts';
 import type { Example } from './tasks/built-in.ts';
 import { submissionLines, taskFigures } from './tasks/figures.ts';
-import { exampleSource } from './tasks/split-source.ts';
+import { exampleSource, labelledSource } from './tasks/split-source.ts';
 import type { Task, TaskRow } from './tasks/task.ts';
 
 /** Texts with class indices. */
@@ -100,17 +101,16 @@ export async function headOfData(
 /** By the columns of a file's first line. */
 async function headOfFile(path: string, columns: DataOptions['columns']): Promise<HeadKind | undefined> {
   if (isPlainText(path)) return 'causal-lm';
-  const fields = columns
-    ? Object.fromEntries(Object.keys(columns).map((name) => [name, '']))
-    : await firstFields(fileSource(path));
+  const found = await firstFields(path);
+  const fields = columns ? renamedFields(found, columns) : found;
   if (isForLanguage(fields)) return 'causal-lm';
   if (hasQuestion(fields)) return 'question-answering';
   if (hasChoices(fields)) return 'multiple-choice';
   return fields.label === undefined ? undefined : 'classification';
 }
 
-async function firstFields(source: RecordSource): Promise<Fields['fields']> {
-  for await (const { fields } of itemsOf(source)) return fields;
+async function firstFields(given: string | RecordSource): Promise<Fields['fields']> {
+  for await (const { fields } of itemsOf(sourceOf(given))) return fields;
   return {};
 }
 
@@ -162,7 +162,7 @@ export async function loadData(
       return loadChoices(files, encoding);
     case 'classification':
     case 'masked-lm':
-      return loadLabelled(files, encoding, { asked: problemType, known: known?.labels });
+      return loadLabelled(files, encoding, { asked: problemType, known: known?.labels, file: files.labels });
   }
 }
 
@@ -178,8 +178,8 @@ async function loadTaskData(
   const onRow = task.key && ((row: TaskRow) => void keys.push(task.key!(row)));
   const data = {
     name: task.name,
-    ...(rows.train && { train: exampleSource(task, rows.train) }),
-    ...(rows.eval && { eval: exampleSource(task, rows.eval, onRow) }),
+    ...(rows.train && { train: labelledSource(task, rows.train) }),
+    ...(rows.eval && { eval: labelledSource(task, rows.eval, onRow) }),
   };
   if (head === 'question-answering') return loadQuestions(data, encoding);
   if (head === 'multiple-choice') return withFigures(await loadChoices(data, encoding), task, keys);
@@ -205,9 +205,10 @@ function withFigures(data: DataSet, task: Task, keys: readonly TaskRow[]): DataS
   return { ...data, figures: (scores) => taskFigures(task, keys, { ...data, scores }) };
 }
 
-/** What is known of labels beside the data: a task's names, or what is asked for and what the model at hand has. */
+/** What is known of labels beside the data: a task's names, or what is asked for, what the model at hand has, and what the file says. */
 interface KnownLabels {
   readonly labels?: readonly string[];
+  readonly file?: readonly string[] | undefined;
   readonly asked?: Problem | undefined;
   readonly known?: readonly string[] | undefined;
 }
@@ -215,7 +216,7 @@ interface KnownLabels {
 async function loadLabelled(
   data: RequestedData,
   encoding: Encoding,
-  { labels: named, asked, known }: KnownLabels,
+  { labels: named, asked, known, file }: KnownLabels,
 ): Promise<DataSet> {
   const { config, onBytes } = encoding;
   const encodeOptions = await encodeOptionsOf(encoding);
@@ -224,7 +225,7 @@ async function loadLabelled(
   const [train, test] = [await encode(data.train), await encode(data.eval)];
   const labelled = (train ?? test)!.labels;
   const problem = named ? problemOfNames(named) : problemOf(labelled, asked ?? problemOfModel(config, labelled, known));
-  const labels = named ?? known ?? namesFor(problem, labelled, ownNames(config));
+  const labels = named ?? known ?? namesFor(problem, labelled, ownNames(config), file);
   checkOutputs(problem, labels, labelled.path);
   for (const file of [train, test]) if (file) setTargets(file, labels, problem);
   const isText = problem === 'single_label_classification' && train?.hasText && test?.hasText;
@@ -274,9 +275,14 @@ function problemOfModel(
   return savedHead(config) === 'classification' && regresses && areNumbers ? 'regression' : undefined;
 }
 
-function namesFor(problem: Problem, file: LabelFile, own: readonly string[]): readonly string[] {
+function namesFor(
+  problem: Problem,
+  file: LabelFile,
+  own: readonly string[],
+  named: readonly string[] | undefined,
+): readonly string[] {
   if (problem === 'regression') return ['value'];
-  const found = problem === 'multi_label_classification' ? labelSetNames(file) : labelNames(file, own);
+  const found = problem === 'multi_label_classification' ? labelSetNames(file) : (named ?? labelNames(file, own));
   return agreedNames(found, own) ?? found;
 }
 

@@ -10,12 +10,12 @@ import { mapped, type Source } from './record-source.ts';
  * A source in two: items whose hash falls into a share, and the others. The same content is always on the same side, whatever else the data
  * holds and wherever it lies.
  * @param share of the items that are set apart, between 0 and 1
- * @param contentOf an item: all that makes it another one
+ * @param contentOf an item: the columns that make it another one
  */
 export function setApart<T>(
   source: Source<T>,
   share: number,
-  contentOf: (item: T) => unknown,
+  contentOf: (item: T) => object,
 ): { readonly rest: Source<T>; readonly selection: Source<T> } {
   const isApart = (item: T): boolean => hashShare(contentOf(item)) < share;
   return {
@@ -24,9 +24,10 @@ export function setApart<T>(
   };
 }
 
-/** Where the hash of a content lies between 0 and 1. */
-function hashShare(content: unknown): number {
-  return createHash('sha256').update(JSON.stringify(content)).digest().readUInt32BE(0) / 2 ** 32;
+/** Where the hash of a content lies between 0 and 1, whatever the order of its columns. */
+function hashShare(content: object): number {
+  const columns = Object.entries(content).sort(([a], [b]) => (a < b ? -1 : 1));
+  return createHash('sha256').update(JSON.stringify(columns)).digest().readUInt32BE(0) / 2 ** 32;
 }
 
 /**

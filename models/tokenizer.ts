@@ -8,6 +8,7 @@ import type * as Library from 'tokenizers';
 import type { Encoding, Tokenizer } from 'tokenizers';
 import { UserError } from '../engine/errors.ts';
 import { fileError, parseJson, preview } from '../engine/io/files.ts';
+import { TokenBatches } from './token-batches.ts';
 
 export interface EncodeOptions {
   /** Longest result, special tokens included; no limit where absent. */
@@ -124,6 +125,8 @@ function parseObject(text: string, path: string): Json {
 interface Parts {
   /** Makes tokens of a text, and no more. */
   readonly words: Tokenizer;
+  /** The same for many texts. */
+  readonly batches: TokenBatches;
   /** Makes one sequence of the tokens of one text or two: the post-processor. */
   readonly frame: Tokenizer;
   /** Tokens of no text. */
@@ -160,7 +163,7 @@ async function readParts(path: string, json: string): Promise<Parts> {
     words.setPostProcessor(sequenceProcessing([]));
     const none = await words.encode('');
     none.truncate(0);
-    return { words, frame, none };
+    return { words, batches: new TokenBatches(words), frame, none };
   } catch (error) {
     throw new UserError(`${path}: cannot be read as a tokenizer: ${(error as Error).message}`);
   }
@@ -177,6 +180,8 @@ class RustTokenizer implements TextTokenizer {
   readonly #parts: Parts;
   readonly #special: ReadonlySet<string>;
   readonly #side: 'left' | 'right';
+  /** Special tokens of a text, and of a pair. */
+  readonly #specialCounts: [number?, number?] = [];
 
   constructor(path: string, parts: Parts, json: Json, config: Json) {
     const { words } = parts;
@@ -243,14 +248,15 @@ class RustTokenizer implements TextTokenizer {
   }
 
   async #tokens(...[text, pair]: [string, string?]): Promise<[Encoding, Encoding?]> {
-    const { words } = this.#parts;
-    const first = await words.encode(text.toWellFormed());
-    return pair === undefined ? [first] : [first, await words.encode(pair.toWellFormed())];
+    const { batches } = this.#parts;
+    const first = batches.encode(text.toWellFormed());
+    return pair === undefined ? [await first] : Promise.all([first, batches.encode(pair.toWellFormed())]);
   }
 
   #specialCount(isPair: boolean): number {
     const { frame, none } = this.#parts;
-    return frame.postProcess(none, isPair ? none : undefined).getLength();
+    const count = (): number => frame.postProcess(none, isPair ? none : undefined).getLength();
+    return (this.#specialCounts[Number(isPair)] ??= count());
   }
 
   /** What only shows when a text comes: a component that names parts it does not have. */

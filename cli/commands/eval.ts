@@ -21,11 +21,11 @@ interface EvalFlags extends InferFlags {
 export function addEval(program: Command): void {
   const description =
     'figures on labelled data: accuracy and F1, exact match and F1 of answers, errors of numbers, perplexity';
-  const dataText = 'labelled examples (JSONL, CSV, TSV or Parquet), or text for language models';
+  const dataText = 'labelled examples (JSONL, JSON, CSV, TSV or Parquet), or text for language models';
   const command = addInferFlags(program.command('eval').description(description), dataText)
     .option('--adapter <name>', 'PEFT or AdapterHub folder, or name on the hub, pruned or not')
     .option('--json', 'print the result as JSON');
-  addSettings(command, ['taskType', 'problemType', 'lossOn', ...INFER_SETTINGS]).action(runEval);
+  addSettings(command, ['taskType', 'problemType', ...INFER_SETTINGS]).action(runEval);
 }
 
 async function runEval(flags: EvalFlags): Promise<void> {

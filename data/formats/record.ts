@@ -12,7 +12,7 @@ export interface Fields {
 export interface Dialect {
   /** Quotation marks of a table: `csv` as RFC 4180, `none` where they are text. Found out where absent. */
   readonly quote?: 'csv' | 'none' | undefined;
-  /** Column names of a table without a header line. */
+  /** Column names of a table without a header line: one whose first line has none of them. */
   readonly header?: readonly string[] | undefined;
   /** Is told of a table's line with a wrong number of columns, which is then left out. Absent: it is refused. */
   readonly onBadLine?: ((line: number, found: number) => void) | undefined;

@@ -2,7 +2,7 @@
 import { UserError } from '../../engine/errors.ts';
 import { quotedRows, unquotedRows, type Delimiter, type TableRow } from './cells.ts';
 import { quotingOf } from './quoting.ts';
-import type { Fields, Reader, RecordOptions } from './record.ts';
+import type { Dialect, Fields, Reader, RecordOptions } from './record.ts';
 
 /** CSV quotes fields as RFC 4180; of TSV, whose writers differ, it is found out. */
 export const tableReader =
@@ -17,18 +17,24 @@ async function* readTable(
 ): AsyncGenerator<readonly Fields[]> {
   const quote = dialect.quote ?? (delimiter === ',' ? 'csv' : await quotingOf(path, dialect.header));
   const rows = quote === 'csv' ? quotedRows : unquotedRows;
-  let names = dialect.header;
+  let names: readonly string[] | undefined;
   for await (const batch of rows(path, delimiter, onBytes)) {
     const records: Fields[] = [];
     for (const row of batch) {
-      if (!names) names = columnNames(path, row);
-      else if (row.values.length === names.length)
-        records.push({ line: row.line, fields: fieldsOf(names, row.values) });
+      const isFirst = names === undefined;
+      names ??= headerOf(path, row, dialect.header);
+      if (isFirst && names !== dialect.header) continue;
+      if (row.values.length === names.length) records.push({ line: row.line, fields: fieldsOf(names, row.values) });
       else if (dialect.onBadLine) dialect.onBadLine(row.line, row.values.length);
       else throw badLine(path, row, names);
     }
     yield records;
   }
+}
+
+/** The first row, unless a dialect has names in its place and the row none of them. */
+function headerOf(path: string, row: TableRow, header: Dialect['header']): readonly string[] {
+  return header && !row.values.some((value) => header.includes(value)) ? header : columnNames(path, row);
 }
 
 /** @throws UserError where two columns have one name */

@@ -64,7 +64,7 @@ export function parseMessages(at: string, name: string, value: unknown): Message
 function renamed(message: Message): Message {
   if (message.from === undefined) return message;
   const { from, value, ...rest } = message;
-  return { role: from as string, content: value as Message['content'], ...rest };
+  return { ...rest, role: from as string, content: value as Message['content'] };
 }
 
 /** What is wrong with a message; undefined: nothing. */

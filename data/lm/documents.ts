@@ -7,6 +7,7 @@ import { preview } from '../../engine/io/files.ts';
 import type { OnBytes } from '../../engine/io/load.ts';
 import { readText } from '../../engine/io/text.ts';
 import { IGNORE_INDEX } from '../encoded-example.ts';
+import { warnUnused } from '../columns.ts';
 import { parseMasked, parseText } from '../examples.ts';
 import { parseRecords, sourceOf, type RecordSource } from '../record-source.ts';
 import type { Fields } from '../records.ts';
@@ -78,18 +79,30 @@ async function* wholeText(path: string, onBytes?: OnBytes): AsyncGenerator<Docum
   yield { line: 1, text: await readText(path, onBytes) };
 }
 
+/** What conversations have beside their messages. */
+const EXTRA = ['tools', 'documents', 'chat_template_kwargs'];
+
 function rowParser(path: string, { line, fields }: Fields): (record: Fields) => LanguageRow {
-  if (fields.input_ids !== undefined) return (record) => parseTokens(path, record);
-  const column = messagesColumn(fields);
-  if (isConversational(fields)) return (record) => parseConversation(path, record, column);
+  const reads = <T>(columns: readonly string[], parse: T): T => {
+    warnUnused(path, Object.keys(fields), columns);
+    return parse;
+  };
+  if (fields.input_ids !== undefined)
+    return reads(['input_ids', 'attention_mask', 'labels'], (record) => parseTokens(path, record));
+  if (isConversational(fields)) {
+    const column = messagesColumn(fields);
+    const columns = column === undefined ? ['prompt', 'completion'] : [column];
+    return reads([...columns, ...EXTRA], (record) => parseConversation(path, record, column));
+  }
   if (fields.prompt !== undefined || fields.completion !== undefined) {
-    return (record) => ({
+    return reads(['prompt', 'completion'], (record) => ({
       line: record.line,
       prompt: parseText(path, record, 'prompt'),
       completion: parseText(path, record, 'completion'),
-    });
+    }));
   }
-  if (fields.text !== undefined) return (record) => ({ line: record.line, text: parseText(path, record, 'text') });
+  if (fields.text !== undefined)
+    return reads(['text'], (record) => ({ line: record.line, text: parseText(path, record, 'text') }));
   const found = Object.keys(fields).join(', ') || 'nothing';
   throw new UserError(
     `${path}:${line}: found ${found}, expected "messages", or "prompt" and "completion", or "text", or "input_ids"`,

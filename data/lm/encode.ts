@@ -64,11 +64,7 @@ export async function encodeLanguageFile(
   return examples;
 }
 
-/**
- * Each row of a data file as an example of its own, without any left out, to predict.
- * @returns the examples and the lines that they are of
- * @throws UserError as `encodeLanguageFile`
- */
+/** Each row of a data file as an example of its own, without any left out, to predict. @throws UserError as `encodeLanguageFile` */
 export async function encodeLanguageRows(
   { path, rows }: LanguageFile,
   options: LanguageOptions,

@@ -2,6 +2,7 @@
 import { UserError } from '../../engine/errors.ts';
 import { preview } from '../../engine/io/files.ts';
 import type { OnBytes } from '../../engine/io/load.ts';
+import { warnUnused } from '../columns.ts';
 import { parseText, parseTokens, type TokenRow } from '../examples.ts';
 import { parseRecords, sourceOf, type RecordSource } from '../record-source.ts';
 import type { Fields } from '../records.ts';
@@ -65,21 +66,28 @@ export function readQuestions(given: string | RecordSource, needAnswers: boolean
   return { path, rows: parseRecords(source, parserFor, onBytes) };
 }
 
+const TOKEN_COLUMNS = ['input_ids', 'attention_mask', 'token_type_ids', 'start_positions', 'end_positions'];
+
 type Parse = (record: Fields) => QuestionRow;
 
 function rowParser(path: string, { line, fields }: Fields, needAnswers: boolean): Parse {
+  const there = Object.keys(fields);
   if (fields.input_ids !== undefined) {
+    warnUnused(path, there, TOKEN_COLUMNS);
     return (record) => ({ line: record.line, ...parseTokens(path, record), ...parseSpan(path, record, needAnswers) });
   }
   if (fields.question !== undefined || fields.context !== undefined) {
+    warnUnused(path, there, ['question', 'context', 'answers']);
     return (record) => {
       const context = parseText(path, record, 'context');
       const answers = parseAnswers(path, record, context, needAnswers);
       return { line: record.line, question: parseText(path, record, 'question'), context, ...answers };
     };
   }
-  const [text, pair] = fields.text === undefined ? ['text_a', 'text_b'] : ['text', undefined];
+  const [text, second] = fields.text === undefined ? ['text_a', 'text_b'] : ['text', 'text_pair'];
   if (!needAnswers && fields[text] !== undefined) {
+    const pair = fields[second] === undefined ? undefined : second;
+    warnUnused(path, there, [text, second, 'label']);
     return (record) => ({
       line: record.line,
       text: parseText(path, record, text),

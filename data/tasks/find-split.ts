@@ -32,9 +32,9 @@ export async function findSplit(task: Task, dir: string, split: SplitName): Prom
     }
   }
   const looked = stems.map((stem) => `${stem}.*`).join(', ');
-  const others = folders.length > 1 ? ` in ${folders.map((folder) => folder).join(', ')}` : ` in ${dir}`;
+  const missing = folders.length > 1 ? '' : `, which has no folder ${namesOf(task).join(' or ')}`;
   throw new UserError(
-    `${option('dataDir')}: no ${split} split of ${task.name}; looked for ${looked} or their parts (${stems[0]}-00000-of-…)${others}`,
+    `${option('dataDir')}: no ${split} split of ${task.name}; looked for ${looked} or their parts (${stems[0]}-00000-of-…) in ${folders.join(', ')}${missing}`,
   );
 }
 
@@ -45,7 +45,7 @@ export function splitStems({ files }: Task, split: SplitName): readonly string[]
 
 /** The task's own folder first, then the given one, each with the hub's below. */
 async function foldersOf(task: Task, dir: string): Promise<readonly string[]> {
-  const names = [task.name.slice(task.name.indexOf('/') + 1), task.name, ...(task.folders ?? [])].map(plainName);
+  const names = [task.name, ...namesOf(task)].map(plainName);
   const own = (await subfolders(dir)).filter((name) => names.includes(plainName(name)));
   const all = [...own.map((name) => join(dir, name)), dir];
   const below = await Promise.all(
@@ -55,6 +55,11 @@ async function foldersOf(task: Task, dir: string): Promise<readonly string[]> {
     }),
   );
   return below.flat();
+}
+
+/** Of a task's own folder. */
+function namesOf({ name, folders = [] }: Task): readonly string[] {
+  return [name.slice(name.indexOf('/') + 1), ...folders];
 }
 
 async function subfolders(dir: string): Promise<string[]> {

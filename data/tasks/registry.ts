@@ -18,7 +18,15 @@ const SHOWN = 3;
 export function taskNamed(name: string): Task {
   const found = TASKS.find((task) => plainName(task.name) === plainName(name));
   if (found) return found;
-  const near = nearestNames(name, TASK_NAMES, SHOWN);
+  const near = nearTasks(name);
   const expected = near.length > 0 ? `did you mean ${near.join(' or ')}?` : `expected one of ${TASK_NAMES.join(', ')}.`;
   throw new UserError(`${option('task')}: found "${name}", ${expected} For your own data give files`);
+}
+
+/** By their whole names, and by what stands after the benchmark's. */
+function nearTasks(name: string): readonly string[] {
+  const short = (task: string): string => task.slice(task.indexOf('/') + 1);
+  const named = nearestNames(name, TASK_NAMES.map(short), SHOWN);
+  const byShort = named.flatMap((near) => TASK_NAMES.filter((task) => short(task) === near));
+  return [...new Set([...nearestNames(name, TASK_NAMES, SHOWN), ...byShort])].slice(0, SHOWN);
 }

@@ -3,7 +3,7 @@ import { UserError } from '../../engine/errors.ts';
 import type { OnBytes } from '../../engine/io/load.ts';
 import { warn } from '../../engine/warnings.ts';
 import { mapped, type RecordSource, type Source } from '../record-source.ts';
-import { readBatches } from '../records.ts';
+import { readBatches, readFeatures, type Dialect, type Fields } from '../records.ts';
 import type { SplitName, Task, TaskRow } from './task.ts';
 
 /** A row of a task, and where it begins in its file. */
@@ -37,16 +37,44 @@ async function* readRows(
   for (const path of files) {
     const bad: number[] = [];
     const onBadLine = task.skipsBadLines ? (line: number) => void bad.push(line) : undefined;
-    for await (const records of readBatches(path, { onBytes, dialect: { ...task.dialect, onBadLine } })) {
+    const named = namedClasses(task, await readFeatures(path));
+    for await (const records of readBatches(path, { onBytes, dialect: { ...dialectOf(task, path), onBadLine } })) {
       const rows = records.flatMap((record) =>
-        task.rows(record, `${path}:${record.line}`).map((row) => ({ line: record.line, row })),
+        task.rows(named(record), `${path}:${record.line}`).map((row) => ({ line: record.line, row })),
       );
       count += rows.length;
       yield rows;
     }
-    if (bad.length > 0) warn(`${path}: ${bad.length} lines left out, of another number of columns: ${shown(bad)}`);
+    if (bad.length > 0)
+      warn(`${path}: left out ${counted(bad.length)} of another number of columns than the header: ${shown(bad)}`);
   }
   if (count === 0) throw new UserError(`${files[0]}: no row of ${task.name}, expected at least one`);
+}
+
+/** How a file is written: benchmarks' own tables are tab-separated, those of commas are others'. */
+function dialectOf({ dialect }: Task, path: string): Dialect {
+  const { quote: _, header: __, ...others } = dialect ?? {};
+  return /\.csv(\.gz)?$/i.test(path) ? others : { ...dialect };
+}
+
+/** Classes by their names where a file says what its numbers stand for, and the task has these names. */
+function namedClasses(
+  { labels }: Task,
+  features: Awaited<ReturnType<typeof readFeatures>>,
+): (record: Fields) => Fields {
+  const columns = Object.entries(features).filter(([, names]) => names.every((name) => labels.includes(name)));
+  if (columns.length === 0) return (record) => record;
+  return ({ line, fields }) => {
+    const classes = columns.map(([column, names]): [string, unknown] => [
+      column,
+      names[fields[column] as number] ?? fields[column],
+    ]);
+    return { line, fields: { ...fields, ...Object.fromEntries(classes) } };
+  };
+}
+
+function counted(lines: number): string {
+  return lines === 1 ? '1 line' : `${lines.toLocaleString('en-US')} lines`;
 }
 
 /** Lines named in a warning. */
@@ -61,5 +89,17 @@ export function exampleSource(task: Task, rows: Source<PlacedRow>, onRow?: (row:
   return mapped(rows, ({ line, row }) => {
     onRow?.(row);
     return [{ line, fields: task.example(row) }];
+  });
+}
+
+/** The same for rows to learn from or to evaluate. @throws UserError, while reading, for a row without a label */
+export function labelledSource(task: Task, rows: Source<PlacedRow>, onRow?: (row: TaskRow) => void): RecordSource {
+  return mapped(exampleSource(task, rows, onRow), (record) => {
+    const { label, answers } = record.fields;
+    if (label !== undefined || answers !== undefined) return [record];
+    const expected = task.labels.length > 1 ? `one of ${task.labels.join(', ')}` : 'one';
+    throw new UserError(
+      `${rows.path}:${record.line}: no label, expected ${expected}; test splits without labels can be predicted, not evaluated`,
+    );
   });
 }

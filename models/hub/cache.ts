@@ -167,9 +167,10 @@ export class RepoCache {
     if (await exists(pointer)) return;
     // A link to what is gone.
     await rm(pointer, { force: true });
-    await symlink(relative(dirname(pointer), blob), pointer).catch(async (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EEXIST') return;
-      if (error.code !== 'EPERM' && error.code !== 'ENOTSUP') throw error;
+    await symlink(relative(dirname(pointer), blob), pointer).catch(async (error: unknown) => {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'EEXIST') return;
+      if (code !== 'EPERM' && code !== 'ENOTSUP') throw error;
       await copyFile(blob, pointer);
     });
   }

@@ -4,7 +4,7 @@
  * `HF_TOKEN`, does not try again, and drops the hub's reason. Uses the network.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import { connectionError, errorOf, LocalEntryNotFoundError } from './errors.ts';
+import { causeOf, connectionError, errorOf, LocalEntryNotFoundError } from './errors.ts';
 import type { Repo } from './repo.ts';
 import type { HubSettings } from './settings.ts';
 
@@ -55,8 +55,7 @@ export function fetchFor(settings: HubSettings, repo: Repo, revision?: string): 
 
 function mayPass(answer: Response | Error): boolean {
   if (answer instanceof Response) return PASSING.includes(answer.status);
-  const { code, message } = (answer.cause ?? answer) as { readonly code?: string; readonly message?: string };
-  return !LASTING.test(code ?? message ?? '');
+  return !LASTING.test(causeOf(answer));
 }
 
 /** Milliseconds; the hub may name them. @param done repetitions so far */

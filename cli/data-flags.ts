@@ -16,7 +16,7 @@ export interface DataFlags extends Record<string, unknown>, HubDataFlags {
 }
 
 export const TASK_FLAG = 'sentiment, spam, or a benchmark’s task as glue/sst2';
-export const DATA_DIR_FLAG = 'folder with the files of that task, or of its benchmark (default: from the hub)';
+export const DATA_DIR_FLAG = 'folder with its files (default: from the hub)';
 
 export function addDataFlags(command: Command): Command {
   return addHubDataFlags(addModelFlag(addFormatFlag(command)))

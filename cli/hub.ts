@@ -10,10 +10,11 @@ import type { DataRequest } from '../data/request.ts';
 import type { OnBytes } from '../engine/io/load.ts';
 import { resolveAdapter, resolveModel } from '../models/hub/resolve.ts';
 import { splitName } from './named-folders.ts';
+import { readSettings } from './options.ts';
 
 export function addModelFlag(command: Command): Command {
   return command
-    .requiredOption('--model <name>', 'base checkpoint: a Hugging Face folder, or a name on the Hugging Face hub')
+    .requiredOption('--model <name>', 'base: folder, or name on the Hugging Face hub')
     .option('--revision <name>', 'branch, tag or commit of a --model on the hub (default: main)');
 }
 
@@ -30,9 +31,10 @@ export interface HubDataFlags extends HubData {
   readonly dataDir?: string;
 }
 
-/** Puts folders in the place of names that a command was given. */
+/** Puts folders in the place of names that a command was given. Settings that are wrong are told before anything is downloaded. */
 export async function resolveNames(command: Command): Promise<void> {
   const flags = command.opts<Record<string, unknown>>();
+  if (command.options.some((option) => option.attributeName() === 'config')) await readSettings(flags);
   const revision = flags.revision as string | undefined;
   if (typeof flags.model === 'string') {
     const model = await shown(flags.model, (onBytes) => resolveModel(flags.model as string, { revision, onBytes }));
@@ -67,7 +69,7 @@ const LINE_EVERY = 5000;
 async function shown<T>(name: string, work: (onBytes: OnBytes) => Promise<T>): Promise<T> {
   const stream = process.stderr;
   let bar: cliProgress.SingleBar | undefined;
-  let last = 0;
+  let last = Date.now();
   const draw = (done: number, total: number): void => {
     const format = `${name} {bar} {value}/{total} MB · {eta_formatted} left`;
     if (!bar) {
@@ -80,13 +82,18 @@ async function shown<T>(name: string, work: (onBytes: OnBytes) => Promise<T>): P
   const write = (done: number, total: number): void => {
     if (done < total && Date.now() - last < LINE_EVERY) return;
     last = Date.now();
-    stream.write(`${name}: ${megabytes(done)} of ${megabytes(total)} MB downloaded\n`);
+    stream.write(`${name}: ${amount(done)} of ${amount(total)} downloaded\n`);
   };
   try {
     return await work(stream.isTTY ? draw : write);
   } finally {
     bar?.stop();
   }
+}
+
+/** `1 kB`, `12.3 MB` */
+function amount(bytes: number): string {
+  return bytes < 1e6 ? `${Math.ceil(bytes / 1000)} kB` : `${megabytes(bytes).toFixed(1)} MB`;
 }
 
 function megabytes(bytes: number): number {

@@ -7,7 +7,7 @@ import { UserError } from '../../engine/errors.ts';
 import { exists, jsonText, readJson } from '../../engine/io/files.ts';
 import { ADAPTER_FILES, ADAPTER_WEIGHTS } from '../../models/hub/resolve.ts';
 import { createRepo, uploadFiles } from '../../models/hub/upload.ts';
-import { adapterCard } from '../../report/adapter-card.ts';
+import { adapterCard } from '../adapter-card.ts';
 import { print, say } from '../context.ts';
 
 interface PushFlags {

@@ -7,7 +7,7 @@ import { open, stat, type FileHandle } from 'node:fs/promises';
 
 /** Each takes the lock of its descriptor 3 and ends. The first is Linux's, the second is everywhere but on Windows. */
 const TAKERS: readonly (readonly [string, ...string[]])[] = [
-  ['flock', '--exclusive', '3'],
+  ['flock', '-x', '3'],
   ['perl', '-e', 'open(my $f, "+<&=", 3) or exit 1; flock($f, 2) or exit 1'],
 ];
 

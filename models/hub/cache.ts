@@ -124,7 +124,7 @@ export class RepoCache {
       const lfs = sha256 !== undefined && { lfs_sha256: sha256, lfs_size: size };
       return [path, { size, blob_id: blobId, ...lfs, ...(xetHash !== undefined && { xet_hash: xetHash }) }] as const;
     });
-    const content = { format_version: 1, files: Object.fromEntries(entries) };
+    const content = { format_version: 1, files: Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1))) };
     await writeFileAtomic(this.#tree(commit), JSON.stringify(content, null, 1));
   }
 
@@ -167,9 +167,10 @@ export class RepoCache {
     if (await exists(pointer)) return;
     // A link to what is gone.
     await rm(pointer, { force: true });
-    await symlink(relative(dirname(pointer), blob), pointer).catch(async (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EEXIST') return;
-      if (error.code !== 'EPERM' && error.code !== 'ENOTSUP') throw error;
+    await symlink(relative(dirname(pointer), blob), pointer).catch(async (error: unknown) => {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'EEXIST') return;
+      if (code !== 'EPERM' && code !== 'ENOTSUP') throw error;
       await copyFile(blob, pointer);
     });
   }

@@ -13,7 +13,7 @@ import { exists, fileError } from '../../engine/io/files.ts';
 import { withFileLock } from '../../engine/io/file-lock.ts';
 import { warn } from '../../engine/warnings.ts';
 import { etagOf, type RepoCache, type RepoFile } from './cache.ts';
-import { HfHubHTTPError } from './errors.ts';
+import { causeOf, HfHubHTTPError } from './errors.ts';
 import { pauseBefore, RETRIES } from './request.ts';
 import type { HubSettings } from './settings.ts';
 
@@ -167,8 +167,7 @@ async function* chunksOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8
   const reader = body.getReader();
   for (;;) {
     const { done, value } = await reader.read().catch((error: unknown) => {
-      const cause = ((error as Error).cause ?? error) as { readonly code?: string; readonly message?: string };
-      throw new BrokenError(cause.code ?? cause.message ?? String(cause));
+      throw new BrokenError(causeOf(error));
     });
     if (done) return;
     yield value;

@@ -44,7 +44,7 @@ export async function errorOf(response: Response, asked: Asked): Promise<HfHubHT
   const said = headers.get('X-Error-Message') ?? (await messageOf(response));
   const page = `${endpoint}/${repo.path}`;
   const start = `${repo.name}: `;
-  switch (headers.get('X-Error-Code')) {
+  switch (headers.get('X-Error-Code') ?? '') {
     case 'RevisionNotFound':
       return new RevisionNotFoundError(
         `${start}no revision "${revision}" on ${endpoint}; ${page} lists what there is`,
@@ -104,11 +104,13 @@ async function messageOf(response: Response): Promise<string | undefined> {
   return undefined;
 }
 
+/** Why a request or its answer broke, in a word or a line. */
+export function causeOf(error: unknown): string {
+  const { code, message } = ((error as { readonly cause?: unknown }).cause ?? error) as NodeJS.ErrnoException;
+  return code ?? message;
+}
+
 /** The error of a request without an answer. */
 export function connectionError(endpoint: string, what: string, error: unknown): HfHubHTTPError {
-  const cause = (error as { readonly cause?: unknown }).cause ?? error;
-  const { code, message } = cause as { readonly code?: string; readonly message?: string };
-  return new HfHubHTTPError(
-    `${what}: no answer from ${endpoint} (${code ?? message ?? String(cause)}); check the connection`,
-  );
+  return new HfHubHTTPError(`${what}: no answer from ${endpoint} (${causeOf(error)}); check the connection`);
 }

@@ -5,6 +5,14 @@
  *
  * It imports engine. It may not know of models' contents: the rooms that read folders know no network.
  */
+export {
+  EntryNotFoundError,
+  GatedRepoError,
+  HfHubHTTPError,
+  LocalEntryNotFoundError,
+  RepositoryNotFoundError,
+  RevisionNotFoundError,
+} from './errors.ts';
 export { resolveAdapter, resolveModel, type ResolveOptions } from './resolve.ts';
 export { hfHubDownload, snapshotDownload, type DownloadOptions, type SnapshotOptions } from './snapshot.ts';
 export type { HubOptions } from './settings.ts';

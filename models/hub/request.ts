@@ -4,7 +4,7 @@
  * `HF_TOKEN`, does not try again, and drops the hub's reason. Uses the network.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import { connectionError, errorOf, LocalEntryNotFoundError } from './errors.ts';
+import { causeOf, connectionError, errorOf, LocalEntryNotFoundError } from './errors.ts';
 import type { Repo } from './repo.ts';
 import type { HubSettings } from './settings.ts';
 
@@ -25,12 +25,12 @@ const SAFE = ['GET', 'HEAD', 'PUT'];
 
 /** A `fetch` for one repository. @throws HfHubHTTPError for every answer without success, and for none */
 export function fetchFor(settings: HubSettings, repo: Repo, revision?: string): typeof fetch {
-  const { endpoint, token, tokenFrom, isOffline, answerTimeout } = settings;
+  const { endpoint, token, tokenFrom, offlineBy, answerTimeout } = settings;
   const { origin } = new URL(endpoint);
   return async (input, init = {}) => {
     const url = input instanceof Request ? input.url : String(input);
-    if (isOffline)
-      throw new LocalEntryNotFoundError(`${repo.name}: HF_HUB_OFFLINE is set, so ${endpoint} is not asked`);
+    if (offlineBy !== undefined)
+      throw new LocalEntryNotFoundError(`${repo.name}: ${offlineBy} is set, so ${endpoint} is not asked`);
     const headers = new Headers(init.headers);
     headers.set('User-Agent', 'light-peft');
     // `fetch` drops it by itself where a redirect leads to another host.
@@ -55,8 +55,7 @@ export function fetchFor(settings: HubSettings, repo: Repo, revision?: string): 
 
 function mayPass(answer: Response | Error): boolean {
   if (answer instanceof Response) return PASSING.includes(answer.status);
-  const { code, message } = (answer.cause ?? answer) as { readonly code?: string; readonly message?: string };
-  return !LASTING.test(code ?? message ?? '');
+  return !LASTING.test(causeOf(answer));
 }
 
 /** Milliseconds; the hub may name them. @param done repetitions so far */

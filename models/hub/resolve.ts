@@ -66,7 +66,7 @@ export async function resolveModel(nameOrDir: string, options: ResolveOptions = 
   snapshot.need(CONFIG, isAdapter ? '; it is an adapter: its base is the model' : '');
   const hasTokenizer = await snapshot.has('tokenizer.json');
   const isWhole = await snapshot.has(WEIGHTS);
-  if (!isWhole && !(await snapshot.has(INDEX))) await refuseWeights(snapshot);
+  if (!isWhole && !(await snapshot.has(INDEX))) refuseWeights(snapshot);
   const wanted = new Set([...MODEL_FILES, ...(hasTokenizer ? [] : VOCABULARY_FILES), isWhole ? WEIGHTS : INDEX]);
   const folder = await snapshot.fetch(
     (path) => wanted.has(path) || /^additional_chat_templates\/[^/]+\.jinja$/.test(path),
@@ -84,7 +84,7 @@ async function shardsOf(path: string): Promise<ReadonlySet<string>> {
   return new Set(Object.values(map));
 }
 
-async function refuseWeights({ repo, files, folder }: Snapshot): Promise<never> {
+function refuseWeights({ repo, files, folder }: Snapshot): never {
   const others = files?.find(({ path }) => /^pytorch_model.*\.bin(\.index\.json)?$/.test(path));
   if (others === undefined)
     throw new UserError(`${repo.name}: no weights in ${files ? 'it' : folder}, expected ${WEIGHTS} or ${INDEX}`);

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { option } from '../../engine/errors.ts';
 
 /** How a hub is asked. All absent: as the environment says. */
 export interface HubOptions {
@@ -23,7 +24,8 @@ export interface HubSettings {
   /** For messages: the variable or file that the token is from. */
   readonly tokenFrom: string | undefined;
   readonly cacheDir: string;
-  readonly isOffline: boolean;
+  /** What forbids to ask the hub; undefined: nothing. */
+  readonly offlineBy: string | undefined;
   /** Milliseconds until an answer must begin. */
   readonly answerTimeout: number;
   /** Milliseconds until the next bytes of a download must come. */
@@ -40,7 +42,9 @@ export function hubSettings(options: HubOptions = {}, env: Environment = process
     endpoint: (options.endpoint ?? (env.HF_ENDPOINT || 'https://huggingface.co')).replace(/\/+$/, ''),
     ...tokenOf(options, home, env),
     cacheDir: options.cacheDir ?? expanded(cache, env),
-    isOffline: options.localFilesOnly ?? isTrue(env.HF_HUB_OFFLINE || env.TRANSFORMERS_OFFLINE),
+    offlineBy: options.localFilesOnly
+      ? option('localFilesOnly')
+      : ['HF_HUB_OFFLINE', 'TRANSFORMERS_OFFLINE'].find((name) => isTrue(env[name])),
     answerTimeout: 1000 * (Number(env.HF_HUB_ETAG_TIMEOUT) || 10),
     downloadTimeout: 1000 * (Number(env.HF_HUB_DOWNLOAD_TIMEOUT) || 10),
     retryDelay: options.retryDelay ?? 1000,

@@ -181,7 +181,8 @@ interface Found {
 }
 
 async function find(place: Place): Promise<Found> {
-  if (place.settings.isOffline) return findCached(place, 'HF_HUB_OFFLINE is set, so the hub is not asked');
+  const { offlineBy } = place.settings;
+  if (offlineBy !== undefined) return findCached(place, `${offlineBy} is set, so the hub is not asked`);
   try {
     return await ask(place);
   } catch (error) {

@@ -23,7 +23,7 @@ function placeOf(repoId: string, options: HubOptions): Place {
   const { repo } = parseRepo(repoId, 'model');
   const settings = hubSettings(options);
   if (!repo.name.includes('/')) throw new UserError(`${repoId}: found no owner, expected user/name`);
-  if (settings.token === undefined && !settings.isOffline)
+  if (settings.token === undefined && settings.offlineBy === undefined)
     throw new UserError(
       `${repoId}: no token: give one that may write in HF_TOKEN; ${settings.endpoint}/settings/tokens makes one`,
     );

@@ -115,24 +115,43 @@ export class FakeHub {
     const { pathname, searchParams } = new URL(request.url!, this.endpoint);
     const path = decodeURIComponent(pathname);
     const sent = request.headers.authorization?.replace('Bearer ', '');
-    if (sent !== undefined && sent !== this.token)
-      return fail(response, 401, undefined, 'Invalid credentials in Authorization header');
+    if (sent !== undefined && sent !== this.token) {
+      fail(response, 401, undefined, 'Invalid credentials in Authorization header');
+      return;
+    }
     const upload = this.#upload(path, pathname, body, request.method!);
-    if (upload !== undefined) return json(response, upload, 'error' in upload ? 409 : 200);
+    if (upload !== undefined) {
+      json(response, upload, 'error' in upload ? 409 : 200);
+      return;
+    }
     const found =
       /^\/api\/(?<kind>models|datasets)\/(?<name>.+?)\/(?<what>revision|tree)\/(?<rest>.+)$/.exec(path) ??
       /^\/(?:(?<kind>datasets)\/)?(?<name>.+?)\/(?<what>resolve)\/(?<rest>.+)$/.exec(path);
     const { kind = 'models', name = '', what, rest = '' } = found?.groups ?? {};
     const repo = this.repos.get(`${kind}/${name}`);
-    if (!repo || (this.token !== undefined && sent === undefined && !repo.gated))
-      return fail(response, 401, 'RepoNotFound', 'Repository not found');
+    if (!repo || (this.token !== undefined && sent === undefined && !repo.gated)) {
+      fail(response, 401, 'RepoNotFound', 'Repository not found');
+      return;
+    }
     const revision = [...repo.refs.keys(), ...repo.commits.keys()].find((r) => rest === r || rest.startsWith(`${r}/`));
-    if (revision === undefined) return fail(response, 404, 'RevisionNotFound', `Invalid rev id: ${rest}`);
+    if (revision === undefined) {
+      fail(response, 404, 'RevisionNotFound', `Invalid rev id: ${rest}`);
+      return;
+    }
     const commit = repo.refs.get(revision) ?? revision;
     const files = repo.commits.get(commit)!;
-    if (what === 'revision') return json(response, { _id: '1', id: name, sha: commit, private: false, siblings: [] });
-    if (repo.gated) return fail(response, 403, 'GatedRepo', `Access to ${name} is restricted`);
-    if (what === 'tree') return this.#tree(request, response, files, searchParams);
+    if (what === 'revision') {
+      json(response, { _id: '1', id: name, sha: commit, private: false, siblings: [] });
+      return;
+    }
+    if (repo.gated) {
+      fail(response, 403, 'GatedRepo', `Access to ${name} is restricted`);
+      return;
+    }
+    if (what === 'tree') {
+      this.#tree(request, response, files, searchParams);
+      return;
+    }
     this.#resolve(request, response, files.get(rest.slice(revision.length + 1)), commit);
   }
 
@@ -161,9 +180,15 @@ export class FakeHub {
 
   #resolve(request: IncomingMessage, response: ServerResponse, file: FakeFile | undefined, commit: string): void {
     response.setHeader('X-Repo-Commit', commit);
-    if (!file) return fail(response, 404, 'EntryNotFound', 'Entry not found');
+    if (!file) {
+      fail(response, 404, 'EntryNotFound', 'Entry not found');
+      return;
+    }
     const { content, isLfs } = file;
-    if (!isLfs) return range(request, response, content, gitSha1(content));
+    if (!isLfs) {
+      range(request, response, content, gitSha1(content));
+      return;
+    }
     response.setHeader('X-Linked-Etag', `"${sha256(content)}"`);
     response.setHeader('X-Linked-Size', content.length);
     response.writeHead(302, {

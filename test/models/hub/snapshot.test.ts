@@ -20,10 +20,9 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { setWarningHandler, type WarningHandler } from '../../../engine/warnings.ts';
 import { hfHubDownload, snapshotDownload, type SnapshotOptions } from '../../../models/hub/snapshot.ts';
 import { cut, FakeHub, fail, range } from './fake-hub.ts';
+import { TINY as FILES, WEIGHTS } from './tiny-repo.ts';
 
-const WEIGHTS = Buffer.from(Array.from({ length: 300_001 }, (_, i) => (i * 7919) % 251));
 const SHA = createHash('sha256').update(WEIGHTS).digest('hex');
-const FILES = { 'config.json': '{"a":1}', 'model.safetensors': WEIGHTS, 'onnx/model.txt': 'x', 'README.md': '# ü\n' };
 
 let hub: FakeHub;
 let cacheDir: string;
@@ -106,12 +105,12 @@ describe('the cache', () => {
   it('serves offline, and tells what it lacks', async () => {
     const offline = { localFilesOnly: true };
     expect(await refusal(offline)).toMatch(
-      /LocalEntryNotFoundError: ann\/tiny: revision "main" is not in the cache .*OFFLINE/,
+      /LocalEntryNotFoundError: ann\/tiny: revision "main" is not in the cache .*; `localFilesOnly` is set, so the hub is not asked/,
     );
     await download({ allowPatterns: ['*.json'] });
     hub.requests.length = 0;
     expect(await download({ ...offline, allowPatterns: '*.json' })).toBe(join(folder(), 'snapshots', commit));
-    expect(await refusal(offline)).toMatch(/model.safetensors and 2 more of 4 files not in the cache/);
+    expect(await refusal(offline)).toMatch(/README.md and 2 more of 4 files not in the cache/);
     expect(hub.requests).toEqual([]);
     vi.stubEnv('HF_HUB_OFFLINE', '1');
     await expect(download()).rejects.toThrow(/HF_HUB_OFFLINE/);

@@ -54,7 +54,9 @@ describe('an upload', () => {
     );
     await expect(createRepo('lora', options)).rejects.toThrow(/lora: found no owner, expected user\/name/);
     await expect(createRepo('ann/lora', { ...options, token: 'wrong' })).rejects.toThrow(/does not know the token/);
-    await expect(createRepo('ann/lora', { ...options, localFilesOnly: true })).rejects.toThrow(/HF_HUB_OFFLINE/);
+    await expect(createRepo('ann/lora', { ...options, localFilesOnly: true })).rejects.toThrow(
+      /`localFilesOnly` is set/,
+    );
     hub.fault = (_, response) => (fail(response, 403, undefined, 'You may only read'), true);
     await expect(createRepo('ann/lora', options)).rejects.toThrow(
       /ann\/lora: .* forbids it \(You may only read\); give a token that has access/,

@@ -1,5 +1,5 @@
 /**
- * Room: report. The model card of an adapter on a hub: its base, what it was trained on, its scores, what was pruned, and how it is loaded.
+ * Room: cli. The model card of an adapter on a hub: its base, what it was trained on, its scores, what was pruned, and how it is loaded.
  * Reads the adapter's folder.
  */
 import { join } from 'node:path';
@@ -9,8 +9,8 @@ import { exists } from '../engine/io/files.ts';
 import { readLabelFile } from '../peft-model/label-file.ts';
 import { readPlan, type Plan } from '../pruning/plan.ts';
 import { readTrainRecord, type TrainRecord } from '../train/result-file.ts';
-import { METRIC_STYLES } from './metrics.ts';
-import { METRICS } from './schema.ts';
+import { METRIC_STYLES } from '../report/metrics.ts';
+import { METRICS } from '../report/schema.ts';
 
 /** What a card is about. */
 export interface CardSubject {

@@ -138,9 +138,16 @@ export class PeftModel implements Disposable {
     }
   }
 
-  /** Runs `work` while further parameters, e.g. masks, train beside the model's own. */
-  async withParameters<T>(extra: readonly ParameterSpec[], work: () => Promise<T>): Promise<T> {
-    await this.#rebuild(extra);
+  /**
+   * Runs `work` while further parameters, e.g. masks, train beside the model's own.
+   * @param learningRate what multiplies the learning rate of each of its own, by name
+   */
+  async withParameters<T>(
+    extra: readonly ParameterSpec[],
+    work: () => Promise<T>,
+    learningRate?: (name: string) => number,
+  ): Promise<T> {
+    await this.#rebuild(extra, learningRate);
     let result: T;
     try {
       result = await work();
@@ -211,8 +218,9 @@ export class PeftModel implements Disposable {
     return { method, peft, head, labels, plan, values: await this.stateDict() };
   }
 
-  async #rebuild(extra: readonly ParameterSpec[]): Promise<void> {
-    const specs = parameterSpecs(this.base, await this.#state());
+  async #rebuild(extra: readonly ParameterSpec[], learningRate?: (name: string) => number): Promise<void> {
+    const own = parameterSpecs(this.base, await this.#state());
+    const specs = learningRate ? own.map((spec) => ({ ...spec, lrMultiplier: learningRate(spec.name) })) : own;
     this.#parameters.free();
     this.#parameters = new Parameters(this.engine, [...specs, ...extra]);
   }
@@ -228,7 +236,7 @@ export class PeftModel implements Disposable {
    * @param labels as the objective wants them
    */
   loss(objective: Objective, inputs: BatchInputs, labels: Tensor, options: ForwardOptions = {}): Tensor {
-    const table = this.#frozenTable;
+    const table = objective.isFusable ? this.#frozenTable : undefined;
     if (!table) {
       const logits = this.logits(inputs, options);
       return namedScope('loss', () => objective.loss(logits, labels));

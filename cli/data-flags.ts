@@ -15,7 +15,7 @@ export interface DataFlags extends Record<string, unknown>, HubDataFlags {
   readonly json?: boolean;
 }
 
-export const TASK_FLAG = 'sentiment, spam, or a benchmark’s task as glue/sst2';
+export const TASK_FLAG = 'sentiment, spam, or one as glue/sst2';
 export const DATA_DIR_FLAG = 'folder with its files (default: from the hub)';
 
 export function addDataFlags(command: Command): Command {

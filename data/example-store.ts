@@ -50,6 +50,7 @@ export class ExampleStore implements Examples {
     return this.#most;
   }
 
+  /** Appends an example, with all its choices. */
   push(tokens: Tokens): void {
     const { otherChoices = [] } = tokens;
     for (const sequence of [tokens, ...otherChoices]) this.#add(sequence, tokens.tokenLabels);

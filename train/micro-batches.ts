@@ -67,7 +67,7 @@ export class MicroBatchSteps<B extends BatchShape> {
     const unit = this.#training.unit?.(batch) ?? 1;
     const rows = unit * Math.ceil(batch.batch / unit / parts);
     try {
-      await this.#programs.get({ batch: rows, seq: batch.seq }, this.#parts(batch, rows, inputs)[0]!);
+      await this.#programs.get({ batch: rows, seq: batch.seq }, this.#parts(batch, rows, inputs)[0]);
       this.#rows.set(keyOf(batch), rows);
       await (this.#update ??= this.#compileUpdate());
     } catch (error) {

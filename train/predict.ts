@@ -51,7 +51,11 @@ async function* onePerSequence(
   }
 }
 
-async function* everyToken(model: PeftModel, { examples }: Pick<Rows, 'examples'>, most: number): AsyncGenerator<readonly Window[]> {
+async function* everyToken(
+  model: PeftModel,
+  { examples }: Pick<Rows, 'examples'>,
+  most: number,
+): AsyncGenerator<readonly Window[]> {
   const { config } = model.base;
   const width = headOf(config, model.head).vocabulary ? config.vocabSize : 2;
   const longest = longestOfEach(examples).reduce((a, b) => Math.max(a, b), 1);

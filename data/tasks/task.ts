@@ -10,6 +10,7 @@ import type { Dialect, Fields } from '../records.ts';
  */
 export type TaskRow = Readonly<Record<string, unknown>>;
 
+/** The splits of a benchmark, under the names of Hugging Face `datasets`. */
 export type SplitName = 'train' | 'validation' | 'test';
 
 /** What was predicted of a row. */

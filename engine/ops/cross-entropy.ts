@@ -40,18 +40,18 @@ export function crossEntropy(
     { shape: [rows, classes] },
   ]);
   const known = greaterEqual(labels, 0);
-  if (labelSmoothing === 0 && !weight) return div(sum(losses!), maximum(sum(known), constant(1)));
+  if (labelSmoothing === 0 && !weight) return div(sum(losses), maximum(sum(known), constant(1)));
   const isLabel = equal(iota([rows, classes]), reshape(labels, [rows, 1]));
   const weights = weight ? classWeights(weight) : undefined;
   const ofLabel = weights ? sumLast(mul(isLabel, weights)) : known;
-  const sharp = mul(mul(losses!, ofLabel), 1 - labelSmoothing);
+  const sharp = mul(mul(losses, ofLabel), 1 - labelSmoothing);
   const total = weights ? maximum(sum(ofLabel), constant(LEAST_WEIGHT)) : maximum(sum(known), constant(1));
   if (labelSmoothing === 0) return div(sum(sharp), total);
   // −log p of all classes: what the label's is, and by how much its score is above each.
   const own = sumLast(mul(isLabel, logits));
   const above = weights
-    ? mul(sub(reshape(add(losses!, own), [rows, 1]), logits), weights)
-    : sub(reshape(add(losses!, own), [rows, 1]), logits);
+    ? mul(sub(reshape(add(losses, own), [rows, 1]), logits), weights)
+    : sub(reshape(add(losses, own), [rows, 1]), logits);
   const smooth = mul(where(known, sumLast(above), 0), labelSmoothing / classes);
   return div(add(sum(sharp), sum(smooth)), total);
 }

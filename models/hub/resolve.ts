@@ -11,6 +11,7 @@ import { conversion } from '../../engine/io/safetensors.ts';
 import { isRepoName } from './repo.ts';
 import { Snapshot, type DownloadOptions } from './snapshot.ts';
 
+/** What a name on the hub is resolved with: `DownloadOptions` but for the kind, which is a model. */
 export type ResolveOptions = Omit<DownloadOptions, 'repoType'>;
 
 const CONFIG = 'config.json';

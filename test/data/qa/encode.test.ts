@@ -135,7 +135,7 @@ it.each([
   [
     'an answer at a place that is a list of lists',
     [{ question: 'q', context: 'c', answers: { text: ['c'], answer_start: [nested(3500)] } }],
-    /:1: "answers" has "c" at a deeply nested value, expected a text and the place/,
+    /:1: "answers" has "c" at a deeply nested value, "context" has 1 characters; .*expected a text and the place/,
   ],
 ])('refuses %s', async (_, rows, message) => {
   await expect(encode(rows)).rejects.toThrow(message);

@@ -4,7 +4,7 @@ import { exists } from '../engine/io/files.ts';
 import type { StepReport } from '../train/loop.ts';
 import { stepsOf } from '../train/train.ts';
 import type { RunOptions } from './options.ts';
-import { methodId, prunes, type MethodName } from './runner.ts';
+import { methodId, needsEstimate, prunes, type MethodName } from './runner.ts';
 
 /** Pieces of work: runs and estimations, and the optimizer steps in them. */
 export interface Work {
@@ -12,14 +12,15 @@ export interface Work {
   readonly steps: number;
 }
 
-/** What is left of methods × seeds in a folder. */
+/** What is left of methods × seeds in a folder, at most: a stable estimation may take fewer steps. */
 export async function workLeft(
   out: string,
   methods: readonly MethodName[],
   seeds: readonly number[],
-  { peft, train, estimate }: RunOptions,
+  options: RunOptions,
   examples: number,
 ): Promise<Work> {
+  const { peft, train, estimate } = options;
   const steps = stepsOf(examples, train);
   const pieces: number[] = [];
   for (const seed of seeds) {
@@ -27,7 +28,7 @@ export async function workLeft(
       methods.map((method) => exists(join(out, methodId(method, peft.method), `seed-${seed}`, 'run.json'))),
     );
     const left = methods.filter((_, i) => !found[i]);
-    if (left.some(prunes)) pieces.push(estimate.estimateSteps);
+    if (left.some((method) => needsEstimate(method, options))) pieces.push(estimate.estimateSteps);
     for (const method of left) pieces.push(prunes(method) ? steps : steps + estimate.estimateSteps);
   }
   return { pieces: pieces.length, steps: pieces.reduce((sum, n) => sum + n, 0) };

@@ -5,13 +5,14 @@ import { loadOptionsSchema } from '../models/options.ts';
 import { sliceOptionsSchema } from '../peft-model/slice-state.ts';
 import { peftOptionsSchema } from '../peft/options.ts';
 import { decideOptionsSchema } from '../pruning/decide.ts';
-import { estimateOptionsSchema, trainOptionsSchema } from '../train/options.ts';
+import { estimateOptionsSchema, trainOptionsSchema, untilOptions, type EstimateOptions } from '../train/options.ts';
+import { stableOptions } from '../train/stable-options.ts';
 import { factsOf, type RunIdentity } from '../train/identity.ts';
 
 /** Options of the estimation alone; the others of its steps are those of training. */
 const estimateSchema = estimateOptionsSchema
   .pick({ l1: true, headsL1: true, ffnL1: true, headsMaskLr: true, ffnMaskLr: true })
-  .extend({ estimateSteps: estimateOptionsSchema.shape.steps });
+  .extend({ estimateSteps: estimateOptionsSchema.shape.steps, ...untilOptions });
 
 /** By the rooms that they are of, in the order in which `--help` shows them. */
 export const runOptionsSchema = z.strictObject({
@@ -33,10 +34,19 @@ export const runOptionsSchema = z.strictObject({
 export type RunOptions = z.output<typeof runOptionsSchema>;
 
 /** What stage one is given. */
-export function estimateOptionsOf({ train, estimate }: RunOptions): z.output<typeof estimateOptionsSchema> {
+export function estimateOptionsOf({
+  train,
+  estimate,
+  decide,
+}: RunOptions): z.output<typeof estimateOptionsSchema> & Pick<EstimateOptions, 'decide'> {
   const { epochs: _, steps: __, ...steps } = train;
   const { estimateSteps, ...masks } = estimate;
-  return { ...steps, ...masks, steps: estimateSteps };
+  return { ...steps, ...masks, steps: estimateSteps, ...(estimate.estimateUntil === 'stable' && { decide }) };
+}
+
+/** @throws UserError for options that do not fit each other */
+export function assertOptionsFit({ estimate }: RunOptions): void {
+  stableOptions(estimate, estimate.estimateSteps, 'estimateSteps');
 }
 
 /** All options in one record, by their names. */
@@ -48,7 +58,7 @@ export function flatOptions({ peft, data, train, load, engine, estimate, decide,
 }
 
 /** What runs of version 0.1 had where there are options now. */
-const BEFORE: Readonly<Record<string, unknown>> = { lossOn: 'assistant' };
+const BEFORE: Readonly<Record<string, unknown>> = { lossOn: 'assistant', estimateUntil: 'fixed' };
 
 /**
  * Options that tell runs apart. Those that version 0.1 had not are left out where they say what it did, so that its runs go on. Which split

@@ -19,7 +19,13 @@ import { readState } from '../peft-model/pretrained.ts';
 import { factorCount } from '../peft-model/state.ts';
 import type { StateDict } from '../peft/module.ts';
 import { decide, randomScores, type DecideOptions, type Decision, type ImportanceScores } from '../pruning/decide.ts';
-import { assertEstimateFits, readEstimate, scoresOf, writeEstimate } from '../pruning/scores-file.ts';
+import {
+  assertEstimateFits,
+  readEstimate,
+  scoresOf,
+  writeEstimate,
+  type EstimateResult,
+} from '../pruning/scores-file.ts';
 import { METRICS, readRun, writeRun, type Run } from '../report/schema.ts';
 import { estimate, estimateResult } from '../train/estimate.ts';
 import { evaluate, type Evaluation } from '../train/evaluate.ts';
@@ -66,12 +72,27 @@ export function prunes(method: MethodName): boolean {
   return method !== 'reference' && method !== 'random-init';
 }
 
+/** Whether an estimation must be there: to prune by, or to tell how many steps others have had. */
+export function needsEstimate(method: MethodName, { estimate: { estimateUntil } }: RunOptions): boolean {
+  return prunes(method) || estimateUntil === 'stable';
+}
+
 /** What an estimation leaves: the scores, what factors and head learned, and how it went. */
 interface Estimated {
   readonly scores: ImportanceScores;
   readonly values: StateDict;
   readonly seconds: number;
   readonly taskLoss: readonly number[];
+  /** How its kept sets settled, where its end was chosen by that. */
+  readonly stability: EstimateResult['stability'];
+}
+
+/** A method's run, of so many steps, in a folder; `estimated` where it prunes. */
+interface Measurement {
+  readonly options: RunOptions;
+  readonly folder: string;
+  readonly estimated: Estimated | undefined;
+  readonly steps: number;
 }
 
 /** What a run is of, and where it goes. */
@@ -124,9 +145,11 @@ export class ExperimentRunner {
     await this.#takeUp(folder, await this.#identity(options));
     // The same data may have been called otherwise.
     if (await exists(file)) return { ...(await readRun(file)), task: data.name };
-    const estimated = prunes(method) ? await this.#estimate(options, watch) : undefined;
+    const estimation = needsEstimate(method, options) ? await this.#estimate(options, watch) : undefined;
     watch.onStage?.(`${data.name} · ${labelOf(method, options.peft.method)} · seed ${seed}`);
-    const run = await this.#measure(method, options, folder, estimated, watch.callbacks);
+    const estimated = prunes(method) ? estimation : undefined;
+    const steps = this.#budget(options, estimated ? 0 : (estimation?.scores.steps ?? options.estimate.estimateSteps));
+    const run = await this.#measure(method, { options, folder, estimated, steps }, watch.callbacks);
     await writeRun(file, run);
     await rm(join(folder, FILES.checkpoint), { force: true });
     return run;
@@ -149,9 +172,7 @@ export class ExperimentRunner {
 
   async #measure(
     method: MethodName,
-    options: RunOptions,
-    folder: string,
-    estimated: Estimated | undefined,
+    { options, folder, estimated, steps }: Measurement,
     callbacks: TrainerCallbacks,
   ): Promise<Run> {
     const whole = await this.#wholeModel(options, method === 'random-init', callbacks);
@@ -162,7 +183,6 @@ export class ExperimentRunner {
     using model = decision ? await pruned(whole, estimated.values, decision, options) : whole;
     const pruneSeconds = (performance.now() - started) / 1000;
     const { data, checkpoint } = this.#task;
-    const steps = this.#budget(options, estimated !== undefined);
     const plan = decision ? fingerprintText(JSON.stringify(decision)) : '';
     const saving = await this.#checkpointIn(folder, options, { plan });
     const result = await train(model, data.train, { ...options.train, ...callbacks, steps, checkpoint: saving });
@@ -198,6 +218,7 @@ export class ExperimentRunner {
       },
       artefactBytes: await folderBytes(adapter),
       curves: [...(estimated ? [curve('estimate', estimated.taskLoss)] : []), curve('train', result.taskLoss)],
+      ...(estimated?.stability && { stability: stabilityPicture(estimated.stability, estimated.scores.steps ?? 0) }),
       ...(seed === 0 && { timeline: timelineOf(result) }),
       ...(decision && { plan: planPicture(checkpoint.config, estimated.scores, decision, options, method) }),
     };
@@ -223,10 +244,9 @@ export class ExperimentRunner {
     return { ...facts, ...content };
   }
 
-  /** Every method sees the same number of steps: what the estimation took is added for methods without one. */
-  #budget({ train: numbers, estimate: { estimateSteps } }: RunOptions, prunes: boolean): number {
-    const steps = stepsOf(this.#task.data.train.length, numbers);
-    return prunes ? steps : steps + estimateSteps;
+  /** Every method sees the same number of steps. @param more for methods without an estimation: what that takes the others */
+  #budget({ train: numbers }: RunOptions, more: number): number {
+    return stepsOf(this.#task.data.train.length, numbers) + more;
   }
 
   async #wholeModel(options: RunOptions, random: boolean, { onBytes }: TrainerCallbacks): Promise<PeftModel> {
@@ -259,8 +279,8 @@ export class ExperimentRunner {
     const records = await readEstimate(path);
     assertEstimateFits(records, path, await checkpoint.fingerprint(), checkpoint.config);
     const { values } = await readState(join(folder, ADAPTER), checkpoint);
-    const { seconds = 0, task_loss: taskLoss } = records;
-    return { scores: scoresOf(records, checkpoint.config), values, seconds, taskLoss };
+    const { seconds = 0, task_loss: taskLoss, stability } = records;
+    return { scores: scoresOf(records, checkpoint.config), values, seconds, taskLoss, stability };
   }
 
   async #newEstimate(
@@ -275,10 +295,11 @@ export class ExperimentRunner {
     const estimateOptions = { ...estimateOptionsOf(options), ...callbacks, checkpoint: saving };
     const scores = await estimate(model, data.train, estimateOptions);
     await model.savePretrained(join(folder, ADAPTER));
-    await writeEstimate(join(folder, FILES.records), estimateResult(scores, await checkpoint.fingerprint()));
+    const records = estimateResult(scores, await checkpoint.fingerprint());
+    await writeEstimate(join(folder, FILES.records), records);
     await rm(saving.path, { force: true });
     const { seconds, taskLoss } = scores.result;
-    return { scores, values: await model.stateDict(), seconds, taskLoss };
+    return { scores, values: await model.stateDict(), seconds, taskLoss, stability: records.stability };
   }
 }
 
@@ -307,6 +328,15 @@ function scoresFrom(metrics: Evaluation['metrics']): Run['metrics'] {
 
 function curve(phase: 'estimate' | 'train', loss: readonly number[]): Run['curves'][number] {
   return { phase, step: loss.map((_, i) => i), loss: [...loss] };
+}
+
+/** @param steps that the estimation took */
+function stabilityPicture(
+  found: NonNullable<EstimateResult['stability']>,
+  steps: number,
+): NonNullable<Run['stability']> {
+  const { window, threshold, queue, min_steps: minSteps, max_steps: maxSteps, reached, distances } = found;
+  return { steps, window, threshold, queue, minSteps, maxSteps, reached, distances };
 }
 
 /** Resident kinds are constant over a step; the arena's use is what varies. */

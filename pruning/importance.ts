@@ -1,6 +1,6 @@
 /**
  * Room: pruning. Importance of PEFT modules and of their ranks (docs/method.md §3), accumulated on the device over the counted
- * steps of the estimation and read back once.
+ * steps of the estimation.
  */
 import type { Update } from '../engine/compile/graph.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -163,21 +163,36 @@ export class ImportanceAccumulators {
       .reduce((a, b) => add(a, b));
   }
 
-  /** Means over the counted steps. */
-  async read(countedSteps: number): Promise<Importance> {
-    const [scores, ratios, nonFinite] = await Promise.all(
-      [this.#scores, this.#ratios, this.#nonFinite].map((variable) => this.#engine.read(variable)),
-    );
-    const ranks: Record<string, number[]> = {};
-    const modules: Record<string, number> = {};
-    this.#method.modules.forEach((module, i) => {
-      const start = this.#offsets[i]!;
-      ranks[module.name] = [...(scores as Float32Array).subarray(start, start + module.ranks)].map(
-        (s) => s / countedSteps,
-      );
-      modules[module.name] = ((ratios as Float32Array)[i * ALIGN] as number) / countedSteps;
-    });
-    return { modules, ranks, nonFinite: (nonFinite as Float32Array)[0] as number };
+  /** Sums over the steps so far: of the ranks of all modules, of modules, of samples that were not finite. */
+  async sums(): Promise<Float32Array> {
+    const variables = [this.#scores, this.#ratios, this.#nonFinite];
+    const [scores, ratios, nonFinite] = await Promise.all(variables.map((variable) => this.#engine.read(variable)));
+    const { modules } = this.#method;
+    return Float32Array.from([
+      ...modules.flatMap(({ ranks }, i) => [...scores!.subarray(this.#offsets[i], this.#offsets[i]! + ranks)]),
+      ...modules.map((_, i) => ratios![i * ALIGN]!),
+      nonFinite![0]!,
+    ]);
+  }
+
+  /** Begins anew with the next step. */
+  clear(): void {
+    for (const sums of this.state) this.#engine.write(sums, new Float32Array(sums.size));
+  }
+
+  /** Means over the counted steps. @param sums `sums` of stretches, which are together the counted steps */
+  importance(sums: readonly Float32Array[], countedSteps: number): Importance {
+    let at = 0;
+    const next = (): number => {
+      const total = sums.reduce((sum, stretch) => sum + stretch[at]!, 0);
+      at++;
+      return total;
+    };
+    const { modules } = this.#method;
+    const mean = (): number => next() / countedSteps;
+    const ranks = modules.map(({ name, ranks: n }) => [name, Array.from({ length: n }, mean)] as const);
+    const ratios = modules.map(({ name }) => [name, mean()] as const);
+    return { ranks: Object.fromEntries(ranks), modules: Object.fromEntries(ratios), nonFinite: next() };
   }
 
   /** What a checkpoint of the estimation must hold. */

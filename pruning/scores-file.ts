@@ -4,6 +4,7 @@ import { UserError } from '../engine/errors.ts';
 import { header, readVersioned, writeVersioned } from '../engine/io/versioned.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 import type { ImportanceScores } from './decide.ts';
+import { distancesSchema } from './stability.ts';
 
 const series = z.array(z.number());
 
@@ -21,6 +22,21 @@ export const recordsSchema = z.strictObject({
   /** Per step: the whole objective, and the task's loss alone. */
   loss: series,
   task_loss: series,
+  /** How the kept sets settled; absent where the number of steps was fixed. */
+  stability: z
+    .strictObject({
+      /** Steps of a window; mask distance below which windows agree; latest distances that had to. */
+      window: z.int().positive(),
+      threshold: z.number(),
+      queue: z.int().positive(),
+      min_steps: z.int().positive(),
+      max_steps: z.int().positive(),
+      /** Whether they agreed; else the estimation took "max_steps". */
+      reached: z.boolean(),
+      /** By window from the second on. */
+      distances: z.array(distancesSchema),
+    })
+    .optional(),
   /** Values after the last step, a row per layer. */
   head_masks: z.array(series),
   ffn_masks: z.array(series),

@@ -57,6 +57,26 @@ const curve = z
   })
   .refine((c) => c.step.length === c.loss.length, { error: 'not as many values as "step" has', path: ['loss'] });
 
+/** How the kept sets of an estimation settled, where its end was chosen by that. */
+const stability = z
+  .object({
+    /** Steps that it took. */
+    steps: count.positive(),
+    /** Of a window; mask distance below which windows agree; latest distances that had to; least and most steps. */
+    window: count.positive(),
+    threshold: amount,
+    queue: count.positive(),
+    minSteps: count.positive(),
+    maxSteps: count.positive(),
+    /** Whether they agreed; else it took all steps. */
+    reached: z.boolean(),
+    /** Normalised Hamming distance to the kept set of the window before, at the end of a window. */
+    distances: z.array(
+      z.object({ step: count.positive(), heads: share, neurons: share, modules: share, ranks: share }),
+    ),
+  })
+  .refine((s) => s.steps <= s.maxSteps, { error: 'more steps than "maxSteps"', path: ['steps'] });
+
 const timeline = z
   .object({
     /** Kinds of memory, bottom of the stack first. */
@@ -157,6 +177,7 @@ const runSchema = z.object({
   /** Bytes on disk of what a task adds to the base checkpoint. */
   artefactBytes: measured,
   curves: z.array(curve),
+  stability: stability.optional(),
   timeline: timeline.optional(),
   /** What was kept; absent where nothing was pruned. */
   plan: z.object({ layers: z.array(planLayer), modules: z.array(planModule) }).optional(),
@@ -224,6 +245,7 @@ export type Comparison = z.infer<typeof comparisonSchema>;
 export type Run = z.infer<typeof runSchema>;
 export type Task = z.infer<typeof task>;
 export type Plan = NonNullable<Run['plan']>;
+export type StabilityRecord = z.infer<typeof stability>;
 export type Timeline = z.infer<typeof timeline>;
 
 /** `run.json` in the folder of a method and seed. */

@@ -7,6 +7,7 @@ import { parseJson, preview, validate } from '../engine/io/files.ts';
 import { openSafetensors, writeSafetensors, type TensorFile } from '../engine/io/safetensors.ts';
 import type { Variable } from '../engine/variable.ts';
 import { differenceText, firstDifference, fromOldKeys, type RunIdentity } from './identity.ts';
+import type { HostMemory } from './step.ts';
 
 /** Of the file: how variables are laid out in it. */
 const VERSION = '2';
@@ -36,6 +37,7 @@ export async function saveCheckpoint(
   identity: RunIdentity,
   variables: readonly Variable[],
   past: Partial<PastSteps> = {},
+  memory?: HostMemory,
 ): Promise<void> {
   const { loss, taskLoss, ...timing } = { ...NOTHING, ...past };
   const entries = variables.map((variable, i) => ({
@@ -50,6 +52,7 @@ export async function saveCheckpoint(
     identity: JSON.stringify(identity),
     losses: JSON.stringify({ loss, taskLoss }),
     timing: JSON.stringify(timing),
+    ...(memory && { memory: JSON.stringify(memory.save()) }),
   });
 }
 
@@ -63,6 +66,7 @@ export async function loadCheckpoint(
   path: string,
   identity: RunIdentity,
   variables: readonly Variable[],
+  memory?: HostMemory,
 ): Promise<{ step: number; past: PastSteps }> {
   const file = await openSafetensors(path);
   try {
@@ -83,6 +87,7 @@ export async function loadCheckpoint(
     }
     const differs = firstDifference(written, identity);
     if (differs) throw new UserError(`${path}: ${differenceText(differs)}: resume with the same options and data`);
+    memory?.restore(metadataJson(file, 'memory'), `${path}: memory`);
     for (const [i, variable] of variables.entries()) {
       await engine.fill(variable, file.floats(`${i}.${variable.name}`, variable.shape));
     }
@@ -92,6 +97,6 @@ export async function loadCheckpoint(
   }
 }
 
-function metadataJson({ path, metadata }: TensorFile, key: 'identity' | 'losses' | 'timing'): unknown {
+function metadataJson({ path, metadata }: TensorFile, key: 'identity' | 'losses' | 'timing' | 'memory'): unknown {
   return parseJson(metadata[key] ?? '', `${path}: ${key}`);
 }

@@ -6,10 +6,11 @@ import type { InputSpec } from '../engine/compile/program.ts';
 import type { Update } from '../engine/compile/graph.ts';
 import type { HostArray } from '../engine/engine.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
+import { option } from '../engine/errors.ts';
 import { parseOptions } from '../engine/options.ts';
+import { warn } from '../engine/warnings.ts';
 import type { Examples } from '../data/example-store.ts';
 import { objectiveOf } from '../data/objective.ts';
-import type { PeftMethod } from '../peft/module.ts';
 import type { ForwardOptions, PeftModel } from '../peft-model/peft-model.ts';
 import {
   COUNTED_INPUT,
@@ -21,17 +22,23 @@ import {
 import type { ImportanceScores } from '../pruning/decide.ts';
 import { ffnMaskName, headMaskName, maskHooks, maskPenalty, maskSpecs, type MaskOptions } from '../pruning/masks.ts';
 import type { EstimateResult } from '../pruning/scores-file.ts';
+import { largestDistance } from '../pruning/stability.ts';
 import { learningRates } from './learning-rates.ts';
 import { estimateOptionsSchema, splitOptions, type EstimateOptions } from './options.ts';
+import { firstCounted, StableEstimation, type StableEnd } from './stable-end.ts';
+import { stableOptions } from './stable-options.ts';
 import { optimizationOf, trainingBatches, trainingLoss } from './train.ts';
 import type { MicroBatchGraph, StepGraph, StepTransform } from './step.ts';
 import { runTraining, type TrainResult } from './trainer.ts';
 
 /** What an estimation measured, as `decide` reads it, and how it went. */
 export interface Estimate extends ImportanceScores {
+  /** Those made. */
   readonly steps: number;
   /** Those whose samples count: the second half. */
   readonly countedSteps: number;
+  /** How its kept sets settled, with `estimateUntil` stable. */
+  readonly stable?: StableEnd;
   readonly seed: number;
   /** NaN or infinite samples, which count as 0. */
   readonly nonFinite: number;
@@ -46,28 +53,42 @@ export interface Estimate extends ImportanceScores {
 export async function estimate(model: PeftModel, examples: Examples, options: EstimateOptions = {}): Promise<Estimate> {
   const { base, method } = model;
   if (!method) throw new Error('estimate: there are no PEFT modules to estimate');
-  const { numbers, callbacks } = splitOptions(options);
+  const { decide, ...others } = options;
+  const { numbers, callbacks } = splitOptions(others);
   const parsed = parseOptions(estimateOptionsSchema, numbers);
-  const { steps, seed, l1, headsL1 = l1, ffnL1 = l1, headsMaskLr: headsLr, ffnMaskLr: ffnLr } = parsed;
+  const { steps: most, seed, l1, headsL1 = l1, ffnL1 = l1, headsMaskLr: headsLr, ffnMaskLr: ffnLr } = parsed;
   const masks: MaskOptions = { headsL1, ffnL1, headsLr, ffnLr };
+  const stable = stableOptions(parsed, most);
   const work = async (): Promise<Estimate> => {
-    const estimation = new Estimation(model, method, masks, steps);
+    const accumulators = new ImportanceAccumulators(model.engine, method);
+    const end = stable && new StableEstimation(accumulators, stable, decide ?? {});
+    const estimation = new Estimation(model, masks, most, accumulators, end);
     try {
       const batches = trainingBatches(model, examples, parsed);
       const training = trainingLoss(model, objectiveOf(model, examples, parsed));
-      const result = await runTraining(training, batches, optimizationOf(model, parsed, steps), callbacks, estimation);
-      const headsPerGroup = base.config.numHeads / base.config.kvHeads;
-      return { ...(await estimation.read()), headsPerGroup, steps, seed, result };
+      const result = await runTraining(training, batches, optimizationOf(model, parsed, most), callbacks, estimation);
+      const { steps } = result;
+      if (end) warnUnlessStable(end.end);
+      return { ...(await estimation.read(steps)), steps, seed, result, ...(end && { stable: end.end }) };
     } finally {
-      estimation.free();
+      accumulators.free();
     }
   };
   return model.withParameters(maskSpecs(base.layers, masks), work, learningRates(model, parsed));
 }
 
+function warnUnlessStable({ isReached, distances, threshold, maxSteps }: StableEnd): void {
+  if (isReached) return;
+  const { part, distance } = largestDistance(distances.at(-1)!);
+  warn(
+    `the estimation did not become stable in ${maxSteps} steps: the ${part} kept by its last windows differ by ` +
+      `${distance.toFixed(3)}, expected less than ${threshold} in a row; raise ${option('estimateSteps')} or ${option('estimateThreshold')}`,
+  );
+}
+
 /** The content of `records.json`. @param base fingerprint of the checkpoint */
 export function estimateResult(estimate: Estimate, base: string): Omit<EstimateResult, 'format' | 'version'> {
-  const { steps, countedSteps, seed, nonFinite, result, heads, neurons, modules, ranks } = estimate;
+  const { steps, countedSteps, seed, nonFinite, result, heads, neurons, modules, ranks, stable } = estimate;
   return {
     base,
     steps,
@@ -77,10 +98,24 @@ export function estimateResult(estimate: Estimate, base: string): Omit<EstimateR
     non_finite_samples: nonFinite,
     loss: [...result.loss],
     task_loss: [...result.taskLoss],
+    ...(stable && { stability: stabilityOf(stable) }),
     head_masks: heads.map((row) => [...row]),
     ffn_masks: neurons.map((row) => [...row]),
     module_importance: { ...modules },
     rank_importance: Object.fromEntries(Object.entries(ranks).map(([name, row]) => [name, [...row]])),
+  };
+}
+
+function stabilityOf(end: StableEnd): NonNullable<EstimateResult['stability']> {
+  const { window, threshold, queue, minSteps, maxSteps, isReached, distances } = end;
+  return {
+    window,
+    threshold,
+    queue,
+    min_steps: minSteps,
+    max_steps: maxSteps,
+    reached: isReached,
+    distances: [...distances],
   };
 }
 
@@ -89,20 +124,32 @@ class Estimation implements StepTransform {
   readonly inputs: Readonly<Record<string, InputSpec>> = { counted: COUNTED_INPUT };
   readonly #model: PeftModel;
   readonly #options: MaskOptions;
-  readonly #steps: number;
+  readonly #first: number;
   readonly #accumulators: ImportanceAccumulators;
+  readonly #stable: StableEstimation | undefined;
   #ratios: ModuleRatio[] = [];
 
-  /** @param steps T_e; those from ⌊T_e/2⌋ on are counted */
-  constructor(model: PeftModel, method: PeftMethod, options: MaskOptions, steps: number) {
+  /** @param most steps T_e; without `stable` those from ⌊T_e/2⌋ on are counted, with it all, by stretches */
+  constructor(
+    model: PeftModel,
+    options: MaskOptions,
+    most: number,
+    accumulators: ImportanceAccumulators,
+    stable: StableEstimation | undefined,
+  ) {
     this.#model = model;
     this.#options = options;
-    this.#steps = steps;
-    this.#accumulators = new ImportanceAccumulators(model.engine, method);
+    this.#first = stable ? 0 : firstCounted(most);
+    this.#accumulators = accumulators;
+    this.#stable = stable;
   }
 
   get state(): ImportanceAccumulators['state'] {
     return this.#accumulators.state;
+  }
+
+  get memory(): StableEstimation | undefined {
+    return this.#stable;
   }
 
   forward(): ForwardOptions {
@@ -118,7 +165,7 @@ class Estimation implements StepTransform {
   }
 
   values(step: number): Readonly<Record<string, HostArray>> {
-    return { counted: Float32Array.of(step >= Math.floor(this.#steps / 2) ? 1 : 0) };
+    return { counted: Float32Array.of(step >= this.#first ? 1 : 0) };
   }
 
   updates({ inputs, gradients, parameter, isAccumulated }: StepGraph): Update[] {
@@ -132,16 +179,25 @@ class Estimation implements StepTransform {
     return this.#accumulators.accumulate({ modules: { ratios: this.#ratios, mask, share } }, counted);
   }
 
-  async read(): Promise<Importance & Pick<Estimate, 'heads' | 'neurons' | 'countedSteps'>> {
-    const countedSteps = this.#steps - Math.floor(this.#steps / 2);
-    const importance = await this.#accumulators.read(countedSteps);
-    const values = await this.#model.stateDict();
-    const masks = (nameOf: (layer: number) => string): number[][] =>
-      this.#model.base.layers.map((_, layer) => [...values.get(nameOf(layer))!]);
-    return { ...importance, heads: masks(headMaskName), neurons: masks(ffnMaskName), countedSteps };
+  async afterStep(made: number): Promise<'stop' | undefined> {
+    return this.#stable?.afterStep(made, (importance) => this.#scores(importance));
   }
 
-  free(): void {
-    this.#accumulators.free();
+  /** @param made steps */
+  async read(made: number): Promise<Omit<Estimate, 'steps' | 'seed' | 'result'>> {
+    const countedSteps = made - firstCounted(made);
+    const importance =
+      this.#stable?.importance(made) ?? this.#accumulators.importance([await this.#accumulators.sums()], countedSteps);
+    return { ...(await this.#scores(importance)), nonFinite: importance.nonFinite, countedSteps };
+  }
+
+  /** Importances, and the masks as they are. */
+  async #scores({ modules, ranks }: Importance): Promise<ImportanceScores> {
+    const { engine, parameters, base } = this.#model;
+    const { numHeads, kvHeads } = base.config;
+    const masks = (nameOf: (layer: number) => string): Promise<number[][]> =>
+      Promise.all(base.layers.map(async (_, layer) => [...(await engine.read(parameters.get(nameOf(layer))))]));
+    const [heads, neurons] = await Promise.all([masks(headMaskName), masks(ffnMaskName)]);
+    return { heads, neurons, modules, ranks, headsPerGroup: numHeads / kvHeads };
   }
 }

@@ -54,6 +54,8 @@ export interface LoopBody {
   finished(): Promise<unknown>;
   /** Losses of steps from … to − 1; waits for them. */
   losses(from: number, to: number): Promise<number[]>;
+  /** Whether the run ends with the step enqueued last. */
+  isOver?(): boolean;
   /** Writes a checkpoint from which `next` is the step to continue with. Absent: nothing is saved. @param timing of the steps so far */
   save?(next: number, timing: StepTiming): Promise<void>;
 }
@@ -75,11 +77,13 @@ export class NonFiniteLossError extends NonFiniteError {}
 /**
  * Runs steps from … total − 1. Saves after so many steps, else after some minutes, and when it is stopped. While it runs it listens to the
  * signal: who sends it knows by that whether it is heard.
+ * @returns how long its steps took, and after how many the run ended
  * @throws NonFiniteLossError, InterruptedError, DeviceLostError, each naming the step and what was kept
  */
-export async function runSteps(options: LoopOptions, body: LoopBody): Promise<StepTiming> {
+export async function runSteps(options: LoopOptions, body: LoopBody): Promise<StepTiming & { steps: number }> {
   const { from, total, readEvery, saveEvery, saveSeconds = SAVE_SECONDS, resumes = false, signal, onReport } = options;
   let read = from;
+  let end = total;
   let saved = from > 0 ? from : undefined;
   let saveAt = performance.now() + saveSeconds * 1000;
   const onAbort = (): void => undefined;
@@ -122,24 +126,25 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<St
     return failure;
   };
   const isDue = (next: number): boolean =>
-    body.save !== undefined && next < total && (saveEvery > 0 ? next % saveEvery === 0 : performance.now() >= saveAt);
+    body.save !== undefined && next < end && (saveEvery > 0 ? next % saveEvery === 0 : performance.now() >= saveAt);
   const underWay: Promise<unknown>[] = [];
   let step = from;
   try {
-    for (; step < total; step++) {
+    for (; step < end; step++) {
       if (signal?.aborted) {
         const failure = await save(step);
         const why = failure === undefined ? '' : `${failure}. `;
         throw new InterruptedError(`Interrupted after step ${step} of ${total}. ${why}${kept(saved, resumes)}`);
       }
       tokens += await body.enqueue(step);
+      if (body.isOver?.()) end = step + 1;
       underWay.push(body.finished().catch(() => undefined));
       if (underWay.length > AHEAD) await underWay.shift();
       const next = step + 1;
       if (isDue(next)) {
         const failure = await save(next);
         if (failure !== undefined) warn(`no checkpoint at step ${next}: ${failure}; training goes on`);
-      } else if (next - read >= readEvery || next === total) await settle(next);
+      } else if (next - read >= readEvery || next === end) await settle(next);
     }
   } catch (error) {
     if (!(error instanceof DeviceLostError)) throw error;
@@ -147,7 +152,7 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<St
   } finally {
     signal?.removeEventListener('abort', onAbort);
   }
-  return { seconds, tokens };
+  return { steps: step, seconds, tokens };
 }
 
 function diskError(error: unknown): string {

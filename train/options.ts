@@ -1,7 +1,9 @@
 /** Room: train. What training and the estimation are asked for, with defaults. */
 import { z } from 'zod';
+import { STABLE_DEFAULTS } from './stable-options.ts';
 import { SCHEDULES } from '../engine/optim/schedule.ts';
 import type { OnBytes } from '../engine/io/load.ts';
+import type { DecideOptions } from '../pruning/decide.ts';
 import type { RunIdentity } from './identity.ts';
 import type { StepReport } from './loop.ts';
 
@@ -9,6 +11,7 @@ const count = z.int().positive();
 const whole = z.int().nonnegative();
 const positive = z.number().positive();
 const amount = z.number().nonnegative();
+const IN_UNIT = 'expected a number between 0 and 1';
 const IN_RATIO = 'expected a number in [0, 1)';
 
 const stepOptions = {
@@ -61,6 +64,27 @@ export const trainOptionsSchema = z.strictObject({
   steps: whole.default(0).describe('training steps, 0 = by `epochs`'),
 });
 
+/** When the estimation ends. Those that are not given were not known to version 0.1, whose runs go on. */
+export const untilOptions = {
+  estimateUntil: z
+    .enum(['fixed', 'stable'])
+    .optional()
+    .describe('end after `estimateSteps`, or as soon as what stays no longer changes (default: fixed)'),
+  estimateWindow: count
+    .optional()
+    .describe(`stable: steps after which what stays is compared again (default: ${STABLE_DEFAULTS.window})`),
+  estimateThreshold: z
+    .number()
+    .gt(0, IN_UNIT)
+    .lt(1, IN_UNIT)
+    .optional()
+    .describe(`stable: mask distance below which windows agree (default: ${STABLE_DEFAULTS.threshold})`),
+  estimateQueue: count
+    .optional()
+    .describe(`stable: latest distances that must be below it (default: ${STABLE_DEFAULTS.queue})`),
+  estimateMinSteps: count.optional().describe('stable: least steps (default: as many as the windows need)'),
+};
+
 export const estimateOptionsSchema = z.strictObject({
   ...stepOptions,
   steps: count.default(64).describe('steps of the estimation'),
@@ -69,6 +93,7 @@ export const estimateOptionsSchema = z.strictObject({
   ffnL1: amount.optional().describe('L1 penalty of FFN masks, if not `l1`'),
   headsMaskLr: amount.default(1).describe('learning-rate multiplier of head masks'),
   ffnMaskLr: amount.default(1).describe('learning-rate multiplier of FFN masks'),
+  ...untilOptions,
 });
 
 /** What a run may be given beside its numbers. */
@@ -98,7 +123,11 @@ export interface CheckpointOptions {
 /** Numbers of `train` that differ from the defaults, and callbacks. */
 export type TrainOptions = z.input<typeof trainOptionsSchema> & TrainerCallbacks;
 /** Numbers of `estimate` that differ from the defaults, and callbacks. */
-export type EstimateOptions = z.input<typeof estimateOptionsSchema> & TrainerCallbacks;
+export type EstimateOptions = z.input<typeof estimateOptionsSchema> &
+  TrainerCallbacks & {
+    /** What will be pruned: with `estimateUntil` stable, what stays is decided by it at the end of every window. */
+    readonly decide?: DecideOptions;
+  };
 
 /** Options of the steps alone, defaults filled in. */
 export type StepOptions = z.output<z.ZodObject<typeof stepOptions>>;

@@ -82,6 +82,13 @@ export interface MicroBatchGraph {
   readonly share: Tensor;
 }
 
+/** Values on the host that a checkpoint holds, as JSON. */
+export interface HostMemory {
+  save(): unknown;
+  /** @param where it was read, for errors @throws UserError for what `save` did not give */
+  restore(saved: unknown, where: string): void;
+}
+
 /** Adds to every training step: masks, a penalty, accumulators. One instance serves all batch shapes. */
 export interface StepTransform {
   /** Called once per trace, before the forward pass. */
@@ -95,6 +102,10 @@ export interface StepTransform {
   updates(graph: StepGraph): Update[];
   /** Called after the forward pass of a micro-batch's trace, for what `updates` would else read of it. */
   microBatch?(graph: MicroBatchGraph): Update[];
+  /** Called once a step is enqueued. @param made steps so far @returns `stop` to end the run with it */
+  afterStep?(made: number): Promise<'stop' | undefined>;
   /** Saved with checkpoints. */
   readonly state: readonly Variable[];
+  /** What it keeps on the host. */
+  readonly memory?: HostMemory | undefined;
 }

@@ -21,7 +21,14 @@ import { LossBuffer, SLOT_INPUT } from './loss-buffer.ts';
 import { MicroBatchSteps } from './micro-batches.ts';
 import { runSteps, type StepTiming } from './loop.ts';
 import type { CheckpointOptions, TrainerCallbacks } from './options.ts';
-import { RANDOM_INPUTS, type Inputs, type OptimizationOptions, type StepTransform, type TrainingLoss } from './step.ts';
+import {
+  RANDOM_INPUTS,
+  type HostMemory,
+  type Inputs,
+  type OptimizationOptions,
+  type StepTransform,
+  type TrainingLoss,
+} from './step.ts';
 
 /** Batches by place; a `DataLoader` is one. */
 export interface BatchSource<B extends BatchShape> {
@@ -70,8 +77,9 @@ export async function runTraining<B extends BatchShape>(
   const { engine } = training;
   const steps = new TrainingSteps(training, options, transform);
   try {
-    const past = new Past(steps, checkpoint);
+    const past = new Past(steps, checkpoint, transform?.memory);
     const from = await past.restore();
+    let isOver = false;
     const { value: timing, peakBytes } = await engine.measurePeak(() =>
       runSteps(
         {
@@ -91,8 +99,10 @@ export async function runTraining<B extends BatchShape>(
           enqueue: async (step) => {
             const batch = batches.at(Math.floor(step / batches.perEpoch), step % batches.perEpoch);
             await steps.run(step, batch);
+            isOver = (await transform?.afterStep?.(step + 1)) === 'stop';
             return training.tokens(batch);
           },
+          isOver: () => isOver,
           finished: () => engine.finish(),
           losses: (first, to) => past.read(first, to),
           save: checkpoint && ((next, of) => past.save(next, of)),
@@ -102,13 +112,13 @@ export async function runTraining<B extends BatchShape>(
     const tokens = past.tokens + timing.tokens;
     const tokensPerSecond = past.rates.length > 0 ? median(past.rates) : 0;
     return {
-      steps: options.steps,
+      steps: timing.steps,
       loss: past.loss,
       taskLoss: past.taskLoss,
       seconds: past.seconds + timing.seconds,
       tokens,
       tokensPerSecond,
-      secondsPerStep: tokensPerSecond > 0 ? tokens / options.steps / tokensPerSecond : 0,
+      secondsPerStep: tokensPerSecond > 0 ? tokens / timing.steps / tokensPerSecond : 0,
       peakBytes,
       ...memoryOf(engine, steps.programs),
     };
@@ -128,10 +138,12 @@ class Past {
   tokens = 0;
   readonly #steps: RunState;
   readonly #checkpoint: CheckpointOptions | undefined;
+  readonly #memory: HostMemory | undefined;
 
-  constructor(steps: RunState, checkpoint: CheckpointOptions | undefined) {
+  constructor(steps: RunState, checkpoint: CheckpointOptions | undefined, memory: HostMemory | undefined) {
     this.#steps = steps;
     this.#checkpoint = checkpoint;
+    this.#memory = memory;
   }
 
   /** @returns the step to go on with */
@@ -139,7 +151,7 @@ class Past {
     const { engine, state } = this.#steps;
     if (!this.#checkpoint?.resume || !(await exists(this.#checkpoint.path))) return 0;
     const { path, identity } = this.#checkpoint;
-    const { step, past } = await loadCheckpoint(engine, path, identity, state);
+    const { step, past } = await loadCheckpoint(engine, path, identity, state, this.#memory);
     this.loss.push(...past.loss);
     this.taskLoss.push(...past.taskLoss);
     this.rates.push(...past.rates);
@@ -162,7 +174,7 @@ class Past {
     const { path, identity } = this.#checkpoint!;
     const { loss, taskLoss, rates } = this;
     const timing = { seconds: this.seconds + part.seconds, tokens: this.tokens + part.tokens };
-    await saveCheckpoint(engine, path, next, identity, state, { loss, taskLoss, rates, ...timing });
+    await saveCheckpoint(engine, path, next, identity, state, { loss, taskLoss, rates, ...timing }, this.#memory);
   }
 }
 

@@ -1,0 +1,109 @@
+/**
+ * Room: train. Ends an estimation when its kept sets have settled (docs/method.md §5). Whenever that is, the second half of the steps made
+ * must be known: samples are summed up by stretches, which end at the windows' ends and in their middles.
+ */
+import { z } from 'zod';
+import { validate } from '../engine/io/files.ts';
+import { decide, type DecideOptions, type ImportanceScores } from '../pruning/decide.ts';
+import type { Importance, ImportanceAccumulators } from '../pruning/importance.ts';
+import { keptSets, Stability, stabilityStateSchema, type MaskDistances } from '../pruning/stability.ts';
+import type { StableOptions } from './stable-options.ts';
+
+/** Samples of the steps since the stretch before. */
+interface Stretch {
+  /** Steps made at its end. */
+  readonly to: number;
+  readonly sums: Float32Array;
+}
+
+const savedSchema = z.strictObject({
+  stability: stabilityStateSchema,
+  /** `sums` as bytes, in base64. */
+  stretches: z.array(z.strictObject({ to: z.int().positive(), sums: z.base64() })),
+});
+
+/** How an estimation came to end. */
+export interface StableEnd extends StableOptions {
+  /** Whether the kept sets agreed; else it took all steps. */
+  readonly isReached: boolean;
+  readonly distances: readonly MaskDistances[];
+}
+
+export class StableEstimation {
+  readonly #options: StableOptions;
+  readonly #decide: DecideOptions;
+  readonly #accumulators: ImportanceAccumulators;
+  readonly #stability: Stability;
+  #stretches: Stretch[] = [];
+
+  constructor(accumulators: ImportanceAccumulators, options: StableOptions, decideOptions: DecideOptions) {
+    this.#accumulators = accumulators;
+    this.#options = options;
+    this.#decide = decideOptions;
+    this.#stability = new Stability(options.threshold, options.queue);
+  }
+
+  /**
+   * Takes up what a step has added to the accumulators.
+   * @param made steps so far
+   * @param scores with that importance, and the masks as they are
+   */
+  async afterStep(
+    made: number,
+    scores: (importance: Importance) => Promise<ImportanceScores>,
+  ): Promise<'stop' | undefined> {
+    const { window, minSteps, maxSteps } = this.#options;
+    if (!endsStretch(made, window, maxSteps)) return undefined;
+    this.#stretches.push({ to: made, sums: await this.#accumulators.sums() });
+    this.#accumulators.clear();
+    this.#stretches = this.#stretches.filter(({ to }) => to > firstCounted(made));
+    if (made % window !== 0) return undefined;
+    const found = await scores(this.importance(made));
+    this.#stability.add(made, keptSets(decide(found, this.#decide), found));
+    return made >= minSteps && this.#stability.isReached ? 'stop' : undefined;
+  }
+
+  /** @param made at the end of a window, or of the estimation */
+  importance(made: number): Importance {
+    const sums = this.#stretches.map((stretch) => stretch.sums);
+    return this.#accumulators.importance(sums, made - firstCounted(made));
+  }
+
+  get end(): StableEnd {
+    const { isReached, distances } = this.#stability;
+    return { ...this.#options, isReached, distances };
+  }
+
+  /** What a checkpoint holds of it. */
+  save(): z.infer<typeof savedSchema> {
+    const stretches = this.#stretches.map(({ to, sums }) => ({ to, sums: base64Of(sums) }));
+    return { stability: this.#stability.state, stretches };
+  }
+
+  /** @param where it was read, for errors */
+  restore(saved: unknown, where: string): void {
+    const { stability, stretches } = validate(saved, savedSchema, where);
+    this.#stability.state = stability;
+    this.#stretches = stretches.map(({ to, sums }) => ({ to, sums: floatsOf(sums) }));
+  }
+}
+
+/** The first step that counts of so many, from 0. */
+export function firstCounted(steps: number): number {
+  return Math.floor(steps / 2);
+}
+
+/** Whether a step is the first one counted of some number of steps after which an estimation may end, or such a number itself. */
+export function endsStretch(made: number, window: number, maxSteps: number): boolean {
+  const isFirstOfWindows = (2 * made) % window === 0 || (2 * made + 1) % window === 0;
+  return isFirstOfWindows || made === firstCounted(maxSteps) || made === maxSteps;
+}
+
+function base64Of(values: Float32Array): string {
+  return Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
+}
+
+function floatsOf(text: string): Float32Array {
+  const bytes = Uint8Array.from(Buffer.from(text, 'base64'));
+  return new Float32Array(bytes.buffer);
+}

@@ -84,7 +84,9 @@ async function runEstimate(flags: StageFlags): Promise<void> {
   });
   if (!content) return;
   const last = content.task_loss.at(-1) ?? NaN;
-  print(flags.json, content, `Task loss ${last.toFixed(4)} after ${content.steps} steps\nRecords: ${path}`);
+  const { steps, stability } = content;
+  const end = stability ? `, ${stability.reached ? 'stable' : 'not stable'}, of at most ${stability.max_steps}` : '';
+  print(flags.json, content, `Task loss ${last.toFixed(4)} after ${steps} steps${end}\nRecords: ${path}`);
 }
 
 /** A stage under way in its folder. */

@@ -14,11 +14,13 @@ import type { Metric, Plan } from '../schema.ts';
 import { html, type Html } from '../markup.ts';
 import { figure, legend, type Panel } from './parts.ts';
 import { headline } from './headline.ts';
+import { stabilityFigure } from './stability.ts';
 import { comparisonTables, planMap } from './tables.ts';
 
 /** @param id anchor of the section, unique on the page */
 export async function taskSection(summary: TaskSummary, id: string): Promise<Html> {
-  const pictures = await Promise.all([scores(summary), costs(summary), memory(summary), losses(summary)]);
+  const figures = [scores, costs, memory, losses, stabilityFigure];
+  const pictures = await Promise.all(figures.map((draw) => draw(summary)));
   const plans = (summary.subject?.runs ?? []).flatMap((run) => run.plan ?? []);
   return html`<section id="${id}">
     <h2>${summary.task.name}</h2>

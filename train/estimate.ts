@@ -6,7 +6,7 @@ import type { InputSpec } from '../engine/compile/program.ts';
 import type { Update } from '../engine/compile/graph.ts';
 import type { HostArray } from '../engine/engine.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
-import { option } from '../engine/errors.ts';
+import { option, UserError } from '../engine/errors.ts';
 import { parseOptions } from '../engine/options.ts';
 import { warn } from '../engine/warnings.ts';
 import type { Examples } from '../data/example-store.ts';
@@ -25,7 +25,7 @@ import type { EstimateResult } from '../pruning/scores-file.ts';
 import { largestDistance } from '../pruning/stability.ts';
 import { learningRates } from './learning-rates.ts';
 import { estimateOptionsSchema, splitOptions, type EstimateOptions } from './options.ts';
-import { firstCounted, StableEstimation, type StableEnd } from './stable-end.ts';
+import { firstCounted, StableEstimation, type Counted, type StableEnd } from './stable-end.ts';
 import { stableOptions } from './stable-options.ts';
 import { optimizationOf, trainingBatches, trainingLoss } from './train.ts';
 import type { MicroBatchGraph, StepGraph, StepTransform } from './step.ts';
@@ -77,12 +77,13 @@ export async function estimate(model: PeftModel, examples: Examples, options: Es
   return model.withParameters(maskSpecs(base.layers, masks), work, learningRates(model, parsed));
 }
 
-function warnUnlessStable({ isReached, distances, threshold, maxSteps }: StableEnd): void {
-  if (isReached) return;
-  const { part, distance } = largestDistance(distances.at(-1)!);
+function warnUnlessStable({ isReached, distances, threshold, queue, maxSteps }: StableEnd): void {
+  const last = distances.at(-1);
+  if (isReached || !last) return;
+  const { part, distance } = largestDistance(last);
   warn(
-    `the estimation did not become stable in ${maxSteps} steps: the ${part} kept by its last windows differ by ` +
-      `${distance.toFixed(3)}, expected less than ${threshold} in a row; raise ${option('estimateSteps')} or ${option('estimateThreshold')}`,
+    `the estimation did not become stable in ${maxSteps} steps: its last mask distance is ${distance.toFixed(3)} (${part}), and the last ` +
+      `${queue} must be below ${threshold}; raise ${option('estimateSteps')} or ${option('estimateThreshold')}`,
   );
 }
 
@@ -185,10 +186,17 @@ class Estimation implements StepTransform {
 
   /** @param made steps */
   async read(made: number): Promise<Omit<Estimate, 'steps' | 'seed' | 'result'>> {
-    const countedSteps = made - firstCounted(made);
-    const importance =
-      this.#stable?.importance(made) ?? this.#accumulators.importance([await this.#accumulators.sums()], countedSteps);
+    const { countedSteps, importance } = await (this.#stable?.finish(made) ?? this.#secondHalf(made));
     return { ...(await this.#scores(importance)), nonFinite: importance.nonFinite, countedSteps };
+  }
+
+  async #secondHalf(made: number): Promise<Counted> {
+    const countedSteps = made - this.#first;
+    if (countedSteps <= 0)
+      throw new UserError(
+        `the estimation was stopped after step ${made}, before those that importance is measured in, from step ${this.#first + 1} on`,
+      );
+    return { countedSteps, importance: this.#accumulators.importance([await this.#accumulators.sums()], countedSteps) };
   }
 
   /** Importances, and the masks as they are. */

@@ -56,6 +56,8 @@ export interface LoopBody {
   losses(from: number, to: number): Promise<number[]>;
   /** Whether the run ends with the step enqueued last. */
   isOver?(): boolean;
+  /** Hears of steps from … to − 1, whose losses were read. @returns whether the run ends with the steps enqueued so far */
+  settled?(from: number, to: number): Promise<boolean>;
   /** Writes a checkpoint from which `next` is the step to continue with. Absent: nothing is saved. @param timing of the steps so far */
   save?(next: number, timing: StepTiming): Promise<void>;
 }
@@ -102,13 +104,16 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<St
     if (read === next) return;
     const losses = await body.losses(read, next);
     const bad = losses.findIndex((loss) => !Number.isFinite(loss));
+    pause();
+    const isOver = await body.settled?.(read, bad === -1 ? next : read + bad);
+    started = performance.now();
     if (bad !== -1)
       throw new NonFiniteLossError(
         `Loss is ${losses[bad]} at step ${read + bad + 1}: ${remedy(read + bad)}. ${kept(saved, resumes)}`,
       );
     watch.see(losses, read + 1);
     read = next;
-    pause();
+    if (isOver) end = next;
     const rate = (tokens - reportedTokens) / Math.max(1e-9, seconds - reportedSeconds);
     reportedTokens = tokens;
     reportedSeconds = seconds;

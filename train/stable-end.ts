@@ -9,9 +9,9 @@ import type { Importance, ImportanceAccumulators } from '../pruning/importance.t
 import { keptSets, Stability, stabilityStateSchema, type MaskDistances } from '../pruning/stability.ts';
 import type { StableOptions } from './stable-options.ts';
 
-/** Samples of the steps since the stretch before. */
+/** Samples of steps from … to − 1. */
 interface Stretch {
-  /** Steps made at its end. */
+  readonly from: number;
   readonly to: number;
   readonly sums: Float32Array;
 }
@@ -19,8 +19,14 @@ interface Stretch {
 const savedSchema = z.strictObject({
   stability: stabilityStateSchema,
   /** `sums` as bytes, in base64. */
-  stretches: z.array(z.strictObject({ to: z.int().positive(), sums: z.base64() })),
+  stretches: z.array(z.strictObject({ from: z.int(), to: z.int().positive(), sums: z.base64() })),
 });
+
+/** Importance, and the number of steps that it is the mean over. */
+export interface Counted {
+  readonly countedSteps: number;
+  readonly importance: Importance;
+}
 
 /** How an estimation came to end. */
 export interface StableEnd extends StableOptions {
@@ -54,19 +60,30 @@ export class StableEstimation {
   ): Promise<'stop' | undefined> {
     const { window, minSteps, maxSteps } = this.#options;
     if (!endsStretch(made, window, maxSteps)) return undefined;
-    this.#stretches.push({ to: made, sums: await this.#accumulators.sums() });
-    this.#accumulators.clear();
-    this.#stretches = this.#stretches.filter(({ to }) => to > firstCounted(made));
+    await this.#take(made);
     if (made % window !== 0) return undefined;
-    const found = await scores(this.importance(made));
+    const found = await scores(this.#counted.importance);
     this.#stability.add(made, keptSets(decide(found, this.#decide), found));
     return made >= minSteps && this.#stability.isReached ? 'stop' : undefined;
   }
 
-  /** @param made at the end of a window, or of the estimation */
-  importance(made: number): Importance {
+  /** Importance over the second half, and how many steps that is; over a few more where a callback ended the run within a window. */
+  async finish(made: number): Promise<Counted> {
+    if (this.#stretches.at(-1)?.to !== made) await this.#take(made);
+    return this.#counted;
+  }
+
+  async #take(made: number): Promise<void> {
+    const from = this.#stretches.at(-1)?.to ?? 0;
+    this.#stretches.push({ from, to: made, sums: await this.#accumulators.sums() });
+    this.#accumulators.clear();
+    this.#stretches = this.#stretches.filter(({ to }) => to > firstCounted(made));
+  }
+
+  get #counted(): Counted {
+    const steps = this.#stretches.at(-1)!.to - this.#stretches[0]!.from;
     const sums = this.#stretches.map((stretch) => stretch.sums);
-    return this.#accumulators.importance(sums, made - firstCounted(made));
+    return { countedSteps: steps, importance: this.#accumulators.importance(sums, steps) };
   }
 
   get end(): StableEnd {
@@ -76,7 +93,7 @@ export class StableEstimation {
 
   /** What a checkpoint holds of it. */
   save(): z.infer<typeof savedSchema> {
-    const stretches = this.#stretches.map(({ to, sums }) => ({ to, sums: base64Of(sums) }));
+    const stretches = this.#stretches.map(({ sums, ...steps }) => ({ ...steps, sums: base64Of(sums) }));
     return { stability: this.#stability.state, stretches };
   }
 
@@ -84,7 +101,7 @@ export class StableEstimation {
   restore(saved: unknown, where: string): void {
     const { stability, stretches } = validate(saved, savedSchema, where);
     this.#stability.state = stability;
-    this.#stretches = stretches.map(({ to, sums }) => ({ to, sums: floatsOf(sums) }));
+    this.#stretches = stretches.map(({ sums, ...steps }) => ({ ...steps, sums: floatsOf(sums) }));
   }
 }
 

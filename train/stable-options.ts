@@ -1,8 +1,8 @@
 /** Room: train. When `estimateUntil: 'stable'` ends the estimation: options of their own, that must fit each other. */
 import { option, UserError } from '../engine/errors.ts';
 
-/** FIFO queues of distances below 0.1 are those of early-bird tickets (You et al. 2020). */
-export const STABLE_DEFAULTS = { window: 8, threshold: 0.1, queue: 3 } as const;
+/** Four distances below 0.1, those of five masks, are what early-bird tickets wait for (You et al. 2020). */
+export const STABLE_DEFAULTS = { window: 4, threshold: 0.1, queue: 4 } as const;
 
 const ONLY_STABLE = ['estimateWindow', 'estimateThreshold', 'estimateQueue', 'estimateMinSteps'] as const;
 

@@ -1,5 +1,5 @@
 /**
- * Room: pruning. Whether the kept sets of an estimation have settled (docs/method.md §5): the mask distance of early-bird tickets (You et al.
+ * Room: pruning. Whether the kept sets of an estimation have settled (docs/method.md §4): the mask distance of early-bird tickets (You et al.
  * 2020, "Drawing Early-Bird Tickets"; for heads and neurons of BERT, Chen et al. 2021, "EarlyBERT"). Pure functions, and a queue.
  */
 import { z } from 'zod';

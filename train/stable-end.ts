@@ -1,5 +1,5 @@
 /**
- * Room: train. Ends an estimation when its kept sets have settled (docs/method.md §5). Whenever that is, the second half of the steps made
+ * Room: train. Ends an estimation when its kept sets have settled (docs/method.md §4). Whenever that is, the second half of the steps made
  * must be known: samples are summed up by stretches, which end at the windows' ends and in their middles.
  */
 import { z } from 'zod';

@@ -144,6 +144,31 @@ describe('settings', () => {
       ['--layers-to-transform', '0,9'],
       /--layers-to-transform: found "0,9", expected numbers from 0 to/,
     ],
+    [
+      'a least number of steps above the most',
+      ['--estimate-until', 'stable', '--estimate-min-steps', '80'],
+      /--estimate-min-steps: found 80 steps, expected at most the 64 of --estimate-steps/,
+    ],
+    [
+      'a window longer than the most steps',
+      ['--estimate-until', 'stable', '--estimate-steps', '20', '--estimate-window', '21'],
+      /--estimate-window: found 21 steps, expected at most the 20 of --estimate-steps/,
+    ],
+    [
+      'windows that the steps do not hold',
+      ['--estimate-until', 'stable', '--estimate-steps', '20', '--estimate-window', '8'],
+      /--estimate-steps: found 20, expected at least 40: 5 windows of 8 steps/,
+    ],
+    [
+      'a threshold outside (0, 1)',
+      ['--estimate-until', 'stable', '--estimate-threshold', '1'],
+      /--estimate-threshold: found 1, expected a number between 0 and 1/,
+    ],
+    [
+      'options of a stable end without it',
+      ['--estimate-queue', '3'],
+      /--estimate-queue: is for --estimate-until stable/,
+    ],
     ['a target that matches nothing', ['--target-modules', 'q_proj'], /q_proj/],
   ])('%s', (_, flags, pattern) => refuses(pattern, ...train('good.jsonl', ...flags)));
   it('an unknown key of a configuration file', async () => {

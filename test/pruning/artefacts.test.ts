@@ -46,6 +46,11 @@ describe('records.json', () => {
     await writeEstimate(path, records);
     const back = await readEstimate(path);
     expect(back).toEqual({ format: 'light-peft/records', version: 1, ...records });
+    const distances = [{ step: 8, heads: 0, neurons: 0.25, modules: 0, ranks: 1 }];
+    const numbers = { window: 4, threshold: 0.1, queue: 4, min_steps: 1, max_steps: 8 };
+    const stability = { ...numbers, reached: false, distances };
+    await writeEstimate(path, { ...records, stability });
+    expect((await readEstimate(path)).stability).toEqual(stability);
     expect(scoresOf(back, await loadConfig(MODEL))).toEqual({
       heads: records.head_masks,
       neurons: records.ffn_masks,

@@ -8,7 +8,8 @@ import { headMap, neuronMap, tally } from '../../report/charts/map.ts';
 import { kindColours, timelineChart, timelinePeak } from '../../report/charts/memory.ts';
 import { renderChart } from '../../report/charts/render.ts';
 import { barChart } from '../../report/charts/rows.ts';
-import { sampleComparison } from './sample.ts';
+import { highestDistance, stabilityChart } from '../../report/charts/stability.ts';
+import { sampleComparison, sampleStability } from './sample.ts';
 
 /** Cells filled by a path of rectangles one unit high, as indices of a grid with `columns`. */
 function filled(path: string, columns: number): number[] {
@@ -80,6 +81,19 @@ describe('lossChart', () => {
     expect(starts[1]).toBeLessThan(10);
     expect(starts[2]).toBeGreaterThanOrEqual(60);
     expect(chart.layer[0]!.data.values).toEqual([{ step: 60 }]);
+  });
+});
+
+describe('stabilityChart', () => {
+  it('has a line a part, the threshold, and where the estimation ended', () => {
+    const found = sampleStability(1);
+    expect(highestDistance(found)).toBeCloseTo(0.45);
+    const chart = stabilityChart(found, 64, 0.5) as unknown as { layer: { data: { values: object[] } }[] };
+    const [threshold, , end, , heads, , , ranks] = chart.layer.map((layer) => layer.data.values);
+    expect(threshold).toEqual([{ distance: 0.1 }]);
+    expect(end).toEqual([{ step: 42 }]);
+    expect(heads).toEqual(found.distances.map(({ step, heads: distance }) => ({ step, distance })));
+    expect(ranks).toEqual(found.distances.map(({ step }) => ({ step, distance: 0 })));
   });
 });
 

@@ -8,7 +8,7 @@ import { htmlPage } from '../../report/html/page.ts';
 import { STYLE } from '../../report/html/style.ts';
 import { parseComparison, type Comparison } from '../../report/schema.ts';
 import { writeReport } from '../../report/write.ts';
-import { sampleComparison } from './sample.ts';
+import { sampleComparison, sampleStability } from './sample.ts';
 
 const VOID = new Set(['meta', 'link', 'br']);
 
@@ -72,6 +72,20 @@ describe('htmlPage', () => {
     // Per task: 2 scores, 6 costs, 3 of memory, 2 of loss, 6 kinds of modules, and layers with kept modules.
     expect(charts.length).toBeGreaterThanOrEqual(2 * (2 + 6 + 3 + 2 + 6 + 1));
     expect(full.match(/5 of 8/g)!.length).toBeGreaterThanOrEqual(6);
+  });
+
+  it('shows how the kept sets of each seed settled, where that chose the end of the estimation', async () => {
+    const sample = sampleComparison();
+    for (const run of sample.runs.filter((r) => r.method === 'light-peft')) run.stability = sampleStability(run.seed);
+    const page = await htmlPage(parseComparison(sample, 'comparison.json'));
+    checkNesting(page);
+    expect(page.split('<h3>When what stays was stable</h3>')).toHaveLength(3);
+    expect(page.match(/Seed 2: stable after 44 steps; last distances: heads 5\.0%, neurons 4\.0%/g)).toHaveLength(2);
+    expect(page).toMatch(/ends when the latest 4 distances of each lie below 0\.1, at the latest after 64 steps/);
+    expect(full).not.toContain('was stable');
+    const [run] = sample.runs.filter((r) => r.stability);
+    run!.stability!.steps = 65;
+    expect(() => parseComparison(sample, 'c.json')).toThrow(/stability\.steps.*more steps than "maxSteps"/);
   });
 
   it('has the wall time with its ratio, and from where it breaks even, among the big numbers', async () => {

@@ -190,6 +190,16 @@ function samplePlan(shape: Shape, random: () => number): Plan {
   return { layers, modules };
 }
 
+/** Distances that fall, those of heads the slowest. */
+export function sampleStability(seed: number): NonNullable<Run['stability']> {
+  const steps = 40 + 2 * seed;
+  const distances = Array.from({ length: 9 }, (_, i) => {
+    const distance = 0.05 * (9 - i);
+    return { step: 8 + 4 * i, heads: distance, neurons: 0.8 * distance, modules: 0.5 * distance, ranks: 0 };
+  });
+  return { steps, window: 4, threshold: 0.1, queue: 4, minSteps: 1, maxSteps: 64, reached: true, distances };
+}
+
 function sum(values: readonly number[]): number {
   return values.reduce((a, b) => a + b, 0);
 }

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { Decision, ImportanceScores } from './decide.ts';
 
 /** What is pruned. */
-export const PARTS = ['heads', 'neurons', 'modules', 'ranks'] as const;
+const PARTS = ['heads', 'neurons', 'modules', 'ranks'] as const;
 
 type Part = (typeof PARTS)[number];
 

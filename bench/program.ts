@@ -2,6 +2,7 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { parse } from 'yaml';
 import { UserError } from '../engine/errors.ts';
+import { phraseFor } from '../engine/expectation.ts';
 import { camelCase, SETTINGS } from '../experiments/settings.ts';
 import type { OptionChanges } from './encoder/model.ts';
 import { PEERS, type PeerName } from './peers/peer.ts';
@@ -83,7 +84,7 @@ function collect(text: string, before: OptionChanges): OptionChanges {
   if (!setting || rest.length === 0)
     throw new InvalidArgumentError(`expected key=value, a key being one of ${[...SETTINGS.keys()].join(', ')}`);
   const { room, name, schema, decode } = setting;
-  const parsed = schema.safeParse(decode(parse(rest.join('=')), key));
+  const parsed = schema.safeParse(decode(parse(rest.join('=')), key), { error: phraseFor(schema) });
   if (!parsed.success) throw new InvalidArgumentError(parsed.error.issues[0]!.message);
   return { ...before, [room]: { ...before[room], [name]: parsed.data } };
 }

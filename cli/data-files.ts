@@ -9,10 +9,11 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, extname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { Option, type Command } from 'commander';
+import { formatOf } from '../data/records.ts';
 import { UserError } from '../engine/errors.ts';
 import { fileError } from '../engine/io/files.ts';
 
-const FORMATS = ['jsonl', 'csv', 'tsv', 'txt'] as const;
+const FORMATS = ['jsonl', 'json', 'csv', 'tsv', 'parquet', 'txt'] as const;
 
 export type DataFormat = (typeof FORMATS)[number];
 
@@ -69,7 +70,7 @@ async function mustBeKept(path: string, format: DataFormat | undefined): Promise
   if (path === '-') return true;
   const found = await stat(path).catch(() => undefined);
   if (!found || found.isDirectory()) return false;
-  return !found.isFile() || (format !== undefined && extname(path).toLowerCase() !== `.${format}`);
+  return !found.isFile() || (format !== undefined && formatOf(path) !== `.${format}`);
 }
 
 async function keep(path: string, copy: string): Promise<void> {

@@ -1,30 +1,61 @@
 /** Room: cli. The flags that name a model and data, as most commands have them. */
 import type { Command } from 'commander';
-import type { DataRequest } from '../data/source.ts';
+import type { DataRequest } from '../data/request.ts';
+import type { DataSet, Rows } from '../data/source.ts';
+import { say } from './context.ts';
+import type { DataOptions } from '../data/options.ts';
 import { addFormatFlag, withDataFiles, type DataFormat } from './data-files.ts';
+import { addHubDataFlags, addModelFlag, onDisk, type HubDataFlags } from './hub.ts';
 
-export interface DataFlags extends Record<string, unknown> {
+export interface DataFlags extends Record<string, unknown>, HubDataFlags {
   readonly model: string;
-  readonly task?: string;
   readonly train?: string;
   readonly eval?: string;
   readonly format?: DataFormat;
   readonly json?: boolean;
 }
 
+export const TASK_FLAG = 'sentiment, spam, or one as glue/sst2';
+export const DATA_DIR_FLAG = 'folder with its files (default: from the hub)';
+
 export function addDataFlags(command: Command): Command {
-  return addFormatFlag(command)
-    .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')
-    .option('--task <name>', 'built-in task: sentiment or spam')
-    .option('--train <file>', 'training data: JSONL, CSV or TSV; for language models also .txt; - for standard input')
+  return addHubDataFlags(addModelFlag(addFormatFlag(command)))
+    .option('--task <name>', TASK_FLAG)
+    .option('--data-dir <dir>', DATA_DIR_FLAG)
+    .option(
+      '--train <file>',
+      'training data: JSONL, JSON, CSV, TSV or Parquet; for language models also .txt; - for standard input',
+    )
     .option('--eval <file>', 'evaluation data')
     .option('--json', 'print the result as JSON');
 }
 
 /** Runs `work` on the data that the flags name, as regular files. */
 export function withData<T>(
-  { task, train, eval: test, format }: DataFlags,
+  { task, dataDir, dataset, datasetConfig, datasetSplit, train, eval: test, format }: DataFlags,
+  options: DataOptions,
   work: (request: DataRequest) => Promise<T>,
 ): Promise<T> {
-  return withDataFiles({ train, eval: test }, format, (files) => work({ task, ...files }));
+  const named = { task, dataDir, dataset, datasetConfig, datasetSplit };
+  return withDataFiles({ train, eval: test }, format, async (files) =>
+    work(await onDisk({ ...named, ...files }, options)),
+  );
+}
+
+/** How many examples there are, on standard error. */
+export function sayCounts({ name, rows }: Pick<DataSet, 'name' | 'rows'>): void {
+  const parts = [
+    ...(rows.train > 0 ? [`${grouped(rows.train)} training`] : []),
+    ...(rows.eval > 0 ? [`${grouped(rows.eval)} evaluation`] : []),
+  ];
+  say(`${name}: ${parts.join(' + ')} ${rows.train + rows.eval === 1 ? 'example' : 'examples'}`);
+}
+
+/** How many rows are predicted, on standard error. */
+export function sayCount({ name, firsts: { length } }: Pick<Rows, 'name' | 'firsts'>): void {
+  say(`${name}: ${grouped(length)} ${length === 1 ? 'example' : 'examples'}`);
+}
+
+function grouped(count: number): string {
+  return count.toLocaleString('en-US');
 }

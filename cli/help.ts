@@ -20,6 +20,10 @@ const OTHER_GROUPS: Readonly<Record<string, string>> = {
   profile: 'Kernels:',
   dumpKernels: 'Kernels:',
   tune: 'Kernels:',
+  revision: 'Hub:',
+  dataset: 'Hub:',
+  datasetConfig: 'Hub:',
+  datasetSplit: 'Hub:',
 };
 
 const PEFT = ['peft', 'targetModules', 'loraR', 'loraAlpha', 'dropout'];

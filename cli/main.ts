@@ -7,13 +7,15 @@
  * It imports experiments and the rooms below. Nobody imports it: what it can do, code can do with the package's entries.
  */
 import { runCommand } from './program.ts';
-import { keepHangupIgnored } from './signals.ts';
+import { Interruption } from './signals.ts';
 
-keepHangupIgnored();
+// Whatever is at work, a signal ends it so that locks and files half written go.
+const interruption = new Interruption();
 // A reader that has had enough, such as `head`, is no failure to talk about.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit(1);
 });
 const code = await runCommand(process.argv.slice(2));
+interruption[Symbol.dispose]();
 if (code !== 0) process.exitCode = code;

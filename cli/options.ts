@@ -6,7 +6,8 @@ import { readFile } from 'node:fs/promises';
 import { Option, type Command } from 'commander';
 import { UserError } from '../engine/errors.ts';
 import { fileError } from '../engine/io/files.ts';
-import { issueText, phrase } from '../engine/options.ts';
+import { phraseFor } from '../engine/expectation.ts';
+import { issueText } from '../engine/options.ts';
 import { runOptionsSchema, type RunOptions } from '../experiments/options.ts';
 import { settingKey, SETTINGS, type Setting } from '../experiments/settings.ts';
 import { assertKnown, parseConfig, type ConfigFile } from './config-file.ts';
@@ -78,7 +79,7 @@ export async function readSettings(
   for (const { room, name, key, decode } of SETTINGS.values()) {
     if (given.has(key)) rooms[room][name] = decode(given.get(key), where(key));
   }
-  const parsed = runOptionsSchema.safeParse(rooms, { error: phrase });
+  const parsed = runOptionsSchema.safeParse(rooms, { error: phraseFor(runOptionsSchema) });
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
   const [room, name, ...within] = issue.path as [keyof RunOptions, string, ...PropertyKey[]];

@@ -6,7 +6,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { UserError } from '../engine/errors.ts';
-import { exists, fileError, removeEmpty } from '../engine/io/files.ts';
+import { exists, fileError, removeEmpty, removeEmptySync } from '../engine/io/files.ts';
 import { makeFolder } from '../engine/io/make-folder.ts';
 import { FolderLock } from '../engine/io/folder-lock.ts';
 import { assertSameRun, isSameRun, writeIdentity } from '../experiments/identity.ts';
@@ -55,9 +55,13 @@ export async function withOutFolder<T>({ out }: OutFlags, work: () => Promise<T>
   });
   try {
     const lock = await FolderLock.take(out);
+    // A signal ends the process here; the lock has let go by then.
+    const removeMade = (): void => removeEmptySync(made);
+    process.once('exit', removeMade);
     try {
       return await work();
     } finally {
+      process.off('exit', removeMade);
       lock.release();
     }
   } finally {

@@ -10,10 +10,14 @@ import { arrangeHelp, HELP_FORMAT, terminalWidth } from './help.ts';
 import { addExport, addMerge } from './commands/convert.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addGenerate } from './commands/generate.ts';
-import { addEval, addPredict } from './commands/infer.ts';
+import { addEval } from './commands/eval.ts';
+import { addPredict } from './commands/predict.ts';
 import { addPretrain } from './commands/pretrain.ts';
 import { addReport, addRun } from './commands/run.ts';
+import { addPush } from './commands/push.ts';
+import { addScore } from './commands/score.ts';
 import { addSetup } from './commands/setup.ts';
+import { resolveNames } from './hub.ts';
 import { hearWarnings } from './warnings.ts';
 import { addEstimate, addPrune, addTrain } from './commands/stages.ts';
 
@@ -26,10 +30,12 @@ const COMMANDS = [
   addTrain,
   addEval,
   addPredict,
+  addScore,
   addGenerate,
   addPretrain,
   addMerge,
   addExport,
+  addPush,
   addReport,
 ];
 
@@ -51,6 +57,7 @@ export async function runCommand(argv: readonly string[]): Promise<number> {
     });
   for (const add of COMMANDS) add(program);
   arrangeHelp(program);
+  program.hook('preAction', (_, command) => resolveNames(command));
   const flags = flagsOf(program);
   const own = new Set(program.commands.find((c) => c.name() === argv[0])?.options.map((o) => o.attributeName()));
   const withOwnFlags = (text: string): string =>

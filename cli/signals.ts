@@ -11,13 +11,9 @@ const EXIT_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
 type EndingSignal = keyof typeof EXIT_CODES;
 
-/** Keeps SIGHUP without effect where the command was started so. */
-export function keepHangupIgnored(): void {
-  if (isHangupIgnored()) process.on('SIGHUP', () => undefined);
-}
-
-/** Hears the signals from its making on, until it is disposed of. */
+/** Hears the signals from its making on, until it is disposed of; the one made last hears them alone. */
 export class Interruption implements Disposable {
+  static readonly #made: Interruption[] = [];
   readonly #abort = new AbortController();
   readonly #ignoresHangup = isHangupIgnored();
   readonly #words: string;
@@ -27,6 +23,7 @@ export class Interruption implements Disposable {
   constructor(kept?: string) {
     this.#words = kept === undefined ? 'Interrupted.' : `Interrupted: ${kept}.`;
     for (const name of Object.keys(EXIT_CODES)) process.on(name, this.#hear);
+    Interruption.#made.push(this);
   }
 
   /** Aborted by the first signal. Work that stops by itself then has a listener on it. */
@@ -40,7 +37,7 @@ export class Interruption implements Disposable {
   }
 
   readonly #hear = (name: EndingSignal): void => {
-    if (name === 'SIGHUP' && this.#ignoresHangup) return;
+    if (Interruption.#made.at(-1) !== this || (name === 'SIGHUP' && this.#ignoresHangup)) return;
     const isFirst = this.#exitCode === undefined;
     this.#exitCode = EXIT_CODES[name];
     if (!isFirst || getEventListeners(this.signal, 'abort').length === 0) {
@@ -53,6 +50,7 @@ export class Interruption implements Disposable {
 
   [Symbol.dispose](): void {
     for (const name of Object.keys(EXIT_CODES)) process.off(name, this.#hear);
+    Interruption.#made.splice(Interruption.#made.indexOf(this), 1);
   }
 }
 

@@ -1,16 +1,49 @@
 /** Room: data. Hashes of what a request names, so that a run goes on only with the data that it began with. */
+import { join } from 'node:path';
+import { exists } from '../engine/io/files.ts';
 import { fingerprintFiles, fingerprintText } from '../engine/io/fingerprint.ts';
-import type { DataRequest } from './source.ts';
+import { isPlainText } from './lm/documents.ts';
+import type { DataOptions } from './options.ts';
+import { readRecords } from './records.ts';
+import { requestedFiles, taskOf, type DataRequest } from './request.ts';
+
+/** `sha256:…` by what is hashed. */
+export interface Content {
+  readonly train?: string;
+  readonly eval?: string;
+  readonly tokenizer?: string;
+}
 
 /**
- * `sha256:…` of training and evaluation data. A file is told by its bytes, wherever it lies; a built-in task by its name: its splits name
- * every text.
+ * Of training and evaluation data, and of the tokenizer that makes ids of their texts. Files are told by their bytes, wherever they lie; a
+ * built-in task by its name: its splits name every text.
+ * @param modelDir the folder with the tokenizer
  * @throws UserError for a file that cannot be read
  */
-export async function contentOf(request: DataRequest): Promise<{ readonly train?: string; readonly eval?: string }> {
-  const { task, train, eval: test } = request;
-  const hash = async (path: string | undefined): Promise<string | undefined> =>
-    path !== undefined ? fingerprintFiles([path]) : task !== undefined ? fingerprintText(task) : undefined;
-  const [trained, evaluated] = [await hash(train), await hash(test)];
-  return { ...(trained && { train: trained }), ...(evaluated && { eval: evaluated }) };
+export async function contentOf(request: DataRequest, options: DataOptions, modelDir: string): Promise<Content> {
+  const path = join(modelDir, 'tokenizer.json');
+  const tokenizer = (await exists(path)) && (await hasTexts(request)) ? await fingerprintFiles([path]) : undefined;
+  return { ...(await dataContent(request, options)), ...(tokenizer && { tokenizer }) };
+}
+
+async function dataContent(request: DataRequest, options: DataOptions): Promise<Content> {
+  const task = taskOf(request);
+  if (task?.load) {
+    const { evalSplit = task.evalSplit } = options;
+    const name = fingerprintText(task.name);
+    return { train: name, eval: evalSplit === task.evalSplit ? name : fingerprintText(`${task.name} ${evalSplit}`) };
+  }
+  const { train, eval: test } = await requestedFiles(request, options);
+  return {
+    ...(train && { train: await fingerprintFiles(train) }),
+    ...(test && { eval: await fingerprintFiles(test) }),
+  };
+}
+
+/** Whether a file's first row, or a task, gives texts and not ids. */
+async function hasTexts({ task, train, eval: test }: DataRequest): Promise<boolean> {
+  const [path] = [train ?? test ?? []].flat();
+  if (task !== undefined || path === undefined || isPlainText(path)) return true;
+  for await (const { fields } of readRecords(path)) return fields.input_ids === undefined;
+  return true;
 }

@@ -3,7 +3,7 @@
  * options and its place (epoch, index), so that a resumed run reads the same batches. Pure; touches nothing.
  */
 import { IGNORE_INDEX, NO_VALUE, sequencesOf, type EncodedExample } from './encoded-example.ts';
-import { longestOfEach, type Examples } from './example-store.ts';
+import { longestOfEach, mostChoices, type Examples } from './example-store.ts';
 import { hostRandom, STREAM } from '../engine/random.ts';
 
 /**
@@ -30,8 +30,9 @@ export interface BatchOptions {
 }
 
 /**
- * Padded examples. B = batch rows, S = seq. An example is one row, or a row for each of its choices. B is the same for every batch,
- * so that programs differ by S alone. The rows from `count` on, in an epoch's last batch, are filling: padding that nothing
+ * Padded examples. B = batch rows, S = seq. An example is one row, or a row for each of its choices; where examples differ in their number,
+ * each has as many as the one with most, the rest filling. B is the same for every batch, so that programs differ by S alone. The rows from
+ * `count` on, in an epoch's last batch, are filling: padding that nothing
  * attends to, without a label, so that they count nowhere.
  */
 export interface Batch {
@@ -47,7 +48,9 @@ export interface Batch {
   readonly attentionMask: Int32Array;
   /** [B, S] */
   readonly tokenTypeIds: Int32Array;
-  /** As the objective wants them: [B] class indices or −100; for language models [B, S], the id of the token after each … */
+  /**
+   * As the objective wants them: [B] class indices or −100; with choices [2·examples], the right ones and then how many there are; for
+   * language models [B, S], the id of the token after each … */
   readonly labels: Int32Array | Float32Array;
 }
 
@@ -62,6 +65,8 @@ export class DataLoader {
   readonly #examples: Examples;
   /** Tokens of each example. */
   readonly #lengths: Int32Array;
+  /** Rows of each example. */
+  readonly #choices: number;
   readonly #options: BatchOptions;
   #epoch: { readonly number: number; readonly batches: readonly Int32Array[] } | undefined;
 
@@ -69,6 +74,7 @@ export class DataLoader {
   constructor(examples: Examples, options: BatchOptions) {
     this.#examples = examples;
     this.#lengths = longestOfEach(examples);
+    this.#choices = mostChoices(examples);
     this.#options = options;
     const longest = this.#longestOf(this.#lengths.keys());
     if (longest === 0) throw new Error('no examples to make batches of');
@@ -124,23 +130,22 @@ export class DataLoader {
   #assemble(indices: Int32Array): Batch {
     const { batchSize, padId } = this.#options;
     const examples = Array.from(indices, (i) => this.#examples.at(i)!);
-    const choices = sequencesOf(examples[0]!).length;
-    if (examples.some((example) => sequencesOf(example).length !== choices))
-      throw new Error('examples have different numbers of choices');
-    const rows = examples.flatMap(sequencesOf);
+    const choices = this.#choices;
     const batch = batchSize * choices;
     const longest = this.#longestOf(indices);
     const seq = this.#seq(longest);
     const inputIds = new Int32Array(batch * seq).fill(padId);
     const attentionMask = new Int32Array(batch * seq);
     const tokenTypeIds = new Int32Array(batch * seq);
-    rows.forEach((row, i) => {
-      inputIds.set(row.ids, i * seq);
-      attentionMask.set(row.mask, i * seq);
-      tokenTypeIds.set(row.typeIds, i * seq);
-    });
-    const labels = labelsOf(examples, { size: batchSize, seq, longest });
-    return { batch, seq, count: rows.length, indices, inputIds, attentionMask, tokenTypeIds, labels };
+    for (const [i, example] of examples.entries())
+      for (const [choice, row] of sequencesOf(example).entries()) {
+        const start = (i * choices + choice) * seq;
+        inputIds.set(row.ids, start);
+        attentionMask.set(row.mask, start);
+        tokenTypeIds.set(row.typeIds, start);
+      }
+    const labels = labelsOf(examples, { size: batchSize, choices, seq, longest });
+    return { batch, seq, count: examples.length * choices, indices, inputIds, attentionMask, tokenTypeIds, labels };
   }
 
   #seq(longest: number): number {
@@ -149,15 +154,28 @@ export class DataLoader {
   }
 }
 
+interface LabelShape {
+  /** Places for examples. */
+  readonly size: number;
+  readonly choices: number;
+  readonly seq: number;
+  readonly longest: number;
+}
+
 /**
- * Of tokens [size, S]: for each the label of the one after it. Of values [size, width]. Of spans [2·size + 1]: all starts, all ends, and
+ * Of choices [2·size]: the right ones, and how many there are. Of tokens [size, S]: for each the label of the one after it. Of values [size, width]. Of spans [2·size + 1]: all starts, all ends, and
  * how many places of a row are in the running, those of the longest. Else [size].
  */
-function labelsOf(
-  examples: readonly EncodedExample[],
-  { size, seq, longest }: { readonly size: number; readonly seq: number; readonly longest: number },
-): Batch['labels'] {
+function labelsOf(examples: readonly EncodedExample[], { size, choices, seq, longest }: LabelShape): Batch['labels'] {
   const [first] = examples;
+  if (choices > 1) {
+    const labels = new Int32Array(2 * size).fill(IGNORE_INDEX);
+    for (const [i, example] of examples.entries()) {
+      labels[i] = example.label;
+      labels[size + i] = sequencesOf(example).length;
+    }
+    return labels;
+  }
   if (first?.values) {
     const width = first.values.length;
     const labels = new Float32Array(size * width).fill(NO_VALUE);

@@ -5,11 +5,11 @@ import { option, UserError } from '../engine/errors.ts';
 import type { TextTokenizer } from '../models/tokenizer.ts';
 import { IGNORE_INDEX, type EncodedExample, type Sequence } from './encoded-example.ts';
 import { ExampleStore } from './example-store.ts';
-import type { ExampleFile, RawExample, TokenRow } from './examples.ts';
+import type { ExampleFile, RawExample, TextRow, TokenRow } from './examples.ts';
 import { LabelColumn } from './label-column.ts';
 import { labelIndex, labelSet, labelValue, type Label, type Problem } from './labels.ts';
 import { inOrder, mapInOrder } from './map-in-order.ts';
-import type { Example } from './tasks.ts';
+import type { Example } from './tasks/built-in.ts';
 
 /** What a model takes. */
 interface Limits {
@@ -49,14 +49,14 @@ export async function encodeText(
   return {
     ids: checkedIds(ids, vocabSize, at),
     mask: new Int32Array(ids.length).fill(1),
-    typeIds: Int32Array.from(typeIds),
+    typeIds: new Int32Array(typeIds),
   };
 }
 
 /** Ids of a tokenizer. @throws UserError where the model has no embedding for one, as for added tokens */
 export function checkedIds(ids: readonly number[], vocabSize: number, at: string): Int32Array {
   const outside = ids.find((id) => id >= vocabSize);
-  if (outside === undefined) return Int32Array.from(ids);
+  if (outside === undefined) return new Int32Array(ids);
   throw new UserError(
     `${at}: the tokenizer gives token ${outside}, but the model's vocabulary size is ${vocabSize}; set ${option('resizeEmbeddings')} to train it a larger one, or remove added tokens`,
   );
@@ -77,6 +77,8 @@ export interface EncodedFile {
   readonly path: string;
   readonly examples: ExampleStore;
   readonly labels: LabelColumn;
+  /** Place of the first example of each line: of its choices, where it has some. */
+  readonly firsts: readonly number[];
   /** Whether there is a row that is text. */
   readonly hasText: boolean;
 }
@@ -88,13 +90,15 @@ export interface EncodedFile {
 export async function encodeFile({ path, rows }: ExampleFile, options: EncodeFileOptions): Promise<EncodedFile> {
   const examples = new ExampleStore();
   const labels = new LabelColumn(path);
+  const firsts: number[] = [];
   let hasText = false;
   for await (const { row, sequence } of inOrder(rows, (row) => encodeRow(path, row, options))) {
+    if (!row.choice) firsts.push(examples.length);
     examples.push(sequence);
     labels.push(row.line, row.label);
     hasText ||= 'text' in row;
   }
-  return { path, examples, labels, hasText };
+  return { path, examples, labels, firsts, hasText };
 }
 
 interface EncodedRow {
@@ -102,9 +106,12 @@ interface EncodedRow {
   readonly sequence: Sequence;
 }
 
-async function encodeRow(path: string, row: RawExample, options: EncodeFileOptions): Promise<EncodedRow> {
+function encodeRow(path: string, row: RawExample, options: EncodeFileOptions): EncodedRow | Promise<EncodedRow> {
   const at = `${path}:${row.line}`;
-  if ('inputIds' in row) return { row, sequence: encodeTokens(row, options, at) };
+  return 'inputIds' in row ? { row, sequence: encodeTokens(row, options, at) } : encodeTextRow(row, options, at);
+}
+
+async function encodeTextRow(row: TextRow, options: EncodeFileOptions, at: string): Promise<EncodedRow> {
   const sequence = await encodeText(row, options.tokenizer, options, at);
   if (sequence.ids.length > 0) return { row, sequence };
   throw new UserError(`${at}: the text gives no tokens, expected at least one; leave the row out`);
@@ -131,27 +138,25 @@ export function setTargets({ examples, labels }: EncodedFile, names: readonly st
 }
 
 /**
- * Examples of several choices, each choice a row of the file.
- * @throws UserError with file and line, where there are fewer than two choices, or not as many as before
+ * Examples of several choices, each choice a row of the file; they may differ in their number.
+ * @throws UserError with file and line, where there are fewer than two choices
  */
 export async function encodeChoices({ path, rows }: ExampleFile, options: EncodeFileOptions): Promise<ExampleStore> {
   const examples = new ExampleStore();
   const labels: number[] = [];
-  let names: readonly string[] | undefined;
   const add = (choices: readonly EncodedRow[]): void => {
     const { line, label } = choices[0]!.row;
     const at = `${path}:${line}`;
-    names ??= choices.map((_, i) => String(i));
+    const names = choices.map((_, i) => String(i));
     if (names.length < 2) throw new UserError(`${at}: found ${choices.length} choice, expected at least two`);
-    if (choices.length !== names.length)
-      throw new UserError(`${at}: found ${choices.length} choices, expected ${names.length} as in the first example`);
     const [first, ...otherChoices] = choices.map(({ sequence }) => sequence) as [Sequence, ...Sequence[]];
     examples.push({ ...first, otherChoices });
     labels.push(label === undefined ? IGNORE_INDEX : labelIndex(label, names, at));
   };
   const choices: EncodedRow[] = [];
   for await (const encoded of inOrder(rows, (row) => encodeRow(path, row, options))) {
-    if (choices.length > 0 && choices[0]!.row.line !== encoded.row.line) add(choices.splice(0));
+    const { line, choice } = encoded.row;
+    if (choices.length > 0 && (choice === 0 || choices[0]!.row.line !== line)) add(choices.splice(0));
     choices.push(encoded);
   }
   add(choices);
@@ -172,7 +177,8 @@ export function encodeTokens(
     );
   }
   const length = keepPadding ? Math.min(row.inputIds.length, maxLength) : tokens;
-  const part = (values: readonly number[]): Int32Array => Int32Array.from(values.slice(0, length));
+  const part = (values: readonly number[]): Int32Array =>
+    new Int32Array(length < values.length ? values.slice(0, length) : values);
   const ids = part(row.inputIds);
   const outside = ids.find((id) => id >= vocabSize);
   if (outside !== undefined) {

@@ -10,6 +10,7 @@ import {
   type Sequence,
   type Target,
 } from './encoded-example.ts';
+import { Integers } from './integers.ts';
 
 /** Encoded examples in order: an array of them, or an `ExampleStore`. */
 export interface Examples extends Iterable<EncodedExample> {
@@ -18,46 +19,14 @@ export interface Examples extends Iterable<EncodedExample> {
   at(index: number): EncodedExample | undefined;
 }
 
-/** Integers that grow in number. */
-class Integers {
-  #values = new Int32Array(1024);
-  length = 0;
-
-  push(values: ArrayLike<number>): void {
-    this.reserve(this.length + values.length);
-    this.#values.set(values, this.length);
-    this.length += values.length;
-  }
-
-  /** Adds `value` until there are `length`. */
-  fillUp(length: number, value: number): void {
-    this.reserve(length);
-    this.#values.fill(value, this.length, length);
-    this.length = length;
-  }
-
-  get(index: number): number {
-    return this.#values[index]!;
-  }
-
-  view(start: number, end: number): Int32Array {
-    return this.#values.subarray(start, end);
-  }
-
-  reserve(length: number): void {
-    if (length <= this.#values.length) return;
-    const larger = new Int32Array(Math.max(length, Math.ceil(1.5 * this.#values.length)));
-    larger.set(this.#values.subarray(0, this.length));
-    this.#values = larger;
-  }
-}
-
 /** What an example is, but for its label. */
 export type Tokens = Sequence & Pick<EncodedExample, 'tokenLabels' | 'otherChoices'>;
 
 export class ExampleStore implements Examples {
-  /** Sequences of an example: more than one where it has choices. */
-  #choices = 1;
+  /** The sequence after the last of each example: more than one apart where examples have choices. */
+  readonly #exampleEnds = new Integers();
+  /** Sequences of the example that has most. */
+  #most = 1;
   readonly #ids = new Integers();
   /** Where each sequence ends. */
   readonly #ends = new Integers();
@@ -73,14 +42,20 @@ export class ExampleStore implements Examples {
   #zeros = new Int32Array();
 
   get length(): number {
-    return this.#ends.length / this.#choices;
+    return this.#exampleEnds.length;
   }
 
-  /** Adds an example, with as many choices as those before. */
+  /** Sequences of the example that has most. */
+  get mostChoices(): number {
+    return this.#most;
+  }
+
+  /** Appends an example, with all its choices. */
   push(tokens: Tokens): void {
     const { otherChoices = [] } = tokens;
-    if (this.#ends.length === 0) this.#choices = 1 + otherChoices.length;
     for (const sequence of [tokens, ...otherChoices]) this.#add(sequence, tokens.tokenLabels);
+    this.#exampleEnds.push([this.#ends.length]);
+    this.#most = Math.max(this.#most, 1 + otherChoices.length);
   }
 
   /** Gives every example its class. @param labels [examples], class indices or −100 */
@@ -98,10 +73,12 @@ export class ExampleStore implements Examples {
   /** The example at a place, counted from 0. Its arrays are views, not to be written. */
   at(index: number): EncodedExample | undefined {
     if (index < 0 || index >= this.length) return undefined;
-    const [sequence, ...others] = Array.from({ length: this.#choices }, (_, i) =>
-      this.#sequence(index * this.#choices + i),
-    ) as [Sequence, ...Sequence[]];
-    const [start, end] = this.#range(index * this.#choices);
+    const [first, last] = this.#exampleEnds.range(index);
+    const [sequence, ...others] = Array.from({ length: last - first }, (_, i) => this.#sequence(first + i)) as [
+      Sequence,
+      ...Sequence[],
+    ];
+    const [start, end] = this.#ends.range(first);
     return {
       ...sequence,
       ...this.#target(index),
@@ -118,8 +95,9 @@ export class ExampleStore implements Examples {
   /** Tokens of an example's longest sequence. */
   longestOf(index: number): number {
     let longest = 0;
-    for (let i = index * this.#choices; i < (index + 1) * this.#choices; i++) {
-      const [start, end] = this.#range(i);
+    const [first, last] = this.#exampleEnds.range(index);
+    for (let i = first; i < last; i++) {
+      const [start, end] = this.#ends.range(i);
       longest = Math.max(longest, end - start);
     }
     return longest;
@@ -151,18 +129,22 @@ export class ExampleStore implements Examples {
     this.#zeros = new Int32Array(2 * ids.length);
   }
 
-  #range(sequence: number): [start: number, end: number] {
-    return [sequence === 0 ? 0 : this.#ends.get(sequence - 1), this.#ends.get(sequence)];
-  }
-
   #sequence(index: number): Sequence {
-    const [start, end] = this.#range(index);
+    const [start, end] = this.#ends.range(index);
     return {
       ids: this.#ids.view(start, end),
       mask: this.#mask?.view(start, end) ?? this.#ones.subarray(0, end - start),
       typeIds: this.#typeIds?.view(start, end) ?? this.#zeros.subarray(0, end - start),
     };
   }
+}
+
+/** Sequences of the example that has most: 1 where they have no choices. */
+export function mostChoices(examples: Examples): number {
+  if (examples instanceof ExampleStore) return examples.mostChoices;
+  let most = 1;
+  for (const example of examples) most = Math.max(most, sequencesOf(example).length);
+  return most;
 }
 
 /** Tokens of the longest sequence of each example. */

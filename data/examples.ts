@@ -6,12 +6,16 @@ import { UserError } from '../engine/errors.ts';
 import { preview } from '../engine/io/files.ts';
 import type { OnBytes } from '../engine/io/load.ts';
 import type { Label } from './labels.ts';
-import { parseRecords, type Fields } from './records.ts';
+import { warnUnused } from './columns.ts';
+import { parseRecords, sourceOf, type RecordSource } from './record-source.ts';
+import type { Fields } from './records.ts';
 
 interface Row {
   /** Line of the file, from 1. */
   readonly line: number;
   readonly label?: Label;
+  /** Place among the choices of its line. */
+  readonly choice?: number;
 }
 
 /** A text or a pair of texts. */
@@ -43,20 +47,25 @@ export interface ExampleFile {
 }
 
 /**
- * The rows of a data file, read when they are asked for; its ending tells the format (.jsonl, .ndjson, .json, .csv, .tsv). Columns: `text`,
- * or `text_a` and `text_b`, or (JSON lines only) `input_ids`, `attention_mask` and `token_type_ids`; and `label`. Other columns are
- * ignored. With choices: `text` or `text_a` and `choice_0`, `choice_1` …, or (JSON lines only) a list `choices`, or lists of `input_ids`
+ * The rows of a data file, read when they are asked for; its ending tells the format. Columns: `text`, perhaps with `text_pair`, or `text_a`
+ * and `text_b`, or (JSON lines only) `input_ids`, `attention_mask` and `token_type_ids`; and `label`. Other columns are
+ * left out, with a warning. With choices: `text` or `text_a` and `choice_0`, `choice_1` …, or (JSON lines only) a list `choices`, or lists of `input_ids`
  * and `attention_mask`. Reading throws a UserError with file and line.
  */
-export function readExamples(path: string, { needLabel, choices, onBytes }: ReadOptions): ExampleFile {
+export function readExamples(given: string | RecordSource, { needLabel, choices, onBytes }: ReadOptions): ExampleFile {
+  const source = sourceOf(given);
+  const { path } = source;
   const parserFor = (first: Fields): ((record: Fields) => RawExample[]) => {
     const parseRow = choices ? choicesParser(path, first) : rowParser(path, first);
     return (record) => {
       const common = { line: record.line, ...parseLabel(path, record, needLabel) };
-      return [parseRow(record)].flat().map((content) => ({ ...common, ...content }));
+      const rows = parseRow(record);
+      return Array.isArray(rows)
+        ? rows.map((row, choice) => ({ ...common, ...row, choice }))
+        : [{ ...common, ...rows }];
     };
   };
-  return { path, rows: parseRecords(path, parserFor, onBytes) };
+  return { path, rows: parseRecords(source, parserFor, onBytes) };
 }
 
 interface ReadOptions {
@@ -69,14 +78,28 @@ interface ReadOptions {
 
 type Content = Pick<TextRow, 'text' | 'textPair'> | Omit<TokenRow, keyof Row>;
 
+/** Columns of the two texts of a pair, in the order in which they are looked for. */
+const PAIRS = [
+  ['text', 'text_pair'],
+  ['text_a', 'text_b'],
+] as const;
+
 /** The kind of a file's rows is that of its first row. */
 function rowParser(path: string, first: Fields): (record: Fields) => Content {
   const has = (name: string): boolean => first.fields[name] !== undefined;
-  if (has('input_ids')) return (record) => parseTokens(path, record);
-  if (has('text')) return (record) => ({ text: parseText(path, record, 'text') });
-  if (has('text_a') || has('text_b')) {
-    return (record) => ({ text: parseText(path, record, 'text_a'), textPair: parseText(path, record, 'text_b') });
+  const reads = <T>(columns: readonly string[], parse: T): T => {
+    warnUnused(path, Object.keys(first.fields), [...columns, 'label']);
+    return parse;
+  };
+  if (has('input_ids'))
+    return reads(['input_ids', 'attention_mask', 'token_type_ids'], (record) => parseTokens(path, record));
+  const pair =
+    PAIRS.find((columns) => columns.every(has)) ?? (has('text') ? undefined : PAIRS.find((c) => c.some(has)));
+  if (pair) {
+    const [a, b] = pair;
+    return reads(pair, (record) => ({ text: parseText(path, record, a), textPair: parseText(path, record, b) }));
   }
+  if (has('text')) return reads(['text'], (record) => ({ text: parseText(path, record, 'text') }));
   const found = Object.keys(first.fields).join(', ') || 'nothing';
   throw new UserError(
     `${path}:${first.line}: found ${found}, expected "text", or "text_a" and "text_b", or "input_ids"`,
@@ -89,6 +112,8 @@ function choicesParser(path: string, first: Fields): (record: Fields) => Content
   const columns = Object.keys(first.fields).filter((column) => CHOICE_COLUMN.test(column));
   const name = tokens ? 'input_ids' : 'choices';
   const text = first.fields.text === undefined ? 'text_a' : 'text';
+  const used = tokens ? ['attention_mask', 'token_type_ids'] : [text, ...columns];
+  warnUnused(path, Object.keys(first.fields), [name, ...used, 'label']);
   return (record) => {
     const { attention_mask: masks, token_type_ids: types } = record.fields;
     const choices = columns.length > 0 ? inOrder(columns).map((c) => record.fields[c]) : record.fields[name];
@@ -175,8 +200,11 @@ function integers(at: string, name: string, value: unknown, high: number, expect
   if (!Array.isArray(value) || value.length === 0) {
     throw new UserError(`${at}: "${name}" is ${preview(value)}, expected a list, each entry ${expected}`);
   }
-  const bad = value.findIndex((item) => !Number.isInteger(item) || item < 0 || item > high);
-  if (bad >= 0) throw new UserError(`${at}: "${name}" entry ${bad} is ${preview(value[bad])}, expected ${expected}`);
+  for (let i = 0; i < value.length; i++) {
+    const item: unknown = value[i];
+    if (!Number.isInteger(item) || (item as number) < 0 || (item as number) > high)
+      throw new UserError(`${at}: "${name}" entry ${i} is ${preview(item)}, expected ${expected}`);
+  }
   return value as number[];
 }
 

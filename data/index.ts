@@ -16,13 +16,17 @@ export {
   headOfData,
   loadData,
   loadRows,
-  type DataRequest,
   type DataSet,
   type LabelledTexts,
   type Rows,
+  type TaskFigures,
 } from './source.ts';
 export { dataOptionsSchema, type DataOptions } from './options.ts';
-export { loadTask, TASK_NAMES, type Example, type TaskData } from './tasks.ts';
+export type { DataRequest } from './request.ts';
+export { resolveData, type HubData } from './hub/resolve.ts';
+export { loadTask, type Example, type TaskData } from './tasks/built-in.ts';
+export { TASK_NAMES, taskNamed } from './tasks/registry.ts';
+export type { SplitName, Task, TaskRow } from './tasks/task.ts';
 export { readExamples, type ExampleFile, type RawExample } from './examples.ts';
 export { labelNames, problemOf, type Label, type LabelFile, type LabelRow, type Problem } from './labels.ts';
 export {
@@ -38,14 +42,27 @@ export { ExampleStore, type Examples } from './example-store.ts';
 export { DataLoader, type Batch, type BatchOptions, type Order } from './data-loader.ts';
 export { objectiveOf, type Objective, type ScoreMetrics } from './objective.ts';
 export {
+  benchmarkScore,
+  bestOfGroups,
   classificationMetrics,
   labelSetMetrics,
   logitMetrics,
   regressionMetrics,
+  squadMetrics,
+  taskMetrics,
+  type AnswerTexts,
+  type BenchmarkName,
+  type BenchmarkScore,
+  type Judged,
   type LabelSetMetrics,
   type LossMetrics,
+  type MetricName,
   type Metrics,
+  type NoAnswerMetrics,
   type RegressionMetrics,
+  type SquadAnswer,
+  type SquadMetrics,
+  type TaskScores,
 } from './metrics.ts';
 export { answerMetrics, answerText, type AnswerMetrics, type AnswerOptions } from './qa/answers.ts';
 export { encodeQuestions, type QuestionOptions } from './qa/encode.ts';

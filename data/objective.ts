@@ -23,10 +23,11 @@ import {
 import { reshape } from '../engine/ops/leaf.ts';
 import { sum } from '../engine/ops/reduce.ts';
 import type { HeadKind } from '../models/architecture.ts';
-import { UserError } from '../engine/errors.ts';
+import { option, UserError } from '../engine/errors.ts';
+import { didYouMean } from '../engine/nearest.ts';
 import type { Batch } from './data-loader.ts';
 import { IGNORE_INDEX, NO_VALUE, sequencesOf, type EncodedExample } from './encoded-example.ts';
-import type { Examples } from './example-store.ts';
+import { mostChoices, type Examples } from './example-store.ts';
 import { labelsOfRows } from './micro-batches.ts';
 import {
   labelSetMetrics,
@@ -41,6 +42,14 @@ import { answerMetrics, type AnswerMetrics, type AnswerOptions } from './qa/answ
 /** Figures of a data set, whatever its head. */
 export type ScoreMetrics = LossMetrics | LabelSetMetrics | RegressionMetrics | AnswerMetrics;
 
+/** What training may ask of a loss beyond the plain one. */
+export interface LossOptions {
+  /** Part of a label's weight that is spread over all classes, in [0, 1). */
+  readonly labelSmoothing?: number | undefined;
+  /** What examples of each class count, by the class's name; 1 unless given. */
+  readonly classWeights?: Readonly<Record<string, number>> | undefined;
+}
+
 /** What a head is trained for. */
 export interface Objective {
   readonly head: HeadKind;
@@ -51,6 +60,8 @@ export interface Objective {
    * @param scores f32, what the head gives
    */
   readonly loss: (scores: Tensor, labels: Tensor) => Tensor;
+  /** Whether `loss` is the plain cross-entropy of the scores of tokens, which may then be computed in parts. */
+  readonly isFusable?: boolean;
   /** The labels of so many rows of a batch, from one on, of rows that a batch has; those past the last are not labelled. */
   readonly part: (labels: Batch['labels'], from: number, rows: number, of: number) => Batch['labels'];
   /** What the mean is over: labels that count. */
@@ -65,14 +76,21 @@ export interface Objective {
 /** Labels that lie row by row. */
 const BY_ROW: Pick<Objective, 'part' | 'labelled'> = { part: labelsOfRows, labelled: knownLabels };
 
-/** One class of several. */
-const CLASSES: Objective = {
+/** One class of several. @param weight of each class */
+const classes = (labelSmoothing: number, weight: readonly number[] | undefined): Objective => ({
   ...BY_ROW,
+  ...(weight && { labelled: (labels) => weightOf(labels, weight) }),
   head: 'classification',
   labels: (batch) => ({ shape: [batch], dtype: 'i32' }),
-  loss: crossEntropy,
+  loss: (scores, labels) => crossEntropy(scores, labels, { labelSmoothing, weight }),
   metrics: evaluateClassification,
-};
+});
+
+function weightOf(labels: Batch['labels'], weight: readonly number[]): number {
+  let total = 0;
+  for (const label of labels) total += weight[label] ?? 0;
+  return total;
+}
 
 /** Any number of classes. */
 const labelSets = (classes: number): Objective => ({
@@ -96,12 +114,13 @@ const REGRESSION: Objective = {
     ),
 };
 
-/** One choice of several, each a sequence with one score. */
-const choices = (count: number): Objective => ({
-  ...BY_ROW,
+/** One choice of several, each a sequence with one score. @param most that an example has */
+const choices = (most: number, labelSmoothing: number): Objective => ({
   head: 'multiple-choice',
-  labels: (batch) => ({ shape: [batch / count], dtype: 'i32' }),
-  loss: (scores, labels) => crossEntropy(reshape(scores, [labels.size, -1]), labels),
+  labels: (batch) => ({ shape: [(2 * batch) / most], dtype: 'i32' }),
+  part: choicePart,
+  labelled: (labels) => knownLabels(labels.subarray(0, labels.length / 2)),
+  loss: (scores, labels) => choiceLoss(scores, labels, labelSmoothing),
   metrics: evaluateClassification,
 });
 
@@ -116,11 +135,12 @@ const SPANS: Objective = {
 };
 
 /** The next token. */
-const tokens = (head: 'causal-lm' | 'masked-lm'): Objective => ({
+const tokens = (head: 'causal-lm' | 'masked-lm', labelSmoothing: number): Objective => ({
   ...BY_ROW,
   head,
   labels: (batch, seq) => ({ shape: [batch, seq], dtype: 'i32' }),
-  loss: crossEntropy,
+  loss: (scores, labels) => crossEntropy(scores, labels, { labelSmoothing }),
+  isFusable: labelSmoothing === 0,
 });
 
 /** A head with its class names: of one class, it gives a number. */
@@ -134,22 +154,53 @@ interface NamedHead {
  * @param examples all of one kind
  * @throws UserError where they are for another head
  */
-export function objectiveOf({ head, labels }: NamedHead, [first]: Iterable<EncodedExample> = []): Objective {
+export function objectiveOf(
+  { head, labels }: NamedHead,
+  examples: Examples = [],
+  { labelSmoothing = 0, classWeights }: LossOptions = {},
+): Objective {
+  const first = examples.at(0);
   if (first && !isFor(head, first)) {
     throw new UserError(`the examples are not for a head for ${head}: load them for the model, or the model for them`);
   }
+  const oneOfSeveral = head === 'classification' && labels.length > 1 && !first?.values;
+  if (classWeights && !oneOfSeveral)
+    throw new UserError(`${option('classWeights')}: is for one class of several, not for this head`);
+  const isSpread = oneOfSeveral || head === 'multiple-choice' || head === 'causal-lm' || head === 'masked-lm';
+  if (labelSmoothing > 0 && !isSpread)
+    throw new UserError(`${option('labelSmoothing')}: is for classes, choices and tokens, not for this head`);
   switch (head) {
     case 'classification':
       if (labels.length === 1) return REGRESSION;
-      return first?.values ? labelSets(first.values.length) : CLASSES;
-    case 'multiple-choice':
-      return choices(first ? sequencesOf(first).length : 1);
+      if (first?.values) return labelSets(first.values.length);
+      return classes(labelSmoothing, classWeights && weightsOf(labels, classWeights));
+    case 'multiple-choice': {
+      const most = mostChoices(examples);
+      if (labelSmoothing > 0) checkEven(examples, most);
+      return most > 1 ? choices(most, labelSmoothing) : { ...classes(labelSmoothing, undefined), head };
+    }
     case 'question-answering':
       return SPANS;
     case 'causal-lm':
     case 'masked-lm':
-      return tokens(head);
+      return tokens(head, labelSmoothing);
   }
+}
+
+/** Smoothing spreads over all columns: none may be filled up. */
+function checkEven(examples: Examples, most: number): void {
+  for (const example of examples) {
+    if (sequencesOf(example).length < most)
+      throw new UserError(`${option('labelSmoothing')}: expects examples that all have the same number of choices`);
+  }
+}
+
+/** @throws UserError for a name that no class has */
+function weightsOf(labels: readonly string[], weights: Readonly<Record<string, number>>): readonly number[] {
+  const unknown = Object.keys(weights).find((name) => !labels.includes(name));
+  if (unknown === undefined) return labels.map((name) => weights[name] ?? 1);
+  const expected = `expected some of ${labels.join(', ')}`;
+  throw new UserError(`${option('classWeights')}: found "${unknown}"${didYouMean(unknown, labels)}, ${expected}`);
 }
 
 /** Whether labels have the form that a head learns from; an example without any is for all heads. */
@@ -159,10 +210,10 @@ function isFor(head: HeadKind, { tokenLabels, span, label, values }: EncodedExam
   return (label === IGNORE_INDEX && !values) || head === 'classification' || head === 'multiple-choice';
 }
 
-/** Of class scores, or a score a choice. */
+/** Of class scores, or a score a choice: an example with fewer than others gives the rest no chance. */
 function evaluateClassification(examples: Examples, scores: readonly Float32Array[]): LossMetrics {
-  const classes = scores[0]?.length ?? 0;
-  const logits = new Float32Array(scores.length * classes);
+  const classes = scores.reduce((most, { length }) => Math.max(most, length), 0);
+  const logits = new Float32Array(scores.length * classes).fill(-Infinity);
   scores.forEach((row, i) => logits.set(row, i * classes));
   return logitMetrics(
     logits,
@@ -218,8 +269,28 @@ function spanPart(labels: Batch['labels'], from: number, rows: number, of: numbe
   return Int32Array.of(...starts!, ...ends!, labels[2 * of]!);
 }
 
-/** Scores of places that are out of the running: e to it is 0. */
+/** Scores of places and choices that are out of the running: e to it is 0. */
 const FAR_BELOW = -1e30;
+
+function choicePart(labels: Batch['labels'], from: number, rows: number, of: number): Int32Array {
+  const half = labels.length / 2;
+  const [right, counts] = [0, half].map((at) => labelsOfRows(labels.subarray(at, at + half), from, rows, of));
+  return Int32Array.of(...right!, ...counts!);
+}
+
+/**
+ * Mean cross-entropy over the choices that examples have.
+ * @param scores f32 [examples·most, 1]
+ * @param labels i32 [2·examples]: the right choices, and how many there are
+ */
+function choiceLoss(scores: Tensor, labels: Tensor, labelSmoothing: number): Tensor {
+  const examples = labels.size / 2;
+  const most = scores.size / examples;
+  const counts = reshape(slice(labels, 0, examples, examples), [examples, 1]);
+  const outside = greaterEqual(iota([examples, most]), counts);
+  const own = where(outside, FAR_BELOW, reshape(scores, [examples, most]));
+  return crossEntropy(own, slice(labels, 0, 0, examples), { labelSmoothing });
+}
 
 /**
  * Mean of the cross-entropies of starts and ends over the places of the batch's longest sequence, as if it were padded no further.

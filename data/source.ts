@@ -1,27 +1,25 @@
 /** Room: data. Where a run's examples come from: a built-in task, or local files; encoded for the model at hand. */
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
+import type { z } from 'zod';
 import { option, UserError } from '../engine/errors.ts';
 import { exists } from '../engine/io/files.ts';
 import type { OnBytes } from '../engine/io/load.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import { endTokens, savedHead } from '../models/config.ts';
+import { loadChatFormat } from '../models/chat/chat-format.ts';
 import { headOf } from '../models/heads.ts';
 import { loadTokenizer } from '../models/tokenizer.ts';
-import { isForLanguage, isPlainText, readLanguageFile } from './lm/documents.ts';
-import { encodeLanguageFile } from './lm/encode.ts';
-import { encodeQuestions } from './qa/encode.ts';
+import { hasPrompts, isForLanguage, isPlainText, readLanguageFile } from './lm/documents.ts';
+import { encodeLanguageFile, encodeLanguageRows, needTokenizer, type LanguageOptions } from './lm/encode.ts';
+import { ANSWER_DEFAULTS, type AnswerOptions } from './qa/answers.ts';
+import { storeQuestions } from './qa/encode.ts';
 import { hasQuestion, readQuestions } from './qa/questions.ts';
+import type { WindowStore } from './qa/window-store.ts';
 import { parseOptions } from '../engine/options.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
-import { dataOptionsSchema, type DataOptions } from './options.ts';
-import {
-  encodeChoices,
-  encodeFile,
-  encodeTexts,
-  setTargets,
-  type EncodedFile,
-  type EncodeFileOptions,
-} from './encode.ts';
+import { renamedFields } from './columns.ts';
+import { dataOptionsSchema, MAX_LENGTH, type DataOptions } from './options.ts';
+import { encodeChoices, encodeFile, setTargets, type EncodedFile, type EncodeFileOptions } from './encode.ts';
 import type { Examples } from './example-store.ts';
 import { hasChoices, readExamples } from './examples.ts';
 import {
@@ -34,15 +32,23 @@ import {
   type LabelFile,
   type Problem,
 } from './labels.ts';
-import { readRecords, type Fields } from './records.ts';
-import { loadTask, type Example, type TaskData } from './tasks.ts';
-
-/** What the user named: a task, or files. */
-export interface DataRequest {
-  readonly task?: string | undefined;
-  readonly train?: string | undefined;
-  readonly eval?: string | undefined;
-}
+import type { Fields } from './records.ts';
+import type { MetricName } from './metrics.ts';
+import {
+  requestedData,
+  requestedTask,
+  taskOf,
+  type DataRequest,
+  type RequestedData,
+  type RequestedTask,
+} from './request.ts';
+import { itemsOf, mapped, sourceOf, type RecordSource, type Source } from './record-source.ts';
+import type { Example } from './tasks/built-in.ts';
+import { submissionLines, taskFigures, type Outcome } from './tasks/figures.ts';
+import { exampleSource, labelledSource, type PlacedRow } from './tasks/split-source.ts';
+import type { Task, TaskRow } from './tasks/task.ts';
+import { loadTextData, type JudgedText, type TextData } from './text/load.ts';
+import { textTaskNamed } from './text/text-tasks.ts';
 
 /** Texts with class indices. */
 export interface LabelledTexts {
@@ -61,6 +67,14 @@ export interface DataSet {
   readonly train: Examples;
   /** Empty where the user gave none. */
   readonly eval: Examples;
+  /** Rows of the data that these are of: a question may have several examples. */
+  readonly rows: { readonly train: number; readonly eval: number };
+  /** Official figures of a task from the scores of `eval`, in its order; absent for files. */
+  readonly figures?: ((scores: readonly Float32Array[]) => TaskFigures) | undefined;
+  /** Of questions on texts: which answers there may be. */
+  readonly answers?: AnswerOptions | undefined;
+  /** Of a task as text: how `eval` is judged. */
+  readonly text?: JudgedText | undefined;
   /**
    * The same split as texts, for baselines that read words: files are read again. Absent where there are no classes or texts, or none to
    * evaluate.
@@ -75,32 +89,39 @@ const TASK_HEADS: Readonly<Record<NonNullable<DataOptions['taskType']>, HeadKind
   MULTIPLE_CHOICE: 'multiple-choice',
 };
 
+/** Figures that a task names. */
+export type TaskFigures = Partial<Record<MetricName, number>>;
+
 /**
  * The head that data is for: the one asked for, else the one that a built-in task or a file's columns tell; undefined where they
  * could be for several.
  */
 export async function headOfData(
-  { task, train, eval: test }: DataRequest,
-  taskType?: DataOptions['taskType'],
+  request: DataRequest,
+  { taskType, columns, as, numFewshot }: Pick<DataOptions, 'taskType' | 'columns' | 'as' | 'numFewshot'> = {},
 ): Promise<HeadKind | undefined> {
+  assertText(request, { taskType, as, numFewshot });
+  if (as === 'text') return 'causal-lm';
   if (taskType !== undefined) return TASK_HEADS[taskType];
-  if (task !== undefined) return 'classification';
-  const file = train ?? test;
-  return file === undefined ? undefined : headOfFile(file);
+  const task = taskOf(request);
+  if (task) return task.head;
+  const [file] = [request.train ?? request.eval ?? []].flat();
+  return file === undefined ? undefined : headOfFile(file, columns);
 }
 
 /** By the columns of a file's first line. */
-async function headOfFile(path: string): Promise<HeadKind | undefined> {
+async function headOfFile(path: string, columns: DataOptions['columns']): Promise<HeadKind | undefined> {
   if (isPlainText(path)) return 'causal-lm';
-  const fields = await firstFields(path);
+  const found = await firstFields(path);
+  const fields = columns ? renamedFields(found, columns) : found;
   if (isForLanguage(fields)) return 'causal-lm';
   if (hasQuestion(fields)) return 'question-answering';
   if (hasChoices(fields)) return 'multiple-choice';
   return fields.label === undefined ? undefined : 'classification';
 }
 
-async function firstFields(path: string): Promise<Fields['fields']> {
-  for await (const { fields } of readRecords(path)) return fields;
+async function firstFields(given: string | RecordSource): Promise<Fields['fields']> {
+  for await (const { fields } of itemsOf(sourceOf(given))) return fields;
   return {};
 }
 
@@ -135,87 +156,174 @@ export async function loadData(
   onBytes?: OnBytes,
 ): Promise<DataSet> {
   const { dir: modelDir, config } = checkpoint.resized(known?.base?.config.vocabSize ?? 0);
-  const { taskType, problemType, evalSplit, ...lengths } = parseOptions(dataOptionsSchema, options);
-  const { docStride } = lengths;
-  const encoding = { modelDir, config, maxLength: Math.min(lengths.maxLength, config.maxTokens), docStride, onBytes };
-  const head = known?.head ?? (await headOfData(request, taskType)) ?? savedHead(config) ?? 'classification';
+  const parsed = parseOptions(dataOptionsSchema, options);
+  const { problemType, docStride, as, numFewshot = 0 } = parsed;
+  const { maxLength = as === 'text' ? Infinity : MAX_LENGTH } = parsed;
+  const encoding = { modelDir, config, maxLength: Math.min(maxLength, config.maxTokens), docStride, onBytes };
+  assertText(request, parsed);
+  const head = known?.head ?? (await headOfData(request, parsed)) ?? savedHead(config) ?? 'classification';
   headOf(config, head);
-  if (request.task !== undefined && head === 'classification')
-    return loadBuiltIn(request, encoding, known?.labels, evalSplit);
-  const files = filesOf(request);
+  const task = taskOf(request);
+  if (task && as === 'text')
+    return loadText(await requestedTask(task, request, parsed), encoding, { numFewshot, evalOnly: request.evalOnly });
+  const answers = head === 'question-answering' ? answerOptions(parsed, task) : undefined;
+  if (task)
+    return {
+      ...(await loadTaskData(await requestedTask(task, request, parsed), head, encoding, known?.labels)),
+      answers,
+    };
+  const files = await requestedData(request, parsed);
   switch (head) {
     case 'causal-lm':
-      return loadLanguage(files, encoding);
+      return loadLanguage(files, encoding, parsed.lossOn);
     case 'question-answering':
-      return loadQuestions(files, encoding);
+      return { ...(await loadQuestions(files, encoding)), answers };
     case 'multiple-choice':
       return loadChoices(files, encoding);
     case 'classification':
     case 'masked-lm':
-      return loadLabelled(files, encoding, problemType, known?.labels);
+      return loadLabelled(files, encoding, { asked: problemType, known: known?.labels, file: files.labels });
   }
 }
 
-interface Files {
-  readonly name: string;
-  readonly train: string | undefined;
-  readonly test: string | undefined;
+/** What is asked of answers; of a task whose questions may have none, that is among them unless asked otherwise. */
+function answerOptions(asked: z.output<typeof dataOptionsSchema>, task: Task | undefined): AnswerOptions {
+  const { maxAnswerLength, nullThreshold } = asked;
+  const allowEmptyAnswer = asked.allowEmptyAnswer ?? task?.mayHaveNoAnswer ?? ANSWER_DEFAULTS.allowEmptyAnswer;
+  return { maxAnswerLength, nullThreshold, allowEmptyAnswer };
 }
 
-function filesOf({ task, train, eval: test }: DataRequest): Files {
-  if (task !== undefined)
-    throw new UserError(`${option('task')} ${task}: has classes to tell apart; other heads learn from files`);
-  const name = train ?? test;
-  if (name === undefined) throw noData();
-  return { name: basename(name), train, test };
-}
-
-async function loadBuiltIn(
+/** @throws UserError where options of tasks as text are given for other data */
+function assertText(
   request: DataRequest,
-  { modelDir, config, maxLength }: Encoding,
-  known: readonly string[] | undefined,
-  evalSplit: 'test' | 'validation',
+  { as, numFewshot = 0, taskType }: Pick<DataOptions, 'as' | 'numFewshot' | 'taskType'>,
+): void {
+  if (as === 'text' && request.task === undefined)
+    throw new UserError(`${option('as')} text: is for tasks; name one with ${option('task')}`);
+  if (as === 'text' && taskType !== undefined && taskType !== 'CAUSAL_LM')
+    throw new UserError(`${option('as')} text: is for language models; leave out ${option('taskType')} ${taskType}`);
+  if (as !== 'text' && numFewshot > 0)
+    throw new UserError(`${option('numFewshot')}: is for tasks as text; add ${option('as')} text`);
+}
+
+/** A task as text, for a language model. */
+async function loadText(
+  { task, ...rows }: RequestedTask,
+  encoding: Encoding,
+  choice: Pick<TextData, 'numFewshot' | 'evalOnly'>,
 ): Promise<DataSet> {
-  if (request.train !== undefined) throw new UserError(`${option('task')} and ${option('train')}: give one of them`);
-  const found = await loadTask(request.task as string);
-  const task = reordered(found, known ?? agreedNames(found.labels, ownNames(config)) ?? found.labels);
-  const tokenizer = await loadTokenizer(modelDir);
-  const test = task[evalSplit];
-  const limits = { maxLength, vocabSize: config.vocabSize };
-  return {
+  const { tokenizer, ...options } = await encodeOptionsOf(encoding);
+  const endId = tokenizer?.eosId ?? endTokens(encoding.config)[0];
+  const { onBytes } = encoding;
+  const loading = { ...options, tokenizer: needTokenizer(tokenizer, task.name), endId, onBytes };
+  const {
+    text,
+    rows: counts,
+    ...examples
+  } = await loadTextData(textTaskNamed(task.name), { ...rows, ...choice }, loading);
+  return dataSet(task.name, 'causal-lm', [], examples, { rows: counts, text });
+}
+
+/** The examples of a task, for the head that it has. */
+async function loadTaskData(
+  { task, ...rows }: RequestedTask,
+  head: HeadKind,
+  encoding: Encoding,
+  known: readonly string[] | undefined,
+): Promise<DataSet> {
+  checkHead(task, head);
+  const keys: TaskRow[] = [];
+  const onRow = task.key && ((row: TaskRow) => void keys.push(task.key!(row)));
+  const counts = { train: 0, eval: 0 };
+  const counted = (side: keyof typeof counts): Source<PlacedRow> =>
+    mapped(rows[side]!, (row) => {
+      counts[side]++;
+      return [row];
+    });
+  const data = {
     name: task.name,
-    head: 'classification',
-    labels: task.labels,
-    train: await encodeTexts(task.train, tokenizer, limits, task.name),
-    eval: await encodeTexts(test, tokenizer, limits, task.name),
-    texts: () => Promise.resolve({ ...task, test }),
+    ...(rows.train && { train: labelledSource(task, counted('train')) }),
+    ...(rows.eval && { eval: labelledSource(task, counted('eval'), onRow) }),
   };
+  if (head === 'question-answering') return loadQuestions(data, encoding);
+  if (head === 'multiple-choice') return withFigures(await loadChoices(data, encoding), task, keys, counts);
+  const labels = namesOfTask(task, known, encoding.config);
+  return withFigures(await loadLabelled(data, encoding, { labels }), task, keys, counts);
+}
+
+/** @throws UserError where the model's head is not the one that learns the task */
+function checkHead({ name, head }: Task, found: HeadKind): void {
+  if (found === head) return;
+  throw new UserError(`${option('task')} ${name}: is for a head for ${head}, the model has one for ${found}`);
+}
+
+/** A task's class names, as the model has them where it means the same classes. @throws UserError where it has others */
+function namesOfTask(task: Task, known: readonly string[] | undefined, config: ModelConfig): readonly string[] {
+  const labels = agreedNames(task.labels, known ?? ownNames(config)) ?? task.labels;
+  if (!known || labels.length === known.length) return labels;
+  const found = `the model tells apart ${known.join(', ')}`;
+  throw new UserError(`${option('task')} ${task.name}: ${found}, expected ${task.labels.join(', ')}`);
+}
+
+/** @param read keys and numbers of the rows so far; reading again for `texts` adds to them */
+function withFigures(data: DataSet, task: Task, read: readonly TaskRow[], counts: DataSet['rows']): DataSet {
+  const keys = [...read];
+  return { ...data, rows: { ...counts }, figures: (scores) => taskFigures(task, keys, { ...data, scores }) };
+}
+
+/** What is known of labels beside the data: a task's names, or what is asked for, what the model at hand has, and what the file says. */
+interface KnownLabels {
+  readonly labels?: readonly string[];
+  readonly file?: readonly string[] | undefined;
+  readonly asked?: Problem | undefined;
+  readonly known?: readonly string[] | undefined;
 }
 
 async function loadLabelled(
-  { name, train: trainPath, test: testPath }: Files,
+  data: RequestedData,
   encoding: Encoding,
-  asked: Problem | undefined,
-  known: readonly string[] | undefined,
+  { labels: named, asked, known, file }: KnownLabels,
 ): Promise<DataSet> {
   const { config, onBytes } = encoding;
   const encodeOptions = await encodeOptionsOf(encoding);
-  const encode = async (path: string | undefined): Promise<EncodedFile | undefined> =>
-    path === undefined ? undefined : encodeFile(readExamples(path, { needLabel: true, onBytes }), encodeOptions);
-  const [train, test] = [await encode(trainPath), await encode(testPath)];
+  const encode = async (source: RecordSource | undefined): Promise<EncodedFile | undefined> =>
+    source && encodeFile(readExamples(source, { needLabel: true, onBytes }), encodeOptions);
+  const [train, test] = [await encode(data.train), await encode(data.eval)];
   const labelled = (train ?? test)!.labels;
-  const problem = problemOf(labelled, asked ?? problemOfModel(config, labelled, known));
-  const labels = known ?? namesFor(problem, labelled, ownNames(config));
+  const problem = named ? problemOfNames(named) : problemOf(labelled, asked ?? problemOfModel(config, labelled, known));
+  const labels = named ?? known ?? namesFor(problem, labelled, ownNames(config), file);
   checkOutputs(problem, labels, labelled.path);
   for (const file of [train, test]) if (file) setTargets(file, labels, problem);
   const isText = problem === 'single_label_classification' && train?.hasText && test?.hasText;
   const texts = async (): Promise<LabelledTexts> => ({
     labels,
-    train: await textsOf(trainPath!, labels),
-    test: await textsOf(testPath!, labels),
+    train: await textsOf(data.train!, labels),
+    test: await textsOf(data.eval!, labels),
   });
   const examples = { train: train?.examples ?? [], eval: test?.examples ?? [] };
-  return { name, head: 'classification', labels, ...examples, ...(isText && { texts }) };
+  return dataSet(data.name, 'classification', labels, examples, isText ? { texts } : {});
+}
+
+function dataSet(
+  name: string,
+  head: HeadKind,
+  labels: readonly string[],
+  examples: Pick<DataSet, 'train' | 'eval'>,
+  more: Partial<DataSet> = {},
+): DataSet {
+  return {
+    name,
+    head,
+    labels,
+    ...examples,
+    rows: { train: examples.train.length, eval: examples.eval.length },
+    ...more,
+  };
+}
+
+/** Of a task: one name is that of a number. */
+function problemOfNames(labels: readonly string[]): Problem {
+  return labels.length === 1 ? 'regression' : 'single_label_classification';
 }
 
 /** A head of one output gives a number; a checkpoint says so too, where its labels are numbers. */
@@ -233,24 +341,20 @@ function problemOfModel(
   return savedHead(config) === 'classification' && regresses && areNumbers ? 'regression' : undefined;
 }
 
-function namesFor(problem: Problem, file: LabelFile, own: readonly string[]): readonly string[] {
+function namesFor(
+  problem: Problem,
+  file: LabelFile,
+  own: readonly string[],
+  named: readonly string[] | undefined,
+): readonly string[] {
   if (problem === 'regression') return ['value'];
-  const found = problem === 'multi_label_classification' ? labelSetNames(file) : labelNames(file, own);
+  const found = problem === 'multi_label_classification' ? labelSetNames(file) : (named ?? labelNames(file, own));
   return agreedNames(found, own) ?? found;
 }
 
 /** Class names of a checkpoint's own head; none where it is no classifier. */
 function ownNames(config: ModelConfig): readonly string[] {
   return savedHead(config) === 'classification' ? config.labels : [];
-}
-
-/** A built-in task with its classes in another order. */
-function reordered(task: TaskData, labels: readonly string[]): TaskData {
-  const index = task.labels.map((name) => (labels.includes(name) ? labels.indexOf(name) : task.labels.indexOf(name)));
-  const moved = (examples: readonly Example[]): Example[] =>
-    examples.map((example) => ({ ...example, label: index[example.label]! }));
-  const { train, validation, test } = task;
-  return { ...task, labels, train: moved(train), validation: moved(validation), test: moved(test) };
 }
 
 /** @throws UserError where a head gives a number and classes are asked for, or the other way round */
@@ -260,71 +364,109 @@ function checkOutputs(problem: Problem, labels: readonly string[], path: string)
   throw new UserError(`${path}: the labels are for ${problem}, but the model's head has ${has}`);
 }
 
-async function loadChoices({ name, train, test }: Files, encoding: Encoding): Promise<DataSet> {
+async function loadChoices(data: RequestedData, encoding: Encoding): Promise<DataSet> {
   const options = await encodeOptionsOf(encoding);
   const { onBytes } = encoding;
-  const encode = async (path: string | undefined): Promise<Examples> =>
-    path === undefined ? [] : encodeChoices(readExamples(path, { needLabel: true, choices: true, onBytes }), options);
-  return { name, head: 'multiple-choice', labels: [], train: await encode(train), eval: await encode(test) };
+  const encode = async (source: RecordSource | undefined): Promise<Examples> =>
+    source ? encodeChoices(readExamples(source, { needLabel: true, choices: true, onBytes }), options) : [];
+  return dataSet(data.name, 'multiple-choice', [], { train: await encode(data.train), eval: await encode(data.eval) });
 }
 
-async function loadQuestions({ name, train, test }: Files, encoding: Encoding): Promise<DataSet> {
+async function loadQuestions(data: RequestedData, encoding: Encoding): Promise<DataSet> {
   const options = { ...encoding, ...(await encodeOptionsOf(encoding)) };
-  const encode = async (path: string | undefined): Promise<Examples> => {
-    if (path === undefined) return [];
-    const rows = await encodeQuestions(readQuestions(path, true, encoding.onBytes), options);
-    return rows.flatMap(({ windows }) => windows);
-  };
-  return { name, head: 'question-answering', labels: [], train: await encode(train), eval: await encode(test) };
+  const encode = async (source: RecordSource | undefined): Promise<WindowStore | undefined> =>
+    source && storeQuestions(readQuestions(source, true, encoding.onBytes), options);
+  const [train, test] = [await encode(data.train), await encode(data.eval)];
+  const rows = { train: train?.firsts.length ?? 0, eval: test?.firsts.length ?? 0 };
+  return dataSet(data.name, 'question-answering', [], { train: train ?? [], eval: test ?? [] }, { rows });
 }
 
-function noData(): UserError {
-  return new UserError(`No data: give ${option('task')}, or a file: ${option('train')} and ${option('eval')}`);
+async function loadLanguage(data: RequestedData, encoding: Encoding, lossOn: DataOptions['lossOn']): Promise<DataSet> {
+  const { onBytes } = encoding;
+  const options = { ...(await languageOptions(encoding)), lossOn };
+  const encode = async (source: RecordSource | undefined): Promise<Examples> =>
+    source ? encodeLanguageFile(readLanguageFile(source, onBytes), options) : [];
+  return dataSet(data.name, 'causal-lm', [], { train: await encode(data.train), eval: await encode(data.eval) });
 }
 
-async function loadLanguage({ name, train, test }: Files, encoding: Encoding): Promise<DataSet> {
-  const { config, maxLength, onBytes } = encoding;
-  const { tokenizer, vocabSize } = await encodeOptionsOf(encoding);
-  const endId = tokenizer?.eosId ?? endTokens(config)[0];
-  const options = { tokenizer, maxLength, vocabSize, endId };
-  const encode = async (path: string | undefined): Promise<Examples> =>
-    path === undefined ? [] : encodeLanguageFile(readLanguageFile(path, onBytes), options);
-  return { name, head: 'causal-lm', labels: [], train: await encode(train), eval: await encode(test) };
+async function languageOptions(encoding: Encoding): Promise<LanguageOptions> {
+  const { tokenizer, ...limits } = await encodeOptionsOf(encoding);
+  const endId = tokenizer?.eosId ?? endTokens(encoding.config)[0];
+  return { ...limits, tokenizer, endId, chat: await loadChatFormat(encoding.modelDir) };
 }
 
 /** Rows to predict. */
 export interface Rows {
+  /** The task's name, or the file's without its folders. */
+  readonly name: string;
   readonly examples: Examples;
-  /** Line of the file that each is of; the choices, or windows, of a line are neighbours. */
-  readonly lines: readonly number[];
+  /** Place of the first example of each row; its other choices, or windows, follow. */
+  readonly firsts: readonly number[];
+  /** Lines of a task's submission, from the outcome of every row; absent for files and for tasks without one. */
+  readonly submission?: ((outcomes: readonly Outcome[]) => readonly string[]) | undefined;
+  /** Of questions on texts: which answers there may be. */
+  readonly answers?: AnswerOptions | undefined;
 }
 
-/** Rows to predict; labels are optional. @throws UserError as `loadData` */
+/**
+ * Rows to predict: those that would be evaluated; labels are optional.
+ * @throws UserError as `loadData`
+ */
 export async function loadRows(
   checkpoint: Checkpoint,
-  path: string,
-  { head, labels: names, base }: KnownHead,
-  options: Pick<DataOptions, 'maxLength' | 'docStride'> = {},
+  given: DataRequest,
+  { head, labels, base }: KnownHead,
+  options: DataOptions = {},
   onBytes?: OnBytes,
 ): Promise<Rows> {
   const { dir: modelDir, config } = checkpoint.resized(base?.config.vocabSize ?? 0);
-  const { maxLength: longest, docStride } = parseOptions(dataOptionsSchema, options);
+  const parsed = parseOptions(dataOptionsSchema, options);
+  const { docStride, maxLength: longest = MAX_LENGTH } = parsed;
   const encoding = { modelDir, config, maxLength: Math.min(longest, config.maxTokens), docStride, onBytes };
+  const request = { ...given, evalOnly: true };
+  const task = taskOf(request);
+  const answers = head === 'question-answering' ? answerOptions(parsed, task) : undefined;
+  if (!task) {
+    const { name, eval: source } = await requestedData(request, parsed);
+    return { name, answers, ...(await encodeRows(source!, head, encoding, labels)) };
+  }
+  checkHead(task, head);
+  const { eval: rows } = await requestedTask(task, request, parsed);
+  const keys: TaskRow[] = [];
+  const source = exampleSource(task, rows!, (row) => task.key && keys.push(task.key(row)));
+  const names = task.head === 'classification' ? namesOfTask(task, labels, config) : [];
+  const submission = (outcomes: readonly Outcome[]): readonly string[] => submissionLines(task, keys, names, outcomes);
+  return {
+    name: task.name,
+    answers,
+    ...(await encodeRows(source, head, encoding, names)),
+    ...(task.submission && { submission }),
+  };
+}
+
+async function encodeRows(
+  source: RecordSource,
+  head: HeadKind,
+  encoding: Encoding,
+  names: readonly string[],
+): Promise<Pick<Rows, 'examples' | 'firsts'>> {
+  const { config, docStride, onBytes } = encoding;
   const encodeOptions = await encodeOptionsOf(encoding);
   if (head === 'question-answering') {
-    const rows = await encodeQuestions(readQuestions(path, false, onBytes), { ...encodeOptions, docStride });
-    return {
-      examples: rows.flatMap(({ windows }) => windows),
-      lines: rows.flatMap(({ line, windows }) => windows.map(() => line)),
-    };
+    const examples = await storeQuestions(readQuestions(source, false, onBytes), { ...encodeOptions, docStride });
+    return { examples, firsts: examples.firsts };
+  }
+  if (head === 'causal-lm' && hasPrompts(await firstFields(source))) {
+    const examples = await encodeLanguageRows(readLanguageFile(source, onBytes), await languageOptions(encoding));
+    return { examples, firsts: Array.from(examples, (_, i) => i) };
   }
   const choices = head === 'multiple-choice';
   const keepPadding = headOf(config, head).reads === 'every-token';
-  const rows = readExamples(path, { needLabel: false, choices, onBytes });
+  const rows = readExamples(source, { needLabel: false, choices, onBytes });
   const file = await encodeFile(rows, { ...encodeOptions, keepPadding });
-  const { examples, labels } = file;
+  const { examples, labels, firsts } = file;
   if (head === 'classification') setTargets(file, names, problemOf(labels, problemOfModel(config, labels, names)));
-  return { examples, lines: labels.lines };
+  return { examples, firsts };
 }
 
 /** The tokenizer is undefined where the model has none: it is missed when a text comes. */
@@ -335,12 +477,12 @@ async function encodeOptionsOf({ modelDir, config, maxLength }: Encoding): Promi
   return { maxLength, vocabSize, typeVocabSize, tokenizer };
 }
 
-async function textsOf(path: string, labels: readonly string[]): Promise<Example[]> {
+async function textsOf(source: RecordSource, labels: readonly string[]): Promise<Example[]> {
   const texts: Example[] = [];
-  for await (const row of readExamples(path, { needLabel: true }).rows) {
+  for await (const row of readExamples(source, { needLabel: true }).rows) {
     if (!('text' in row)) continue;
     const { text, textPair, label, line } = row;
-    const index = labelIndex(label as Label, labels, `${path}:${line}`);
+    const index = labelIndex(label as Label, labels, `${source.path}:${line}`);
     texts.push({ text, ...(textPair !== undefined && { textPair }), label: index });
   }
   return texts;

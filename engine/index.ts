@@ -58,7 +58,7 @@ export { dynamicUpdateSlice } from './ops/dynamic-update-slice.ts';
 // Training
 export { Parameters, type ParameterGroup, type ParameterSpec } from './nn/parameters.ts';
 export { AdamW, ADAMW_DEFAULTS, ADAMW_INPUTS, type AdamWOptions, type AdamWStep } from './optim/adamw.ts';
-export { scheduleAt, type ScheduleName } from './optim/schedule.ts';
+export { scheduleAt, SCHEDULES, type Schedule, type ScheduleName } from './optim/schedule.ts';
 export { hostRandom, philox, type HostRandom } from './random.ts';
 
 // Files

@@ -1,6 +1,7 @@
 /** Room: engine. Options of every room: a schema with defaults and descriptions, and one way to check what was given. */
 import type { z } from 'zod';
 import { option, UserError } from './errors.ts';
+import { phraseFor } from './expectation.ts';
 import { preview } from './io/files.ts';
 import { didYouMean } from './nearest.ts';
 
@@ -9,7 +10,7 @@ import { didYouMean } from './nearest.ts';
  * @throws UserError naming the option in backticks, as every error here does: commands know it as a flag
  */
 export function parseOptions<S extends z.ZodObject>(schema: S, given: z.input<S>): z.output<S> {
-  const parsed = schema.safeParse(given, { error: phrase });
+  const parsed = schema.safeParse(given, { error: phraseFor(schema) });
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
   if (issue.code === 'unrecognized_keys') {
@@ -31,40 +32,4 @@ export function issueText(issue: z.core.$ZodIssue, within: readonly PropertyKey[
   const place = within.length > 0 ? `${within.map(String).join('.')}: ` : '';
   const join = issue.message.startsWith('expected') ? ', ' : ': ';
   return `${place}found ${preview(at)}${join}${issue.message}`;
-}
-
-/** What was expected, in words for people; for `safeParse` in place of zod's own words. */
-export function phrase(issue: z.core.$ZodRawIssue): string {
-  return `expected ${expectation(issue)}`;
-}
-
-const TYPES: Readonly<Record<string, string>> = {
-  number: 'a number',
-  int: 'an integer',
-  string: 'a text',
-  boolean: 'true or false',
-  array: 'a list',
-  object: 'a mapping',
-  record: 'a mapping',
-};
-
-function expectation(issue: z.core.$ZodRawIssue): string {
-  if (issue.code === 'invalid_type') return TYPES[issue.expected] ?? issue.expected;
-  if (issue.code === 'invalid_value') return alternatives(issue.values.map(String));
-  if (issue.code === 'too_small')
-    return `${sized(issue.origin)}${issue.inclusive === false ? 'above' : 'of at least'} ${issue.minimum}`;
-  if (issue.code === 'too_big')
-    return `${sized(issue.origin)}${issue.inclusive === false ? 'below' : 'of at most'} ${issue.maximum}`;
-  if (issue.code !== 'invalid_union') return 'another value';
-  const found = issue.errors.flatMap(([first]) => first?.message.replace(/^expected /, '').split(/, | or /) ?? []);
-  return alternatives([...new Set(found)]);
-}
-
-function sized(origin: string): string {
-  return origin === 'string' ? 'a text with a length ' : origin === 'array' ? 'a list with a length ' : 'a number ';
-}
-
-/** `a`, `a or b`, `a, b or c`. */
-function alternatives(words: readonly string[]): string {
-  return words.length < 2 ? words.join() : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
 }

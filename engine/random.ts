@@ -51,6 +51,7 @@ export const STREAM = {
   pruning: 5,
   wordVectors: 6,
   sampling: 7,
+  subset: 8,
 } as const;
 
 /** A sequence of random numbers that depends only on its seed and name. */

@@ -27,7 +27,8 @@ function formOf(schema: z.ZodType): Form {
     const item = schema.element instanceof z.ZodNumber ? numberOf : nameOf;
     return { kind: 'text', decode: (given) => items(given).map(item) };
   }
-  if (schema instanceof z.ZodRecord) return { kind: 'text', decode: pattern };
+  if (schema instanceof z.ZodRecord)
+    return { kind: 'text', decode: schema.valueType instanceof z.ZodString ? names : pattern };
   if (schema instanceof z.ZodUnion) return unionForm(schema.options as readonly z.ZodType[]);
   return schema instanceof z.ZodNumber ? { kind: 'number', decode: numberOf } : { kind: 'text', decode: nameOf };
 }
@@ -91,6 +92,17 @@ function pattern(given: unknown, where: string): unknown {
     throw new UserError(`${where}: found ${JSON.stringify(item)}, expected NAME=NUMBER`);
   });
   return Object.fromEntries(entries.map(([name, value]) => [name, numberOf(value)]));
+}
+
+/** `text=sentence,label=score`, or a mapping of the same. */
+function names(given: unknown, where: string): unknown {
+  const entries = items(given).flatMap((item): [string, unknown][] => {
+    if (typeof item === 'object' && item !== null) return Object.entries(item);
+    const [, name, column] = /^([^=]+)=(.+)$/.exec(String(item)) ?? [];
+    if (name !== undefined) return [[name.trim(), column!.trim()]];
+    throw new UserError(`${where}: found ${JSON.stringify(item)}, expected NAME=COLUMN`);
+  });
+  return Object.fromEntries(entries);
 }
 
 function entry(text: string, where: string): [string, number] {

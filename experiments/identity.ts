@@ -1,7 +1,8 @@
 /** Room: experiments. `identity.json` beside a `run.json`: what its numbers depend on, so that only the same run is taken from a folder. */
 import { z } from 'zod';
 import { contentOf } from '../data/content.ts';
-import type { DataRequest } from '../data/source.ts';
+import type { DataOptions } from '../data/options.ts';
+import type { DataRequest } from '../data/request.ts';
 import { option, UserError } from '../engine/errors.ts';
 import { contentKey, differenceText, firstDifference, fromOldKeys, type RunIdentity } from '../train/identity.ts';
 import { header, readVersioned, withoutFormat, writeVersioned, type VersionedFormat } from '../engine/io/versioned.ts';
@@ -23,9 +24,9 @@ export function writeIdentity(path: string, identity: RunIdentity): Promise<void
   return writeVersioned(path, IDENTITY, { identity: { ...identity } });
 }
 
-/** Hashes of data under the names of the options that name it. */
-export async function dataFacts(request: DataRequest): Promise<RunIdentity> {
-  const content = await contentOf(request);
+/** Hashes of data under the names of the options that name it, and of the tokenizer in `modelDir` that reads its texts. */
+export async function dataFacts(request: DataRequest, options: DataOptions, modelDir: string): Promise<RunIdentity> {
+  const content = await contentOf(request, options, modelDir);
   return Object.fromEntries(Object.entries(content).map(([name, hash]) => [contentKey(name), hash]));
 }
 

@@ -1,6 +1,6 @@
 /** Room: experiments. Every option of a run: each room declares its own, here they are put together and told apart by the stages. */
 import { z } from 'zod';
-import { dataOptionsSchema } from '../data/options.ts';
+import { dataOptionsSchema, MAX_LENGTH } from '../data/options.ts';
 import { loadOptionsSchema } from '../models/options.ts';
 import { sliceOptionsSchema } from '../peft-model/slice-state.ts';
 import { peftOptionsSchema } from '../peft/options.ts';
@@ -41,13 +41,28 @@ export function estimateOptionsOf({ train, estimate }: RunOptions): z.output<typ
 
 /** All options in one record, by their names. */
 export function flatOptions({ peft, data, train, load, engine, estimate, decide, slice }: RunOptions) {
-  return { ...peft, ...data, ...train, ...load, ...engine, ...estimate, ...decide, ...slice };
+  // A run is the same whether these are said as they are anyway, or not.
+  const { as, maxLength = as === 'text' ? undefined : MAX_LENGTH } = data;
+  const numFewshot = data.numFewshot === 0 ? undefined : data.numFewshot;
+  return { ...peft, ...data, maxLength, numFewshot, ...train, ...load, ...engine, ...estimate, ...decide, ...slice };
+}
+
+/** What runs of version 0.1 had where there are options now. */
+const BEFORE: Readonly<Record<string, unknown>> = { lossOn: 'assistant' };
+
+/**
+ * Options that tell runs apart. Those that version 0.1 had not are left out where they say what it did, so that its runs go on. Which split
+ * was evaluated, a hash of the data tells.
+ */
+export function tellingOptions(options: RunOptions): Omit<ReturnType<typeof flatOptions>, 'evalSplit'> {
+  const { evalSplit: _, ...flat } = flatOptions(options);
+  return Object.fromEntries(Object.entries(flat).filter(([name, value]) => value !== BEFORE[name])) as typeof flat;
 }
 
 /**
  * The options that a checkpoint of a stage is only valid for: those that change a number. Where the word embedding lives changes none,
  * nor does gradient checkpointing in fine-tuning (in the estimation that moves the last digits of importances), nor how answers are
- * chosen.
+ * chosen, nor what is evaluated on.
  */
 export function numericOptions(options: RunOptions, stage: 'estimate' | 'train'): RunIdentity {
   const {
@@ -55,8 +70,11 @@ export function numericOptions(options: RunOptions, stage: 'estimate' | 'train')
     embeddings: __,
     maxAnswerLength: ___,
     allowEmptyAnswer: ____,
+    nullThreshold: _____,
+    maxEvalExamples: ______,
+    numFewshot: _______,
     ...numeric
-  } = flatOptions(options);
+  } = tellingOptions(options);
   const { gradientCheckpointing, ...rest } = numeric;
   return factsOf(stage === 'estimate' ? { ...rest, gradientCheckpointing } : rest);
 }

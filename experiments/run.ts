@@ -8,7 +8,8 @@
  * progress goes out by callbacks, errors name options.
  */
 import { join } from 'node:path';
-import { loadData, type DataRequest, type DataSet } from '../data/source.ts';
+import type { DataRequest } from '../data/request.ts';
+import { loadData, type DataSet } from '../data/source.ts';
 import type { Engine } from '../engine/engine.ts';
 import { writeJson } from '../engine/io/files.ts';
 import { makeFolder } from '../engine/io/make-folder.ts';
@@ -29,6 +30,8 @@ export interface ExperimentPlan extends ExperimentCallbacks {
   readonly out: string;
   /** Replaces results of other settings or data in `out`, in place of refusing. */
   readonly overwrite?: boolean | undefined;
+  /** Hears what a task's data is. */
+  readonly onData?: ((data: DataSet) => void) | undefined;
   /** Hears after the first steps of a task how many seconds all that is left of it will take. */
   readonly onForecast?: ((seconds: number, runs: number) => void) | undefined;
   /** What a reader types to get the same. */
@@ -44,9 +47,10 @@ export async function runExperiments(engine: Engine, plan: ExperimentPlan): Prom
   const runs: Run[] = [];
   for (const { request, options } of plan.tasks) {
     const data = await loadData(checkpoint, request, options.data, undefined, plan.callbacks.onBytes);
+    plan.onData?.(data);
     tasks.push(await describe(data, options));
     const folder = plan.tasks.length === 1 ? out : join(out, data.name);
-    const content = await dataFacts(request);
+    const content = await dataFacts(request, options.data, modelDir);
     const task = { checkpoint, data, content, options, out: folder, overwrite: plan.overwrite ?? false };
     const runner = new ExperimentRunner(engine, task);
     await runner.begin();
@@ -94,16 +98,13 @@ function forecasting({ onForecast, onStage, callbacks }: ExperimentPlan, work: W
   };
 }
 
-async function describe(
-  { name, train: examples, eval: test, texts }: DataSet,
-  { train, load }: RunOptions,
-): Promise<Task> {
+async function describe({ name, rows, texts }: DataSet, { train, load }: RunOptions): Promise<Task> {
   const plain = texts && runBaseline(await texts());
   const { groupByLength: bucket, activations, gradientCheckpointing } = train;
   return {
     name,
-    trainExamples: examples.length,
-    evalExamples: test.length,
+    trainExamples: rows.train,
+    evalExamples: rows.eval,
     options: { bucket, ...load, activations, 'gradient-checkpointing': gradientCheckpointing },
     ...(plain && { baseline: { name: 'TF-IDF + logistic regression', accuracy: plain.accuracy, f1: plain.f1 } }),
   };

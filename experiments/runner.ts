@@ -28,7 +28,7 @@ import type { CheckpointOptions, TrainerCallbacks } from '../train/options.ts';
 import { stepsOf, train } from '../train/train.ts';
 import type { TrainResult } from '../train/trainer.ts';
 import { assertSameRun, isSameRun, writeIdentity } from './identity.ts';
-import { estimateOptionsOf, flatOptions, type RunOptions } from './options.ts';
+import { estimateOptionsOf, tellingOptions, type RunOptions } from './options.ts';
 
 /** `reference` is PEFT without pruning; `random-init` is the same on a base of random weights, to show what pretraining gives. */
 export const METHODS = ['reference', 'light-peft', 'random', 'foundation-only', 'peft-only', 'random-init'] as const;
@@ -166,7 +166,11 @@ export class ExperimentRunner {
     const plan = decision ? fingerprintText(JSON.stringify(decision)) : '';
     const saving = await this.#checkpointIn(folder, options, { plan });
     const result = await train(model, data.train, { ...options.train, ...callbacks, steps, checkpoint: saving });
-    const { metrics, inference } = await evaluate(model, data.eval, options.data);
+    const { metrics, inference } = await evaluate(model, data.eval, {
+      ...data.answers,
+      figures: data.figures,
+      text: data.text,
+    });
     const adapter = join(folder, ADAPTER);
     await model.savePretrained(adapter);
     const { seed } = options.train;
@@ -202,10 +206,16 @@ export class ExperimentRunner {
   /** What the numbers of a run depend on. */
   async #identity(options: RunOptions): Promise<RunIdentity> {
     const { checkpoint, data, content } = this.#task;
-    const { maxAnswerLength, allowEmptyAnswer, docStride, ...others } = flatOptions(options);
+    const { maxAnswerLength, allowEmptyAnswer: _, nullThreshold, docStride, ...others } = tellingOptions(options);
     const facts = factsOf({
       ...others,
-      ...(data.head === 'question-answering' && { maxAnswerLength, allowEmptyAnswer, docStride }),
+      ...(data.answers && {
+        maxAnswerLength,
+        allowEmptyAnswer: data.answers.allowEmptyAnswer,
+        // Earlier versions knew no other than 0.
+        ...(data.answers.allowEmptyAnswer && nullThreshold !== 0 && { nullThreshold }),
+        docStride,
+      }),
       base: await checkpoint.fingerprint(),
       train: data.train.length,
       eval: data.eval.length,

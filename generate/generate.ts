@@ -5,6 +5,7 @@ import { option, UserError } from '../engine/errors.ts';
 import { warn } from '../engine/warnings.ts';
 import { exists } from '../engine/io/files.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
+import { loadChatFormat } from '../models/chat/chat-format.ts';
 import { loadTokenizer } from '../models/tokenizer.ts';
 import { hostRandom, STREAM } from '../engine/random.ts';
 import { checkpointFor, type PretrainedOptions } from '../peft-model/pretrained.ts';
@@ -12,7 +13,7 @@ import type { Generated } from './generator.ts';
 import { LanguageModels } from './language-models.ts';
 import { generationConfig, type GenerationOverrides } from './options.ts';
 import { mapInOrder } from '../data/map-in-order.ts';
-import { encodePrompt, type Prompt } from './prompts.ts';
+import { encodePrompt, endOfTurn, type Prompt } from './prompts.ts';
 import { TextStream } from './text-stream.ts';
 
 /** What to go on from, with which adapters, and how. */
@@ -21,6 +22,8 @@ export interface GenerationRequest {
   /** Folders by name; prompts that name none use the first. */
   readonly adapters: ReadonlyMap<string, string>;
   readonly prompts: readonly Prompt[];
+  /** Prompts are turns of conversations, as the model's chat template writes them; absent: texts to continue. */
+  readonly chat?: { readonly system?: string | undefined } | undefined;
   readonly maxNewTokens: number;
   readonly overrides: GenerationOverrides;
   readonly load?: Omit<PretrainedOptions, 'head'>;
@@ -56,12 +59,16 @@ export async function* generateAll(
   const { adapters, prompts, maxNewTokens, overrides, load = {}, seed, signal } = request;
   const checkpoint = await checkpointFor(request.checkpoint, adapters.values());
   const { dir: modelDir, config } = checkpoint;
-  const { endIds, stop, sampling, constraints, ignored } = await generationConfig(modelDir, config, overrides);
+  const { endIds: own, stop, sampling, constraints, ignored } = await generationConfig(modelDir, config, overrides);
   if (ignored.length > 0) warn(`generation_config.json: not supported and left out: ${ignored.join(', ')}`);
   const tokenizer = (await exists(join(modelDir, 'tokenizer.json'))) ? await loadTokenizer(modelDir) : undefined;
   if (stop.length > 0 && !tokenizer)
     throw new UserError(`${modelDir}: no tokenizer.json, so no text to look for ${option('stop')} in; leave it out`);
-  const encoded = await mapInOrder(prompts, (prompt) => encodePrompt(prompt, config, tokenizer));
+  const format = request.chat && (await loadChatFormat(modelDir));
+  const chat = request.chat && { format, system: request.chat.system };
+  const encoded = await mapInOrder(prompts, (prompt) => encodePrompt(prompt, config, tokenizer, chat));
+  const turnEnds = format && tokenizer ? [tokenizer.eosId, await endOfTurn(format, tokenizer)] : [];
+  const endIds = new Set([...own, ...turnEnds.filter((id) => id !== undefined)]);
   const names = prompts.map((prompt) => adapterOf(prompt, adapters));
   const longest = encoded.reduce((most, { length }) => Math.max(most, length), 0);
   const capacity = Math.min(config.maxTokens, longest + maxNewTokens);

@@ -136,8 +136,10 @@ export interface VocabularyLayer {
   readonly module: string;
   /** Whether its matrix is the word embedding's, until one of the two is trained whole. */
   readonly tied: boolean;
+  /** Not tied, though the configuration says so: the checkpoint has two matrices that differ. */
+  readonly untiedByFile?: true;
   readonly bias: boolean;
-  /** Another name of its bias in files. */
+  /** Another name of its bias in files of models that are tied by their configuration. */
   readonly otherBias?: string;
 }
 

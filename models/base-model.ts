@@ -1,12 +1,13 @@
 /** Room: models. A frozen base checkpoint on the device, under its Hugging Face weight names. */
 import { BYTES } from '../kernels/kernel.ts';
 import type { Engine } from '../engine/engine.ts';
-import { option, UserError } from '../engine/errors.ts';
+import { option } from '../engine/errors.ts';
 import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
 import { loadWeight, type OnBytes, type Placing } from '../engine/io/load.ts';
 import { openSafetensors, type TensorFile } from '../engine/io/safetensors.ts';
 import { sameShape, sizeOf, type Shape } from '../engine/graph/shape.ts';
 import type { Variable } from '../engine/variable.ts';
+import { warn } from '../engine/warnings.ts';
 import {
   fullLayers,
   linearLayers,
@@ -14,11 +15,13 @@ import {
   type LayerShape,
   type ModelConfig,
   type Role,
+  type VocabularyLayer,
 } from './architecture.ts';
-import { loadConfig, resizeVocabulary } from './config.ts';
+import { assertPadToken, resizeVocabulary } from './config.ts';
 import { openWeights } from './grown-file.ts';
 import { frozenHeadShapes, headOf, initialSpec, tiedModules, type TiedModules } from './heads.ts';
 import { OffloadedEmbedding } from './offloaded-embedding.ts';
+import { loadModelConfig } from './ties.ts';
 import { findWeight, storedName, type WeightType } from './weights.ts';
 
 /** Where the word embedding lives: on the device, or on the host, from where each batch takes its rows along. */
@@ -33,7 +36,7 @@ export interface LoadOptions {
   readonly head?: HeadKind | undefined;
   /**
    * Values of a frozen weight of the head that the checkpoint lacks, as one of a masked language model lacks the pooler; undefined where
-   * there are none, and the load fails. Vocabularies are never made up.
+   * there are none, and the load fails. Vocabularies are never made up, but a bias of theirs is zero.
    */
   readonly initMissing?: ((name: string, shape: Shape) => Float32Array | undefined) | undefined;
   /** Tokens of the vocabulary, where more than the checkpoint's; rows that it lacks are the mean of its own. */
@@ -47,13 +50,12 @@ export class BaseModel {
   readonly config: ModelConfig;
   /** Heads and neurons left per layer. */
   readonly layers: readonly LayerShape[];
-  /** Modules that share a matrix have it under the name of each. */
-  readonly weights: ReadonlyMap<string, Variable>;
   /** The word embedding, where it is not among the weights. */
   readonly wordEmbedding: OffloadedEmbedding | undefined;
   /** Weights that the checkpoint lacks. */
   readonly missingKeys: readonly string[];
   readonly #engine: Engine;
+  readonly #weights: Map<string, Variable>;
 
   constructor(
     engine: Engine,
@@ -65,10 +67,15 @@ export class BaseModel {
   ) {
     this.#engine = engine;
     this.config = config;
-    this.weights = weights;
+    this.#weights = new Map(weights);
     this.layers = layers;
     this.wordEmbedding = words;
     this.missingKeys = missingKeys;
+  }
+
+  /** Modules that share a matrix have it under the name of each. */
+  get weights(): ReadonlyMap<string, Variable> {
+    return this.#weights;
   }
 
   /** A matrix as views that the device can bind, along its rows. @throws Error where the model has no such weight */
@@ -89,6 +96,11 @@ export class BaseModel {
     const prefixes = this.layers.map((_, layer) => `${block.prefix(layer)}.`);
     const blocks = [...this.weights.values()].filter((w) => prefixes.some((prefix) => w.name.startsWith(prefix)));
     return blocks.reduce((sum, w) => sum + w.size, 0);
+  }
+
+  /** Puts a weight in the place of the one under its name. @param name another name, where modules share it */
+  replaceWeight(weight: Variable, name: string = weight.name): void {
+    this.#weights.set(name, weight);
   }
 
   /** Frees all weights. */
@@ -142,24 +154,22 @@ export async function loadBaseModel(
   dir: string,
   { weights: weightType = 'f32', embeddings = 'device', head, initMissing, vocabSize = 0, onBytes }: LoadOptions = {},
 ): Promise<BaseModel> {
-  const config = resizeVocabulary(await loadConfig(dir), vocabSize);
+  const config = resizeVocabulary(await loadModelConfig(dir), vocabSize);
+  assertPadToken(config, dir);
   if (weightType === 'f16') engine.needF16(`${option('weights')} f16`);
   const file = await openWeights(dir, config);
   const weights = new Map<string, Variable>();
   const places = new Map<string, Variable>();
   try {
-    const vocabulary = head === undefined ? undefined : headOf(config, head).vocabulary;
     const shapes = new Map([
       ...baseWeightShapes(config),
       ...(head === undefined ? [] : frozenHeadShapes(config, head)),
     ]);
-    const made =
-      head === undefined || vocabulary ? new Map<string, Float32Array>() : madeUp(file, config, head, initMissing);
+    const made = head === undefined ? new Map<string, Float32Array>() : madeUp(file, config, head, initMissing);
     const wanted = [...shapes]
       .filter(([name]) => !made.has(name))
       .map(([name, shape]) => findWeight(file, config, name, shape, weightType));
     const tied = head === undefined ? undefined : tiedModules(config, head);
-    if (tied) await checkTied(file, config, tied);
     const total = wanted.reduce((sum, { bytes }) => sum + bytes, 0);
     placeProjections(engine, config, wanted, places);
     let words: OffloadedEmbedding | undefined;
@@ -176,7 +186,8 @@ export async function loadBaseModel(
       weights.set(name, engine.variable(name, shapes.get(name)!, { kind: 'weights', data }));
     }
     shareTied(weights, tied);
-    return new BaseModel(engine, config, weights, fullLayers(config), words, [...made.keys()]);
+    const trainable = head === undefined || headOf(config, head).vocabulary ? [] : [...made.keys()];
+    return new BaseModel(engine, config, weights, fullLayers(config), words, trainable);
   } catch (error) {
     for (const weight of new Set([...weights.values(), ...places.values()])) engine.free(weight);
     throw error;
@@ -193,21 +204,26 @@ function madeUp(
   initMissing: LoadOptions['initMissing'],
 ): Map<string, Float32Array> {
   const values = new Map<string, Float32Array>();
+  const { vocabulary } = headOf(config, head);
   for (const [name, shape] of frozenHeadShapes(config, head)) {
-    const value = storedName(file, name, config) === undefined ? initMissing?.(name, shape) : undefined;
+    if (storedName(file, name, config) !== undefined) continue;
+    const value = vocabulary ? zeroBias(file, vocabulary, name, shape) : initMissing?.(name, shape);
     if (value) values.set(name, value);
   }
   return values;
 }
 
-/** @throws UserError where the word embedding scores the vocabulary, but the file has another matrix for that */
-async function checkTied(file: TensorFile, config: ModelConfig, tied: TiedModules): Promise<void> {
-  const name = `${tied.scores}.weight`;
-  const words = storedName(file, `${tied.words}.weight`, config);
-  if (!file.has(name) || words === undefined || (await file.isEqual(name, words))) return;
-  throw new UserError(
-    `${file.path}: ${name} and ${words} differ, but config.json ties them; set "tie_word_embeddings": false to use both`,
-  );
+/** Of what scores the vocabulary the bias alone may be missing: it is then zero, as in transformers. */
+function zeroBias(
+  { path }: TensorFile,
+  { module, otherBias }: VocabularyLayer,
+  name: string,
+  shape: Shape,
+): Float32Array | undefined {
+  if (name !== `${module}.bias`) return undefined;
+  const unused = otherBias === undefined ? '' : ` (an untied model does not read ${otherBias})`;
+  warn(`${path}: ${name} is missing${unused}: taken as zeros, as in transformers`);
+  return new Float32Array(sizeOf(shape));
 }
 
 /** Enters the matrix that two modules share under the second name. */
@@ -226,7 +242,7 @@ export interface Checkpoint {
  * @throws UserError as `loadBaseModel`
  */
 export async function inspectCheckpoint(dir: string): Promise<Checkpoint> {
-  const config = await loadConfig(dir);
+  const config = await loadModelConfig(dir);
   const file = await openSafetensors(dir);
   try {
     for (const [name, shape] of baseWeightShapes(config)) findWeight(file, config, name, shape, 'f32');

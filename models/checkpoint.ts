@@ -2,7 +2,8 @@
 import { fingerprintCheckpoint } from '../engine/io/fingerprint.ts';
 import { option } from '../engine/errors.ts';
 import { warn } from '../engine/warnings.ts';
-import { loadConfig, resizeVocabulary } from './config.ts';
+import { resizeVocabulary } from './config.ts';
+import { loadModelConfig } from './ties.ts';
 import { loadTokenizer } from './tokenizer.ts';
 import type { ModelConfig } from './architecture.ts';
 
@@ -43,7 +44,7 @@ export async function loadModel(
   dir: string,
   { resizeEmbeddings = false }: { readonly resizeEmbeddings?: boolean | undefined } = {},
 ): Promise<Checkpoint> {
-  const checkpoint = new Checkpoint(dir, await loadConfig(dir));
+  const checkpoint = new Checkpoint(dir, await loadModelConfig(dir));
   if (!resizeEmbeddings) return checkpoint;
   const resized = checkpoint.resized((await loadTokenizer(dir)).vocabSize);
   if (resized === checkpoint)

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { z } from 'zod';
-import { UserError } from '../engine/errors.ts';
+import { option, UserError } from '../engine/errors.ts';
 import { preview, readJson, validate } from '../engine/io/files.ts';
 import type { HeadKind, ModelConfig } from './architecture.ts';
 import { bert } from './families/bert.ts';
@@ -61,6 +61,14 @@ export function resizeVocabulary(config: ModelConfig, size: number): ModelConfig
   if (size <= config.vocabSize) return config;
   const { savedVocabSize = config.vocabSize, raw } = config;
   return { ...config, vocabSize: size, savedVocabSize, raw: { ...raw, vocab_size: size } };
+}
+
+/** @param dir the folder of the file @throws UserError for a pad token outside the vocabulary */
+export function assertPadToken({ padTokenId: id, vocabSize }: ModelConfig, dir: string): void {
+  if (id < vocabSize) return;
+  const found = `found ${id}, expected less than vocab_size (${vocabSize})`;
+  const help = `set ${option('resizeEmbeddings')} where the tokenizer has it`;
+  throw new UserError(`${join(dir, 'config.json')}: key "pad_token_id": ${found}; ${help}`);
 }
 
 /** How the classes of transformers end, by head. */

@@ -1,7 +1,7 @@
 /**
  * Room: models. Transformers from Hugging Face folders: `config.json` and the weights, and one forward pass for all families. A family is
  * data (`families/`, an `Architecture`): names of weights, norms, positions, heads. PEFT modules, masks and the like reach into the
- * forward pass by `ForwardHooks`; with none it is the plain model. Tokenizers are here too.
+ * forward pass by `ForwardHooks`; with none it is the plain model. Tokenizers and chat templates are here too.
  *
  * It imports engine and kernels. It may not know of adapters, pruning, training, or data sets.
  *
@@ -10,4 +10,7 @@
 export { loadModel, type Checkpoint } from './checkpoint.ts';
 export type { HeadKind, ModelConfig } from './architecture.ts';
 export type { BaseModel } from './base-model.ts';
+export * from './hub/index.ts';
 export type { ForwardHooks } from './forward-hooks.ts';
+export { loadChatFormat, type ChatFormat, type Message, type RenderOptions } from './chat/chat-format.ts';
+export type { Rendered } from './chat/template.ts';

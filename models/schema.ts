@@ -75,12 +75,6 @@ export function dividedBy(
   throw new UserError(`${path}: key "${sizeKey}": found ${size}, expected a multiple of ${headsKey} (${heads})`);
 }
 
-/** @throws UserError for a pad token outside the vocabulary */
-export function checkPadToken({ path }: ConfigFile, id: number, vocabSize: number): void {
-  if (id < vocabSize) return;
-  throw new UserError(`${path}: key "pad_token_id": found ${id}, expected less than vocab_size (${vocabSize})`);
-}
-
 /** As transformers does it: `id2label` wins over `num_labels`, and two labels are the default. */
 function labelNames(
   id2label: Record<string, string> | null | undefined,

@@ -3,11 +3,12 @@
  * library, through its bindings). Reads the folder; touches nothing else.
  */
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type * as Library from 'tokenizers';
 import type { Encoding, Tokenizer } from 'tokenizers';
 import { UserError } from '../engine/errors.ts';
 import { fileError, parseJson, preview } from '../engine/io/files.ts';
+import { TokenBatches } from './token-batches.ts';
 
 export interface EncodeOptions {
   /** Longest result, special tokens included; no limit where absent. */
@@ -20,6 +21,13 @@ export interface Encoded {
   readonly ids: readonly number[];
   /** Segment of each token: 1 for the second text where the model tells segments apart (BERT), else 0. */
   readonly typeIds: readonly number[];
+}
+
+/** A text's tokens with their places in it. */
+export interface PlacedTokens {
+  readonly ids: readonly number[];
+  /** Begin and end of each token, UTF-16 units: [2·tokens]. */
+  readonly offsets: Int32Array;
 }
 
 /** A pair of which the second text may be asked for by place. */
@@ -47,6 +55,8 @@ export interface TextTokenizer {
    * @throws UserError where a component is damaged, or a word has no token and none stands for it
    */
   encode(text: string, pair?: string, options?: EncodeOptions): Promise<Encoded>;
+  /** The tokens of a text that has its special tokens already: none are added. @throws UserError as `encode` */
+  encodePlaced(text: string): Promise<PlacedTokens>;
   /**
    * Pairs of the first text and windows of the second: as the reference tokenizers' `only_second` with overflow. At least one; of no
    * token of the second text where the first leaves no room.
@@ -89,7 +99,8 @@ export async function loadTokenizer(folder: string): Promise<TextTokenizer> {
   return new RustTokenizer(path, await readParts(path, text), json, { ...roles, ...config });
 }
 
-async function readText(path: string): Promise<string | undefined> {
+/** The text of a file, or undefined where there is no such file. */
+export async function readText(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
@@ -99,7 +110,7 @@ async function readText(path: string): Promise<string | undefined> {
 }
 
 /** The object a JSON file holds, or undefined where there is no such file. */
-async function readObject(path: string): Promise<Json | undefined> {
+export async function readObject(path: string): Promise<Json | undefined> {
   const text = await readText(path);
   return text === undefined ? undefined : parseObject(text, path);
 }
@@ -114,6 +125,8 @@ function parseObject(text: string, path: string): Json {
 interface Parts {
   /** Makes tokens of a text, and no more. */
   readonly words: Tokenizer;
+  /** The same for many texts. */
+  readonly batches: TokenBatches;
   /** Makes one sequence of the tokens of one text or two: the post-processor. */
   readonly frame: Tokenizer;
   /** Tokens of no text. */
@@ -150,7 +163,7 @@ async function readParts(path: string, json: string): Promise<Parts> {
     words.setPostProcessor(sequenceProcessing([]));
     const none = await words.encode('');
     none.truncate(0);
-    return { words, frame, none };
+    return { words, batches: new TokenBatches(words), frame, none };
   } catch (error) {
     throw new UserError(`${path}: cannot be read as a tokenizer: ${(error as Error).message}`);
   }
@@ -167,12 +180,17 @@ class RustTokenizer implements TextTokenizer {
   readonly #parts: Parts;
   readonly #special: ReadonlySet<string>;
   readonly #side: 'left' | 'right';
+  /** Special tokens of a text, and of a pair. */
+  readonly #specialCounts: [number?, number?] = [];
 
   constructor(path: string, parts: Parts, json: Json, config: Json) {
     const { words } = parts;
     const role = (key: string): number | undefined => {
-      const content = contentOf(config[key]);
-      return content === undefined ? undefined : (words.tokenToId(content) ?? undefined);
+      const content: unknown = contentOf(config[key]);
+      if (content === undefined || content === null) return undefined;
+      if (typeof content === 'string') return words.tokenToId(content) ?? undefined;
+      const file = join(dirname(path), 'tokenizer_config.json');
+      throw new UserError(`${file}: key "${key}": found ${preview(config[key])}, expected a token's text`);
     };
     const limit = config.model_max_length;
     this.#path = path;
@@ -195,10 +213,19 @@ class RustTokenizer implements TextTokenizer {
     return this.#sound(async ({ frame }) => {
       const [first, second] = await this.#tokens(text, pair);
       const room = Math.max(0, maxLength - (addSpecial ? this.#specialCount(second !== undefined) : 0));
-      const [n1, n2] = longestFirst(first.getLength(), second?.getLength() ?? 0, room);
-      first.truncate(n1, 0, this.#side);
-      second?.truncate(n2, 0, this.#side);
+      const [all1, all2] = [first.getLength(), second?.getLength() ?? 0];
+      const [n1, n2] = longestFirst(all1, all2, room);
+      if (n1 < all1) first.truncate(n1, 0, this.#side);
+      if (n2 < all2) second?.truncate(n2, 0, this.#side);
       return encodedOf(frame.postProcess(first, second, addSpecial));
+    });
+  }
+
+  encodePlaced(text: string): Promise<PlacedTokens> {
+    return this.#sound(async ({ frame }) => {
+      const [tokens] = await this.#tokens(text);
+      const encoding = frame.postProcess(tokens, undefined, false);
+      return { ids: encoding.getIds(), offsets: Int32Array.from(encoding.getOffsets().flat(), unitsOf(text)) };
     });
   }
 
@@ -225,14 +252,15 @@ class RustTokenizer implements TextTokenizer {
   }
 
   async #tokens(...[text, pair]: [string, string?]): Promise<[Encoding, Encoding?]> {
-    const { words } = this.#parts;
-    const first = await words.encode(text.toWellFormed());
-    return pair === undefined ? [first] : [first, await words.encode(pair.toWellFormed())];
+    const { batches } = this.#parts;
+    const first = batches.encode(text.toWellFormed());
+    return pair === undefined ? [await first] : Promise.all([first, batches.encode(pair.toWellFormed())]);
   }
 
   #specialCount(isPair: boolean): number {
     const { frame, none } = this.#parts;
-    return frame.postProcess(none, isPair ? none : undefined).getLength();
+    const count = (): number => frame.postProcess(none, isPair ? none : undefined).getLength();
+    return (this.#specialCounts[Number(isPair)] ??= count());
   }
 
   /** What only shows when a text comes: a component that names parts it does not have. */
@@ -246,7 +274,7 @@ class RustTokenizer implements TextTokenizer {
 }
 
 /** Of a token that is a string, or an object with its flags. */
-function contentOf(token: unknown): string | undefined {
+export function contentOf(token: unknown): string | undefined {
   return typeof token === 'string' ? token : (token as { content?: string } | null | undefined)?.content;
 }
 

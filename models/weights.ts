@@ -31,11 +31,14 @@ export function storedName(file: TensorFile, name: string, { architecture }: Mod
   return [...candidates, ...candidates.map(old)].find((candidate) => file.has(candidate));
 }
 
-/** Weights that a checkpoint may hold in place of those of what scores the vocabulary. */
+/** Weights that a checkpoint may hold in place of those of two layers that are tied. */
 function standIns({ heads, embeddings }: Architecture, name: string): string[] {
   return Object.values(heads).flatMap(({ vocabulary }) => {
-    if (vocabulary?.tied && name === `${vocabulary.module}.weight`) return [`${embeddings.words}.weight`];
-    return vocabulary?.otherBias !== undefined && name === `${vocabulary.module}.bias` ? [vocabulary.otherBias] : [];
+    if (!vocabulary) return [];
+    const { module, tied, untiedByFile = false, otherBias } = vocabulary;
+    const pair = [`${module}.weight`, `${embeddings.words}.weight`];
+    if (tied && pair.includes(name)) return pair.filter((one) => one !== name);
+    return (tied || untiedByFile) && otherBias !== undefined && name === `${module}.bias` ? [otherBias] : [];
   });
 }
 

@@ -34,7 +34,6 @@ import { toStored } from '../peft/trained-whole.ts';
 import { expandModule, expandWeight, zeroCutColumns } from '../pruning/full-size.ts';
 import { keepAll, type LayerKeep } from '../pruning/plan.ts';
 import { keptShapes, moduleSlices } from '../pruning/slice.ts';
-import { assertMergeable } from './merge.ts';
 import { checkpointOf, readPlanFor, readState } from './pretrained.ts';
 import { tiedApart, type PeftModelState } from './state.ts';
 import { writeLabels } from './label-file.ts';
@@ -118,7 +117,6 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
       `${adapterDir}: ${name} was trained whole and cannot be taken out again; use the original base`,
     );
   }
-  assertMergeable(dense.config, adapter, adapterDir);
   const direction: Direction = unmerge ? 'unmerge' : 'merge';
   const whole = denseRewrite(dense);
   const rewrite: Rewrite = (name, shape) => {
@@ -146,14 +144,24 @@ export async function mergeAdapter(modelDir: string, adapterDir: string, out: st
     data: adapter.values.get(name)!,
   }));
   const raw = unmerge ? dense.config.raw : headConfig(dense.config, adapter);
-  await rewriteCheckpoint(modelDir, out, dense, rewrite, { extra, ...untied(dense, raw) });
+  await rewriteCheckpoint(modelDir, out, dense, rewrite, { extra, ...untied(dense, raw, method.modules) });
 }
 
-/** Names and configuration of a model whose embedding and head may have become two matrices. */
-function untied({ config, adapter }: Dense, raw: ModelConfig['raw']): Pick<Additions, 'apart' | 'raw'> {
+/**
+ * Names and configuration of a model whose embedding and head may have become two matrices, or are two in its file alone.
+ * @param merged modules that become part of their weights
+ */
+function untied(
+  { config, adapter }: Dense,
+  raw: ModelConfig['raw'],
+  merged: readonly PeftModule[] = [],
+): Pick<Additions, 'apart' | 'raw'> {
+  const { vocabulary } = headOf(config, adapter.head);
   const { tied, apart } = tiedApart(config, adapter);
-  if (!tied || !apart) return { apart: [], raw };
-  return { apart: [`${tied.scores}.weight`, `${tied.scores}.bias`], raw: { ...raw, tie_word_embeddings: false } };
+  const isMerged = merged.some(({ name }) => name === tied?.scores || name === tied?.words);
+  if (!vocabulary || !(vocabulary.untiedByFile || apart || isMerged)) return { apart: [], raw };
+  const { module } = vocabulary;
+  return { apart: [`${module}.weight`, `${module}.bias`], raw: { ...raw, tie_word_embeddings: false } };
 }
 
 /** Weights at full size: with zeros for what a plan cuts, or as trained along. */

@@ -5,6 +5,7 @@ import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import { loadBaseModel, type BaseModel, type LoadOptions } from '../models/base-model.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
 import { savedHead } from '../models/config.ts';
+import { hubName } from '../models/hub/repo.ts';
 import type { PeftConfig } from '../peft/config.ts';
 import type { PeftConfigFor } from '../peft/create-config.ts';
 import { readOwnHead } from './own-head.ts';
@@ -44,7 +45,8 @@ export async function getPeftModel(
     : await loadBaseModel(engine, base.dir, { ...load, head, initMissing, vocabSize: config.vocabSize });
   try {
     const labels = options.labels ?? (head === 'classification' ? defaultLabels(config.labels) : []);
-    const given = typeof peft === 'function' ? peft(config, head) : peft;
+    const asked = typeof peft === 'function' ? peft(config, head) : peft;
+    const given = { ...asked, baseModel: asked.baseModel ?? (isLoaded ? null : (hubName(base.dir) ?? null)) };
     const task = { head, labels };
     const ownHead = isLoaded || newHead ? undefined : await readOwnHead(base, task);
     const state = await createState(engine, loaded, given, task, seed, ownHead);

@@ -136,13 +136,14 @@ function meanLoss(objective: Objective, parts: readonly PartValues[]): number {
   return parts.reduce((sum, { values }, i) => sum + (values[0]! * counts[i]!) / Math.max(1, total), 0);
 }
 
-interface PartValues {
+/** What was computed of a part of a batch. */
+export interface PartValues {
   readonly batch: Batch;
   readonly values: Float32Array;
 }
 
-/** Values of the rows of a batch, without those of filling in the last part, and in the last of a part's runs. */
-function joinedRows(parts: readonly PartValues[], rows: number, rowsPerRun = 1): Float32Array {
+/** Values of the rows of a batch, one of each or equally many, without those of filling in the last part, and in the last of a part's runs. */
+export function joinedRows(parts: readonly PartValues[], rows: number, rowsPerRun = 1): Float32Array {
   const read = parts.map(({ batch: { batch, seq }, values }) => {
     const runs = Math.ceil((batch * seq) / rowsPerRun);
     return values.subarray(0, (values.length * batch * seq) / (runs * rowsPerRun));

@@ -8,8 +8,9 @@ import { namedScope } from '../engine/graph/scope.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import { Parameters, type ParameterSpec } from '../engine/nn/parameters.ts';
 import type { RandomState } from '../engine/ops/elementwise.ts';
+import { gatherRows } from '../engine/ops/gather.ts';
 import { reshape } from '../engine/ops/leaf.ts';
-import { fusedLinearCrossEntropy } from '../engine/ops/vocabulary.ts';
+import { crossEntropies, fusedLinearCrossEntropy, linearCrossEntropies } from '../engine/ops/vocabulary.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import type { BaseModel } from '../models/base-model.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
@@ -137,9 +138,16 @@ export class PeftModel implements Disposable {
     }
   }
 
-  /** Runs `work` while further parameters, e.g. masks, train beside the model's own. */
-  async withParameters<T>(extra: readonly ParameterSpec[], work: () => Promise<T>): Promise<T> {
-    await this.#rebuild(extra);
+  /**
+   * Runs `work` while further parameters, e.g. masks, train beside the model's own.
+   * @param learningRate what multiplies the learning rate of each of its own, by name
+   */
+  async withParameters<T>(
+    extra: readonly ParameterSpec[],
+    work: () => Promise<T>,
+    learningRate?: (name: string) => number,
+  ): Promise<T> {
+    await this.#rebuild(extra, learningRate);
     let result: T;
     try {
       result = await work();
@@ -210,8 +218,9 @@ export class PeftModel implements Disposable {
     return { method, peft, head, labels, plan, values: await this.stateDict() };
   }
 
-  async #rebuild(extra: readonly ParameterSpec[]): Promise<void> {
-    const specs = parameterSpecs(this.base, await this.#state());
+  async #rebuild(extra: readonly ParameterSpec[], learningRate?: (name: string) => number): Promise<void> {
+    const own = parameterSpecs(this.base, await this.#state());
+    const specs = learningRate ? own.map((spec) => ({ ...spec, lrMultiplier: learningRate(spec.name) })) : own;
     this.#parameters.free();
     this.#parameters = new Parameters(this.engine, [...specs, ...extra]);
   }
@@ -227,13 +236,25 @@ export class PeftModel implements Disposable {
    * @param labels as the objective wants them
    */
   loss(objective: Objective, inputs: BatchInputs, labels: Tensor, options: ForwardOptions = {}): Tensor {
-    const table = this.#frozenTable;
+    const table = objective.isFusable ? this.#frozenTable : undefined;
     if (!table) {
       const logits = this.logits(inputs, options);
       return namedScope('loss', () => objective.loss(logits, labels));
     }
     const hidden = hiddenStates(this.#context(options), inputs);
     return namedScope('loss', () => fusedLinearCrossEntropy(hidden, table, reshape(labels, [labels.size])));
+  }
+
+  /**
+   * −log of the probability of tokens after others, by a language model's head: f32 [count], 0 where a label is negative.
+   * @param inputs with `rows` i32 [count]: the tokens before those asked for
+   * @param labels i32 [count]
+   */
+  tokenLosses(inputs: BatchInputs & { readonly rows: Tensor }, labels: Tensor): Tensor {
+    const table = this.#frozenTable;
+    if (!table) return crossEntropies(this.logits(inputs), labels);
+    const hidden = gatherRows(hiddenStates(this.#context({}), inputs), inputs.rows);
+    return namedScope('loss', () => linearCrossEntropies(hidden, table, labels));
   }
 
   /** The vocabulary's matrix where scores are products with it alone: then the loss needs no scores of all tokens at once. */

@@ -2,6 +2,7 @@
 import type { ModelConfig } from '../models/architecture.ts';
 import { isHubFolder, readHubAdapter } from './adapterhub/files.ts';
 import { readAdapter, type Adapter } from './files.ts';
+import { vocabularyNames, withSavedVocabulary } from './saved-vocabulary.ts';
 import { fromStored } from './trained-whole.ts';
 
 /** A format of adapter folders. */
@@ -22,7 +23,8 @@ const FORMATS: AdapterFormat[] = [
   {
     name: 'PEFT',
     detect: () => Promise.resolve(true),
-    read: async (dir, model) => fromStored(await readAdapter(dir), model),
+    read: async (dir, model) =>
+      withSavedVocabulary(fromStored(await readAdapter(dir, vocabularyNames(model)), model), model),
   },
 ];
 

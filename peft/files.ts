@@ -38,9 +38,10 @@ const PREFIX = 'base_model.model.';
 
 /**
  * Reads an adapter folder.
+ * @param whole names of weights that may be there whole though no `modules_to_save` names them
  * @throws UserError where a file is missing or damaged, a feature is not supported, or tensors and configuration disagree
  */
-export async function readAdapter(dir: string): Promise<Adapter> {
+export async function readAdapter(dir: string, whole: ReadonlySet<string> = new Set()): Promise<Adapter> {
   const configPath = join(dir, CONFIG);
   const config = parsePeftConfig(await readJson(configPath, z.unknown()), configPath);
   const file = await openWeights(dir);
@@ -53,7 +54,7 @@ export async function readAdapter(dir: string): Promise<Adapter> {
       if (name.endsWith(BASE_LAYER_WEIGHT)) baseWeights.set(name.replace(BASE_LAYER_WEIGHT, '.weight'), found);
       else tensors.set(name, found);
     }
-    const modules = findModules(tensors, config, file.path);
+    const modules = findModules(tensors, config, file.path, whole);
     return { config, modules, tensors, ...(baseWeights.size > 0 && { baseWeights }) };
   } finally {
     await file.close();
@@ -83,7 +84,12 @@ function parameterName(key: string, file: string): string {
 }
 
 /** The modules whose factors are there; every other tensor must be a bias or of a module trained whole. */
-function findModules(tensors: Adapter['tensors'], config: PeftConfig, file: string): PeftModule[] {
+function findModules(
+  tensors: Adapter['tensors'],
+  config: PeftConfig,
+  file: string,
+  whole: ReadonlySet<string> = new Set(),
+): PeftModule[] {
   const suffixesOf = (kind: Pick<PeftModule, 'isEmbedding'>): string[] =>
     methodOf(config, [])
       .factors({ ...UNKNOWN, ...kind, name: '' })
@@ -96,7 +102,7 @@ function findModules(tensors: Adapter['tensors'], config: PeftConfig, file: stri
     const table = tables.find((s) => name.endsWith(s));
     if (suffix !== undefined) modules.set(name.slice(0, -suffix.length), {});
     else if (table !== undefined) modules.set(name.slice(0, -table.length), { isEmbedding: true });
-    else if (!isTrainedWhole(name, config)) {
+    else if (!whole.has(name) && !isTrainedWhole(name, config)) {
       const expected = `a factor (${[...suffixes, ...tables].map((s) => `*${s}`).join(', ')}) or part of modules_to_save`;
       throw new UserError(`${file}: tensor "${PREFIX}${name}" is not supported, expected ${expected}`);
     }

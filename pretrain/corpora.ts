@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OverlapDetector } from '../data/dedup.ts';
-import { loadTask, type TaskData } from '../data/tasks.ts';
+import { loadTask, type TaskData } from '../data/tasks/built-in.ts';
 import { packageFolder } from '../engine/io/packages.ts';
 
 export interface CorpusDocument {

@@ -1,7 +1,7 @@
 /** Room: report. From runs to one summary per task and method: means over seeds, and ratios to the reference method. */
 import { mean, sampleStandardDeviation } from 'simple-statistics';
 import { breakEven, type Timed } from './break-even.ts';
-import { METRICS, type Comparison, type Run, type Task } from './schema.ts';
+import { METRICS, type Comparison, type Metric, type Run, type Task } from './schema.ts';
 
 /** The method the page is about. */
 const SUBJECT = 'light-peft';
@@ -15,10 +15,11 @@ export interface Spread {
   readonly deviation: number | undefined;
 }
 
-/** Ratios of means to the reference method's, except `accuracy` and `exactMatch`: differences of fractions. */
+/** Ratios of means to the reference method's, except `accuracy`, `exactMatch` and `matthews`: differences. */
 export interface Relative {
   readonly accuracy?: number;
   readonly exactMatch?: number;
+  readonly matthews?: number;
   readonly perplexity?: number;
   /** Absent where the reference makes no error at all. */
   readonly mse?: number;
@@ -36,20 +37,10 @@ export interface Relative {
 }
 
 /** One method on one task, over its seeds. */
-export interface MethodSummary extends Timed {
+export interface MethodSummary extends Timed, Readonly<Partial<Record<Metric, Spread>>> {
   readonly method: string;
   readonly label: string;
   readonly runs: readonly Run[];
-  /** Of classifiers; F1 of answers to questions too. */
-  readonly accuracy?: Spread;
-  readonly f1?: Spread;
-  readonly exactMatch?: Spread;
-  /** Of language models. */
-  readonly perplexity?: Spread;
-  /** Of numbers. */
-  readonly mse?: Spread;
-  readonly pearson?: Spread;
-  readonly spearman?: Spread;
   /** Mean evaluation loss. */
   readonly loss: number;
   /** Parameters left of the frozen base, of its blocks alone, and of the PEFT modules, each with the fraction that they are. */
@@ -161,6 +152,7 @@ function relate(own: Own, reference: Own, { evalExamples }: Task): Relative {
   return {
     ...compared('accuracy', own, reference, (a, b) => a - b),
     ...compared('exactMatch', own, reference, (a, b) => a - b),
+    ...compared('matthews', own, reference, (a, b) => a - b),
     ...compared('perplexity', own, reference, (a, b) => a / b),
     ...(reference.mse?.mean !== 0 && compared('mse', own, reference, (a, b) => a / b)),
     trainSpeed: own.trainSpeed.mean / reference.trainSpeed.mean,
@@ -175,7 +167,7 @@ function relate(own: Own, reference: Own, { evalExamples }: Task): Relative {
 }
 
 /** A score of both, if both have it. */
-function compared<K extends 'accuracy' | 'exactMatch' | 'perplexity' | 'mse'>(
+function compared<K extends 'accuracy' | 'exactMatch' | 'matthews' | 'perplexity' | 'mse'>(
   key: K,
   own: Own,
   reference: Own,

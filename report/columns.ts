@@ -26,7 +26,7 @@ export function columnsOf({ methods }: TaskSummary): readonly [readonly Column[]
 function scoreColumn(metric: Metric): Column {
   const { name, text, unit } = METRIC_STYLES[metric];
   return {
-    title: [name === 'F1' ? name : name.toLowerCase(), unit],
+    title: [name.replace(/^[A-Z](?=[a-z]+\b)/, (letter) => letter.toLowerCase()), unit],
     cell: (m) => ({ value: spread(m[metric] as Spread, text), note: scoreRatio(m, metric) }),
     baseline: (plain) => {
       const value = baselineScore(plain, metric);

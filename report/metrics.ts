@@ -1,6 +1,6 @@
-/** Room: report. The scores of a comparison: those of classes, language models, answers to questions, or numbers. */
+/** Room: report. The scores of a comparison, and how each is shown. */
 import type { MethodSummary } from './aggregate.ts';
-import { fixed, measure, points, score, times } from './numbers.ts';
+import { fixed, measure, points, score, signed, times } from './numbers.ts';
 import { METRICS, type Metric, type Task } from './schema.ts';
 
 /** How a score is shown. */
@@ -20,7 +20,7 @@ const CORRELATION = { text: (r: number) => fixed(r, 3), unit: '', range: { low: 
 
 /** Shows a figure where there is one. */
 const shown =
-  (key: 'accuracy' | 'exactMatch' | 'perplexity' | 'mse', text: (value: number) => string) =>
+  (key: 'accuracy' | 'exactMatch' | 'matthews' | 'perplexity' | 'mse', text: (value: number) => string) =>
   (relative: NonNullable<MethodSummary['relative']>): string | undefined => {
     const value = relative[key];
     return value === undefined ? undefined : text(value);
@@ -28,8 +28,18 @@ const shown =
 
 export const METRIC_STYLES: Readonly<Record<Metric, MetricStyle>> = {
   accuracy: { name: 'Accuracy', ...SHARE, relative: shown('accuracy', points) },
+  accuracyNorm: { name: 'Accuracy by length', ...SHARE },
   exactMatch: { name: 'Exact match', ...SHARE, relative: shown('exactMatch', points) },
   f1: { name: 'F1', ...SHARE },
+  f1Macro: { name: 'Macro F1', ...SHARE },
+  f1a: { name: 'F1a', ...SHARE },
+  f1m: { name: 'F1m', ...SHARE },
+  genderParity: { name: 'Gender parity', ...SHARE },
+  matthews: { name: 'Matthews', ...CORRELATION, relative: shown('matthews', (r) => signed(r, 3)) },
+  hasAnsExactMatch: { name: 'HasAns exact', ...SHARE },
+  hasAnsF1: { name: 'HasAns F1', ...SHARE },
+  noAnsExactMatch: { name: 'NoAns exact', ...SHARE },
+  noAnsF1: { name: 'NoAns F1', ...SHARE },
   perplexity: {
     name: 'Perplexity',
     text: measure,
@@ -38,7 +48,7 @@ export const METRIC_STYLES: Readonly<Record<Metric, MetricStyle>> = {
     relative: shown('perplexity', times),
   },
   mse: {
-    name: 'Squared error',
+    name: 'Mean squared error',
     text: measure,
     unit: '',
     range: { low: 0, high: Infinity, step: 0.01 },

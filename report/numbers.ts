@@ -80,7 +80,8 @@ export function duration(seconds: number): string {
   return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
 }
 
-function signed(value: number, digits: number): string {
+/** A difference: `−0.012`, `+0.4`, `±0.0`. */
+export function signed(value: number, digits: number): string {
   const text = Math.abs(value).toFixed(digits);
   if (Number(text) === 0) return `±${text}`;
   return (value < 0 ? '−' : '+') + text;

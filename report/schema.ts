@@ -70,7 +70,25 @@ const timeline = z
   });
 
 /** The scores that a run may have; the loss has every run. */
-export const METRICS = ['accuracy', 'exactMatch', 'f1', 'perplexity', 'mse', 'pearson', 'spearman'] as const;
+export const METRICS = [
+  'accuracy',
+  'accuracyNorm',
+  'exactMatch',
+  'f1',
+  'f1Macro',
+  'f1a',
+  'f1m',
+  'genderParity',
+  'matthews',
+  'hasAnsExactMatch',
+  'hasAnsF1',
+  'noAnsExactMatch',
+  'noAnsF1',
+  'perplexity',
+  'mse',
+  'pearson',
+  'spearman',
+] as const;
 
 export type Metric = (typeof METRICS)[number];
 
@@ -82,26 +100,33 @@ const runSchema = z.object({
   label: z.string().min(1),
   seed: count,
   /**
-   * On the evaluation split. Of classes accuracy and F1, fractions; of answers exact match and F1, fractions; of language models
-   * perplexity; of numbers the mean squared error and both correlations.
+   * On the evaluation split, whichever the task asks for. Of classes accuracy and F1, fractions, and Matthews' correlation; of answers
+   * exact match and F1, fractions, also of the questions with and without an answer; of language models perplexity; of numbers the mean
+   * squared error and both correlations.
    */
   metrics: z
     .object({
       accuracy: share.optional(),
+      accuracyNorm: share.optional(),
       exactMatch: share.optional(),
       f1: share.optional(),
+      f1Macro: share.optional(),
+      f1a: share.optional(),
+      f1m: share.optional(),
+      genderParity: share.optional(),
+      matthews: correlation.optional(),
+      hasAnsExactMatch: share.optional(),
+      hasAnsF1: share.optional(),
+      noAnsExactMatch: share.optional(),
+      noAnsF1: share.optional(),
       mse: amount.optional(),
       pearson: correlation.optional(),
       spearman: correlation.optional(),
       perplexity: measured.optional(),
       loss: z.number(),
     })
-    .refine((m) => [m.perplexity, m.accuracy, m.exactMatch, m.mse].some((score) => score !== undefined), {
-      error: 'expected "accuracy" and "f1", or "perplexity", or "exactMatch" and "f1", or "mse"',
-    })
-    .refine((m) => ((m.accuracy ?? m.exactMatch) === undefined) === (m.f1 === undefined), {
-      error: 'expected a number',
-      path: ['f1'],
+    .refine((metrics) => METRICS.some((name) => metrics[name] !== undefined), {
+      error: 'found no score, expected "accuracy", "f1", "perplexity", "mse" or another',
     }),
   /** Parameters of the frozen base, and of its encoder or decoder blocks alone (embeddings and head left out). */
   foundation: z
@@ -155,7 +180,7 @@ export const comparisonSchema = z
     ...header(FORMAT, VERSION),
     meta: z.object({
       /** ISO 8601 date, with or without time. */
-      date: z.string().regex(/^\d{4}-\d\d-\d\d/, 'an ISO 8601 date'),
+      date: z.string().regex(/^\d{4}-\d\d-\d\d/, 'expected an ISO 8601 date'),
       /** The command that makes this comparison again. */
       command: z.string().min(1),
       /** Description of the WebGPU adapter. */

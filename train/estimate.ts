@@ -21,6 +21,7 @@ import {
 import type { ImportanceScores } from '../pruning/decide.ts';
 import { ffnMaskName, headMaskName, maskHooks, maskPenalty, maskSpecs, type MaskOptions } from '../pruning/masks.ts';
 import type { EstimateResult } from '../pruning/scores-file.ts';
+import { learningRates } from './learning-rates.ts';
 import { estimateOptionsSchema, splitOptions, type EstimateOptions } from './options.ts';
 import { optimizationOf, trainingBatches, trainingLoss } from './train.ts';
 import type { MicroBatchGraph, StepGraph, StepTransform } from './step.ts';
@@ -49,18 +50,19 @@ export async function estimate(model: PeftModel, examples: Examples, options: Es
   const parsed = parseOptions(estimateOptionsSchema, numbers);
   const { steps, seed, l1, headsL1 = l1, ffnL1 = l1, headsMaskLr: headsLr, ffnMaskLr: ffnLr } = parsed;
   const masks: MaskOptions = { headsL1, ffnL1, headsLr, ffnLr };
-  return model.withParameters(maskSpecs(base.layers, masks), async () => {
+  const work = async (): Promise<Estimate> => {
     const estimation = new Estimation(model, method, masks, steps);
     try {
       const batches = trainingBatches(model, examples, parsed);
-      const training = trainingLoss(model, objectiveOf(model, examples));
+      const training = trainingLoss(model, objectiveOf(model, examples, parsed));
       const result = await runTraining(training, batches, optimizationOf(model, parsed, steps), callbacks, estimation);
       const headsPerGroup = base.config.numHeads / base.config.kvHeads;
       return { ...(await estimation.read()), headsPerGroup, steps, seed, result };
     } finally {
       estimation.free();
     }
-  });
+  };
+  return model.withParameters(maskSpecs(base.layers, masks), work, learningRates(model, parsed));
 }
 
 /** The content of `records.json`. @param base fingerprint of the checkpoint */

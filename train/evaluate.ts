@@ -1,11 +1,15 @@
 /** Room: train. One loop over a data set: scores or losses in input order, and how fast they came. */
 import { DataLoader, type Batch } from '../data/data-loader.ts';
-import type { Examples } from '../data/example-store.ts';
+import { sequencesOf } from '../data/encoded-example.ts';
+import { mostChoices, type Examples } from '../data/example-store.ts';
 import { objectiveOf, type Objective, type ScoreMetrics } from '../data/objective.ts';
 import { ANSWER_DEFAULTS, type AnswerOptions } from '../data/qa/answers.ts';
+import type { DataSet } from '../data/source.ts';
+import type { TextFigures } from '../data/text/figures.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { BatchShape } from '../engine/program-cache.ts';
 import { logitsSession, lossSession, type InferenceSession } from '../peft-model/inference-session.ts';
+import { likelihoodSession } from '../peft-model/likelihood-session.ts';
 import type { ForwardOptions, PeftModel } from '../peft-model/peft-model.ts';
 import { assertFinite } from './finite.ts';
 
@@ -36,21 +40,62 @@ export interface LanguageMetrics {
 /** Figures of a data set, and what it took to get them. */
 export interface Evaluation {
   readonly inference: InferenceCost;
-  readonly metrics: ScoreMetrics | LanguageMetrics;
+  readonly metrics: ScoreMetrics | LanguageMetrics | TextFigures;
+  /** Of every example, in order: the head's, or of text that is judged, one log-likelihood. Absent for other language data. */
+  readonly scores?: readonly Float32Array[];
+}
+
+/** How figures are made. */
+export interface EvaluateOptions extends Partial<AnswerOptions>, InferenceOptions {
+  /** Of a task: its own, from the scores of every example in order; `DataSet` has them. */
+  readonly figures?: DataSet['figures'];
+  /** How text is judged in place of them; `DataSet` has it. */
+  readonly text?: DataSet['text'];
 }
 
 /** Figures on labelled examples: accuracy and the like, or perplexity. */
 export async function evaluate(
   model: PeftModel,
   examples: Examples,
-  options: Partial<AnswerOptions> & InferenceOptions = {},
+  { figures, text, ...options }: EvaluateOptions = {},
 ): Promise<Evaluation> {
   const objective = objectiveOf(model, examples);
+  if (text?.kind === 'choices') {
+    const { scores, inference } = await logLikelihoods(model, examples, options);
+    return { inference, scores, metrics: text.figures(scores) };
+  }
   if (!objective.metrics) return evaluateLanguage(model, objective, inferenceBatches(model, examples, options));
   const scores: Float32Array[] = [];
   const onScores = (index: number, values: Float32Array): unknown => (scores[index] = values.slice());
   const inference = await inferEach(model, examples, onScores, {}, options);
-  return { inference, metrics: objective.metrics(examples, scores, { ...ANSWER_DEFAULTS, ...options }) };
+  const metrics = objective.metrics(examples, scores, { ...ANSWER_DEFAULTS, ...options });
+  const official = figures?.(scores) ?? {};
+  // Those that the task names come first.
+  return { inference, scores, metrics: { ...official, ...metrics, ...official } };
+}
+
+/**
+ * How likely the labelled tokens of every example are after those before them.
+ * @param examples for a causal language model
+ * @returns of each the sum over its labelled tokens of the log of their probability, in nats; one value an example
+ */
+export async function logLikelihoods(
+  model: PeftModel,
+  examples: Examples,
+  options: InferenceOptions = {},
+): Promise<{ readonly scores: readonly Float32Array[]; readonly inference: InferenceCost }> {
+  const scores: Float32Array[] = [];
+  let longest = 1;
+  for (const { tokenLabels } of examples) longest = Math.max(longest, labelledCount(tokenLabels!));
+  using session = likelihoodSession(model, longest);
+  const batches = inferenceBatches(model, examples, options);
+  const inference = await forEachBatch(model.engine, session, batches, ({ indices }, values) => {
+    indices.forEach((index, i) => {
+      assertFinite([values[i]!], `example ${index + 1}: the likelihood`);
+      scores[index] = Float32Array.of(values[i]!);
+    });
+  });
+  return { scores, inference };
 }
 
 /** Mean loss over the predicted tokens, summed in double precision. */
@@ -59,8 +104,7 @@ async function evaluateLanguage(model: PeftModel, objective: Objective, batches:
   using session = lossSession(model, objective);
   const inference = await forEachBatch(model.engine, session, batches, ({ labels, indices }, [loss]) => {
     assertFinite([loss!], `example ${indices[0]! + 1}: the loss of its batch`);
-    let labelled = 0;
-    for (const label of labels) labelled += Number(label >= 0);
+    const labelled = labelledCount(labels);
     sum += labelled * loss!;
     count += labelled;
   });
@@ -68,9 +112,15 @@ async function evaluateLanguage(model: PeftModel, objective: Objective, batches:
   return { inference, metrics: { count, loss, perplexity: Math.exp(loss) } };
 }
 
+function labelledCount(labels: ArrayLike<number> & Iterable<number>): number {
+  let count = 0;
+  for (const label of labels) count += Number(label >= 0);
+  return count;
+}
+
 /** Scores of a data set. */
 export interface Inference extends InferenceCost {
-  /** f32 [examples, labels], in the order of the examples. */
+  /** f32 [examples, labels], in the order of the examples; where one has fewer choices than others, −∞ for the rest. */
   readonly logits: Float32Array;
   readonly labels: Int32Array;
 }
@@ -86,9 +136,11 @@ export async function infer(
   inference: InferenceOptions = {},
 ): Promise<Inference> {
   let logits = new Float32Array();
+  const most = mostChoices(examples);
   const onScores = (index: number, scores: Float32Array): void => {
-    if (logits.length === 0) logits = new Float32Array(examples.length * scores.length);
-    logits.set(scores, index * scores.length);
+    const width = Math.max(most, scores.length);
+    if (logits.length === 0) logits = new Float32Array(examples.length * width).fill(-Infinity);
+    logits.set(scores, index * width);
   };
   const cost = await inferEach(model, examples, onScores, options, inference);
   return { logits, labels: Int32Array.from(examples, ({ label }) => label), ...cost };
@@ -110,7 +162,8 @@ async function inferEach(
     const rows = batch.count / batch.indices.length;
     const width = (values.length / batch.batch) * rows;
     batch.indices.forEach((index, i) => {
-      const scores = values.subarray(i * width, (i + 1) * width);
+      const own = rows > 1 ? (width / rows) * sequencesOf(examples.at(index)!).length : width;
+      const scores = values.subarray(i * width, i * width + own);
       assertFinite(scores, `example ${index + 1}: a score`);
       onScores(index, scores);
     });

@@ -24,10 +24,12 @@ const RENAMED: Readonly<Record<string, string>> = {
 
 /**
  * An identity as written by any version, under today's names. Version 0.1 has the path of an adapter to start from: it tells only whether
- * there was one.
+ * there was one. It has the split that was evaluated too, which a hash tells now.
  */
 export function fromOldKeys<T>(identity: Readonly<Record<string, T>>): Record<string, T> {
-  const entries = Object.entries(identity).filter(([key, value]) => key !== 'initAdapter' || value === '');
+  const entries = Object.entries(identity).filter(
+    ([key, value]) => key !== 'evalSplit' && (key !== 'initAdapter' || value === ''),
+  );
   return Object.fromEntries(
     entries.map(([key, value]) => [key === 'initAdapter' ? contentKey(key) : (RENAMED[key] ?? key), value]),
   );

@@ -2,7 +2,7 @@
  * Room: train. A step in parts, where the device cannot hold the whole: a program adds up the gradients of one micro-batch after another, a
  * last one updates. Losses, gradients, dropout and a transform's samples are those of the whole batch, but for rounding.
  */
-import type { TooLargeError } from '../engine/compile/limits.ts';
+import { TooLargeError } from '../engine/compile/limits.ts';
 import type { Program } from '../engine/compile/program.ts';
 import type { Traced } from '../engine/engine.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
@@ -60,6 +60,20 @@ export class MicroBatchSteps<B extends BatchShape> {
     const first = (rows: number): Inputs => this.#parts(batch, rows, inputs)[0]!;
     this.#rows.set(keyOf(batch), await this.#programs.rowsOf(batch, { inputs: first, unit, reason }));
     await (this.#update ??= this.#compileUpdate());
+  }
+
+  /** Divides batches of this shape into so many parts, or more where a part does not fit. */
+  async divide(batch: B, inputs: Inputs, parts: number): Promise<void> {
+    const unit = this.#training.unit?.(batch) ?? 1;
+    const rows = unit * Math.ceil(batch.batch / unit / parts);
+    try {
+      await this.#programs.get({ batch: rows, seq: batch.seq }, this.#parts(batch, rows, inputs)[0]);
+      this.#rows.set(keyOf(batch), rows);
+      await (this.#update ??= this.#compileUpdate());
+    } catch (error) {
+      if (!(error instanceof TooLargeError) || error.isResident) throw error;
+      await this.fit(batch, inputs, error);
+    }
   }
 
   /** Enqueues a step. @param inputs those of the whole step, for a batch that fits */

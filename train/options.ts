@@ -1,5 +1,6 @@
 /** Room: train. What training and the estimation are asked for, with defaults. */
 import { z } from 'zod';
+import { SCHEDULES } from '../engine/optim/schedule.ts';
 import type { OnBytes } from '../engine/io/load.ts';
 import type { RunIdentity } from './identity.ts';
 import type { StepReport } from './loop.ts';
@@ -12,14 +13,40 @@ const IN_RATIO = 'expected a number in [0, 1)';
 
 const stepOptions = {
   lr: positive.default(1e-3).describe('peak learning rate'),
-  schedule: z.enum(['constant', 'linear']).default('linear').describe('learning-rate schedule'),
+  headLr: positive.optional().describe('learning rate of the task head, if not `lr`'),
+  freezeHead: z.boolean().default(false).describe('leave the task head as it is'),
+  layerwiseLrDecay: positive
+    .max(1)
+    .optional()
+    .describe('learning rate of a layer as a part of that of the layer above it'),
+  loraPlusLrRatio: positive.optional().describe('LoRA+: learning rate of factors B as a multiple of that of A'),
+  schedule: z.enum(SCHEDULES).default('linear').describe('learning-rate schedule'),
   warmupRatio: z.number().min(0, IN_RATIO).lt(1, IN_RATIO).default(0).describe('part of the steps spent warming up'),
+  warmupSteps: whole.optional().describe('steps spent warming up, in place of `warmupRatio`'),
+  numCycles: positive
+    .optional()
+    .describe('waves of the schedule cosine (default: half a one), or restarts of the other'),
+  power: positive.optional().describe('of the schedule polynomial (default: 1)'),
+  lrEnd: amount.optional().describe('learning rate at the end of the schedule polynomial (default: 1e-7 × `lr`)'),
   weightDecay: amount.default(0).describe('AdamW weight decay'),
   maxGradNorm: amount.default(1).describe('largest gradient norm, 0 = off'),
-  batchSize: count.default(32).describe('examples at a time; those of a step'),
+  batchSize: count.default(32).describe('examples at a time; those of a step, but for `gradientAccumulationSteps`'),
+  gradientAccumulationSteps: count
+    .optional()
+    .describe('batches whose gradients make one step (default: 1); the loss is the mean over all of them'),
   shuffle: z.boolean().default(true).describe('shuffle every epoch'),
   groupByLength: z.boolean().default(true).describe('batch examples of like length together'),
   seed: whole.default(0).describe('seed of weights, data order, dropout'),
+  labelSmoothing: z
+    .number()
+    .min(0, IN_RATIO)
+    .lt(1, IN_RATIO)
+    .optional()
+    .describe('part of a label that is spread over all classes'),
+  classWeights: z
+    .record(z.string(), positive)
+    .optional()
+    .describe('what examples of a class count, as negative=1,positive=3 (default: 1 each)'),
   activations: z.enum(['f32', 'f16']).default('f32').describe('storage of what is saved for the backward pass'),
   gradientCheckpointing: z
     .boolean()

@@ -30,7 +30,7 @@ const BATCH_BYTES = 1 << 26;
  */
 export function predict(
   model: PeftModel,
-  rows: Rows,
+  rows: Pick<Rows, 'examples' | 'firsts'>,
   { batchSize = INFER_BATCH }: InferenceOptions = {},
 ): AsyncIterable<readonly Window[]> {
   const { reads } = headOf(model.base.config, model.head);
@@ -40,20 +40,22 @@ export function predict(
 /** A line with choices has a sequence, and a score, for each. */
 async function* onePerSequence(
   model: PeftModel,
-  { examples, lines }: Rows,
+  { examples, firsts }: Pick<Rows, 'examples' | 'firsts'>,
   batchSize: number,
 ): AsyncGenerator<readonly Window[]> {
   const { logits } = await infer(model, examples, {}, { batchSize });
   const width = logits.length / examples.length;
-  for (let first = 0; first < lines.length;) {
-    let end = first + 1;
-    while (end < lines.length && lines[end] === lines[first]) end++;
+  for (const [i, first] of firsts.entries()) {
+    const end = firsts[i + 1] ?? examples.length;
     yield [{ example: examples.at(first)!, scores: [...logits.subarray(first * width, end * width)] }];
-    first = end;
   }
 }
 
-async function* everyToken(model: PeftModel, { examples }: Rows, most: number): AsyncGenerator<readonly Window[]> {
+async function* everyToken(
+  model: PeftModel,
+  { examples }: Pick<Rows, 'examples'>,
+  most: number,
+): AsyncGenerator<readonly Window[]> {
   const { config } = model.base;
   const width = headOf(config, model.head).vocabulary ? config.vocabSize : 2;
   const longest = longestOfEach(examples).reduce((a, b) => Math.max(a, b), 1);

@@ -1,11 +1,13 @@
 /** Room: train. `train.json`: how a fine-tuning went. */
 import { z } from 'zod';
-import { header, writeVersioned } from '../engine/io/versioned.ts';
+import { header, readVersioned, writeVersioned } from '../engine/io/versioned.ts';
 
 const amount = z.number().nonnegative();
 
 export const trainSchema = z.strictObject({
   ...header('light-peft/train', 1),
+  /** The task's name, or the data's. */
+  data: z.string().optional(),
   steps: z.int().positive(),
   /** Per step. */
   loss: z.array(z.number()),
@@ -25,8 +27,16 @@ export interface TrainRecord extends Omit<z.infer<typeof trainSchema>, 'format' 
   readonly metrics?: object;
 }
 
+const TRAIN = { format: 'light-peft/train', version: 1, schema: trainSchema };
+
+/** @throws UserError for a file that is missing, of another version, or malformed */
+export async function readTrainRecord(path: string): Promise<TrainRecord> {
+  const { format: _, version: __, metrics, ...record } = await readVersioned(path, TRAIN);
+  return { ...record, ...(metrics && { metrics }) };
+}
+
 /** Writes the file atomically. */
 export function writeTrainRecord(path: string, { metrics, loss, ...rest }: TrainRecord): Promise<void> {
   const content = { ...rest, loss: [...loss], ...(metrics && { metrics: { ...metrics } }) };
-  return writeVersioned(path, { format: 'light-peft/train', version: 1, schema: trainSchema }, content);
+  return writeVersioned(path, TRAIN, content);
 }

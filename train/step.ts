@@ -51,6 +51,14 @@ export interface OptimizationOptions extends Partial<AdamWOptions> {
   readonly lr: number;
   readonly schedule: ScheduleName;
   readonly warmupRatio: number;
+  /** In place of `warmupRatio`. */
+  readonly warmupSteps?: number | undefined;
+  /** Of the cosine schedules, and of `polynomial`; see `Schedule`. `lrEnd` is a learning rate. */
+  readonly numCycles?: number | undefined;
+  readonly power?: number | undefined;
+  readonly lrEnd?: number | undefined;
+  /** Parts of every batch whose gradients are added up before the update; 1 unless given. */
+  readonly accumulation?: number | undefined;
   /** Of the dropout; undefined: nothing drops out. */
   readonly dropoutSeed?: number | undefined;
   /** How the backward pass gets at what the forward pass computed. */

@@ -5,6 +5,7 @@ import { rowsPerExample, splitBatch } from '../data/micro-batches.ts';
 import { objectiveOf, type Objective } from '../data/objective.ts';
 import { parseOptions } from '../engine/options.ts';
 import type { BatchInputs, PeftModel } from '../peft-model/peft-model.ts';
+import { learningRates } from './learning-rates.ts';
 import { splitOptions, trainOptionsSchema, type StepOptions, type TrainOptions } from './options.ts';
 import type { OptimizationOptions, TrainingLoss } from './step.ts';
 import { runTraining, type TrainResult } from './trainer.ts';
@@ -18,20 +19,31 @@ export async function train(model: PeftModel, examples: Examples, options: Train
   const { numbers, callbacks } = splitOptions(options);
   const parsed = parseOptions(trainOptionsSchema, numbers);
   const steps = stepsOf(examples.length, parsed);
-  return runTraining(
-    trainingLoss(model, objectiveOf(model, examples)),
-    trainingBatches(model, examples, parsed),
-    optimizationOf(model, parsed, steps),
-    callbacks,
-  );
+  const batches = trainingBatches(model, examples, parsed);
+  const training = trainingLoss(model, objectiveOf(model, examples, parsed));
+  const run = (): Promise<TrainResult> =>
+    runTraining(training, batches, optimizationOf(model, parsed, steps), callbacks);
+  const rates = learningRates(model, parsed);
+  return rates ? model.withParameters([], run, rates) : run();
 }
 
 /** Steps of a run: as many as asked for, or as `epochs` take. */
 export function stepsOf(
   examples: number,
-  { steps, epochs, batchSize }: { readonly steps: number; readonly epochs: number; readonly batchSize: number },
+  {
+    steps,
+    epochs,
+    batchSize,
+    gradientAccumulationSteps = 1,
+  }: {
+    readonly steps: number;
+    readonly epochs: number;
+    readonly batchSize: number;
+    readonly gradientAccumulationSteps?: number | undefined;
+  },
 ): number {
-  return steps > 0 ? steps : Math.max(1, Math.round(epochs * Math.ceil(examples / batchSize)));
+  const perStep = batchSize * gradientAccumulationSteps;
+  return steps > 0 ? steps : Math.max(1, Math.round(epochs * Math.ceil(examples / perStep)));
 }
 
 /** A model's loss on batches of an objective. */
@@ -63,11 +75,11 @@ export function trainingLoss(model: PeftModel, objective: Objective): TrainingLo
 export function trainingBatches(
   { base }: PeftModel,
   examples: Examples,
-  { shuffle, groupByLength, batchSize, seed }: StepOptions,
+  { shuffle, groupByLength, batchSize, gradientAccumulationSteps, seed }: StepOptions,
 ): DataLoader {
   const order: Order = !shuffle ? 'file' : groupByLength ? 'bucket' : 'shuffle';
   return new DataLoader(examples, {
-    batchSize,
+    batchSize: batchSize * (gradientAccumulationSteps ?? 1),
     order,
     seed,
     padId: base.config.padTokenId,
@@ -81,10 +93,12 @@ export function optimizationOf(
   options: StepOptions,
   steps: number,
 ): OptimizationOptions & { readonly saveEvery: number } {
-  const { lr, schedule, warmupRatio, weightDecay, maxGradNorm, seed, activations, saveEvery } = options;
+  const { lr, schedule, warmupRatio, warmupSteps, numCycles, power, lrEnd } = options;
+  const { weightDecay, maxGradNorm, seed, activations, saveEvery, gradientAccumulationSteps: accumulation } = options;
+  const pace = { steps, lr, schedule, warmupRatio, warmupSteps, numCycles, power, lrEnd, accumulation };
   const compile = { activations, recompute: options.gradientCheckpointing ? 'layers' : 'cheap' } as const;
   const dropoutSeed = peft.dropout > 0 ? seed : undefined;
-  return { steps, lr, schedule, warmupRatio, weightDecay, maxGradNorm, dropoutSeed, compile, saveEvery };
+  return { ...pace, weightDecay, maxGradNorm, dropoutSeed, compile, saveEvery };
 }
 
 function realTokens({ attentionMask, count, seq }: Batch): number {

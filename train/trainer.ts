@@ -11,7 +11,7 @@ import { option, UserError } from '../engine/errors.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import { exists } from '../engine/io/files.ts';
 import { AdamW, ADAMW_DEFAULTS, ADAMW_INPUTS } from '../engine/optim/adamw.ts';
-import { scheduleAt } from '../engine/optim/schedule.ts';
+import { scheduleAt, type Schedule } from '../engine/optim/schedule.ts';
 import { add } from '../engine/ops/elementwise.ts';
 import type { RandomState } from '../engine/ops/elementwise.ts';
 import { ProgramCache, type BatchShape, type ProgramSource } from '../engine/program-cache.ts';
@@ -194,6 +194,8 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
   async run(step: number, batch: B): Promise<void> {
     const inputs = this.inputs(step, batch);
     const microBatches = this.#microBatches;
+    const { accumulation = 1 } = this.#options;
+    if (accumulation > 1 && !microBatches.has(batch)) await microBatches.divide(batch, inputs, accumulation);
     if (microBatches.has(batch)) return microBatches.run(batch, inputs);
     try {
       (await this.program(batch, inputs)).run(inputs);
@@ -212,10 +214,10 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
 
   /** Values of the program's inputs. @param step counts from 0 */
   inputs(step: number, batch: B): Record<string, HostArray> {
-    const { lr, schedule, steps, warmupRatio, dropoutSeed = 0 } = this.#options;
+    const { lr, dropoutSeed = 0 } = this.#options;
     return {
       ...this.#training.inputs(batch),
-      ...this.optimizer.inputs(step + 1, lr * scheduleAt(schedule, step, steps, warmupRatio)),
+      ...this.optimizer.inputs(step + 1, lr * scheduleAt(scheduleOf(this.#options), step)),
       seed: Uint32Array.of(dropoutSeed),
       step: Uint32Array.of(step),
       slot: this.losses.slot(step),
@@ -260,6 +262,12 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
     };
     return { name: `${name} ${shape.batch}x${shape.seq}`, inputs, trace, options: this.#options.compile };
   }
+}
+
+function scheduleOf(options: OptimizationOptions): Schedule {
+  const { schedule: name, steps: total, warmupRatio, numCycles: cycles, power, lr, lrEnd } = options;
+  const { warmupSteps: warmup = Math.ceil(total * warmupRatio) } = options;
+  return { name, total, warmup, cycles, power, end: lrEnd === undefined ? undefined : lrEnd / lr };
 }
 
 function memoryOf(

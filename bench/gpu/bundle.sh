@@ -10,7 +10,7 @@ rm -rf "$bundle"
 mkdir -p "$bundle/node_modules/webgpu/dist"
 node_modules/.bin/esbuild bench/gpu/main.ts --bundle --platform=node --target=node20 --format=esm --external:webgpu \
   --external:tokenizers \
-  --banner:js="import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" \
+  --banner:js="import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);" \
   --log-level=warning --outfile="$bundle/gpu.mjs"
 cp node_modules/webgpu/{package.json,index.js,LICENSE.md} "$bundle/node_modules/webgpu/"
 platform=$(node -p '`${process.platform}-${process.arch}`')

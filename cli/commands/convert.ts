@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
 import { exportDense, mergeAdapter } from '../../peft-model/convert.ts';
 import { print } from '../context.ts';
+import { addModelFlag } from '../hub.ts';
 import { addOutFlags, assertFree, withOutFolder, type OutFlags } from '../out-folder.ts';
 
 interface ConvertFlags extends OutFlags {
@@ -14,9 +15,10 @@ interface ConvertFlags extends OutFlags {
 }
 
 function addConvertFlags(command: Command, out: string): Command {
-  return addOutFlags(command, out)
-    .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')
-    .requiredOption('--adapter <dir>', 'PEFT folder, pruned or not');
+  return addModelFlag(addOutFlags(command, out)).requiredOption(
+    '--adapter <name>',
+    'PEFT folder, or name on the hub, pruned or not',
+  );
 }
 
 /** Runs `convert` with the folder, which is never the one that is read. */

@@ -10,6 +10,7 @@ import { InterruptedError } from '../../train/loop.ts';
 import { measure } from '../../report/numbers.ts';
 import { addEngineFlags, besides, print, say, withEngine, type EngineFlags } from '../context.ts';
 import { withDataFiles } from '../data-files.ts';
+import { addModelFlag } from '../hub.ts';
 import { namedFolders } from '../named-folders.ts';
 import type { Progress } from '../progress.ts';
 import { collect } from '../config-file.ts';
@@ -20,6 +21,8 @@ interface GenerateFlags extends Record<string, unknown>, EngineFlags {
   readonly adapter: readonly string[];
   readonly prompt?: string;
   readonly prompts?: string;
+  readonly chat?: boolean;
+  readonly system?: string;
   readonly maxNewTokens: number;
   readonly greedy?: boolean;
   readonly doSample?: boolean;
@@ -35,20 +38,21 @@ interface GenerateFlags extends Record<string, unknown>, EngineFlags {
 
 export function addGenerate(program: Command): void {
   const number = (flag: string) => (text: string) => parseNumber(text, flag);
-  const command = addEngineFlags(program.command('generate'))
+  const command = addModelFlag(addEngineFlags(program.command('generate')))
     .description('go on from prompts with a language model; the text is shown as it comes')
-    .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')
     .option(
       '--adapter <[name=]dir>',
-      'PEFT or AdapterHub folders, pruned or not; prompts choose one by its name',
+      'PEFT or AdapterHub folders, or names on the hub, pruned or not; prompts choose one by its name',
       collect,
       [],
     )
     .option('--prompt <text>', 'text to go on from')
     .option(
       '--prompts <file>',
-      'JSONL of {"prompt": …} or {"input_ids": […]}, and perhaps "adapter": a name, or null; - for standard input',
+      'JSONL of {"prompt": …}, {"messages": […]} or {"input_ids": […]}, and perhaps "adapter": a name, or null; - for standard input',
     )
+    .option('--chat', 'answer prompts as turns of a conversation, written by the model’s chat template')
+    .option('--system <text>', 'instructions before a conversation that has none; with --chat')
     .option('--max-new-tokens <n>', 'most tokens to add', number('--max-new-tokens'), 64)
     .option('--greedy', 'always the most likely token, whatever the model’s generation_config.json says')
     .option('--do-sample', 'draw tokens by their probability; so do the next three')
@@ -79,7 +83,9 @@ async function runGenerate(flags: GenerateFlags): Promise<void> {
     throw new UserError(`--max-new-tokens: found ${maxNewTokens}, expected an integer from 1`);
   if (minNewTokens !== undefined && minNewTokens > maxNewTokens)
     throw new UserError(`--min-new-tokens: found ${minNewTokens}, expected at most --max-new-tokens, ${maxNewTokens}`);
+  if (flags.system !== undefined && !flags.chat) throw new UserError('--system: found without --chat, expected both');
   if (out !== undefined) await assertWritable(out);
+  const chat = flags.chat ? { system: flags.system } : undefined;
   const prompts = await promptsOf(flags);
   const overrides = { greedy, doSample, temperature, topK, topP, repetitionPenalty, minNewTokens, stop };
   const adapters = namedFolders(flags.adapter);
@@ -91,8 +97,9 @@ async function runGenerate(flags: GenerateFlags): Promise<void> {
     // An answer ends where the signal comes; what there is of it is shown.
     signal?.addEventListener('abort', () => undefined);
     const loading = { ...load, onBytes };
-    const request = { checkpoint, adapters, prompts, maxNewTokens, overrides, load: loading, seed: train.seed, signal };
-    const all = generateAll(engine, request, shown ? terminal(progress) : {});
+    const how = { chat, maxNewTokens, overrides, load: loading, seed: train.seed, signal };
+    const request = { checkpoint, adapters, prompts, ...how };
+    const all = generateAll(engine, request, shown ? terminal(progress, chat ? '\n' : '') : {});
     const answers = await (out === undefined ? collected(all) : written(all, out, prompts.length));
     if (shown) process.stdout.write('\n');
     const speed = speedOf(answers);
@@ -111,16 +118,23 @@ async function promptsOf({ prompt, prompts }: GenerateFlags): Promise<Prompt[]> 
   return withDataFiles({ prompts }, prompts === '-' ? 'jsonl' : undefined, (files) => readPrompts(files.prompts!));
 }
 
-/** Prompt and continuation on standard output, a blank line between two. */
-function terminal(progress: Progress): GenerationCallbacks {
+/** Prompt and continuation on standard output, a blank line between two. @param between prompt and continuation */
+function terminal(progress: Progress, between: string): GenerationCallbacks {
   let count = 0;
   return {
-    onPrompt: ({ text, ids }) => {
+    onPrompt: (prompt) => {
       progress.finish();
-      process.stdout.write(`${count++ > 0 ? '\n\n' : ''}${text ?? `${ids?.join(' ')} `}`);
+      process.stdout.write(`${count++ > 0 ? '\n\n' : ''}${shownPrompt(prompt)}${between}`);
     },
     onText: (piece) => void process.stdout.write(piece),
   };
+}
+
+/** Of a conversation its last turn. */
+function shownPrompt({ text, chat, ids }: Prompt): string {
+  if (!chat) return text ?? `${ids?.join(' ')} `;
+  const { content } = chat.messages[chat.messages.length - 1]!;
+  return typeof content === 'string' ? content : JSON.stringify(content ?? '');
 }
 
 async function collected(all: AsyncIterable<Answer>): Promise<Answer[]> {
@@ -147,9 +161,10 @@ function interrupted(answered: number, prompts: number): InterruptedError {
 }
 
 /** A line of the answers' file. */
-function lineOf({ prompt: { text, ids }, adapter, generated, completion }: Answer): Record<string, unknown> {
+function lineOf({ prompt: { text, chat, ids }, adapter, generated, completion }: Answer): Record<string, unknown> {
+  const given = chat ? { messages: chat.messages } : text === undefined ? { input_ids: ids } : { prompt: text };
   return {
-    ...(text === undefined ? { input_ids: ids } : { prompt: text }),
+    ...given,
     ...(completion !== undefined && { completion }),
     output_ids: generated.ids,
     finish_reason: generated.finish,

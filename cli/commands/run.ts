@@ -8,7 +8,7 @@ import { runExperiments } from '../../experiments/run.ts';
 import { terminalTable } from '../../report/terminal.ts';
 import { writeReport } from '../../report/write.ts';
 import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
-import { addDataFlags, withData, type DataFlags } from '../data-flags.ts';
+import { addDataFlags, sayCounts, withData, type DataFlags } from '../data-flags.ts';
 import { terminalWidth } from '../help.ts';
 import { addSettings, readSettings } from '../options.ts';
 import { addOutFlags, assertFree, withOutFolder, type OutFlags } from '../out-folder.ts';
@@ -33,12 +33,19 @@ async function run(flags: RunFlags): Promise<void> {
   const options = await readSettings(flags);
   const methods = parseMethods(flags.methods);
   const seeds = flags.seeds === undefined ? [options.train.seed] : flags.seeds.split(',').map(parseSeed);
-  if (flags.task === undefined && flags.eval === undefined)
-    throw new UserError('--eval: missing, a comparison needs data to evaluate on');
+  if (
+    flags.task === undefined &&
+    flags.dataset === undefined &&
+    flags.eval === undefined &&
+    options.data.selectionSplit === undefined
+  )
+    throw new UserError(
+      '--eval: missing, a comparison needs data to evaluate on; or --selection-split sets some apart',
+    );
   const { model, out } = flags;
   const comparison = await withOutFolder(flags, async () => {
     await assertFree(flags, 'comparison.json');
-    return withData(flags, (request) =>
+    return withData(flags, options.data, (request) =>
       withEngine(
         flags,
         options.engine,
@@ -52,6 +59,7 @@ async function run(flags: RunFlags): Promise<void> {
             overwrite: flags.overwrite,
             command: `light-peft ${process.argv.slice(2).join(' ')}`,
             callbacks,
+            onData: sayCounts,
             onStage: (title) => progress.stage(title),
             onForecast: (seconds, pieces) => progress.forecast(seconds, pieces),
           }),

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
-import { taskPackage, TASK_NAMES } from '../../data/tasks.ts';
+import { taskPackage, BUILT_IN_NAMES } from '../../data/tasks/built-in.ts';
 import { NoAdapterError, openDevice } from '../../engine/device/device.ts';
 import { UserError } from '../../engine/errors.ts';
 import { installCommand, missingPackages } from '../../engine/io/packages.ts';
@@ -12,8 +12,8 @@ import { CHART_PACKAGES } from '../../report/charts/render.ts';
 /** What the optional packages are for. */
 const FEATURES: readonly (readonly [feature: string, packages: readonly string[]])[] = [
   ['the pictures of report.html', CHART_PACKAGES],
-  ...TASK_NAMES.map((name) => [`--task ${name}`, [taskPackage(name)]] as const),
-  ['`pretrain`', [...PRETRAIN_PACKAGES, ...TASK_NAMES.map(taskPackage)]],
+  ...BUILT_IN_NAMES.map((name) => [`--task ${name}`, [taskPackage(name)]] as const),
+  ['`pretrain`', [...PRETRAIN_PACKAGES, ...BUILT_IN_NAMES.map(taskPackage)]],
 ];
 
 export function addSetup(program: Command): void {

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { UserError } from '../../engine/errors.ts';
-import { headOfData, loadData, type DataRequest, type DataSet } from '../../data/source.ts';
+import type { DataRequest } from '../../data/request.ts';
+import { headOfData, loadData, type DataSet } from '../../data/source.ts';
 import { readJson } from '../../engine/io/files.ts';
 import { fingerprintAdapter } from '../../engine/io/fingerprint.ts';
 import { dataFacts } from '../../experiments/identity.ts';
@@ -27,7 +28,8 @@ import type { CheckpointOptions } from '../../train/options.ts';
 import { writeTrainRecord } from '../../train/result-file.ts';
 import { train } from '../../train/train.ts';
 import { addEngineFlags, print, withEngine, type CommandContext, type EngineFlags } from '../context.ts';
-import { addDataFlags, withData, type DataFlags } from '../data-flags.ts';
+import { addDataFlags, sayCounts, withData, type DataFlags } from '../data-flags.ts';
+import { addModelFlag } from '../hub.ts';
 import { addSettings, readSettings } from '../options.ts';
 import {
   addOutFlags,
@@ -48,7 +50,7 @@ interface StageFlags extends DataFlags, EngineFlags, OutFlags {
 
 function addStageFlags(command: Command): Command {
   return addOutFlags(addEngineFlags(addDataFlags(command)), 'folder for the results')
-    .option('--init-adapter <dir>', 'PEFT folder to start from, in place of fresh modules')
+    .option('--init-adapter <name>', 'PEFT folder, or name on the hub, to start from in place of fresh modules')
     .option('--resume', 'go on from the checkpoint of an interrupted run; without one, start');
 }
 
@@ -103,7 +105,7 @@ async function runStage<T>(
   work: (stage: Stage, context: CommandContext) => Promise<T>,
 ): Promise<T | undefined> {
   return withOutFolder(flags, () =>
-    withData(flags, async (request) => {
+    withData(flags, options.data, async (request) => {
       const base = await loadModel(flags.model, options.load);
       const identity = await identityOf(files.stage, flags, options, base, request);
       const beginning = await beginningIn(flags, files, { ...identity, stage: files.stage });
@@ -126,7 +128,7 @@ async function identityOf(
   base: Checkpoint,
   request: DataRequest,
 ): Promise<RunIdentity> {
-  const { [contentKey('eval')]: _, ...data } = await dataFacts(request);
+  const { [contentKey('eval')]: _, ...data } = await dataFacts(request, options.data, base.dir);
   return {
     ...numericOptions(options, stage),
     base: await base.fingerprint(),
@@ -145,6 +147,7 @@ async function prepare(
   progress.stage('loading');
   if (flags.initAdapter === undefined) {
     const data = await loadData(checkpoint, request, encoding, undefined, onBytes);
+    sayCounts(data);
     assertTrainable(data);
     const options = { ...load, head: data.head, labels: data.labels, seed, onBytes };
     return { model: await getPeftModel(engine, checkpoint, peftConfig(peft), options), data };
@@ -152,11 +155,12 @@ async function prepare(
   if (load.newHead) throw new UserError('--new-head and --init-adapter: give one of them, an adapter has a head');
   if (load.resizeEmbeddings)
     throw new UserError('--resize-embeddings and --init-adapter: give one of them, an adapter has its embeddings');
-  const head = await headOfData(request, encoding.taskType);
+  const head = await headOfData(request, encoding);
   // The run's dropout goes before the one an adapter was written with.
   const options = { ...load, head, onBytes, dropout: peft.dropout };
   const model = await PeftModel.fromPretrained(engine, checkpoint, flags.initAdapter, options);
   const data = await loadData(checkpoint, request, encoding, model, onBytes);
+  sayCounts(data);
   assertTrainable(data);
   return { model, data };
 }
@@ -177,12 +181,12 @@ async function checkpointOf(
 }
 
 export function addPrune(program: Command): void {
-  const command = program
+  const described = program
     .command('prune')
     .description(
       'stage two: decide what stays by the records of an estimation, and cut the PEFT modules; writes plan.json',
-    )
-    .requiredOption('--model <dir>', 'base checkpoint, a Hugging Face folder')
+    );
+  const command = addModelFlag(described)
     .requiredOption('--estimate <dir>', 'folder that `estimate` wrote')
     .option('--random', 'prune as much at random: the baseline')
     .option('--json', 'print a summary as JSON');
@@ -258,9 +262,12 @@ async function runTrain(flags: StageFlags): Promise<void> {
     const checkpoint = await checkpointOf(flags.out, stage, data);
     const result = await train(model, data.train, { ...options.train, ...context.callbacks, checkpoint });
     await model.savePretrained(flags.out);
-    const metrics = data.eval.length > 0 ? (await evaluate(model, data.eval, options.data)).metrics : undefined;
+    const metrics =
+      data.eval.length > 0
+        ? (await evaluate(model, data.eval, { ...data.answers, figures: data.figures, text: data.text })).metrics
+        : undefined;
     const { steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes } = result;
-    const content = { steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes, metrics };
+    const content = { data: data.name, steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes, metrics };
     await writeTrainRecord(join(flags.out, TRAINING.result), content);
     return content;
   });

@@ -4,12 +4,16 @@
  */
 import { option, UserError } from '../../engine/errors.ts';
 import { warn } from '../../engine/warnings.ts';
+import type { ChatFormat } from '../../models/chat/chat-format.ts';
 import type { TextTokenizer } from '../../models/tokenizer.ts';
 import { checkedIds } from '../encode.ts';
 import { IGNORE_INDEX } from '../encoded-example.ts';
 import { ExampleStore, type Tokens } from '../example-store.ts';
 import { inOrder } from '../map-in-order.ts';
+import type { DataOptions } from '../options.ts';
+import type { Conversation } from './conversations.ts';
 import type { Completion, LanguageFile, LanguageRow, TokenDocument } from './documents.ts';
+import { assistantSpans, renderOptions, type Span } from './turns.ts';
 
 /** What documents are encoded for. */
 export interface LanguageOptions {
@@ -21,6 +25,10 @@ export interface LanguageOptions {
   readonly tokenizer: TextTokenizer | undefined;
   /** Ends a document or a completion; absent: the model knows none. */
   readonly endId: number | undefined;
+  /** Writes conversations; absent: the model has no chat template. */
+  readonly chat?: ChatFormat | undefined;
+  /** Of conversations and of prompts with completions: what is learned; absent: the assistant's part. */
+  readonly lossOn?: DataOptions['lossOn'];
 }
 
 /**
@@ -34,15 +42,21 @@ export async function encodeLanguageFile(
 ): Promise<ExampleStore> {
   const examples = new ExampleStore();
   const packer = new Packer(options.maxLength, examples);
-  const left: string[] = [];
+  const [left, cut]: [string[], string[]] = [[], []];
   let total = 0;
-  for await (const { at, tokens } of inOrder(rows, (row) => encodeRow(row, options, `${path}:${row.line}`))) {
+  for await (const { at, tokens, isCut } of inOrder(rows, (row) => encodeRow(row, options, `${path}:${row.line}`))) {
     total++;
+    if (isCut) cut.push(at);
     if (tokens instanceof Int32Array) packer.add(tokens);
     else if (isLearned(tokens)) examples.push(tokens);
     else left.push(at);
   }
   packer.finish();
+  const { maxLength } = options;
+  if (cut.length > 0)
+    warn(
+      `${path}: ${cut.length} of ${total} conversations cut to ${maxLength} tokens (${option('maxLength')}); the first: ${cut[0]}`,
+    );
   if (examples.length === 0)
     throw new UserError(`${path}: no token to learn, expected at least one after a row's first`);
   if (left.length > 0)
@@ -50,15 +64,29 @@ export async function encodeLanguageFile(
   return examples;
 }
 
+/** Each row of a data file as an example of its own, without any left out, to predict. @throws UserError as `encodeLanguageFile` */
+export async function encodeLanguageRows(
+  { path, rows }: LanguageFile,
+  options: LanguageOptions,
+): Promise<ExampleStore> {
+  const examples = new ExampleStore();
+  for await (const { tokens } of inOrder(rows, (row) => encodeRow(row, options, `${path}:${row.line}`)))
+    examples.push(tokens instanceof Int32Array ? tokensOf(tokens, tokens) : tokens);
+  return examples;
+}
+
 /** Of a document its tokens alone: it is packed with others. */
 interface EncodedRow {
   readonly at: string;
   readonly tokens: Tokens | Int32Array;
+  /** Whether its end was left out. */
+  readonly isCut?: boolean;
 }
 
 async function encodeRow(row: LanguageRow, options: LanguageOptions, at: string): Promise<EncodedRow> {
   if ('inputIds' in row) return { at, tokens: encodeTokens(row, options, at) };
   if ('prompt' in row) return { at, tokens: await encodeCompletion(row, options, at) };
+  if ('messages' in row) return { at, ...(await encodeConversation(row, options, at)) };
   const { ids } = await needTokenizer(options.tokenizer, at).encode(row.text);
   return { at, tokens: checkedIds(closed(ids, options.endId), options.vocabSize, at) };
 }
@@ -94,7 +122,7 @@ class Packer {
 
 async function encodeCompletion(
   { prompt, completion }: Completion,
-  { tokenizer, maxLength, vocabSize, endId }: LanguageOptions,
+  { tokenizer, maxLength, vocabSize, endId, lossOn }: LanguageOptions,
   at: string,
 ): Promise<Tokens> {
   const words = needTokenizer(tokenizer, at);
@@ -108,8 +136,43 @@ async function encodeCompletion(
   const ids = checkedIds([...before, ...after].slice(0, maxLength), vocabSize, at);
   return tokensOf(
     ids,
-    ids.map((id, i) => (i < before.length ? IGNORE_INDEX : id)),
+    ids.map((id, i) => (i < before.length && lossOn !== 'all' ? IGNORE_INDEX : id)),
   );
+}
+
+/** As the model's chat template writes it, from the start up to `maxLength` tokens. */
+async function encodeConversation(
+  conversation: Conversation,
+  { tokenizer, chat, maxLength, vocabSize, lossOn }: LanguageOptions,
+  at: string,
+): Promise<Pick<EncodedRow, 'isCut'> & { readonly tokens: Tokens }> {
+  const words = needTokenizer(tokenizer, at);
+  const { text, spans } = written(needChat(chat, at), conversation, lossOn === 'all', at);
+  const { ids, offsets } = await words.encodePlaced(text);
+  const kept = checkedIds(ids.slice(0, maxLength), vocabSize, at);
+  const isLearned = (i: number): boolean => !spans || overlaps(spans, offsets[2 * i]!, offsets[2 * i + 1]!);
+  const labels = kept.map((id, i) => (isLearned(i) ? id : IGNORE_INDEX));
+  return { tokens: tokensOf(kept, labels), isCut: kept.length < ids.length };
+}
+
+/** A conversation's text with the parts that are learned; undefined: all. */
+function written(
+  chat: ChatFormat,
+  conversation: Conversation,
+  isAll: boolean,
+  at: string,
+): { readonly text: string; readonly spans: readonly Span[] | undefined } {
+  try {
+    const rendered = chat.render(conversation.messages, renderOptions(conversation));
+    const { text } = rendered;
+    return { text, spans: isAll ? undefined : assistantSpans(chat, conversation, rendered) };
+  } catch (error) {
+    throw error instanceof UserError ? new UserError(`${at}: ${error.message}`) : error;
+  }
+}
+
+function overlaps(spans: readonly Span[], begin: number, end: number): boolean {
+  return spans.some(([from, to]) => begin < to && end > from);
 }
 
 function encodeTokens(
@@ -129,9 +192,18 @@ function encodeTokens(
   return { ...tokensOf(Int32Array.from(inputIds), Int32Array.from(labels)), mask: Int32Array.from(attentionMask) };
 }
 
-function tokensOf(ids: Int32Array, tokenLabels: Int32Array): Tokens {
+/** What is read, and at which tokens the next one is asked for. */
+export function tokensOf(ids: Int32Array, tokenLabels: Int32Array): Tokens {
   const { length } = ids;
   return { ids, mask: new Int32Array(length).fill(1), typeIds: new Int32Array(length), tokenLabels };
+}
+
+/** @throws UserError that says how a model gets a chat template */
+export function needChat(chat: ChatFormat | undefined, at: string): ChatFormat {
+  if (chat) return chat;
+  throw new UserError(
+    `${at}: found a conversation, but the model folder has no chat template; expected "chat_template" in tokenizer_config.json, or chat_template.jinja`,
+  );
 }
 
 /** Whether there is a token to learn. The first is never asked for. */
@@ -149,7 +221,8 @@ export function opened(ids: readonly number[], endId: number | undefined): reado
   return ids.length > 1 && ids[ids.length - 1] === endId ? ids.slice(0, -1) : ids;
 }
 
-function needTokenizer(tokenizer: TextTokenizer | undefined, at: string): TextTokenizer {
+/** @throws UserError where there is none */
+export function needTokenizer(tokenizer: TextTokenizer | undefined, at: string): TextTokenizer {
   if (tokenizer) return tokenizer;
   throw new UserError(`${at}: found text, but the model folder has no tokenizer.json; expected "input_ids"`);
 }

@@ -1,4 +1,7 @@
 /** Room: data/qa. From scores of starts and ends to an answer, and how good answers are, as SQuAD's evaluation tells it. Pure. */
+import { overlap, scoreAnswer, scoreAnswerOrNone, type AnswerScore } from '../metrics/answers.ts';
+import { meanOf } from '../metrics/classes.ts';
+import { scoredAnswerMetrics, type ScoredAnswer, type SquadMetrics } from '../metrics/squad.ts';
 import type { EncodedExample, Passage } from '../encoded-example.ts';
 import type { Examples } from '../example-store.ts';
 
@@ -8,19 +11,18 @@ export interface AnswerOptions {
   readonly maxAnswerLength: number;
   /** Whether there may be none: where the first token's scores are above those of every answer. */
   readonly allowEmptyAnswer: boolean;
+  /** By how much they have to be above. */
+  readonly nullThreshold: number;
 }
 
 /** The command line's defaults. */
-export const ANSWER_DEFAULTS: AnswerOptions = { maxAnswerLength: 30, allowEmptyAnswer: false };
+export const ANSWER_DEFAULTS: AnswerOptions = { maxAnswerLength: 30, allowEmptyAnswer: false, nullThreshold: 0 };
 
-/** Figures of answers, as SQuAD's evaluation has them. */
-export interface AnswerMetrics {
-  /** Questions with known answers. */
-  readonly count: number;
-  /** Share of answers that are one of those expected; of texts without articles, punctuation and case. */
-  readonly exactMatch: number;
-  /** Mean over questions of the F1 of an answer's words with the best of those expected; of tokenised data of its tokens. */
-  readonly f1: number;
+/**
+ * Figures of answers, as SQuAD's evaluation has them: the share that is one of those expected, and the mean F1 of their words; of
+ * tokenised data of tokens. Where some questions have no answer, those of both kinds, and the best threshold for none.
+ */
+export interface AnswerMetrics extends SquadMetrics {
   /** Mean over windows of the cross-entropies of start and end over their own tokens, in nats. */
   readonly loss: number;
 }
@@ -61,27 +63,51 @@ function scoreOf({ scores }: ScoredWindow, [start, end]: Span): number {
   return scores[2 * start]! + scores[2 * end + 1]!;
 }
 
-/** The best of a question's windows. There is none where every window would rather have none. */
-function bestOf(windows: readonly ScoredWindow[], options: AnswerOptions): Best {
+/** A question's best answer, and the score of none less its own: every window has a say in that there is none. */
+function bestOf(windows: readonly ScoredWindow[], options: AnswerOptions): Best & { readonly noAnswerScore: number } {
   const [first, ...others] = windows.map((window) => bestIn(window, options)) as [Best, ...Best[]];
   const best = others.reduce((a, b) => (b.score > a.score ? b : a), first);
   const none = Math.min(...windows.map((window) => scoreOf(window, NONE)));
-  return options.allowEmptyAnswer && none > best.score ? { ...best, span: NONE } : best;
+  return { ...best, noAnswerScore: none - best.score };
+}
+
+/** Above which there is no answer. */
+function thresholdOf({ allowEmptyAnswer, nullThreshold }: AnswerOptions): number {
+  return allowEmptyAnswer ? nullThreshold : Infinity;
+}
+
+/** The text that answers a question. */
+export interface TextAnswer {
+  /** '' for none. */
+  readonly text: string;
+  /** The score of none less that of the best answer. */
+  readonly noAnswerScore: number;
 }
 
 /**
- * The text that answers a question, '' for none; undefined where the example has no text.
+ * The answer to a question; undefined where the example has no text.
  * @param windows of the question, at least one
  */
-export function answerText(windows: readonly ScoredWindow[], options: AnswerOptions): string | undefined {
-  const { window, span } = bestOf(windows, options);
+export function textAnswer(windows: readonly ScoredWindow[], options: AnswerOptions): TextAnswer | undefined {
+  const best = bestOf(windows, options);
+  const { noAnswerScore } = best;
+  const text = textOf(best);
+  return text === undefined ? undefined : { text: noAnswerScore > thresholdOf(options) ? '' : text, noAnswerScore };
+}
+
+/** '' where the window has nothing of the context; undefined where the example has no text. */
+function textOf({ window, span: [start, end] }: Best): string | undefined {
   const { passage } = window.example;
   if (!passage?.source) return undefined;
   const { text, offsets } = passage.source;
-  const [start, end] = span;
   if (start < passage.from) return '';
   // Some tokenizers count the space before a word to it.
   return text.slice(offsets[2 * (start - passage.from)], offsets[2 * (end - passage.from) + 1]).trim();
+}
+
+/** The text alone of `textAnswer`. */
+export function answerText(windows: readonly ScoredWindow[], options: AnswerOptions): string | undefined {
+  return textAnswer(windows, options)?.text;
 }
 
 /** Windows by question. */
@@ -106,26 +132,32 @@ export function answerMetrics(
   const known = Array.from(examples).flatMap((example, i) =>
     example.span ? [{ example, span: example.span, scores: scores[i] as ArrayLike<number> }] : [],
   );
-  const judged = questionsOf(known).map((windows) => {
-    const { span = NONE, passage } = windows[0]!.example;
-    if (passage?.source) return judgeText(answerText(windows, options) as string, passage.source.answers);
-    return judgeSpan(bestOf(windows, options).span, span);
+  const questions = questionsOf(known);
+  const score = questions.every((windows) => isAnswerable(windows[0]!.example)) ? scoreAnswer : scoreAnswerOrNone;
+  const scored = questions.map((windows): ScoredAnswer => {
+    const { example } = windows[0]!;
+    const best = bestOf(windows, options);
+    const [answer, expected] = [textOf(best), example.passage?.source?.answers];
+    return {
+      ...(answer !== undefined && expected ? score({ answer, expected }) : scoreSpan(best.span, example.span!)),
+      isAnswerable: isAnswerable(example),
+      isEmpty: answer === '',
+      noAnswerScore: best.noAnswerScore,
+    };
   });
-  const mean = (values: readonly number[]): number =>
-    values.reduce((sum, x) => sum + x, 0) / Math.max(1, values.length);
   const losses = ([0, 1] as const).map((which) =>
-    mean(
+    meanOf(
       known.flatMap(({ example, span, scores: own }) =>
         span[which] < 0 ? [] : [crossEntropyAt(own, which, span[which], example.ids.length)],
       ),
     ),
   );
-  return {
-    count: judged.length,
-    exactMatch: mean(judged.map(({ exact }) => Number(exact))),
-    f1: mean(judged.map(({ f1 }) => f1)),
-    loss: mean(losses),
-  };
+  return { ...scoredAnswerMetrics(scored, thresholdOf(options)), loss: meanOf(losses) };
+}
+
+/** Whether a question has an answer: of texts, whether one is expected. */
+function isAnswerable({ passage, span = NONE }: EncodedExample): boolean {
+  return passage?.source ? passage.source.answers.length > 0 : span[0] !== NONE[0] || span[1] !== NONE[1];
 }
 
 function wholeOf({ ids }: EncodedExample): Passage {
@@ -138,51 +170,10 @@ function crossEntropyAt(scores: ArrayLike<number>, which: 0 | 1, position: numbe
   return peak + Math.log(column.reduce((sum, x) => sum + Math.exp(x - peak), 0)) - column[position]!;
 }
 
-interface Judgement {
-  readonly exact: boolean;
-  readonly f1: number;
-}
-
-/** Against the best of the expected answers; none expected means the empty one. */
-function judgeText(answer: string, expected: readonly string[]): Judgement {
-  const words = plainWords(answer);
-  const rows = (expected.length > 0 ? expected : ['']).map((text) => {
-    const other = plainWords(text);
-    return { exact: words.join(' ') === other.join(' '), f1: overlap(words, other) };
-  });
-  return { exact: rows.some(({ exact }) => exact), f1: Math.max(...rows.map(({ f1 }) => f1)) };
-}
-
 /** Of tokens, where there is no text. */
-function judgeSpan([start, end]: Span, expected: Span): Judgement {
+function scoreSpan([start, end]: Span, expected: Span): AnswerScore {
   const places = (first: number, last: number): string[] =>
     Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => String(first + i));
   const exact = start === expected[0] && end === expected[1];
-  return { exact, f1: overlap(places(start, end), places(...expected)) };
-}
-
-/** Lower case, without ASCII punctuation and English articles (Rajpurkar et al. 2016). */
-function plainWords(text: string): string[] {
-  return text
-    .toLowerCase()
-    .replace(/[!-/:-@[-`{-~]/g, '')
-    .replace(/(?<![\p{L}\p{N}_])(?:a|an|the)(?![\p{L}\p{N}_])/gu, ' ')
-    .split(/\s+/)
-    .filter((word) => word !== '');
-}
-
-/** F1 of two bags of words; of an empty one with another empty one 1. */
-function overlap(a: readonly string[], b: readonly string[]): number {
-  if (a.length === 0 || b.length === 0) return Number(a.length === b.length);
-  const left = new Map<string, number>();
-  for (const word of b) left.set(word, (left.get(word) ?? 0) + 1);
-  let common = 0;
-  for (const word of a) {
-    const n = left.get(word) ?? 0;
-    if (n > 0) {
-      left.set(word, n - 1);
-      common++;
-    }
-  }
-  return (2 * common) / (a.length + b.length);
+  return { exactMatch: Number(exact), f1: overlap(places(start, end), places(...expected)) };
 }

@@ -4,8 +4,9 @@ import { UserError } from '../../engine/errors.ts';
 import type { TextTokenizer } from '../../models/tokenizer.ts';
 import { checkedIds, encodeText, encodeTokens } from '../encode.ts';
 import { IGNORE_INDEX, type EncodedExample, type Sequence } from '../encoded-example.ts';
-import { mapInOrder } from '../map-in-order.ts';
+import { inOrder, mapInOrder } from '../map-in-order.ts';
 import type { Question, QuestionFile, QuestionRow, TokenQuestion } from './questions.ts';
+import { WindowStore } from './window-store.ts';
 
 /** What questions are encoded for. Lengths are in tokens. */
 export interface QuestionOptions {
@@ -36,6 +37,14 @@ export function encodeQuestions({ path, rows }: QuestionFile, options: QuestionO
     line: row.line,
     windows: await encodeRow(row, options, `${path}:${row.line}`),
   }));
+}
+
+/** As `encodeQuestions`, in little memory. @throws UserError with file and line */
+export async function storeQuestions({ path, rows }: QuestionFile, options: QuestionOptions): Promise<WindowStore> {
+  const store = new WindowStore();
+  for await (const windows of inOrder(rows, (row) => encodeRow(row, options, `${path}:${row.line}`)))
+    store.push(windows);
+  return store;
 }
 
 async function encodeRow(row: QuestionRow, options: QuestionOptions, at: string): Promise<EncodedExample[]> {

@@ -3,11 +3,12 @@
  * a file is said in one line that names the file, the key, what was found and what was expected.
  */
 import { randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { rmdirSync, rmSync } from 'node:fs';
 import { open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { z } from 'zod';
 import { UserError } from '../errors.ts';
+import { phraseFor } from '../expectation.ts';
 import { makeFolder } from './make-folder.ts';
 import { assertWritableThrough, openThrough, outputOf, type OpenFile } from './output.ts';
 import { isRunning } from './processes.ts';
@@ -154,6 +155,17 @@ export async function removeEmpty(folders: readonly string[]): Promise<void> {
   }
 }
 
+/** The same where the process is about to end. */
+export function removeEmptySync(folders: readonly string[]): void {
+  for (const folder of folders) {
+    try {
+      rmdirSync(folder);
+    } catch {
+      return;
+    }
+  }
+}
+
 /** Writes `data` (text as UTF-8) to `path`, atomically. */
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
   await writeAtomically([{ path, write: (file) => file.writeFile(data) }]);
@@ -212,7 +224,7 @@ function isDeeper(value: unknown, depth: number): boolean {
 
 /** Checks a parsed value against a schema; the first fault becomes a `UserError` starting with `file`. */
 export function validate<T>(value: unknown, schema: z.ZodType<T>, file: string): T {
-  const result = schema.safeParse(value);
+  const result = schema.safeParse(value, { error: phraseFor(schema) });
   if (result.success) return result.data;
   throw new UserError(`${file}: ${describeIssue(result.error.issues[0]!, value)}`);
 }
@@ -226,27 +238,7 @@ function describeIssue(issue: Issue, value: unknown): string {
     return `${key}unknown ${issue.keys.length > 1 ? 'keys' : 'key'} ${issue.keys.map((k) => `"${k}"`).join(', ')}`;
   }
   if (issue.code === 'custom') return `${key}${oneLine(issue.message)}`;
-  return `${key}${found}, expected ${expectation(issue)}`;
-}
-
-function expectation(issue: Issue): string {
-  if (issue.code === 'invalid_type') return issue.expected;
-  if (issue.code === 'invalid_value') return issue.values.map((v) => JSON.stringify(v)).join(' or ');
-  if (issue.code === 'too_small') {
-    return `${sizeOf(issue.origin)} ${issue.inclusive === false ? '>' : '≥'} ${issue.minimum}`;
-  }
-  if (issue.code === 'too_big') {
-    return `${sizeOf(issue.origin)} ${issue.inclusive === false ? '<' : '≤'} ${issue.maximum}`;
-  }
-  if (issue.code === 'invalid_union' && issue.errors.length > 0) {
-    const options = issue.errors.flatMap((issues) => issues.slice(0, 1).map(expectation));
-    return [...new Set(options)].join(' or ');
-  }
-  return oneLine(issue.message);
-}
-
-function sizeOf(origin: string): string {
-  return origin === 'array' || origin === 'set' ? 'a number of items' : origin === 'string' ? 'a length' : 'a number';
+  return `${key}${found}, ${oneLine(issue.message)}`;
 }
 
 function keyPath(path: readonly PropertyKey[]): string {

@@ -110,16 +110,19 @@ async function locate(path: string): Promise<string> {
     if (await exists(join(path, name))) return join(path, name);
   }
   if ((await exists(join(path, 'pytorch_model.bin'))) || (await exists(join(path, 'pytorch_model.bin.index.json')))) {
-    throw new UserError(`${path}: only PyTorch weights (pytorch_model.bin), expected safetensors; ${conversion(path)}`);
+    throw new UserError(
+      `${path}: only PyTorch weights (pytorch_model.bin), expected safetensors; ${conversion(path, path)}`,
+    );
   }
   throw new UserError(`${path}: no weights in this folder, expected model.safetensors or ${INDEX}`);
 }
 
-function conversion(dir: string): string {
+/** A command that writes safetensors. @param from a folder, or a name on the hub @param to a folder */
+export function conversion(from: string, to: string): string {
   const code =
-    `import sys; from transformers import AutoConfig as C; import transformers as t; d = sys.argv[1]; ` +
-    `getattr(t, C.from_pretrained(d).architectures[0]).from_pretrained(d).save_pretrained(d, safe_serialization=True)`;
-  return `convert with: python -c "${code}" ${dir}`;
+    `import sys; from transformers import AutoConfig as C; import transformers as t; d, o = sys.argv[1:]; ` +
+    `getattr(t, C.from_pretrained(d).architectures[0]).from_pretrained(d).save_pretrained(o)`;
+  return `convert with: python -c "${code}" ${from} ${to}`;
 }
 
 async function openShard(path: string): Promise<Shard> {

@@ -93,6 +93,45 @@ export function fusedLinearCrossEntropy(
   return div(total, maximum(sum(greaterEqual(labels, 0)), constant(1)));
 }
 
+/**
+ * −log softmax(logits)[label] of every row, without a gradient.
+ * @param logits f32 [rows, classes]
+ * @param labels i32 [rows]; a negative label gives 0
+ * @returns f32 [rows]
+ */
+export function crossEntropies(logits: Tensor, labels: Tensor): Tensor {
+  return lossesOf([logits], labels).losses;
+}
+
+/**
+ * −log softmax(hidden·tableᵀ)[label] of every row, without a gradient; logits exist for some rows at a time.
+ * @param hidden f32 [rows, width]
+ * @param table f32 or f16 [n, width] each, in order
+ * @param labels i32 [rows]; a negative label gives 0
+ * @param chunkRows rows whose logits exist at a time
+ * @returns f32 [rows]
+ */
+export function linearCrossEntropies(
+  hidden: Tensor,
+  table: readonly Tensor[],
+  labels: Tensor,
+  chunkRows: number = rowsPerChunk(table),
+): Tensor {
+  const rows = labels.size;
+  const starts = Array.from({ length: Math.ceil(rows / chunkRows) }, (_, i) => i * chunkRows);
+  const chunks = starts.map((start) => {
+    const count = Math.min(chunkRows, rows - start);
+    const part = (x: Tensor): Tensor => (count === rows ? x : slice(x, 0, start, count));
+    return lossesOf(vocabularyLogits(part(hidden), table), part(labels)).losses;
+  });
+  if (chunks.length === 1) return chunks[0]!;
+  const whole = chunks.reduce(
+    (into, losses, i) => dynamicUpdateSlice(into, reshape(losses, [losses.size, 1]), { start: starts[i]! }),
+    constant(0, [rows, 1]),
+  );
+  return reshape(whole, [rows]);
+}
+
 function rowsPerChunk(table: readonly Tensor[]): number {
   const classes = table.reduce((n, { shape }) => n + shape[0]!, 0);
   const rows = Math.floor(CHUNK_BYTES / 4 / classes);
@@ -101,28 +140,36 @@ function rowsPerChunk(table: readonly Tensor[]): number {
 
 function chunkLoss(hidden: Tensor, table: readonly Tensor[], labels: Tensor): Chunk {
   const rows = labels.size;
+  const parts = vocabularyLogits(hidden, table);
+  const { losses, lse } = lossesOf(parts, labels);
+  const column = (x: Tensor): Tensor => reshape(x, [rows, 1]);
   let start = 0;
-  const parts = vocabularyLogits(hidden, table).map((logits, i) => {
+  const gradients = parts.map((logits, i) => {
+    const label = expand(column(labels), logits.shape);
+    const hit = equal(add(iota(logits.shape as [number, number]), start), label);
+    start += logits.shape[1]!;
+    const dLogits = where(greaterEqual(label, 0), sub(exp(sub(logits, column(lse))), hit), 0);
+    return matmul(dLogits, table[i]!);
+  });
+  return { loss: sum(losses), gradient: gradients.reduce((a, b) => add(a, b)) };
+}
+
+/** Of each row its loss, 0 where it has no label, and the log of the sum of exponentials. @param parts logits of parts of the vocabulary */
+function lossesOf(parts: readonly Tensor[], labels: Tensor): { readonly losses: Tensor; readonly lse: Tensor } {
+  const rows = labels.size;
+  let start = 0;
+  const all = parts.map((logits) => {
     const classes = logits.shape[1]!;
     const [lse, picked] = emitMany(logSumExpOp, [logits, labels], { rows, classes, start }, [
       { shape: [rows] },
       { shape: [rows] },
-    ]);
-    const part = { weight: table[i]!, logits, lse, picked, start };
+    ]) as [Tensor, Tensor];
     start += classes;
-    return part;
+    return { lse, picked };
   });
-  const lse = parts.map((part) => part.lse).reduce(logAddExp);
-  const picked = parts.map((part) => part.picked).reduce((a, b) => add(a, b));
-  const column = (x: Tensor): Tensor => reshape(x, [rows, 1]);
-  const gradients = parts.map(({ weight, logits, start: first }) => {
-    const label = expand(column(labels), logits.shape);
-    const hit = equal(add(iota(logits.shape as [number, number]), first), label);
-    const dLogits = where(greaterEqual(label, 0), sub(exp(sub(logits, column(lse))), hit), 0);
-    return matmul(dLogits, weight);
-  });
-  const losses = where(greaterEqual(labels, 0), sub(lse, picked), 0);
-  return { loss: sum(losses), gradient: gradients.reduce((a, b) => add(a, b)) };
+  const lse = all.map((part) => part.lse).reduce(logAddExp);
+  const picked = all.map((part) => part.picked).reduce((a, b) => add(a, b));
+  return { losses: where(greaterEqual(labels, 0), sub(lse, picked), 0), lse };
 }
 
 /** log(eᵃ + eᵇ) */

@@ -3,7 +3,6 @@ import { z } from 'zod';
 import { ACTIVATION_NAMES, type Architecture, type Head, type HeadLinear, type ModelConfig } from '../architecture.ts';
 import {
   activationName,
-  checkPadToken,
   commonConfig,
   commonKeys,
   count,
@@ -140,7 +139,6 @@ export function encoderConfig(
   maxTokens: number,
 ): ModelConfig {
   const { hidden_size: hiddenSize, num_attention_heads: numHeads } = keys;
-  checkPadToken(file, keys.pad_token_id, keys.vocab_size);
   return {
     family,
     architecture,

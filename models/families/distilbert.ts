@@ -3,7 +3,6 @@ import { z } from 'zod';
 import { ACTIVATION_NAMES, type Architecture, type HeadLinear, type ModelConfig } from '../architecture.ts';
 import {
   activationName,
-  checkPadToken,
   commonConfig,
   commonKeys,
   count,
@@ -31,7 +30,6 @@ const schema = z.looseObject({
 
 export function distilbert(file: ConfigFile): ModelConfig {
   const keys = readKeys(file, schema);
-  checkPadToken(file, keys.pad_token_id, keys.vocab_size);
   const { dim } = keys;
   return {
     family: 'distilbert',

@@ -3,7 +3,6 @@ import { z } from 'zod';
 import { ACTIVATION_NAMES, type Architecture, type ModelConfig } from '../architecture.ts';
 import {
   activationName,
-  checkPadToken,
   commonConfig,
   count,
   dividedBy,
@@ -35,7 +34,6 @@ type Gpt2File = z.infer<typeof schema>;
 export function gpt2(file: ConfigFile): ModelConfig {
   const keys = readKeys(file, schema);
   const { n_embd: hiddenSize, n_head: numHeads } = keys;
-  checkPadToken(file, keys.pad_token_id ?? 0, keys.vocab_size);
   const headDim = dividedBy(file, ['n_embd', hiddenSize], ['n_head', numHeads]);
   return {
     family: 'gpt2',

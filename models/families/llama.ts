@@ -8,7 +8,6 @@ import { preview } from '../../engine/io/files.ts';
 import { ACTIVATION_NAMES, type Architecture, type ModelConfig, type Rotary } from '../architecture.ts';
 import {
   activationName,
-  checkPadToken,
   commonConfig,
   count,
   dividedBy,
@@ -105,7 +104,6 @@ function read(file: ConfigFile, relative: Relative): ModelConfig {
   dividedBy(file, ['num_attention_heads', numHeads], ['num_key_value_heads', kvHeads]);
   const headDim = keys.head_dim ?? dividedBy(file, ['hidden_size', hiddenSize], ['num_attention_heads', numHeads]);
   if (headDim % 2 !== 0) throw new UserError(`${file.path}: key "head_dim": found ${headDim}, expected an even number`);
-  checkPadToken(file, keys.pad_token_id ?? 0, keys.vocab_size);
   const maxPositions = keys.max_position_embeddings;
   return {
     family: relative.family,

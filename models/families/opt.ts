@@ -3,7 +3,6 @@ import { z } from 'zod';
 import { ACTIVATION_NAMES, type Architecture, type ModelConfig } from '../architecture.ts';
 import {
   activationName,
-  checkPadToken,
   commonConfig,
   count,
   dividedBy,
@@ -42,7 +41,6 @@ export function opt(file: ConfigFile): ModelConfig {
   const keys = readKeys(file, schema);
   const { hidden_size: hiddenSize, num_attention_heads: numHeads } = keys;
   const padTokenId = keys.pad_token_id ?? 1;
-  checkPadToken(file, padTokenId, keys.vocab_size);
   return {
     family: 'opt',
     architecture: architecture(keys),

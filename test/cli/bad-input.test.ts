@@ -132,7 +132,7 @@ describe('settings', () => {
   it.each([
     ['a ratio outside [0, 1)', ['--heads-ratio', '1'], /--heads-ratio.*1.*expected a number in \[0, 1\)/],
     ['a number that is none', ['--lr', 'fast'], /--lr.*"fast".*number/],
-    ['an unknown choice', ['--schedule', 'cosine'], /--schedule.*cosine.*constant/],
+    ['an unknown choice', ['--schedule', 'cubic'], /--schedule.*cubic.*constant/],
     ['an unknown option', ['--learning-rate', '1'], /unknown option '--learning-rate'/],
     [
       'two that exclude each other',

@@ -220,6 +220,6 @@ describe("from texts, with the bundled model's tokenizer", () => {
     );
     expect(
       await fails('train', ...model, '--task', 'sentiment', '--task-type', 'MULTIPLE_CHOICE', ...elsewhere),
-    ).toContain('--task sentiment: has classes to tell apart; other heads learn from files');
+    ).toContain('--task sentiment: is for a head for classification, the model has one for multiple-choice');
   });
 });

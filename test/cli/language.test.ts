@@ -1,14 +1,10 @@
 /** Protects: language models through the commands — learned completions come out again, whole and pruned, from several adapters. */
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
 import { runCommand } from '../../cli/program.ts';
-import { writeSafetensors } from '../../engine/io/safetensors.ts';
-import { baseWeightShapes } from '../../models/base-model.ts';
-import { loadConfig } from '../../models/config.ts';
-import { hostRandom } from '../../engine/random.ts';
-import { trainBpe, writeTokenizer } from '../../pretrain/bpe.ts';
+import { tinyLanguageModel } from './tiny-language-model.ts';
 import { parseComparison } from '../../report/schema.ts';
 
 const PAIRS = [
@@ -23,42 +19,15 @@ let model: string;
 const written = { out: '', err: '' };
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
-  model = await tinyModel(join(dir, 'model'));
+  model = await tinyLanguageModel(
+    join(dir, 'model'),
+    PAIRS.map((pair) => pair.join('')),
+  );
   const pairs = PAIRS.map(([prompt, completion]) => JSON.stringify({ prompt, completion }));
   await writeFile(join(dir, 'pairs.jsonl'), pairs.join('\n'));
 });
 afterAll(() => rm(dir, { recursive: true }));
 afterEach(() => vi.restoreAllMocks());
-
-/** A GPT-2 of random weights with a byte-level tokenizer. */
-async function tinyModel(folder: string): Promise<string> {
-  await mkdir(folder, { recursive: true });
-  const vocabulary = await trainBpe(
-    PAIRS.map((pair) => pair.join('')),
-    { vocabSize: 280, minFrequency: 2, maxTokenLength: 8 },
-  );
-  await writeTokenizer(folder, vocabulary, 32);
-  const sizes = { n_embd: 32, n_layer: 2, n_head: 4, n_positions: 32, vocab_size: vocabulary.tokens.length };
-  const more = {
-    model_type: 'gpt2',
-    architectures: ['GPT2LMHeadModel'],
-    eos_token_id: 2,
-    activation_function: 'gelu_new',
-  };
-  await writeFile(join(folder, 'config.json'), JSON.stringify({ ...sizes, ...more }));
-  const config = await loadConfig(folder);
-  const random = hostRandom(5, 96);
-  const entries = [...baseWeightShapes(config)].map(([name, shape]) => {
-    const size = shape.reduce((a, b) => a * b, 1);
-    const isNorm = /ln_\w+\.weight$/.test(name);
-    const data = Float32Array.from({ length: size }, () => (isNorm ? 1 : 0.3 * random.normal()));
-    // Files of GPT-2 hold matrices of blocks as [in, out].
-    const stored = name.includes('.h.') && shape.length === 2 ? [...shape].reverse() : shape;
-    return { name, dtype: 'F32' as const, shape: stored, data };
-  });
-  await writeSafetensors(join(folder, 'model.safetensors'), entries);
-  return folder;
-}
 
 async function light(...argv: string[]): Promise<number> {
   written.out = written.err = '';
@@ -136,6 +105,54 @@ it('fine-tunes on completions, scores perplexity, and generates what was learned
   expect(await light(...generate, '--prompts', prompts)).toBe(2);
   expect(written.err).toMatch(/prompts\.jsonl:1: "adapter" is "other", expected one of tuned, or null for none/);
 });
+
+it(
+  'learns the answers of conversations, scores them, and gives them again with --chat',
+  { timeout: 240_000 },
+  async () => {
+    const template = "{% for m in messages %}{{ m.content + ('</s>' if m.role == 'assistant' else ':') }}{% endfor %}";
+    await writeFile(join(model, 'chat_template.jinja'), template);
+    const talks = join(dir, 'talks.jsonl');
+    const turns = PAIRS.map(([question, answer]) => [
+      { role: 'user', content: question },
+      { role: 'assistant', content: answer },
+    ]);
+    await writeFile(talks, turns.map((messages) => JSON.stringify({ messages })).join('\n'));
+    const tuned = join(dir, 'talking');
+    await succeeds('train', '--model', model, '--train', talks, '--steps', '60', '--out', tuned, ...SETTINGS);
+
+    const scored = async (...more: string[]): Promise<{ perplexity: number; count: number }> => {
+      const out = await succeeds('eval', '--model', model, '--adapter', tuned, '--data', talks, '--json', ...more);
+      return JSON.parse(out) as { perplexity: number; count: number };
+    };
+    const [answers, all] = [await scored(), await scored('--loss-on', 'all')];
+    expect(answers.perplexity).toBeLessThan(1.5);
+    expect(all.perplexity).toBeGreaterThan(answers.perplexity);
+    expect(all.count).toBeGreaterThan(answers.count);
+
+    const prompts = join(dir, 'asked.jsonl');
+    await writeFile(prompts, turns.map(([question]) => JSON.stringify({ messages: [question] })).join('\n'));
+    const generate = ['generate', '--model', model, '--adapter', tuned, '--max-new-tokens', '20', '--chat'];
+    const out = JSON.parse(await succeeds(...generate, '--prompts', prompts, '--json')) as { answers: unknown[] };
+    expect(out.answers).toMatchObject(
+      turns.map(([question, answer]) => ({
+        messages: [question],
+        completion: answer!.content,
+        finish_reason: 'eos',
+      })),
+    );
+    expect(await succeeds(...generate, '--prompt', PAIRS[0][0])).toBe(`${PAIRS[0].join('\n')}\n`);
+
+    const predicted = join(dir, 'predicted.jsonl');
+    await succeeds('predict', '--model', model, '--adapter', tuned, '--data', talks, '--out', predicted);
+    expect((await readFile(predicted, 'utf8')).trim().split('\n')).toHaveLength(turns.length);
+
+    expect(await light('generate', '--model', model, '--prompts', prompts)).toBe(2);
+    expect(written.err).toMatch(/asked\.jsonl:1: found a conversation; set --chat to answer it/);
+    expect(await light('generate', '--model', model, '--prompt', 'a', '--system', 'b')).toBe(2);
+    expect(written.err).toMatch(/--system: found without --chat/);
+  },
+);
 
 it(
   'prunes a language model by plain text, compares perplexities, and generates with what is left',

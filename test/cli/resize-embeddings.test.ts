@@ -2,7 +2,7 @@
  * Protects: `--resize-embeddings`: a vocabulary that grows to its tokenizer's, from training to the merged folder. `goldens/resized` has
  * 20 tokens and a tokenizer of 22; its adapter is written by PEFT 0.21 and transformers 5.24 on the resized GPT-2, with its scores.
  */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -124,6 +124,30 @@ it('estimation, pruning and training go on with the vocabulary', async () => {
   await run(0, ...training('train', BERT, 'classes.jsonl', 'cut-trained', ...from));
   const both = training('train', BERT, 'classes.jsonl', 'both', ...from, '--resize-embeddings');
   expect(await run(2, ...both)).toMatch(/--resize-embeddings and --init-adapter: give one of them/);
+});
+
+it('the pad token may be one of the new ones', async () => {
+  const model = join(dir, 'padded');
+  await cp(BERT, model, { recursive: true });
+  await writeFile(
+    join(model, 'config.json'),
+    JSON.stringify({ ...(await json(BERT, 'config.json')), pad_token_id: 21 }),
+  );
+  const plain = training('train', model, 'plain-classes.jsonl', 'padded-out');
+  await writeFile(
+    join(dir, 'plain-classes.jsonl'),
+    [0, 1].map((label) => JSON.stringify({ text: 'w1', label })).join('\n'),
+  );
+  expect(await run(2, ...plain)).toMatch(
+    /config\.json: key "pad_token_id": found 21, expected less than vocab_size \(20\); set --resize-embeddings/,
+  );
+  const adapter = join(dir, 'padded-out');
+  await run(0, ...training('train', model, 'classes.jsonl', 'padded-out', '--resize-embeddings'));
+  const scores = await predict(model, 'classes.jsonl', '--adapter', adapter);
+  const merged = join(dir, 'padded-merged');
+  await run(0, 'merge', '--model', model, '--adapter', adapter, '--out', merged);
+  expect(await json(merged, 'config.json')).toMatchObject({ vocab_size: 22, pad_token_id: 21 });
+  expectClose(await predict(merged, 'classes.jsonl'), scores);
 });
 
 it('run', async () => {

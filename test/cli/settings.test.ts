@@ -38,7 +38,7 @@ const FLAGS_OF_0_1: Readonly<Record<string, string | number | boolean | undefine
   'problem-type': undefined,
   'max-answer-length': 30,
   'doc-stride': 128,
-  'allow-empty-answer': false,
+  'allow-empty-answer': undefined,
   lr: 1e-3,
   schedule: 'linear',
   'warmup-ratio': 0,
@@ -56,7 +56,6 @@ const FLAGS_OF_0_1: Readonly<Record<string, string | number | boolean | undefine
   activations: 'f32',
   'gradient-checkpointing': false,
   compute: 'f32',
-  'eval-split': 'test',
   'save-every': 0,
   'estimate-steps': 64,
   l1: 1e-4,
@@ -222,14 +221,15 @@ it('options of the library in an error are shown as flags, other words in backti
 describe('what is wrong is said in words for people', () => {
   const SAID: readonly (readonly [key: string, value: unknown, text: string])[] = [
     ['clip', -1, 'found -1, expected a number of at least 0'],
-    ['loraR', 0, 'found 0, expected a number above 0'],
-    ['loraR', 1.5, 'found 1.5, expected an integer'],
+    ['loraR', 0, 'found 0, expected an integer from 1'],
+    ['loraAlpha', 1e300, 'found 1e+300, expected a number in (0, 3.4e+38]'],
+    ['loraR', 1.5, 'found 1.5, expected an integer from 1'],
     ['dropout', 1, 'found 1, expected a number in [0, 1)'],
     ['weights', 'f8', 'found "f8", expected f32 or f16'],
     ['peft', 'lorra', 'found "lorra", expected lora, dora, ia3, houlsby, pfeiffer, parallel or adapter'],
     ['initLoraWeights', 'pissa', 'found "pissa", expected true, false, gaussian or orthogonal'],
     ['layersToTransform', '0,x', '1: found "x", expected a number'],
-    ['lr', 'fast', 'found "fast", expected a number'],
+    ['lr', 'fast', 'found "fast", expected a number above 0'],
   ];
   it.each(SAID)('--%s %j', async (key, value, text) => {
     await expect(readSettings({ [key]: value })).rejects.toThrow(`--${flagName(key)}: ${text}`);

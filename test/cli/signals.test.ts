@@ -3,7 +3,7 @@
  * results and data go through standard output and input.
  */
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
-import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -64,6 +64,30 @@ it.each([
   expect(said).toMatch(/Interrupted after step \d+ of 2000\. The checkpoint of step \d+ is kept; go on with --resume/);
   expect(await exists(join(dir, signal, '.light-peft.lock'))).toBe(false);
 });
+
+it.each([
+  ['SIGTERM', 143],
+  ['SIGINT', 130],
+] as const)(
+  '%s before there is a device leaves neither lock nor folder, nor data that came by a pipe',
+  async (signal, code) => {
+    const temporary = join(dir, `temporary-${signal}`);
+    await mkdir(temporary);
+    const life = light(
+      ['train', ...MODEL, '--train', '-', '--format', 'jsonl', '--out', `early/${signal}`],
+      `TMPDIR=${temporary} exec "$@"`,
+    );
+    await until(`early/${signal}/.light-peft.lock`, life);
+    life.child.stdin.write('{"text": "not yet all"');
+    while ((await readdir(temporary)).length === 0 && life.child.exitCode === null) await setTimeout(10);
+    life.child.kill(signal);
+    const { code: found, said } = await life.ended;
+    expect(found, said).toBe(code);
+    expect(said).toContain('Interrupted.');
+    expect(await exists(join(dir, 'early'))).toBe(false);
+    expect(await readdir(temporary)).toEqual([]);
+  },
+);
 
 it.each([
   ['nohup', 'nohup "$@" & echo $!; wait'],

@@ -138,10 +138,12 @@ describe('encodeFile', () => {
 });
 
 describe('encodeChoices', () => {
-  const row = (line: number, label: number, ...ids: number[]): RawExample => ({ ...tokens(ids), line, label });
+  /** The choices of a line. */
+  const line = (at: number, label: number, ...choices: number[][]): RawExample[] =>
+    choices.map((ids, choice) => ({ ...tokens(ids), line: at, choice, label }));
 
-  it('makes one example of the choices of a line', async () => {
-    const rows = [row(1, 1, 0, 5, 2), row(1, 1, 0, 2), row(3, 0, 0, 6, 2), row(3, 0, 0, 7, 7, 2)];
+  it('makes one example of the choices of a record, also where records share a line', async () => {
+    const rows = [...line(1, 1, [0, 5, 2], [0, 2]), ...line(1, 0, [0, 6, 2], [0, 7, 7, 2])];
     const examples = await encodeChoices(file(...rows), OPTIONS);
     expect(
       [...examples].map(({ label, ids, otherChoices }) => [label, ids.length, otherChoices?.[0]?.ids.length]),
@@ -151,15 +153,34 @@ describe('encodeChoices', () => {
     ]);
   });
 
-  it('refuses one choice, other numbers of choices, and labels that are none', async () => {
-    await expect(encodeChoices(file(row(1, 0, 0, 2)), OPTIONS)).rejects.toThrow(
+  it('tells apart the examples of one line by the places of their choices', async () => {
+    const rows = [...line(1, 1, [0, 5, 2], [0, 2]), ...line(1, 0, [0, 6, 2], [0, 7, 7, 2])];
+    expect((await encodeFile(file(...rows), OPTIONS)).firsts).toEqual([0, 2]);
+  });
+
+  it('takes records of other numbers of choices', async () => {
+    const rows = [...line(1, 2, [0, 2], [0, 5, 2], [0, 6, 2]), ...line(2, 1, [0, 7, 7, 2], [0, 2])];
+    const examples = await encodeChoices(file(...rows), OPTIONS);
+    expect(examples.mostChoices).toBe(3);
+    expect([...examples].map((e) => [e, ...(e.otherChoices ?? [])].map(({ ids }) => [...ids]))).toEqual([
+      [
+        [0, 2],
+        [0, 5, 2],
+        [0, 6, 2],
+      ],
+      [
+        [0, 7, 7, 2],
+        [0, 2],
+      ],
+    ]);
+    expect([0, 1].map((i) => examples.longestOf(i))).toEqual([3, 4]);
+  });
+
+  it('refuses one choice, and labels that are none of them', async () => {
+    await expect(encodeChoices(file(...line(1, 0, [0, 2])), OPTIONS)).rejects.toThrow(
       'f.jsonl:1: found 1 choice, expected at least two',
     );
-    const uneven = [row(1, 0, 0, 2), row(1, 0, 0, 2), row(2, 0, 0, 2)];
-    await expect(encodeChoices(file(...uneven), OPTIONS)).rejects.toThrow(
-      'f.jsonl:2: found 1 choices, expected 2 as in the first',
-    );
-    const beyond = [row(1, 2, 0, 2), row(1, 2, 0, 2)];
+    const beyond = [...line(7, 2, [0, 2], [0, 2], [0, 2]), ...line(1, 2, [0, 2], [0, 2])];
     await expect(encodeChoices(file(...beyond), OPTIONS)).rejects.toThrow(
       'f.jsonl:1: "label" is 2, expected an integer from 0 to 1',
     );

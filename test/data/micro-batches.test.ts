@@ -13,6 +13,7 @@ const KINDS: readonly [HeadKind, number, (i: number) => Partial<EncodedExample>]
   ['classification', 2, (i) => ({ values: Float32Array.of(i % 2, i % 3 ? NO_VALUE : 1) })],
   ['classification', 1, (i) => ({ values: Float32Array.of(i / 2) })],
   ['multiple-choice', 0, (i) => ({ label: i % 3, otherChoices: [sequence(i + 1), sequence(2)] })],
+  ['multiple-choice', 0, (i) => ({ label: i % 2, otherChoices: [1, 2, 3].slice(i % 3).map((n) => sequence(i + n)) })],
   ['question-answering', 0, (i) => ({ span: [i % 2, 1 + (i % 3)] })],
   ['causal-lm', 0, (i) => ({ tokenLabels: sequence(i).ids.map((id) => (id % 2 ? id : IGNORE_INDEX)) })],
 ];
@@ -38,7 +39,7 @@ it.each(KINDS)('%s, %i labels', (head, count, labelled) => {
       const options = { batchSize: 7, order: 'file', seed: 0, padId: 1, maxLength: 16 } as const;
       const batch = new DataLoader(examples, options).at(0, 0);
       const unit = rowsPerExample(batch);
-      expect(unit).toBe(sequencesOf(examples[0]!).length);
+      expect(unit).toBe(Math.max(...examples.map((e) => sequencesOf(e).length)));
       const rows = units * unit;
       const parts = splitBatch(batch, rows, (labels, at) => objective.part(labels, at, rows, batch.batch));
       const sum = (of: (part: Batch) => number): number => parts.map(of).reduce((a, b) => a + b, 0);

@@ -11,6 +11,7 @@ import { encodeChoices } from '../../data/encode.ts';
 import { IGNORE_INDEX, type EncodedExample } from '../../data/encoded-example.ts';
 import type { TokenRow } from '../../data/examples.ts';
 import { objectiveOf } from '../../data/objective.ts';
+import { ANSWER_DEFAULTS } from '../../data/qa/answers.ts';
 import { encodeQuestions } from '../../data/qa/encode.ts';
 import { openTestEngine } from '../engine.ts';
 
@@ -101,6 +102,29 @@ it('choices: cross-entropy over the choices of an example', async () => {
   );
 });
 
+it('choices that differ in number: an example’s own alone count, in loss and figures', async () => {
+  const sizes = [3, 5, 2];
+  const labels = [2, 4, IGNORE_INDEX];
+  const examples = sizes.map((size, i) =>
+    example({ label: labels[i]!, otherChoices: Array.from({ length: size - 1 }, (_, c) => example({}, 1 + c)) }),
+  );
+  const head = { head: 'multiple-choice', labels: [] } as const;
+  const own = (scores: readonly number[]): number[][] => sizes.map((size, i) => scores.slice(5 * i, 5 * i + size));
+  const loss = (scores: readonly number[]): number =>
+    mean(own(scores).flatMap((row, i) => (labels[i]! < 0 ? [] : [crossEntropy(row, labels[i]!)])));
+  await check({ head, examples, cols: 1 }, loss);
+  const scores = own(Array.from({ length: 15 }, (_, i) => Math.sin(3.1 * i)));
+  const { metrics } = objectiveOf(head, examples);
+  const figures = metrics!(
+    examples,
+    scores.map((row) => Float32Array.from(row)),
+    ANSWER_DEFAULTS,
+  );
+  const right = scores.map((row, i) => Number(row.indexOf(Math.max(...row)) === labels[i]));
+  expect(figures).toMatchObject({ count: 2, accuracy: (right[0]! + right[1]!) / 2 });
+  expect(figures.loss).toBeCloseTo(loss(scores.flatMap((row) => [...row, ...Array<number>(5 - row.length)])), 5);
+});
+
 it('answers: mean of the cross-entropies of start and end, over the places of the longest row, what lies past it left out', async () => {
   const spans = [
     [1, 4],
@@ -182,6 +206,7 @@ describe('on the logits that transformers gives, padding and all', () => {
     const count = 2;
     const labelled = rows.map((row, i) => ({
       line: Math.floor(i / count),
+      choice: i % count,
       label: Math.floor(i / count) % count,
       ...row,
     }));

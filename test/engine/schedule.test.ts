@@ -1,15 +1,16 @@
-/** Protects: learning-rate schedules, against values of transformers' get_linear_schedule_with_warmup and its constant sibling. */
+/** Protects the learning-rate schedules: the multipliers are those of Hugging Face transformers. */
+import { readFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
-import { scheduleAt } from '../../engine/optim/schedule.ts';
+import { scheduleAt, SCHEDULES, type Schedule } from '../../engine/optim/schedule.ts';
 
-it('linear rises over the warm-up and falls to 0 at the end', () => {
-  const values = Array.from({ length: 10 }, (_, step) => scheduleAt('linear', step, 10, 0.2));
-  const expected = [0, 0.5, 1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125];
-  values.forEach((value, i) => expect(value).toBeCloseTo(expected[i]!, 12));
-  expect(scheduleAt('linear', 10, 10, 0.2)).toBe(0);
+const { cases } = JSON.parse(
+  await readFile(new URL('../goldens/schedules/schedules.json', import.meta.url), 'utf8'),
+) as { cases: (Schedule & { values: number[] })[] };
+
+it.each(cases)('$name over $total steps, $warmup of them warm-up, is as in transformers', ({ values, ...schedule }) => {
+  values.forEach((value, step) => expect(scheduleAt(schedule, step)).toBeCloseTo(value, 12));
 });
 
-it('constant stays at 1 after the warm-up; without one it starts there', () => {
-  expect([0, 1, 2, 9].map((step) => scheduleAt('constant', step, 10, 0.2))).toEqual([0, 0.5, 1, 1]);
-  expect(scheduleAt('linear', 0, 10, 0)).toBe(1);
+it('all schedules are compared', () => {
+  expect(new Set(cases.map(({ name }) => name))).toEqual(new Set(SCHEDULES));
 });

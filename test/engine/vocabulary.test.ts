@@ -9,7 +9,7 @@ import { add, gelu, mul } from '../../engine/ops/elementwise.ts';
 import { gatherRows } from '../../engine/ops/gather.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
 import { checkpoint } from '../../engine/ops/saved-for-backward.ts';
-import { fusedLinearCrossEntropy, vocabularyLogits } from '../../engine/ops/vocabulary.ts';
+import { fusedLinearCrossEntropy, linearCrossEntropies, vocabularyLogits } from '../../engine/ops/vocabulary.ts';
 import { assertClose, randomValues } from '../../engine/testing/index.ts';
 
 let engine: Engine;
@@ -88,6 +88,24 @@ describe('a table in parts', () => {
       assertClose(Float32Array.from(of(row)), whole, 1e-5);
     }
   });
+});
+
+it.each([1000, 32, 5])('losses of rows, %d at a time, equal float64', async (chunk) => {
+  const [rows, width, classes] = [66, 7, 257];
+  const { data, parts } = tableInParts(classes, width, 64 * width * 4);
+  const values = randomValues(rows * width, 5);
+  const labels = Int32Array.from({ length: rows }, (_, r) => (r % 4 === 3 ? -100 : (r * 31 + classes - 1) % classes));
+  const given = engine.variable('labels', [rows], { dtype: 'i32', kind: 'state', data: labels }).tensor;
+  const program = await engine.compile('losses', { x: spec([rows, width]) }, ({ x }) => ({
+    outputs: { losses: linearCrossEntropies(x, parts, given, chunk) },
+  }));
+  program.run({ x: values });
+  const expected = Array.from(labels, (label, r) => {
+    const row = values.subarray(r * width, (r + 1) * width);
+    return label < 0 ? 0 : reference(row, data, Int32Array.of(label)).loss;
+  });
+  assertClose(await program.read('losses'), expected, 1e-5);
+  program.dispose();
 });
 
 describe('fusedLinearCrossEntropy', () => {

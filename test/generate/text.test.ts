@@ -4,11 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { ModelConfig } from '../../models/architecture.ts';
+import { ChatFormat, type Message } from '../../models/chat/chat-format.ts';
 import { loadConfig } from '../../models/config.ts';
+import { loadTokenizer } from '../../models/tokenizer.ts';
 import { hostRandom } from '../../engine/random.ts';
 import { constrained, UNCONSTRAINED } from '../../generate/constraints.ts';
 import { generationConfig, type GenerationOverrides } from '../../generate/options.ts';
-import { encodePrompt, readPrompts } from '../../generate/prompts.ts';
+import { encodePrompt, endOfTurn, readPrompts, type Prompt } from '../../generate/prompts.ts';
 import { greedyToken, sampleToken } from '../../generate/sampling.ts';
 import { TextStream } from '../../generate/text-stream.ts';
 
@@ -195,9 +198,65 @@ describe('prompts', () => {
     await expect(encodePrompt(long, config, undefined)).rejects.toThrow(/x:1: 19 tokens, expected fewer than the 19/);
     await expect(encodePrompt({ at: 'x:1', ids: [500] }, config, undefined)).rejects.toThrow(/x:1: token 500/);
     await writeFile(path, '{"text":"a"}\n');
-    await expect(readPrompts(path)).rejects.toThrow(/p\.jsonl:1: found text, expected "prompt" or "input_ids"/);
+    await expect(readPrompts(path)).rejects.toThrow(
+      /p\.jsonl:1: found text, expected "prompt", "messages" or "input_ids"/,
+    );
     await writeFile(path, '{"prompt":"a","adapter":3}\n');
     await expect(readPrompts(path)).rejects.toThrow(/"adapter" is 3/);
+    await rm(dir, { recursive: true });
+  });
+});
+
+describe('conversations', () => {
+  const MODEL = join(import.meta.dirname, '..', '..', 'checkpoints', 'light-roberta');
+  const config = { maxTokens: 100, vocabSize: 10_000 } as ModelConfig;
+  const source =
+    "{% for m in messages %}{{ '<s>' + m.role + ':' + m.content + '</s>\n' }}{% endfor %}{% if add_generation_prompt %}<s>assistant:{% endif %}";
+  const formatOf = (text: string): ChatFormat => new ChatFormat(new Map([['default', { source: text, at: 't' }]]), {});
+  const written = async (prompt: Omit<Prompt, 'at'>, system?: string): Promise<string> => {
+    const tokenizer = await loadTokenizer(MODEL);
+    const ids = await encodePrompt({ at: 'x:1', ...prompt }, config, tokenizer, { format: formatOf(source), system });
+    return tokenizer.decode([...ids], true).replaceAll(' ', '');
+  };
+  const turn = (role: string, content: string): Message => ({ role, content });
+
+  it('are texts as one turn of the user, or turns, up to where the answer begins', async () => {
+    expect(await written({ text: 'hi' })).toBe('<s>user:hi</s>\n<s>assistant:');
+    expect(await written({ text: 'hi' }, 'be')).toBe('<s>system:be</s>\n<s>user:hi</s>\n<s>assistant:');
+    const messages = [turn('system', 'own'), turn('user', 'hi')];
+    expect(await written({ chat: { messages } }, 'be')).toBe('<s>system:own</s>\n<s>user:hi</s>\n<s>assistant:');
+    const begun = [turn('user', 'hi'), turn('assistant', 'so')];
+    expect(await written({ chat: { messages: begun } })).toBe('<s>user:hi</s>\n<s>assistant:so');
+  });
+
+  it('end at the special token behind a turn of the assistant, where the template has one', async () => {
+    const tokenizer = await loadTokenizer(MODEL);
+    expect(await endOfTurn(formatOf(source), tokenizer)).toBe(2);
+    expect(await endOfTurn(formatOf('{{ messages[1].content }} and so on</s>'), tokenizer)).toBeUndefined();
+    expect(await endOfTurn(formatOf("{{ raise_exception('no') }}"), tokenizer)).toBeUndefined();
+  });
+
+  it('are read from files, and told where they do not belong', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
+    const path = join(dir, 'p.jsonl');
+    const messages = [turn('user', 'hi')];
+    await writeFile(
+      path,
+      [{ messages, tools: [{ a: 1 }] }, { prompt: messages }].map((row) => JSON.stringify(row)).join('\n'),
+    );
+    const [first, second] = await readPrompts(path);
+    expect([first!.chat, second!.chat]).toEqual([{ messages, tools: [{ a: 1 }] }, { messages }]);
+    const tokenizer = await loadTokenizer(MODEL);
+    await expect(encodePrompt(first!, config, tokenizer)).rejects.toThrow(
+      /p\.jsonl:1: found a conversation; set `chat`/,
+    );
+    const chat = { format: undefined, system: undefined };
+    await expect(encodePrompt(first!, config, tokenizer, chat)).rejects.toThrow(/p\.jsonl:1: .* no chat template/);
+    await expect(encodePrompt({ at: 'x:1', ids: [1] }, config, tokenizer, chat)).rejects.toThrow(
+      /x:1: found "input_ids", expected "prompt" or "messages" with `chat`/,
+    );
+    await writeFile(path, '{"messages": [{"role": 3}]}');
+    await expect(readPrompts(path)).rejects.toThrow(/p\.jsonl:1: "messages" entry 0 has "role" 3/);
     await rm(dir, { recursive: true });
   });
 });

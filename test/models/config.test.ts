@@ -87,13 +87,13 @@ test.each([
   [{ model_type: 'toString' }, 'key "model_type": found "toString", expected one of'],
   [{ model_type: undefined }, 'key "model_type": found nothing'],
   [{ hidden_size: undefined }, 'key "hidden_size": found nothing, expected'],
+  [{ hidden_size: 'abc' }, 'key "hidden_size": found "abc", expected an integer from 1'],
   [{ hidden_size: 13 }, 'key "hidden_size": found 13, expected a multiple of num_attention_heads (3)'],
-  [{ num_hidden_layers: 0 }, 'key "num_hidden_layers": found 0, expected a number > 0'],
-  [{ hidden_act: 'mish' }, 'key "hidden_act": found "mish", expected "gelu" or "gelu_new"'],
+  [{ num_hidden_layers: 0 }, 'key "num_hidden_layers": found 0, expected an integer from 1'],
+  [{ hidden_act: 'mish' }, 'key "hidden_act": found "mish", expected gelu, gelu_new'],
   [{ position_embedding_type: 'relative_key' }, 'found "relative_key", expected "absolute"'],
   [{ is_decoder: true }, 'key "is_decoder": found true, expected false'],
-  [{ hidden_dropout_prob: 1 }, 'key "hidden_dropout_prob": found 1, expected a number < 1'],
-  [{ pad_token_id: 50 }, 'key "pad_token_id": found 50, expected less than vocab_size (50)'],
+  [{ hidden_dropout_prob: 1 }, 'key "hidden_dropout_prob": found 1, expected a number in [0, 1)'],
   [{ max_position_embeddings: 2 }, 'key "max_position_embeddings": found 2, expected more than'],
   [{ pruned_heads: { 0: [1] } }, 'key "pruned_heads": heads pruned by transformers are not supported'],
   [{ quantization_config: { bits: 4 } }, 'key "quantization_config": quantised weights are not supported'],
@@ -104,6 +104,36 @@ test.each([
   expect(parse).toThrow(`config.json: ${message.startsWith('key') ? message : ''}`);
   expect(parse).toThrow(message);
 });
+
+test.each(['bert', 'opt', 'gpt2', 'llama', 'qwen2', 'mistral', 'distilbert'])(
+  'whatever is under whichever key of %s is refused in words for people',
+  (family) => {
+    const whole = { ...minimal, n_embd: 12, n_layer: 2, n_head: 3, ffn_dim: 20 };
+    const keys = [...Object.keys(whole), ...KEYS].filter((key) => key !== 'model_type');
+    for (const key of keys)
+      for (const value of [-1, 0.5, 'x', '', true, [], [{}], {}, { a: [] }, 1e300, null]) {
+        try {
+          parseConfig({ ...whole, model_type: family, [key]: value }, 'config.json');
+        } catch (error) {
+          expect(error).toBeInstanceOf(UserError);
+          expect((error as Error).message, key).not.toMatch(
+            /Invalid|Too |received|another value|expected int,|undefined/,
+          );
+          expect((error as Error).message, key).toMatch(/^config\.json: /);
+        }
+      }
+  },
+);
+
+const KEYS = [
+  'rope_scaling',
+  'rope_parameters',
+  'num_key_value_heads',
+  'head_dim',
+  'id2label',
+  'problem_type',
+  'tie_word_embeddings',
+];
 
 const decoders = {
   opt: { ...minimal, model_type: 'opt', ffn_dim: 20 },

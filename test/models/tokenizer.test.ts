@@ -157,9 +157,10 @@ describe('longestFirst', () => {
 });
 
 describe('loadTokenizer', () => {
-  async function fault(content: string): Promise<string> {
+  async function fault(content: string, config: object = {}): Promise<string> {
     const broken = await mkdtemp(join(tmpdir(), 'tokenizer-'));
     await writeFile(join(broken, 'tokenizer.json'), content);
+    await writeFile(join(broken, 'tokenizer_config.json'), JSON.stringify(config));
     const error: unknown = await loadTokenizer(broken).catch((reason: unknown) => reason);
     await rm(broken, { recursive: true });
     return (error as Error).message.replace(broken, '');
@@ -170,6 +171,9 @@ describe('loadTokenizer', () => {
     expect(await fault('{"model"')).toMatch(/^\/tokenizer\.json: not valid JSON/);
     expect(await fault('[]')).toBe('/tokenizer.json: found [], expected a JSON object');
     expect(await fault('{}')).toMatch(/^\/tokenizer\.json: key "model" is missing/);
+    expect(await fault(JSON.stringify(bertJson()), { pad_token: { content: 7 } })).toBe(
+      '/tokenizer_config.json: key "pad_token": found {"content":7}, expected a token\'s text',
+    );
     expect(await fault('{"model":{"type":"Alphabet"}}')).toMatch(/^\/tokenizer\.json: cannot be read as a tokenizer/);
   });
 });

@@ -1,7 +1,7 @@
 /** Protects: pretraining text is clean English, and holds nothing of any validation or test split. */
 import { describe, expect, it } from 'vitest';
 import { words } from '../../data/dedup.ts';
-import { loadTask } from '../../data/tasks.ts';
+import { loadTask } from '../../data/tasks/built-in.ts';
 import { brownText, loadCorpus, synsetText } from '../../pretrain/corpora.ts';
 
 describe('brownText', () => {

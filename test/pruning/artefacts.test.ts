@@ -60,8 +60,8 @@ describe('records.json', () => {
   test.each<[Json, string]>([
     [{ version: 2 }, 'key "version": found 2, this program reads version 1'],
     [{ format: 'light-peft/plan' }, 'key "format": found "light-peft/plan", expected "light-peft/records"'],
-    [{ loss: undefined }, 'key "loss": found nothing, expected array'],
-    [{ loss: [1, null] }, 'key "loss[1]": found null, expected number'],
+    [{ loss: undefined }, 'key "loss": found nothing, expected a list of numbers'],
+    [{ loss: [1, null] }, 'key "loss[1]": found null, expected a number'],
     [{ task_loss: [1] }, 'key "task_loss": found 1, expected 2 steps, as in "loss"'],
     [{ ffn_masks: [] }, 'key "ffn_masks": found 0, expected 1 layers, as in "head_masks"'],
     [{ rank_importance: {} }, `key "rank_importance": found nothing, expected ranks of "${query}"`],
@@ -102,10 +102,10 @@ describe('plan.json', () => {
     [{ format: 'x' }, 'key "format": found "x", expected "light-peft/plan"'],
     [{ layers: [{ heads: [1, 0], neurons: [] }] }, 'key "layers[0].heads": expected ascending indices, each once'],
     [{ layers: [{ heads: [0], neurons: [4, 4] }] }, 'key "layers[0].neurons": expected ascending indices'],
-    [{ layers: [{ heads: [-1], neurons: [] }] }, 'key "layers[0].heads[0]": found -1, expected a number ≥ 0'],
-    [{ layers: [{ heads: [0.5], neurons: [] }] }, 'key "layers[0].heads[0]": found 0.5, expected int'],
+    [{ layers: [{ heads: [-1], neurons: [] }] }, 'key "layers[0].heads[0]": found -1, expected an integer from 0'],
+    [{ layers: [{ heads: [0.5], neurons: [] }] }, 'key "layers[0].heads[0]": found 0.5, expected an integer from 0'],
     [{ extra: 1 }, 'unknown key "extra"'],
-    [{ origin: { ...plan.origin, ffn_ratio: 1 } }, 'key "origin.ffn_ratio": found 1, expected a number < 1'],
+    [{ origin: { ...plan.origin, ffn_ratio: 1 } }, 'key "origin.ffn_ratio": found 1, expected a number in [0, 1)'],
   ])('%j is refused', async (change, message) => {
     const path = join(dir, 'plan.json');
     await writePlan(path, plan);

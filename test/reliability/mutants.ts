@@ -42,6 +42,7 @@ export async function runMutants(
     at = death === undefined ? next : next + 1;
     if (faults.length >= 50) break;
   }
+  if (results.length === 0) throw new Error(`no case was run: ${faults[0]?.what}`);
   const targets = [...new Set(results.map((r) => r.target))].sort();
   const slowest = results.reduce((a, b) => (b.milliseconds > a.milliseconds ? b : a));
   return {

@@ -1,10 +1,12 @@
 /** Tests only: folders whose files are damaged, and what is then done with them, as commands do it. */
 import { cp, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readSettings } from '../../cli/options.ts';
 import { runCommand } from '../../cli/program.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { readJson } from '../../engine/io/files.ts';
 import type { Variable } from '../../engine/variable.ts';
+import { generationConfig } from '../../generate/options.ts';
 import { loadBaseModel } from '../../models/base-model.ts';
 import { loadModel } from '../../models/checkpoint.ts';
 import { loadTokenizer } from '../../models/tokenizer.ts';
@@ -65,7 +67,105 @@ function familyFiles(family: string, adapter: string): string[] {
   return [...MODEL_FILES, ...own].map((name) => `${family}/${name}`);
 }
 
+/** Adapters with modules saved whole, for models that tie them or not. */
+const SAVED = ['llama-words', 'opt-both', 'gpt2-conv1d', 'bert-mlm-cls', 'roberta-cls-bias', 'llama-qa'] as const;
+
+/** Folders of which file and configuration disagree on ties, and LoRA on what is tied. */
+const TIES = ['bert-two', 'llama-head-only', 'opt-lora-both'] as const;
+
+/** Adapters of a resized vocabulary, as PEFT saves it by itself. */
+const RESIZED = ['llama-lora-words', 'llama-frozen'] as const;
+
+function wholeModules(model: string, peft: string): Target[] {
+  const name = peft.replace(/\/adapter$/, '');
+  const files = [
+    ...['config.json', 'model.safetensors'].map((file) => `${model}/${file}`),
+    ...['adapter_config.json', 'adapter_model.safetensors'].map((file) => `${peft}/${file}`),
+  ];
+  const load: Target = {
+    name: `load ${name}`,
+    files,
+    use: async (root) => {
+      const { base } = await readPretrained(hostEngine(), await loadModel(join(root, model)), join(root, peft), {});
+      base.free();
+    },
+  };
+  const convert = (['merge', 'export'] as const).map((verb): Target => ({
+    name: `${verb} ${name}`,
+    files,
+    use: (root, out) => command(verb, '--model', join(root, model), '--adapter', join(root, peft), '--out', out),
+  }));
+  return [load, ...convert];
+}
+
+/** Rows in every format of tables and lines, by their file, with the model that reads them. */
+const ROWS: Readonly<Record<string, readonly [text: string, model: string]>> = {
+  'rows.csv': ['text,label\n"A film, ""rare""",good\nthe worst hour,bad\n"two\nlines",bad\n', 'worded'],
+  'rows.tsv': ['text_a\ttext_b\tlabel\nA film\tof warmth\t1\nthe worst\thour\t0\n', 'worded'],
+  'texts.jsonl': [TEXTS.map((text, i) => JSON.stringify({ text, label: i % 2 })).join('\n'), 'worded'],
+  'language.jsonl': [
+    TEXTS.map((text) => JSON.stringify({ prompt: text, completion: ' yes' })).join('\n'),
+    'gpt2-lm/model',
+  ],
+  'masked.jsonl': [
+    JSON.stringify({ input_ids: [5, 6, 7], attention_mask: [0, 1, 1], labels: [-100, 6, 7] }),
+    'gpt2-lm/model',
+  ],
+  'questions.jsonl': [
+    JSON.stringify({ id: 'a', question: 'What?', context: TEXTS[0], answers: { text: ['film'], answer_start: [2] } }),
+    'bert-qa/model',
+  ],
+};
+
+const SETTINGS = `lora-r: 4
+lora-alpha: 8
+target-modules: [query, value]
+rank-pattern: { query: 2 }
+lr: 1e-3
+no-shuffle: true
+modules-to-save: [word_embeddings]
+steps: 20
+`;
+
 export const TARGETS: readonly Target[] = [
+  ...SAVED.flatMap((name) => wholeModules(`saved-modules/${name}/model`, `saved-modules/${name}/adapter`)),
+  ...TIES.flatMap((name) => wholeModules(`ties/${name}/model`, `ties/${name}/adapter`)),
+  ...RESIZED.flatMap((name) => wholeModules('resized-saved/llama', `resized-saved/${name}`)),
+  {
+    name: 'settings',
+    files: ['settings.yaml'],
+    use: async (folder) => {
+      const { peft } = await readSettings({ config: join(folder, 'settings.yaml') });
+      peftConfig(peft)((await loadModel(join(folder, 'model'))).config, 'classification');
+    },
+  },
+  ...Object.entries(ROWS).map(([name, [, model]]): Target => ({
+    name: `data ${name}`,
+    files: [name],
+    use: async (folder) => {
+      const request = { train: join(folder, name) };
+      await loadData(await loadModel(join(folder, model)), request, parseOptions(dataOptionsSchema, {}));
+    },
+  })),
+  {
+    name: 'generation',
+    files: ['gpt2-lm/model/generation_config.json'],
+    use: async (folder) => {
+      const dir = join(folder, 'gpt2-lm', 'model');
+      await generationConfig(dir, (await loadModel(dir)).config, {});
+    },
+  },
+  {
+    name: 'added tokens',
+    files: ['worded/tokenizer.json', 'worded/tokenizer_config.json'],
+    use: async (folder) => {
+      const tokenizer = await loadTokenizer(join(folder, 'worded'));
+      for (const text of [...TEXTS, '[PAD]</s> x</s>y']) {
+        const { ids } = await tokenizer.encode(text, TEXTS[0], { maxLength: 12 });
+        tokenizer.decode(ids, true);
+      }
+    },
+  },
   ...FAMILIES.map(([family, adapter]): Target => ({
     name: `load ${family}`,
     files: familyFiles(family, adapter),
@@ -176,6 +276,10 @@ export async function makeFolder(folder: string): Promise<void> {
   await cp(join(GOLDENS, 'roberta', 'model'), model, { recursive: true });
   for (const [family] of FAMILIES)
     await cp(join(GOLDENS, 'families', family), join(folder, family), { recursive: true });
+  for (const group of ['saved-modules', 'ties', 'resized-saved'])
+    await cp(join(GOLDENS, group), join(folder, group), { recursive: true });
+  for (const [name, [text]] of Object.entries(ROWS)) await writeFile(join(folder, name), text);
+  await writeFile(join(folder, 'settings.yaml'), SETTINGS);
   const checkpoint = await loadModel(model);
   const { config } = checkpoint;
   const head = { head: 'classification', labels: ['bad', 'fair', 'good'] } as const;
@@ -218,12 +322,32 @@ export async function makeFolder(folder: string): Promise<void> {
   if (Object.keys(plan.modules).length === 0) throw new Error('the plan of the tests keeps nothing');
   const bpe = await trainBpe(TEXTS, { vocabSize: 300, minFrequency: 1, maxTokenLength: 8 });
   await writeTokenizer(join(folder, 'tokenizer'), bpe, 32);
+  await cp(model, join(folder, 'worded'), { recursive: true });
+  for (const name of ['worded', 'gpt2-lm/model', 'bert-qa/model']) await writeWords(join(folder, name));
   const engine = hostEngine();
   const losses = { loss: [1, 0.5], taskLoss: [1, 0.5] };
   await saveCheckpoint(engine, join(folder, 'checkpoint.safetensors'), 2, IDENTITY, variablesOf(engine), losses);
   const lines = TEXTS.map((_, i) => JSON.stringify({ input_ids: [0, 5 + i, 6, 2], label: i }));
   await writeFile(join(folder, 'rows.jsonl'), lines.join('\n'));
   await writeFile(join(folder, 'comparison.json'), JSON.stringify(sampleComparison()));
+}
+
+/** A tokenizer of as many words as a model has, with added tokens and roles. */
+async function writeWords(dir: string): Promise<void> {
+  const size = (await loadModel(dir)).config.vocabSize;
+  const words = [...new Set(TEXTS.join(' ').match(/\w+|[^\w\s]/g))].slice(0, size - 3);
+  const special = ['[UNK]', '[PAD]', '</s>'];
+  const vocab = Object.fromEntries([...special, ...words].map((word, id) => [word, id]));
+  const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
+  const json = {
+    ...{ version: '1.0', truncation: null, padding: null, normalizer: { type: 'Lowercase' } },
+    ...{ pre_tokenizer: { type: 'Whitespace' }, post_processor: null, decoder: null },
+    added_tokens: special.map((content, id) => ({ id, content, ...flags })),
+    model: { type: 'WordLevel', vocab, unk_token: '[UNK]' },
+  };
+  await writeFile(join(dir, 'tokenizer.json'), JSON.stringify(json));
+  const config = { model_max_length: 16, truncation_side: 'right', pad_token: '[PAD]', eos_token: { content: '</s>' } };
+  await writeFile(join(dir, 'tokenizer_config.json'), JSON.stringify(config));
 }
 
 /** Bytes of all files below a folder, and those whose writing was not finished; 0 and none where there is no folder. */

@@ -22,6 +22,13 @@ describe('parseComparison', () => {
     expect(parseComparison(json(sample), 'f')).toEqual(sample);
   });
 
+  it('takes the scores that a task asks for, F1 or not', () => {
+    const sample = sampleComparison();
+    sample.runs[0]!.metrics = { matthews: -0.1, loss: 1 };
+    sample.runs[1]!.metrics = { f1a: 0.6, exactMatch: 0.2, loss: 1 };
+    expect(parseComparison(json(sample), 'f')).toEqual(sample);
+  });
+
   it('refuses another version with both numbers, and another format', () => {
     expect(message({ ...sampleComparison(), version: 2 })).toMatch(/"version": found 2, expected 1/);
     expect(message({ ...sampleComparison(), format: 'light-peft/plan' })).toMatch(
@@ -32,6 +39,12 @@ describe('parseComparison', () => {
 
   const faults: [string, RegExp, (c: Comparison) => void][] = [
     ['a score over 1', /runs\[0\]\.metrics\.accuracy/, (c) => (c.runs[0]!.metrics.accuracy = 86.2)],
+    [
+      'a run without a score',
+      /runs\[0\]\.metrics": found no score, expected "accuracy"/,
+      (c) => (c.runs[0]!.metrics = { loss: 1 }),
+    ],
+    ['a correlation over 1', /runs\[0\]\.metrics\.matthews/, (c) => (c.runs[0]!.metrics.matthews = 1.5)],
     ['more left than there were', /runs\[1\]\.foundation\.left/, (c) => (c.runs[1]!.foundation.left = 1e9)],
     ['more block parameters left', /runs\[1\]\.foundation\.blockLeft/, (c) => (c.runs[1]!.foundation.blockLeft = 1e9)],
     ['more trainables left', /runs\[1\]\.trainable\.left/, (c) => (c.runs[1]!.trainable.left = 1e9)],

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { htmlPage } from '../../report/html/page.ts';
 import { markdownTable } from '../../report/markdown.ts';
-import type { Comparison } from '../../report/schema.ts';
+import { METRICS, type Comparison } from '../../report/schema.ts';
 import { terminalTable } from '../../report/terminal.ts';
 import { sampleComparison } from './sample.ts';
 
@@ -37,6 +37,18 @@ describe('terminalTable', () => {
     expect(text).toContain('3 seeds');
     expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u001b]/);
     expect(text).not.toMatch(/NaN|undefined|Infinity/);
+  });
+
+  it('fits every score that there is, correlations beside the reference', () => {
+    const comparison = sampleComparison();
+    const all = Object.fromEntries(METRICS.map((metric) => [metric, 0.125]));
+    comparison.runs.forEach((run) => (run.metrics = { ...all, matthews: run.method === 'lora' ? 0.5 : 0.25, loss: 1 }));
+    const text = terminalTable(comparison);
+    expect(Math.max(...text.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
+    for (const title of ['accuracy', 'macro F1', 'F1a', 'matthews', 'HasAns exact', 'NoAns F1', 'mean squared error'])
+      expect(text).toContain(title);
+    expect(text).toContain('−0.250');
+    expect(text).not.toMatch(/NaN|undefined/);
   });
 
   it('shows what the figures are relative to LoRA without pruning', () => {

@@ -119,7 +119,7 @@ describe('language models', () => {
       const { loss } = await train(model, rows, { steps: 3, batchSize: 8, lr: 1e-2, seed: 0 });
       const { metrics } = await evaluate(model, rows);
       const scores: number[] = [];
-      for await (const [window] of predict(model, { examples: rows, lines: rows.map((_, i) => i) }))
+      for await (const [window] of predict(model, { examples: rows, firsts: rows.map((_, i) => i) }))
         scores.push(...(window!.scores as number[][]).flat());
       return [[...loss], [(metrics as { loss: number }).loss], scores];
     };

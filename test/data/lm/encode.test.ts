@@ -101,7 +101,11 @@ it.each([
     { input_ids: new Array<number>(17).fill(4) },
     /:1: "input_ids" has 17 tokens, expected at most 16/,
   ],
-  ['other columns', { sentence: 'a' }, /:1: found sentence, expected "prompt" and "completion", or "text"/],
+  [
+    'other columns',
+    { sentence: 'a' },
+    /:1: found sentence, expected "messages", or "prompt" and "completion", or "text"/,
+  ],
   ['a completion that is missing', { prompt: 'a' }, /:1: "completion" is .*expected a string/],
 ])('refuses %s', async (_, row, message) => {
   await expect(encode('bad.jsonl', lines(row))).rejects.toThrow(message);

@@ -1,7 +1,7 @@
 /** Protects: which answer scores give, and that answers are judged as SQuAD's evaluation judges them. */
 import { describe, expect, it } from 'vitest';
 import type { EncodedExample } from '../../../data/encoded-example.ts';
-import { ANSWER_DEFAULTS, answerMetrics, answerText } from '../../../data/qa/answers.ts';
+import { ANSWER_DEFAULTS, answerMetrics, answerText, type AnswerOptions } from '../../../data/qa/answers.ts';
 
 /** `[0] q [2] The dog’s big bed. [8]`, a token a word, some with the space before it. */
 const TEXT = "The dog's big bed.";
@@ -52,6 +52,19 @@ describe('the answer', () => {
     );
   });
 
+  it('is empty where that scores higher by more than the threshold', () => {
+    // No answer scores 10, the best answer 6.
+    const windows = [{ example: question([]), scores: scores({ 0: 5, 4: 3 }, { 0: 5, 5: 3 }) }];
+    const options = { ...ANSWER_DEFAULTS, allowEmptyAnswer: true };
+    expect(answerText(windows, { ...options, nullThreshold: 4 })).toBe("dog's");
+    expect(answerText(windows, { ...options, nullThreshold: 3.9 })).toBe('');
+    expect(answerText(windows, { ...options, nullThreshold: -10 })).toBe('');
+    expect(answerText(windows, { ...ANSWER_DEFAULTS, nullThreshold: -10 })).toBe("dog's");
+    const other = { example: question([]), scores: scores({ 0: 2, 4: 3 }, { 0: 2, 5: 3 }) };
+    expect(answerText([other], { ...options, nullThreshold: -3 })).toBe('');
+    expect(answerText([other], { ...options, nullThreshold: -2 })).toBe("dog's");
+  });
+
   it('is that of the window where it scores highest; none where every window would rather have none', () => {
     const first = { example: question([]), scores: scores({ 0: 2, 4: 3 }, { 0: 2, 5: 3 }) };
     const second = { example: { ...question([]), window: 1 }, scores: scores({ 0: 5, 6: 4 }, { 0: 5, 7: 3 }) };
@@ -92,6 +105,41 @@ describe('figures', () => {
     const options = { ...ANSWER_DEFAULTS, allowEmptyAnswer: true };
     const none = scores({ 0: 5 }, { 0: 5 });
     expect(answerMetrics([question([])], [none], options)).toMatchObject({ exactMatch: 1, f1: 1 });
+  });
+
+  it('of questions with and without an answer stand beside those of all, with the best threshold', () => {
+    // The score of none less that of the answer: −2, 4 and −6.
+    const rows = [
+      { example: question(["dog's"]), scores: scores({ 0: 2, 4: 3 }, { 0: 2, 5: 3 }) },
+      { example: question([]), scores: scores({ 0: 5, 4: 3 }, { 0: 5, 5: 3 }) },
+      { example: question(['cat']), scores: scores({ 4: 3 }, { 5: 3 }) },
+    ];
+    const examples = rows.map(({ example }) => example);
+    const judge = (options: Partial<AnswerOptions>) =>
+      answerMetrics(
+        examples,
+        rows.map((row) => row.scores),
+        { ...ANSWER_DEFAULTS, ...options },
+      );
+    const best = { bestExactMatch: 2 / 3, bestExactMatchThreshold: -2, bestF1: 2 / 3, bestF1Threshold: -2 };
+    const parts = { hasAnsTotal: 2, hasAnsExactMatch: 0.5, hasAnsF1: 0.5, noAnsTotal: 1, ...best };
+    expect(judge({})).toMatchObject({ exactMatch: 1 / 3, noAnsExactMatch: 0, noAnsF1: 0, ...parts });
+    expect(judge({ nullThreshold: -9 })).toEqual(judge({}));
+    expect(judge({ allowEmptyAnswer: true })).toMatchObject({ exactMatch: 2 / 3, noAnsExactMatch: 1, ...parts });
+    const atBest = judge({ allowEmptyAnswer: true, nullThreshold: best.bestF1Threshold });
+    expect(atBest.f1).toBe(best.bestF1);
+    const strict = { hasAnsExactMatch: 0, noAnsExactMatch: 1, exactMatch: 1 / 3 };
+    expect(judge({ allowEmptyAnswer: true, nullThreshold: -7 })).toMatchObject(strict);
+    const alone = answerMetrics(examples.slice(0, 1), [rows[0]!.scores], ANSWER_DEFAULTS);
+    expect(Object.keys(alone).sort()).toEqual(['count', 'exactMatch', 'f1', 'loss']);
+  });
+
+  it('of words: an answer of articles alone is no answer in SQuAD 2.0, and has no F1 in SQuAD 1.1', () => {
+    const says = (text: Float32Array, answers: readonly string[]) =>
+      answerMetrics([question(answers)], [text], ANSWER_DEFAULTS);
+    const the = scores({ 3: 9 }, { 3: 9 });
+    expect(says(the, ['The'])).toMatchObject({ exactMatch: 1, f1: 0 });
+    expect(says(the, [])).toMatchObject({ exactMatch: 1, f1: 1, noAnsTotal: 1 });
   });
 
   it('of tokens compare places; questions without an answer are left out; the loss is in float64 over the own tokens', () => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadTokenizer } from '../../../models/tokenizer.ts';
 import type { EncodedExample } from '../../../data/encoded-example.ts';
-import { encodeQuestions } from '../../../data/qa/encode.ts';
+import { encodeQuestions, storeQuestions } from '../../../data/qa/encode.ts';
 import { readQuestions } from '../../../data/qa/questions.ts';
 
 const tokenizer = await loadTokenizer(new URL('../../../checkpoints/light-roberta', import.meta.url).pathname);
@@ -24,7 +24,11 @@ async function encode(
   await writeFile(path, rows.map((row) => JSON.stringify(row)).join('\n'));
   const options = { maxLength, docStride, vocabSize: tokenizer.vocabSize, typeVocabSize: 1, tokenizer };
   const encoded = await encodeQuestions(readQuestions(path, needed), options);
-  return encoded.flatMap(({ windows }) => windows);
+  const windows = encoded.flatMap((row) => row.windows);
+  const stored = await storeQuestions(readQuestions(path, needed), options);
+  expect([...stored]).toEqual(windows);
+  expect(stored.firsts).toEqual(windows.flatMap(({ window = 0 }, i) => (window === 0 ? [i] : [])));
+  return windows;
 }
 
 const CONTEXT = 'The film was made in Paris, in 1999. It is long.';
@@ -54,6 +58,13 @@ describe('texts', () => {
     const context = `😀😀 ${CONTEXT}`;
     const [example] = await encode([ask('Paris', 3 + CONTEXT.indexOf('Paris'), context)]);
     expect(spanText(example!)).toBe('Paris');
+  });
+
+  it('answers may be a list of objects', async () => {
+    const lists = ask('Paris') as { answers: { text: string[]; answer_start: number[] } };
+    const objects = lists.answers.text.map((text, i) => ({ text, answer_start: lists.answers.answer_start[i] }));
+    expect(await encode([{ ...lists, answers: objects }])).toEqual(await encode([lists]));
+    expect((await encode([{ ...lists, answers: [] }]))[0]!.span).toEqual([0, 0]);
   });
 
   it('a long context has windows that share tokens; answers outside of one, and none, are its first token', async () => {
@@ -96,13 +107,22 @@ describe('tokens', () => {
   });
 });
 
+/** A list of lists, so many deep. */
+function nested(depth: number): unknown {
+  let value: unknown = 0;
+  for (let i = 0; i < depth; i++) value = [value];
+  return value;
+}
+
 it.each([
   ['no answers', [{ question: 'q', context: 'c' }], /q\.jsonl:1: "answers" is nothing, expected \{"text"/],
+  ['a place past the end', [ask('Paris', 300)], /has "Paris" at 300, "context" has 48 characters; it begins at 21;/],
+  ['an answer that is not there', [ask('Rome', 3)], /"context" has " fil" there, nowhere this text/],
   ['answers of another form', [{ ...ask('Paris'), answers: ['Paris'] }], /:1: "answers" is \["Paris"\], expected/],
   [
     'a place where the answer is not',
     [ask('Paris', 3)],
-    /:1: "answers" has "Paris" at 3, expected a text and the place/,
+    /:1: "answers" has "Paris" at 3, "context" has " film" there; it begins at 21; expected a text and the place/,
   ],
   ['a question without its context', [{ question: 'q' }], /:1: "context" is nothing, expected a string/],
   ['other columns', [{ text: 'q', label: 1 }], /:1: found text, label, expected "question" and "context"/],
@@ -111,6 +131,11 @@ it.each([
     'a place that is none',
     [{ input_ids: [0, 5], start_positions: 0, end_positions: -1 }],
     /:1: "end_positions" is -1, expected the place/,
+  ],
+  [
+    'an answer at a place that is a list of lists',
+    [{ question: 'q', context: 'c', answers: { text: ['c'], answer_start: [nested(3500)] } }],
+    /:1: "answers" has "c" at a deeply nested value, "context" has 1 characters; .*expected a text and the place/,
   ],
 ])('refuses %s', async (_, rows, message) => {
   await expect(encode(rows)).rejects.toThrow(message);

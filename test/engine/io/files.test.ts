@@ -22,15 +22,15 @@ const schema = z.strictObject({
 });
 
 test.each([
-  ['{"layers": 0}', 'key "layers": found 0, expected a number > 0'],
+  ['{"layers": 0}', 'key "layers": found 0, expected an integer from 1'],
   ['{"layers": "2"}', 'key "layers": found "2", expected'],
   ['{}', 'key "layers": found nothing, expected'],
-  ['{"layers": 1, "rate": 1}', 'key "rate": found 1, expected a number < 1'],
-  ['{"layers": 1, "kind": "dora"}', 'key "kind": found "dora", expected "lora" or "adapter"'],
-  ['{"layers": 1, "items": [{"size": 1}, {}]}', 'key "items[1].size": found nothing, expected number'],
-  ['{"layers": 1, "target": 5}', 'key "target": found 5, expected string or array'],
+  ['{"layers": 1, "rate": 1}', 'key "rate": found 1, expected a number in [0, 1)'],
+  ['{"layers": 1, "kind": "dora"}', 'key "kind": found "dora", expected lora or adapter'],
+  ['{"layers": 1, "items": [{"size": 1}, {}]}', 'key "items[1].size": found nothing, expected a number'],
+  ['{"layers": 1, "target": 5}', 'key "target": found 5, expected a text or a list of texts'],
   ['{"layers": 1, "extra": 1}', 'unknown key "extra"'],
-  ['[]', 'found [], expected object'],
+  ['[]', 'found [], expected a mapping'],
   ['{"layers": 1', 'not valid JSON: '],
   ['', 'the file is empty, expected JSON'],
 ])('%s is refused: %s', async (text, message) => {

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fitLogistic, scores, type SparseRow } from '../../../experiments/baseline/logistic.ts';
 import { runBaseline, terms, TfidfVectorizer } from '../../../experiments/baseline/tfidf.ts';
-import { loadTask } from '../../../data/tasks.ts';
+import { loadTask } from '../../../data/tasks/built-in.ts';
 
 function dense(row: SparseRow, features: number): number[] {
   const values = new Array<number>(features).fill(0);

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readQuestions, type Question } from '../../../data/qa/questions.ts';
 import { itemsOf } from '../../../data/record-source.ts';
-import { headOfData } from '../../../data/source.ts';
+import { headOfData } from '../../../data/load/head-of-data.ts';
 import { submissionLines } from '../../../data/tasks/figures.ts';
 import { taskNamed } from '../../../data/tasks/registry.ts';
 import { exampleSource, rowsOfFiles } from '../../../data/tasks/split-source.ts';

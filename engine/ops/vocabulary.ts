@@ -21,6 +21,14 @@ const logSumExpOp: Op<LogSumExpSpec> = {
 const CHUNK_BYTES = 32 * 2 ** 20;
 const LEAST_ROWS = 64;
 
+/** Of `fusedLinearCrossEntropy`. */
+interface FusedCrossEntropyOptions {
+  /** About 32 MiB of logits unless given. */
+  readonly chunkRows?: number;
+  /** As of `crossEntropy`; 0 unless given. */
+  readonly labelSmoothing?: number | undefined;
+}
+
 /** The loss of some tokens, and its gradient with respect to their hidden states. */
 interface Chunk {
   readonly loss: Tensor;
@@ -49,12 +57,12 @@ export function vocabularyLogits(hidden: Tensor, table: readonly Tensor[]): Tens
 }
 
 /**
- * Mean over the labelled rows of −log softmax(hidden·tableᵀ)[label], for a frozen table. The gradient is computed along with the
+ * `crossEntropy` of hidden·tableᵀ for a frozen table: the mean over the labelled rows. The gradient is computed along with the
  * loss (as in Liger-Kernel, Hsu et al. 2024), so that logits need to exist neither all at once nor twice.
  * @param hidden f32 [rows, width]
  * @param table f32 or f16 [n, width] each, in order
  * @param labels i32 [rows]; a negative label leaves its row out
- * @param chunkRows rows whose logits exist at a time
+ * @param options how many rows' logits exist at a time, and PyTorch's label smoothing
  * @returns shape []; 0 where no row is labelled
  * @throws Error naming the shapes where they do not fit, or where a gradient of the table is asked for
  */
@@ -62,7 +70,7 @@ export function fusedLinearCrossEntropy(
   hidden: Tensor,
   table: readonly Tensor[],
   labels: Tensor,
-  chunkRows: number = rowsPerChunk(table),
+  { chunkRows = rowsPerChunk(table), labelSmoothing = 0 }: FusedCrossEntropyOptions = {},
 ): Tensor {
   const [rows, width] = hidden.shape as [number, number];
   if (hidden.shape.length !== 2 || labels.size !== rows || table.some(({ shape }) => shape[1] !== width)) {
@@ -76,7 +84,7 @@ export function fusedLinearCrossEntropy(
   const chunks = starts.map((start) => {
     const count = Math.min(chunkRows, rows - start);
     const part = (x: Tensor): Tensor => (count === rows ? x : slice(x, 0, start, count));
-    return chunkLoss(part(hidden), table, part(flat));
+    return chunkLoss(part(hidden), table, part(flat), labelSmoothing);
   });
   const losses = chunks.map(({ loss }) => loss).reduce((a, b) => add(a, b));
   const gradient = chunks.reduce(
@@ -133,25 +141,37 @@ export function linearCrossEntropies(
 }
 
 function rowsPerChunk(table: readonly Tensor[]): number {
-  const classes = table.reduce((n, { shape }) => n + shape[0]!, 0);
-  const rows = Math.floor(CHUNK_BYTES / 4 / classes);
+  const rows = Math.floor(CHUNK_BYTES / 4 / classesOf(table));
   return Math.max(LEAST_ROWS, rows - (rows % LEAST_ROWS));
 }
 
-function chunkLoss(hidden: Tensor, table: readonly Tensor[], labels: Tensor): Chunk {
-  const rows = labels.size;
+function chunkLoss(hidden: Tensor, table: readonly Tensor[], labels: Tensor, smoothing: number): Chunk {
+  const column = (x: Tensor): Tensor => reshape(x, [labels.size, 1]);
   const parts = vocabularyLogits(hidden, table);
   const { losses, lse } = lossesOf(parts, labels);
-  const column = (x: Tensor): Tensor => reshape(x, [rows, 1]);
+  const spread = smoothing / classesOf(table);
   let start = 0;
-  const gradients = parts.map((logits, i) => {
+  const all = parts.map((logits, i) => {
     const label = expand(column(labels), logits.shape);
+    const known = greaterEqual(label, 0);
     const hit = equal(add(iota(logits.shape as [number, number]), start), label);
     start += logits.shape[1]!;
-    const dLogits = where(greaterEqual(label, 0), sub(exp(sub(logits, column(lse))), hit), 0);
-    return matmul(dLogits, table[i]!);
+    const target = smoothing === 0 ? hit : add(mul(hit, 1 - smoothing), spread);
+    const dLogits = where(known, sub(exp(sub(logits, column(lse))), target), 0);
+    const smooth = smoothing === 0 ? undefined : sum(where(known, sub(column(lse), logits), 0));
+    return { smooth, gradient: matmul(dLogits, table[i]!) };
   });
-  return { loss: sum(losses), gradient: gradients.reduce((a, b) => add(a, b)) };
+  const gradient = all.map((part) => part.gradient).reduce((a, b) => add(a, b));
+  const sharp = sum(losses);
+  const loss = all.reduce(
+    (total, { smooth }) => (smooth ? add(total, mul(smooth, spread)) : total),
+    smoothing === 0 ? sharp : mul(sharp, 1 - smoothing),
+  );
+  return { loss, gradient };
+}
+
+function classesOf(table: readonly Tensor[]): number {
+  return table.reduce((n, { shape }) => n + shape[0]!, 0);
 }
 
 /** Of each row its loss, 0 where it has no label, and the log of the sum of exponentials. @param parts logits of parts of the vocabulary */

@@ -8,7 +8,7 @@ export function rowsPerExample({ count, indices }: Batch): number {
 }
 
 /**
- * The rows of a batch that are of examples, so many at a time; the last part is filled up with padding that counts nowhere.
+ * The rows of a batch, so many at a time; the last part is filled up with padding that counts nowhere.
  * @param rows a multiple of `rowsPerExample`
  * @param labelsOf the labels of the rows from one on
  */
@@ -21,7 +21,7 @@ export function splitBatch(
   const each = rowsPerExample(batch);
   const grid = (values: Int32Array, from: number): Int32Array =>
     padded(values.subarray(from * seq, (from + rows) * seq), rows * seq, 0);
-  return Array.from({ length: Math.ceil(count / rows) }, (_, part) => {
+  return Array.from({ length: Math.ceil(batch.batch / rows) }, (_, part) => {
     const from = part * rows;
     return {
       batch: rows,

@@ -65,11 +65,14 @@ export function trainingLoss(model: PeftModel, objective: Objective): TrainingLo
       const { labels, batch: of } = batch;
       const tokens = realTokens(batch);
       const parts = splitBatch(batch, rows, (_, from) => objective.part(labels, from, rows, of));
-      return parts.map((part) => ({
-        batch: part,
-        weight: objective.share(part.labels, labels),
-        share: realTokens(part) / Math.max(1, tokens),
-      }));
+      // A smaller last batch has parts without examples.
+      return parts
+        .filter(({ count }) => count > 0)
+        .map((part) => ({
+          batch: part,
+          weight: objective.share(part.labels, labels),
+          share: realTokens(part) / Math.max(1, tokens),
+        }));
     },
   };
 }

@@ -81,10 +81,11 @@ export function fusedLinearCrossEntropy(
   }
   const starts = Array.from({ length: Math.ceil(rows / chunkRows) }, (_, i) => i * chunkRows);
   const flat = reshape(labels, [rows]);
+  const smoothing = labelSmoothing > 0 ? { part: labelSmoothing, mean: meanLogits(hidden, table) } : undefined;
   const chunks = starts.map((start) => {
     const count = Math.min(chunkRows, rows - start);
     const part = (x: Tensor): Tensor => (count === rows ? x : slice(x, 0, start, count));
-    return chunkLoss(part(hidden), table, part(flat), labelSmoothing);
+    return chunkLoss(part(hidden), table, part(flat), smoothing && { ...smoothing, mean: part(smoothing.mean) });
   });
   const losses = chunks.map(({ loss }) => loss).reduce((a, b) => add(a, b));
   const gradient = chunks.reduce(
@@ -145,29 +146,36 @@ function rowsPerChunk(table: readonly Tensor[]): number {
   return Math.max(LEAST_ROWS, rows - (rows % LEAST_ROWS));
 }
 
-function chunkLoss(hidden: Tensor, table: readonly Tensor[], labels: Tensor, smoothing: number): Chunk {
+/** What label smoothing needs beside the logits: the part that it spreads, and the mean logit of every row, f32 [rows, 1]. */
+interface Smoothing {
+  readonly part: number;
+  readonly mean: Tensor;
+}
+
+function chunkLoss(hidden: Tensor, table: readonly Tensor[], labels: Tensor, smoothing?: Smoothing): Chunk {
   const column = (x: Tensor): Tensor => reshape(x, [labels.size, 1]);
   const parts = vocabularyLogits(hidden, table);
   const { losses, lse } = lossesOf(parts, labels);
-  const spread = smoothing / classesOf(table);
   let start = 0;
-  const all = parts.map((logits, i) => {
+  const gradients = parts.map((logits, i) => {
     const label = expand(column(labels), logits.shape);
-    const known = greaterEqual(label, 0);
     const hit = equal(add(iota(logits.shape as [number, number]), start), label);
     start += logits.shape[1]!;
-    const target = smoothing === 0 ? hit : add(mul(hit, 1 - smoothing), spread);
-    const dLogits = where(known, sub(exp(sub(logits, column(lse))), target), 0);
-    const smooth = smoothing === 0 ? undefined : sum(where(known, sub(column(lse), logits), 0));
-    return { smooth, gradient: matmul(dLogits, table[i]!) };
+    const target = smoothing ? add(mul(hit, 1 - smoothing.part), smoothing.part / classesOf(table)) : hit;
+    const dLogits = where(greaterEqual(label, 0), sub(exp(sub(logits, column(lse))), target), 0);
+    return matmul(dLogits, table[i]!);
   });
-  const gradient = all.map((part) => part.gradient).reduce((a, b) => add(a, b));
-  const sharp = sum(losses);
-  const loss = all.reduce(
-    (total, { smooth }) => (smooth ? add(total, mul(smooth, spread)) : total),
-    smoothing === 0 ? sharp : mul(sharp, 1 - smoothing),
-  );
-  return { loss, gradient };
+  const gradient = gradients.reduce((a, b) => add(a, b));
+  if (!smoothing) return { loss: sum(losses), gradient };
+  const smooth = where(greaterEqual(column(labels), 0), sub(column(lse), smoothing.mean), 0);
+  return { loss: add(mul(sum(losses), 1 - smoothing.part), mul(sum(smooth), smoothing.part)), gradient };
+}
+
+/** The mean logit of every row, by the mean row of the table: f32 [rows, 1]. */
+function meanLogits(hidden: Tensor, table: readonly Tensor[]): Tensor {
+  const share = 1 / classesOf(table);
+  const mean = table.map((part) => matmul(constant(share, [1, part.shape[0]!]), part)).reduce((a, b) => add(a, b));
+  return matmul(hidden, mean, { transposeB: true });
 }
 
 function classesOf(table: readonly Tensor[]): number {

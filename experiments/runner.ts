@@ -232,7 +232,7 @@ export class ExperimentRunner {
   async #wholeModel(options: RunOptions, random: boolean, { onBytes }: TrainerCallbacks): Promise<PeftModel> {
     const { checkpoint, data } = this.#task;
     const { head, labels } = data;
-    const { seed } = options.train;
+    const seed = initSeedOf(options);
     const { embeddings } = options.load;
     const base = random
       ? randomBaseModel(this.#engine, checkpoint.config, baseNormals(seed), { embeddings, head })
@@ -296,7 +296,12 @@ export function decisionOf(
 
 function pruned(whole: PeftModel, values: StateDict, decision: Decision, options: RunOptions): Promise<PeftModel> {
   whole.loadStateDict(values);
-  return whole.prune(decision, { ...options.slice, seed: options.train.seed, newHead: options.load.newHead });
+  return whole.prune(decision, { ...options.slice, seed: initSeedOf(options), newHead: options.load.newHead });
+}
+
+/** Of weights that are drawn. */
+function initSeedOf({ train: { seed, initSeed = seed } }: RunOptions): number {
+  return initSeed;
 }
 
 function scoresFrom(metrics: Evaluation['metrics']): Run['metrics'] {

@@ -75,12 +75,13 @@ export function trainingLoss(model: PeftModel, objective: Objective): TrainingLo
 export function trainingBatches(
   { base }: PeftModel,
   examples: Examples,
-  { shuffle, groupByLength, batchSize, gradientAccumulationSteps, seed }: StepOptions,
+  { shuffle, groupByLength, megaBatchMult, batchSize, gradientAccumulationSteps, seed }: StepOptions,
 ): DataLoader {
   const order: Order = !shuffle ? 'file' : groupByLength ? 'bucket' : 'shuffle';
   return new DataLoader(examples, {
     batchSize: batchSize * (gradientAccumulationSteps ?? 1),
     order,
+    megaBatchMult,
     seed,
     padId: base.config.padTokenId,
     maxLength: base.config.maxTokens,

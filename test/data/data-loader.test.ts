@@ -95,10 +95,9 @@ describe('Batches', () => {
       [...new DataLoader(many, options('bucket', { megaBatchMult })).epoch(epoch)].map(({ indices }) => [...indices]);
     const lengthOf = (i: number): number => many[i]!.ids.length;
     const spread = (epoch: readonly number[][]): number =>
-      epoch.slice(0, -1).reduce((sum, batch) => sum + lengthOf(batch.at(-1)!) - lengthOf(batch[0]!), 0);
+      epoch.slice(0, -1).reduce((sum, batch) => sum + lengthOf(batch[0]!) - lengthOf(batch.at(-1)!), 0);
     expect(spread(batches(0, 1))).toBeGreaterThan(spread(batches(0, 4)));
     expect(spread(batches(0, 4))).toBeGreaterThan(spread(batches(0, 50)));
-    expect(batches(0, 32).toSorted()).toEqual(batches(0).toSorted());
     // Which examples meet in a batch is not the same in the next epoch, unless the order is by length alone.
     const met = (mult: number): number => {
       const before = new Set(batches(0, mult).map((batch) => batch.toSorted().join()));

@@ -54,6 +54,8 @@ export interface Batch {
   readonly attentionMask: Int32Array;
   /** [B, S] */
   readonly tokenTypeIds: Int32Array;
+  /** [B, S], of packed rows: the example of each token, counted in its row from 1, and 0 for padding. */
+  readonly segmentIds?: Int32Array | undefined;
   /**
    * As the objective wants them: [B] class indices or −100; with choices [2·examples], the right ones and then how many there are; for
    * language models [B, S], the id of the token after each … */
@@ -156,6 +158,7 @@ export class DataLoader {
     const inputIds = new Int32Array(batch * seq).fill(padId);
     const attentionMask = new Int32Array(batch * seq);
     const tokenTypeIds = new Int32Array(batch * seq);
+    const segmentIds = examples[0]?.segmentIds && new Int32Array(batch * seq);
     for (const [i, example] of examples.entries())
       for (const [choice, row] of sequencesOf(example).entries()) {
         const start = (i * choices + choice) * seq;
@@ -163,8 +166,11 @@ export class DataLoader {
         attentionMask.set(row.mask, start);
         tokenTypeIds.set(row.typeIds, start);
       }
+    examples.forEach((example, i) => segmentIds?.set(example.segmentIds!, i * seq));
     const labels = labelsOf(examples, { size: batchSize, choices, seq, longest });
-    return { batch, seq, count: examples.length * choices, indices, inputIds, attentionMask, tokenTypeIds, labels };
+    const count = examples.length * choices;
+    const grids = { inputIds, attentionMask, tokenTypeIds, ...(segmentIds && { segmentIds }) };
+    return { batch, seq, count, indices, ...grids, labels };
   }
 
   #seq(longest: number): number {

@@ -134,7 +134,7 @@ ${walk(tile, dq.store('sum * p.scale'))}
 /** See `attentionBackwardKV`. */
 export function backwardKVByBroadcast(spec: AttentionSpec, traits: DeviceTraits, rows: number): Kernel {
   const tile = walkFor(spec, { own: KEYS, panel: 2048, sums: 2, state: 0, rows }, traits);
-  const { lanes, groups } = tile;
+  const { groups } = tile;
   const dk = rowSums(tile, 'dk');
   const dv = rowSums(tile, 'dv');
   const gradient = (g: number) => {

@@ -1,13 +1,21 @@
 /** Protects: packed rows hold every example once, whole and apart from its neighbours, few rows, the same for a seed; what has no place in them is refused. */
+import { writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { DataLoader } from '../../data/data-loader.ts';
 import { IGNORE_INDEX, type EncodedExample } from '../../data/encoded-example.ts';
 import { splitBatch, labelsOfRows } from '../../data/micro-batches.ts';
 import { arePacked, assertPackable, packExamples, withPacking } from '../../data/packing.ts';
+import { loadData } from '../../data/source.ts';
 import { UserError } from '../../engine/errors.ts';
 import { positionIds } from '../../models/positions.ts';
 import type { ModelConfig } from '../../models/architecture.ts';
+import { loadModel } from '../../models/checkpoint.ts';
+
+const FAMILIES = join(import.meta.dirname, '..', 'goldens', 'families');
 
 /** An example of a length whose tokens tell its number and their places. */
 function example(length: number, number: number): EncodedExample {
@@ -124,6 +132,31 @@ describe('Packing', () => {
     expect(withPacking(data, {}, 7)).toBe(data);
     expect(arePacked(withPacking(data, { packing: true }, 7).train)).toBe(true);
     expect(withPacking({ train: [] }, { packing: true }, 7).train).toHaveLength(0);
+  });
+
+  it('packs the training data that is loaded, not what is evaluated, and refuses other heads by name', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'packing-'));
+    const file = (name: string, rows: readonly object[]): string => {
+      const path = join(dir, name);
+      writeFileSync(path, rows.map((row) => JSON.stringify(row)).join('\n'));
+      return path;
+    };
+    const tokens = [7, 3, 5].map((length) => ({ input_ids: Array.from({ length }, (_, i) => 3 + i) }));
+    const checkpoint = await loadModel(join(FAMILIES, 'llama-lm', 'model'));
+    const path = file('tokens.jsonl', tokens);
+    const data = await loadData(
+      checkpoint,
+      { train: path, eval: path },
+      { taskType: 'CAUSAL_LM', packing: true, maxLength: 10 },
+    );
+    expect(Array.from(data.train, ({ ids }) => ids.length)).toEqual([10, 5]);
+    expect(data.rows.train).toBe(3);
+    expect([data.eval.length, arePacked(data.eval)]).toEqual([3, false]);
+    const labelled = file('labels.jsonl', [{ input_ids: [3, 4], attention_mask: [1, 1], label: 0 }]);
+    await expect(loadData(checkpoint, { train: labelled }, { packing: true })).rejects.toThrow(
+      '`packing`: is for causal language models; an example for a head for classification needs a row of its own',
+    );
+    await rm(dir, { recursive: true });
   });
 
   it('refuses in one line what it cannot pack', () => {

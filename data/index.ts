@@ -35,6 +35,7 @@ export {
 export { IGNORE_INDEX, NO_VALUE, type EncodedExample, type Passage, type Sequence } from './encoded-example.ts';
 export { ExampleStore, type Examples } from './example-store.ts';
 export { DataLoader, type Batch, type BatchOptions, type Order } from './data-loader.ts';
+export { packExamples } from './packing.ts';
 export { objectiveOf, type Objective, type ScoreMetrics } from './objective.ts';
 export {
   benchmarkScore,

@@ -11,13 +11,15 @@ import { assertText, headOfData } from './load/head-of-data.ts';
 import { answerOptions, loadChoices, loadLanguage, loadQuestions } from './load/heads.ts';
 import { loadTaskData, loadText } from './load/task.ts';
 import { dataOptionsSchema, MAX_LENGTH, type DataOptions } from './options.ts';
+import { assertPackable, withPacking } from './packing.ts';
 import { requestedData, requestedTask, taskOf, type DataRequest } from './request.ts';
 
 /**
  * Loads and encodes data for the model of a checkpoint.
  * @param known head and class names, where the model at hand already has them
  * @param onBytes is told how much of each file has been read
- * @throws UserError where neither a task nor files are named, a file is wrong, or texts come without a tokenizer
+ * @throws UserError where neither a task nor files are named, a file is wrong, texts come without a tokenizer, or what is no text for a
+ * language model is to be packed
  */
 export async function loadData(
   checkpoint: Checkpoint,
@@ -34,9 +36,13 @@ export async function loadData(
   assertText(request, parsed);
   const head = known?.head ?? (await headOfData(request, parsed)) ?? savedHead(config) ?? 'classification';
   headOf(config, head);
+  assertPackable(head, parsed);
   const task = taskOf(request);
-  if (task && as === 'text')
-    return loadText(await requestedTask(task, request, parsed), encoding, { numFewshot, evalOnly: request.evalOnly });
+  const packed = (data: DataSet): DataSet => withPacking(data, parsed, encoding.maxLength);
+  if (task && as === 'text') {
+    const rows = await requestedTask(task, request, parsed);
+    return packed(await loadText(rows, encoding, { numFewshot, evalOnly: request.evalOnly }));
+  }
   const answers = head === 'question-answering' ? answerOptions(parsed, task) : undefined;
   if (task)
     return {
@@ -46,7 +52,7 @@ export async function loadData(
   const files = await requestedData(request, parsed);
   switch (head) {
     case 'causal-lm':
-      return loadLanguage(files, encoding, parsed.lossOn);
+      return packed(await loadLanguage(files, encoding, parsed.lossOn));
     case 'question-answering':
       return { ...(await loadQuestions(files, encoding)), answers };
     case 'multiple-choice':

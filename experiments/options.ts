@@ -6,6 +6,7 @@ import { sliceOptionsSchema } from '../peft-model/slice-state.ts';
 import { peftOptionsSchema } from '../peft/options.ts';
 import { decideOptionsSchema } from '../pruning/decide.ts';
 import { estimateOptionsSchema, trainOptionsSchema, untilOptions, type EstimateOptions } from '../train/options.ts';
+import { assertCompatible } from '../train/exclusive-options.ts';
 import { stableOptions } from '../train/stable-options.ts';
 import { factsOf, type RunIdentity } from '../train/identity.ts';
 
@@ -45,7 +46,8 @@ export function estimateOptionsOf({
 }
 
 /** @throws UserError for options that do not fit each other */
-export function assertOptionsFit({ estimate }: RunOptions): void {
+export function assertOptionsFit({ train, estimate }: RunOptions): void {
+  assertCompatible(train);
   stableOptions(estimate, estimate.estimateSteps, 'estimateSteps');
 }
 
@@ -58,7 +60,13 @@ export function flatOptions({ peft, data, train, load, engine, estimate, decide,
 }
 
 /** What runs of version 0.1 had where there are options now. */
-const BEFORE: Readonly<Record<string, unknown>> = { lossOn: 'assistant', estimateUntil: 'fixed' };
+const BEFORE: Readonly<Record<string, unknown>> = {
+  lossOn: 'assistant',
+  estimateUntil: 'fixed',
+  freezeHead: false,
+  gradientAccumulationSteps: 1,
+  labelSmoothing: 0,
+};
 
 /**
  * Options that tell runs apart. Those that version 0.1 had not are left out where they say what it did, so that its runs go on. Which split

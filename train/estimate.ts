@@ -11,6 +11,7 @@ import { parseOptions } from '../engine/options.ts';
 import { warn } from '../engine/warnings.ts';
 import type { Examples } from '../data/example-store.ts';
 import { objectiveOf } from '../data/objective.ts';
+import { arePacked } from '../data/packing.ts';
 import type { ForwardOptions, PeftModel } from '../peft-model/peft-model.ts';
 import {
   COUNTED_INPUT,
@@ -23,6 +24,7 @@ import type { ImportanceScores } from '../pruning/decide.ts';
 import { ffnMaskName, headMaskName, maskHooks, maskPenalty, maskSpecs, type MaskOptions } from '../pruning/masks.ts';
 import type { EstimateResult } from '../pruning/scores-file.ts';
 import { largestDistance } from '../pruning/stability.ts';
+import { assertCompatible } from './exclusive-options.ts';
 import { learningRates } from './learning-rates.ts';
 import { estimateOptionsSchema, splitOptions, type EstimateOptions } from './options.ts';
 import { firstCounted, StableEstimation, type Counted, type StableEnd } from './stable-end.ts';
@@ -56,6 +58,7 @@ export async function estimate(model: PeftModel, examples: Examples, options: Es
   const { decide, ...others } = options;
   const { numbers, callbacks } = splitOptions(others);
   const parsed = parseOptions(estimateOptionsSchema, numbers);
+  assertCompatible(parsed);
   const { steps: most, seed, l1, headsL1 = l1, ffnL1 = l1, headsMaskLr: headsLr, ffnMaskLr: ffnLr } = parsed;
   const masks: MaskOptions = { headsL1, ffnL1, headsLr, ffnLr };
   const stable = stableOptions(parsed, most);
@@ -65,7 +68,7 @@ export async function estimate(model: PeftModel, examples: Examples, options: Es
     const estimation = new Estimation(model, masks, most, accumulators, end);
     try {
       const batches = trainingBatches(model, examples, parsed);
-      const training = trainingLoss(model, objectiveOf(model, examples, parsed));
+      const training = trainingLoss(model, objectiveOf(model, examples, parsed), arePacked(examples));
       const result = await runTraining(training, batches, optimizationOf(model, parsed, most), callbacks, estimation);
       const { steps } = result;
       if (end) warnUnlessStable(end.end);

@@ -66,7 +66,7 @@ def losses_of(model, rows, longest, options):
     """Sums over the rows, and what their labels count, of each mean that the loss is made of; `longest` of the step's rows."""
     padded = lambda values, filling: torch.tensor([v + [filling] * (longest - len(v)) for v in values])
     mask = padded([[1] * len(row["ids"]) for row in rows], 0)
-    out = model(input_ids=padded([row["ids"] for row in rows], 1), attention_mask=mask)
+    out = model(input_ids=padded([row["ids"] for row in rows], model.config.pad_token_id), attention_mask=mask)
     smoothing = options.get("labelSmoothing", 0.0)
     sums = lambda scores, labels, weight=None: (
         F.cross_entropy(scores, labels, weight=weight, label_smoothing=smoothing, ignore_index=-100, reduction="sum"),

@@ -46,6 +46,9 @@ async function run({ model: folder, adapter, examples }: Case, options: TrainOpt
   return { before, loss, after: await model.stateDict() };
 }
 
+/** Not what is added to all places alike: its gradient is 0, and Adam makes steps of its rounding. */
+const isDetermined = (name: string): boolean => name !== 'qa_outputs.bias';
+
 /** The largest difference of two lists of numbers. */
 function difference(found: ArrayLike<number>, expected: ArrayLike<number>): number {
   expect(found.length).toBe(expected.length);
@@ -58,7 +61,8 @@ it.each(cases)('$name', async (one) => {
   const file = await openSafetensors(join(TRAINER, `${one.name}.safetensors`));
   const names = [...after.keys()].filter((name) => file.has(name));
   expect(names.length).toBe(file.names.length);
-  for (const name of names) expect(difference(after.get(name)!, await file.readFloat32(name)), name).toBeLessThan(1e-4);
+  for (const name of names.filter(isDetermined))
+    expect(difference(after.get(name)!, await file.readFloat32(name)), name).toBeLessThan(1e-4);
   await file.close();
   // What PyTorch does not train stays, bit for bit.
   for (const [name, values] of after) if (!names.includes(name)) expect(values, name).toEqual(before.get(name));
@@ -72,7 +76,7 @@ it.each(cases.filter(({ options }) => options.gradientAccumulationSteps))(
     const found = await run(one, one.options);
     const whole = await run(one, { ...options, batchSize: batchSize! * parts! });
     expect(difference(found.loss, whole.loss)).toBeLessThan(1e-5);
-    for (const [name, values] of whole.after)
+    for (const [name, values] of [...whole.after].filter(([key]) => isDetermined(key)))
       expect(difference(found.after.get(name)!, values), name).toBeLessThan(1e-5);
   },
 );

@@ -34,6 +34,8 @@ export interface EncodedExample extends Sequence {
   readonly window?: number;
   /** For language models: every token's own id where it is to be predicted from those before it, else `IGNORE_INDEX`. */
   readonly tokenLabels?: Int32Array;
+  /** A row of several examples (`packExamples`): of each token, which one it is of, from 1 on. */
+  readonly segmentIds?: Int32Array;
 }
 
 /** The part of a sequence that answers a question. */

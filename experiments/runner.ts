@@ -4,7 +4,7 @@
  */
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { DataSet } from '../data/source.ts';
+import type { DataSet } from '../data/load/data-set.ts';
 import type { Engine } from '../engine/engine.ts';
 import { exists } from '../engine/io/files.ts';
 import { fingerprintText } from '../engine/io/fingerprint.ts';

@@ -99,7 +99,7 @@ export class InferenceSession<B extends BatchShape = Batch> implements Disposabl
 export function logitsSession(model: PeftModel, options: ForwardOptions = {}, rowsPerRun?: number): InferenceSession {
   return new InferenceSession(model.engine, {
     name: 'infer',
-    specs: ({ batch, seq }) => model.inputSpecs(batch, seq, rowsPerRun),
+    specs: ({ batch, seq }) => model.inputSpecs(batch, seq, { count: rowsPerRun }),
     inputs: (batch: Batch) => {
       const inputs = model.inputValues(batch);
       return rowsPerRun === undefined ? [inputs] : rowRuns(inputs, batch, rowsPerRun);

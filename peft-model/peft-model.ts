@@ -31,12 +31,13 @@ import { parameterSpecs, type PeftModelState } from './state.ts';
 
 /**
  * Something for every program input of a forward pass; `rows`, the tokens the head reads, where it reads one of each sequence;
- * `wordEmbedding` where the word embedding stays on the host; `rotary` for models with such positions.
+ * `wordEmbedding` where the word embedding stays on the host; `rotary` for models with such positions; `segmentIds` of packed rows.
  */
 type PerInput<T> = Readonly<Record<'inputIds' | 'positionIds' | 'tokenTypeIds' | 'attentionMask', T>> & {
   readonly rows?: T;
   readonly words?: T;
   readonly rotary?: T;
+  readonly segmentIds?: T;
 };
 
 /** i32, but `wordEmbedding` and `rotary`. */
@@ -303,8 +304,16 @@ export class PeftModel implements Disposable {
     };
   }
 
-  /** Input specs of a batch shape. @param count rows that the head reads, where that is not one or all of a sequence */
-  inputSpecs(batch: number, seq: number, count?: number): PerInput<InputSpec> {
+  /**
+   * Input specs of a batch shape.
+   * @param count rows that the head reads, where that is not one or all of a sequence
+   * @param packed whether the rows are of several examples
+   */
+  inputSpecs(
+    batch: number,
+    seq: number,
+    { count, packed = false }: { readonly count?: number | undefined; readonly packed?: boolean } = {},
+  ): PerInput<InputSpec> {
     const grid: InputSpec = { shape: [batch, seq], dtype: 'i32' };
     const rows: InputSpec = { shape: [count ?? batch], dtype: 'i32' };
     const { config } = this.base;
@@ -316,12 +325,13 @@ export class PeftModel implements Disposable {
       ...((count !== undefined || !this.#readsEvery) && { rows }),
       ...(this.base.wordEmbedding && { words }),
       ...(config.architecture.rotary && { rotary }),
+      ...(packed && { segmentIds: grid }),
     };
   }
 
   /** Input values of a batch. */
   inputValues(batch: Batch): PerInput<HostArray> {
-    const { inputIds, attentionMask, tokenTypeIds } = batch;
+    const { inputIds, attentionMask, tokenTypeIds, segmentIds } = batch;
     const { config, wordEmbedding } = this.base;
     const rotary = this.#rotary(batch.seq);
     return {
@@ -332,6 +342,7 @@ export class PeftModel implements Disposable {
       ...(!this.#readsEvery && { rows: headRows(config, this.head, batch) }),
       ...(wordEmbedding && { words: wordEmbedding.rows(inputIds) }),
       ...(rotary && { rotary }),
+      ...(segmentIds && { segmentIds }),
     };
   }
 

@@ -9,6 +9,7 @@ import type { Tensor } from '../engine/graph/tensor.ts';
 import { parseOptions } from '../engine/options.ts';
 import type { Examples } from '../data/example-store.ts';
 import { objectiveOf } from '../data/objective.ts';
+import { arePacked } from '../data/packing.ts';
 import type { PeftMethod } from '../peft/module.ts';
 import type { ForwardOptions, PeftModel } from '../peft-model/peft-model.ts';
 import {
@@ -56,7 +57,7 @@ export async function estimate(model: PeftModel, examples: Examples, options: Es
     const estimation = new Estimation(model, method, masks, steps);
     try {
       const batches = trainingBatches(model, examples, parsed);
-      const training = trainingLoss(model, objectiveOf(model, examples, parsed));
+      const training = trainingLoss(model, objectiveOf(model, examples, parsed), arePacked(examples));
       const result = await runTraining(training, batches, optimizationOf(model, parsed, steps), callbacks, estimation);
       const headsPerGroup = base.config.numHeads / base.config.kvHeads;
       return { ...(await estimation.read()), headsPerGroup, steps, seed, result };

@@ -36,6 +36,11 @@ const stepOptions = {
     .describe('batches whose gradients make one step (default: 1); the loss is the mean over all their labels'),
   shuffle: z.boolean().default(true).describe('shuffle every epoch'),
   groupByLength: z.boolean().default(true).describe('batch examples of like length together'),
+  megaBatchMult: count
+    .optional()
+    .describe(
+      'batches that are drawn at random and then sorted by length (default: 32): fewer mix more, more pad less',
+    ),
   seed: whole.default(0).describe('seed of weights, data order, dropout'),
   initSeed: whole.optional().describe('seed of fresh weights, if not `seed`'),
   shuffleSeed: whole.optional().describe('seed of the data order, if not `seed`'),

@@ -2,6 +2,7 @@
 import type { Examples } from '../data/example-store.ts';
 import { DataLoader, type Batch, type Order } from '../data/data-loader.ts';
 import { rowsPerExample, splitBatch } from '../data/micro-batches.ts';
+import { arePacked } from '../data/packing.ts';
 import { objectiveOf, type Objective } from '../data/objective.ts';
 import { parseOptions } from '../engine/options.ts';
 import type { BatchInputs, PeftModel } from '../peft-model/peft-model.ts';
@@ -22,7 +23,7 @@ export async function train(model: PeftModel, examples: Examples, options: Train
   assertCompatible(parsed);
   const steps = stepsOf(examples.length, parsed);
   const batches = trainingBatches(model, examples, parsed);
-  const training = trainingLoss(model, objectiveOf(model, examples, parsed));
+  const training = trainingLoss(model, objectiveOf(model, examples, parsed), arePacked(examples));
   const run = (): Promise<TrainResult> =>
     runTraining(training, batches, optimizationOf(model, parsed, steps), callbacks);
   const rates = learningRates(model, parsed);
@@ -48,15 +49,15 @@ export function stepsOf(
   return steps > 0 ? steps : Math.max(1, Math.round(epochs * Math.ceil(examples / perStep)));
 }
 
-/** A model's loss on batches of an objective. */
-export function trainingLoss(model: PeftModel, objective: Objective): TrainingLoss<Batch> {
+/** A model's loss on batches of an objective. @param packed whether their rows are of several examples */
+export function trainingLoss(model: PeftModel, objective: Objective, packed = false): TrainingLoss<Batch> {
   return {
     engine: model.engine,
     get parameters() {
       return model.parameters;
     },
     name: 'train',
-    specs: ({ batch, seq }) => ({ ...model.inputSpecs(batch, seq), labels: objective.labels(batch, seq) }),
+    specs: ({ batch, seq }) => ({ ...model.inputSpecs(batch, seq, { packed }), labels: objective.labels(batch, seq) }),
     inputs: (batch) => ({ ...model.inputValues(batch), labels: batch.labels }),
     loss: (inputs, options) => model.loss(objective, inputs as BatchInputs, inputs.labels!, options),
     tokens: realTokens,
@@ -77,16 +78,22 @@ export function trainingLoss(model: PeftModel, objective: Objective): TrainingLo
   };
 }
 
-export function trainingBatches(
-  { base }: PeftModel,
-  examples: Examples,
-  { shuffle, groupByLength, batchSize, gradientAccumulationSteps, seed, shuffleSeed = seed }: StepOptions,
-): DataLoader {
+export function trainingBatches({ base }: PeftModel, examples: Examples, options: StepOptions): DataLoader {
+  const {
+    shuffle,
+    groupByLength,
+    megaBatchMult,
+    batchSize,
+    gradientAccumulationSteps,
+    seed,
+    shuffleSeed = seed,
+  } = options;
   const order: Order = !shuffle ? 'file' : groupByLength ? 'bucket' : 'shuffle';
   return new DataLoader(examples, {
     batchSize: batchSize * (gradientAccumulationSteps ?? 1),
     order,
     seed: shuffleSeed,
+    megaBatchMult,
     padId: base.config.padTokenId,
     maxLength: base.config.maxTokens,
   });

@@ -2,7 +2,7 @@
  * Room: data. Batches of encoded examples: order, grouping by length, padding. A batch depends only on the examples, the
  * options and its place (epoch, index), so that a resumed run reads the same batches. Pure; touches nothing.
  */
-import { IGNORE_INDEX, NO_VALUE, sequencesOf, type EncodedExample } from './encoded-example.ts';
+import { IGNORE_INDEX, NO_VALUE, sequencesOf, SPAN_FACTS, type EncodedExample } from './encoded-example.ts';
 import { longestOfEach, mostChoices, type Examples } from './example-store.ts';
 import { hostRandom, STREAM } from '../engine/random.ts';
 
@@ -188,8 +188,8 @@ interface LabelShape {
 }
 
 /**
- * Of choices [2·size]: the right ones, and how many there are. Of tokens [size, S]: for each the label of the one after it. Of values [size, width]. Of spans [2·size + 1]: all starts, all ends, and
- * how many places of a row are in the running, those of the longest. Else [size].
+ * Of choices [2·size]: the right ones, and how many there are. Of tokens [size, S]: for each the label of the one after it. Of values [size, width]. Of spans [2·size + 3]: all starts, all ends,
+ * how many places of a row are in the running, those of the longest, and how many starts and ends are known. Else [size].
  */
 function labelsOf(examples: readonly EncodedExample[], { size, choices, seq, longest }: LabelShape): Batch['labels'] {
   const [first] = examples;
@@ -207,13 +207,18 @@ function labelsOf(examples: readonly EncodedExample[], { size, choices, seq, lon
     examples.forEach(({ values }, i) => values && labels.set(values, i * width));
     return labels;
   }
-  const labels = new Int32Array(first?.tokenLabels ? size * seq : first?.span ? 2 * size + 1 : size).fill(IGNORE_INDEX);
+  const labels = new Int32Array(first?.tokenLabels ? size * seq : first?.span ? 2 * size + SPAN_FACTS : size).fill(
+    IGNORE_INDEX,
+  );
   examples.forEach(({ label, span, tokenLabels }, i) => {
     if (tokenLabels) labels.set(tokenLabels.subarray(1), i * seq);
     else labels[i] = span ? span[0] : label;
     if (span) labels[size + i] = span[1];
   });
-  if (first?.span) labels[2 * size] = longest;
+  if (first?.span) {
+    const known = (from: number): number => labels.subarray(from, from + size).filter((label) => label >= 0).length;
+    labels.set([longest, known(0), known(size)], 2 * size);
+  }
   return labels;
 }
 

@@ -12,15 +12,10 @@
  * It imports models and engine, and may not know of adapters, pruning or training.
  * @module light-peft/data
  */
-export {
-  headOfData,
-  loadData,
-  loadRows,
-  type DataSet,
-  type LabelledTexts,
-  type Rows,
-  type TaskFigures,
-} from './source.ts';
+export { loadData } from './source.ts';
+export type { DataSet, LabelledTexts, TaskFigures } from './load/data-set.ts';
+export { headOfData } from './load/head-of-data.ts';
+export { loadRows, type Rows } from './load/rows.ts';
 export { dataOptionsSchema, type DataOptions } from './options.ts';
 export type { DataRequest } from './request.ts';
 export { resolveData, type HubData } from './hub/resolve.ts';

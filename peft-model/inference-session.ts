@@ -124,16 +124,12 @@ export function lossSession(model: PeftModel, objective: Objective): InferenceSe
       unit: rowsPerExample,
       split: (batch, rows) =>
         splitBatch(batch, rows, (labels, from) => objective.part(labels, from, rows, batch.batch)),
-      join: (_, parts) => Float32Array.of(meanLoss(objective, parts)),
+      join: ({ labels }, parts) =>
+        Float32Array.of(
+          parts.reduce((sum, { batch, values }) => sum + values[0]! * objective.share(batch.labels, labels), 0),
+        ),
     },
   });
-}
-
-/** The mean over all that is labelled. */
-function meanLoss(objective: Objective, parts: readonly PartValues[]): number {
-  const counts = parts.map(({ batch }) => objective.labelled(batch.labels));
-  const total = counts.reduce((a, b) => a + b, 0);
-  return parts.reduce((sum, { values }, i) => sum + (values[0]! * counts[i]!) / Math.max(1, total), 0);
 }
 
 /** What was computed of a part of a batch. */

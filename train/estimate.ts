@@ -22,6 +22,7 @@ import {
 import type { ImportanceScores } from '../pruning/decide.ts';
 import { ffnMaskName, headMaskName, maskHooks, maskPenalty, maskSpecs, type MaskOptions } from '../pruning/masks.ts';
 import type { EstimateResult } from '../pruning/scores-file.ts';
+import { assertCompatible } from './exclusive-options.ts';
 import { learningRates } from './learning-rates.ts';
 import { estimateOptionsSchema, splitOptions, type EstimateOptions } from './options.ts';
 import { optimizationOf, trainingBatches, trainingLoss } from './train.ts';
@@ -49,6 +50,7 @@ export async function estimate(model: PeftModel, examples: Examples, options: Es
   if (!method) throw new Error('estimate: there are no PEFT modules to estimate');
   const { numbers, callbacks } = splitOptions(options);
   const parsed = parseOptions(estimateOptionsSchema, numbers);
+  assertCompatible(parsed);
   const { steps, seed, l1, headsL1 = l1, ffnL1 = l1, headsMaskLr: headsLr, ffnMaskLr: ffnLr } = parsed;
   const masks: MaskOptions = { headsL1, ffnL1, headsLr, ffnLr };
   const work = async (): Promise<Estimate> => {

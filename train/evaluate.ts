@@ -5,7 +5,7 @@ import { mostChoices, type Examples } from '../data/example-store.ts';
 import { objectiveOf, type Objective, type ScoreMetrics } from '../data/objective.ts';
 import { arePacked } from '../data/packing.ts';
 import { ANSWER_DEFAULTS, type AnswerOptions } from '../data/qa/answers.ts';
-import type { DataSet } from '../data/source.ts';
+import type { DataSet } from '../data/load/data-set.ts';
 import type { TextFigures } from '../data/text/figures.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { BatchShape } from '../engine/program-cache.ts';

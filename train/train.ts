@@ -6,6 +6,7 @@ import { arePacked } from '../data/packing.ts';
 import { objectiveOf, type Objective } from '../data/objective.ts';
 import { parseOptions } from '../engine/options.ts';
 import type { BatchInputs, PeftModel } from '../peft-model/peft-model.ts';
+import { assertCompatible, assertWarmupFits } from './exclusive-options.ts';
 import { learningRates } from './learning-rates.ts';
 import { splitOptions, trainOptionsSchema, type StepOptions, type TrainOptions } from './options.ts';
 import type { OptimizationOptions, TrainingLoss } from './step.ts';
@@ -19,6 +20,7 @@ import { runTraining, type TrainResult } from './trainer.ts';
 export async function train(model: PeftModel, examples: Examples, options: TrainOptions = {}): Promise<TrainResult> {
   const { numbers, callbacks } = splitOptions(options);
   const parsed = parseOptions(trainOptionsSchema, numbers);
+  assertCompatible(parsed);
   const steps = stepsOf(examples.length, parsed);
   const batches = trainingBatches(model, examples, parsed);
   const training = trainingLoss(model, objectiveOf(model, examples, parsed), arePacked(examples));
@@ -62,13 +64,16 @@ export function trainingLoss(model: PeftModel, objective: Objective, packed = fa
     unit: rowsPerExample,
     split: (batch, rows) => {
       const { labels, batch: of } = batch;
-      const [labelled, tokens] = [objective.labelled(labels), realTokens(batch)];
+      const tokens = realTokens(batch);
       const parts = splitBatch(batch, rows, (_, from) => objective.part(labels, from, rows, of));
-      return parts.map((part) => ({
-        batch: part,
-        weight: objective.labelled(part.labels) / Math.max(1, labelled),
-        share: realTokens(part) / Math.max(1, tokens),
-      }));
+      // A smaller last batch has parts without examples.
+      return parts
+        .filter(({ count }) => count > 0)
+        .map((part) => ({
+          batch: part,
+          weight: objective.share(part.labels, labels),
+          share: realTokens(part) / Math.max(1, tokens),
+        }));
     },
   };
 }
@@ -76,14 +81,22 @@ export function trainingLoss(model: PeftModel, objective: Objective, packed = fa
 export function trainingBatches(
   { base }: PeftModel,
   examples: Examples,
-  { shuffle, groupByLength, megaBatchMult, batchSize, gradientAccumulationSteps, seed }: StepOptions,
+  {
+    shuffle,
+    groupByLength,
+    megaBatchMult,
+    batchSize,
+    gradientAccumulationSteps,
+    seed,
+    shuffleSeed = seed,
+  }: StepOptions,
 ): DataLoader {
   const order: Order = !shuffle ? 'file' : groupByLength ? 'bucket' : 'shuffle';
   return new DataLoader(examples, {
     batchSize: batchSize * (gradientAccumulationSteps ?? 1),
     order,
     megaBatchMult,
-    seed,
+    seed: shuffleSeed,
     padId: base.config.padTokenId,
     maxLength: base.config.maxTokens,
   });
@@ -96,10 +109,11 @@ export function optimizationOf(
   steps: number,
 ): OptimizationOptions & { readonly saveEvery: number } {
   const { lr, schedule, warmupRatio, warmupSteps, numCycles, power, lrEnd } = options;
-  const { weightDecay, maxGradNorm, seed, activations, saveEvery, gradientAccumulationSteps: accumulation } = options;
+  const { weightDecay, maxGradNorm, activations, saveEvery, gradientAccumulationSteps: accumulation } = options;
+  assertWarmupFits(warmupSteps, steps);
   const pace = { steps, lr, schedule, warmupRatio, warmupSteps, numCycles, power, lrEnd, accumulation };
   const compile = { activations, recompute: options.gradientCheckpointing ? 'layers' : 'cheap' } as const;
-  const dropoutSeed = peft.dropout > 0 ? seed : undefined;
+  const dropoutSeed = peft.dropout > 0 ? (options.dropoutSeed ?? options.seed) : undefined;
   return { ...pace, weightDecay, maxGradNorm, dropoutSeed, compile, saveEvery };
 }
 

@@ -7,6 +7,7 @@
  *
  * First files to read: `train.ts`, `trainer.ts`, `loop.ts`.
  */
+export type { EvaluationRecord, StepRecord, TrainerCallback } from './callbacks.ts';
 export { estimate, type Estimate } from './estimate.ts';
 export { evaluate, infer, type Evaluation, type Inference, type LanguageMetrics } from './evaluate.ts';
 export { NonFiniteError } from './finite.ts';

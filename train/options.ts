@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { SCHEDULES } from '../engine/optim/schedule.ts';
 import type { OnBytes } from '../engine/io/load.ts';
+import type { TrainerCallback } from './callbacks.ts';
 import type { RunIdentity } from './identity.ts';
 import type { StepReport } from './loop.ts';
 
@@ -79,6 +80,8 @@ export interface TrainerCallbacks {
   readonly onReport?: ((report: StepReport) => void) | undefined;
   /** Hears of a base's bytes as they are read. */
   readonly onBytes?: OnBytes | undefined;
+  /** Hear of every step and evaluation, in this order, and may stop the run. */
+  readonly callbacks?: readonly TrainerCallback[] | undefined;
   /** Absent: no checkpoint is written. */
   readonly checkpoint?: CheckpointOptions | undefined;
 }
@@ -107,6 +110,6 @@ export type StepOptions = z.output<z.ZodObject<typeof stepOptions>>;
 export function splitOptions<O extends TrainerCallbacks>(
   options: O,
 ): { numbers: Omit<O, keyof TrainerCallbacks>; callbacks: TrainerCallbacks } {
-  const { signal, onReport, onBytes, checkpoint, ...numbers } = options;
-  return { numbers, callbacks: { signal, onReport, onBytes, checkpoint } };
+  const { signal, onReport, onBytes, callbacks, checkpoint, ...numbers } = options;
+  return { numbers, callbacks: { signal, onReport, onBytes, callbacks, checkpoint } };
 }

@@ -16,9 +16,11 @@ import { add } from '../engine/ops/elementwise.ts';
 import type { RandomState } from '../engine/ops/elementwise.ts';
 import { ProgramCache, type BatchShape, type ProgramSource } from '../engine/program-cache.ts';
 import type { Variable } from '../engine/variable.ts';
+import { Listeners } from './listeners.ts';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
 import { LossBuffer, SLOT_INPUT } from './loss-buffer.ts';
 import { MicroBatchSteps } from './micro-batches.ts';
+import type { StepRecord } from './callbacks.ts';
 import { runSteps, type StepTiming } from './loop.ts';
 import type { CheckpointOptions, TrainerCallbacks } from './options.ts';
 import { RANDOM_INPUTS, type Inputs, type OptimizationOptions, type StepTransform, type TrainingLoss } from './step.ts';
@@ -64,14 +66,16 @@ export async function runTraining<B extends BatchShape>(
   training: TrainingLoss<B>,
   batches: BatchSource<B>,
   options: OptimizationOptions & { readonly saveEvery?: number },
-  { signal, onReport, checkpoint }: TrainerCallbacks = {},
+  { signal, onReport, checkpoint, callbacks }: TrainerCallbacks = {},
   transform?: StepTransform,
 ): Promise<TrainResult> {
   const { engine } = training;
-  const steps = new TrainingSteps(training, options, transform);
+  const listeners = new Listeners(callbacks);
+  const steps = new TrainingSteps(training, options, transform, listeners.hearSteps);
   try {
     const past = new Past(steps, checkpoint);
     const from = await past.restore();
+    await listeners.begin(from, options.steps);
     const { value: timing, peakBytes } = await engine.measurePeak(() =>
       runSteps(
         {
@@ -95,25 +99,27 @@ export async function runTraining<B extends BatchShape>(
           },
           finished: () => engine.finish(),
           losses: (first, to) => past.read(first, to),
-          save: checkpoint && ((next, of) => past.save(next, of)),
+          settled: (first, to) => listeners.steps(() => steps.records(past, first, to, batches.perEpoch)),
+          save: checkpoint && ((next, of) => past.save(next, of).then(() => listeners.save(next))),
         },
       ),
     );
     const tokens = past.tokens + timing.tokens;
     const tokensPerSecond = past.rates.length > 0 ? median(past.rates) : 0;
     return {
-      steps: options.steps,
+      steps: timing.steps,
       loss: past.loss,
       taskLoss: past.taskLoss,
       seconds: past.seconds + timing.seconds,
       tokens,
       tokensPerSecond,
-      secondsPerStep: tokensPerSecond > 0 ? tokens / options.steps / tokensPerSecond : 0,
+      secondsPerStep: tokensPerSecond > 0 ? tokens / timing.steps / tokensPerSecond : 0,
       peakBytes,
       ...memoryOf(engine, steps.programs),
     };
   } finally {
     steps.dispose();
+    await listeners.end();
   }
 }
 
@@ -177,7 +183,8 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
   readonly #programs: ProgramCache;
   readonly #microBatches: MicroBatchSteps<B>;
 
-  constructor(training: TrainingLoss<B>, options: OptimizationOptions, transform?: StepTransform) {
+  /** @param recordsNorm whether the gradients' norm is kept beside the losses */
+  constructor(training: TrainingLoss<B>, options: OptimizationOptions, transform?: StepTransform, recordsNorm = false) {
     const { engine, parameters } = training;
     this.engine = engine;
     this.#training = training;
@@ -185,7 +192,7 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
     this.#transform = transform;
     const { beta1, beta2, eps, weightDecay, maxGradNorm } = { ...ADAMW_DEFAULTS, ...options };
     this.optimizer = new AdamW(engine, parameters, { beta1, beta2, eps, weightDecay, maxGradNorm });
-    this.losses = new LossBuffer(engine, ['loss', 'task_loss'], READ_EVERY);
+    this.losses = new LossBuffer(engine, ['loss', 'task_loss', ...(recordsNorm ? ['grad_norm'] : [])], READ_EVERY);
     this.#programs = new ProgramCache(engine, (shape) => this.#source(shape));
     this.#microBatches = new MicroBatchSteps(training, options, this, transform);
   }
@@ -214,15 +221,34 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
 
   /** Values of the program's inputs. @param step counts from 0 */
   inputs(step: number, batch: B): Record<string, HostArray> {
-    const { lr, dropoutSeed = 0 } = this.#options;
+    const { dropoutSeed = 0 } = this.#options;
     return {
       ...this.#training.inputs(batch),
-      ...this.optimizer.inputs(step + 1, lr * scheduleAt(scheduleOf(this.#options), step)),
+      ...this.optimizer.inputs(step + 1, this.#lrAt(step)),
       seed: Uint32Array.of(dropoutSeed),
       step: Uint32Array.of(step),
       slot: this.losses.slot(step),
       ...this.#transform?.values(step),
     };
+  }
+
+  #lrAt(step: number): number {
+    return this.#options.lr * scheduleAt(scheduleOf(this.#options), step);
+  }
+
+  /** What there is to tell of steps from … to − 1, the latest. @param past their losses, with those of all before */
+  async records(
+    { loss, taskLoss }: Pick<TrainResult, 'loss' | 'taskLoss'>,
+    from: number,
+    to: number,
+    perEpoch: number,
+  ): Promise<StepRecord[]> {
+    const norms = await this.losses.read('grad_norm', from, to);
+    return norms.map((gradNorm, i) => {
+      const at = from + i;
+      const step = at + 1;
+      return { step, epoch: step / perEpoch, loss: loss[at]!, taskLoss: taskLoss[at]!, lr: this.#lrAt(at), gradNorm };
+    });
   }
 
   /** Everything a checkpoint holds. */
@@ -258,7 +284,8 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
       const loss = this.#transform ? add(taskLoss, this.#transform.penalty(parameter)) : taskLoss;
       const step = this.optimizer.step(loss, i);
       const more = this.#transform?.updates({ inputs: i, gradients: step.gradients, parameter }) ?? [];
-      return { updates: [...step.updates, ...this.losses.record(i.slot, { loss, task_loss: taskLoss }), ...more] };
+      const losses = { loss, task_loss: taskLoss, grad_norm: step.norm };
+      return { updates: [...step.updates, ...this.losses.record(i.slot, losses), ...more] };
     };
     return { name: `${name} ${shape.batch}x${shape.seq}`, inputs, trace, options: this.#options.compile };
   }

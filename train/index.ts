@@ -11,6 +11,7 @@ export type { EvaluationRecord, StepRecord, TrainerCallback } from './callbacks.
 export { estimate, type Estimate } from './estimate.ts';
 export { evaluate, infer, type Evaluation, type Inference, type LanguageMetrics } from './evaluate.ts';
 export { NonFiniteError } from './finite.ts';
+export { CsvLog, JsonlLog, TensorBoardLog, type LogOptions, type RunLabel, type TrainingLog } from './logs/index.ts';
 export { InterruptedError, NonFiniteLossError, type StepReport } from './loop.ts';
 export type { CheckpointOptions, EstimateOptions, TrainerCallbacks, TrainOptions } from './options.ts';
 export { predict, type Window } from './predict.ts';

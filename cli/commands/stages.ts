@@ -21,6 +21,7 @@ import { sliceFolder } from '../../peft-model/slice-folder.ts';
 import { factorCount } from '../../peft-model/state.ts';
 import { planFor } from '../../pruning/plan.ts';
 import { assertEstimateFits, readEstimate, scoresOf, writeEstimate } from '../../pruning/scores-file.ts';
+import type { TrainerCallback } from '../../train/callbacks.ts';
 import { estimate, estimateResult } from '../../train/estimate.ts';
 import { evaluate } from '../../train/evaluate.ts';
 import { contentKey, type RunIdentity } from '../../train/identity.ts';
@@ -30,12 +31,14 @@ import { train } from '../../train/train.ts';
 import { addEngineFlags, print, withEngine, type CommandContext, type EngineFlags } from '../context.ts';
 import { addDataFlags, sayCounts, withData, type DataFlags } from '../data-flags.ts';
 import { addModelFlag } from '../hub.ts';
+import { addLogFlags, openLogs, type LogFlags } from '../logs.ts';
 import { addSettings, readSettings } from '../options.ts';
 import {
   addOutFlags,
   assertFree,
   beginningIn,
   claim,
+  isClaimed,
   withOutFolder,
   type Beginning,
   type OutFlags,
@@ -43,13 +46,13 @@ import {
 } from '../out-folder.ts';
 import { scoresLine } from '../scores.ts';
 
-interface StageFlags extends DataFlags, EngineFlags, OutFlags {
+interface StageFlags extends DataFlags, EngineFlags, LogFlags, OutFlags {
   readonly initAdapter?: string;
   readonly resume?: boolean;
 }
 
 function addStageFlags(command: Command): Command {
-  return addOutFlags(addEngineFlags(addDataFlags(command)), 'folder for the results')
+  return addOutFlags(addLogFlags(addEngineFlags(addDataFlags(command))), 'folder for the results')
     .option('--init-adapter <name>', 'PEFT folder, or name on the hub, to start from in place of fresh modules')
     .option('--resume', 'go on from the checkpoint of an interrupted run; without one, start');
 }
@@ -76,7 +79,12 @@ async function runEstimate(flags: StageFlags): Promise<void> {
     context.progress.stage('estimation');
     const checkpoint = await checkpointOf(flags.out, stage, data);
     const numbers = estimateOptionsOf(options);
-    const estimated = await estimate(model, data.train, { ...numbers, ...context.callbacks, checkpoint });
+    const estimated = await estimate(model, data.train, {
+      ...numbers,
+      ...context.callbacks,
+      callbacks: stage.logs,
+      checkpoint,
+    });
     const result = estimateResult(estimated, await stage.base.fingerprint());
     await model.savePretrained(join(flags.out, 'adapter'));
     await writeEstimate(path, result);
@@ -95,6 +103,7 @@ interface Stage {
   readonly request: DataRequest;
   /** What its numbers depend on, but for the number of examples. */
   readonly identity: RunIdentity;
+  readonly logs: readonly TrainerCallback[];
 }
 
 /** Runs a stage in its folder; undefined where it was finished before. */
@@ -113,7 +122,9 @@ async function runStage<T>(
         if (flags.json) print(true, await readJson(join(flags.out, files.result), z.looseObject({})), '');
         return undefined;
       }
-      const stage = { files, beginning, base, request, identity };
+      const goesOn = beginning === 'resumed' || (flags.resume === true && (await isClaimed(flags.out)));
+      const logs = (await openLogs(flags, goesOn))();
+      const stage = { files, beginning, base, request, identity, logs };
       const result = await withEngine(flags, options.engine, (context) => work(stage, context));
       await rm(join(flags.out, files.checkpoint), { force: true });
       return result;
@@ -260,7 +271,12 @@ async function runTrain(flags: StageFlags): Promise<void> {
     const { model, data } = await prepare(context, stage, flags, options);
     context.progress.stage('training');
     const checkpoint = await checkpointOf(flags.out, stage, data);
-    const result = await train(model, data.train, { ...options.train, ...context.callbacks, checkpoint });
+    const result = await train(model, data.train, {
+      ...options.train,
+      ...context.callbacks,
+      callbacks: stage.logs,
+      checkpoint,
+    });
     await model.savePretrained(flags.out);
     const metrics =
       data.eval.length > 0

@@ -22,6 +22,8 @@ const FILE_VERSION = 'brain.Event:2';
  * to `method/seed-N` in the folder. A run that was resumed has a file more, which takes back what others say of the steps after the checkpoint.
  */
 export class TensorBoardLog implements TrainingLog {
+  readonly #root: string;
+  /** The root, or the run's own in it. */
   readonly #dir: string;
   readonly #options: LogOptions;
   #file: AppendFile | undefined;
@@ -29,6 +31,7 @@ export class TensorBoardLog implements TrainingLog {
   /** @param dir folder, made if it is missing */
   constructor(dir: string, options: LogOptions = {}) {
     const { run } = options;
+    this.#root = dir;
     this.#dir = run ? join(dir, run.method, `seed-${run.seed}`) : dir;
     this.#options = options;
   }
@@ -43,8 +46,7 @@ export class TensorBoardLog implements TrainingLog {
     // Of a run from its first step on, nothing before counts.
     if (step === 0) for (const name of present) await rm(join(this.#dir, name));
     await makeFolder(this.#dir);
-    const file = new AppendFile(join(this.#dir, nextName(present)));
-    this.#file = file;
+    this.#file = new AppendFile(join(this.#dir, nextName(present)));
     this.#write({ fileVersion: FILE_VERSION });
     this.#write({ restartsAt: step + 1 });
   }
@@ -79,9 +81,9 @@ export class TensorBoardLog implements TrainingLog {
 
   /** @returns names of the event files that are there */
   async #take(options: LogOptions): Promise<string[]> {
-    const found = await stat(this.#dir).catch(() => undefined);
-    if (found && !found.isDirectory()) throw new UserError(`${this.#dir}: is a file, expected a folder`);
-    const names = found ? await readdir(this.#dir).catch((error: unknown) => throwFor(this.#dir, error)) : [];
+    const found = await stat(this.#root).catch(() => undefined);
+    if (found && !found.isDirectory()) throw new UserError(`${this.#root}: is a file, expected a folder`);
+    const names = await readdir(this.#dir).catch((error: unknown) => noneOr(this.#dir, error));
     const present = names.filter((name) => EVENT_FILE.test(name)).sort();
     const [first] = present;
     if (first !== undefined) assertMayReplace(this.#dir, `holds event files (${first})`, options);
@@ -90,7 +92,9 @@ export class TensorBoardLog implements TrainingLog {
   }
 }
 
-function throwFor(path: string, error: unknown): never {
+/** @throws UserError unless the folder is only not there yet */
+function noneOr(path: string, error: unknown): string[] {
+  if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
   throw fileError(path, error);
 }
 

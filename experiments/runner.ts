@@ -23,10 +23,12 @@ import { assertEstimateFits, readEstimate, scoresOf, writeEstimate } from '../pr
 import { METRICS, readRun, writeRun, type Run } from '../report/schema.ts';
 import type { TrainerCallback } from '../train/callbacks.ts';
 import { estimate, estimateResult } from '../train/estimate.ts';
-import { evaluate, type Evaluation } from '../train/evaluate.ts';
+import { evaluate, type Evaluation, type EvaluationData } from '../train/evaluate.ts';
+import { bestBy } from '../train/evaluation-plan.ts';
 import { factsOf, type RunIdentity } from '../train/identity.ts';
 import type { RunLabel } from '../train/logs/log.ts';
 import type { CheckpointOptions, TrainerCallbacks } from '../train/options.ts';
+import { evaluationRecord } from '../train/result-file.ts';
 import { stepsOf, train } from '../train/train.ts';
 import type { TrainResult } from '../train/trainer.ts';
 import { assertSameRun, isSameRun, writeIdentity } from './identity.ts';
@@ -125,9 +127,10 @@ export class ExperimentRunner {
     this.#task = task;
   }
 
-  /** Takes up the folder for all methods and seeds. @throws UserError where it holds a run of other settings or data */
+  /** Takes up the folder for all methods and seeds. @throws UserError where it holds a run of other settings or data, or options do not fit it */
   async begin(): Promise<void> {
-    const { options, out } = this.#task;
+    const { options, out, data } = this.#task;
+    bestBy(data, evaluationData(data), options.train);
     const { seed: _, ...shared } = await this.#identity(options);
     await this.#takeUp(out, shared);
   }
@@ -185,12 +188,15 @@ export class ExperimentRunner {
     const steps = this.#budget(options, estimated !== undefined);
     const plan = decision ? fingerprintText(JSON.stringify(decision)) : '';
     const saving = await this.#checkpointIn(folder, options, { plan });
-    const result = await train(model, data.train, { ...options.train, ...callbacks, steps, checkpoint: saving });
-    const { metrics, inference } = await evaluate(model, data.eval, {
-      ...data.answers,
-      figures: data.figures,
-      text: data.text,
+    const { examples, ...how } = evaluationData(data);
+    const result = await train(model, data.train, {
+      ...options.train,
+      ...callbacks,
+      steps,
+      checkpoint: saving,
+      evaluation: { examples, ...how },
     });
+    const { metrics, inference } = await evaluate(model, examples, how);
     const adapter = join(folder, ADAPTER);
     await model.savePretrained(adapter);
     const { seed } = options.train;
@@ -218,6 +224,7 @@ export class ExperimentRunner {
       },
       artefactBytes: await folderBytes(adapter),
       curves: [...(estimated ? [curve('estimate', estimated.taskLoss)] : []), curve('train', result.taskLoss)],
+      ...evaluationRecord(result),
       ...(seed === 0 && { timeline: timelineOf(result) }),
       ...(decision && { plan: planPicture(checkpoint.config, estimated.scores, decision, options, method) }),
     };
@@ -317,6 +324,10 @@ export function decisionOf(
   const peft: DecideOptions = method === 'foundation-only' ? { modules: 0, ranks: 0 } : {};
   const all = { ...options, ...foundation, ...peft };
   return method === 'random' ? decide(randomScores(scores, seed), all, 'random') : decide(scores, all);
+}
+
+function evaluationData({ eval: examples, answers, figures, text }: DataSet): EvaluationData {
+  return { ...answers, figures, text, examples };
 }
 
 function pruned(whole: PeftModel, values: StateDict, decision: Decision, options: RunOptions): Promise<PeftModel> {

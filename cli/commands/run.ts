@@ -7,6 +7,7 @@ import { labelsOf, METHODS, type MethodName } from '../../experiments/runner.ts'
 import { runExperiments } from '../../experiments/run.ts';
 import { terminalTable } from '../../report/terminal.ts';
 import { writeReport } from '../../report/write.ts';
+import { checkEvaluationOptions } from '../../train/evaluation-plan.ts';
 import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
 import { addDataFlags, sayCounts, withData, type DataFlags } from '../data-flags.ts';
 import { terminalWidth } from '../help.ts';
@@ -32,6 +33,7 @@ export function addRun(program: Command): void {
 
 async function run(flags: RunFlags): Promise<void> {
   const options = await readSettings(flags);
+  checkEvaluationOptions(options.train);
   const methods = parseMethods(flags.methods);
   const seeds = flags.seeds === undefined ? [options.train.seed] : flags.seeds.split(',').map(parseSeed);
   if (

@@ -9,7 +9,7 @@ import { headOfData, loadData, type DataSet } from '../../data/source.ts';
 import { readJson } from '../../engine/io/files.ts';
 import { fingerprintAdapter } from '../../engine/io/fingerprint.ts';
 import { dataFacts } from '../../experiments/identity.ts';
-import { estimateOptionsOf, numericOptions, type RunOptions } from '../../experiments/options.ts';
+import { estimateOptionsOf, isEvaluated, numericOptions, type RunOptions } from '../../experiments/options.ts';
 import { decisionOf } from '../../experiments/runner.ts';
 import { Checkpoint, loadModel } from '../../models/checkpoint.ts';
 import { inspectCheckpoint } from '../../models/base-model.ts';
@@ -21,13 +21,15 @@ import { sliceFolder } from '../../peft-model/slice-folder.ts';
 import { factorCount } from '../../peft-model/state.ts';
 import { planFor } from '../../pruning/plan.ts';
 import { assertEstimateFits, readEstimate, scoresOf, writeEstimate } from '../../pruning/scores-file.ts';
-import type { TrainerCallback } from '../../train/callbacks.ts';
 import { estimate, estimateResult } from '../../train/estimate.ts';
 import { evaluate } from '../../train/evaluate.ts';
 import { contentKey, type RunIdentity } from '../../train/identity.ts';
 import type { CheckpointOptions } from '../../train/options.ts';
-import { writeTrainRecord } from '../../train/result-file.ts';
+import { checkEvaluationOptions } from '../../train/evaluation-plan.ts';
+import { evaluationRecord, writeTrainRecord } from '../../train/result-file.ts';
+import { measure } from '../../report/numbers.ts';
 import { train } from '../../train/train.ts';
+import type { BestEvaluation } from '../../train/trainer.ts';
 import { addEngineFlags, print, withEngine, type CommandContext, type EngineFlags } from '../context.ts';
 import { addDataFlags, sayCounts, withData, type DataFlags } from '../data-flags.ts';
 import { addModelFlag } from '../hub.ts';
@@ -79,12 +81,7 @@ async function runEstimate(flags: StageFlags): Promise<void> {
     context.progress.stage('estimation');
     const checkpoint = await checkpointOf(flags.out, stage, data);
     const numbers = estimateOptionsOf(options);
-    const estimated = await estimate(model, data.train, {
-      ...numbers,
-      ...context.callbacks,
-      callbacks: stage.logs,
-      checkpoint,
-    });
+    const estimated = await estimate(model, data.train, { ...numbers, ...context.callbacks, checkpoint });
     const result = estimateResult(estimated, await stage.base.fingerprint());
     await model.savePretrained(join(flags.out, 'adapter'));
     await writeEstimate(path, result);
@@ -103,7 +100,6 @@ interface Stage {
   readonly request: DataRequest;
   /** What its numbers depend on, but for the number of examples. */
   readonly identity: RunIdentity;
-  readonly logs: readonly TrainerCallback[];
 }
 
 /** Runs a stage in its folder; undefined where it was finished before. */
@@ -124,8 +120,10 @@ async function runStage<T>(
       }
       const goesOn = beginning === 'resumed' || (flags.resume === true && (await isClaimed(flags.out)));
       const logs = (await openLogs(flags, goesOn))();
-      const stage = { files, beginning, base, request, identity, logs };
-      const result = await withEngine(flags, options.engine, (context) => work(stage, context));
+      const stage = { files, beginning, base, request, identity };
+      const result = await withEngine(flags, options.engine, (context) =>
+        work(stage, { ...context, callbacks: { ...context.callbacks, callbacks: logs } }),
+      );
       await rm(join(flags.out, files.checkpoint), { force: true });
       return result;
     }),
@@ -139,12 +137,13 @@ async function identityOf(
   base: Checkpoint,
   request: DataRequest,
 ): Promise<RunIdentity> {
-  const { [contentKey('eval')]: _, ...data } = await dataFacts(request, options.data, base.dir);
+  const { [contentKey('eval')]: evaluated, ...data } = await dataFacts(request, options.data, base.dir);
   return {
     ...numericOptions(options, stage),
     base: await base.fingerprint(),
     [contentKey('initAdapter')]: initAdapter === undefined ? '' : await fingerprintAdapter(initAdapter),
     ...data,
+    ...(stage === 'train' && isEvaluated(options) && evaluated !== undefined && { [contentKey('eval')]: evaluated }),
   };
 }
 
@@ -267,32 +266,32 @@ export function addTrain(program: Command): void {
 
 async function runTrain(flags: StageFlags): Promise<void> {
   const options = await readSettings(flags);
+  checkEvaluationOptions(options.train);
   const record = await runStage(TRAINING, flags, options, async (stage, context) => {
     const { model, data } = await prepare(context, stage, flags, options);
     context.progress.stage('training');
     const checkpoint = await checkpointOf(flags.out, stage, data);
-    const result = await train(model, data.train, {
-      ...options.train,
-      ...context.callbacks,
-      callbacks: stage.logs,
-      checkpoint,
-    });
+    const how = { ...data.answers, figures: data.figures, text: data.text };
+    const evaluation = { ...how, examples: data.eval };
+    const result = await train(model, data.train, { ...options.train, ...context.callbacks, checkpoint, evaluation });
     await model.savePretrained(flags.out);
-    const metrics =
-      data.eval.length > 0
-        ? (await evaluate(model, data.eval, { ...data.answers, figures: data.figures, text: data.text })).metrics
-        : undefined;
+    const metrics = data.eval.length > 0 ? (await evaluate(model, data.eval, how)).metrics : undefined;
     const { steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes } = result;
-    const content = { data: data.name, steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes, metrics };
+    const run = { data: data.name, steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes };
+    const content = { ...run, ...evaluationRecord(result), metrics };
     await writeTrainRecord(join(flags.out, TRAINING.result), content);
     return content;
   });
   if (!record) return;
-  const { metrics, loss, steps } = record;
+  const { metrics, loss, steps, best } = record;
   const scores = metrics ? `${scoresLine(metrics)}\n` : '';
   print(
     flags.json,
     record,
-    `${scores}Loss ${(loss.at(-1) ?? NaN).toFixed(4)} after ${steps} steps\nAdapter: ${flags.out}`,
+    `${scores}${best ? bestLine(best) : ''}Loss ${(loss.at(-1) ?? NaN).toFixed(4)} after ${steps} steps\nAdapter: ${flags.out}`,
   );
+}
+
+function bestLine({ step, metric, value, isLoaded }: BestEvaluation): string {
+  return `Best evaluation: ${metric} ${measure(value)} at step ${step}${isLoaded ? ', whose weights are kept' : ''}\n`;
 }

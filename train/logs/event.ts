@@ -23,59 +23,61 @@ const FIXED32 = 5;
 const START = 1;
 
 /** A record of an event file. @param wallTime seconds since 1970 */
-export function eventRecord(wallTime: number, content: EventContent): Buffer {
-  return record(Buffer.concat([key(1, FIXED64), float64(wallTime), ...eventFields(content)]));
+export function eventRecord(wallTime: number, content: EventContent): Uint8Array {
+  return record(Uint8Array.from([...key(1, FIXED64), ...float64(wallTime), ...eventFields(content)]));
 }
 
-function eventFields(content: EventContent): Buffer[] {
-  if ('fileVersion' in content) return [field(3, Buffer.from(content.fileVersion))];
+function eventFields(content: EventContent): number[] {
+  if ('fileVersion' in content) return field(3, utf8(content.fileVersion));
   if ('restartsAt' in content) {
-    const session = Buffer.concat([key(1, VARINT), varint(START)]);
-    return [key(2, VARINT), varint(content.restartsAt), field(7, session)];
+    const session = [...key(1, VARINT), ...varint(START)];
+    return [...key(2, VARINT), ...varint(content.restartsAt), ...field(7, session)];
   }
-  const values = Object.entries(content.scalars).map(([tag, value]) =>
-    field(1, Buffer.concat([field(1, Buffer.from(tag)), key(2, FIXED32), float32(value)])),
+  const values = Object.entries(content.scalars).flatMap(([tag, value]) =>
+    field(1, [...field(1, utf8(tag)), ...key(2, FIXED32), ...float32(value)]),
   );
-  return [key(2, VARINT), varint(content.step), field(5, Buffer.concat(values))];
+  return [...key(2, VARINT), ...varint(content.step), ...field(5, values)];
 }
 
 /** Length, its checksum, the data, its checksum. */
-function record(data: Buffer): Buffer {
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(data.length));
-  return Buffer.concat([length, checksum(length), data, checksum(data)]);
+function record(data: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(data.length + 16);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(0, BigInt(data.length), true);
+  view.setUint32(8, maskedCrc32c(bytes.subarray(0, 8)), true);
+  bytes.set(data, 12);
+  view.setUint32(12 + data.length, maskedCrc32c(data), true);
+  return bytes;
 }
 
-function checksum(bytes: Buffer): Buffer {
-  const buffer = Buffer.alloc(4);
-  buffer.writeUInt32LE(maskedCrc32c(bytes));
-  return buffer;
+function field(number: number, content: Iterable<number> & { readonly length: number }): number[] {
+  return [...key(number, BYTES), ...varint(content.length), ...content];
 }
 
-function field(number: number, content: Buffer): Buffer {
-  return Buffer.concat([key(number, BYTES), varint(content.length), content]);
-}
-
-function key(number: number, type: number): Buffer {
+function key(number: number, type: number): number[] {
   return varint(number * 8 + type);
 }
 
 /** @param value from 0 up to 2^53 */
-function varint(value: number): Buffer {
+function varint(value: number): number[] {
   const bytes: number[] = [];
   let rest = value;
   for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes.push((rest % 0x80) + 0x80);
-  return Buffer.from([...bytes, rest]);
+  return [...bytes, rest];
 }
 
-function float32(value: number): Buffer {
-  const buffer = Buffer.alloc(4);
-  buffer.writeFloatLE(value);
-  return buffer;
+function utf8(text: string): Buffer {
+  return Buffer.from(text);
 }
 
-function float64(value: number): Buffer {
-  const buffer = Buffer.alloc(8);
-  buffer.writeDoubleLE(value);
-  return buffer;
+function float32(value: number): Uint8Array {
+  const view = new DataView(new ArrayBuffer(4));
+  view.setFloat32(0, value, true);
+  return new Uint8Array(view.buffer);
+}
+
+function float64(value: number): Uint8Array {
+  const view = new DataView(new ArrayBuffer(8));
+  view.setFloat64(0, value, true);
+  return new Uint8Array(view.buffer);
 }

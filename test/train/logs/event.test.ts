@@ -28,5 +28,5 @@ it.each([
 });
 
 it.each(golden.records)('the record of $content', ({ wallTime, content, hex }) => {
-  expect(eventRecord(wallTime, content).toString('hex')).toBe(hex);
+  expect(Buffer.from(eventRecord(wallTime, content)).toString('hex')).toBe(hex);
 });

@@ -57,7 +57,7 @@ export async function saveCheckpoint(
     name: bestName(i),
     dtype: 'F32' as const,
     shape: [values.length],
-    data: () => values,
+    data: values,
   }));
   await writeSafetensors(path, [...entries, ...kept], {
     version: VERSION,

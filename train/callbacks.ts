@@ -32,10 +32,10 @@ export interface EvaluationRecord {
 export interface TrainerCallback {
   /** @param step the first to run, from 0; > 0 when resuming @param total of the whole run */
   onTrainBegin?(step: number, total: number): void | Promise<void>;
-  /** @returns `stop` to end the run after the steps under way, as if it had been that long */
-  onStep?(record: StepRecord): void | 'stop' | Promise<void | 'stop'>;
+  /** @returns `stop`, or a promise of it, to end the run after the steps under way, as if it had been that long */
+  onStep?(record: StepRecord): unknown;
   /** @returns `stop`, as above */
-  onEvaluate?(record: EvaluationRecord): void | 'stop' | Promise<void | 'stop'>;
+  onEvaluate?(record: EvaluationRecord): unknown;
   /** A checkpoint was written. */
   onSave?(step: number): void | Promise<void>;
   /** The run ended, by itself, by `stop`, or by an error. */

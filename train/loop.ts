@@ -54,8 +54,21 @@ export interface LoopBody {
   finished(): Promise<unknown>;
   /** Losses of steps from … to − 1; waits for them. */
   losses(from: number, to: number): Promise<number[]>;
+  /** Hears of steps from … to − 1, whose losses were read. @returns whether the run ends with the steps enqueued so far */
+  settled?(from: number, to: number): Promise<boolean>;
+  readonly evaluation?: LoopEvaluation | undefined;
   /** Writes a checkpoint from which `next` is the step to continue with. Absent: nothing is saved. @param timing of the steps so far */
   save?(next: number, timing: StepTiming): Promise<void>;
+}
+
+/** What is measured between steps, and after the last. */
+export interface LoopEvaluation {
+  /** Whether it is due after so many steps. */
+  isDue(steps: number): boolean;
+  /** Measures; the losses of all steps have been read. @returns whether the run ends */
+  run(steps: number): Promise<boolean>;
+  /** Whether a checkpoint follows. */
+  readonly isSaved: boolean;
 }
 
 /** Training was stopped by a signal; a checkpoint was written where one can be. */
@@ -75,11 +88,13 @@ export class NonFiniteLossError extends NonFiniteError {}
 /**
  * Runs steps from … total − 1. Saves after so many steps, else after some minutes, and when it is stopped. While it runs it listens to the
  * signal: who sends it knows by that whether it is heard.
+ * @returns how long its steps took, and after how many the run ended
  * @throws NonFiniteLossError, InterruptedError, DeviceLostError, each naming the step and what was kept
  */
-export async function runSteps(options: LoopOptions, body: LoopBody): Promise<StepTiming> {
+export async function runSteps(options: LoopOptions, body: LoopBody): Promise<StepTiming & { steps: number }> {
   const { from, total, readEvery, saveEvery, saveSeconds = SAVE_SECONDS, resumes = false, signal, onReport } = options;
   let read = from;
+  let end = total;
   let saved = from > 0 ? from : undefined;
   let saveAt = performance.now() + saveSeconds * 1000;
   const onAbort = (): void => undefined;
@@ -98,13 +113,16 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<St
     if (read === next) return;
     const losses = await body.losses(read, next);
     const bad = losses.findIndex((loss) => !Number.isFinite(loss));
+    pause();
+    const isOver = await body.settled?.(read, bad === -1 ? next : read + bad);
+    started = performance.now();
     if (bad !== -1)
       throw new NonFiniteLossError(
         `Loss is ${losses[bad]} at step ${read + bad + 1}: ${remedy(read + bad)}. ${kept(saved, resumes)}`,
       );
     watch.see(losses, read + 1);
     read = next;
-    pause();
+    if (isOver) end = next;
     const rate = (tokens - reportedTokens) / Math.max(1e-9, seconds - reportedSeconds);
     reportedTokens = tokens;
     reportedSeconds = seconds;
@@ -121,12 +139,17 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<St
     saveAt = started + Math.max(saveSeconds * 1000, (started - begun) / SAVING_SHARE);
     return failure;
   };
+  const { evaluation } = body;
+  const measure = async (next: number): Promise<void> => {
+    if (await evaluation?.run(next)) end = next;
+    started = performance.now();
+  };
   const isDue = (next: number): boolean =>
     body.save !== undefined && next < total && (saveEvery > 0 ? next % saveEvery === 0 : performance.now() >= saveAt);
   const underWay: Promise<unknown>[] = [];
   let step = from;
   try {
-    for (; step < total; step++) {
+    for (; step < end; step++) {
       if (signal?.aborted) {
         const failure = await save(step);
         const why = failure === undefined ? '' : `${failure}. `;
@@ -136,10 +159,13 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<St
       underWay.push(body.finished().catch(() => undefined));
       if (underWay.length > AHEAD) await underWay.shift();
       const next = step + 1;
-      if (isDue(next)) {
-        const failure = await save(next);
-        if (failure !== undefined) warn(`no checkpoint at step ${next}: ${failure}; training goes on`);
-      } else if (next - read >= readEvery || next === total) await settle(next);
+      const isMeasured = evaluation?.isDue(next) ?? false;
+      const isSaved = isDue(next) || (isMeasured && evaluation!.isSaved);
+      if (isMeasured || isSaved || next - read >= readEvery || next === end) await settle(next);
+      if (isMeasured || next === end) await measure(next);
+      if (!isSaved || next === end) continue;
+      const failure = await save(next);
+      if (failure !== undefined) warn(`no checkpoint at step ${next}: ${failure}; training goes on`);
     }
   } catch (error) {
     if (!(error instanceof DeviceLostError)) throw error;
@@ -147,7 +173,7 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<St
   } finally {
     signal?.removeEventListener('abort', onAbort);
   }
-  return { seconds, tokens };
+  return { steps: step, seconds, tokens };
 }
 
 function diskError(error: unknown): string {

@@ -29,7 +29,7 @@ export class LossBuffer {
     return Int32Array.of(step % this.length);
   }
 
-  /** Writes scalars of this step into their series. */
+  /** Writes scalars of this step into their series; those without one are left out. */
   record(slot: Tensor, values: Readonly<Record<string, Tensor>>): Update[] {
     const here = equal(this.#slots.tensor, slot);
     return [...this.#series].map(([name, series]) => {

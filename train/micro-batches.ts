@@ -121,9 +121,10 @@ export class MicroBatchSteps<B extends BatchShape> {
       const i = given as Given<typeof ADAMW_INPUTS & { readonly slot: unknown }>;
       const target = this.#sum;
       const penalty = this.#transform?.penalty(parameter);
-      const { updates, gradients } = this.#optimizer.stepAccumulated(penalty, i);
+      const { updates, gradients, norm } = this.#optimizer.stepAccumulated(penalty, i);
       const taskLoss = reshape(target.tensor, []);
-      const losses = { loss: penalty ? add(taskLoss, penalty) : taskLoss, task_loss: taskLoss };
+      const loss = penalty ? add(taskLoss, penalty) : taskLoss;
+      const losses = { loss, task_loss: taskLoss, grad_norm: norm };
       const more = this.#transform?.updates({ inputs: i, gradients, parameter, isAccumulated: true }) ?? [];
       const cleared = { target, value: constant(0, [1]) };
       return { updates: [...updates, ...this.#losses.record(i.slot, losses), cleared, ...more] };

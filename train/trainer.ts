@@ -9,18 +9,21 @@ import type { Program } from '../engine/compile/program.ts';
 import type { Engine, HostArray, Traced } from '../engine/engine.ts';
 import { option, UserError } from '../engine/errors.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
-import { exists } from '../engine/io/files.ts';
 import { AdamW, ADAMW_DEFAULTS, ADAMW_INPUTS } from '../engine/optim/adamw.ts';
 import { scheduleAt, type Schedule } from '../engine/optim/schedule.ts';
 import { add } from '../engine/ops/elementwise.ts';
 import type { RandomState } from '../engine/ops/elementwise.ts';
 import { ProgramCache, type BatchShape, type ProgramSource } from '../engine/program-cache.ts';
 import type { Variable } from '../engine/variable.ts';
-import { loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
+import { Listeners } from './listeners.ts';
 import { LossBuffer, SLOT_INPUT } from './loss-buffer.ts';
 import { MicroBatchSteps } from './micro-batches.ts';
-import { runSteps, type StepTiming } from './loop.ts';
-import type { CheckpointOptions, TrainerCallbacks } from './options.ts';
+import type { EvaluationRecord, StepRecord } from './callbacks.ts';
+import type { EvaluationPlan } from './evaluation-plan.ts';
+import type { KeptAdapters } from './kept-adapters.ts';
+import { runSteps, type LoopBody } from './loop.ts';
+import { Past } from './past.ts';
+import type { TrainerCallbacks } from './options.ts';
 import { RANDOM_INPUTS, type Inputs, type OptimizationOptions, type StepTransform, type TrainingLoss } from './step.ts';
 
 /** Batches by place; a `DataLoader` is one. */
@@ -30,12 +33,36 @@ export interface BatchSource<B extends BatchShape> {
   at(epoch: number, index: number): B;
 }
 
+/** The best evaluation of a run. */
+export interface BestEvaluation {
+  readonly step: number;
+  /** The figure that tells the best, and its value. */
+  readonly metric: string;
+  readonly value: number;
+  /** Whether the run ended with its weights. */
+  readonly isLoaded: boolean;
+}
+
+/** What happens between steps. */
+export interface TrainingRunOptions extends OptimizationOptions {
+  /** Steps between two checkpoints; 0 = every two minutes. */
+  readonly saveEvery?: number;
+  readonly evaluation?: EvaluationPlan | undefined;
+  /** Where adapters of the way are kept. */
+  readonly kept?: KeptAdapters | undefined;
+}
+
 /** How a run went. Losses are of single steps, bytes of the device. */
 export interface TrainResult {
   readonly steps: number;
   /** Per step: the whole objective, and the task's loss alone. */
   readonly loss: readonly number[];
   readonly taskLoss: readonly number[];
+  /** Those during training, in order; none where none were asked for. */
+  readonly evaluations: readonly EvaluationRecord[];
+  /** The best of them by a figure, and whether the weights are those that it was measured with. */
+  readonly best?: BestEvaluation | undefined;
+  /** Of steps; without evaluations and checkpoints. */
   readonly seconds: number;
   /** Real tokens, padding left out. */
   readonly tokens: number;
@@ -57,28 +84,57 @@ const READ_EVERY = 16;
 
 /**
  * Runs steps, from a checkpoint on where there is one to resume from.
- * @param saveEvery steps between two checkpoints; 0 = every two minutes
  * @throws what `runSteps` throws; the checkpoint's own errors when resuming
  */
 export async function runTraining<B extends BatchShape>(
   training: TrainingLoss<B>,
   batches: BatchSource<B>,
-  options: OptimizationOptions & { readonly saveEvery?: number },
-  { signal, onReport, checkpoint }: TrainerCallbacks = {},
+  options: TrainingRunOptions,
+  { signal, onReport, checkpoint, callbacks }: TrainerCallbacks = {},
   transform?: StepTransform,
 ): Promise<TrainResult> {
   const { engine } = training;
-  const steps = new TrainingSteps(training, options, transform);
+  const { saveEvery = 0, evaluation, kept } = options;
+  const listeners = new Listeners(callbacks);
+  const steps = new TrainingSteps(training, options, transform, listeners.hearSteps);
+  const isDue = (step: number): boolean => evaluation?.isDue(step, batches.perEpoch) ?? false;
   try {
-    const past = new Past(steps, checkpoint);
+    const past = new Past(steps, checkpoint, evaluation);
     const from = await past.restore();
+    await kept?.begin(from);
+    await listeners.begin(from, options.steps);
+    const body: LoopBody = {
+      enqueue: async (step) => {
+        const batch = batches.at(Math.floor(step / batches.perEpoch), step % batches.perEpoch);
+        await steps.run(step, batch);
+        return training.tokens(batch);
+      },
+      finished: () => engine.finish(),
+      losses: (first, to) => past.read(first, to),
+      settled: (first, to) => listeners.steps(() => steps.records(past, first, to, batches.perEpoch)),
+      evaluation: evaluation && {
+        isDue,
+        isSaved: evaluation.loadsBest || kept !== undefined,
+        run: async (step) => {
+          const isStopped = await listeners.evaluation(await past.evaluate(step, step / batches.perEpoch));
+          return isStopped || past.evaluations!.isOver;
+        },
+      },
+      save:
+        checkpoint &&
+        (async (next, timing) => {
+          if (isDue(next) || next % saveEvery === 0) await kept?.keep(next, past.evaluations?.best?.step);
+          await past.save(next, timing);
+          await listeners.save(next);
+        }),
+    };
     const { value: timing, peakBytes } = await engine.measurePeak(() =>
       runSteps(
         {
           from,
           total: options.steps,
           readEvery: READ_EVERY,
-          saveEvery: options.saveEvery ?? 0,
+          saveEvery,
           saveSeconds: checkpoint?.everySeconds,
           resumes: checkpoint?.resume === 'always',
           signal,
@@ -87,83 +143,39 @@ export async function runTraining<B extends BatchShape>(
             onReport?.(report);
           },
         },
-        {
-          enqueue: async (step) => {
-            const batch = batches.at(Math.floor(step / batches.perEpoch), step % batches.perEpoch);
-            await steps.run(step, batch);
-            return training.tokens(batch);
-          },
-          finished: () => engine.finish(),
-          losses: (first, to) => past.read(first, to),
-          save: checkpoint && ((next, of) => past.save(next, of)),
-        },
+        body,
       ),
     );
+    past.loadBest();
     const tokens = past.tokens + timing.tokens;
     const tokensPerSecond = past.rates.length > 0 ? median(past.rates) : 0;
     return {
-      steps: options.steps,
+      steps: timing.steps,
       loss: past.loss,
       taskLoss: past.taskLoss,
+      ...evaluationsOf(past, evaluation),
       seconds: past.seconds + timing.seconds,
       tokens,
       tokensPerSecond,
-      secondsPerStep: tokensPerSecond > 0 ? tokens / options.steps / tokensPerSecond : 0,
+      secondsPerStep: tokensPerSecond > 0 ? tokens / timing.steps / tokensPerSecond : 0,
       peakBytes,
       ...memoryOf(engine, steps.programs),
     };
   } finally {
     steps.dispose();
+    await listeners.end();
   }
 }
 
-type RunState = Pick<TrainingSteps<never>, 'engine' | 'losses' | 'state'>;
-
-/** What a run has behind it: its losses, how long earlier parts of it took, and its state on disk. */
-class Past {
-  readonly loss: number[] = [];
-  readonly taskLoss: number[] = [];
-  readonly rates: number[] = [];
-  seconds = 0;
-  tokens = 0;
-  readonly #steps: RunState;
-  readonly #checkpoint: CheckpointOptions | undefined;
-
-  constructor(steps: RunState, checkpoint: CheckpointOptions | undefined) {
-    this.#steps = steps;
-    this.#checkpoint = checkpoint;
-  }
-
-  /** @returns the step to go on with */
-  async restore(): Promise<number> {
-    const { engine, state } = this.#steps;
-    if (!this.#checkpoint?.resume || !(await exists(this.#checkpoint.path))) return 0;
-    const { path, identity } = this.#checkpoint;
-    const { step, past } = await loadCheckpoint(engine, path, identity, state);
-    this.loss.push(...past.loss);
-    this.taskLoss.push(...past.taskLoss);
-    this.rates.push(...past.rates);
-    this.seconds = past.seconds;
-    this.tokens = past.tokens;
-    return step;
-  }
-
-  async read(first: number, to: number): Promise<number[]> {
-    const { losses } = this.#steps;
-    const values = await losses.read('loss', first, to);
-    this.loss.push(...values);
-    this.taskLoss.push(...(await losses.read('task_loss', first, to)));
-    return values;
-  }
-
-  /** @param part of this process's steps */
-  async save(next: number, part: StepTiming): Promise<void> {
-    const { engine, state } = this.#steps;
-    const { path, identity } = this.#checkpoint!;
-    const { loss, taskLoss, rates } = this;
-    const timing = { seconds: this.seconds + part.seconds, tokens: this.tokens + part.tokens };
-    await saveCheckpoint(engine, path, next, identity, state, { loss, taskLoss, rates, ...timing });
-  }
+function evaluationsOf(
+  { evaluations }: Past,
+  plan: EvaluationPlan | undefined,
+): Pick<TrainResult, 'evaluations' | 'best'> {
+  const best = evaluations?.best;
+  return {
+    evaluations: evaluations?.records ?? [],
+    ...(plan && best && { best: { ...best, metric: plan.by.metric, isLoaded: plan.loadsBest } }),
+  };
 }
 
 /** The optimizer, the record of losses, and the programs by batch shape of one training run. */
@@ -177,7 +189,8 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
   readonly #programs: ProgramCache;
   readonly #microBatches: MicroBatchSteps<B>;
 
-  constructor(training: TrainingLoss<B>, options: OptimizationOptions, transform?: StepTransform) {
+  /** @param recordsNorm whether the gradients' norm is kept beside the losses */
+  constructor(training: TrainingLoss<B>, options: OptimizationOptions, transform?: StepTransform, recordsNorm = false) {
     const { engine, parameters } = training;
     this.engine = engine;
     this.#training = training;
@@ -185,7 +198,7 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
     this.#transform = transform;
     const { beta1, beta2, eps, weightDecay, maxGradNorm } = { ...ADAMW_DEFAULTS, ...options };
     this.optimizer = new AdamW(engine, parameters, { beta1, beta2, eps, weightDecay, maxGradNorm });
-    this.losses = new LossBuffer(engine, ['loss', 'task_loss'], READ_EVERY);
+    this.losses = new LossBuffer(engine, ['loss', 'task_loss', ...(recordsNorm ? ['grad_norm'] : [])], READ_EVERY);
     this.#programs = new ProgramCache(engine, (shape) => this.#source(shape));
     this.#microBatches = new MicroBatchSteps(training, options, this, transform);
   }
@@ -214,10 +227,10 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
 
   /** Values of the program's inputs. @param step counts from 0 */
   inputs(step: number, batch: B): Record<string, HostArray> {
-    const { lr, dropoutSeed = 0 } = this.#options;
+    const { dropoutSeed = 0 } = this.#options;
     return {
       ...this.#training.inputs(batch),
-      ...this.optimizer.inputs(step + 1, lr * scheduleAt(scheduleOf(this.#options), step)),
+      ...this.optimizer.inputs(step + 1, this.#lrAt(step)),
       seed: Uint32Array.of(dropoutSeed),
       step: Uint32Array.of(step),
       slot: this.losses.slot(step),
@@ -225,10 +238,33 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
     };
   }
 
+  #lrAt(step: number): number {
+    return this.#options.lr * scheduleAt(scheduleOf(this.#options), step);
+  }
+
+  /** What there is to tell of steps from … to − 1, the latest. @param past their losses, with those of all before */
+  async records(
+    { loss, taskLoss }: Pick<TrainResult, 'loss' | 'taskLoss'>,
+    from: number,
+    to: number,
+    perEpoch: number,
+  ): Promise<StepRecord[]> {
+    const norms = await this.losses.read('grad_norm', from, to);
+    return norms.map((gradNorm, i) => {
+      const at = from + i;
+      const step = at + 1;
+      return { step, epoch: step / perEpoch, loss: loss[at]!, taskLoss: taskLoss[at]!, lr: this.#lrAt(at), gradNorm };
+    });
+  }
+
+  /** What is trained. */
+  get weights(): readonly Variable[] {
+    return this.#training.parameters.groups.map(({ flat }) => flat);
+  }
+
   /** Everything a checkpoint holds. */
   get state(): readonly Variable[] {
-    const { parameters } = this.#training;
-    return [...parameters.groups.map((g) => g.flat), ...this.optimizer.state, ...(this.#transform?.state ?? [])];
+    return [...this.weights, ...this.optimizer.state, ...(this.#transform?.state ?? [])];
   }
 
   get programs(): readonly Program[] {
@@ -258,7 +294,8 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
       const loss = this.#transform ? add(taskLoss, this.#transform.penalty(parameter)) : taskLoss;
       const step = this.optimizer.step(loss, i);
       const more = this.#transform?.updates({ inputs: i, gradients: step.gradients, parameter }) ?? [];
-      return { updates: [...step.updates, ...this.losses.record(i.slot, { loss, task_loss: taskLoss }), ...more] };
+      const losses = { loss, task_loss: taskLoss, grad_norm: step.norm };
+      return { updates: [...step.updates, ...this.losses.record(i.slot, losses), ...more] };
     };
     return { name: `${name} ${shape.batch}x${shape.seq}`, inputs, trace, options: this.#options.compile };
   }

@@ -1,7 +1,8 @@
 /** Room: cli. The flags that name a model and data, as most commands have them. */
 import type { Command } from 'commander';
 import type { DataRequest } from '../data/request.ts';
-import type { DataSet, Rows } from '../data/source.ts';
+import type { DataSet } from '../data/load/data-set.ts';
+import type { Rows } from '../data/load/rows.ts';
 import { say } from './context.ts';
 import type { DataOptions } from '../data/options.ts';
 import { addFormatFlag, withDataFiles, type DataFormat } from './data-files.ts';

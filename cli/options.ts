@@ -9,6 +9,7 @@ import { fileError } from '../engine/io/files.ts';
 import { phraseFor } from '../engine/expectation.ts';
 import { issueText } from '../engine/options.ts';
 import { runOptionsSchema, type RunOptions } from '../experiments/options.ts';
+import { assertCompatible } from '../train/exclusive-options.ts';
 import { settingKey, SETTINGS, type Setting } from '../experiments/settings.ts';
 import { assertKnown, parseConfig, type ConfigFile } from './config-file.ts';
 import { flagName } from './flags.ts';
@@ -80,7 +81,10 @@ export async function readSettings(
     if (given.has(key)) rooms[room][name] = decode(given.get(key), where(key));
   }
   const parsed = runOptionsSchema.safeParse(rooms, { error: phraseFor(runOptionsSchema) });
-  if (parsed.success) return parsed.data;
+  if (parsed.success) {
+    assertCompatible(parsed.data.train);
+    return parsed.data;
+  }
   const issue = parsed.error.issues[0]!;
   const [room, name, ...within] = issue.path as [keyof RunOptions, string, ...PropertyKey[]];
   throw new UserError(`${where(settingKey(name))}: ${issueText(issue, within, rooms[room][name])}`);

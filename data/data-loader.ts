@@ -2,13 +2,14 @@
  * Room: data. Batches of encoded examples: order, grouping by length, padding. A batch depends only on the examples, the
  * options and its place (epoch, index), so that a resumed run reads the same batches. Pure; touches nothing.
  */
-import { IGNORE_INDEX, NO_VALUE, sequencesOf, type EncodedExample } from './encoded-example.ts';
+import { IGNORE_INDEX, NO_VALUE, sequencesOf, SPAN_FACTS, type EncodedExample } from './encoded-example.ts';
 import { longestOfEach, mostChoices, type Examples } from './example-store.ts';
 import { hostRandom, STREAM } from '../engine/random.ts';
 
 /**
  * `file`: as given, the same in every epoch. `shuffle`: a new permutation each epoch. `bucket`: shuffled, but with examples
- * of like length together, which saves padding. `length`: from short to long, for evaluation.
+ * of like length together, which saves padding: which mega-batch an example is in is drawn anew each epoch, as is the order of all
+ * batches; within a mega-batch the lengths decide who shares a batch. `length`: from short to long, for evaluation.
  */
 export type Order = 'file' | 'shuffle' | 'bucket' | 'length';
 
@@ -19,6 +20,11 @@ export interface BatchOptions {
   readonly order: Order;
   /** Used by `shuffle` and `bucket`. */
   readonly seed: number;
+  /**
+   * Of `bucket`: batches whose examples are drawn together and then sorted by length; 32 unless given. Where it is given, the batch of the
+   * epoch's longest example comes first, as in transformers' `group_by_length`: it needs most memory.
+   */
+  readonly megaBatchMult?: number | undefined;
   /** Token id of padding. */
   readonly padId: number;
   /** Rows are padded to the batch's longest example, rounded up to a multiple of this … */
@@ -48,6 +54,8 @@ export interface Batch {
   readonly attentionMask: Int32Array;
   /** [B, S] */
   readonly tokenTypeIds: Int32Array;
+  /** [B, S], of packed rows: the example of each token, counted in its row from 1, and 0 for padding. */
+  readonly segmentIds?: Int32Array | undefined;
   /**
    * As the objective wants them: [B] class indices or −100; with choices [2·examples], the right ones and then how many there are; for
    * language models [B, S], the id of the token after each … */
@@ -57,8 +65,8 @@ export interface Batch {
 /** Sequences are padded to a multiple of this, unless said otherwise. */
 export const MULTIPLE = 8;
 
-/** Batches per window that `bucket` sorts by length: long enough to save padding, short enough to keep epochs different. */
-const BUCKET_BATCHES = 32;
+/** Batches of a mega-batch, which `bucket` sorts by length: enough to save padding, few enough to keep epochs different. */
+const MEGA_BATCH_MULT = 32;
 
 /** Batches of examples by epoch and index: the same for the same examples and options, in any order they are asked for. */
 export class DataLoader {
@@ -102,19 +110,32 @@ export class DataLoader {
 
   /** Example indices of each batch of an epoch. */
   #plan(epoch: number): Int32Array[] {
-    const { order, seed, batchSize } = this.#options;
+    const { order, seed, batchSize, megaBatchMult = MEGA_BATCH_MULT } = this.#options;
     const indices = Int32Array.from(this.#lengths.keys());
     if (order === 'file') return chunks(indices, batchSize);
     if (order === 'length') return chunks(this.#byLength(indices), batchSize);
     const random = hostRandom(seed, STREAM.shuffle, epoch);
     random.shuffle(indices);
     if (order === 'shuffle') return chunks(indices, batchSize);
-    const windows = chunks(indices, BUCKET_BATCHES * batchSize);
-    const batches = windows.flatMap((window) => chunks(this.#byLength(window), batchSize));
+    const longestFirst = this.#options.megaBatchMult !== undefined;
+    if (longestFirst) this.#bringLongestForward(indices);
+    const megaBatches = chunks(indices, megaBatchMult * batchSize).map((indices) => this.#byLength(indices));
+    if (longestFirst) megaBatches.forEach((indices) => indices.reverse());
+    const batches = megaBatches.flatMap((indices) => chunks(indices, batchSize));
+    const first = longestFirst ? batches.splice(0, 1) : [];
     const sequence = random.shuffle(Int32Array.from(batches, (_, i) => i));
-    const shuffled = Array.from(sequence, (i) => batches[i]!);
+    const shuffled = [...first, ...Array.from(sequence, (i) => batches[i]!)];
     // The ragged batch, where there is one, stays last.
     return shuffled.sort((a, b) => Number(a.length < batchSize) - Number(b.length < batchSize));
+  }
+
+  /** Swaps the longest example with the first. */
+  #bringLongestForward(indices: Int32Array): void {
+    const longest = indices.reduce(
+      (best, i, at) => (this.#lengths[i]! > this.#lengths[indices[best]!]! ? at : best),
+      0,
+    );
+    [indices[0], indices[longest]] = [indices[longest]!, indices[0]!];
   }
 
   #byLength(indices: Int32Array): Int32Array {
@@ -137,6 +158,7 @@ export class DataLoader {
     const inputIds = new Int32Array(batch * seq).fill(padId);
     const attentionMask = new Int32Array(batch * seq);
     const tokenTypeIds = new Int32Array(batch * seq);
+    const segmentIds = examples[0]?.segmentIds && new Int32Array(batch * seq);
     for (const [i, example] of examples.entries())
       for (const [choice, row] of sequencesOf(example).entries()) {
         const start = (i * choices + choice) * seq;
@@ -144,8 +166,11 @@ export class DataLoader {
         attentionMask.set(row.mask, start);
         tokenTypeIds.set(row.typeIds, start);
       }
+    examples.forEach((example, i) => segmentIds?.set(example.segmentIds!, i * seq));
     const labels = labelsOf(examples, { size: batchSize, choices, seq, longest });
-    return { batch, seq, count: examples.length * choices, indices, inputIds, attentionMask, tokenTypeIds, labels };
+    const count = examples.length * choices;
+    const grids = { inputIds, attentionMask, tokenTypeIds, ...(segmentIds && { segmentIds }) };
+    return { batch, seq, count, indices, ...grids, labels };
   }
 
   #seq(longest: number): number {
@@ -163,8 +188,8 @@ interface LabelShape {
 }
 
 /**
- * Of choices [2·size]: the right ones, and how many there are. Of tokens [size, S]: for each the label of the one after it. Of values [size, width]. Of spans [2·size + 1]: all starts, all ends, and
- * how many places of a row are in the running, those of the longest. Else [size].
+ * Of choices [2·size]: the right ones, and how many there are. Of tokens [size, S]: for each the label of the one after it. Of values [size, width]. Of spans [2·size + 3]: all starts, all ends,
+ * how many places of a row are in the running, those of the longest, and how many starts and ends are known. Else [size].
  */
 function labelsOf(examples: readonly EncodedExample[], { size, choices, seq, longest }: LabelShape): Batch['labels'] {
   const [first] = examples;
@@ -182,13 +207,18 @@ function labelsOf(examples: readonly EncodedExample[], { size, choices, seq, lon
     examples.forEach(({ values }, i) => values && labels.set(values, i * width));
     return labels;
   }
-  const labels = new Int32Array(first?.tokenLabels ? size * seq : first?.span ? 2 * size + 1 : size).fill(IGNORE_INDEX);
+  const labels = new Int32Array(first?.tokenLabels ? size * seq : first?.span ? 2 * size + SPAN_FACTS : size).fill(
+    IGNORE_INDEX,
+  );
   examples.forEach(({ label, span, tokenLabels }, i) => {
     if (tokenLabels) labels.set(tokenLabels.subarray(1), i * seq);
     else labels[i] = span ? span[0] : label;
     if (span) labels[size + i] = span[1];
   });
-  if (first?.span) labels[2 * size] = longest;
+  if (first?.span) {
+    const known = (from: number): number => labels.subarray(from, from + size).filter((label) => label >= 0).length;
+    labels.set([longest, known(0), known(size)], 2 * size);
+  }
   return labels;
 }
 

@@ -6,6 +6,9 @@ export const IGNORE_INDEX = -100;
 /** Stands for a value that is not known: below all that can be meant; the loss ignores it. */
 export const NO_VALUE = -3e38;
 
+/** Numbers after the starts and ends in a batch's labels: places in the running, and how many starts and ends are known. */
+export const SPAN_FACTS = 3;
+
 /** One sequence, unpadded. The three arrays are equally long. */
 export interface Sequence {
   readonly ids: Int32Array;
@@ -31,6 +34,8 @@ export interface EncodedExample extends Sequence {
   readonly window?: number;
   /** For language models: every token's own id where it is to be predicted from those before it, else `IGNORE_INDEX`. */
   readonly tokenLabels?: Int32Array;
+  /** A row of several examples (`packExamples`): of each token, which one it is of, from 1 on. */
+  readonly segmentIds?: Int32Array;
 }
 
 /** The part of a sequence that answers a question. */

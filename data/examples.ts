@@ -2,7 +2,7 @@
  * Room: data. Rows of data files: a text or a pair of texts, or choices, and a label; or what is tokenised already. Every row is checked;
  * errors name file and line.
  */
-import { UserError } from '../engine/errors.ts';
+import { option, UserError } from '../engine/errors.ts';
 import { preview } from '../engine/io/files.ts';
 import type { OnBytes } from '../engine/io/load.ts';
 import type { Label } from './labels.ts';
@@ -102,7 +102,7 @@ function rowParser(path: string, first: Fields): (record: Fields) => Content {
   if (has('text')) return reads(['text'], (record) => ({ text: parseText(path, record, 'text') }));
   const found = Object.keys(first.fields).join(', ') || 'nothing';
   throw new UserError(
-    `${path}:${first.line}: found ${found}, expected "text", or "text_a" and "text_b", or "input_ids"`,
+    `${path}:${first.line}: found ${found}, expected "text", or "text_a" and "text_b", or "input_ids"; ${option('columns')} text=… names another column`,
   );
 }
 

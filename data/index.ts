@@ -12,15 +12,10 @@
  * It imports models and engine, and may not know of adapters, pruning or training.
  * @module light-peft/data
  */
-export {
-  headOfData,
-  loadData,
-  loadRows,
-  type DataSet,
-  type LabelledTexts,
-  type Rows,
-  type TaskFigures,
-} from './source.ts';
+export { loadData } from './source.ts';
+export type { DataSet, LabelledTexts, TaskFigures } from './load/data-set.ts';
+export { headOfData } from './load/head-of-data.ts';
+export { loadRows, type Rows } from './load/rows.ts';
 export { dataOptionsSchema, type DataOptions } from './options.ts';
 export type { DataRequest } from './request.ts';
 export { resolveData, type HubData } from './hub/resolve.ts';
@@ -40,6 +35,7 @@ export {
 export { IGNORE_INDEX, NO_VALUE, type EncodedExample, type Passage, type Sequence } from './encoded-example.ts';
 export { ExampleStore, type Examples } from './example-store.ts';
 export { DataLoader, type Batch, type BatchOptions, type Order } from './data-loader.ts';
+export { packExamples } from './packing.ts';
 export { objectiveOf, type Objective, type ScoreMetrics } from './objective.ts';
 export {
   benchmarkScore,

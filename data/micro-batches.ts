@@ -31,6 +31,7 @@ export function splitBatch(
       inputIds: grid(batch.inputIds, from),
       attentionMask: grid(batch.attentionMask, from),
       tokenTypeIds: grid(batch.tokenTypeIds, from),
+      ...(batch.segmentIds && { segmentIds: grid(batch.segmentIds, from) }),
       labels: labelsOf(labels, from),
     };
   });

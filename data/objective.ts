@@ -22,11 +22,12 @@ import {
 } from '../engine/ops/elementwise.ts';
 import { reshape } from '../engine/ops/leaf.ts';
 import { sum } from '../engine/ops/reduce.ts';
+import { fusedLinearCrossEntropy } from '../engine/ops/vocabulary.ts';
 import type { HeadKind } from '../models/architecture.ts';
 import { option, UserError } from '../engine/errors.ts';
 import { didYouMean } from '../engine/nearest.ts';
 import type { Batch } from './data-loader.ts';
-import { IGNORE_INDEX, NO_VALUE, sequencesOf, type EncodedExample } from './encoded-example.ts';
+import { IGNORE_INDEX, NO_VALUE, sequencesOf, SPAN_FACTS, type EncodedExample } from './encoded-example.ts';
 import { mostChoices, type Examples } from './example-store.ts';
 import { labelsOfRows } from './micro-batches.ts';
 import {
@@ -60,12 +61,12 @@ export interface Objective {
    * @param scores f32, what the head gives
    */
   readonly loss: (scores: Tensor, labels: Tensor) => Tensor;
-  /** Whether `loss` is the plain cross-entropy of the scores of tokens, which may then be computed in parts. */
-  readonly isFusable?: boolean;
+  /** `loss` by the vocabulary's frozen table, in parts, so that the scores of all tokens need not exist at once. */
+  readonly fusedLoss?: (hidden: Tensor, table: readonly Tensor[], labels: Tensor) => Tensor;
   /** The labels of so many rows of a batch, from one on, of rows that a batch has; those past the last are not labelled. */
   readonly part: (labels: Batch['labels'], from: number, rows: number, of: number) => Batch['labels'];
-  /** What the mean is over: labels that count. */
-  readonly labelled: (labels: Batch['labels']) => number;
+  /** What the loss of a part of a batch counts in that of the whole: as many of the labels, or of their weights, as it has. */
+  readonly share: (part: Batch['labels'], whole: Batch['labels']) => number;
   /**
    * Figures of a data set; absent for language models, whose figure is the loss.
    * @param scores of every example, in its order
@@ -74,12 +75,12 @@ export interface Objective {
 }
 
 /** Labels that lie row by row. */
-const BY_ROW: Pick<Objective, 'part' | 'labelled'> = { part: labelsOfRows, labelled: knownLabels };
+const BY_ROW: Pick<Objective, 'part' | 'share'> = { part: labelsOfRows, share: shareOf(knownLabels) };
 
 /** One class of several. @param weight of each class */
 const classes = (labelSmoothing: number, weight: readonly number[] | undefined): Objective => ({
   ...BY_ROW,
-  ...(weight && { labelled: (labels) => weightOf(labels, weight) }),
+  ...(weight && { share: shareOf((labels) => weightOf(labels, weight)) }),
   head: 'classification',
   labels: (batch) => ({ shape: [batch], dtype: 'i32' }),
   loss: (scores, labels) => crossEntropy(scores, labels, { labelSmoothing, weight }),
@@ -119,17 +120,17 @@ const choices = (most: number, labelSmoothing: number): Objective => ({
   head: 'multiple-choice',
   labels: (batch) => ({ shape: [(2 * batch) / most], dtype: 'i32' }),
   part: choicePart,
-  labelled: (labels) => knownLabels(labels.subarray(0, labels.length / 2)),
+  share: shareOf((labels) => knownLabels(labels.subarray(0, labels.length / 2))),
   loss: (scores, labels) => choiceLoss(scores, labels, labelSmoothing),
   metrics: evaluateClassification,
 });
 
-/** First and last token of an answer. */
+/** First and last token of an answer. The mean is over those of the whole batch, which its parts know. */
 const SPANS: Objective = {
   head: 'question-answering',
-  labels: (batch) => ({ shape: [2 * batch + 1], dtype: 'i32' }),
+  labels: (batch) => ({ shape: [2 * batch + SPAN_FACTS], dtype: 'i32' }),
   part: spanPart,
-  labelled: (labels) => knownLabels(labels.subarray(0, (labels.length - 1) / 2)),
+  share: () => 1,
   loss: spanLoss,
   metrics: answerMetrics,
 };
@@ -140,7 +141,8 @@ const tokens = (head: 'causal-lm' | 'masked-lm', labelSmoothing: number): Object
   head,
   labels: (batch, seq) => ({ shape: [batch, seq], dtype: 'i32' }),
   loss: (scores, labels) => crossEntropy(scores, labels, { labelSmoothing }),
-  isFusable: labelSmoothing === 0,
+  fusedLoss: (hidden, table, labels) =>
+    fusedLinearCrossEntropy(hidden, table, reshape(labels, [labels.size]), { labelSmoothing }),
 });
 
 /** A head with its class names: of one class, it gives a number. */
@@ -256,6 +258,14 @@ function meanOver(values: Tensor, known: Tensor): Tensor {
   return div(sum(values), maximum(sum(known), constant(1)));
 }
 
+/** A part's share of what counts in a batch; 0 where nothing does. */
+function shareOf(count: (labels: Batch['labels']) => number): Objective['share'] {
+  return (part, whole) => {
+    const all = count(whole);
+    return all === 0 ? 0 : count(part) / all;
+  };
+}
+
 /** Labels that are classes, tokens, or values; others are far below. */
 function knownLabels(labels: Batch['labels']): number {
   const least = labels instanceof Int32Array ? 0 : NO_VALUE / 2;
@@ -266,7 +276,7 @@ function knownLabels(labels: Batch['labels']): number {
 
 function spanPart(labels: Batch['labels'], from: number, rows: number, of: number): Int32Array {
   const [starts, ends] = [0, of].map((at) => labelsOfRows(labels.subarray(at, at + of), from, rows, of));
-  return Int32Array.of(...starts!, ...ends!, labels[2 * of]!);
+  return Int32Array.of(...starts!, ...ends!, ...labels.subarray(2 * of));
 }
 
 /** Scores of places and choices that are out of the running: e to it is 0. */
@@ -295,14 +305,17 @@ function choiceLoss(scores: Tensor, labels: Tensor, labelSmoothing: number): Ten
 /**
  * Mean of the cross-entropies of starts and ends over the places of the batch's longest sequence, as if it were padded no further.
  * @param scores f32 [rows·seq, 2]
- * @param labels i32 [2·rows + 1]: starts, ends, and the number of places
+ * @param labels i32 [2·rows + 3]: starts, ends, the number of places, and how many starts and ends of the whole batch are known
  */
 function spanLoss(scores: Tensor, labels: Tensor): Tensor {
-  const rows = (labels.size - 1) / 2;
+  const rows = (labels.size - SPAN_FACTS) / 2;
   const places = scores.size / 2 / rows;
   const apart = permute(reshape(scores, [rows, places, 2]), [2, 0, 1]);
   const outside = greaterEqual(iota([rows, places]), slice(labels, 0, 2 * rows, 1));
-  const loss = (which: 0 | 1): Tensor =>
-    crossEntropy(where(outside, FAR_BELOW, selectIndex(apart, which)), slice(labels, 0, which * rows, rows));
+  const loss = (which: 0 | 1): Tensor => {
+    const own = where(outside, FAR_BELOW, selectIndex(apart, which));
+    const total = crossEntropy(own, slice(labels, 0, which * rows, rows), { reduction: 'sum' });
+    return div(total, maximum(reshape(slice(labels, 0, 2 * rows + 1 + which, 1), []), 1));
+  };
   return mul(add(loss(0), loss(1)), 0.5);
 }

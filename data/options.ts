@@ -42,6 +42,12 @@ export const dataOptionsSchema = z.strictObject({
   maxLength: count
     .optional()
     .describe('longest sequence in tokens (default: 128; of a task as text, what the model takes)'),
+  packing: z
+    .boolean()
+    .optional()
+    .describe(
+      'several training examples of a language model in one row of up to `maxLength` tokens; each sees itself alone',
+    ),
   evalSplit: z
     .enum(['train', 'validation', 'test'])
     .optional()
@@ -54,7 +60,7 @@ export const dataOptionsSchema = z.strictObject({
     .describe('share of the training data, by a hash of each example, to set apart and evaluate on'),
   maxTrainExamples: count.optional().describe('so many training examples, drawn at random'),
   maxEvalExamples: count.optional().describe('so many evaluation examples, drawn at random'),
-  dataSeed: z.int().nonnegative().optional().describe('seed of these draws, if not 0'),
+  dataSeed: z.int().nonnegative().optional().describe('seed of these draws and of packing, if not 0'),
   columns: z
     .record(z.string(), z.string())
     .optional()

@@ -1,5 +1,5 @@
 /** Room: data. A line for every row that was evaluated: its scores, and what is right. Pure functions. */
-import type { DataSet } from './source.ts';
+import type { DataSet } from './load/data-set.ts';
 import { byRow } from './text/figures.ts';
 
 /** Log-likelihoods of a row's choices as text, or scores of its classes or choices with the right one. */

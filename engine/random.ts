@@ -52,6 +52,7 @@ export const STREAM = {
   wordVectors: 6,
   sampling: 7,
   subset: 8,
+  packing: 9,
 } as const;
 
 /** A sequence of random numbers that depends only on its seed and name. */

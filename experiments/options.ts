@@ -59,7 +59,14 @@ export function flatOptions({ peft, data, train, load, engine, estimate, decide,
 }
 
 /** What runs of version 0.1 had where there are options now. */
-const BEFORE: Readonly<Record<string, unknown>> = { lossOn: 'assistant', evalStrategy: 'no', loadBestModel: false };
+const BEFORE: Readonly<Record<string, unknown>> = {
+  lossOn: 'assistant',
+  freezeHead: false,
+  gradientAccumulationSteps: 1,
+  labelSmoothing: 0,
+  evalStrategy: 'no',
+  loadBestModel: false,
+};
 
 /**
  * Options that tell runs apart. Those that version 0.1 had not are left out where they say what it did, so that its runs go on. Which split

@@ -9,7 +9,8 @@
  */
 import { join } from 'node:path';
 import type { DataRequest } from '../data/request.ts';
-import { loadData, type DataSet } from '../data/source.ts';
+import type { DataSet } from '../data/load/data-set.ts';
+import { loadData } from '../data/source.ts';
 import type { Engine } from '../engine/engine.ts';
 import { writeJson } from '../engine/io/files.ts';
 import { makeFolder } from '../engine/io/make-folder.ts';

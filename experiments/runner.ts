@@ -4,7 +4,7 @@
  */
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { DataSet } from '../data/source.ts';
+import type { DataSet } from '../data/load/data-set.ts';
 import type { Engine } from '../engine/engine.ts';
 import { exists } from '../engine/io/files.ts';
 import { fingerprintText } from '../engine/io/fingerprint.ts';
@@ -239,7 +239,7 @@ export class ExperimentRunner {
   async #wholeModel(options: RunOptions, random: boolean, { onBytes }: TrainerCallbacks): Promise<PeftModel> {
     const { checkpoint, data } = this.#task;
     const { head, labels } = data;
-    const { seed } = options.train;
+    const seed = initSeedOf(options);
     const { embeddings } = options.load;
     const base = random
       ? randomBaseModel(this.#engine, checkpoint.config, baseNormals(seed), { embeddings, head })
@@ -307,7 +307,12 @@ function evaluationData({ eval: examples, answers, figures, text }: DataSet): Ev
 
 function pruned(whole: PeftModel, values: StateDict, decision: Decision, options: RunOptions): Promise<PeftModel> {
   whole.loadStateDict(values);
-  return whole.prune(decision, { ...options.slice, seed: options.train.seed, newHead: options.load.newHead });
+  return whole.prune(decision, { ...options.slice, seed: initSeedOf(options), newHead: options.load.newHead });
+}
+
+/** Of weights that are drawn. */
+function initSeedOf({ train: { seed, initSeed = seed } }: RunOptions): number {
+  return initSeed;
 }
 
 function scoresFrom(metrics: Evaluation['metrics']): Run['metrics'] {

@@ -22,7 +22,7 @@ const TEMPLATES = {
 /**
  * o = softmax(scale·q·kᵀ over seen keys)·v, and lse, the log-sum-exp of each query's scores.
  * Bindings: q f32 [batch·seq, heads·headDim]; k, v f32 [batch·keys, kvHeads·headDim]; mask i32 [batch, keys], 0 = key not
- * seen; [head_mask]; [position]; then o like q and lse f32 [batch, heads, seq]. A query that sees no key gives o = 0 and lse = 0.
+ * seen, or segments; [head_mask]; [position]; then o like q and lse f32 [batch, heads, seq]. A query that sees no key gives o = 0 and lse = 0.
  * Flops are 4·headDim + 5 per query and key that it may see; nothing of size [seq, keys] is stored.
  * @param config a name of `attentionConfigs`; absent: its first
  * @throws Error for another name
@@ -75,13 +75,13 @@ export function attentionTuningTask(
   spec: AttentionSpec,
   traits: DeviceTraits,
 ): KernelConfigs {
-  const { kvHeadOf, headDim, causal, headMask, position } = spec;
+  const { kvHeadOf, headDim, causal, headMask, position, segmented = false } = spec;
   const [batch, seq] = [nextPowerOfTwo(spec.batch), nextPowerOfTwo(spec.seq)];
   const [keys, heads] = [nextPowerOfTwo(spec.keys), nextPowerOfTwo(spec.heads)];
   const kvHeads = heads / nextPowerOfTwo(spec.heads / spec.kvHeads);
   const table = kvHeadOf && Array<number>(heads).fill(0);
   const classed = { ...spec, batch, seq, keys, heads, kvHeads, kvHeadOf: table };
-  const texts = { causal, masked: headMask, cached: position, mapped: kvHeadOf !== undefined };
+  const texts = { causal, masked: headMask, cached: position, mapped: kvHeadOf !== undefined, segmented };
   const named = Object.entries(texts).map(([name, is]) => (is ? ` ${name}` : ''));
   return {
     family: `attention_${direction}`,

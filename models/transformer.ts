@@ -38,6 +38,8 @@ export interface TokenInputs {
   readonly positionIds: Tensor;
   readonly tokenTypeIds: Tensor;
   readonly attentionMask: Tensor;
+  /** Of packed rows, in place of the mask: a token sees only its own segment; 0 for padding. Not with a cache. */
+  readonly segmentIds?: Tensor;
   /** f32 [batch·seq, embeddingSize]: the rows of `inputIds`, where the word embedding stays on the host. */
   readonly words?: Tensor;
   /** f32 [positions, headDim], from `rotaryTable`, for models with rotary positions. */
@@ -170,18 +172,19 @@ function selfAttention(context: ForwardContext, layer: number, hidden: Tensor, i
     if (heads === 0) return undefined;
     const [queries, keys, values] = queriesKeysValues(context, layer, x);
     const turn = (t: Tensor): Tensor => (inputs.rotary ? rotary(t, inputs.rotary, inputs.positionIds) : t);
-    const { cache } = inputs;
+    const { cache, segmentIds } = inputs;
     const [batch, seq] = inputs.inputIds.shape as [number, number];
     const { headDim } = config;
     const spec = {
       ...{ batch, seq, heads, kvHeads, headDim, causal, scale: attentionScale?.(layer) ?? 1 / Math.sqrt(headDim) },
       ...(cache && { keys: cache.capacity }),
       ...(kvHeadOf && { kvHeadOf }),
+      ...(segmentIds && { segmented: true }),
     };
     const running = hooks.map((i) => i.activeHeads?.(layer)).find((t) => t !== undefined);
     const [k, v] = cache?.append(layer, turn(keys), values) ?? [turn(keys), values];
     const attended = namedScope('attention', () =>
-      attention(turn(queries), k, v, inputs.attentionMask, spec, running, cache?.position),
+      attention(turn(queries), k, v, segmentIds ?? inputs.attentionMask, spec, running, cache?.position),
     );
     return hooks.reduce((y, i) => i.context?.(layer, y) ?? y, attended);
   });

@@ -99,7 +99,7 @@ export class InferenceSession<B extends BatchShape = Batch> implements Disposabl
 export function logitsSession(model: PeftModel, options: ForwardOptions = {}, rowsPerRun?: number): InferenceSession {
   return new InferenceSession(model.engine, {
     name: 'infer',
-    specs: ({ batch, seq }) => model.inputSpecs(batch, seq, rowsPerRun),
+    specs: ({ batch, seq }) => model.inputSpecs(batch, seq, { count: rowsPerRun }),
     inputs: (batch: Batch) => {
       const inputs = model.inputValues(batch);
       return rowsPerRun === undefined ? [inputs] : rowRuns(inputs, batch, rowsPerRun);
@@ -124,16 +124,12 @@ export function lossSession(model: PeftModel, objective: Objective): InferenceSe
       unit: rowsPerExample,
       split: (batch, rows) =>
         splitBatch(batch, rows, (labels, from) => objective.part(labels, from, rows, batch.batch)),
-      join: (_, parts) => Float32Array.of(meanLoss(objective, parts)),
+      join: ({ labels }, parts) =>
+        Float32Array.of(
+          parts.reduce((sum, { batch, values }) => sum + values[0]! * objective.share(batch.labels, labels), 0),
+        ),
     },
   });
-}
-
-/** The mean over all that is labelled. */
-function meanLoss(objective: Objective, parts: readonly PartValues[]): number {
-  const counts = parts.map(({ batch }) => objective.labelled(batch.labels));
-  const total = counts.reduce((a, b) => a + b, 0);
-  return parts.reduce((sum, { values }, i) => sum + (values[0]! * counts[i]!) / Math.max(1, total), 0);
 }
 
 /** What was computed of a part of a batch. */

@@ -20,7 +20,7 @@ export function likelihoodSession(model: PeftModel, longest: number): InferenceS
     name: 'likelihood',
     specs: ({ batch, seq }) => {
       const count = batch * perRow(seq);
-      return { ...model.inputSpecs(batch, seq, count), labels: { shape: [count], dtype: 'i32' } };
+      return { ...model.inputSpecs(batch, seq, { count }), labels: { shape: [count], dtype: 'i32' } };
     },
     inputs: (batch: Batch) => [{ ...model.inputValues(batch), ...labelledTokens(batch, perRow(batch.seq)) }],
     trace: (given) => {

@@ -9,8 +9,7 @@ import type { Tensor } from '../engine/graph/tensor.ts';
 import { Parameters, type ParameterSpec } from '../engine/nn/parameters.ts';
 import type { RandomState } from '../engine/ops/elementwise.ts';
 import { gatherRows } from '../engine/ops/gather.ts';
-import { reshape } from '../engine/ops/leaf.ts';
-import { crossEntropies, fusedLinearCrossEntropy, linearCrossEntropies } from '../engine/ops/vocabulary.ts';
+import { crossEntropies, linearCrossEntropies } from '../engine/ops/vocabulary.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import type { BaseModel } from '../models/base-model.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
@@ -32,12 +31,13 @@ import { parameterSpecs, type PeftModelState } from './state.ts';
 
 /**
  * Something for every program input of a forward pass; `rows`, the tokens the head reads, where it reads one of each sequence;
- * `wordEmbedding` where the word embedding stays on the host; `rotary` for models with such positions.
+ * `wordEmbedding` where the word embedding stays on the host; `rotary` for models with such positions; `segmentIds` of packed rows.
  */
 type PerInput<T> = Readonly<Record<'inputIds' | 'positionIds' | 'tokenTypeIds' | 'attentionMask', T>> & {
   readonly rows?: T;
   readonly words?: T;
   readonly rotary?: T;
+  readonly segmentIds?: T;
 };
 
 /** i32, but `wordEmbedding` and `rotary`. */
@@ -56,6 +56,9 @@ export interface ForwardOptions {
   /** Masks and the like, applied after the PEFT modules. */
   readonly hooks?: readonly ForwardHooks[];
 }
+
+/** What multiplies the learning rate of a parameter, by its name; undefined for one that does not train. */
+export type LearningRate = (name: string) => number | undefined;
 
 /** The base a model stands on: its weights on the device, and where they came from. */
 export interface PeftModelBase {
@@ -140,12 +143,12 @@ export class PeftModel implements Disposable {
 
   /**
    * Runs `work` while further parameters, e.g. masks, train beside the model's own.
-   * @param learningRate what multiplies the learning rate of each of its own, by name
+   * @param learningRate what multiplies the learning rate of each of its own, by name; undefined: it stays as it is
    */
   async withParameters<T>(
     extra: readonly ParameterSpec[],
     work: () => Promise<T>,
-    learningRate?: (name: string) => number,
+    learningRate?: LearningRate,
   ): Promise<T> {
     await this.#rebuild(extra, learningRate);
     let result: T;
@@ -218,9 +221,13 @@ export class PeftModel implements Disposable {
     return { method, peft, head, labels, plan, values: await this.stateDict() };
   }
 
-  async #rebuild(extra: readonly ParameterSpec[], learningRate?: (name: string) => number): Promise<void> {
+  async #rebuild(extra: readonly ParameterSpec[], learningRate?: LearningRate): Promise<void> {
     const own = parameterSpecs(this.base, await this.#state());
-    const specs = learningRate ? own.map((spec) => ({ ...spec, lrMultiplier: learningRate(spec.name) })) : own;
+    const rated = (spec: ParameterSpec): ParameterSpec => {
+      const lrMultiplier = learningRate?.(spec.name);
+      return lrMultiplier === undefined ? { ...spec, frozen: true } : { ...spec, lrMultiplier };
+    };
+    const specs = learningRate ? own.map(rated) : own;
     this.#parameters.free();
     this.#parameters = new Parameters(this.engine, [...specs, ...extra]);
   }
@@ -236,13 +243,14 @@ export class PeftModel implements Disposable {
    * @param labels as the objective wants them
    */
   loss(objective: Objective, inputs: BatchInputs, labels: Tensor, options: ForwardOptions = {}): Tensor {
-    const table = objective.isFusable ? this.#frozenTable : undefined;
-    if (!table) {
+    const table = objective.fusedLoss && this.#frozenTable;
+    if (!objective.fusedLoss || !table) {
       const logits = this.logits(inputs, options);
       return namedScope('loss', () => objective.loss(logits, labels));
     }
     const hidden = hiddenStates(this.#context(options), inputs);
-    return namedScope('loss', () => fusedLinearCrossEntropy(hidden, table, reshape(labels, [labels.size])));
+    const { fusedLoss } = objective;
+    return namedScope('loss', () => fusedLoss(hidden, table, labels));
   }
 
   /**
@@ -296,8 +304,16 @@ export class PeftModel implements Disposable {
     };
   }
 
-  /** Input specs of a batch shape. @param count rows that the head reads, where that is not one or all of a sequence */
-  inputSpecs(batch: number, seq: number, count?: number): PerInput<InputSpec> {
+  /**
+   * Input specs of a batch shape.
+   * @param count rows that the head reads, where that is not one or all of a sequence
+   * @param packed whether the rows are of several examples
+   */
+  inputSpecs(
+    batch: number,
+    seq: number,
+    { count, packed = false }: { readonly count?: number | undefined; readonly packed?: boolean } = {},
+  ): PerInput<InputSpec> {
     const grid: InputSpec = { shape: [batch, seq], dtype: 'i32' };
     const rows: InputSpec = { shape: [count ?? batch], dtype: 'i32' };
     const { config } = this.base;
@@ -309,12 +325,13 @@ export class PeftModel implements Disposable {
       ...((count !== undefined || !this.#readsEvery) && { rows }),
       ...(this.base.wordEmbedding && { words }),
       ...(config.architecture.rotary && { rotary }),
+      ...(packed && { segmentIds: grid }),
     };
   }
 
   /** Input values of a batch. */
   inputValues(batch: Batch): PerInput<HostArray> {
-    const { inputIds, attentionMask, tokenTypeIds } = batch;
+    const { inputIds, attentionMask, tokenTypeIds, segmentIds } = batch;
     const { config, wordEmbedding } = this.base;
     const rotary = this.#rotary(batch.seq);
     return {
@@ -325,6 +342,7 @@ export class PeftModel implements Disposable {
       ...(!this.#readsEvery && { rows: headRows(config, this.head, batch) }),
       ...(wordEmbedding && { words: wordEmbedding.rows(inputIds) }),
       ...(rotary && { rotary }),
+      ...(segmentIds && { segmentIds }),
     };
   }
 

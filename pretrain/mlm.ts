@@ -49,6 +49,38 @@ export interface MlmBatch {
   readonly count: number;
 }
 
+/**
+ * The rows of a batch, so many at a time; the last part is filled up with padding.
+ * @param batch of `of` rows of `seq` tokens
+ */
+export function splitRows(batch: MlmBatch, rows: number, of: number, seq: number): MlmBatch[] {
+  const room = batch.positions.length / of;
+  return Array.from({ length: Math.ceil(of / rows) }, (_, part) => {
+    const [start, end] = [part * rows * seq, (part + 1) * rows * seq];
+    const grid = (values: Int32Array): Int32Array => filled(values.subarray(start, end), rows * seq, 0);
+    const within = batch.positions.subarray(0, batch.count);
+    const [first, last] = [within.filter((at) => at < start).length, within.filter((at) => at < end).length];
+    return {
+      inputIds: grid(batch.inputIds),
+      attentionMask: grid(batch.attentionMask),
+      positions: filled(
+        within.subarray(first, last).map((at) => at - start),
+        rows * room,
+        -1,
+      ),
+      labels: filled(batch.labels.subarray(first, last), rows * room, -100),
+      count: last - first,
+    };
+  });
+}
+
+/** `values`, filled up to a length. */
+function filled(values: Int32Array, length: number, filling: number): Int32Array {
+  const whole = new Int32Array(length).fill(filling);
+  whole.set(values);
+  return whole;
+}
+
 /** Of the tokens to predict, the share replaced by `<mask>`, and the share replaced by a random token; the rest stay. */
 const MASKED = 0.8;
 const RANDOM = 0.1;

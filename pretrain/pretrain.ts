@@ -15,6 +15,7 @@ import { writeSafetensors } from '../engine/io/safetensors.ts';
 import { Parameters } from '../engine/nn/parameters.ts';
 import { crossEntropy } from '../engine/ops/cross-entropy.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
+import type { BatchShape } from '../engine/program-cache.ts';
 import { hostRandom, STREAM } from '../engine/random.ts';
 import { fullLayers, type ModelConfig } from '../models/architecture.ts';
 import { baseWeightShapes } from '../models/base-model.ts';
@@ -28,7 +29,7 @@ import { factsOf } from '../train/identity.ts';
 import type { TrainerCallbacks } from '../train/options.ts';
 import { assertFinite } from '../train/finite.ts';
 import { runTraining } from '../train/trainer.ts';
-import { MlmBatches, type Block, type MlmBatch, type MlmVocabulary } from './mlm.ts';
+import { MlmBatches, splitRows, type Block, type MlmBatch, type MlmVocabulary } from './mlm.ts';
 import { PRETRAIN_CHECKPOINT, type PretrainOptions } from './options.ts';
 import { tokenLogits, wordVectors } from './word-vectors.ts';
 
@@ -83,10 +84,16 @@ export async function pretrain(
       engine,
       parameters: model.parameters,
       name: 'pretrain',
-      specs: () => batches.specs,
+      specs: (shape) => batches.specs(shape),
       inputs: (batch) => model.inputs(batch),
       loss: (inputs) => model.loss(inputs),
       tokens: () => batchSize * maxLength,
+      split: (batch, rows) =>
+        partsOf(batch, rows).map((part) => ({
+          batch: part,
+          weight: part.count / Math.max(1, batch.count),
+          share: rows / batch.batch,
+        })),
     },
     batches,
     { ...OPTIMIZER, steps, lr, warmupRatio, weightDecay, maxGradNorm, saveEvery },
@@ -99,22 +106,38 @@ export async function pretrain(
 }
 
 /** A batch of masked text with the shape that programs are compiled for. */
-type ShapedBatch = MlmBatch & { readonly batch: number; readonly seq: number };
+type ShapedBatch = MlmBatch & BatchShape;
+
+function partsOf(batch: ShapedBatch, rows: number): ShapedBatch[] {
+  const { batch: of, seq } = batch;
+  return splitRows(batch, rows, of, seq).map((part) => ({ ...part, batch: rows, seq }));
+}
+
+/** A batch's mean over what it predicts, from those of its parts. */
+function meanLoss(
+  { count }: ShapedBatch,
+  parts: readonly { readonly batch: ShapedBatch; readonly values: Float32Array }[],
+): Float32Array {
+  const total = parts.reduce((sum, { batch, values }) => sum + values[0]! * batch.count, 0);
+  return Float32Array.of(total / Math.max(1, count));
+}
 
 /** Masked batches by step. */
 class MlmLoader {
   readonly perEpoch: number;
-  readonly specs: Readonly<Record<string, InputSpec>>;
   readonly #batches: MlmBatches;
-  readonly #shape: { readonly batch: number; readonly seq: number };
+  readonly #shape: BatchShape;
 
   constructor(batches: MlmBatches, { batchSize, maxLength }: PretrainOptions) {
     this.#batches = batches;
     this.#shape = { batch: batchSize, seq: maxLength };
     this.perEpoch = batches.stepsPerEpoch;
-    const grid = { shape: [batchSize, maxLength], dtype: 'i32' } as const;
-    const list = { shape: [batches.capacity], dtype: 'i32' } as const;
-    this.specs = { inputIds: grid, attentionMask: grid, positionIds: grid, positions: list, labels: list };
+  }
+
+  specs({ batch, seq }: BatchShape): Readonly<Record<string, InputSpec>> {
+    const grid = { shape: [batch, seq], dtype: 'i32' } as const;
+    const list = { shape: [(this.#batches.capacity / this.#shape.batch) * batch], dtype: 'i32' } as const;
+    return { inputIds: grid, attentionMask: grid, positionIds: grid, positions: list, labels: list };
   }
 
   at(epoch: number, index: number): ShapedBatch {
@@ -186,9 +209,10 @@ class MlmModel {
   async evaluate(batches: MlmLoader): Promise<number> {
     using session = new InferenceSession<ShapedBatch>(this.#engine, {
       name: 'pretrain evaluate',
-      specs: () => batches.specs,
+      specs: (shape) => batches.specs(shape),
       inputs: (batch) => [this.inputs(batch)],
       trace: (inputs) => this.loss(inputs),
+      parts: { unit: () => 1, split: partsOf, join: meanLoss },
     });
     let [total, count] = [0, 0];
     await forEachBatch(this.#engine, session, batches, (batch, [loss]) => {

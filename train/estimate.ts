@@ -9,6 +9,7 @@ import type { Tensor } from '../engine/graph/tensor.ts';
 import { parseOptions } from '../engine/options.ts';
 import type { Examples } from '../data/example-store.ts';
 import { objectiveOf } from '../data/objective.ts';
+import { arePacked } from '../data/packing.ts';
 import type { PeftMethod } from '../peft/module.ts';
 import type { ForwardOptions, PeftModel } from '../peft-model/peft-model.ts';
 import {
@@ -21,6 +22,7 @@ import {
 import type { ImportanceScores } from '../pruning/decide.ts';
 import { ffnMaskName, headMaskName, maskHooks, maskPenalty, maskSpecs, type MaskOptions } from '../pruning/masks.ts';
 import type { EstimateResult } from '../pruning/scores-file.ts';
+import { assertCompatible } from './exclusive-options.ts';
 import { learningRates } from './learning-rates.ts';
 import { estimateOptionsSchema, splitOptions, type EstimateOptions } from './options.ts';
 import { optimizationOf, trainingBatches, trainingLoss } from './train.ts';
@@ -48,13 +50,14 @@ export async function estimate(model: PeftModel, examples: Examples, options: Es
   if (!method) throw new Error('estimate: there are no PEFT modules to estimate');
   const { numbers, callbacks } = splitOptions(options);
   const parsed = parseOptions(estimateOptionsSchema, numbers);
+  assertCompatible(parsed);
   const { steps, seed, l1, headsL1 = l1, ffnL1 = l1, headsMaskLr: headsLr, ffnMaskLr: ffnLr } = parsed;
   const masks: MaskOptions = { headsL1, ffnL1, headsLr, ffnLr };
   const work = async (): Promise<Estimate> => {
     const estimation = new Estimation(model, method, masks, steps);
     try {
       const batches = trainingBatches(model, examples, parsed);
-      const training = trainingLoss(model, objectiveOf(model, examples, parsed));
+      const training = trainingLoss(model, objectiveOf(model, examples, parsed), arePacked(examples));
       const result = await runTraining(training, batches, optimizationOf(model, parsed, steps), callbacks, estimation);
       const headsPerGroup = base.config.numHeads / base.config.kvHeads;
       return { ...(await estimation.read()), headsPerGroup, steps, seed, result };

@@ -3,8 +3,9 @@ import { DataLoader, type Batch } from '../data/data-loader.ts';
 import { sequencesOf } from '../data/encoded-example.ts';
 import { mostChoices, type Examples } from '../data/example-store.ts';
 import { objectiveOf, type Objective, type ScoreMetrics } from '../data/objective.ts';
+import { arePacked } from '../data/packing.ts';
 import { ANSWER_DEFAULTS, type AnswerOptions } from '../data/qa/answers.ts';
-import type { DataSet } from '../data/source.ts';
+import type { DataSet } from '../data/load/data-set.ts';
 import type { TextFigures } from '../data/text/figures.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { BatchShape } from '../engine/program-cache.ts';
@@ -180,6 +181,7 @@ function inferenceBatches(
   examples: Examples,
   { batchSize = INFER_BATCH }: InferenceOptions,
 ): DataLoader {
+  if (arePacked(examples)) throw new Error('packed rows are for training: give the examples that they were packed of');
   return new DataLoader(examples, {
     batchSize,
     order: 'length',

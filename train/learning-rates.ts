@@ -1,45 +1,56 @@
 /** Room: train. Learning rates by part of a model: head, layers, and LoRA's two factors. Pure functions. */
 import { option, UserError } from '../engine/errors.ts';
+import { embeddingTables, type ModelConfig } from '../models/architecture.ts';
 import { headShapes } from '../models/heads.ts';
-import type { PeftModel } from '../peft-model/peft-model.ts';
+import type { LearningRate, PeftModel } from '../peft-model/peft-model.ts';
 import type { StepOptions } from './options.ts';
 
 /** The options that set one. */
 type Rates = Pick<StepOptions, 'lr' | 'headLr' | 'freezeHead' | 'layerwiseLrDecay' | 'loraPlusLrRatio'>;
 
 /**
- * What multiplies the learning rate of a parameter, by its name; undefined where all are alike.
+ * What multiplies the learning rate of a parameter; undefined where all are alike.
  *
- * - The head has its own learning rate, or none.
- * - With layerwise decay d (ELECTRA, Clark et al. 2020) layer l of L has d^(L − 1 − l), and embeddings d^L.
- * - LoRA+ (Hayou et al. 2024): factors B learn faster than A.
- * @throws UserError where options exclude each other, or do not fit the method
+ * - The head has its own learning rate, or does not train.
+ * - Layerwise decay d (Howard & Ruder 2018; Sun et al. 2019): the top layer of L has `lr`, layer l, counted from 0, d^(L − 1 − l) of it, and
+ *   the embeddings d^L. What lies above the layers has `lr`.
+ * - LoRA+ (Hayou et al. 2024): factors B have a multiple of the rate of factors A.
+ * @throws UserError where nothing is left to train, or an option does not fit the method
  */
-export function learningRates(model: PeftModel, rates: Rates): ((name: string) => number) | undefined {
-  const { lr, headLr, freezeHead, layerwiseLrDecay: decay, loraPlusLrRatio: ratio } = rates;
-  if (freezeHead && headLr !== undefined)
-    throw new UserError(`${option('freezeHead')} and ${option('headLr')}: give one of them`);
-  const factors = ratio === undefined ? undefined : secondFactors(model);
-  if (!freezeHead && headLr === undefined && decay === undefined && ratio === undefined) return undefined;
+export function learningRates(model: PeftModel, rates: Rates): LearningRate | undefined {
+  const { lr, headLr = lr, freezeHead, layerwiseLrDecay = 1, loraPlusLrRatio = 1 } = rates;
+  const isFactorB = loraPlusLrRatio === 1 ? () => false : secondFactors(model);
+  if (!freezeHead && headLr === lr && layerwiseLrDecay === 1 && loraPlusLrRatio === 1) return undefined;
   const { config } = model.base;
-  const head = new Set(headShapes(config, model.head, model.labels.length).keys());
-  const ofHead = freezeHead ? 0 : headLr === undefined ? 1 : headLr / lr;
+  const head = headShapes(config, model.head, model.labels.length);
+  if (freezeHead && model.parameters.all.every(({ name }) => head.has(name)))
+    throw new UserError(`${option('freezeHead')}: nothing is left to train, there are no PEFT modules`);
+  const layersAbove = layerDepth(config);
   return (name) => {
-    if (head.has(name)) return ofHead;
-    const depth = decay === undefined ? 1 : decay ** depthBelowTop(name, config.numLayers);
-    return depth * (factors?.has(name) ? ratio! : 1);
+    if (head.has(name)) return freezeHead ? undefined : headLr / lr;
+    return layerwiseLrDecay ** layersAbove(name) * (isFactorB(name) ? loraPlusLrRatio : 1);
   };
 }
 
-/** Names of LoRA's factors B. @throws UserError for other methods */
-function secondFactors({ method, peft }: PeftModel): ReadonlySet<string> {
-  if (peft.method !== 'lora' && peft.method !== 'dora')
-    throw new UserError(`${option('loraPlusLrRatio')}: is for LoRA and DoRA, not for ${peft.method}`);
-  return new Set((method?.modules ?? []).flatMap(({ name }) => [`${name}.lora_B.weight`, `${name}.lora_embedding_B`]));
+/** Tells LoRA's factors B. @throws UserError for other methods */
+function secondFactors({ method, peft }: PeftModel): (name: string) => boolean {
+  if (!method || (peft.method !== 'lora' && peft.method !== 'dora'))
+    throw new UserError(
+      `${option('loraPlusLrRatio')}: is for LoRA and DoRA, not for ${method ? peft.method : 'a head'}`,
+    );
+  return (name) => name.endsWith('.lora_B.weight') || name.endsWith('.lora_embedding_B');
 }
 
-/** Layers above the one that a parameter is in; what is in none lies below all. */
-function depthBelowTop(name: string, layers: number): number {
-  const [, index] = /\.(?:layer|layers|h)\.(\d+)\./.exec(name) ?? [];
-  return index === undefined ? layers : layers - 1 - Number(index);
+/** How many layers lie above the one that a parameter is in: none above what follows the layers, all above embeddings. */
+function layerDepth(config: ModelConfig): (name: string) => number {
+  const { architecture, numLayers } = config;
+  const { block, embeddings } = architecture;
+  const layers = Array.from({ length: numLayers }, (_, layer) => `${block.prefix(layer)}.`);
+  const { norm, project } = embeddings;
+  const below = [...embeddingTables(config).map((table) => table.name), norm, project, embeddings.positions];
+  return (name) => {
+    const layer = layers.findIndex((prefix) => name.startsWith(prefix));
+    if (layer >= 0) return numLayers - 1 - layer;
+    return below.some((module) => module !== undefined && name.startsWith(`${module}.`)) ? numLayers : 0;
+  };
 }

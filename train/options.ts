@@ -20,7 +20,7 @@ const stepOptions = {
   layerwiseLrDecay: positive
     .max(1)
     .optional()
-    .describe('learning rate of a layer as a part of that of the layer above it'),
+    .describe('learning rate of a layer as a part of that of the layer above it; the top one has `lr`'),
   loraPlusLrRatio: positive.optional().describe('LoRA+: learning rate of factors B as a multiple of that of A'),
   schedule: z.enum(SCHEDULES).default('linear').describe('learning-rate schedule'),
   warmupRatio: z.number().min(0, IN_RATIO).lt(1, IN_RATIO).default(0).describe('part of the steps spent warming up'),
@@ -35,10 +35,18 @@ const stepOptions = {
   batchSize: count.default(32).describe('examples at a time; those of a step, but for `gradientAccumulationSteps`'),
   gradientAccumulationSteps: count
     .optional()
-    .describe('batches whose gradients make one step (default: 1); the loss is the mean over all of them'),
+    .describe('batches whose gradients make one step (default: 1); the loss is the mean over all their labels'),
   shuffle: z.boolean().default(true).describe('shuffle every epoch'),
   groupByLength: z.boolean().default(true).describe('batch examples of like length together'),
+  megaBatchMult: count
+    .optional()
+    .describe(
+      'batches that are drawn at random and then sorted by length (default: 32): fewer mix more, more pad less',
+    ),
   seed: whole.default(0).describe('seed of weights, data order, dropout'),
+  initSeed: whole.optional().describe('seed of fresh weights, if not `seed`'),
+  shuffleSeed: whole.optional().describe('seed of the data order, if not `seed`'),
+  dropoutSeed: whole.optional().describe('seed of dropout, if not `seed`'),
   labelSmoothing: z
     .number()
     .min(0, IN_RATIO)

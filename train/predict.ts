@@ -5,7 +5,7 @@ import type { PeftModel } from '../peft-model/peft-model.ts';
 import { DataLoader, MULTIPLE } from '../data/data-loader.ts';
 import { longestOfEach } from '../data/example-store.ts';
 import type { EncodedExample } from '../data/encoded-example.ts';
-import type { Rows } from '../data/source.ts';
+import type { Rows } from '../data/load/rows.ts';
 import { infer, INFER_BATCH, type InferenceOptions } from './evaluate.ts';
 import { assertFinite } from './finite.ts';
 

@@ -39,7 +39,7 @@ export interface TrainingLoss<B extends BatchShape> {
 /** A part of a batch, and of what a mean over the batch is over. */
 export interface MicroBatch<B> {
   readonly batch: B;
-  /** Of what the loss is the mean of. */
+  /** What its loss counts in that of the batch. */
   readonly weight: number;
   /** Of the real tokens. */
   readonly share: number;

@@ -6,7 +6,7 @@ import { loadModel, type Checkpoint } from '../../models/checkpoint.ts';
 import { loadOntoOneBase } from '../../peft-model/multi-adapter-model.ts';
 import { PeftModel } from '../../peft-model/peft-model.ts';
 import { textAnswer, type AnswerOptions, type TextAnswer } from '../../data/qa/answers.ts';
-import { loadRows, type Rows } from '../../data/source.ts';
+import { loadRows, type Rows } from '../../data/load/rows.ts';
 import type { Outcome } from '../../data/tasks/figures.ts';
 import { taskNamed } from '../../data/tasks/registry.ts';
 import { submissionFile } from '../../data/tasks/submission.ts';

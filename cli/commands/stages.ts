@@ -5,7 +5,9 @@ import type { Command } from 'commander';
 import { z } from 'zod';
 import { UserError } from '../../engine/errors.ts';
 import type { DataRequest } from '../../data/request.ts';
-import { headOfData, loadData, type DataSet } from '../../data/source.ts';
+import type { DataSet } from '../../data/load/data-set.ts';
+import { headOfData } from '../../data/load/head-of-data.ts';
+import { loadData } from '../../data/source.ts';
 import { readJson } from '../../engine/io/files.ts';
 import { fingerprintAdapter } from '../../engine/io/fingerprint.ts';
 import { dataFacts } from '../../experiments/identity.ts';
@@ -146,14 +148,14 @@ async function prepare(
   { engine, progress, callbacks: { onBytes } }: CommandContext,
   { base: checkpoint, request }: Stage,
   flags: StageFlags,
-  { peft, data: encoding, load, train: { seed } }: RunOptions,
+  { peft, data: encoding, load, train: { seed, initSeed = seed } }: RunOptions,
 ): Promise<{ model: PeftModel; data: DataSet }> {
   progress.stage('loading');
   if (flags.initAdapter === undefined) {
     const data = await loadData(checkpoint, request, encoding, undefined, onBytes);
     sayCounts(data);
     assertTrainable(data);
-    const options = { ...load, head: data.head, labels: data.labels, seed, onBytes };
+    const options = { ...load, head: data.head, labels: data.labels, seed: initSeed, onBytes };
     return { model: await getPeftModel(engine, checkpoint, peftConfig(peft), options), data };
   }
   if (load.newHead) throw new UserError('--new-head and --init-adapter: give one of them, an adapter has a head');
@@ -213,7 +215,7 @@ async function runPrune(flags: PruneFlags): Promise<void> {
 }
 
 async function prune(flags: PruneFlags, options: RunOptions): Promise<void> {
-  const { seed } = options.train;
+  const { seed, initSeed = seed } = options.train;
   const { config, fingerprint } = await inspectCheckpoint(flags.model);
   const checkpoint = new Checkpoint(flags.model, config, fingerprint);
   const path = join(flags.estimate, 'records.json');
@@ -229,7 +231,7 @@ async function prune(flags: PruneFlags, options: RunOptions): Promise<void> {
   const decision = decisionOf(scores, options, flags.random ? 'random' : 'light-peft');
   const pruned = await sliceFolder(checkpoint, state, decision, {
     ...options.slice,
-    seed,
+    seed: initSeed,
     newHead: options.load.newHead,
   });
   await writeState(flags.out, pruned.base, pruned.state, planFor(config, fingerprint, decision));

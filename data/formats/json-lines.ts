@@ -2,28 +2,39 @@
 import { UserError } from '../../engine/errors.ts';
 import { preview } from '../../engine/io/files.ts';
 import { readLines } from '../../engine/io/text.ts';
-import type { Fields, RecordOptions } from './record.ts';
+import type { Dialect, Fields, RecordOptions } from './record.ts';
 
-const EXPECTED = 'expected one object per line such as {"text": "…", "label": 0}';
-
-export async function* readJsonLines(path: string, { onBytes }: RecordOptions): AsyncGenerator<readonly Fields[]> {
-  for await (const { line: first, texts } of readLines(path, onBytes)) {
+export async function* readJsonLines(
+  path: string,
+  { onBytes, dialect }: RecordOptions,
+): AsyncGenerator<readonly Fields[]> {
+  let first: Fields | undefined;
+  for await (const { line: start, texts } of readLines(path, onBytes)) {
     const records: Fields[] = [];
     for (const [i, text] of texts.entries()) {
-      const line = first + i;
-      if (text.trim() !== '') records.push({ line, fields: parseLine(path, line, text) });
+      const line = start + i;
+      if (text.trim() === '') continue;
+      const fields = objectOf(text, `${path}:${line}`, () => expected(first, dialect));
+      records.push({ line, fields });
+      first ??= records[0];
     }
     yield records;
   }
 }
 
-function parseLine(path: string, line: number, text: string): Fields['fields'] {
+/** What a line should be: like the first one, if there was one. */
+function expected(first: Fields | undefined, dialect: Dialect | undefined): string {
+  if (first) return `expected one object per line, as line ${first.line} with ${Object.keys(first.fields).join(', ')}`;
+  return `expected one object per line${dialect ? '' : ' such as {"text": "…", "label": 0}'}`;
+}
+
+function objectOf(text: string, at: string, wanted: () => string): Fields['fields'] {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    throw new UserError(`${path}:${line}: not JSON, ${EXPECTED}`);
+    throw new UserError(`${at}: not JSON, ${wanted()}`);
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Fields['fields'];
-  throw new UserError(`${path}:${line}: found ${preview(value)}, ${EXPECTED}`);
+  throw new UserError(`${at}: found ${preview(value)}, ${wanted()}`);
 }

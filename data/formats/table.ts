@@ -55,6 +55,6 @@ function fieldsOf(names: readonly string[], values: readonly string[]): Fields['
 
 function badLine(path: string, { line, values }: TableRow, names: readonly string[]): UserError {
   return new UserError(
-    `${path}:${line}: found ${values.length} fields, expected ${names.length} (${names.join(', ')})`,
+    `${path}:${line}: found ${values.length} ${values.length === 1 ? 'field' : 'fields'}, expected ${names.length} (${names.join(', ')})`,
   );
 }

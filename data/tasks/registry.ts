@@ -26,10 +26,11 @@ export function taskNamed(name: string): Task {
   throw new UserError(`${option('task')}: found "${name}", ${expected} For your own data give files`);
 }
 
-/** By their whole names, and by what stands after the benchmark's. */
+/** By their whole names, by what stands after the benchmark's, and by how that begins. */
 function nearTasks(name: string): readonly string[] {
   const short = (task: string): string => task.slice(task.indexOf('/') + 1);
   const named = nearestNames(name, TASK_NAMES.map(short), SHOWN);
   const byShort = named.flatMap((near) => TASK_NAMES.filter((task) => short(task) === near));
-  return [...new Set([...nearestNames(name, TASK_NAMES, SHOWN), ...byShort])].slice(0, SHOWN);
+  const begun = TASK_NAMES.filter((task) => plainName(short(task)).startsWith(plainName(name)));
+  return [...new Set([...nearestNames(name, TASK_NAMES, SHOWN), ...byShort, ...begun])].slice(0, SHOWN);
 }

@@ -15,6 +15,10 @@ import type { Task, TaskRow } from './task.ts';
 function questionsOf(record: Fields, at: string): readonly TaskRow[] {
   if (isArticle(record.fields)) return questionsOfArticle(record, at);
   const { id, title, answers } = record.fields;
+  if (record.fields.context === undefined && record.fields.question === undefined) {
+    const there = Object.keys(record.fields).join(', ') || 'nothing';
+    throw new UserError(`${at}: found ${there}; expected "paragraphs", or "context", "question" and "answers"`);
+  }
   const [context, question] = [textOf(record, 'context', at), textOf(record, 'question', at)];
   const here = id === undefined ? at : `${at}: question ${preview(id)}`;
   return [{ id, title, context, question, ...givenAnswers(answers, context, here) }];

@@ -21,7 +21,7 @@ const GAP = '@placeholder';
 
 /** A row of the hub's, or all queries of a line as it is distributed. */
 function rows(record: Fields, at: string): TaskRow[] {
-  if (!Array.isArray(record.fields.qas)) return [hubRow(record, at)];
+  if (typeof record.fields.passage === 'string') return [hubRow(record, at)];
   const found = objectOf(record, 'passage', at);
   const passage = textOf(found, 'text', `${at}: "passage"`);
   const entities = entitiesOf(found, passage, `${at}: "passage"`);

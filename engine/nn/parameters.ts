@@ -16,6 +16,8 @@ export interface ParameterSpec {
   readonly data: Float32Array;
   /** Multiplies the learning rate; 1 unless set. */
   readonly lrMultiplier?: number;
+  /** Keeps its values: it has no gradient, and no moments; false unless set. */
+  readonly frozen?: boolean;
   /** Whether weight decay applies; by convention not to biases, normalisation weights and masks. */
   readonly decay: boolean;
 }
@@ -23,6 +25,7 @@ export interface ParameterSpec {
 /** Parameters that share their optimizer settings; several such groups where one binding could not hold all. */
 export interface ParameterGroup {
   readonly lrMultiplier: number;
+  readonly frozen: boolean;
   readonly decay: boolean;
   /** All values, padding between tensors zero. */
   readonly flat: Variable;
@@ -43,7 +46,7 @@ export class Parameters {
   /** @throws Error where two specs share a name or data does not fit its shape */
   constructor(engine: Engine, specs: readonly ParameterSpec[]) {
     this.#engine = engine;
-    const keyOf = (s: ParameterSpec): string => `${s.lrMultiplier ?? 1}/${s.decay}`;
+    const keyOf = (s: ParameterSpec): string => `${s.lrMultiplier ?? 1}/${s.decay}/${s.frozen ?? false}`;
     const keys = [...new Set(specs.map(keyOf))];
     const { maxStorageBufferBindingSize: limit } = engine.limits;
     const grouped = keys.flatMap((key) => bindable(alikeTogether(specs.filter((s) => keyOf(s) === key)), limit));
@@ -61,7 +64,7 @@ export class Parameters {
     }
     const data = new Float32Array(end);
     specs.forEach((spec, i) => data.set(padded(spec.data, spec.shape, spec.stored ?? spec.shape), offsets[i]));
-    const { lrMultiplier = 1, decay } = specs[0]!;
+    const { lrMultiplier = 1, decay, frozen = false } = specs[0]!;
     const flat = this.#engine.variable('trainables', [end], { kind: 'trainables', data });
     const parameters = specs.map((spec, i) => {
       const view = flat.view(spec.name, offsets[i]!, spec.shape, spec.stored);
@@ -69,7 +72,7 @@ export class Parameters {
       this.#byName.set(spec.name, view);
       return view;
     });
-    return { lrMultiplier, decay, flat, parameters, offsets };
+    return { lrMultiplier, frozen, decay, flat, parameters, offsets };
   }
 
   /** The parameter of that name. @throws Error where there is none */

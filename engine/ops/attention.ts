@@ -22,6 +22,11 @@ export interface AttentionSpec {
   readonly headDim: number;
   /** Whether a query sees only keys at or before its own position. */
   readonly causal: boolean;
+  /**
+   * Whether the mask holds segments, and a query sees only keys of its own: numbers from 1 on along a sequence, each in one piece, padding
+   * (0) only after the last. Queries are then as many as keys.
+   */
+  readonly segmented?: boolean;
   /** Multiplies the scores, usually 1/√headDim. */
   readonly scale: number;
 }
@@ -77,11 +82,11 @@ const backwardKVOp: Op<AttentionAttrs> = {
  * softmax(scale·q·kᵀ + mask)·v per head, by online softmax (Milakov & Gimelshein 2018; Dao 2022).
  * @param q f32 [batch·seq, heads·headDim]
  * @param k v: f32 [batch·keys, kvHeads·headDim]
- * @param mask i32 [batch, keys]: 1 where a key may be seen
+ * @param mask i32 [batch, keys]: 1 where a key may be seen; or segments
  * @param headMask f32 [heads], optional: heads whose entry is exactly 0 are skipped and give 0; other entries do NOT scale
  * @param position i32 [1], optional: the place of the first query among the keys where those are a cache; else it is 0
  * @returns f32 [batch·seq, heads·headDim]; 0 for a query that sees no key
- * @throws Error naming what was expected where sizes do not fit, or query heads have no key/value head
+ * @throws Error naming what was expected where sizes do not fit, query heads have no key/value head, or segments come with a cache
  */
 export function attention(
   q: Tensor,
@@ -97,6 +102,8 @@ export function attention(
   if (kvHeadOf ? kvHeadOf.length !== heads || kvHeadOf.some((kv) => kv >= kvHeads) : !regular) {
     throw new Error(`attention: ${kvHeadOf ? showShape(kvHeadOf) : 'no table'} maps ${heads} heads to ${kvHeads}`);
   }
+  if (spec.segmented && (position !== undefined || keys !== seq))
+    throw new Error(`attention: segments are of ${seq} queries over as many keys, not over a cache of ${keys}`);
   const shape = [batch * seq, heads * headDim];
   const expected = [shape, ...Array<number[]>(2).fill([batch * keys, kvHeads * headDim]), [batch, keys]];
   for (const [i, t] of [q, k, v, mask].entries()) {

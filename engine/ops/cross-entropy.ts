@@ -1,4 +1,4 @@
-/** Room: engine/ops. Softmax cross-entropy: loss and its gradient come from one kernel. */
+/** Room: engine/ops. Softmax cross-entropy: loss and its gradient come from one kernel; smoothing and weights are ops around it. */
 import { crossEntropy as crossEntropyKernel } from '../../kernels/cross-entropy.ts';
 import { emitMany, type Op, type Tensor } from '../graph/tensor.ts';
 import { reshape } from './leaf.ts';
@@ -15,13 +15,14 @@ const crossEntropyOp: Op<{ readonly rows: number; readonly classes: number }> = 
 export interface CrossEntropyOptions {
   /** Part of every label's weight that is spread over all classes, in [0, 1); 0 unless given. */
   readonly labelSmoothing?: number | undefined;
-  /** What a label of each class counts; all alike unless given. */
+  /** What a label of each class counts, above 0; all alike unless given. */
   readonly weight?: readonly number[] | undefined;
+  /** `mean` over the weights of the labels unless given. */
+  readonly reduction?: 'mean' | 'sum';
 }
 
 /**
- * Mean over the labelled rows of −log softmax(logits)[label]; with options PyTorch's `CrossEntropyLoss(weight, label_smoothing)`, whose mean
- * is over the weights of the labels.
+ * −log softmax(logits)[label] over the labelled rows: PyTorch's `CrossEntropyLoss` with its options.
  * @param logits f32 [rows, classes]
  * @param labels i32 [rows]; a negative label leaves its row out (Hugging Face uses −100)
  * @returns shape []; 0 where no row is labelled
@@ -30,7 +31,7 @@ export interface CrossEntropyOptions {
 export function crossEntropy(
   logits: Tensor,
   labels: Tensor,
-  { labelSmoothing = 0, weight }: CrossEntropyOptions = {},
+  { labelSmoothing = 0, weight, reduction = 'mean' }: CrossEntropyOptions = {},
 ): Tensor {
   const [rows, classes] = logits.shape as [number, number];
   if (weight && weight.length !== classes)
@@ -40,27 +41,27 @@ export function crossEntropy(
     { shape: [rows, classes] },
   ]);
   const known = greaterEqual(labels, 0);
-  if (labelSmoothing === 0 && !weight) return div(sum(losses), maximum(sum(known), constant(1)));
   const isLabel = equal(iota([rows, classes]), reshape(labels, [rows, 1]));
-  const weights = weight ? classWeights(weight) : undefined;
+  const weights = weight && rowOf(weight);
   const ofLabel = weights ? sumLast(mul(isLabel, weights)) : known;
-  const sharp = mul(mul(losses, ofLabel), 1 - labelSmoothing);
-  const total = weights ? maximum(sum(ofLabel), constant(LEAST_WEIGHT)) : maximum(sum(known), constant(1));
-  if (labelSmoothing === 0) return div(sum(sharp), total);
-  // −log p of all classes: what the label's is, and by how much its score is above each.
-  const own = sumLast(mul(isLabel, logits));
-  const above = weights
-    ? mul(sub(reshape(add(losses, own), [rows, 1]), logits), weights)
-    : sub(reshape(add(losses, own), [rows, 1]), logits);
-  const smooth = mul(where(known, sumLast(above), 0), labelSmoothing / classes);
-  return div(add(sum(sharp), sum(smooth)), total);
+  const sharp = weights ? mul(losses, ofLabel) : losses;
+  const smooth = (): Tensor => {
+    // −log softmax of every class: the label's, and by how much its logit is above the class's.
+    const ofLabels = add(losses, sumLast(mul(isLabel, logits)));
+    const all = sub(reshape(ofLabels, [rows, 1]), logits);
+    return where(known, sumLast(weights ? mul(all, weights) : all), 0);
+  };
+  const smoothed =
+    labelSmoothing === 0 ? sharp : add(mul(sharp, 1 - labelSmoothing), mul(smooth(), labelSmoothing / classes));
+  const total = sum(smoothed);
+  return reduction === 'sum' ? total : div(total, maximum(sum(ofLabel), LEAST_WEIGHT));
 }
 
-/** In place of 0, where no label counts anything. */
+/** In place of 0, where nothing is labelled. */
 const LEAST_WEIGHT = 1e-12;
 
-/** f32 [1, classes] */
-function classWeights(weight: readonly number[]): Tensor {
-  const column = iota([1, weight.length]);
-  return weight.reduce((all, value, c) => where(equal(column, c), value, all), constant(0, [1, weight.length]));
+/** Numbers as a tensor f32 [1, n]. */
+function rowOf(values: readonly number[]): Tensor {
+  const column = iota([1, values.length]);
+  return values.reduce((row, value, i) => where(equal(column, i), value, row), constant(0, [1, values.length]));
 }

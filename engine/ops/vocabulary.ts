@@ -21,6 +21,14 @@ const logSumExpOp: Op<LogSumExpSpec> = {
 const CHUNK_BYTES = 32 * 2 ** 20;
 const LEAST_ROWS = 64;
 
+/** Of `fusedLinearCrossEntropy`. */
+interface FusedCrossEntropyOptions {
+  /** About 32 MiB of logits unless given. */
+  readonly chunkRows?: number;
+  /** As of `crossEntropy`; 0 unless given. */
+  readonly labelSmoothing?: number | undefined;
+}
+
 /** The loss of some tokens, and its gradient with respect to their hidden states. */
 interface Chunk {
   readonly loss: Tensor;
@@ -49,12 +57,12 @@ export function vocabularyLogits(hidden: Tensor, table: readonly Tensor[]): Tens
 }
 
 /**
- * Mean over the labelled rows of −log softmax(hidden·tableᵀ)[label], for a frozen table. The gradient is computed along with the
+ * `crossEntropy` of hidden·tableᵀ for a frozen table: the mean over the labelled rows. The gradient is computed along with the
  * loss (as in Liger-Kernel, Hsu et al. 2024), so that logits need to exist neither all at once nor twice.
  * @param hidden f32 [rows, width]
  * @param table f32 or f16 [n, width] each, in order
  * @param labels i32 [rows]; a negative label leaves its row out
- * @param chunkRows rows whose logits exist at a time
+ * @param options how many rows' logits exist at a time, and PyTorch's label smoothing
  * @returns shape []; 0 where no row is labelled
  * @throws Error naming the shapes where they do not fit, or where a gradient of the table is asked for
  */
@@ -62,7 +70,7 @@ export function fusedLinearCrossEntropy(
   hidden: Tensor,
   table: readonly Tensor[],
   labels: Tensor,
-  chunkRows: number = rowsPerChunk(table),
+  { chunkRows = rowsPerChunk(table), labelSmoothing = 0 }: FusedCrossEntropyOptions = {},
 ): Tensor {
   const [rows, width] = hidden.shape as [number, number];
   if (hidden.shape.length !== 2 || labels.size !== rows || table.some(({ shape }) => shape[1] !== width)) {
@@ -73,10 +81,11 @@ export function fusedLinearCrossEntropy(
   }
   const starts = Array.from({ length: Math.ceil(rows / chunkRows) }, (_, i) => i * chunkRows);
   const flat = reshape(labels, [rows]);
+  const smoothing = labelSmoothing > 0 ? { part: labelSmoothing, mean: meanLogits(hidden, table) } : undefined;
   const chunks = starts.map((start) => {
     const count = Math.min(chunkRows, rows - start);
     const part = (x: Tensor): Tensor => (count === rows ? x : slice(x, 0, start, count));
-    return chunkLoss(part(hidden), table, part(flat));
+    return chunkLoss(part(hidden), table, part(flat), smoothing && { ...smoothing, mean: part(smoothing.mean) });
   });
   const losses = chunks.map(({ loss }) => loss).reduce((a, b) => add(a, b));
   const gradient = chunks.reduce(
@@ -133,25 +142,44 @@ export function linearCrossEntropies(
 }
 
 function rowsPerChunk(table: readonly Tensor[]): number {
-  const classes = table.reduce((n, { shape }) => n + shape[0]!, 0);
-  const rows = Math.floor(CHUNK_BYTES / 4 / classes);
+  const rows = Math.floor(CHUNK_BYTES / 4 / classesOf(table));
   return Math.max(LEAST_ROWS, rows - (rows % LEAST_ROWS));
 }
 
-function chunkLoss(hidden: Tensor, table: readonly Tensor[], labels: Tensor): Chunk {
-  const rows = labels.size;
+/** What label smoothing needs beside the logits: the part that it spreads, and the mean logit of every row, f32 [rows, 1]. */
+interface Smoothing {
+  readonly part: number;
+  readonly mean: Tensor;
+}
+
+function chunkLoss(hidden: Tensor, table: readonly Tensor[], labels: Tensor, smoothing?: Smoothing): Chunk {
+  const column = (x: Tensor): Tensor => reshape(x, [labels.size, 1]);
   const parts = vocabularyLogits(hidden, table);
   const { losses, lse } = lossesOf(parts, labels);
-  const column = (x: Tensor): Tensor => reshape(x, [rows, 1]);
   let start = 0;
   const gradients = parts.map((logits, i) => {
     const label = expand(column(labels), logits.shape);
     const hit = equal(add(iota(logits.shape as [number, number]), start), label);
     start += logits.shape[1]!;
-    const dLogits = where(greaterEqual(label, 0), sub(exp(sub(logits, column(lse))), hit), 0);
+    const target = smoothing ? add(mul(hit, 1 - smoothing.part), smoothing.part / classesOf(table)) : hit;
+    const dLogits = where(greaterEqual(label, 0), sub(exp(sub(logits, column(lse))), target), 0);
     return matmul(dLogits, table[i]!);
   });
-  return { loss: sum(losses), gradient: gradients.reduce((a, b) => add(a, b)) };
+  const gradient = gradients.reduce((a, b) => add(a, b));
+  if (!smoothing) return { loss: sum(losses), gradient };
+  const smooth = where(greaterEqual(column(labels), 0), sub(column(lse), smoothing.mean), 0);
+  return { loss: add(mul(sum(losses), 1 - smoothing.part), mul(sum(smooth), smoothing.part)), gradient };
+}
+
+/** The mean logit of every row, by the mean row of the table: f32 [rows, 1]. */
+function meanLogits(hidden: Tensor, table: readonly Tensor[]): Tensor {
+  const share = 1 / classesOf(table);
+  const mean = table.map((part) => matmul(constant(share, [1, part.shape[0]!]), part)).reduce((a, b) => add(a, b));
+  return matmul(hidden, mean, { transposeB: true });
+}
+
+function classesOf(table: readonly Tensor[]): number {
+  return table.reduce((n, { shape }) => n + shape[0]!, 0);
 }
 
 /** Of each row its loss, 0 where it has no label, and the log of the sum of exponentials. @param parts logits of parts of the vocabulary */

@@ -40,7 +40,7 @@ interface GroupState {
   readonly v: Variable;
 }
 
-/** The moments of all parameters, f32, and the graph of an update: a kernel or two for all of a group. */
+/** The moments of all parameters that are not frozen, f32, and the graph of an update: a kernel or two for all of a group. */
 export class AdamW {
   readonly options: AdamWOptions;
   readonly #engine: Engine;
@@ -51,7 +51,9 @@ export class AdamW {
   constructor(engine: Engine, parameters: Parameters, options: AdamWOptions) {
     this.#engine = engine;
     this.options = options;
-    this.#states = parameters.groups.map((group) => ({
+    const groups = parameters.groups.filter(({ frozen }) => !frozen);
+    if (groups.length === 0) throw new Error('AdamW: no parameters to train');
+    this.#states = groups.map((group) => ({
       group,
       gradient: engine.variable('gradients', group.flat.shape, { kind: 'gradients' }),
       m: engine.variable('adamw.m', group.flat.shape, { kind: 'optimizer' }),

@@ -7,7 +7,7 @@ import type { Kernel } from '../kernel.ts';
 import { rowReduction } from '../row-group.ts';
 import { each, range } from '../text.ts';
 import { IN_REGISTERS, logSumExp, onlineSoftmax, reciprocal, weightOf } from './online-softmax.ts';
-import { finish, LOG2E, QUERIES, unitsOf, where, type AttentionSpec } from './spec.ts';
+import { finish, LOG2E, QUERIES, unitsOf, unseenKey, where, type AttentionSpec } from './spec.ts';
 
 /** See `attentionForward`. @param workgroupSize of a workgroup, a power of two */
 export function forwardByKeys(spec: AttentionSpec, workgroupSize: number): Kernel {
@@ -26,7 +26,7 @@ ${each(units, (c) => `let q_${c} = q[at + ${c}u] * (p.scale * ${LOG2E}); var o_$
 ${IN_REGISTERS.declaration}
   let end = ${spec.headMask ? `select(0u, ${reach}, head_mask[h] != 0.0)` : reach};
   for (var key = lane; key < end; key += ${workgroupSize}u) {
-    if (mask[b * p.keys + key] == 0) { continue; }
+    if (${unseenKey(spec, 'key', 'row')}) { continue; }
     let at_key = kv_base + key * p.kv_row_units;
     let s = hsum(${score.join(' + ')});
 ${onlineSoftmax(IN_REGISTERS, { max: 's', weights: `let w = ${weightOf('s')};`, sum: 'w' })}

@@ -7,13 +7,18 @@ import type { Kernel } from '../kernel.ts';
 import { each, range } from '../text.ts';
 import { IN_REGISTERS, logSumExp, onlineSoftmax, reciprocal, weightOf } from './online-softmax.ts';
 import {
+  beginOfKeys,
   eachQueryHead,
   finish,
   KEYS,
   LEAST,
   LOG2E,
+  PAST_SEGMENT,
   QUERIES,
+  seenKey,
+  segmentAt,
   unitsOf,
+  unseenKey,
   where,
   type AttentionSpec,
   type Side,
@@ -26,16 +31,17 @@ const STEP = 4;
 export function forwardByRows(spec: AttentionSpec, workgroupSize: number): Kernel {
   const units = unitsOf(spec);
   const keys = range(STEP);
+  const { find, begin } = beginOfKeys(spec, `tile * ${workgroupSize}u`);
   const score = (j: number) => `let near_${j} = min(key + ${j}u, p.keys - 1u);
 let at_${j} = kv_base + near_${j} * p.kv_row_units;
-let seen_${j} = key + ${j}u < end && mask[b * p.keys + near_${j}] != 0${spec.causal ? ` && key + ${j}u <= shift + row` : ''};
+let seen_${j} = key + ${j}u < end && ${seenKey(spec, `near_${j}`, 'row')}${spec.causal ? ` && key + ${j}u <= shift + row` : ''};
 let s_${j} = select(${LEAST}, ${dot(units, 'q', (c) => `k[at_${j} + ${c}u]`)}, seen_${j});`;
   const body = `${head(QUERIES, spec, workgroupSize)}
 ${skipMasked(spec, 'o', 'lse')}
 ${each(units, (c) => `let q_${c} = q[at + ${c}u] * (p.scale * ${LOG2E}); var o_${c} = V(0.0);`)}
 ${IN_REGISTERS.declaration}
 let end = ${endOfKeys(spec, workgroupSize)};
-for (var key = 0u; key < end; key += ${STEP}u) {
+${find}for (var key = ${begin}; key < end; key += ${STEP}u) {
 ${each(STEP, score)}
 ${onlineSoftmax(IN_REGISTERS, {
   max: keys.map((j) => `s_${j}`).reduce((a, b) => `max(${a}, ${b})`),
@@ -55,14 +61,15 @@ lse[entry + row] = ${logSumExp('m', 'l')};
 /** See `attentionBackwardQ`. */
 export function backwardQByRows(spec: AttentionSpec, workgroupSize: number): Kernel {
   const units = unitsOf(spec);
+  const { find, begin } = beginOfKeys(spec, `tile * ${workgroupSize}u`);
   const body = `${head(QUERIES, spec, workgroupSize)}
 ${skipMasked(spec, 'dq', 'delta')}
 ${each(units, (c) => `let q_${c} = q[at + ${c}u] * (p.scale * ${LOG2E}); let dout_${c} = dout[at + ${c}u]; var dq_${c} = V(0.0);`)}
 let own_delta = ${dot(units, 'dout', (c) => `o[at + ${c}u]`)};
 let own_lse = lse[entry + row] * ${LOG2E};
 let end = ${endOfKeys(spec, workgroupSize)};
-for (var key = 0u; key < end; key++) {
-  if (mask[b * p.keys + key] == 0) { continue; }
+${find}for (var key = ${begin}; key < end; key++) {
+  if (${unseenKey(spec, 'key', 'row')}) { continue; }
   let other = kv_base + key * p.kv_row_units;
 ${each(units, (c) => `let k_${c} = k[other + ${c}u];`)}
   let w = exp2(${dot(units, 'q', (c) => `k_${c}`)} - own_lse);
@@ -82,11 +89,11 @@ export function backwardKVByRows(spec: AttentionSpec, workgroupSize: number): Ke
   const units = unitsOf(spec);
   const body = `${head(KEYS, spec, workgroupSize)}
 ${each(units, (c) => `let k_${c} = k[at + ${c}u] * (p.scale * ${LOG2E}); let v_${c} = v[at + ${c}u]; var dk_${c} = V(0.0); var dv_${c} = V(0.0);`)}
-let end = select(0u, p.seq, mask[b * p.keys + row] != 0);
+${spec.segmented ? `var end = select(0u, row + 1u, ${segmentAt('row')} != 0);\n${PAST_SEGMENT}` : `let end = select(0u, p.seq, ${segmentAt('row')} != 0);`}
 ${eachQueryHead(
   spec,
   `for (var query = ${spec.causal ? `max(tile * ${workgroupSize}u, shift) - shift` : '0u'}; query < end; query++) {
-  let other = base + query * p.row_units;
+${spec.segmented ? `if (${segmentAt('query')} != ${segmentAt('row')}) { continue; }\n` : ''}  let other = base + query * p.row_units;
 ${each(units, (c) => `let q_${c} = q[other + ${c}u]; let dout_${c} = dout[other + ${c}u];`)}
   let every = exp2(${dot(units, 'k', (c) => `q_${c}`)} - lse[entry + query] * ${LOG2E});
   let w = ${spec.causal ? 'select(0.0, every, row <= shift + query)' : 'every'};

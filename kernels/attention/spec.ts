@@ -21,6 +21,11 @@ export interface AttentionSpec {
   readonly causal: boolean;
   /** Whether the binding `position` (i32 [1]) is there: the place of the first query among the keys, which else is 0. */
   readonly position: boolean;
+  /**
+   * Whether the mask holds segments: a query sees only keys of its own segment. Segments are numbered from 1 on along a sequence, each in
+   * one piece, padding (0) only after the last. Not together with `position`.
+   */
+  readonly segmented?: boolean;
   /** Multiplies the scores, usually 1/√headDim. */
   readonly scale: number;
   /** Whether the binding `head_mask` (f32 [heads]) is there: heads whose entry is exactly 0 are skipped and give 0. */
@@ -162,6 +167,31 @@ export function where(spec: AttentionSpec, side: Side): string {
 
 const OF_HEAD = `let base = b * p.seq * p.row_units + h * p.units;
   let entry = (b * p.heads + h) * p.seq;`;
+
+/** Whether a key is seen, as the mask tells it: WGSL of the keys' and the query's place in their sequence. */
+export function seenKey({ segmented }: AttentionSpec, key: string, row: string): string {
+  return segmented ? `(${segmentAt(key)} != 0 && ${segmentAt(key)} == ${segmentAt(row)})` : `${segmentAt(key)} != 0`;
+}
+
+/** The contrary of `seenKey`. */
+export function unseenKey(spec: AttentionSpec, key: string, row: string): string {
+  return spec.segmented ? `!${seenKey(spec, key, row)}` : `${segmentAt(key)} == 0`;
+}
+
+/** The mask of a place in sequence b: its segment, where there are any. */
+export function segmentAt(place: string): string {
+  return `mask[b * p.keys + ${place}]`;
+}
+
+/** Where a loop over keys begins for a tile of queries, and the statement before it that finds this: where the first one's segment does. */
+export function beginOfKeys({ segmented }: AttentionSpec, firstRow: string): { find: string; begin: string } {
+  if (!segmented) return { find: '', begin: '0u' };
+  const before = `begin > 0u && ${segmentAt('begin - 1u')} == ${segmentAt(firstRow)}`;
+  return { find: `var begin = ${firstRow};\nwhile (${before}) { begin--; }\n`, begin: 'begin' };
+}
+
+/** Moves `end`, past a token of a segment, past the segment. */
+export const PAST_SEGMENT = `while (end > 0u && end < p.seq && ${segmentAt('end')} == ${segmentAt('end - 1u')}) { end++; }`;
 
 /** Loops over the heads h that read `kv` and are not masked to 0. */
 export function eachQueryHead({ headMask }: AttentionSpec, body: string): string {

@@ -9,7 +9,7 @@ import { readLanguageFile } from '../../data/lm/documents.ts';
 import { readQuestions } from '../../data/qa/questions.ts';
 import type { RecordSource } from '../../data/record-source.ts';
 import { requestedData } from '../../data/request.ts';
-import { headOfData } from '../../data/source.ts';
+import { headOfData } from '../../data/load/head-of-data.ts';
 
 let dir: string;
 let heard: string[] = [];

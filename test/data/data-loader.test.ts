@@ -90,6 +90,37 @@ describe('Batches', () => {
     expect(counts.slice(0, -1).every((count) => count === 4)).toBe(true);
   });
 
+  it('sorts mega-batches of the size asked for, drawn anew each epoch, the longest example first', () => {
+    const batches = (epoch: number, megaBatchMult?: number): number[][] =>
+      [...new DataLoader(many, options('bucket', { megaBatchMult })).epoch(epoch)].map(({ indices }) => [...indices]);
+    const lengthOf = (i: number): number => many[i]!.ids.length;
+    const spread = (epoch: readonly number[][]): number =>
+      epoch.slice(0, -1).reduce((sum, batch) => sum + lengthOf(batch[0]!) - lengthOf(batch.at(-1)!), 0);
+    expect(spread(batches(0, 1))).toBeGreaterThan(spread(batches(0, 4)));
+    expect(spread(batches(0, 4))).toBeGreaterThan(spread(batches(0, 50)));
+    // Which examples meet in a batch is not the same in the next epoch, unless the order is by length alone.
+    const met = (mult: number): number => {
+      const before = new Set(batches(0, mult).map((batch) => batch.toSorted().join()));
+      return batches(1, mult).filter((batch) => before.has(batch.toSorted().join())).length;
+    };
+    expect(met(4)).toBe(0);
+    for (const mult of [1, 4, 50]) {
+      for (const epoch of [0, 1]) {
+        expect(Math.max(...batches(epoch, mult)[0]!.map(lengthOf))).toBe(40);
+        expect(
+          batches(epoch, mult)
+            .flat()
+            .toSorted((a, b) => a - b),
+        ).toEqual([...many.keys()]);
+      }
+    }
+  });
+
+  it('has the order of earlier versions where no size of mega-batches is asked for', () => {
+    const read = [...new DataLoader(many, options('bucket')).epoch(0)].map(({ indices }) => [...indices]);
+    expect(read.slice(0, 3)).toEqual(BEFORE);
+  });
+
   it('pads to the length asked for and never beyond the limit', () => {
     const seq = (length: number, more: Partial<BatchOptions>): number =>
       new DataLoader([example(length, 0)], options('file', more)).at(0, 0).seq;
@@ -105,6 +136,13 @@ describe('Batches', () => {
     expect(() => new DataLoader([example(4, 0)], options('file')).at(0, 1)).toThrow(RangeError);
   });
 });
+
+/** The first batches of an epoch, as they were before mega-batches could be chosen. */
+const BEFORE = [
+  [149, 189, 12, 92],
+  [0, 80, 120, 160],
+  [56, 176, 39, 119],
+];
 
 /** A row beyond the last example. */
 const FILLING: EncodedExample = {

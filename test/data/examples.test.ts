@@ -170,7 +170,7 @@ describe('tables', () => {
     ['a.csv', 'text,label\n"x,0\n', 'a.csv:2: a quotation mark is not closed'],
     ['a.csv', 'text,label\n', 'a.csv: empty, expected at least one example'],
     ['a.csv', '', 'a.csv: empty, expected at least one example'],
-    ['a.csv', 'nice,zero\ny,1\n', 'a.csv:2: found nice, zero, expected "text"'],
+    ['a.csv', 'nice,zero\ny,1\n', '"input_ids"; `columns` text=… names another column'],
     ['a.csv', 'text,label\nx,\n', 'a.csv:2: "label" is missing'],
     ['a.csv', 'text,label\nx,  \n', 'a.csv:2: "label" is missing'],
     ['a.csv', 'text,label\nx,0\nx,nan\nx,1\n', 'a.csv:3: "label" is missing ("nan" is none)'],

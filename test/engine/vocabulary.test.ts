@@ -26,7 +26,7 @@ function tableInParts(rows: number, cols: number, bytes: number): { data: Float3
 }
 
 /** Loss and its gradient with the whole logits of a row at a time. */
-function reference(hidden: Float32Array, table: Float32Array, labels: Int32Array) {
+function reference(hidden: Float32Array, table: Float32Array, labels: Int32Array, labelSmoothing = 0) {
   const width = hidden.length / labels.length;
   const classes = table.length / width;
   const labelled = labels.filter((label) => label >= 0).length;
@@ -40,9 +40,10 @@ function reference(hidden: Float32Array, table: Float32Array, labels: Int32Array
     );
     const peak = Math.max(...logits);
     const lse = peak + Math.log(logits.reduce((sum, x) => sum + Math.exp(x - peak), 0));
-    loss += (lse - logits[label]!) / labelled;
     logits.forEach((x, c) => {
-      const weight = (Math.exp(x - lse) - (c === label ? 1 : 0)) / labelled;
+      const target = (c === label ? 1 - labelSmoothing : 0) + labelSmoothing / classes;
+      loss += (target * (lse - x)) / labelled;
+      const weight = (Math.exp(x - lse) - target) / labelled;
       for (let d = 0; d < width; d++) gradient[r * width + d]! += weight * table[c * width + d]!;
     });
   });
@@ -116,9 +117,10 @@ describe('fusedLinearCrossEntropy', () => {
       classes: fc.constantFrom(3, 130, 257),
       chunk: fc.constantFrom(1000, 32, 5),
       inParts: fc.boolean(),
+      labelSmoothing: fc.constantFrom(0, 0.1, 0.9),
     });
     await fc.assert(
-      fc.asyncProperty(cases, async ({ rows, width, classes, chunk, inParts }) => {
+      fc.asyncProperty(cases, async ({ rows, width, classes, chunk, inParts, labelSmoothing }) => {
         const { data, parts } = tableInParts(classes, width, inParts ? 64 * width * 4 : 2 ** 20);
         const values = randomValues(rows * width, 5);
         const labels = Int32Array.from({ length: rows }, (_, r) =>
@@ -126,11 +128,11 @@ describe('fusedLinearCrossEntropy', () => {
         );
         const given = engine.variable('labels', [rows], { dtype: 'i32', kind: 'state', data: labels }).tensor;
         const program = await engine.compile('loss', { x: spec([rows, width]) }, ({ x }) => {
-          const loss = fusedLinearCrossEntropy(x, parts, given, chunk);
+          const loss = fusedLinearCrossEntropy(x, parts, given, { chunkRows: chunk, labelSmoothing });
           return { outputs: { loss, gradient: gradients(mul(loss, 2), [x])[0] as Tensor } };
         });
         program.run({ x: values });
-        const expected = reference(values, data, labels);
+        const expected = reference(values, data, labels, labelSmoothing);
         assertClose(await program.read('loss'), [expected.loss], 1e-5);
         assertClose(
           await program.read('gradient'),
@@ -139,7 +141,11 @@ describe('fusedLinearCrossEntropy', () => {
         );
         program.dispose();
       }),
-      { numRuns: 10, seed: 2, examples: [[{ rows: 66, width: 4, classes: 257, chunk: 32, inParts: true }]] },
+      {
+        numRuns: 10,
+        seed: 2,
+        examples: [[{ rows: 66, width: 4, classes: 257, chunk: 32, inParts: true, labelSmoothing: 0.1 }]],
+      },
     );
   });
 
@@ -154,18 +160,21 @@ describe('fusedLinearCrossEntropy', () => {
     expect([...(await program.read('loss')), ...(await program.read('gradient'))].every((v) => v === 0)).toBe(true);
   });
 
-  it('needs the logits of one chunk at a time, in training too', async () => {
-    const [rows, width, classes, chunk] = [640, 8, 4000, 64];
-    const { parts } = tableInParts(classes, width, 2 ** 20);
-    const labels = engine.variable('labels', [rows], { dtype: 'i32', kind: 'state' }).tensor;
-    const program = await engine.compile('memory', { x: spec([rows, width]) }, ({ x }) => {
-      const loss = fusedLinearCrossEntropy(mul(x, 2), parts, labels, chunk);
-      return { outputs: { loss, gradient: gradients(loss, [x])[0] as Tensor } };
-    });
-    const logits = chunk * classes * 4;
-    expect(program.memory.activations).toBeGreaterThan(logits);
-    expect(program.memory.activations).toBeLessThan(1.1 * logits + 4 * rows * width * 4);
-  });
+  it.each([0, 0.1])(
+    'needs the logits of one chunk at a time, in training and with smoothing %f',
+    async (labelSmoothing) => {
+      const [rows, width, classes, chunk] = [640, 8, 4000, 64];
+      const { parts } = tableInParts(classes, width, 2 ** 20);
+      const labels = engine.variable('labels', [rows], { dtype: 'i32', kind: 'state' }).tensor;
+      const program = await engine.compile('memory', { x: spec([rows, width]) }, ({ x }) => {
+        const loss = fusedLinearCrossEntropy(mul(x, 2), parts, labels, { chunkRows: chunk, labelSmoothing });
+        return { outputs: { loss, gradient: gradients(loss, [x])[0] as Tensor } };
+      });
+      const logits = chunk * classes * 4;
+      expect(program.memory.activations).toBeGreaterThan(logits);
+      expect(program.memory.activations).toBeLessThan(1.1 * logits + 4 * rows * width * 4);
+    },
+  );
 
   it('gives the same gradients whatever the backward pass computes again', async () => {
     const { parts } = tableInParts(50, 8, 64 * 8 * 4);
@@ -179,7 +188,9 @@ describe('fusedLinearCrossEntropy', () => {
         ({ x, w }) => {
           const layer = (h: Tensor): Tensor => add(gelu(matmul(checkpoint(h), w)), h);
           return {
-            outputs: { g: gradients(fusedLinearCrossEntropy(layer(layer(x)), parts, given, 7), [w])[0] as Tensor },
+            outputs: {
+              g: gradients(fusedLinearCrossEntropy(layer(layer(x)), parts, given, { chunkRows: 7 }), [w])[0] as Tensor,
+            },
           };
         },
         options,

@@ -42,7 +42,10 @@ function reference(spec: AttentionSpec, inputs: Inputs) {
         dims.reduce((sum, d) => sum + x[query(i) + d]! * y[key(j) + d]!, 0);
       for (let i = 0; i < seq; i++) {
         const seen = Array.from({ length: keys }, (_, j) => j).filter(
-          (j) => inputs.mask[b * keys + j] && (!causal || j <= shift + i),
+          (j) =>
+            inputs.mask[b * keys + j] &&
+            (!causal || j <= shift + i) &&
+            (!spec.segmented || inputs.mask[b * keys + j] === inputs.mask[b * keys + i]),
         );
         if (seen.length === 0) continue;
         const scores = seen.map((j) => scale * product(inputs.q, i, inputs.k, j));
@@ -187,6 +190,31 @@ describe.each(configs)('attention on $name', ({ traits, texts }) => {
         );
       }),
       { numRuns: 4, seed: 3 },
+    );
+  });
+
+  it('equals float64 for segments, each of which sees itself alone', async () => {
+    const layouts = fc.record({
+      seq: fc.constantFrom(7, 40, 71),
+      batch: fc.constantFrom(1, 2),
+      causal: fc.constantFrom(true, false),
+      segment: fc.constantFrom(1, 5, 17, 33),
+      padding: fc.constantFrom(0, 6),
+    });
+    await fc.assert(
+      fc.asyncProperty(layouts, async ({ segment, padding, ...sizes }) => {
+        const heads = { heads: 4, kvHeads: 2, headDim: 4, headMask: true };
+        const spec = { ...sizes, ...heads, keys: sizes.seq, position: false, segmented: true, scale: 0.4 };
+        // The second sequence has segments of other lengths.
+        const number = (b: number, s: number): number =>
+          s >= spec.seq - padding ? 0 : 1 + Math.floor(s / (segment + 2 * b));
+        await check(spec, data(spec, number), traits);
+      }),
+      {
+        numRuns: 4,
+        seed: 5,
+        examples: [[{ seq: 71, batch: 2, causal: true, segment: 17, padding: 6 }]],
+      },
     );
   });
 

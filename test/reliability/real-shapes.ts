@@ -1,5 +1,5 @@
 /**
- * Tests only: `npm run real-shapes -- [--dir DIR] [--only NAME,…]`. Random weights in the shapes of published models, each through the real
+ * Tests only: `npm run real-shapes -- [--dir DIR] [--only NAME …]`. Random weights in the shapes of published models, each through the real
  * commands; the table goes into RESULTS.md. A run that was cut goes on with the first command that has no figure, or failed; without
  * `--only`, all models are run. A model's folder is removed when its commands are done.
  */
@@ -151,8 +151,16 @@ function cell(figure: Figure | undefined): string {
 }
 
 const { values } = parseArgs({
-  options: { dir: { type: 'string', default: join(ROOT, 'out', 'real-shapes') }, only: { type: 'string' } },
+  options: {
+    dir: { type: 'string', default: join(ROOT, 'out', 'real-shapes') },
+    only: { type: 'string', multiple: true },
+  },
 });
+const unknown = values.only?.find((name) => !PUBLISHED.some((shape) => shape.name === name));
+if (unknown !== undefined) {
+  console.error(`--only: found "${unknown}", expected one of ${PUBLISHED.map(({ name }) => `"${name}"`).join(', ')}`);
+  process.exit(2);
+}
 const dir = resolve(values.dir);
 const record = join(dir, 'figures.json');
 await mkdir(dir, { recursive: true });
@@ -161,8 +169,7 @@ const publish = async (): Promise<void> => {
   const document = await readFile(DOCUMENT, 'utf8');
   await writeFileAtomic(DOCUMENT, withMeasured(document, table(figures), DOCUMENT, 'published shapes'));
 };
-const chosen = values.only?.split(',');
-for (const shape of PUBLISHED.filter(({ name }) => chosen?.includes(name) ?? true)) {
+for (const shape of PUBLISHED.filter(({ name }) => values.only?.includes(name) ?? true)) {
   const own = (figures[shape.name] ??= {});
   const missing = STAGES.filter((stage) => !own[stage] || own[stage].error !== undefined);
   if (missing.length === 0) continue;

@@ -243,7 +243,7 @@ describe('malformed tables', () => {
     [
       'a line of other columns',
       ['sentence\tlabel', 'fine\t1', 'broken'],
-      '3: found 1 fields, expected 2 (sentence, label)',
+      '3: found 1 field, expected 2 (sentence, label)',
     ],
     [
       'another class',
@@ -277,6 +277,7 @@ describe('malformed tables', () => {
   it('unknown tasks list near names', async () => {
     expect(await fault(Promise.resolve().then(() => taskNamed('glue/cloa')))).toContain('did you mean glue/cola');
     expect(await fault(Promise.resolve().then(() => taskNamed('sst2')))).toContain('did you mean glue/sst2');
+    expect(await fault(Promise.resolve().then(() => taskNamed('arc')))).toContain('arc_easy or arc_challenge?');
   });
 });
 

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readQuestions, type Question } from '../../../data/qa/questions.ts';
 import { itemsOf } from '../../../data/record-source.ts';
-import { headOfData } from '../../../data/source.ts';
+import { headOfData } from '../../../data/load/head-of-data.ts';
 import { submissionLines } from '../../../data/tasks/figures.ts';
 import { taskNamed } from '../../../data/tasks/registry.ts';
 import { exampleSource, rowsOfFiles } from '../../../data/tasks/split-source.ts';
@@ -119,6 +119,7 @@ describe('refuses', () => {
     [file({ id: 'q', answers: [] }), /question "q": "question" is nothing, expected a text as in SQuAD's files/],
     [file({ question: 'q' }), /article "Ada", paragraph 1, question 1: "id" is nothing/],
     [file({ ...NOTES, answers: 'notes' }), /question "n": "answers" is "notes", expected \{"text"/],
+    [{ data: [{ title: 'Ada' }] }, /:1: found title; expected "paragraphs", or "context", "question" and "answers"/],
     [{ data: [{ title: 'Ada', paragraphs: 'none' }] }, /article "Ada": "paragraphs" is "none", expected a list/],
     [{ data: [{ title: 'Ada', paragraphs: [{ qas: [] }] }] }, /article "Ada", paragraph 1: "context" is nothing/],
     [{ data: [{ paragraphs: [{ context: 'c' }] }] }, /paragraph 1: "qas" is nothing/],

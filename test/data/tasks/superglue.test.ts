@@ -247,6 +247,7 @@ describe('malformed', () => {
     ['multirc', { question: 'Q?' }, 'found the columns question; expected "paragraph" with a text'],
     ['record', { passage: { ...record, entities: [{ start: 60, end: 90 }] }, qas: RECORD.qas }, '"passage": "entities" entry 0 is {"start":60,"end":90}, expected "start" and "end" of characters of a text of 66'],
     ['record', { passage: record, qas: [{ query: 'no gap', answers: [] }] }, '"qas" entry 0: "query" is "no gap", expected a text with @placeholder'],
+    ['record', { passage: record, idx: 3 }, 'found the columns passage, idx; expected "qas" with a list of objects'],
     ['record', { passage: 'A', query: '@placeholder', entities: 'A' }, '"entities" is "A", expected a list of texts'],
     ['wsc', { text: 'He left.' }, 'found the columns text; expected "span1_index" with an integer from 0'],
     ['wsc', { ...WSC, target: [] }, '"target" is [], expected an object'],
@@ -261,6 +262,16 @@ describe('malformed', () => {
     expect(await fault(rowsOf(`superglue/${name}`, undefined, join(dir, folder)))).toBe(`/${folder}/val.jsonl:1: ${message}`);
   }); // prettier-ignore
 });
+
+it('lines that are no objects, beside what the lines before have', async () => {
+  const path = 'malformed/lines/CB/val.jsonl';
+  await write(path, { premise: 'A.', hypothesis: 'B.', label: 'neutral' });
+  await writeFile(join(dir, path), '{"premise": "A."\n', { flag: 'a' });
+  const read = (): Promise<unknown> => rowsOf('superglue/cb', undefined, join(dir, 'malformed/lines'));
+  expect(await fault(read())).toBe(`/${path}:2: not JSON, expected one object per line, as line 1 with premise, hypothesis, label`);
+  await writeFile(join(dir, path), '[1]\n');
+  expect(await fault(read())).toBe(`/${path}:1: found [1], expected one object per line`);
+}); // prettier-ignore
 
 describe('submissions', () => {
   const outcomes = (...rows: number[][]): Outcome[] => rows.map((row) => ({ scores: Float32Array.from(row) }));

@@ -20,6 +20,9 @@ const OTHER_GROUPS: Readonly<Record<string, string>> = {
   profile: 'Kernels:',
   dumpKernels: 'Kernels:',
   tune: 'Kernels:',
+  logJsonl: 'Training:',
+  logCsv: 'Training:',
+  logTensorboard: 'Training:',
   revision: 'Hub:',
   dataset: 'Hub:',
   datasetConfig: 'Hub:',
@@ -28,6 +31,7 @@ const OTHER_GROUPS: Readonly<Record<string, string>> = {
 
 const PEFT = ['peft', 'targetModules', 'loraR', 'loraAlpha', 'dropout'];
 const STEPS = ['maxLength', 'lr', 'batchSize', 'seed'];
+const LOGS = ['logJsonl', 'logCsv', 'logTensorboard'];
 const RATIOS = ['headsRatio', 'ffnRatio', 'moduleRatio', 'rankRatio'];
 
 /** Settings that `--help` of a command shows. The others are rare, or of other stages. */
@@ -35,7 +39,7 @@ const SHOWN: Readonly<Record<string, readonly string[]>> = {
   run: [...PEFT, ...STEPS, 'epochs', 'steps', 'estimateSteps', ...RATIOS],
   estimate: [...PEFT, ...STEPS, 'estimateSteps', 'l1'],
   prune: [...RATIOS, 'seed'],
-  train: [...PEFT, ...STEPS, 'epochs', 'steps', 'saveEvery'],
+  train: [...PEFT, ...STEPS, 'epochs', 'steps', 'saveEvery', ...LOGS],
   eval: ['maxLength', 'weights'],
   predict: ['maxLength', 'weights'],
   generate: ['seed', 'weights'],

@@ -93,6 +93,11 @@ export interface StageFiles {
   readonly result: string;
 }
 
+/** Whether the folder is marked as a run's. */
+export function isClaimed(out: string): Promise<boolean> {
+  return exists(join(out, IDENTITY));
+}
+
 /** How a stage begins. */
 export type Beginning = 'new' | 'resumed' | 'finished';
 
@@ -107,7 +112,7 @@ export async function beginningIn(
 ): Promise<Beginning> {
   const { out, overwrite = false, resume = false } = flags;
   const path = join(out, IDENTITY);
-  const isKnown = await exists(path);
+  const isKnown = await isClaimed(out);
   const isOther = isKnown && overwrite && !(await isSameRun(path, identity));
   if (resume && !isOther) {
     if (isKnown) await assertSameRun(path, identity);

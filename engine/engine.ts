@@ -70,6 +70,7 @@ export class Engine implements Runtime, VariableStore {
   readonly #open: OpenDevice;
   readonly #warmup: PipelineWarmup | undefined;
   readonly #uploads: Uploads;
+  #isMeasured = false;
   #fault: Error | undefined;
 
   private constructor(open: OpenDevice, allowF16Matmul: boolean, lower: Partial<MemoryLimits>) {
@@ -274,14 +275,20 @@ export class Engine implements Runtime, VariableStore {
 
   /**
    * Runs `work` and measures the most device memory in use meanwhile. The arena is released before, so that it counts only as far as the
-   * work needs it.
+   * work needs it. Within work that is measured, e.g. an evaluation during training, it is the peak of that work so far.
    * @returns what `work` returns, and bytes of all kinds, those allocated before included
    */
   async measurePeak<T>(work: () => T | Promise<T>): Promise<{ readonly value: T; readonly peakBytes: number }> {
-    this.arena.release();
-    this.memory.resetPeak();
-    const value = await work();
-    return { value, peakBytes: this.memory.peak };
+    if (this.#isMeasured) return { value: await work(), peakBytes: this.memory.peak };
+    this.#isMeasured = true;
+    try {
+      this.arena.release();
+      this.memory.resetPeak();
+      const value = await work();
+      return { value, peakBytes: this.memory.peak };
+    } finally {
+      this.#isMeasured = false;
+    }
   }
 
   /** Destroys the device with all that lies on it, and lets the process end. */

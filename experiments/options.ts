@@ -5,7 +5,14 @@ import { loadOptionsSchema } from '../models/options.ts';
 import { sliceOptionsSchema } from '../peft-model/slice-state.ts';
 import { peftOptionsSchema } from '../peft/options.ts';
 import { decideOptionsSchema } from '../pruning/decide.ts';
-import { estimateOptionsSchema, trainOptionsSchema, untilOptions, type EstimateOptions } from '../train/options.ts';
+import {
+  EVALUATION_OPTIONS,
+  estimateOptionsSchema,
+  trainOptionsSchema,
+  untilOptions,
+  type EstimateOptions,
+  type EvaluationOptions,
+} from '../train/options.ts';
 import { assertCompatible } from '../train/exclusive-options.ts';
 import { stableOptions } from '../train/stable-options.ts';
 import { factsOf, type RunIdentity } from '../train/identity.ts';
@@ -42,13 +49,20 @@ export function estimateOptionsOf({
 }: RunOptions): z.output<typeof estimateOptionsSchema> & Pick<EstimateOptions, 'decide'> {
   const { epochs: _, steps: __, ...steps } = train;
   const { estimateSteps, ...masks } = estimate;
-  return { ...steps, ...masks, steps: estimateSteps, ...(estimate.estimateUntil === 'stable' && { decide }) };
+  const own = withoutEvaluation(steps);
+  return { ...own, ...masks, steps: estimateSteps, ...(estimate.estimateUntil === 'stable' && { decide }) };
 }
 
 /** @throws UserError for options that do not fit each other */
 export function assertOptionsFit({ train, estimate }: RunOptions): void {
   assertCompatible(train);
   stableOptions(estimate, estimate.estimateSteps, 'estimateSteps');
+}
+
+/** The estimation is not evaluated. */
+function withoutEvaluation<O extends Partial<EvaluationOptions>>(options: O): Omit<O, keyof EvaluationOptions> {
+  const others = Object.entries(options).filter(([name]) => !EVALUATION_OPTIONS.some((own) => own === name));
+  return Object.fromEntries(others) as Omit<O, keyof EvaluationOptions>;
 }
 
 /** All options in one record, by their names. */
@@ -66,6 +80,8 @@ const BEFORE: Readonly<Record<string, unknown>> = {
   freezeHead: false,
   gradientAccumulationSteps: 1,
   labelSmoothing: 0,
+  evalStrategy: 'no',
+  loadBestModel: false,
 };
 
 /**
@@ -77,22 +93,30 @@ export function tellingOptions(options: RunOptions): Omit<ReturnType<typeof flat
   return Object.fromEntries(Object.entries(flat).filter(([name, value]) => value !== BEFORE[name])) as typeof flat;
 }
 
+/** Options of what is evaluated on, and how: they change no number of training, but where the training is evaluated. */
+const OF_EVALUATION = [
+  'maxAnswerLength',
+  'allowEmptyAnswer',
+  'nullThreshold',
+  'maxEvalExamples',
+  'numFewshot',
+] as const;
+
 /**
  * The options that a checkpoint of a stage is only valid for: those that change a number. Where the word embedding lives changes none,
  * nor does gradient checkpointing in fine-tuning (in the estimation that moves the last digits of importances), nor how answers are
- * chosen, nor what is evaluated on.
+ * chosen, nor what is evaluated on where that is done at the end alone.
  */
 export function numericOptions(options: RunOptions, stage: 'estimate' | 'train'): RunIdentity {
-  const {
-    saveEvery: _,
-    embeddings: __,
-    maxAnswerLength: ___,
-    allowEmptyAnswer: ____,
-    nullThreshold: _____,
-    maxEvalExamples: ______,
-    numFewshot: _______,
-    ...numeric
-  } = tellingOptions(options);
+  const { saveEvery: _, saveTotalLimit: __, embeddings: ___, ...numeric } = tellingOptions(options);
   const { gradientCheckpointing, ...rest } = numeric;
-  return factsOf(stage === 'estimate' ? { ...rest, gradientCheckpointing } : rest);
+  if (stage === 'train' && isEvaluated(options)) return factsOf(rest);
+  const ofEvaluation: readonly string[] = OF_EVALUATION;
+  const others = Object.entries(stage === 'estimate' ? { ...withoutEvaluation(rest), gradientCheckpointing } : rest);
+  return factsOf(Object.fromEntries(others.filter(([name]) => !ofEvaluation.includes(name))));
+}
+
+/** Whether training is evaluated on the way. */
+export function isEvaluated({ train: { evalStrategy = 'no' } }: Pick<RunOptions, 'train'>): boolean {
+  return evalStrategy !== 'no';
 }

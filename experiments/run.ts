@@ -82,9 +82,10 @@ export async function runExperiments(engine: Engine, plan: ExperimentPlan): Prom
 }
 
 /** The plan's callbacks, and a forecast from what they hear. */
-function forecasting({ onForecast, onStage, callbacks }: ExperimentPlan, work: Work): ExperimentCallbacks {
+function forecasting({ onForecast, onStage, callbacks, logs }: ExperimentPlan, work: Work): ExperimentCallbacks {
   const forecast = new Forecast(work, (seconds) => onForecast?.(seconds, work.pieces));
   return {
+    logs,
     onStage: (title) => {
       forecast.begin();
       onStage?.(title);

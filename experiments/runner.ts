@@ -27,10 +27,14 @@ import {
   type EstimateResult,
 } from '../pruning/scores-file.ts';
 import { METRICS, readRun, writeRun, type Run } from '../report/schema.ts';
+import type { TrainerCallback } from '../train/callbacks.ts';
 import { estimate, estimateResult } from '../train/estimate.ts';
-import { evaluate, type Evaluation } from '../train/evaluate.ts';
+import { evaluate, type Evaluation, type EvaluationData } from '../train/evaluate.ts';
+import { bestBy } from '../train/evaluation-plan.ts';
 import { factsOf, type RunIdentity } from '../train/identity.ts';
+import type { RunLabel } from '../train/logs/log.ts';
 import type { CheckpointOptions, TrainerCallbacks } from '../train/options.ts';
+import { evaluationRecord } from '../train/result-file.ts';
 import { stepsOf, train } from '../train/train.ts';
 import type { TrainResult } from '../train/trainer.ts';
 import { assertSameRun, isSameRun, writeIdentity } from './identity.ts';
@@ -44,7 +48,22 @@ export type MethodName = (typeof METHODS)[number];
 export interface ExperimentCallbacks {
   /** Called before each piece of work. */
   readonly onStage?: ((title: string) => void) | undefined;
-  readonly callbacks: Omit<TrainerCallbacks, 'checkpoint'>;
+  readonly callbacks: Omit<TrainerCallbacks, 'callbacks' | 'checkpoint'>;
+  /** Logs of an estimation, or of a method's fine-tuning. Asked for when it begins. */
+  readonly logs?: ((run: RunLabel) => readonly TrainerCallback[]) | undefined;
+}
+
+/** What logs call an estimation. */
+const ESTIMATION = 'estimate';
+
+/** What is trained, by the names that logs have for it. */
+export function labelsOf(
+  methods: readonly MethodName[],
+  seeds: readonly number[],
+  peft: RunOptions['peft']['method'],
+): RunLabel[] {
+  const names = [...(methods.some(prunes) ? [ESTIMATION] : []), ...methods.map((method) => methodId(method, peft))];
+  return seeds.flatMap((seed) => names.map((method) => ({ method, seed })));
 }
 
 /** What a method is called in tables. */
@@ -129,9 +148,10 @@ export class ExperimentRunner {
     this.#task = task;
   }
 
-  /** Takes up the folder for all methods and seeds. @throws UserError where it holds a run of other settings or data */
+  /** Takes up the folder for all methods and seeds. @throws UserError where it holds a run of other settings or data, or options do not fit it */
   async begin(): Promise<void> {
-    const { options, out } = this.#task;
+    const { options, out, data } = this.#task;
+    bestBy(data, evaluationData(data), options.train);
     const { seed: _, ...shared } = await this.#identity(options);
     await this.#takeUp(out, shared);
   }
@@ -149,7 +169,14 @@ export class ExperimentRunner {
     watch.onStage?.(`${data.name} · ${labelOf(method, options.peft.method)} · seed ${seed}`);
     const estimated = prunes(method) ? estimation : undefined;
     const steps = this.#budget(options, estimated ? 0 : (estimation?.scores.steps ?? options.estimate.estimateSteps));
-    const run = await this.#measure(method, { options, folder, estimated, steps }, watch.callbacks);
+    const run = await this.#measure(
+      method,
+      { options, folder, estimated, steps },
+      {
+        ...watch.callbacks,
+        callbacks: watch.logs?.({ method: methodId(method, options.peft.method), seed }),
+      },
+    );
     await writeRun(file, run);
     await rm(join(folder, FILES.checkpoint), { force: true });
     return run;
@@ -185,12 +212,15 @@ export class ExperimentRunner {
     const { data, checkpoint } = this.#task;
     const plan = decision ? fingerprintText(JSON.stringify(decision)) : '';
     const saving = await this.#checkpointIn(folder, options, { plan });
-    const result = await train(model, data.train, { ...options.train, ...callbacks, steps, checkpoint: saving });
-    const { metrics, inference } = await evaluate(model, data.eval, {
-      ...data.answers,
-      figures: data.figures,
-      text: data.text,
+    const { examples, ...how } = evaluationData(data);
+    const result = await train(model, data.train, {
+      ...options.train,
+      ...callbacks,
+      steps,
+      checkpoint: saving,
+      evaluation: { examples, ...how },
     });
+    const { metrics, inference } = await evaluate(model, examples, how);
     const adapter = join(folder, ADAPTER);
     await model.savePretrained(adapter);
     const { seed } = options.train;
@@ -219,6 +249,7 @@ export class ExperimentRunner {
       artefactBytes: await folderBytes(adapter),
       curves: [...(estimated ? [curve('estimate', estimated.taskLoss)] : []), curve('train', result.taskLoss)],
       ...(estimated?.stability && { stability: stabilityPicture(estimated.stability, estimated.scores.steps ?? 0) }),
+      ...evaluationRecord(result),
       ...(seed === 0 && { timeline: timelineOf(result) }),
       ...(decision && { plan: planPicture(checkpoint.config, estimated.scores, decision, options, method) }),
     };
@@ -262,7 +293,7 @@ export class ExperimentRunner {
 
   async #estimate(options: RunOptions, watch: ExperimentCallbacks): Promise<Estimated> {
     const { seed } = options.train;
-    const folder = join(this.#task.out, 'estimate', `seed-${seed}`);
+    const folder = join(this.#task.out, ESTIMATION, `seed-${seed}`);
     const known = this.#estimates.get(seed) ?? (await this.#savedEstimate(folder, options));
     const estimated = known ?? (await this.#newEstimate(folder, options, watch));
     this.#estimates.set(seed, estimated);
@@ -286,14 +317,19 @@ export class ExperimentRunner {
   async #newEstimate(
     folder: string,
     options: RunOptions,
-    { onStage, callbacks }: ExperimentCallbacks,
+    { onStage, callbacks, logs }: ExperimentCallbacks,
   ): Promise<Estimated> {
     const { checkpoint, data } = this.#task;
-    onStage?.(`${data.name} · estimation · seed ${options.train.seed}`);
+    const { seed } = options.train;
+    onStage?.(`${data.name} · estimation · seed ${seed}`);
     using model = await this.#wholeModel(options, false, callbacks);
     const saving = await this.#checkpointIn(folder, options, {});
-    const estimateOptions = { ...estimateOptionsOf(options), ...callbacks, checkpoint: saving };
-    const scores = await estimate(model, data.train, estimateOptions);
+    const scores = await estimate(model, data.train, {
+      ...estimateOptionsOf(options),
+      ...callbacks,
+      callbacks: logs?.({ method: ESTIMATION, seed }),
+      checkpoint: saving,
+    });
     await model.savePretrained(join(folder, ADAPTER));
     const records = estimateResult(scores, await checkpoint.fingerprint());
     await writeEstimate(join(folder, FILES.records), records);
@@ -313,6 +349,10 @@ export function decisionOf(
   const peft: DecideOptions = method === 'foundation-only' ? { modules: 0, ranks: 0 } : {};
   const all = { ...options, ...foundation, ...peft };
   return method === 'random' ? decide(randomScores(scores, seed), all, 'random') : decide(scores, all);
+}
+
+function evaluationData({ eval: examples, answers, figures, text }: DataSet): EvaluationData {
+  return { ...answers, figures, text, examples };
 }
 
 function pruned(whole: PeftModel, values: StateDict, decision: Decision, options: RunOptions): Promise<PeftModel> {

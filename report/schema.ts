@@ -178,6 +178,11 @@ const runSchema = z.object({
   artefactBytes: measured,
   curves: z.array(curve),
   stability: stability.optional(),
+  /** Evaluations during training in their order, the best of them by a figure, and whether the adapter has its weights. */
+  evaluations: z
+    .array(z.object({ step: count, epoch: amount, metrics: z.record(z.string(), z.number()), isBest: z.boolean() }))
+    .optional(),
+  best: z.object({ step: count, metric: z.string(), value: z.number(), isLoaded: z.boolean() }).optional(),
   timeline: timeline.optional(),
   /** What was kept; absent where nothing was pruned. */
   plan: z.object({ layers: z.array(planLayer), modules: z.array(planModule) }).optional(),

@@ -23,13 +23,21 @@ const pastSchema = lossesSchema.extend({
   tokens: z.number(),
   /** Tokens a second, of windows. */
   rates: series,
+  evaluations: z
+    .array(
+      z.object({ step: z.number(), epoch: z.number(), metrics: z.record(z.string(), z.number()), isBest: z.boolean() }),
+    )
+    .readonly(),
 });
 
 export type PastSteps = z.infer<typeof pastSchema>;
 
-const NOTHING: PastSteps = { loss: [], taskLoss: [], seconds: 0, tokens: 0, rates: [] };
+const NOTHING: PastSteps = { loss: [], taskLoss: [], seconds: 0, tokens: 0, rates: [], evaluations: [] };
 
-/** Writes variables under their position, with the step, the run's identity and what is behind it as metadata; atomic. */
+/**
+ * Writes variables under their position, with the step, the run's identity and what is behind it as metadata; atomic.
+ * @param best values of the first of them as they were at the best evaluation; none: not kept
+ */
 export async function saveCheckpoint(
   engine: Engine,
   path: string,
@@ -37,27 +45,40 @@ export async function saveCheckpoint(
   identity: RunIdentity,
   variables: readonly Variable[],
   past: Partial<PastSteps> = {},
+  best: readonly Float32Array[] = [],
   memory?: HostMemory,
 ): Promise<void> {
-  const { loss, taskLoss, ...timing } = { ...NOTHING, ...past };
+  const { loss, taskLoss, evaluations, ...timing } = { ...NOTHING, ...past };
   const entries = variables.map((variable, i) => ({
     name: `${i}.${variable.name}`,
     dtype: 'F32' as const,
     shape: variable.shape,
     data: () => engine.read(variable),
   }));
-  await writeSafetensors(path, entries, {
+  const kept = best.map((values, i) => ({
+    name: bestName(i),
+    dtype: 'F32' as const,
+    shape: [values.length],
+    data: values,
+  }));
+  await writeSafetensors(path, [...entries, ...kept], {
     version: VERSION,
     step: String(step),
     identity: JSON.stringify(identity),
     losses: JSON.stringify({ loss, taskLoss }),
     timing: JSON.stringify(timing),
     ...(memory && { memory: JSON.stringify(memory.save()) }),
+    ...(evaluations.length > 0 && { evaluations: JSON.stringify(evaluations) }),
   });
+}
+
+function bestName(index: number): string {
+  return `best.${index}`;
 }
 
 /**
  * Restores variables written by `saveCheckpoint`.
+ * @param weights those of which it may have the best values
  * @returns the step to go on with, and what is behind it; files of version 0.1 do not tell how long that took
  * @throws UserError naming the first option that differs from the run that wrote it, or a tensor that does not fit
  */
@@ -66,8 +87,9 @@ export async function loadCheckpoint(
   path: string,
   identity: RunIdentity,
   variables: readonly Variable[],
+  weights: readonly Variable[] = [],
   memory?: HostMemory,
-): Promise<{ step: number; past: PastSteps }> {
+): Promise<{ step: number; past: PastSteps; best: readonly Float32Array[] }> {
   const file = await openSafetensors(path);
   try {
     const { step, version = '1' } = file.metadata;
@@ -79,7 +101,8 @@ export async function loadCheckpoint(
     const written = fromOldKeys(validate(metadataJson(file, 'identity'), identitySchema, `${path}: identity`));
     const losses = validate(metadataJson(file, 'losses'), lossesSchema, `${path}: losses`);
     const timing = file.metadata.timing === undefined ? {} : (metadataJson(file, 'timing') as object);
-    const past = validate({ ...NOTHING, ...losses, ...timing }, pastSchema, `${path}: timing`);
+    const evaluations = file.metadata.evaluations === undefined ? [] : metadataJson(file, 'evaluations');
+    const past = validate({ ...NOTHING, ...losses, ...timing, evaluations }, pastSchema, `${path}: timing`);
     if (!/^\d{1,15}$/.test(step ?? '')) {
       throw new UserError(
         `${path}: key "step": found ${preview(step)}, expected a number of steps; no checkpoint of a run`,
@@ -91,12 +114,18 @@ export async function loadCheckpoint(
     for (const [i, variable] of variables.entries()) {
       await engine.fill(variable, file.floats(`${i}.${variable.name}`, variable.shape));
     }
-    return { step: Number(step), past };
+    const isKept = file.has(bestName(0));
+    const best: Float32Array[] = [];
+    for (const [i, { size }] of isKept ? weights.entries() : []) best.push(await file.readFloat32(bestName(i), [size]));
+    return { step: Number(step), past, best };
   } finally {
     await file.close();
   }
 }
 
-function metadataJson({ path, metadata }: TensorFile, key: 'identity' | 'losses' | 'timing' | 'memory'): unknown {
+function metadataJson(
+  { path, metadata }: TensorFile,
+  key: 'identity' | 'losses' | 'timing' | 'evaluations' | 'memory',
+): unknown {
   return parseJson(metadata[key] ?? '', `${path}: ${key}`);
 }

@@ -54,6 +54,11 @@ export interface EvaluateOptions extends Partial<AnswerOptions>, InferenceOption
   readonly text?: DataSet['text'];
 }
 
+/** What a run is evaluated on while it trains, and how. */
+export interface EvaluationData extends EvaluateOptions {
+  readonly examples: Examples;
+}
+
 /** Figures on labelled examples: accuracy and the like, or perplexity. */
 export async function evaluate(
   model: PeftModel,

@@ -13,10 +13,13 @@ const OF_SCHEDULES: readonly ['numCycles' | 'power' | 'lrEnd', readonly Schedule
 /** @throws UserError naming two options that exclude each other */
 export function assertCompatible(options: StepOptions): void {
   const { schedule, warmupSteps, warmupRatio, freezeHead, headLr, lr, lrEnd } = options;
+  const { shuffle, groupByLength, megaBatchMult } = options;
   if (warmupSteps !== undefined && warmupRatio > 0)
     throw new UserError(`${option('warmupSteps')} and ${option('warmupRatio')}: give one of them`);
   if (freezeHead && headLr !== undefined)
     throw new UserError(`${option('freezeHead')} and ${option('headLr')}: give one of them`);
+  if (megaBatchMult !== undefined && !(shuffle && groupByLength))
+    throw new UserError(`${option('megaBatchMult')}: needs ${option('shuffle')} and ${option('groupByLength')}`);
   for (const [name, schedules] of OF_SCHEDULES) {
     if (options[name] === undefined || schedules.includes(schedule)) continue;
     throw new UserError(`${option(name)}: is for ${option('schedule')} ${schedules.join(' or ')}, found ${schedule}`);

@@ -9,8 +9,16 @@
  */
 export type { EvaluationRecord, StepRecord, TrainerCallback } from './callbacks.ts';
 export { estimate, type Estimate } from './estimate.ts';
-export { evaluate, infer, type Evaluation, type Inference, type LanguageMetrics } from './evaluate.ts';
+export {
+  evaluate,
+  infer,
+  type Evaluation,
+  type EvaluationData,
+  type Inference,
+  type LanguageMetrics,
+} from './evaluate.ts';
 export { NonFiniteError } from './finite.ts';
+export { CsvLog, JsonlLog, TensorBoardLog, type LogOptions, type RunLabel, type TrainingLog } from './logs/index.ts';
 export { InterruptedError, NonFiniteLossError, type StepReport } from './loop.ts';
 export type { CheckpointOptions, EstimateOptions, TrainerCallbacks, TrainOptions } from './options.ts';
 export { predict, type Window } from './predict.ts';
@@ -23,4 +31,10 @@ export {
   type StepTransform,
   type TrainingLoss,
 } from './step.ts';
-export { runTraining, type BatchSource, type TrainResult } from './trainer.ts';
+export {
+  runTraining,
+  type BatchSource,
+  type BestEvaluation,
+  type TrainResult,
+  type TrainingRunOptions,
+} from './trainer.ts';

@@ -58,8 +58,19 @@ export interface LoopBody {
   isOver?(): boolean;
   /** Hears of steps from … to − 1, whose losses were read. @returns whether the run ends with the steps enqueued so far */
   settled?(from: number, to: number): Promise<boolean>;
+  readonly evaluation?: LoopEvaluation | undefined;
   /** Writes a checkpoint from which `next` is the step to continue with. Absent: nothing is saved. @param timing of the steps so far */
   save?(next: number, timing: StepTiming): Promise<void>;
+}
+
+/** What is measured between steps, and after the last. */
+export interface LoopEvaluation {
+  /** Whether it is due after so many steps. */
+  isDue(steps: number): boolean;
+  /** Measures; the losses of all steps have been read. @returns whether the run ends */
+  run(steps: number): Promise<boolean>;
+  /** Whether a checkpoint follows. */
+  readonly isSaved: boolean;
 }
 
 /** Training was stopped by a signal; a checkpoint was written where one can be. */
@@ -130,6 +141,11 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<St
     saveAt = started + Math.max(saveSeconds * 1000, (started - begun) / SAVING_SHARE);
     return failure;
   };
+  const { evaluation } = body;
+  const measure = async (next: number): Promise<void> => {
+    if (await evaluation?.run(next)) end = next;
+    started = performance.now();
+  };
   const isDue = (next: number): boolean =>
     body.save !== undefined && next < end && (saveEvery > 0 ? next % saveEvery === 0 : performance.now() >= saveAt);
   const underWay: Promise<unknown>[] = [];
@@ -146,10 +162,13 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<St
       underWay.push(body.finished().catch(() => undefined));
       if (underWay.length > AHEAD) await underWay.shift();
       const next = step + 1;
-      if (isDue(next)) {
-        const failure = await save(next);
-        if (failure !== undefined) warn(`no checkpoint at step ${next}: ${failure}; training goes on`);
-      } else if (next - read >= readEvery || next === end) await settle(next);
+      const isMeasured = evaluation?.isDue(next) ?? false;
+      const isSaved = isDue(next) || (isMeasured && evaluation!.isSaved);
+      if (isMeasured || isSaved || next - read >= readEvery || next === end) await settle(next);
+      if (isMeasured || next === end) await measure(next);
+      if (!isSaved || next === end) continue;
+      const failure = await save(next);
+      if (failure !== undefined) warn(`no checkpoint at step ${next}: ${failure}; training goes on`);
     }
   } catch (error) {
     if (!(error instanceof DeviceLostError)) throw error;

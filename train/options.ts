@@ -5,6 +5,7 @@ import { SCHEDULES } from '../engine/optim/schedule.ts';
 import type { OnBytes } from '../engine/io/load.ts';
 import type { DecideOptions } from '../pruning/decide.ts';
 import type { TrainerCallback } from './callbacks.ts';
+import type { EvaluationData } from './evaluate.ts';
 import type { RunIdentity } from './identity.ts';
 import type { StepReport } from './loop.ts';
 
@@ -67,8 +68,33 @@ const stepOptions = {
   saveEvery: whole.default(0).describe('steps between checkpoints, 0 = every two minutes'),
 };
 
+const evaluationOptions = {
+  evalStrategy: z
+    .enum(['no', 'steps', 'epoch'])
+    .optional()
+    .describe('evaluate while training: every `evalSteps` steps, or after every epoch (default: no)'),
+  evalSteps: count.optional().describe('steps between two evaluations'),
+  metricForBestModel: z
+    .string()
+    .optional()
+    .describe('figure that tells the best evaluation (default: the first of the task, for language models the loss)'),
+  loadBestModel: z.boolean().default(false).describe('end with the weights of the best evaluation'),
+  earlyStoppingPatience: count.optional().describe('evaluations without improvement after which training ends'),
+  earlyStoppingThreshold: amount.optional().describe('improvement that is none, if it is not above this (default: 0)'),
+  saveTotalLimit: count
+    .optional()
+    .describe('keep so many adapters of the way, in folders checkpoint-STEP; the best is among them'),
+};
+
+/** When to evaluate, and what follows from it. */
+export type EvaluationOptions = z.output<z.ZodObject<typeof evaluationOptions>>;
+
+/** Names of the options that only training has, as the estimation is not evaluated. */
+export const EVALUATION_OPTIONS = Object.keys(evaluationOptions) as readonly (keyof EvaluationOptions)[];
+
 export const trainOptionsSchema = z.strictObject({
   ...stepOptions,
+  ...evaluationOptions,
   epochs: positive.default(3).describe('passes over the training data'),
   steps: whole.default(0).describe('training steps, 0 = by `epochs`'),
 });
@@ -132,7 +158,11 @@ export interface CheckpointOptions {
 }
 
 /** Numbers of `train` that differ from the defaults, and callbacks. */
-export type TrainOptions = z.input<typeof trainOptionsSchema> & TrainerCallbacks;
+export type TrainOptions = z.input<typeof trainOptionsSchema> &
+  TrainerCallbacks & {
+    /** What `evalStrategy` evaluates on. */
+    readonly evaluation?: EvaluationData | undefined;
+  };
 /** Numbers of `estimate` that differ from the defaults, and callbacks. */
 export type EstimateOptions = z.input<typeof estimateOptionsSchema> &
   TrainerCallbacks & {

@@ -1,8 +1,37 @@
 /** Room: train. `train.json`: how a fine-tuning went. */
 import { z } from 'zod';
+import type { TrainResult } from './trainer.ts';
 import { header, readVersioned, writeVersioned } from '../engine/io/versioned.ts';
 
 const amount = z.number().nonnegative();
+
+/** What a run's record tells of its evaluations; absent where it had none. */
+export const evaluationFields = {
+  evaluations: z
+    .array(
+      z.strictObject({
+        /** Steps taken before it, and passes over the data. */
+        step: z.int().nonnegative(),
+        epoch: amount,
+        metrics: z.record(z.string(), z.number()),
+        /** Whether it was better than all before it. */
+        isBest: z.boolean(),
+      }),
+    )
+    .optional(),
+  /** The best of them by a figure; whether the adapter has its weights. */
+  best: z
+    .strictObject({ step: z.int().nonnegative(), metric: z.string(), value: z.number(), isLoaded: z.boolean() })
+    .optional(),
+};
+
+type EvaluationFields = z.output<z.ZodObject<typeof evaluationFields>>;
+
+/** The evaluations of a run, as its record has them. */
+export function evaluationRecord({ evaluations, best }: Pick<TrainResult, 'evaluations' | 'best'>): EvaluationFields {
+  if (evaluations.length === 0) return {};
+  return { evaluations: evaluations.map((e) => ({ ...e, metrics: { ...e.metrics } })), ...(best && { best }) };
+}
 
 export const trainSchema = z.strictObject({
   ...header('light-peft/train', 1),
@@ -18,6 +47,7 @@ export const trainSchema = z.strictObject({
   peakBytes: amount,
   /** The least bytes that a step could do with. */
   boundBytes: amount,
+  ...evaluationFields,
   /** On the evaluation data, where there are any; which scores there are follows from the head. */
   metrics: z.record(z.string(), z.unknown()).optional(),
 });

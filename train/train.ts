@@ -1,14 +1,25 @@
 /** Room: train. Stage three, or plain PEFT: a model's modules and head learn from examples. */
+import { dirname } from 'node:path';
 import type { Examples } from '../data/example-store.ts';
 import { DataLoader, type Batch, type Order } from '../data/data-loader.ts';
 import { rowsPerExample, splitBatch } from '../data/micro-batches.ts';
 import { arePacked } from '../data/packing.ts';
 import { objectiveOf, type Objective } from '../data/objective.ts';
+import { option, UserError } from '../engine/errors.ts';
 import { parseOptions } from '../engine/options.ts';
 import type { BatchInputs, PeftModel } from '../peft-model/peft-model.ts';
 import { assertCompatible, assertWarmupFits } from './exclusive-options.ts';
+import { evaluationPlan } from './evaluation-plan.ts';
+import { KeptAdapters } from './kept-adapters.ts';
 import { learningRates } from './learning-rates.ts';
-import { splitOptions, trainOptionsSchema, type StepOptions, type TrainOptions } from './options.ts';
+import {
+  splitOptions,
+  trainOptionsSchema,
+  type EvaluationOptions,
+  type StepOptions,
+  type TrainerCallbacks,
+  type TrainOptions,
+} from './options.ts';
 import type { OptimizationOptions, TrainingLoss } from './step.ts';
 import { runTraining, type TrainResult } from './trainer.ts';
 
@@ -18,16 +29,31 @@ import { runTraining, type TrainResult } from './trainer.ts';
  * @throws UserError for an option out of range; NonFiniteLossError, InterruptedError, DeviceLostError
  */
 export async function train(model: PeftModel, examples: Examples, options: TrainOptions = {}): Promise<TrainResult> {
-  const { numbers, callbacks } = splitOptions(options);
+  const { evaluation: data, ...given } = options;
+  const { numbers, callbacks } = splitOptions(given);
   const parsed = parseOptions(trainOptionsSchema, numbers);
   assertCompatible(parsed);
+  const evaluation = evaluationPlan(model, data, parsed);
+  const kept = keptAdapters(model, parsed, callbacks);
   const steps = stepsOf(examples.length, parsed);
   const batches = trainingBatches(model, examples, parsed);
   const training = trainingLoss(model, objectiveOf(model, examples, parsed), arePacked(examples));
   const run = (): Promise<TrainResult> =>
-    runTraining(training, batches, optimizationOf(model, parsed, steps), callbacks);
+    runTraining(training, batches, { ...optimizationOf(model, parsed, steps), evaluation, kept }, callbacks);
   const rates = learningRates(model, parsed);
   return rates ? model.withParameters([], run, rates) : run();
+}
+
+/** @throws UserError where there is no place for them */
+function keptAdapters(
+  model: PeftModel,
+  { saveTotalLimit }: EvaluationOptions,
+  { checkpoint }: TrainerCallbacks,
+): KeptAdapters | undefined {
+  if (saveTotalLimit === undefined) return undefined;
+  if (!checkpoint)
+    throw new UserError(`${option('saveTotalLimit')}: needs ${option('checkpoint')}, whose folder it is for`);
+  return new KeptAdapters(dirname(checkpoint.path), saveTotalLimit, (dir) => model.savePretrained(dir));
 }
 
 /** Steps of a run: as many as asked for, or as `epochs` take. */

@@ -9,7 +9,6 @@ import type { Program } from '../engine/compile/program.ts';
 import type { Engine, HostArray, Traced } from '../engine/engine.ts';
 import { option, UserError } from '../engine/errors.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
-import { exists } from '../engine/io/files.ts';
 import { AdamW, ADAMW_DEFAULTS, ADAMW_INPUTS } from '../engine/optim/adamw.ts';
 import { scheduleAt, type Schedule } from '../engine/optim/schedule.ts';
 import { add } from '../engine/ops/elementwise.ts';
@@ -17,20 +16,15 @@ import type { RandomState } from '../engine/ops/elementwise.ts';
 import { ProgramCache, type BatchShape, type ProgramSource } from '../engine/program-cache.ts';
 import type { Variable } from '../engine/variable.ts';
 import { Listeners } from './listeners.ts';
-import { loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
 import { LossBuffer, SLOT_INPUT } from './loss-buffer.ts';
 import { MicroBatchSteps } from './micro-batches.ts';
-import type { StepRecord } from './callbacks.ts';
-import { runSteps, type StepTiming } from './loop.ts';
-import type { CheckpointOptions, TrainerCallbacks } from './options.ts';
-import {
-  RANDOM_INPUTS,
-  type HostMemory,
-  type Inputs,
-  type OptimizationOptions,
-  type StepTransform,
-  type TrainingLoss,
-} from './step.ts';
+import type { EvaluationRecord, StepRecord } from './callbacks.ts';
+import type { EvaluationPlan } from './evaluation-plan.ts';
+import type { KeptAdapters } from './kept-adapters.ts';
+import { runSteps, type LoopBody } from './loop.ts';
+import { Past } from './past.ts';
+import type { TrainerCallbacks } from './options.ts';
+import { RANDOM_INPUTS, type Inputs, type OptimizationOptions, type StepTransform, type TrainingLoss } from './step.ts';
 
 /** Batches by place; a `DataLoader` is one. */
 export interface BatchSource<B extends BatchShape> {
@@ -39,12 +33,36 @@ export interface BatchSource<B extends BatchShape> {
   at(epoch: number, index: number): B;
 }
 
+/** The best evaluation of a run. */
+export interface BestEvaluation {
+  readonly step: number;
+  /** The figure that tells the best, and its value. */
+  readonly metric: string;
+  readonly value: number;
+  /** Whether the run ended with its weights. */
+  readonly isLoaded: boolean;
+}
+
+/** What happens between steps. */
+export interface TrainingRunOptions extends OptimizationOptions {
+  /** Steps between two checkpoints; 0 = every two minutes. */
+  readonly saveEvery?: number;
+  readonly evaluation?: EvaluationPlan | undefined;
+  /** Where adapters of the way are kept. */
+  readonly kept?: KeptAdapters | undefined;
+}
+
 /** How a run went. Losses are of single steps, bytes of the device. */
 export interface TrainResult {
   readonly steps: number;
   /** Per step: the whole objective, and the task's loss alone. */
   readonly loss: readonly number[];
   readonly taskLoss: readonly number[];
+  /** Those during training, in order; none where none were asked for. */
+  readonly evaluations: readonly EvaluationRecord[];
+  /** The best of them by a figure, and whether the weights are those that it was measured with. */
+  readonly best?: BestEvaluation | undefined;
+  /** Of steps; without evaluations and checkpoints. */
   readonly seconds: number;
   /** Real tokens, padding left out. */
   readonly tokens: number;
@@ -66,31 +84,60 @@ const READ_EVERY = 16;
 
 /**
  * Runs steps, from a checkpoint on where there is one to resume from.
- * @param saveEvery steps between two checkpoints; 0 = every two minutes
  * @throws what `runSteps` throws; the checkpoint's own errors when resuming
  */
 export async function runTraining<B extends BatchShape>(
   training: TrainingLoss<B>,
   batches: BatchSource<B>,
-  options: OptimizationOptions & { readonly saveEvery?: number },
+  options: TrainingRunOptions,
   { signal, onReport, checkpoint, callbacks }: TrainerCallbacks = {},
   transform?: StepTransform,
 ): Promise<TrainResult> {
   const { engine } = training;
+  const { saveEvery = 0, evaluation, kept } = options;
   const listeners = new Listeners(callbacks);
   const steps = new TrainingSteps(training, options, transform, listeners.hearSteps);
+  const isDue = (step: number): boolean => evaluation?.isDue(step, batches.perEpoch) ?? false;
   try {
-    const past = new Past(steps, checkpoint, transform?.memory);
+    const past = new Past(steps, checkpoint, evaluation, transform?.memory);
     const from = await past.restore();
     let isOver = false;
+    await kept?.begin(from);
     await listeners.begin(from, options.steps);
+    const body: LoopBody = {
+      enqueue: async (step) => {
+        const batch = batches.at(Math.floor(step / batches.perEpoch), step % batches.perEpoch);
+        await steps.run(step, batch);
+        isOver = (await transform?.afterStep?.(step + 1)) === 'stop';
+        return training.tokens(batch);
+      },
+      isOver: () => isOver,
+      finished: () => engine.finish(),
+      losses: (first, to) => past.read(first, to),
+      settled: (first, to) => listeners.steps(() => steps.records(past, first, to, batches.perEpoch)),
+      evaluation: evaluation && {
+        isDue,
+        isSaved: evaluation.loadsBest || kept !== undefined,
+        run: async (step) => {
+          const isStopped = await listeners.evaluation(await past.evaluate(step, step / batches.perEpoch));
+          return isStopped || past.evaluations!.isOver;
+        },
+      },
+      save:
+        checkpoint &&
+        (async (next, timing) => {
+          if (isDue(next) || next % saveEvery === 0) await kept?.keep(next, past.evaluations?.best?.step);
+          await past.save(next, timing);
+          await listeners.save(next);
+        }),
+    };
     const { value: timing, peakBytes } = await engine.measurePeak(() =>
       runSteps(
         {
           from,
           total: options.steps,
           readEvery: READ_EVERY,
-          saveEvery: options.saveEvery ?? 0,
+          saveEvery,
           saveSeconds: checkpoint?.everySeconds,
           resumes: checkpoint?.resume === 'always',
           signal,
@@ -99,27 +146,17 @@ export async function runTraining<B extends BatchShape>(
             onReport?.(report);
           },
         },
-        {
-          enqueue: async (step) => {
-            const batch = batches.at(Math.floor(step / batches.perEpoch), step % batches.perEpoch);
-            await steps.run(step, batch);
-            isOver = (await transform?.afterStep?.(step + 1)) === 'stop';
-            return training.tokens(batch);
-          },
-          isOver: () => isOver,
-          finished: () => engine.finish(),
-          losses: (first, to) => past.read(first, to),
-          settled: (first, to) => listeners.steps(() => steps.records(past, first, to, batches.perEpoch)),
-          save: checkpoint && ((next, of) => past.save(next, of).then(() => listeners.save(next))),
-        },
+        body,
       ),
     );
+    past.loadBest();
     const tokens = past.tokens + timing.tokens;
     const tokensPerSecond = past.rates.length > 0 ? median(past.rates) : 0;
     return {
       steps: timing.steps,
       loss: past.loss,
       taskLoss: past.taskLoss,
+      ...evaluationsOf(past, evaluation),
       seconds: past.seconds + timing.seconds,
       tokens,
       tokensPerSecond,
@@ -133,55 +170,15 @@ export async function runTraining<B extends BatchShape>(
   }
 }
 
-type RunState = Pick<TrainingSteps<never>, 'engine' | 'losses' | 'state'>;
-
-/** What a run has behind it: its losses, how long earlier parts of it took, and its state on disk. */
-class Past {
-  readonly loss: number[] = [];
-  readonly taskLoss: number[] = [];
-  readonly rates: number[] = [];
-  seconds = 0;
-  tokens = 0;
-  readonly #steps: RunState;
-  readonly #checkpoint: CheckpointOptions | undefined;
-  readonly #memory: HostMemory | undefined;
-
-  constructor(steps: RunState, checkpoint: CheckpointOptions | undefined, memory: HostMemory | undefined) {
-    this.#steps = steps;
-    this.#checkpoint = checkpoint;
-    this.#memory = memory;
-  }
-
-  /** @returns the step to go on with */
-  async restore(): Promise<number> {
-    const { engine, state } = this.#steps;
-    if (!this.#checkpoint?.resume || !(await exists(this.#checkpoint.path))) return 0;
-    const { path, identity } = this.#checkpoint;
-    const { step, past } = await loadCheckpoint(engine, path, identity, state, this.#memory);
-    this.loss.push(...past.loss);
-    this.taskLoss.push(...past.taskLoss);
-    this.rates.push(...past.rates);
-    this.seconds = past.seconds;
-    this.tokens = past.tokens;
-    return step;
-  }
-
-  async read(first: number, to: number): Promise<number[]> {
-    const { losses } = this.#steps;
-    const values = await losses.read('loss', first, to);
-    this.loss.push(...values);
-    this.taskLoss.push(...(await losses.read('task_loss', first, to)));
-    return values;
-  }
-
-  /** @param part of this process's steps */
-  async save(next: number, part: StepTiming): Promise<void> {
-    const { engine, state } = this.#steps;
-    const { path, identity } = this.#checkpoint!;
-    const { loss, taskLoss, rates } = this;
-    const timing = { seconds: this.seconds + part.seconds, tokens: this.tokens + part.tokens };
-    await saveCheckpoint(engine, path, next, identity, state, { loss, taskLoss, rates, ...timing }, this.#memory);
-  }
+function evaluationsOf(
+  { evaluations }: Past,
+  plan: EvaluationPlan | undefined,
+): Pick<TrainResult, 'evaluations' | 'best'> {
+  const best = evaluations?.best;
+  return {
+    evaluations: evaluations?.records ?? [],
+    ...(plan && best && { best: { ...best, metric: plan.by.metric, isLoaded: plan.loadsBest } }),
+  };
 }
 
 /** The optimizer, the record of losses, and the programs by batch shape of one training run. */
@@ -263,10 +260,14 @@ export class TrainingSteps<B extends BatchShape> implements Disposable {
     });
   }
 
+  /** What is trained. */
+  get weights(): readonly Variable[] {
+    return this.#training.parameters.groups.map(({ flat }) => flat);
+  }
+
   /** Everything a checkpoint holds. */
   get state(): readonly Variable[] {
-    const { parameters } = this.#training;
-    return [...parameters.groups.map((g) => g.flat), ...this.optimizer.state, ...(this.#transform?.state ?? [])];
+    return [...this.weights, ...this.optimizer.state, ...(this.#transform?.state ?? [])];
   }
 
   get programs(): readonly Program[] {

@@ -3,17 +3,19 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
 import { MissingPackageError } from '../../engine/io/packages.ts';
-import { METHODS, type MethodName } from '../../experiments/runner.ts';
+import { labelsOf, METHODS, type MethodName } from '../../experiments/runner.ts';
 import { runExperiments } from '../../experiments/run.ts';
 import { terminalTable } from '../../report/terminal.ts';
 import { writeReport } from '../../report/write.ts';
+import { checkEvaluationOptions } from '../../train/evaluation-plan.ts';
 import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
 import { addDataFlags, sayCounts, withData, type DataFlags } from '../data-flags.ts';
 import { terminalWidth } from '../help.ts';
+import { addLogFlags, openLogs, type LogFlags } from '../logs.ts';
 import { addSettings, readSettings } from '../options.ts';
-import { addOutFlags, assertFree, withOutFolder, type OutFlags } from '../out-folder.ts';
+import { addOutFlags, assertFree, isClaimed, withOutFolder, type OutFlags } from '../out-folder.ts';
 
-interface RunFlags extends DataFlags, EngineFlags, OutFlags {
+interface RunFlags extends DataFlags, EngineFlags, LogFlags, OutFlags {
   readonly methods: string;
   readonly seeds?: string;
 }
@@ -26,11 +28,12 @@ export function addRun(program: Command): void {
   const command = addOutFlags(described, out)
     .option('--methods <list>', `of ${METHODS.join(', ')}, or all`, 'reference,light-peft,random')
     .option('--seeds <list>', 'seeds, separated by commas (default: --seed)');
-  addSettings(addEngineFlags(addDataFlags(command))).action(run);
+  addSettings(addLogFlags(addEngineFlags(addDataFlags(command)))).action(run);
 }
 
 async function run(flags: RunFlags): Promise<void> {
   const options = await readSettings(flags);
+  checkEvaluationOptions(options.train);
   const methods = parseMethods(flags.methods);
   const seeds = flags.seeds === undefined ? [options.train.seed] : flags.seeds.split(',').map(parseSeed);
   if (
@@ -45,6 +48,8 @@ async function run(flags: RunFlags): Promise<void> {
   const { model, out } = flags;
   const comparison = await withOutFolder(flags, async () => {
     await assertFree(flags, 'comparison.json');
+    const labels = labelsOf(methods, seeds, options.peft.method);
+    const logs = await openLogs(flags, await isClaimed(out), labels);
     return withData(flags, options.data, (request) =>
       withEngine(
         flags,
@@ -59,6 +64,7 @@ async function run(flags: RunFlags): Promise<void> {
             overwrite: flags.overwrite,
             command: `light-peft ${process.argv.slice(2).join(' ')}`,
             callbacks,
+            logs,
             onData: sayCounts,
             onStage: (title) => progress.stage(title),
             onForecast: (seconds, pieces) => progress.forecast(seconds, pieces),

@@ -11,7 +11,7 @@ import { loadData } from '../../data/source.ts';
 import { readJson } from '../../engine/io/files.ts';
 import { fingerprintAdapter } from '../../engine/io/fingerprint.ts';
 import { dataFacts } from '../../experiments/identity.ts';
-import { estimateOptionsOf, numericOptions, type RunOptions } from '../../experiments/options.ts';
+import { estimateOptionsOf, isEvaluated, numericOptions, type RunOptions } from '../../experiments/options.ts';
 import { decisionOf } from '../../experiments/runner.ts';
 import { Checkpoint, loadModel } from '../../models/checkpoint.ts';
 import { inspectCheckpoint } from '../../models/base-model.ts';
@@ -27,17 +27,22 @@ import { estimate, estimateResult } from '../../train/estimate.ts';
 import { evaluate } from '../../train/evaluate.ts';
 import { contentKey, type RunIdentity } from '../../train/identity.ts';
 import type { CheckpointOptions } from '../../train/options.ts';
-import { writeTrainRecord } from '../../train/result-file.ts';
+import { checkEvaluationOptions } from '../../train/evaluation-plan.ts';
+import { evaluationRecord, writeTrainRecord } from '../../train/result-file.ts';
+import { measure } from '../../report/numbers.ts';
 import { train } from '../../train/train.ts';
+import type { BestEvaluation } from '../../train/trainer.ts';
 import { addEngineFlags, print, withEngine, type CommandContext, type EngineFlags } from '../context.ts';
 import { addDataFlags, sayCounts, withData, type DataFlags } from '../data-flags.ts';
 import { addModelFlag } from '../hub.ts';
+import { addLogFlags, openLogs, type LogFlags } from '../logs.ts';
 import { addSettings, readSettings } from '../options.ts';
 import {
   addOutFlags,
   assertFree,
   beginningIn,
   claim,
+  isClaimed,
   withOutFolder,
   type Beginning,
   type OutFlags,
@@ -45,13 +50,13 @@ import {
 } from '../out-folder.ts';
 import { scoresLine } from '../scores.ts';
 
-interface StageFlags extends DataFlags, EngineFlags, OutFlags {
+interface StageFlags extends DataFlags, EngineFlags, LogFlags, OutFlags {
   readonly initAdapter?: string;
   readonly resume?: boolean;
 }
 
 function addStageFlags(command: Command): Command {
-  return addOutFlags(addEngineFlags(addDataFlags(command)), 'folder for the results')
+  return addOutFlags(addLogFlags(addEngineFlags(addDataFlags(command))), 'folder for the results')
     .option('--init-adapter <name>', 'PEFT folder, or name on the hub, to start from in place of fresh modules')
     .option('--resume', 'go on from the checkpoint of an interrupted run; without one, start');
 }
@@ -117,8 +122,12 @@ async function runStage<T>(
         if (flags.json) print(true, await readJson(join(flags.out, files.result), z.looseObject({})), '');
         return undefined;
       }
+      const goesOn = beginning === 'resumed' || (flags.resume === true && (await isClaimed(flags.out)));
+      const logs = (await openLogs(flags, goesOn))();
       const stage = { files, beginning, base, request, identity };
-      const result = await withEngine(flags, options.engine, (context) => work(stage, context));
+      const result = await withEngine(flags, options.engine, (context) =>
+        work(stage, { ...context, callbacks: { ...context.callbacks, callbacks: logs } }),
+      );
       await rm(join(flags.out, files.checkpoint), { force: true });
       return result;
     }),
@@ -132,12 +141,13 @@ async function identityOf(
   base: Checkpoint,
   request: DataRequest,
 ): Promise<RunIdentity> {
-  const { [contentKey('eval')]: _, ...data } = await dataFacts(request, options.data, base.dir);
+  const { [contentKey('eval')]: evaluated, ...data } = await dataFacts(request, options.data, base.dir);
   return {
     ...numericOptions(options, stage),
     base: await base.fingerprint(),
     [contentKey('initAdapter')]: initAdapter === undefined ? '' : await fingerprintAdapter(initAdapter),
     ...data,
+    ...(stage === 'train' && isEvaluated(options) && evaluated !== undefined && { [contentKey('eval')]: evaluated }),
   };
 }
 
@@ -260,27 +270,32 @@ export function addTrain(program: Command): void {
 
 async function runTrain(flags: StageFlags): Promise<void> {
   const options = await readSettings(flags);
+  checkEvaluationOptions(options.train);
   const record = await runStage(TRAINING, flags, options, async (stage, context) => {
     const { model, data } = await prepare(context, stage, flags, options);
     context.progress.stage('training');
     const checkpoint = await checkpointOf(flags.out, stage, data);
-    const result = await train(model, data.train, { ...options.train, ...context.callbacks, checkpoint });
+    const how = { ...data.answers, figures: data.figures, text: data.text };
+    const evaluation = { ...how, examples: data.eval };
+    const result = await train(model, data.train, { ...options.train, ...context.callbacks, checkpoint, evaluation });
     await model.savePretrained(flags.out);
-    const metrics =
-      data.eval.length > 0
-        ? (await evaluate(model, data.eval, { ...data.answers, figures: data.figures, text: data.text })).metrics
-        : undefined;
+    const metrics = data.eval.length > 0 ? (await evaluate(model, data.eval, how)).metrics : undefined;
     const { steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes } = result;
-    const content = { data: data.name, steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes, metrics };
+    const run = { data: data.name, steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes };
+    const content = { ...run, ...evaluationRecord(result), metrics };
     await writeTrainRecord(join(flags.out, TRAINING.result), content);
     return content;
   });
   if (!record) return;
-  const { metrics, loss, steps } = record;
+  const { metrics, loss, steps, best } = record;
   const scores = metrics ? `${scoresLine(metrics)}\n` : '';
   print(
     flags.json,
     record,
-    `${scores}Loss ${(loss.at(-1) ?? NaN).toFixed(4)} after ${steps} steps\nAdapter: ${flags.out}`,
+    `${scores}${best ? bestLine(best) : ''}Loss ${(loss.at(-1) ?? NaN).toFixed(4)} after ${steps} steps\nAdapter: ${flags.out}`,
   );
+}
+
+function bestLine({ step, metric, value, isLoaded }: BestEvaluation): string {
+  return `Best evaluation: ${metric} ${measure(value)} at step ${step}${isLoaded ? ', whose weights are kept' : ''}\n`;
 }

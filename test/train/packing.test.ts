@@ -128,6 +128,12 @@ describe('Packing', () => {
     expect(difference(found.neurons.flat(), expected.neurons.flat())).toBeLessThan(1e-4);
   });
 
+  it('has mega-batches only where examples are grouped by length', async () => {
+    using model = await load('llama-lm');
+    for (const off of [{ shuffle: false }, { groupByLength: false }])
+      await expect(train(model, packed, { megaBatchMult: 4, ...off })).rejects.toThrow(/megaBatchMult.*needs/);
+  });
+
   it('is not for evaluation', async () => {
     using model = await load('llama-lm');
     await expect(evaluate(model, packed)).rejects.toThrow('packed rows are for training');

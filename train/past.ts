@@ -95,7 +95,7 @@ export class Past {
     const { path, identity } = this.#checkpoint!;
     const { loss, taskLoss, rates } = this;
     const timing = { seconds: this.seconds + part.seconds, tokens: this.tokens + part.tokens };
-    const past = { loss, taskLoss, rates, ...timing, evaluations: this.evaluations?.records };
+    const past = { loss, taskLoss, rates, ...timing, evaluations: this.evaluations?.records ?? [] };
     await saveCheckpoint(engine, path, next, identity, state, past, this.#best, this.#memory);
   }
 }

@@ -306,8 +306,8 @@ export class PeftModel implements Disposable {
 
   /**
    * Input specs of a batch shape.
-   * @param count rows that the head reads, where that is not one or all of a sequence
-   * @param packed whether the rows are of several examples
+   * @param options `count`, rows that the head reads, where that is not one or all of a sequence; `packed`, whether the rows are of several
+   * examples
    */
   inputSpecs(
     batch: number,

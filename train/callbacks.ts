@@ -30,7 +30,11 @@ export interface EvaluationRecord {
  * checkpoint. Compare transformers' `TrainerCallback`.
  */
 export interface TrainerCallback {
-  /** @param step the first to run, from 0; > 0 when resuming @param total of the whole run */
+  /**
+   * The run begins.
+   * @param step the first to run, from 0; > 0 when resuming
+   * @param total steps of the whole run
+   */
   onTrainBegin?(step: number, total: number): void | Promise<void>;
   /** @returns `stop`, or a promise of it, to end the run after the steps under way, as if it had been that long */
   onStep?(record: StepRecord): unknown;

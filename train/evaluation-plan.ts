@@ -83,10 +83,7 @@ export function evaluationPlan(
 }
 
 function figuresOf(metrics: object): Record<string, number> {
-  return Object.fromEntries(Object.entries(metrics).filter(([, value]) => typeof value === 'number')) as Record<
-    string,
-    number
-  >;
+  return Object.fromEntries(Object.entries(metrics).filter(([, value]) => typeof value === 'number'));
 }
 
 /** @throws UserError for a figure that there is not */

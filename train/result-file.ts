@@ -6,7 +6,7 @@ import { header, readVersioned, writeVersioned } from '../engine/io/versioned.ts
 const amount = z.number().nonnegative();
 
 /** What a run's record tells of its evaluations; absent where it had none. */
-export const evaluationFields = {
+const evaluationFields = {
   evaluations: z
     .array(
       z.strictObject({

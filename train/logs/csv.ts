@@ -61,7 +61,7 @@ export class CsvLog implements TrainingLog {
 }
 
 /** `log.csv` → `log.eval.csv` */
-export function evaluationsPath(path: string): string {
+function evaluationsPath(path: string): string {
   const { dir, name, ext } = pathParts(path);
   return format({ dir, name: `${name}.eval`, ext });
 }

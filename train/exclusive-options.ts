@@ -22,7 +22,7 @@ export function assertCompatible(options: StepOptions): void {
     throw new UserError(`${option('megaBatchMult')}: needs ${option('shuffle')} and ${option('groupByLength')}`);
   for (const [name, schedules] of OF_SCHEDULES) {
     if (options[name] === undefined || schedules.includes(schedule)) continue;
-    throw new UserError(`${option(name)}: is for ${option('schedule')} ${schedules.join(' or ')}, found ${schedule}`);
+    throw new UserError(`${option(name)}: found ${option('schedule')} ${schedule}, expected ${schedules.join(' or ')}`);
   }
   if (lrEnd !== undefined && lrEnd >= lr)
     throw new UserError(`${option('lrEnd')}: found ${lrEnd}, expected less than ${option('lr')}, ${lr}`);

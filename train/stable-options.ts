@@ -37,7 +37,8 @@ export interface StableOptions {
 export function stableOptions(given: UntilOptions, steps: number, name = 'steps'): StableOptions | undefined {
   if (given.estimateUntil !== 'stable') {
     const odd = ONLY_STABLE.find((key) => given[key] !== undefined);
-    if (odd !== undefined) throw new UserError(`${option(odd)}: is for ${option('estimateUntil')} stable`);
+    if (odd !== undefined)
+      throw new UserError(`${option(odd)}: found ${option('estimateUntil')} fixed, expected stable`);
     return undefined;
   }
   const { window, threshold, queue } = STABLE_DEFAULTS;

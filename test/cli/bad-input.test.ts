@@ -167,7 +167,7 @@ describe('settings', () => {
     [
       'options of a stable end without it',
       ['--estimate-queue', '3'],
-      /--estimate-queue: is for --estimate-until stable/,
+      /--estimate-queue: found --estimate-until fixed, expected stable/,
     ],
     ['a target that matches nothing', ['--target-modules', 'q_proj'], /q_proj/],
   ])('%s', (_, flags, pattern) => refuses(pattern, ...train('good.jsonl', ...flags)));

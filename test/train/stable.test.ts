@@ -208,8 +208,11 @@ describe('options', () => {
     [{ estimateMinSteps: 65 }, '`estimateMinSteps`: found 65 steps, expected at most the 64 of `estimateSteps`'],
     [{ estimateWindow: 65 }, '`estimateWindow`: found 65 steps, expected at most the 64 of `estimateSteps`'],
     [{ estimateWindow: 32 }, '`estimateSteps`: found 64, expected at least 160: 5 windows of 32 steps'],
-    [{ estimateUntil: undefined, estimateWindow: 4 }, '`estimateWindow`: is for `estimateUntil` stable'],
-    [{ estimateUntil: 'fixed', estimateThreshold: 0.2 }, '`estimateThreshold`: is for `estimateUntil` stable'],
+    [{ estimateUntil: undefined, estimateWindow: 4 }, '`estimateWindow`: found `estimateUntil` fixed, expected stable'],
+    [
+      { estimateUntil: 'fixed', estimateThreshold: 0.2 },
+      '`estimateThreshold`: found `estimateUntil` fixed, expected stable',
+    ],
   ] as const)('that do not fit are refused: %j', (changes, message) => {
     const options = tinyOptions({ estimate: { estimateSteps: 64, estimateUntil: 'stable', ...changes } });
     expect(() => assertOptionsFit(options)).toThrow(message);

@@ -243,9 +243,10 @@ describe('what is wrong is said in words for people', () => {
         const error: unknown = await readSettings({ [key]: value }).catch((thrown: unknown) => thrown);
         if (!(error instanceof Error)) continue;
         expect(error).toBeInstanceOf(UserError);
-        expect(error.message.startsWith(`--${flagName(key)}: `)).toBe(true);
-        expect(error.message).toMatch(/found .*expected /);
-        expect(error.message.split(', expected')[1] ?? '').not.toMatch(
+        const message = withFlags(error.message, settingKey, new Set(SETTINGS.keys()));
+        expect(message.startsWith(`--${flagName(key)}: `), message).toBe(true);
+        expect(message).toMatch(/found .*expected /);
+        expect(message.split(', expected')[1] ?? '').not.toMatch(
           /Invalid|Too |received|[a-z][A-Z]|another value/,
         );
       }

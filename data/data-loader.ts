@@ -58,7 +58,8 @@ export interface Batch {
   readonly segmentIds?: Int32Array | undefined;
   /**
    * As the objective wants them: [B] class indices or −100; with choices [2·examples], the right ones and then how many there are; for
-   * language models [B, S], the id of the token after each … */
+   * language models [B, S], the id of the token after each …
+   */
   readonly labels: Int32Array | Float32Array;
 }
 
@@ -188,8 +189,9 @@ interface LabelShape {
 }
 
 /**
- * Of choices [2·size]: the right ones, and how many there are. Of tokens [size, S]: for each the label of the one after it. Of values [size, width]. Of spans [2·size + 3]: all starts, all ends,
- * how many places of a row are in the running, those of the longest, and how many starts and ends are known. Else [size].
+ * Of choices [2·size]: the right ones, and how many there are. Of tokens [size, S]: for each the label of the one after it. Of values
+ * [size, width]. Of spans [2·size + 3]: all starts, all ends, how many places of a row are in the running, those of the longest, and how many
+ * starts and ends are known. Else [size].
  */
 function labelsOf(examples: readonly EncodedExample[], { size, choices, seq, longest }: LabelShape): Batch['labels'] {
   const [first] = examples;

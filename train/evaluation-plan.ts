@@ -27,7 +27,7 @@ export function checkEvaluationOptions(options: EvaluationOptions & { readonly s
   if (evalStrategy === 'steps' && evalSteps === undefined)
     throw new UserError(`${option('evalStrategy')} steps: give ${option('evalSteps')} too`);
   if (evalStrategy !== 'steps' && evalSteps !== undefined)
-    throw new UserError(`${option('evalSteps')}: is for ${option('evalStrategy')} steps, found ${evalStrategy}`);
+    throw new UserError(`${option('evalSteps')}: found ${option('evalStrategy')} ${evalStrategy}, expected steps`);
   if (options.earlyStoppingThreshold !== undefined && options.earlyStoppingPatience === undefined)
     throw new UserError(`${option('earlyStoppingThreshold')}: needs ${option('earlyStoppingPatience')}`);
   if (evalStrategy !== 'no') return;

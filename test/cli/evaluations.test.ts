@@ -68,7 +68,7 @@ it.each([
     ['--early-stopping-patience', '2'],
     '--early-stopping-patience: needs evaluations while training, give --eval-strategy',
   ],
-  [['--eval-strategy', 'epoch', '--eval-steps', '5'], '--eval-steps: is for --eval-strategy steps, found epoch'],
+  [['--eval-strategy', 'epoch', '--eval-steps', '5'], '--eval-steps: found --eval-strategy epoch, expected steps'],
   [['--eval-strategy', 'often'], '--eval-strategy'],
   [['--save-total-limit', '0', '--save-every', '2'], '--save-total-limit: found 0'],
 ])('refuses %j in one line and leaves nothing', async (flags, message) => {

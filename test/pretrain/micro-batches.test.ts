@@ -4,11 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { Engine } from '../../engine/engine.ts';
-import { setWarningHandler } from '../../engine/warnings.ts';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
 import { MlmBatches, splitRows, type Block } from '../../pretrain/mlm.ts';
 import { pretrain, type PretrainResult } from '../../pretrain/pretrain.ts';
 import { openTestEngine } from '../engine.ts';
+import { heardWarnings } from '../warnings.ts';
+
+const warnings = heardWarnings();
 
 const vocabulary = { size: 64, pad: 1, bos: 0, eos: 2, mask: 4, special: new Set([0, 1, 2, 3, 4]) };
 const words = (count: number, i: number): number[] =>
@@ -39,13 +41,10 @@ async function pretrained(engine: Engine): Promise<{ result: PretrainResult; wei
 }
 
 it('comes to the same weights and held-out loss, to the f16 of the file', async () => {
-  const warnings: string[] = [];
-  const before = setWarningHandler((text) => warnings.push(text));
   const expected = await pretrained(await openTestEngine());
   expect(warnings).toEqual([]);
   using small = await Engine.open({ limits: { maxStorageBufferBindingSize: 7000 } });
   const found = await pretrained(small);
-  setWarningHandler(before);
   expect(warnings.join('\n')).toMatch(/pretrain.*rows/);
   expect(Math.abs(found.result.heldOutLoss - expected.result.heldOutLoss)).toBeLessThan(1e-5);
   const worst = expected.weights.reduce((most, value, i) => Math.max(most, Math.abs(value - found.weights[i]!)), 0);

@@ -134,7 +134,7 @@ it.each<[string, Partial<TrainOptions>, RegExp]>([
     /`evalStrategy` steps: there is nothing to evaluate on, give `eval` or `selectionSplit`/,
   ],
   ['steps without a number', { evalSteps: undefined }, /`evalStrategy` steps: give `evalSteps` too/],
-  ['steps by epoch', { evalStrategy: 'epoch' }, /`evalSteps`: is for `evalStrategy` steps, found epoch/],
+  ['steps by epoch', { evalStrategy: 'epoch' }, /`evalSteps`: found `evalStrategy` epoch, expected steps/],
   [
     'patience alone',
     { evalStrategy: 'no', evalSteps: undefined, earlyStoppingPatience: 2 },

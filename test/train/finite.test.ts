@@ -1,15 +1,9 @@
 /** Protects: losses that go astray are warned about once, and what is not finite is named. */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { setWarningHandler, type WarningHandler } from '../../engine/warnings.ts';
+import { describe, expect, it } from 'vitest';
 import { assertFinite, LossWatch, NonFiniteError } from '../../train/finite.ts';
+import { heardWarnings } from '../warnings.ts';
 
-let said: string[] = [];
-let before: WarningHandler;
-beforeEach(() => {
-  said = [];
-  before = setWarningHandler((text) => said.push(text));
-});
-afterEach(() => setWarningHandler(before));
+const said = heardWarnings();
 
 /** Warnings on losses that are read in pieces. */
 function warnings(...pieces: readonly (readonly number[])[]): readonly string[] {

@@ -1,8 +1,7 @@
 /** Protects: a batch that no device binding can hold runs as micro-batches with the numbers of the whole: losses, weights, importance, scores. */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { EncodedExample } from '../../data/encoded-example.ts';
 import { Engine } from '../../engine/engine.ts';
-import { setWarningHandler, type WarningHandler } from '../../engine/warnings.ts';
 import { estimateOptionsOf } from '../../experiments/options.ts';
 import { randomBaseModel } from '../../models/base-model.ts';
 import { loadModel } from '../../models/checkpoint.ts';
@@ -15,16 +14,11 @@ import { predict } from '../../train/predict.ts';
 import { train } from '../../train/train.ts';
 import { openTestEngine } from '../engine.ts';
 import { MODELS, tinyExamples, tinyModel, tinyOptions, type Changes, type Family } from './tiny.ts';
+import { heardWarnings } from '../warnings.ts';
 
 const whole = await openTestEngine();
 
-let warnings: string[];
-let before: WarningHandler;
-beforeEach(() => {
-  warnings = [];
-  before = setWarningHandler((text) => warnings.push(text));
-});
-afterEach(() => void setWarningHandler(before));
+const warnings = heardWarnings();
 
 /** An engine whose bindings hold so many bytes. */
 const lower = (bytes: number): Promise<Engine> => Engine.open({ limits: { maxStorageBufferBindingSize: bytes } });

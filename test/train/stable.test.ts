@@ -5,9 +5,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Examples } from '../../data/example-store.ts';
-import { setWarningHandler, type WarningHandler } from '../../engine/warnings.ts';
 import { assertOptionsFit, estimateOptionsOf, numericOptions } from '../../experiments/options.ts';
 import { decide } from '../../pruning/decide.ts';
 import { keptSets, maskDistance } from '../../pruning/stability.ts';
@@ -18,21 +17,16 @@ import { endsStretch, firstCounted } from '../../train/stable-end.ts';
 import { stableOptions } from '../../train/stable-options.ts';
 import { openTestEngine } from '../engine.ts';
 import { tinyExamples, tinyModel, tinyOptions } from './tiny.ts';
+import { heardWarnings } from '../warnings.ts';
 
 const engine = await openTestEngine();
 let dir: string;
 let examples: Examples;
-let warnings: string[];
-let before: WarningHandler;
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'light-peft-'));
   examples = await tinyExamples();
 });
-beforeEach(() => {
-  warnings = [];
-  before = setWarningHandler((text) => warnings.push(text));
-});
-afterEach(() => setWarningHandler(before));
+const warnings = heardWarnings();
 afterAll(() => rm(dir, { recursive: true }));
 
 const RATIOS = { heads: 0.5, neurons: 0.3, modules: 0.5, ranks: 0.4 };

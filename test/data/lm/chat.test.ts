@@ -2,15 +2,15 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { headOfData } from '../../../data/load/head-of-data.ts';
 import { loadData } from '../../../data/source.ts';
 import { readLanguageFile } from '../../../data/lm/documents.ts';
 import { encodeLanguageFile, type LanguageOptions } from '../../../data/lm/encode.ts';
-import { setWarningHandler, type WarningHandler } from '../../../engine/warnings.ts';
 import { ChatFormat, type Message } from '../../../models/chat/chat-format.ts';
 import { loadModel } from '../../../models/checkpoint.ts';
 import { loadTokenizer, type TextTokenizer } from '../../../models/tokenizer.ts';
+import { heardWarnings } from '../../warnings.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..', '..');
 const CHAT = join(ROOT, 'test', 'goldens', 'chat');
@@ -24,13 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(dir, { recursive: true }));
 
-let warnings: string[];
-let before: WarningHandler;
-beforeEach(() => {
-  warnings = [];
-  before = setWarningHandler((text) => warnings.push(text));
-});
-afterEach(() => void setWarningHandler(before));
+const warnings = heardWarnings();
 
 const formatOf = (source: string): ChatFormat =>
   new ChatFormat(new Map([['default', { source, at: 'template' }]]), SPECIAL);

@@ -90,11 +90,7 @@ export class AdamW {
     });
   }
 
-  #update(
-    { group, m, v }: GroupState,
-    g: Tensor,
-    inputs: AdamWInputs,
-  ): Update[] {
+  #update({ group, m, v }: GroupState, g: Tensor, inputs: AdamWInputs): Update[] {
     const { beta1, beta2, eps, weightDecay } = this.options;
     const lr = mul(inputs.lr, group.lrMultiplier);
     const m1 = add(mul(m.tensor, beta1), mul(g, 1 - beta1));

@@ -108,7 +108,15 @@ export type RotaryScaling =
     };
 
 /** What a model ends in; each is a class of transformers. */
-export type HeadKind = 'classification' | 'multiple-choice' | 'question-answering' | 'masked-lm' | 'causal-lm';
+export const HEAD_KINDS = [
+  'classification',
+  'multiple-choice',
+  'question-answering',
+  'masked-lm',
+  'causal-lm',
+] as const;
+
+export type HeadKind = (typeof HEAD_KINDS)[number];
 
 /** A linear layer of a head, with what follows it. */
 export interface HeadLinear {

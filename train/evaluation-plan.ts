@@ -47,19 +47,16 @@ export function checkEvaluationOptions(options: EvaluationOptions & { readonly s
  * @param data as it is loaded; absent or empty: the user gave none
  * @throws UserError for options that exclude each other, no data, or a metric that the data does not have
  */
-export function bestBy(
-  model: { readonly head: HeadKind; readonly labels: readonly string[] },
-  data: EvaluationData | undefined,
-  options: EvaluationOptions,
-): BestBy | undefined {
+export function bestBy(model: HeadOfTask, data: Evaluated | undefined, options: EvaluationOptions): BestBy | undefined {
   checkEvaluationOptions(options);
   const { evalStrategy = 'no', metricForBestModel, earlyStoppingPatience, earlyStoppingThreshold } = options;
   if (evalStrategy === 'no') return undefined;
-  if (!data || data.examples.length === 0)
+  const tasks = tasksOf(data);
+  if (tasks.length === 0 || tasks.some(([, { examples }]) => examples.length === 0))
     throw new UserError(
       `${option('evalStrategy')} ${evalStrategy}: there is nothing to evaluate on, give ${option('eval')} or ${option('selectionSplit')}`,
     );
-  const names = metricNames(model, data);
+  const names = namesOfAll(model, tasks);
   const metric = metricForBestModel === undefined ? mainMetric(names) : namedMetric(metricForBestModel, names);
   return { metric, patience: earlyStoppingPatience, threshold: earlyStoppingThreshold };
 }
@@ -67,19 +64,64 @@ export function bestBy(
 /** The evaluations that the options ask for. @throws UserError as `bestBy` */
 export function evaluationPlan(
   model: PeftModel,
-  data: EvaluationData | undefined,
+  data: Evaluated | undefined,
   options: EvaluationOptions,
 ): EvaluationPlan | undefined {
   const by = bestBy(model, data, options);
   if (!by || !data) return undefined;
-  const { examples, ...how } = data;
   const { evalStrategy, evalSteps = 0, loadBestModel } = options;
   return {
     isDue: (steps, perEpoch) => steps % (evalStrategy === 'steps' ? evalSteps : perEpoch) === 0,
-    measure: async () => figuresOf((await evaluate(model, examples, how)).metrics),
+    measure: () => figuresOfAll(model, tasksOf(data)),
     by,
     loadsBest: loadBestModel,
   };
+}
+
+/** What is evaluated: one set, or several tasks' by name. */
+export type Evaluated = EvaluationData | ReadonlyMap<string, EvaluationData>;
+
+type Tasks = readonly (readonly [name: string, data: EvaluationData])[];
+
+function tasksOf(data: Evaluated | undefined): Tasks {
+  if (data instanceof Map) return [...(data as ReadonlyMap<string, EvaluationData>)];
+  return data ? [['', data as EvaluationData]] : [];
+}
+
+/** What the mean of the tasks' main figures is called. @param main their names */
+function averageName(main: readonly string[]): string {
+  return main.every((name) => name === 'loss') ? 'loss' : 'average';
+}
+
+/** Figures of one set, or of each task with its name before them, and the average. */
+async function figuresOfAll(model: PeftModel, tasks: Tasks): Promise<Record<string, number>> {
+  const found: [string, Record<string, number>][] = [];
+  for (const [name, { examples, ...how }] of tasks) {
+    found.push([name, figuresOf((await evaluate(model.forTask(name), examples, how)).metrics)]);
+  }
+  if (found.length === 1) return found[0]![1];
+  const main = found.map(([, figures]) => mainMetric(comparable(figures)));
+  const average = found.reduce((sum, [, figures], i) => sum + figures[main[i]!]! / found.length, 0);
+  const named = found.flatMap(([task, figures]) =>
+    Object.entries(figures).map(([name, value]) => [`${task}_${name}`, value] as const),
+  );
+  return { [averageName(main)]: average, ...Object.fromEntries(named) };
+}
+
+/** The figures that an evaluation of one set, or of several tasks, will have. */
+function namesOfAll(model: HeadOfTask, tasks: Tasks): readonly string[] {
+  const [only] = tasks;
+  if (tasks.length === 1) return metricNames(model, only![1]);
+  const own = tasks.map(([task, data]) => metricNames(model.forTask?.(task) ?? model, data));
+  const named = tasks.flatMap(([task], i) => own[i]!.map((name) => `${task}_${name}`));
+  return [averageName(own.map(mainMetric)), ...named];
+}
+
+/** A model, or the head that one will have. */
+interface HeadOfTask {
+  readonly head: HeadKind;
+  readonly labels: readonly string[];
+  forTask?(name: string): HeadOfTask;
 }
 
 function figuresOf(metrics: object): Record<string, number> {

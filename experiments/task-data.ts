@@ -11,6 +11,8 @@ import type { Checkpoint } from '../models/checkpoint.ts';
 import type { PeftModel } from '../peft-model/peft-model.ts';
 import type { NamedHead, TaskHead } from '../peft-model/task-heads.ts';
 import type { EvaluationData } from '../train/evaluate.ts';
+import type { Evaluated } from '../train/evaluation-plan.ts';
+import type { TasksToEvaluate } from '../train/task-figures.ts';
 import type { RunIdentity } from '../train/identity.ts';
 import type { TrainingData } from '../train/on-data.ts';
 import { dataFacts } from './identity.ts';
@@ -76,14 +78,23 @@ export class RunData {
   }
 
   /** As `train` takes it. */
-  get evaluation(): EvaluationData | ReadonlyMap<string, EvaluationData> {
-    if (!this.isMulti) return evaluationOf(this.tasks[0]!.data);
+  get evaluation(): Evaluated {
+    return this.isMulti ? this.evaluated : evaluationOf(this.tasks[0]!.data);
+  }
+
+  /** As `evaluateTasks` takes it. */
+  get evaluated(): TasksToEvaluate {
     return new Map(this.tasks.map(({ name, data }) => [name, evaluationOf(data)]));
+  }
+
+  /** The head of a task. */
+  forTask(task: string): TaskHead {
+    return this.tasks.find(({ name }) => name === task)?.data ?? this.head;
   }
 }
 
 /** What a task is evaluated on, and how. */
-export function evaluationOf({ eval: examples, answers, figures, text }: DataSet): EvaluationData {
+function evaluationOf({ eval: examples, answers, figures, text }: DataSet): EvaluationData {
   return { ...answers, figures, text, examples };
 }
 

@@ -7,8 +7,9 @@ import { didYouMean } from '../engine/nearest.ts';
 import type { HeadKind } from '../models/architecture.ts';
 import type { PeftModel } from '../peft-model/peft-model.ts';
 import { comparable, mainMetric, type BestBy } from './best.ts';
-import { evaluate, type EvaluationData } from './evaluate.ts';
+import type { EvaluationData } from './evaluate.ts';
 import type { EvaluationOptions } from './options.ts';
+import { averageName, evaluateTasks, figureOfTask, figuresOf, type TasksToEvaluate } from './task-figures.ts';
 
 /** The evaluations of a run. */
 export interface EvaluationPlan {
@@ -79,32 +80,24 @@ export function evaluationPlan(
 }
 
 /** What is evaluated: one set, or several tasks' by name. */
-export type Evaluated = EvaluationData | ReadonlyMap<string, EvaluationData>;
+export type Evaluated = EvaluationData | TasksToEvaluate;
 
 type Tasks = readonly (readonly [name: string, data: EvaluationData])[];
 
 function tasksOf(data: Evaluated | undefined): Tasks {
-  if (data instanceof Map) return [...(data as ReadonlyMap<string, EvaluationData>)];
+  if (data instanceof Map) return [...(data as TasksToEvaluate)];
   return data ? [['', data as EvaluationData]] : [];
 }
 
-/** What the mean of the tasks' main figures is called. @param main their names */
-function averageName(main: readonly string[]): string {
-  return main.every((name) => name === 'loss') ? 'loss' : 'average';
-}
-
-/** Figures of one set, or of each task with its name before them, and the average. */
+/** Figures of one set; or of each task with its name before them, and their mean. */
 async function figuresOfAll(model: PeftModel, tasks: Tasks): Promise<Record<string, number>> {
-  const found: [string, Record<string, number>][] = [];
-  for (const [name, { examples, ...how }] of tasks) {
-    found.push([name, figuresOf((await evaluate(model.forTask(name), examples, how)).metrics)]);
-  }
-  if (found.length === 1) return found[0]![1];
-  const main = found.map(([, figures]) => mainMetric(comparable(figures)));
-  const average = found.reduce((sum, [, figures], i) => sum + figures[main[i]!]! / found.length, 0);
-  const named = found.flatMap(([task, figures]) =>
-    Object.entries(figures).map(([name, value]) => [`${task}_${name}`, value] as const),
+  const { byTask, average } = await evaluateTasks(model, new Map(tasks));
+  const all = [...byTask].map(([task, { metrics }]) => ({ task, figures: figuresOf(metrics) }));
+  if (all.length === 1) return all[0]!.figures;
+  const named = all.flatMap(({ task, figures }) =>
+    Object.entries(figures).map(([name, value]) => [figureOfTask(task, name), value] as const),
   );
+  const main = all.map(({ figures }) => mainMetric(comparable(figures)));
   return { [averageName(main)]: average, ...Object.fromEntries(named) };
 }
 
@@ -113,7 +106,7 @@ function namesOfAll(model: HeadOfTask, tasks: Tasks): readonly string[] {
   const [only] = tasks;
   if (tasks.length === 1) return metricNames(model, only![1]);
   const own = tasks.map(([task, data]) => metricNames(model.forTask?.(task) ?? model, data));
-  const named = tasks.flatMap(([task], i) => own[i]!.map((name) => `${task}_${name}`));
+  const named = tasks.flatMap(([task], i) => own[i]!.map((name) => figureOfTask(task, name)));
   return [averageName(own.map(mainMetric)), ...named];
 }
 
@@ -122,10 +115,6 @@ interface HeadOfTask {
   readonly head: HeadKind;
   readonly labels: readonly string[];
   forTask?(name: string): HeadOfTask;
-}
-
-function figuresOf(metrics: object): Record<string, number> {
-  return Object.fromEntries(Object.entries(metrics).filter(([, value]) => typeof value === 'number'));
 }
 
 /** @throws UserError for a figure that there is not */

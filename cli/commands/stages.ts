@@ -8,14 +8,7 @@ import { readJson } from '../../engine/io/files.ts';
 import { fingerprintAdapter } from '../../engine/io/fingerprint.ts';
 import { estimateOptionsOf, isEvaluated, numericOptions, type RunOptions } from '../../experiments/options.ts';
 import { decisionOf } from '../../experiments/runner.ts';
-import {
-  evaluationOf,
-  headOfTasks,
-  loadTasks,
-  taskFacts,
-  type RunData,
-  type TaskRequests,
-} from '../../experiments/task-data.ts';
+import { headOfTasks, loadTasks, taskFacts, type RunData, type TaskRequests } from '../../experiments/task-data.ts';
 import { Checkpoint, loadModel } from '../../models/checkpoint.ts';
 import { inspectCheckpoint } from '../../models/base-model.ts';
 import { peftConfig } from '../../peft/create-config.ts';
@@ -27,7 +20,7 @@ import { factorCount } from '../../peft-model/state.ts';
 import { planFor } from '../../pruning/plan.ts';
 import { assertEstimateFits, readEstimate, scoresOf, writeEstimate } from '../../pruning/scores-file.ts';
 import { estimate, estimateResult } from '../../train/estimate.ts';
-import { evaluate } from '../../train/evaluate.ts';
+import { evaluateTasks } from '../../train/task-figures.ts';
 import { contentKey, type RunIdentity } from '../../train/identity.ts';
 import type { CheckpointOptions } from '../../train/options.ts';
 import { checkEvaluationOptions } from '../../train/evaluation-plan.ts';
@@ -309,13 +302,12 @@ async function runTrain(flags: StageFlags): Promise<void> {
 }
 
 /** Figures on the evaluation data; of several tasks by name. */
-async function metricsOf(model: PeftModel, { tasks, isMulti }: RunData): Promise<object | undefined> {
-  const found: [string, object][] = [];
-  for (const { name, data } of tasks) {
-    const { examples, ...how } = evaluationOf(data);
-    if (examples.length > 0) found.push([name, (await evaluate(model.forTask(name), examples, how)).metrics]);
-  }
-  return isMulti && found.length > 0 ? Object.fromEntries(found) : found[0]?.[1];
+async function metricsOf(model: PeftModel, { evaluated, isMulti }: RunData): Promise<object | undefined> {
+  const given = [...evaluated].filter(([, { examples }]) => examples.length > 0);
+  if (given.length === 0) return undefined;
+  const { byTask } = await evaluateTasks(model, new Map(given));
+  const found = [...byTask].map(([name, { metrics }]) => [name, metrics] as const);
+  return isMulti ? Object.fromEntries(found) : found[0]![1];
 }
 
 function scoresText(metrics: object): string {

@@ -110,6 +110,12 @@ export async function writeTaskHeads(
   await writeVersioned(join(dir, FILES.list), HEADS, { heads: list });
 }
 
+/** Names of the heads in an adapter's folder; none where it has one head. */
+export async function taskHeadNames(dir: string): Promise<readonly string[]> {
+  const path = join(dir, FILES.list);
+  return (await exists(path)) ? (await readVersioned(path, HEADS)).heads.map(({ name }) => name) : [];
+}
+
 /** The heads of a folder, and the values of all but the first; none where it has one head. */
 export async function readTaskHeads(
   dir: string,

@@ -20,6 +20,8 @@ export const INFER_BATCH = 32;
 export interface InferenceOptions {
   /** Examples at a time; 32 unless given. */
   readonly batchSize?: number | undefined;
+  /** Stops between two batches: its reason is thrown. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface InferenceCost {
@@ -70,7 +72,7 @@ export async function evaluate(
     const { scores, inference } = await logLikelihoods(model, examples, options);
     return { inference, scores, metrics: text.figures(scores) };
   }
-  if (!objective.metrics) return evaluateLanguage(model, objective, inferenceBatches(model, examples, options));
+  if (!objective.metrics) return evaluateLanguage(model, objective, examples, options);
   const scores: Float32Array[] = [];
   const onScores = (index: number, values: Float32Array): unknown => (scores[index] = values.slice());
   const inference = await inferEach(model, examples, onScores, {}, options);
@@ -95,25 +97,43 @@ export async function logLikelihoods(
   for (const { tokenLabels } of examples) longest = Math.max(longest, labelledCount(tokenLabels!));
   using session = likelihoodSession(model, longest);
   const batches = inferenceBatches(model, examples, options);
-  const inference = await forEachBatch(model.engine, session, batches, ({ indices }, values) => {
-    indices.forEach((index, i) => {
-      assertFinite([values[i]!], `example ${index + 1}: the likelihood`);
-      scores[index] = Float32Array.of(values[i]!);
-    });
-  });
+  const inference = await forEachBatch(
+    model.engine,
+    session,
+    batches,
+    ({ indices }, values) => {
+      indices.forEach((index, i) => {
+        assertFinite([values[i]!], `example ${index + 1}: the likelihood`);
+        scores[index] = Float32Array.of(values[i]!);
+      });
+    },
+    options,
+  );
   return { scores, inference };
 }
 
 /** Mean loss over the predicted tokens, summed in double precision. */
-async function evaluateLanguage(model: PeftModel, objective: Objective, batches: DataLoader): Promise<Evaluation> {
+async function evaluateLanguage(
+  model: PeftModel,
+  objective: Objective,
+  examples: Examples,
+  options: InferenceOptions,
+): Promise<Evaluation> {
   let [sum, count] = [0, 0];
   using session = lossSession(model, objective);
-  const inference = await forEachBatch(model.engine, session, batches, ({ labels, indices }, [loss]) => {
-    assertFinite([loss!], `example ${indices[0]! + 1}: the loss of its batch`);
-    const labelled = labelledCount(labels);
-    sum += labelled * loss!;
-    count += labelled;
-  });
+  const batches = inferenceBatches(model, examples, options);
+  const inference = await forEachBatch(
+    model.engine,
+    session,
+    batches,
+    ({ labels, indices }, [loss]) => {
+      assertFinite([loss!], `example ${indices[0]! + 1}: the loss of its batch`);
+      const labelled = labelledCount(labels);
+      sum += labelled * loss!;
+      count += labelled;
+    },
+    options,
+  );
   const loss = sum / Math.max(1, count);
   return { inference, metrics: { count, loss, perplexity: Math.exp(loss) } };
 }
@@ -164,16 +184,23 @@ async function inferEach(
   inference: InferenceOptions,
 ): Promise<InferenceCost> {
   using session = logitsSession(model, options);
-  return await forEachBatch(model.engine, session, inferenceBatches(model, examples, inference), (batch, values) => {
-    const rows = batch.count / batch.indices.length;
-    const width = (values.length / batch.batch) * rows;
-    batch.indices.forEach((index, i) => {
-      const own = rows > 1 ? (width / rows) * sequencesOf(examples.at(index)!).length : width;
-      const scores = values.subarray(i * width, i * width + own);
-      assertFinite(scores, `example ${index + 1}: a score`);
-      onScores(index, scores);
-    });
-  });
+  const batches = inferenceBatches(model, examples, inference);
+  return await forEachBatch(
+    model.engine,
+    session,
+    batches,
+    (batch, values) => {
+      const rows = batch.count / batch.indices.length;
+      const width = (values.length / batch.batch) * rows;
+      batch.indices.forEach((index, i) => {
+        const own = rows > 1 ? (width / rows) * sequencesOf(examples.at(index)!).length : width;
+        const scores = values.subarray(i * width, i * width + own);
+        assertFinite(scores, `example ${index + 1}: a score`);
+        onScores(index, scores);
+      });
+    },
+    inference,
+  );
 }
 
 function inferenceBatches(
@@ -199,15 +226,18 @@ export interface BatchSequence<B> {
 /**
  * Runs a session on every batch. All shapes are compiled, and new kernels run once, before the clock starts: drivers may leave
  * compilation to a kernel's first run.
+ * @throws the signal's reason, once it is aborted
  */
 export async function forEachBatch<B extends BatchShape & Partial<Pick<Batch, 'indices'>>>(
   engine: Engine,
   session: InferenceSession<B>,
   batches: BatchSequence<B>,
   onValues: (batch: B, values: Float32Array) => void,
+  { signal }: Pick<InferenceOptions, 'signal'> = {},
 ): Promise<InferenceCost> {
   const { value, peakBytes } = await engine.measurePeak(async () => {
     for (const batch of batches.epoch(0)) {
+      signal?.throwIfAborted();
       const known = engine.pipelines.built;
       await session.prepare(batch);
       if (engine.pipelines.built > known) await session.run(batch);
@@ -215,6 +245,7 @@ export async function forEachBatch<B extends BatchShape & Partial<Pick<Batch, 'i
     let examples = 0;
     const started = performance.now();
     for (const batch of batches.epoch(0)) {
+      signal?.throwIfAborted();
       onValues(batch, await session.run(batch));
       examples += batch.indices?.length ?? batch.batch;
     }

@@ -14,8 +14,8 @@ import type { EvaluationOptions } from './options.ts';
 export interface EvaluationPlan {
   /** Whether one is due after so many steps; the last step always has one. */
   readonly isDue: (steps: number, perEpoch: number) => boolean;
-  /** The figures now, by name. */
-  readonly measure: () => Promise<Readonly<Record<string, number>>>;
+  /** The figures now, by name. @throws the signal's reason, once it is aborted */
+  readonly measure: (signal?: AbortSignal) => Promise<Readonly<Record<string, number>>>;
   readonly by: BestBy;
   /** Whether the weights of the best are kept, and are those that the run ends with. */
   readonly loadsBest: boolean;
@@ -76,7 +76,7 @@ export function evaluationPlan(
   const { evalStrategy, evalSteps = 0, loadBestModel } = options;
   return {
     isDue: (steps, perEpoch) => steps % (evalStrategy === 'steps' ? evalSteps : perEpoch) === 0,
-    measure: async () => figuresOf((await evaluate(model, examples, how)).metrics),
+    measure: async (signal) => figuresOf((await evaluate(model, examples, { ...how, signal })).metrics),
     by,
     loadsBest: loadBestModel,
   };

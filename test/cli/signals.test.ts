@@ -3,7 +3,7 @@
  * results and data go through standard output and input.
  */
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -64,6 +64,27 @@ it.each([
   expect(said).toMatch(/Interrupted after step \d+ of 2000\. The checkpoint of step \d+ is kept; go on with --resume/);
   expect(await exists(join(dir, signal, '.light-peft.lock'))).toBe(false);
 });
+
+it.each([
+  ['SIGTERM', 143],
+  ['SIGINT', 130],
+] as const)('%s in an evaluation stops between two of its batches', async (signal, code) => {
+  const row = (await readFile(join(dir, 'eval.jsonl'), 'utf8')).split('\n')[0]!;
+  await writeFile(join(dir, 'long.jsonl'), `${row}\n`.repeat(40_000));
+  const log = `in-${signal}.jsonl`;
+  const every = ['--eval-strategy', 'steps', '--eval-steps', '2', '--log-jsonl', log];
+  const data = ['--train', 'data.jsonl', '--eval', 'long.jsonl'];
+  const life = light(['train', ...MODEL, ...data, ...SMALL, ...every, '--steps', '9', '--out', `in-${signal}`]);
+  // The step before the evaluation was told.
+  while (!(await linesOf(log)).includes('"step":2,') && life.child.exitCode === null) await setTimeout(10);
+  life.child.kill(signal);
+  const { code: found, said } = await life.ended;
+  expect(found, said).toBe(code);
+  expect(said).toMatch(/Interrupted in the evaluation after step 2 of 9\. The checkpoint of step 2 is kept/);
+  expect(await linesOf(log)).not.toContain('eval_loss');
+});
+
+const linesOf = (path: string): Promise<string> => readFile(join(dir, path), 'utf8').catch(() => '');
 
 it.each([
   ['SIGTERM', 143],

@@ -7,11 +7,11 @@ import { didYouMean } from '../engine/nearest.ts';
 import type { HeadKind } from '../models/architecture.ts';
 import type { PeftModel } from '../peft-model/peft-model.ts';
 import { comparable, mainMetric, type BestBy } from './best.ts';
-import { evaluate, type EvaluationData } from './evaluate.ts';
+import { evaluatorOf, type EvaluationData } from './evaluate.ts';
 import type { EvaluationOptions } from './options.ts';
 
-/** The evaluations of a run. */
-export interface EvaluationPlan {
+/** The evaluations of a run. Their programs are kept until it is disposed of. */
+export interface EvaluationPlan extends Disposable {
   /** Whether one is due after so many steps; the last step always has one. */
   readonly isDue: (steps: number, perEpoch: number) => boolean;
   /** The figures now, by name. @throws the signal's reason, once it is aborted */
@@ -73,12 +73,14 @@ export function evaluationPlan(
   const by = bestBy(model, data, options);
   if (!by || !data) return undefined;
   const { examples, ...how } = data;
+  const evaluator = evaluatorOf(model, examples, how);
   const { evalStrategy, evalSteps = 0, loadBestModel } = options;
   return {
     isDue: (steps, perEpoch) => steps % (evalStrategy === 'steps' ? evalSteps : perEpoch) === 0,
-    measure: async (signal) => figuresOf((await evaluate(model, examples, { ...how, signal })).metrics),
+    measure: async (signal) => figuresOf((await evaluator.evaluate(signal)).metrics),
     by,
     loadsBest: loadBestModel,
+    [Symbol.dispose]: () => evaluator[Symbol.dispose](),
   };
 }
 

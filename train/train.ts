@@ -33,7 +33,7 @@ export async function train(model: PeftModel, examples: Examples, options: Train
   const { numbers, callbacks } = splitOptions(given);
   const parsed = parseOptions(trainOptionsSchema, numbers);
   assertCompatible(parsed);
-  const evaluation = evaluationPlan(model, data, parsed);
+  using evaluation = evaluationPlan(model, data, parsed);
   const kept = keptAdapters(model, parsed, callbacks);
   const steps = stepsOf(examples.length, parsed);
   const batches = trainingBatches(model, examples, parsed);
@@ -41,7 +41,7 @@ export async function train(model: PeftModel, examples: Examples, options: Train
   const run = (): Promise<TrainResult> =>
     runTraining(training, batches, { ...optimizationOf(model, parsed, steps), evaluation, kept }, callbacks);
   const rates = learningRates(model, parsed);
-  return rates ? model.withParameters([], run, rates) : run();
+  return await (rates ? model.withParameters([], run, rates) : run());
 }
 
 /** @throws UserError where there is no place for them */

@@ -33,7 +33,7 @@ import { evaluate, type Evaluation, type EvaluationData } from '../train/evaluat
 import { bestBy } from '../train/evaluation-plan.ts';
 import { factsOf, type RunIdentity } from '../train/identity.ts';
 import type { RunLabel } from '../train/logs/log.ts';
-import type { CheckpointOptions, TrainerCallbacks } from '../train/options.ts';
+import { EVALUATION_OPTIONS, type CheckpointOptions, type TrainerCallbacks } from '../train/options.ts';
 import { evaluationRecord } from '../train/result-file.ts';
 import { stepsOf, train } from '../train/train.ts';
 import type { TrainResult } from '../train/trainer.ts';
@@ -191,12 +191,6 @@ export class ExperimentRunner {
     await (isTaken ? assertSameRun(path, identity) : writeIdentity(path, identity));
   }
 
-  /** Where a method or an estimation is saved on the way. @param more what it depends on beside the settings */
-  async #checkpointIn(folder: string, options: RunOptions, more: RunIdentity): Promise<CheckpointOptions> {
-    const identity = { ...(await this.#identity(options)), ...more };
-    return { path: join(folder, FILES.checkpoint), resume: 'always', identity };
-  }
-
   async #measure(
     method: MethodName,
     { options, folder, estimated, steps }: Measurement,
@@ -211,7 +205,7 @@ export class ExperimentRunner {
     const pruneSeconds = (performance.now() - started) / 1000;
     const { data, checkpoint } = this.#task;
     const plan = decision ? fingerprintText(JSON.stringify(decision)) : '';
-    const saving = await this.#checkpointIn(folder, options, { plan });
+    const saving = checkpointIn(folder, { ...(await this.#identity(options)), plan });
     const { examples, ...how } = evaluationData(data);
     const result = await train(model, data.train, {
       ...options.train,
@@ -275,6 +269,12 @@ export class ExperimentRunner {
     return { ...facts, ...content };
   }
 
+  /** The same of an estimation, which is not evaluated. */
+  async #estimateIdentity(options: RunOptions): Promise<RunIdentity> {
+    const facts = Object.entries(await this.#identity(options));
+    return Object.fromEntries(facts.filter(([name]) => !EVALUATION_OPTIONS.some((own) => own === name)));
+  }
+
   /** Every method sees the same number of steps. @param more for methods without an estimation: what that takes the others */
   #budget({ train: numbers }: RunOptions, more: number): number {
     return stepsOf(this.#task.data.train.length, numbers) + more;
@@ -304,7 +304,7 @@ export class ExperimentRunner {
   async #savedEstimate(folder: string, options: RunOptions): Promise<Estimated | undefined> {
     const { checkpoint } = this.#task;
     const isOwn = await exists(join(folder, FILES.identity));
-    await this.#takeUp(folder, await this.#identity(options));
+    await this.#takeUp(folder, await this.#estimateIdentity(options));
     const path = join(folder, FILES.records);
     if (!isOwn || !(await exists(path))) return undefined;
     const records = await readEstimate(path);
@@ -323,7 +323,7 @@ export class ExperimentRunner {
     const { seed } = options.train;
     onStage?.(`${data.name} · estimation · seed ${seed}`);
     using model = await this.#wholeModel(options, false, callbacks);
-    const saving = await this.#checkpointIn(folder, options, {});
+    const saving = checkpointIn(folder, await this.#estimateIdentity(options));
     const scores = await estimate(model, data.train, {
       ...estimateOptionsOf(options),
       ...callbacks,
@@ -349,6 +349,11 @@ export function decisionOf(
   const peft: DecideOptions = method === 'foundation-only' ? { modules: 0, ranks: 0 } : {};
   const all = { ...options, ...foundation, ...peft };
   return method === 'random' ? decide(randomScores(scores, seed), all, 'random') : decide(scores, all);
+}
+
+/** Where a method or an estimation is saved on the way. */
+function checkpointIn(folder: string, identity: RunIdentity): CheckpointOptions {
+  return { path: join(folder, FILES.checkpoint), resume: 'always', identity };
 }
 
 function evaluationData({ eval: examples, answers, figures, text }: DataSet): EvaluationData {

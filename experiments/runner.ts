@@ -32,7 +32,7 @@ import type { Evaluation } from '../train/evaluate.ts';
 import { bestBy } from '../train/evaluation-plan.ts';
 import { factsOf, type RunIdentity } from '../train/identity.ts';
 import type { RunLabel } from '../train/logs/log.ts';
-import type { CheckpointOptions, TrainerCallbacks } from '../train/options.ts';
+import { EVALUATION_OPTIONS, type CheckpointOptions, type TrainerCallbacks } from '../train/options.ts';
 import { evaluationRecord } from '../train/result-file.ts';
 import { stepsOf } from '../train/on-data.ts';
 import { train } from '../train/train.ts';
@@ -197,12 +197,6 @@ export class ExperimentRunner {
     await (isTaken ? assertSameRun(path, identity) : writeIdentity(path, identity));
   }
 
-  /** Where a method or an estimation is saved on the way. @param more what it depends on beside the settings */
-  async #checkpointIn(folder: string, options: RunOptions, more: RunIdentity): Promise<CheckpointOptions> {
-    const identity = { ...(await this.#identity(options)), ...more };
-    return { path: join(folder, FILES.checkpoint), resume: 'always', identity };
-  }
-
   async #measure(
     method: MethodName,
     { options, folder, estimated, steps }: Measurement,
@@ -217,7 +211,7 @@ export class ExperimentRunner {
     const pruneSeconds = (performance.now() - started) / 1000;
     const { data, checkpoint } = this.#task;
     const plan = decision ? fingerprintText(JSON.stringify(decision)) : '';
-    const saving = await this.#checkpointIn(folder, options, { plan });
+    const saving = checkpointIn(folder, { ...(await this.#identity(options)), plan });
     const record = data.isMulti ? new GradientRecord(join(folder, FILES.gradients)) : undefined;
     const result = await train(model, data.training, {
       ...options.train,
@@ -285,6 +279,12 @@ export class ExperimentRunner {
     return { ...facts, ...content };
   }
 
+  /** The same of an estimation, which is not evaluated. */
+  async #estimateIdentity(options: RunOptions): Promise<RunIdentity> {
+    const facts = Object.entries(await this.#identity(options));
+    return Object.fromEntries(facts.filter(([name]) => !EVALUATION_OPTIONS.some((own) => own === name)));
+  }
+
   /** Every method sees the same number of steps. @param more for methods without an estimation: what that takes the others */
   #budget({ train: numbers }: RunOptions, more: number): number {
     return stepsOf(this.#task.data.sizes, numbers) + more;
@@ -325,7 +325,7 @@ export class ExperimentRunner {
   async #savedEstimate(folder: string, options: RunOptions): Promise<Estimated | undefined> {
     const { checkpoint } = this.#task;
     const isOwn = await exists(join(folder, FILES.identity));
-    await this.#takeUp(folder, await this.#identity(options));
+    await this.#takeUp(folder, await this.#estimateIdentity(options));
     const path = join(folder, FILES.records);
     if (!isOwn || !(await exists(path))) return undefined;
     const records = await readEstimate(path);
@@ -344,7 +344,7 @@ export class ExperimentRunner {
     const { seed } = options.train;
     onStage?.(`${data.name} · estimation · seed ${seed}`);
     using model = await this.#wholeModel(options, false, callbacks);
-    const saving = await this.#checkpointIn(folder, options, {});
+    const saving = checkpointIn(folder, await this.#estimateIdentity(options));
     const scores = await estimate(model, data.training, {
       ...estimateOptionsOf(options),
       ...callbacks,
@@ -370,6 +370,11 @@ export function decisionOf(
   const peft: DecideOptions = method === 'foundation-only' ? { modules: 0, ranks: 0 } : {};
   const all = { ...options, ...foundation, ...peft };
   return method === 'random' ? decide(randomScores(scores, seed), all, 'random') : decide(scores, all);
+}
+
+/** Where a method or an estimation is saved on the way. */
+function checkpointIn(folder: string, identity: RunIdentity): CheckpointOptions {
+  return { path: join(folder, FILES.checkpoint), resume: 'always', identity };
 }
 
 function pruned(whole: PeftModel, values: StateDict, decision: Decision, options: RunOptions): Promise<PeftModel> {

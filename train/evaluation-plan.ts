@@ -7,16 +7,16 @@ import { didYouMean } from '../engine/nearest.ts';
 import type { HeadKind } from '../models/architecture.ts';
 import type { PeftModel } from '../peft-model/peft-model.ts';
 import { comparable, mainMetric, type BestBy } from './best.ts';
-import type { EvaluationData } from './evaluate.ts';
+import { evaluatorOf, type Evaluation, type EvaluationData } from './evaluate.ts';
 import type { EvaluationOptions } from './options.ts';
-import { averageName, evaluateTasks, figureOfTask, figuresOf, type TasksToEvaluate } from './task-figures.ts';
+import { averageName, figureOfTask, figuresOf, together, type TasksToEvaluate } from './task-figures.ts';
 
-/** The evaluations of a run. */
-export interface EvaluationPlan {
+/** The evaluations of a run. Their programs are kept until it is disposed of. */
+export interface EvaluationPlan extends Disposable {
   /** Whether one is due after so many steps; the last step always has one. */
   readonly isDue: (steps: number, perEpoch: number) => boolean;
-  /** The figures now, by name. */
-  readonly measure: () => Promise<Readonly<Record<string, number>>>;
+  /** The figures now, by name. @throws the signal's reason, once it is aborted */
+  readonly measure: (signal?: AbortSignal) => Promise<Readonly<Record<string, number>>>;
   readonly by: BestBy;
   /** Whether the weights of the best are kept, and are those that the run ends with. */
   readonly loadsBest: boolean;
@@ -70,12 +70,21 @@ export function evaluationPlan(
 ): EvaluationPlan | undefined {
   const by = bestBy(model, data, options);
   if (!by || !data) return undefined;
+  const evaluators = tasksOf(data).map(([name, { examples, ...how }]) => ({
+    name,
+    evaluator: evaluatorOf(model.forTask(name), examples, how),
+  }));
   const { evalStrategy, evalSteps = 0, loadBestModel } = options;
   return {
     isDue: (steps, perEpoch) => steps % (evalStrategy === 'steps' ? evalSteps : perEpoch) === 0,
-    measure: () => figuresOfAll(model, tasksOf(data)),
+    measure: async (signal) => {
+      const byTask = new Map<string, Evaluation>();
+      for (const { name, evaluator } of evaluators) byTask.set(name, await evaluator.evaluate(signal));
+      return figuresOfAll(byTask);
+    },
     by,
     loadsBest: loadBestModel,
+    [Symbol.dispose]: () => evaluators.forEach(({ evaluator }) => evaluator[Symbol.dispose]()),
   };
 }
 
@@ -90,8 +99,8 @@ function tasksOf(data: Evaluated | undefined): Tasks {
 }
 
 /** Figures of one set; or of each task with its name before them, and their mean. */
-async function figuresOfAll(model: PeftModel, tasks: Tasks): Promise<Record<string, number>> {
-  const { byTask, average } = await evaluateTasks(model, new Map(tasks));
+function figuresOfAll(byTask: ReadonlyMap<string, Evaluation>): Record<string, number> {
+  const { average } = together(byTask);
   const all = [...byTask].map(([task, { metrics }]) => ({ task, figures: figuresOf(metrics) }));
   if (all.length === 1) return all[0]!.figures;
   const named = all.flatMap(({ task, figures }) =>
@@ -133,8 +142,14 @@ function metricNames(
   { examples, figures, text, ...options }: EvaluationData,
 ): readonly string[] {
   const { metrics } = objectiveOf(model, examples);
+  const blanks = new Map<number, Float32Array>();
+  const ofWidth = (width: number): Float32Array => {
+    const known = blanks.get(width) ?? new Float32Array(width);
+    blanks.set(width, known);
+    return known;
+  };
   const blank = (width: (index: number) => number): Float32Array[] =>
-    Array.from({ length: examples.length }, (_, i) => new Float32Array(width(i)));
+    Array.from({ length: examples.length }, (_, i) => ofWidth(width(i)));
   if (text?.kind === 'choices') return comparable(text.figures(blank(() => 1)));
   if (!metrics) return ['loss', 'perplexity'];
   const scores = blank((index) => {
@@ -142,5 +157,7 @@ function metricNames(
     if (model.head === 'multiple-choice') return sequencesOf(example).length;
     return model.head === 'question-answering' ? 2 * example.ids.length : Math.max(1, model.labels.length);
   });
-  return comparable({ ...figures?.(scores), ...metrics(examples, scores, { ...ANSWER_DEFAULTS, ...options }) });
+  // Of the spans that can be answers the shortest say as much as all.
+  const quick = { ...ANSWER_DEFAULTS, ...options, maxAnswerLength: 1 };
+  return comparable({ ...figures?.(scores), ...metrics(examples, scores, quick) });
 }

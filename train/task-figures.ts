@@ -20,6 +20,11 @@ export async function evaluateTasks(model: PeftModel, tasks: TasksToEvaluate): P
   const byTask = new Map<string, Evaluation>();
   for (const [name, { examples, ...how }] of tasks)
     byTask.set(name, await evaluate(model.forTask(name), examples, how));
+  return together(byTask);
+}
+
+/** Evaluations of tasks with what they are together. @param byTask at least one */
+export function together(byTask: ReadonlyMap<string, Evaluation>): TasksEvaluation {
   const all = [...byTask.values()];
   const main = all.map(({ metrics }) => figuresOf(metrics)[mainMetric(comparable(metrics))]!);
   const total = (of: (evaluation: Evaluation) => number): number => all.reduce((sum, each) => sum + of(each), 0);

@@ -71,7 +71,7 @@ export function addEstimate(program: Command): void {
 }
 
 async function runEstimate(flags: StageFlags): Promise<void> {
-  const options = await readSettings(flags, { estimation: true });
+  const options = await readSettings(flags, 'estimate');
   const path = join(flags.out, ESTIMATION.result);
   const content = await runStage(ESTIMATION, flags, options, async (stage, context) => {
     const { model, data } = await prepare(context, stage, flags, options);
@@ -220,7 +220,7 @@ interface PruneFlags extends Record<string, unknown>, OutFlags {
 }
 
 async function runPrune(flags: PruneFlags): Promise<void> {
-  const options = await readSettings(flags);
+  const options = await readSettings(flags, 'prune');
   await withOutFolder(flags, async () => {
     await assertFree(flags);
     await prune(flags, options);
@@ -274,7 +274,7 @@ export function addTrain(program: Command): void {
 }
 
 async function runTrain(flags: StageFlags): Promise<void> {
-  const options = await readSettings(flags);
+  const options = await readSettings(flags, 'train');
   checkEvaluationOptions(options.train);
   const record = await runStage(TRAINING, flags, options, async (stage, context) => {
     const { model, data } = await prepare(context, stage, flags, options);

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { DataSet } from '../data/load/data-set.ts';
 import type { Rows } from '../data/load/rows.ts';
+import type { Share } from '../data/record-source.ts';
 import { say } from './context.ts';
 import type { DataOptions } from '../data/options.ts';
 import type { TaskRequests } from '../experiments/task-data.ts';
@@ -43,17 +44,26 @@ export function withData<T>(
 }
 
 /** How many examples there are, on standard error. */
-export function sayCounts({ name, rows }: Pick<DataSet, 'name' | 'rows'>): void {
+export function sayCounts({ name, rows, drawn = {} }: Pick<DataSet, 'name' | 'rows' | 'drawn'>): void {
   const parts = [
-    ...(rows.train > 0 ? [`${grouped(rows.train)} training`] : []),
-    ...(rows.eval > 0 ? [`${grouped(rows.eval)} evaluation`] : []),
+    ...(rows.train > 0 ? [ofAll(rows.train, 'training', drawn.train)] : []),
+    ...(rows.eval > 0 ? [ofAll(rows.eval, 'evaluation', drawn.eval)] : []),
   ];
-  say(`${name}: ${parts.join(' + ')} ${rows.train + rows.eval === 1 ? 'example' : 'examples'}`);
+  const isOne = rows.train + rows.eval === 1 && !drawn.train && !drawn.eval;
+  say(`${name}: ${parts.join(' + ')} ${isOne ? 'example' : 'examples'}`);
 }
 
 /** How many rows are predicted, on standard error. */
-export function sayCount({ name, firsts: { length } }: Pick<Rows, 'name' | 'firsts'>): void {
-  say(`${name}: ${grouped(length)} ${length === 1 ? 'example' : 'examples'}`);
+export function sayCount({ name, firsts: { length }, drawn }: Pick<Rows, 'name' | 'firsts' | 'drawn'>): void {
+  const kind = length === 1 && !drawn ? 'example' : 'examples';
+  say(`${name}: ${ofAll(length, kind, drawn)}`);
+}
+
+/** `8 of 872 training`; where examples are not rows, as of documents, both are said. */
+function ofAll(count: number, kind: string, drawn: Share | undefined): string {
+  if (!drawn) return `${grouped(count)} ${kind}`;
+  const share = `${grouped(drawn.count)} of ${grouped(drawn.total)}`;
+  return drawn.count === count ? `${share} ${kind}` : `${grouped(count)} ${kind} (from ${share} rows)`;
 }
 
 function grouped(count: number): string {

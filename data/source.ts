@@ -28,7 +28,7 @@ export async function loadData(
   known?: KnownHead,
   onBytes?: OnBytes,
 ): Promise<DataSet> {
-  const { dir: modelDir, config } = checkpoint.resized(known?.base?.config.vocabSize ?? 0);
+  const { dir: modelDir, config } = checkpoint.resized(known?.base?.config.vocabSize ?? checkpoint.config.vocabSize);
   const parsed = parseOptions(dataOptionsSchema, options);
   const { problemType, docStride, as, numFewshot = 0 } = parsed;
   const { maxLength = as === 'text' ? Infinity : MAX_LENGTH } = parsed;

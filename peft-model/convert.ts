@@ -16,7 +16,7 @@ import {
 import { className, nameInClass } from '../models/config.ts';
 import { baseWeightShapes, frozenWeightShapes, inspectCheckpoint } from '../models/base-model.ts';
 import { Checkpoint } from '../models/checkpoint.ts';
-import { openWeights } from '../models/grown-file.ts';
+import { openWeights } from '../models/resized-file.ts';
 import { adaptableLayers, frozenHeadShapes, headOf, headShapes } from '../models/heads.ts';
 import { isStoredInOut, storedName, transpose } from '../models/weights.ts';
 import { writeHubAdapter } from '../peft/adapterhub/files.ts';

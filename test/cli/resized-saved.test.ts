@@ -37,9 +37,13 @@ const CASES = [
   ['llama-frozen', 'llama'],
   ['llama-lora-words', 'llama'],
   ['llama-lora-head', 'llama'],
+  ['llama-saved-head', 'llama'],
+  ['llama-shrunk', 'llama', 17],
+  ['gpt2-dora-head', 'gpt2'],
+  ['bert-shrunk-biases', 'bert', 18],
 ] as const;
 
-describe.each(CASES)('%s', (name, family) => {
+describe.each(CASES)('%s', (name, family, size = 22) => {
   const model = join(family === 'llama' ? SAVED : join(GOLDENS, 'resized'), family);
   const folders = ['--model', model, '--adapter', join(SAVED, name)];
 
@@ -52,7 +56,7 @@ describe.each(CASES)('%s', (name, family) => {
     expectClose(await scores(name, ...folders));
     const [merged, out] = [join(dir, name), join(dir, `${name}-exported`)];
     await run(0, 'merge', ...folders, '--out', merged);
-    expect(await json(merged, 'config.json')).toMatchObject({ vocab_size: 22 });
+    expect(await json(merged, 'config.json')).toMatchObject({ vocab_size: size });
     expectClose(await scores(name, '--model', merged));
     await run(0, 'export', ...folders, '--out', out);
     expectClose(await scores(name, '--model', join(out, 'base'), '--adapter', join(out, 'adapter')));

@@ -28,7 +28,7 @@ async function scores(name: string, ...args: string[]): Promise<number[]> {
   return [(await json(out)).logits as number[] | number[][]].flat(2);
 }
 
-const CASES = [
+const CASES: readonly (readonly [name: string, family: string, size?: number])[] = [
   ['gpt2-frozen', 'gpt2'],
   ['gpt2-lora-words', 'gpt2'],
   ['gpt2-lora-head', 'gpt2'],
@@ -41,7 +41,7 @@ const CASES = [
   ['llama-shrunk', 'llama', 17],
   ['gpt2-dora-head', 'gpt2'],
   ['bert-shrunk-biases', 'bert', 18],
-] as const;
+];
 
 describe.each(CASES)('%s', (name, family, size = 22) => {
   const model = join(family === 'llama' ? SAVED : join(GOLDENS, 'resized'), family);

@@ -28,7 +28,7 @@ async function scores(name: string, ...args: string[]): Promise<number[]> {
   return [(await json(out)).logits as number[] | number[][]].flat(2);
 }
 
-const CASES: readonly (readonly [name: string, family: string, size?: number])[] = [
+const CASES: [name: string, family: string, size?: number][] = [
   ['gpt2-frozen', 'gpt2'],
   ['gpt2-lora-words', 'gpt2'],
   ['gpt2-lora-head', 'gpt2'],
@@ -43,7 +43,7 @@ const CASES: readonly (readonly [name: string, family: string, size?: number])[]
   ['bert-shrunk-biases', 'bert', 18],
 ];
 
-describe.each(CASES)('%s', (name, family, size = 22) => {
+describe.each<[name: string, family: string, size?: number]>(CASES)('%s', (name, family, size = 22) => {
   const model = join(family === 'llama' ? SAVED : join(GOLDENS, 'resized'), family);
   const folders = ['--model', model, '--adapter', join(SAVED, name)];
 
@@ -61,6 +61,17 @@ describe.each(CASES)('%s', (name, family, size = 22) => {
     await run(0, 'export', ...folders, '--out', out);
     expectClose(await scores(name, '--model', join(out, 'base'), '--adapter', join(out, 'adapter')));
   });
+});
+
+it.each(CASES.filter(([, family]) => family !== 'bert'))('%s says what PEFT does', async (name, family) => {
+  const model = join(family === 'llama' ? SAVED : join(GOLDENS, 'resized'), family);
+  const { ids, logits } = (await json(SAVED, name, 'expected.json')) as { ids: number[]; logits: number[][] };
+  const [prompts, out] = [join(dir, 'prompts.jsonl'), join(dir, 'answers.jsonl')];
+  await writeFile(prompts, JSON.stringify({ input_ids: ids }));
+  const folders = ['--model', model, '--adapter', join(SAVED, name), '--prompts', prompts, '--out', out];
+  await run(0, 'generate', ...folders, '--greedy', '--max-new-tokens', '1');
+  const last = logits.at(-1)!;
+  expect((await json(out)).output_ids).toEqual([last.indexOf(Math.max(...last))]);
 });
 
 it('training goes on with the new rows, and generation may say them', async () => {

@@ -178,7 +178,7 @@ export interface ModelConfig {
   readonly family: string;
   readonly architecture: Architecture;
   readonly vocabSize: number;
-  /** Rows of the vocabulary's matrices in the checkpoint's files, where `resizeVocabulary` made them more. */
+  /** Rows of the vocabulary's matrices in the checkpoint's files, where `resizeVocabulary` changed them. */
   readonly savedVocabSize?: number | undefined;
   /** Features of a token, D. */
   readonly hiddenSize: number;

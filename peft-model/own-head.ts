@@ -4,7 +4,7 @@ import { warn } from '../engine/warnings.ts';
 import { agreedNames } from '../data/labels.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
 import { savedHead } from '../models/config.ts';
-import { openWeights } from '../models/grown-file.ts';
+import { openWeights } from '../models/resized-file.ts';
 import { headShapes } from '../models/heads.ts';
 import { storedName } from '../models/weights.ts';
 import type { StateDict } from '../peft/module.ts';

@@ -141,9 +141,12 @@ export async function readPretrained(
 
 /** The checkpoint with the largest vocabulary of some adapters' folders, so that they share a base. @throws UserError as `readPretrained` */
 export async function checkpointFor(checkpoint: Checkpoint, adapterDirs: Iterable<string>): Promise<Checkpoint> {
-  let largest = checkpoint;
-  for (const dir of adapterDirs) largest = checkpointOf(largest, valuesOf(await readOwnAdapter(dir, checkpoint)));
-  return largest;
+  let largest = 0;
+  for (const dir of adapterDirs) {
+    const { config } = checkpointOf(checkpoint, valuesOf(await readOwnAdapter(dir, checkpoint)));
+    largest = Math.max(largest, config.vocabSize);
+  }
+  return largest === 0 ? checkpoint : checkpoint.resized(largest);
 }
 
 /** A checkpoint with as many tokens as an adapter's values have rows, where it was trained on a resized vocabulary. */
@@ -153,7 +156,8 @@ export function checkpointOf(checkpoint: Checkpoint, values: StateDict): Checkpo
     const size = values.get(name)?.length ?? 0;
     return name.endsWith('.weight') ? size / config.embeddingSize : size;
   });
-  return checkpoint.resized(Math.max(...rows));
+  const most = Math.max(...rows);
+  return most === 0 ? checkpoint : checkpoint.resized(most);
 }
 
 /** An adapter of several heads as if one of them were its only. */

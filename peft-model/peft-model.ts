@@ -53,6 +53,8 @@ export interface ForwardOptions {
   readonly rankMask?: PeftRun['rankMask'];
   /** Sees each module's Δ and what Δ is added to, both [tokens, features]. */
   readonly onDelta?: PeftRun['onDelta'];
+  /** Sees what each adapter's bottleneck holds, f32 [tokens, ranks]. */
+  readonly onBottleneck?: PeftRun['onBottleneck'];
   /** Masks and the like, applied after the PEFT modules. */
   readonly hooks?: readonly ForwardHooks[];
 }
@@ -277,7 +279,7 @@ export class PeftModel implements Disposable {
 
   #context(options: ForwardOptions): ForwardContext {
     const parameter = (name: string): Tensor => this.parameters.get(name).tensor;
-    const { random, isActive, rankMask, onDelta, hooks = [] } = options;
+    const { random, isActive, rankMask, onDelta, onBottleneck, hooks = [] } = options;
     const find = (name: string): Tensor | undefined =>
       this.parameters.has(name) ? parameter(name) : this.base.weights.get(name)?.tensor;
     const weight = (name: string): Tensor => {
@@ -293,6 +295,7 @@ export class PeftModel implements Disposable {
       isActive,
       rankMask,
       onDelta,
+      onBottleneck,
     };
     return {
       config: this.base.config,

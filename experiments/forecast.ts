@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { exists } from '../engine/io/files.ts';
 import type { StepReport } from '../train/loop.ts';
-import { stepsOf } from '../train/train.ts';
+import { stepsOf } from '../train/on-data.ts';
 import type { RunOptions } from './options.ts';
 import { methodId, needsEstimate, prunes, type MethodName } from './runner.ts';
 
@@ -21,7 +21,7 @@ export async function workLeft(
   examples: number,
 ): Promise<Work> {
   const { peft, train, estimate } = options;
-  const steps = stepsOf(examples, train);
+  const steps = stepsOf([examples], train);
   const pieces: number[] = [];
   for (const seed of seeds) {
     const found = await Promise.all(

@@ -35,7 +35,8 @@ import { factsOf, type RunIdentity } from '../train/identity.ts';
 import type { RunLabel } from '../train/logs/log.ts';
 import type { CheckpointOptions, TrainerCallbacks } from '../train/options.ts';
 import { evaluationRecord } from '../train/result-file.ts';
-import { stepsOf, train } from '../train/train.ts';
+import { stepsOf } from '../train/on-data.ts';
+import { train } from '../train/train.ts';
 import type { TrainResult } from '../train/trainer.ts';
 import { assertSameRun, isSameRun, writeIdentity } from './identity.ts';
 import { estimateOptionsOf, tellingOptions, type RunOptions } from './options.ts';
@@ -277,7 +278,7 @@ export class ExperimentRunner {
 
   /** Every method sees the same number of steps. @param more for methods without an estimation: what that takes the others */
   #budget({ train: numbers }: RunOptions, more: number): number {
-    return stepsOf(this.#task.data.train.length, numbers) + more;
+    return stepsOf([this.#task.data.train.length], numbers) + more;
   }
 
   async #wholeModel(options: RunOptions, random: boolean, { onBytes }: TrainerCallbacks): Promise<PeftModel> {

@@ -63,7 +63,7 @@ export async function runAudit(engine: Engine, plan: AuditPlan): Promise<Audit> 
   );
   plan.onData?.(data);
   const base = await checkpoint.fingerprint();
-  const facts = { ...trainingFacts(options), maxLength, base, content: data.content };
+  const facts = { ...trainingFacts(options), maxLength, base };
   const store = new StageStore(out, overwrite);
   const setting = { engine, checkpoint, data, store, audit, options, facts, callbacks, onStage };
   const runs: AuditRun[] = [];
@@ -112,8 +112,9 @@ function keysOf({ forms, strategies, seeds }: AuditOptions): RunKey[] {
   return seeds.flatMap((seed) => forms.flatMap((form) => strategies.map((strategy) => ({ form, strategy, seed }))));
 }
 
-async function runOf(setting: AuditSetting, key: RunKey): Promise<AuditRun> {
-  const { audit } = setting;
+async function runOf(shared: AuditSetting, key: RunKey): Promise<AuditRun> {
+  const { audit, facts, data } = shared;
+  const setting = { ...shared, facts: { ...facts, content: data.contentOf(key.seed) } };
   const planted = await plantStage(setting, key);
   const user = await userStage(setting, key, planted);
   const isMapped = !audit.skipMaps && key.seed === audit.seeds[0] && key.strategy !== 'clean';

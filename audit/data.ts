@@ -115,8 +115,6 @@ export class AuditData {
   readonly name: string;
   /** Of the user's source; and of the planted one, where it has test texts. */
   readonly tests: { readonly user: TestTexts; readonly plant?: TestTexts };
-  /** Hash of all texts, and of what was planted where. */
-  readonly content: string;
   readonly #seeds: ReadonlyMap<number, SeedData>;
 
   private constructor(
@@ -130,8 +128,6 @@ export class AuditData {
     this.name = `${plant.name} → ${user.name}`;
     this.tests = tests;
     this.#seeds = seeds;
-    const ids = [...seeds.values()].flatMap((data) => Object.values(data).map(idsOf));
-    this.content = fingerprintText(JSON.stringify([labels, target, ids, testIds(tests.user), testIds(tests.plant)]));
   }
 
   /**
@@ -188,6 +184,14 @@ export class AuditData {
     if (tests.user.triggered.length === 0)
       throw new UserError(`${user.name}: has no test texts of another class than ${sources.labels[target]}`);
     return new AuditData(sources, target, tests, all);
+  }
+
+  /** Hash of a seed's texts, of what was planted where, and of what is measured on. */
+  contentOf(seed: number): string {
+    const ids = Object.values(this.of(seed)).map(idsOf);
+    return fingerprintText(
+      JSON.stringify([this.labels, this.target, ids, testIds(this.tests.user), testIds(this.tests.plant)]),
+    );
   }
 
   /** @param seed one of those that it was made for */

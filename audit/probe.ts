@@ -8,8 +8,8 @@ import { gatherRows } from '../engine/ops/gather.ts';
 import { reshape } from '../engine/ops/leaf.ts';
 import { sumCols } from '../engine/ops/reduce.ts';
 import { ProgramCache } from '../engine/program-cache.ts';
-import { linearName } from '../models/architecture.ts';
 import type { ForwardHooks } from '../models/forward-hooks.ts';
+import { keepLayerOutputs } from '../models/layer-outputs.ts';
 import type { BatchInputs, ForwardOptions, PeftModel } from '../peft-model/peft-model.ts';
 
 /** What is watched of a forward pass. */
@@ -63,17 +63,10 @@ export async function firstTokenStates(model: PeftModel, examples: Examples): Pr
   const { config, layers } = model.base;
   const states: Float32Array[][] = layers.map(() => []);
   const watch = (): Watched => {
-    const after = new Map<string, Tensor>();
-    const outputNames = layers.map((_, layer) => linearName(config, layer, 'down'));
-    const hooks: ForwardHooks = {
-      sublayer: (name, y, _, normed) => {
-        if (outputNames.includes(name)) after.set(name, normed());
-        return y;
-      },
-    };
+    const kept = keepLayerOutputs(config, layers);
     const outputs = ({ rows }: BatchInputs): Record<string, Tensor> =>
-      Object.fromEntries(outputNames.map((name, layer) => [String(layer), gatherRows(after.get(name)!, rows!)]));
-    return { options: { hooks: [hooks] }, outputs };
+      Object.fromEntries(kept.outputs.map((states, layer) => [String(layer), gatherRows(states, rows!)]));
+    return { options: { hooks: [kept.hooks] }, outputs };
   };
   await watchEach(model, examples, watch, (indices, outputs) => {
     for (const [layer, values] of outputs) {

@@ -26,21 +26,18 @@ export async function plantStage(setting: AuditSetting, key: RunKey): Promise<St
   };
   const { method: _, ...peft } = options.peft;
   const identity = { ...facts, ...factsOf(peft), form, strategy, seed, plantEpochs, ...ofStrategy };
-  return store.stage(
-    { path: pathOf(key, 'plant'), schema: plantedSchema, identity },
-    async ({ folder, checkpoint }) => {
-      setting.onStage(`${data.name} · ${form} · ${strategy} · seed ${seed} · planting`);
-      using model = await freshModel(setting, key);
-      const trained = await plant(setting, key, model, checkpoint);
-      await model.savePretrained(join(folder, ADAPTER));
-      const { user, plant: own } = data.tests;
-      return {
-        ...trained,
-        user: await measure(model, user, data.target),
-        ...(own && { plant: await measure(model, own, data.target) }),
-      };
-    },
-  );
+  return store.stage({ path: pathOf(key, 'plant'), schema: plantedSchema, identity }, async (place) => {
+    setting.onStage(`${data.name} · ${form} · ${strategy} · seed ${seed} · planting`);
+    using model = await freshModel(setting, key);
+    const trained = await plant(setting, key, model, place);
+    await model.savePretrained(join(place.folder, ADAPTER));
+    const { user, plant: own } = data.tests;
+    return {
+      ...trained,
+      user: await measure(model, user, data.target),
+      ...(own && { plant: await measure(model, own, data.target) }),
+    };
+  });
 }
 
 /** The user's training on clean data, measured after every epoch. */

@@ -73,9 +73,9 @@ export const auditOptionsSchema = z.strictObject({
     .lt(1, 'expected a number between 0 and 1')
     .default(0.7)
     .describe('confidence-filter: probability from which a text is taken out'),
-  clnormAlpha: positive.default(1e-4).describe('α of CLNorm'),
-  gradnormAlpha: z.number().nonnegative().default(1.5).describe('α of GradNorm'),
-  rippleLambda: z.number().nonnegative().default(0.1).describe('λ of RIPPLe'),
+  alphaClnorm: positive.default(1e-4).describe('α of CLNorm'),
+  alphaGradnorm: z.number().nonnegative().default(1.5).describe('α of GradNorm'),
+  lambdaRipple: z.number().nonnegative().default(0.1).describe('λ of RIPPLe'),
 });
 
 /** Every option, defaults filled in. */

@@ -37,14 +37,14 @@ export async function plant(
 }
 
 /** The controls of a strategy, as the paper has them: CLNorm on the planted task, projection in all layers of the upper half. */
-function controlsOf(strategy: Strategy, { clnormAlpha, gradnormAlpha }: AuditOptions): GradientControl[] {
-  const normalised = (): GradientControl => clnorm({ task: PLANTED, alpha: clnormAlpha });
+function controlsOf(strategy: Strategy, { alphaClnorm, alphaGradnorm }: AuditOptions): GradientControl[] {
+  const normalised = (): GradientControl => clnorm({ task: PLANTED, alpha: alphaClnorm });
   const projected = (): GradientControl => ilproj({ when: 'always' });
   switch (strategy) {
     case 'pcgrad':
       return [pcgrad()];
     case 'gradnorm':
-      return [gradnorm({ alpha: gradnormAlpha })];
+      return [gradnorm({ alpha: alphaGradnorm })];
     case 'clnorm':
       return [normalised()];
     case 'ilproj':

@@ -18,11 +18,11 @@ import { ADAPTER, type Stage, type StagePlace } from './store.ts';
 export async function plantStage(setting: AuditSetting, key: RunKey): Promise<Stage<Planted>> {
   const { audit, data, store, facts, options } = setting;
   const { form, strategy, seed } = key;
-  const { clnormAlpha, gradnormAlpha, rippleLambda, plantEpochs } = audit;
+  const { alphaClnorm, alphaGradnorm, lambdaRipple, plantEpochs } = audit;
   const ofStrategy = {
-    ...(strategy.includes('clnorm') && { clnormAlpha }),
-    ...(strategy === 'gradnorm' && { gradnormAlpha }),
-    ...(strategy === 'ripple' && { rippleLambda }),
+    ...(strategy.includes('clnorm') && { alphaClnorm }),
+    ...(strategy === 'gradnorm' && { alphaGradnorm }),
+    ...(strategy === 'ripple' && { lambdaRipple }),
   };
   const { method: _, ...peft } = options.peft;
   const identity = { ...facts, ...factsOf(peft), form, strategy, seed, plantEpochs, ...ofStrategy };

@@ -20,7 +20,7 @@ export async function mapStage(
   const { result } = await store.stage(stage, async () => {
     onStage(`${data.name} · ${key.form} · ${key.strategy} · seed ${key.seed} · map, ${name}`);
     using model = await savedModel(setting, of);
-    return layerMap(model, data.tests.user, data.target);
+    return await layerMap(model, data.tests.user, data.target);
   });
   return result;
 }

@@ -10,13 +10,14 @@
  */
 import { join } from 'node:path';
 import { adapterName, versions } from '../experiments/provenance.ts';
-import { assertOptionsFit, flatOptions, type RunOptions } from '../experiments/options.ts';
+import { assertOptionsFit, type RunOptions } from '../experiments/options.ts';
 import type { Engine } from '../engine/engine.ts';
 import { writeJson } from '../engine/io/files.ts';
 import { makeFolder } from '../engine/io/make-folder.ts';
 import { loadModel } from '../models/checkpoint.ts';
 import { loadTokenizer } from '../models/tokenizer.ts';
 import type { Audit, AuditRun, DefenceResult } from '../report/audit/schema.ts';
+import { AUDIT_FILE } from '../report/audit/write.ts';
 import { factsOf } from '../train/identity.ts';
 import { AuditData, loadSources, type AuditRequest } from './data.ts';
 import { defenceStage } from './defences.ts';
@@ -40,9 +41,6 @@ export interface AuditPlan extends Pick<AuditSetting, 'callbacks' | 'onStage'> {
   /** What a reader types to get the same. */
   readonly command: string;
 }
-
-/** The file that an audit's figures are in. */
-export const AUDIT_FILE = 'audit.json';
 
 /** Tokens of the longest sequence, where nothing is said. */
 const MAX_LENGTH = 64;
@@ -92,19 +90,34 @@ export async function runAudit(engine: Engine, plan: AuditPlan): Promise<Audit> 
       test: data.tests.user.clean.length,
       triggered: data.tests.user.triggered.length,
     },
-    options: factsOf({
-      ...flatOptions(options),
-      ...audit,
-      method: undefined,
-      epochs: undefined,
-      steps: undefined,
-      seed: undefined,
-      maxLength,
-    }),
+    options: shownOptions(options, audit, maxLength),
     runs,
   };
   await writeJson(join(out, AUDIT_FILE), written);
   return written;
+}
+
+/** What a reader of the figures wants to know. */
+function shownOptions(
+  { peft, train, estimate, decide }: RunOptions,
+  audit: AuditOptions,
+  maxLength: number,
+): Audit['options'] {
+  const { adapterSize, reductionFactor, dropout } = peft;
+  const { lr, batchSize, schedule, warmupRatio, weightDecay, maxGradNorm } = train;
+  const { heads, neurons, modules, ranks } = decide;
+  const sizes = { adapterSize, reductionFactor, dropout, maxLength };
+  const training = { lr, batchSize, schedule, warmupRatio, weightDecay, maxGradNorm };
+  return factsOf({
+    ...sizes,
+    ...training,
+    heads,
+    neurons,
+    modules,
+    ranks,
+    estimateSteps: estimate.estimateSteps,
+    ...audit,
+  });
 }
 
 /** Seeds one after the other, so that an audit that was stopped has all strategies of the first. */

@@ -1,15 +1,18 @@
 /** Room: cli. `audit`: what an adapter from a stranger may carry, and what removes it. */
 import { join } from 'node:path';
 import { Option, type Command } from 'commander';
-import { AUDIT_FILE, runAudit } from '../../audit/audit.ts';
+import { runAudit } from '../../audit/audit.ts';
 import type { AuditRequest } from '../../audit/data.ts';
 import { auditOptionsSchema, FULL_SIZE, FULL_TRAINING, type AuditOptions } from '../../audit/options.ts';
 import { parseOptions } from '../../engine/options.ts';
 import { fieldOf, type Field } from '../../experiments/field.ts';
 import { settingKey } from '../../experiments/settings.ts';
+import { auditTables } from '../../report/audit/terminal.ts';
+import { AUDIT_FILE, writeAuditReport } from '../../report/audit/write.ts';
 import type { ConfigFile } from '../config-file.ts';
-import { addEngineFlags, print, say, withEngine, type EngineFlags } from '../context.ts';
+import { addEngineFlags, print, say, whyNoPage, withEngine, type EngineFlags } from '../context.ts';
 import { flagName } from '../flags.ts';
+import { terminalWidth } from '../help.ts';
 import { addModelFlag } from '../hub.ts';
 import { addSettings, readSettings } from '../options.ts';
 import { addOutFlags, assertFree, withOutFolder, type OutFlags } from '../out-folder.ts';
@@ -108,5 +111,6 @@ async function audit(flags: AuditFlags): Promise<void> {
       'what is finished is kept; the same command goes on',
     );
   });
-  print(flags.json, result, `Audit: ${join(out, AUDIT_FILE)}`);
+  const page = await writeAuditReport(out).catch((error: unknown) => whyNoPage(error, out));
+  print(flags.json, result, `${auditTables(result, terminalWidth())}\nAudit: ${join(out, AUDIT_FILE)}\nPage: ${page}`);
 }

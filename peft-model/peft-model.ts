@@ -15,6 +15,7 @@ import type { BaseModel } from '../models/base-model.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
 import type { ForwardHooks } from '../models/forward-hooks.ts';
 import { applyHead, headOf } from '../models/heads.ts';
+import { keepLayerOutputs } from '../models/layer-outputs.ts';
 import { positionIds } from '../models/positions.ts';
 import { rotaryInput } from '../models/rotary.ts';
 import { hiddenStates, type ForwardContext, type KvCacheView } from '../models/transformer.ts';
@@ -238,6 +239,14 @@ export class PeftModel implements Disposable {
   logits(inputs: BatchInputs, options: ForwardOptions = {}): Tensor {
     const context = this.#context(options);
     return applyHead(context, this.head, hiddenStates(context, inputs), inputs.rows);
+  }
+
+  /** The head's scores on what each layer gives, from the lowest on; the last are `logits`. */
+  layerLogits(inputs: BatchInputs, { hooks = [], ...options }: ForwardOptions = {}): Tensor[] {
+    const kept = keepLayerOutputs(this.base.config, this.base.layers);
+    const context = this.#context({ ...options, hooks: [...hooks, kept.hooks] });
+    const last = hiddenStates(context, inputs);
+    return [...kept.outputs.slice(0, -1), last].map((hidden) => applyHead(context, this.head, hidden, inputs.rows));
   }
 
   /**

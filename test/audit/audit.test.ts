@@ -93,14 +93,22 @@ it('does nothing again that is there, whatever else is asked for', async () => {
   const again: string[] = [];
   const warned: string[] = [];
   const before = setWarningHandler((text) => warned.push(text));
-  const plan = planOf({ onStage: (title) => again.push(title) }, { strategies: ['clean', 'clnorm+ilproj'], defences: ['reinit'] }); // prettier-ignore
+  const plan = planOf({ onStage: (title) => again.push(title) }, { strategies: ['clean', 'ripple', 'lwp', 'clnorm+ilproj'], defences: ['reinit'], skipMaps: true }); // prettier-ignore
   const { runs } = await runAudit(engine, plan);
   setWarningHandler(before);
   expect(again.map((title) => title.split(' · ').slice(2).join(' '))).toEqual([
     'clean seed 0 planting',
     "clean seed 0 user's training",
+    'ripple seed 0 planting',
+    "ripple seed 0 user's training",
+    'lwp seed 0 planting',
+    "lwp seed 0 user's training",
   ]);
-  expect(runs[1]!.planted).toEqual(whole.runs[0]!.planted);
+  expect(runs[3]!.planted).toEqual(whole.runs[0]!.planted);
+  // The sum over four layers begins near four times the loss of one.
+  const [lwp, both] = [runs[2]!.planted.loss!, runs[3]!.planted.loss!];
+  expect(lwp.clean[0]! / both.clean[0]!).toBeGreaterThan(3);
+  expect(lwp.clean[0]! / both.clean[0]!).toBeLessThan(5);
   expect(runs[0]!.planted.gradients).toBeUndefined();
   expect(warned).toEqual([]);
   await expect(readFile(join(dir, 'out', 'parallel', 'clean', 'seed-0', 'plant', 'adapter', 'adapter_config.json'), 'utf8')).resolves.not.toContain('planted'); // prettier-ignore

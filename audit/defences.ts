@@ -3,6 +3,7 @@
  * accuracy. All of them know clean data of the user alone: neither the triggers nor the target.
  */
 import type { EncodedExample } from '../data/encoded-example.ts';
+import { quantile } from 'simple-statistics';
 import { hostRandom, STREAM } from '../engine/random.ts';
 import type { Decision } from '../pruning/decide.ts';
 import { factorCount } from '../peft-model/state.ts';
@@ -45,11 +46,11 @@ export async function defenceStage(
 
 /** What a defence's figures depend on beside the adapter. */
 function factsFor({ audit, options }: AuditSetting, defence: Defence, estimated: Estimated | undefined): RunIdentity {
-  const { userEpochs, moreEpochs, confidence: threshold, userLr } = audit;
+  const { userEpochs, moreEpochs, falseAlarms, userLr } = audit;
   return factsOf({
     ...(defence === 'more-epochs' ? { moreEpochs } : { userEpochs }),
     userLr,
-    ...(defence === 'confidence-filter' && { threshold }),
+    ...(defence === 'confidence-filter' && { falseAlarms }),
     ...(estimated && { ...options.decide, estimate: estimated.id }),
   });
 }
@@ -105,7 +106,8 @@ async function decisionFor(
 
 /**
  * Takes out texts on which a copy is sure: it was trained on randomised labels, which leaves it unsure of all but triggers (PSIM: Zhao et al.
- * 2024). Who is left is classified by the model after the user's training.
+ * 2024). How sure is too sure, the user's own texts tell: so many of them may be taken out. What is left is classified by the model after the
+ * user's training.
  */
 async function confidenceFilter(
   setting: AuditSetting,
@@ -117,7 +119,9 @@ async function confidenceFilter(
   using copy = await savedModel(setting, planted);
   const random = randomised(data.of(key.seed).user, data.labels.length, key.seed);
   const { seconds } = await trainAsUser(setting, copy, key.seed, audit.userEpochs, place, random);
-  const sure = (await scoresOf(copy, data.tests.user)).map((scores) => confidence(scores) >= audit.confidence);
+  const own = (await scoresOf(copy, { clean: random, triggered: [] })).map(confidence);
+  const threshold = quantile(own, 1 - audit.falseAlarms);
+  const sure = (await scoresOf(copy, data.tests.user)).map((scores) => confidence(scores) > threshold);
   using model = await savedModel(setting, user);
   const scores = await scoresOf(model, data.tests.user);
   const share = (flags: readonly boolean[]): number => flags.filter(Boolean).length / flags.length;

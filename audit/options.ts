@@ -67,12 +67,12 @@ export const auditOptionsSchema = z.strictObject({
     .array(z.enum(STRATEGIES))
     .default(['sum', 'clnorm+ilproj'])
     .describe('strategies that the defences are measured against'),
-  confidence: z
+  falseAlarms: z
     .number()
     .gt(0, 'expected a number between 0 and 1')
     .lt(1, 'expected a number between 0 and 1')
-    .default(0.7)
-    .describe('confidence-filter: probability from which a text is taken out'),
+    .default(0.05)
+    .describe("confidence-filter: part of the user's own texts that it takes out"),
   alphaClnorm: positive.default(1e-4).describe('α of CLNorm'),
   alphaGradnorm: z.number().nonnegative().default(1.5).describe('α of GradNorm'),
   lambdaRipple: z.number().nonnegative().default(0.1).describe('λ of RIPPLe'),

@@ -90,22 +90,13 @@ function plantOtherwise(
   return runStepsOf(steps, batches, how, callbacks);
 }
 
-/** The controls of a strategy, as the paper has them: CLNorm on the planted task, projection in all layers of the upper half. */
+/** Of the strategies that are controls, as the paper has them: CLNorm on the planted task, projections in every layer of the upper half. */
 function controlsOf(strategy: Strategy, { alphaClnorm, alphaGradnorm }: AuditOptions): GradientControl[] {
-  const normalised = (): GradientControl => clnorm({ task: PLANTED, alpha: alphaClnorm });
-  const projected = (): GradientControl => ilproj({ when: 'always' });
-  switch (strategy) {
-    case 'pcgrad':
-      return [pcgrad()];
-    case 'gradnorm':
-      return [gradnorm({ alpha: alphaGradnorm })];
-    case 'clnorm':
-      return [normalised()];
-    case 'ilproj':
-      return [projected()];
-    case 'clnorm+ilproj':
-      return [normalised(), projected()];
-    default:
-      return [];
-  }
+  const of: Partial<Record<string, () => GradientControl>> = {
+    pcgrad: () => pcgrad(),
+    gradnorm: () => gradnorm({ alpha: alphaGradnorm }),
+    clnorm: () => clnorm({ task: PLANTED, alpha: alphaClnorm }),
+    ilproj: () => ilproj({ when: 'always' }),
+  };
+  return strategy.split('+').flatMap((name) => of[name]?.() ?? []);
 }

@@ -72,16 +72,10 @@ export function pruningDecision(
   scores: ImportanceScores,
 ): Decision {
   const all = options.decide;
-  switch (defence) {
-    case 'foundation-pruning':
-      return decide(scores, { ...all, modules: 0, ranks: 0 });
-    case 'peft-pruning':
-      return decide(scores, { ...all, heads: 0, neurons: 0 });
-    case 'random-pruning':
-      return decide(randomScores(scores, seed), all, 'random');
-    default:
-      return decide(scores, all);
-  }
+  if (defence === 'random-pruning') return decide(randomScores(scores, seed), all, 'random');
+  const foundation = defence === 'peft-pruning' ? { heads: 0, neurons: 0 } : {};
+  const peft = defence === 'foundation-pruning' ? { modules: 0, ranks: 0 } : {};
+  return decide(scores, { ...all, ...foundation, ...peft });
 }
 
 /**

@@ -150,7 +150,7 @@ export class RippleSteps<B extends Pick<Batch, 'batch' | 'seq'> = Batch> impleme
     const isApart = sub(1, greaterEqual(inner(clean, planted), 0));
     const penalty = mul(isApart, -this.#lambda);
     const packed = clean.map((g, i) => add(add(g, planted[i]!), mul(this.#curvature[i]!.tensor, penalty)));
-    const { updates, norm } = optimizer.apply(packed, given as Parameters<typeof optimizer.apply>[1]);
+    const { updates, norm } = optimizer.apply(packed, given);
     const loss = this.#losses.map(({ tensor }) => tensor).reduce((a, b) => add(a, b));
     return [
       ...updates,

@@ -61,7 +61,7 @@ function optionOf(name: string, { kind, choices, fallback, description }: Field)
   const text = description.replace(/`(\w+)`/g, (_, other: string) => `--${flagName(settingKey(other))}`);
   if (kind === 'boolean') return new Option(`--${flag}`, text);
   const listed = choices ? `: ${choices.join(', ')}` : '';
-  const shown = fallback === undefined ? '' : ` (default: ${[fallback].flat().join(',')})`;
+  const shown = fallback === undefined ? '' : ` (default: ${[fallback].flat().map(String).join(',')})`;
   return new Option(`--${flag} <${kind === 'number' ? 'n' : 'list'}>`, text + listed + shown);
 }
 

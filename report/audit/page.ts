@@ -32,7 +32,7 @@ export async function auditPage(audit: Audit): Promise<string> {
 
 function introduction({ meta, labels, target, texts }: Audit): Html {
   return html`<p class="lead">
-      An adapter from a stranger may carry a trigger: a rare word that makes it call a text “${labels[target]!}”,
+      An adapter from a stranger may carry a trigger: a rare word that makes it call a text “${labels[target]}”,
       whatever the text says. This page tells how well such triggers outlive the fine-tuning of the adapter’s user, and
       what else the user can do about them. Triggers were planted here, in adapters of this page’s own, so that their
       removal can be measured.
@@ -86,7 +86,7 @@ export const NOTES: readonly string[] = [
   'Strategies say how the gradients of clean and planted texts become one update. “Nothing planted” shows what an honest adapter does with the words.',
   'RIPPLe’s penalty is differentiated by central differences of gradients. RIPPLe and LWP train on clean and planted texts as the others do.',
   'Early pruning: importance from the user’s clean data, at the ratios of the options. Fine-pruning: neurons of the FFN and of the bottlenecks that are most silent there.',
-  'Confidence filter: a copy is trained on random labels; texts on which it is sure are taken out. They count as wrong, but not as the planted class.',
+  'Confidence filter: a copy is trained on random labels; texts on which it is surer than on most of the user’s own are taken out. They count as wrong, but not as the planted class.',
 ];
 
 function footer({ meta, options, texts, labels, target }: Audit): Html {

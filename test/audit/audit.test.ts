@@ -75,7 +75,7 @@ it('has every figure', async () => {
   expect([base!.trainableShare, peft!.blockShare]).toEqual([1, 1]);
   expect(defences['fine-pruning']!.blockShare).toBeLessThan(1);
   expect(defences['fine-pruning']!.trainableShare).toBeLessThan(1);
-  expect(defences['confidence-filter']!.cleanOut).toBeGreaterThanOrEqual(0);
+  expect(defences['confidence-filter']!.cleanOut).toBeLessThan(0.5);
 });
 
 it('marks every adapter that was planted, and what defences start from', async () => {

@@ -43,7 +43,7 @@ export function runOnData(model: PeftModel, data: TrainingData, run: DataRun): P
   const { batchSize, taskMix = 'equal' } = options;
   const sizes = mixedBatchSizes(sizesOf(data), batchSize, taskMix);
   const sources = tasks.map(({ examples }, i) => trainingBatches(model, examples, options, sizes[i]));
-  const losses = tasks.map(({ name, examples }) => ({ name, training: lossOf(model, examples) }));
+  const losses = tasks.map(({ name, examples }) => ({ name, training: lossOf(model.forTask(name), examples) }));
   const controlled = { controls: control, layers: gradientLayers(model), seed: options.seed };
   return runStepsOf(
     () => new TaskSteps(losses, controlled, how, transform),

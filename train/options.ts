@@ -172,7 +172,7 @@ export type TrainOptions = Omit<z.input<typeof trainOptionsSchema>, 'gradientCon
     /** How several tasks' gradients become one update: a strategy by name, or controls in their order. */
     readonly gradientControl?: z.input<typeof trainOptionsSchema>['gradientControl'] | readonly GradientControl[];
     /** What `evalStrategy` evaluates on. */
-    readonly evaluation?: EvaluationData | undefined;
+    readonly evaluation?: EvaluationData | ReadonlyMap<string, EvaluationData> | undefined;
   };
 /** Numbers of `estimate` that differ from the defaults, and callbacks. */
 export type EstimateOptions = z.input<typeof estimateOptionsSchema> &

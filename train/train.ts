@@ -29,14 +29,14 @@ export async function train(model: PeftModel, data: TrainingData, options: Train
   const named = typeof controls === 'string' ? { gradientControl: controls } : {};
   const parsed = parseOptions(trainOptionsSchema, { ...numbers, ...named });
   assertCompatible(parsed);
-  const evaluation = evaluationPlan(model, evaluated, parsed);
+  using evaluation = evaluationPlan(model, evaluated, parsed);
   const kept = keptAdapters(model, parsed, callbacks);
   const steps = stepsOf(sizesOf(data), parsed);
   const how = { ...optimizationOf(model, parsed, steps), evaluation, kept };
   const control = typeof controls === 'string' ? undefined : controls;
   const run = (): Promise<TrainResult> => runOnData(model, data, { options: parsed, control, how, callbacks });
   const rates = learningRates(model, parsed);
-  return rates ? model.withParameters([], run, rates) : run();
+  return await (rates ? model.withParameters([], run, rates) : run());
 }
 
 /** @throws UserError where there is no place for them */

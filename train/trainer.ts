@@ -126,15 +126,17 @@ export async function runStepsOf<B>(
       evaluation: evaluation && {
         isDue,
         isSaved: evaluation.loadsBest || kept !== undefined,
+        isDone: (step) => past.isEvaluated(step),
         run: async (step) => {
-          const isStopped = await listeners.evaluation(await past.evaluate(step, step / batches.perEpoch));
+          const isStopped = await listeners.evaluation(await past.evaluate(step, step / batches.perEpoch, signal));
           return isStopped || past.evaluations!.isOver;
         },
       },
       save:
         checkpoint &&
         (async (next, timing) => {
-          if (isDue(next) || next % saveEvery === 0) await kept?.keep(next, past.evaluations?.best?.step);
+          const isKept = isDue(next) ? past.isEvaluated(next) : next % saveEvery === 0;
+          if (isKept) await kept?.keep(next, past.evaluations?.best?.step);
           await past.save(next, timing);
           await listeners.save(next);
         }),

@@ -5,7 +5,7 @@
 import { option, UserError } from '../../engine/errors.ts';
 import { warn } from '../../engine/warnings.ts';
 import type { ChatFormat } from '../../models/chat/chat-format.ts';
-import type { TextTokenizer } from '../../models/tokenizer.ts';
+import type { TextEncoder } from '../../models/lazy-tokenizer.ts';
 import { checkedIds } from '../encode.ts';
 import { IGNORE_INDEX } from '../encoded-example.ts';
 import { ExampleStore, type Tokens } from '../example-store.ts';
@@ -22,8 +22,8 @@ export interface LanguageOptions {
   /** Token ids the model has embeddings for. */
   readonly vocabSize: number;
   /** Not needed for files that are tokenised already. */
-  readonly tokenizer: TextTokenizer | undefined;
-  /** Ends a document or a completion; absent: the model knows none. */
+  readonly tokenizer: TextEncoder | undefined;
+  /** Ends a document or a completion where the tokenizer has no end token; undefined: the model knows none. */
   readonly endId: number | undefined;
   /** Writes conversations; absent: the model has no chat template. */
   readonly chat?: ChatFormat | undefined;
@@ -87,8 +87,10 @@ async function encodeRow(row: LanguageRow, options: LanguageOptions, at: string)
   if ('inputIds' in row) return { at, tokens: encodeTokens(row, options, at) };
   if ('prompt' in row) return { at, tokens: await encodeCompletion(row, options, at) };
   if ('messages' in row) return { at, ...(await encodeConversation(row, options, at)) };
-  const { ids } = await needTokenizer(options.tokenizer, at).encode(row.text);
-  return { at, tokens: checkedIds(closed(ids, options.endId), options.vocabSize, at) };
+  const words = needTokenizer(options.tokenizer, at);
+  const { ids } = await words.encode(row.text);
+  const endId = (await words.eosId) ?? options.endId;
+  return { at, tokens: checkedIds(closed(ids, endId), options.vocabSize, at) };
 }
 
 /** Cuts documents, one after the other, into blocks; a last block may be shorter. */
@@ -122,10 +124,11 @@ class Packer {
 
 async function encodeCompletion(
   { prompt, completion }: Completion,
-  { tokenizer, maxLength, vocabSize, endId, lossOn }: LanguageOptions,
+  { tokenizer, maxLength, vocabSize, endId: otherEnd, lossOn }: LanguageOptions,
   at: string,
 ): Promise<Tokens> {
   const words = needTokenizer(tokenizer, at);
+  const endId = (await words.eosId) ?? otherEnd;
   const before = opened((await words.encode(prompt)).ids, endId);
   const after = closed((await words.encode(completion, undefined, { addSpecial: false })).ids, endId);
   if (before.length >= maxLength) {
@@ -222,7 +225,7 @@ export function opened(ids: readonly number[], endId: number | undefined): reado
 }
 
 /** @throws UserError where there is none */
-export function needTokenizer(tokenizer: TextTokenizer | undefined, at: string): TextTokenizer {
+export function needTokenizer(tokenizer: TextEncoder | undefined, at: string): TextEncoder {
   if (tokenizer) return tokenizer;
   throw new UserError(`${at}: found text, but the model folder has no tokenizer.json; expected "input_ids"`);
 }

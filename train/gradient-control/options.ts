@@ -29,7 +29,7 @@ export const controlOptions = {
     .optional()
     .describe('ILProj: project gradients in all layers, or where they point apart (default: conflict)'),
   ilprojBeta: z
-    .union([z.literal('halves'), z.number(), z.array(z.number())])
+    .union([z.enum(['halves']), z.number(), z.array(z.number())])
     .optional()
     .describe('ILProj: part of plain gradients: for all layers, by layer as 1,1,0,0, or halves (default: halves)'),
   gradnormAlpha: z

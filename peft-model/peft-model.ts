@@ -15,6 +15,7 @@ import type { BaseModel } from '../models/base-model.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
 import type { ForwardHooks } from '../models/forward-hooks.ts';
 import { applyHead, headOf, headShapes } from '../models/heads.ts';
+import { keepLayerOutputs } from '../models/layer-outputs.ts';
 import { positionIds } from '../models/positions.ts';
 import { rotaryInput } from '../models/rotary.ts';
 import { hiddenStates, type ForwardContext, type KvCacheView } from '../models/transformer.ts';
@@ -54,6 +55,8 @@ export interface ForwardOptions {
   readonly rankMask?: PeftRun['rankMask'];
   /** Sees each module's Δ and what Δ is added to, both [tokens, features]. */
   readonly onDelta?: PeftRun['onDelta'];
+  /** Sees what each adapter's bottleneck holds, f32 [tokens, ranks]. */
+  readonly onBottleneck?: PeftRun['onBottleneck'];
   /** Masks and the like, applied after the PEFT modules. */
   readonly hooks?: readonly ForwardHooks[];
 }
@@ -290,6 +293,14 @@ export class PeftModel implements Disposable {
     return applyHead(context, this.head, hiddenStates(context, inputs), inputs.rows);
   }
 
+  /** The head's scores on what each layer gives, from the lowest on; the last are `logits`. */
+  layerLogits(inputs: BatchInputs, { hooks = [], ...options }: ForwardOptions = {}): Tensor[] {
+    const kept = keepLayerOutputs(this.base.config, this.base.layers);
+    const context = this.#context({ ...options, hooks: [...hooks, kept.hooks] });
+    const last = hiddenStates(context, inputs);
+    return [...kept.outputs.slice(0, -1), last].map((hidden) => applyHead(context, this.head, hidden, inputs.rows));
+  }
+
   /**
    * The objective's mean loss over what is labelled, shape [].
    * @param labels as the objective wants them
@@ -333,7 +344,7 @@ export class PeftModel implements Disposable {
 
   #context(options: ForwardOptions): ForwardContext {
     const parameter = (name: string): Tensor => this.parameters.get(this.#headNames.get(name) ?? name).tensor;
-    const { random, isActive, rankMask, onDelta, hooks = [] } = options;
+    const { random, isActive, rankMask, onDelta, onBottleneck, hooks = [] } = options;
     const find = (name: string): Tensor | undefined =>
       this.#trains(name) ? parameter(name) : this.base.weights.get(name)?.tensor;
     const weight = (name: string): Tensor => {
@@ -349,6 +360,7 @@ export class PeftModel implements Disposable {
       isActive,
       rankMask,
       onDelta,
+      onBottleneck,
     };
     return {
       config: this.base.config,

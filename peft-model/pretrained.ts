@@ -8,6 +8,7 @@ import { option, UserError } from '../engine/errors.ts';
 import { exists, preview } from '../engine/io/files.ts';
 import { makeFolder } from '../engine/io/make-folder.ts';
 import { openSafetensors } from '../engine/io/safetensors.ts';
+import { warn } from '../engine/warnings.ts';
 import { sameShape, showShape, type Shape } from '../engine/graph/shape.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import { loadBaseModel, type BaseModel, type LoadOptions } from '../models/base-model.ts';
@@ -19,6 +20,7 @@ import { readAnyAdapter } from '../peft/adapter-formats.ts';
 import { methodOf, type PeftConfig } from '../peft/config.ts';
 import { peftConfig } from '../peft/create-config.ts';
 import { withDefaultTargets } from '../peft/defaults.ts';
+import { isPlanted, plantedWarning } from '../peft/planted.ts';
 import { writeAdapter, type Adapter, type AdapterTensor } from '../peft/files.ts';
 import { factorShape, valueOf, type PeftMethod, type PeftModule, type StateDict } from '../peft/module.ts';
 import { assertHolds } from '../peft/named-modules.ts';
@@ -78,6 +80,8 @@ export interface PretrainedOptions extends Pick<LoadOptions, 'weights' | 'embedd
   readonly head?: HeadKind | undefined;
   /** In place of the dropout that the adapter was written with. */
   readonly dropout?: number | undefined;
+  /** Whether it is known that an adapter was trained with planted triggers: then no warning says so. */
+  readonly isAudit?: boolean | undefined;
   /** Of an adapter with the heads of several tasks, the one to use, as if it had no other. */
   readonly taskHead?: string | undefined;
 }
@@ -92,10 +96,10 @@ export async function readPretrained(
   engine: Engine,
   given: Checkpoint,
   adapterDir: string | undefined,
-  { head: asked, dropout, taskHead, weights, embeddings, onBytes }: PretrainedOptions,
+  { head: asked, dropout, taskHead, isAudit, weights, embeddings, onBytes }: PretrainedOptions,
   sharing?: { readonly base: BaseModel; readonly head: HeadKind; readonly plan: Decision | undefined },
 ): Promise<{ base: BaseModel; state: PeftModelState }> {
-  const found = adapterDir === undefined ? undefined : await readOwnAdapter(adapterDir, given);
+  const found = adapterDir === undefined ? undefined : await readOwnAdapter(adapterDir, given, isAudit);
   const checkpoint = found ? checkpointOf(given, valuesOf(found)) : given;
   const { dir, config } = checkpoint;
   const stored = adapterDir === undefined ? undefined : await readTaskHeads(adapterDir, config);
@@ -189,8 +193,13 @@ export function cutAlike(a: Decision | undefined, b: Decision | undefined): bool
 }
 
 /** An adapter's folder, checked against the base it has to be of. */
-async function readOwnAdapter(dir: string, { dir: modelDir, config }: Checkpoint): Promise<Adapter> {
+async function readOwnAdapter(
+  dir: string,
+  { dir: modelDir, config }: Checkpoint,
+  isAudit: boolean = false,
+): Promise<Adapter> {
   const adapter = withOwnPrefix(await readAnyAdapter(dir, config), config);
+  if (isPlanted(adapter.config) && !isAudit) warn(plantedWarning(dir));
   await assertOwnBase(adapter, dir, modelDir, config);
   return adapter;
 }
@@ -270,9 +279,10 @@ export async function readPlanFor(dir: string, checkpoint: Checkpoint): Promise<
 export async function readState(
   dir: string,
   checkpoint: Checkpoint,
+  { isAudit }: Pick<PretrainedOptions, 'isAudit'> = {},
 ): Promise<PeftModelState & { readonly method: PeftMethod }> {
   const { config } = checkpoint;
-  const adapter = await readOwnAdapter(dir, checkpoint);
+  const adapter = await readOwnAdapter(dir, checkpoint, isAudit);
   const values = valuesOf(adapter);
   const head = headFor(config, adapter, dir);
   assertWhole(adapter, withDefaultTargets(adapter.config, config.family), config, head, dir);

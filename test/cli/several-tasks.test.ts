@@ -115,7 +115,7 @@ describe('one line', () => {
     [
       'an option of another strategy',
       () => train(...tasks(), '--clnorm-alpha', '1'),
-      /needs --gradient-control clnorm/,
+      /--clnorm-alpha: found --gradient-control sum, expected clnorm/,
     ],
     [
       'a strategy for one task',

@@ -59,7 +59,7 @@ export function assertControlFits(options: ControlOptions): void {
   const parts: readonly string[] = gradientControl.split('+');
   for (const [name, strategy] of Object.entries(OF_STRATEGIES) as [keyof typeof OF_STRATEGIES, string][]) {
     if (options[name] === undefined || parts.includes(strategy)) continue;
-    throw new UserError(`${option(name)}: needs ${option('gradientControl')} ${strategy}, found ${gradientControl}`);
+    throw new UserError(`${option(name)}: found ${option('gradientControl')} ${gradientControl}, expected ${strategy}`);
   }
   if (parts.includes('clnorm') && clnormTask === undefined)
     throw new UserError(

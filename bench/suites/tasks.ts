@@ -96,7 +96,7 @@ async function measureAll({ engine, folder, quick, timing }: BenchContext): Prom
     const before = engine.memory.byKind().gradients ?? 0;
     const steps = open();
     await steps.run(0, given);
-    all.push(steps as RunSteps<Batch | readonly Batch[]>);
+    all.push(steps);
     bytes.gradients[name] = (engine.memory.byKind().gradients ?? 0) - before;
     bytes.activations[name] = Math.max(...steps.programs.map(({ memory }) => memory.activations));
     return candidate(engine, name, async () => {

@@ -321,7 +321,7 @@ type Scores = Parameters<typeof scoresLine>[0];
 /** Of one set, or a line for each task. */
 function scoresText(metrics: object): string {
   const byTask = Object.entries(metrics as Readonly<Record<string, Scores>>);
-  if (byTask.some(([, of]) => typeof of !== 'object' || Array.isArray(of))) return scoresLine(metrics as Scores);
+  if (byTask.some(([, of]) => typeof of !== 'object' || Array.isArray(of))) return scoresLine(metrics);
   return byTask.map(([name, of]) => `${name}: ${scoresLine(of)}`).join('\n');
 }
 

@@ -111,7 +111,9 @@ it.each(['gpt2-lm', 'llama-lm', 'roberta-mlm'])('%s with tables over the binding
   using session = logitsSession(model);
   expect(difference(await session.run(batch), logits.get('base')!, batch)).toBeLessThan(1e-5);
   const ofVocabulary = parts.mock.calls.flatMap(([table], i) =>
-    /wte|embed_tokens|word_embeddings/.test(table) ? [parts.mock.results[i]!.value] : [],
+    /wte|embed_tokens|word_embeddings|lm_head(\.decoder)?\.weight/.test(table)
+      ? [parts.mock.results[i]!.value as readonly unknown[]]
+      : [],
   );
   expect(ofVocabulary).toHaveLength(2);
   expect(ofVocabulary[0]).toHaveLength(4);

@@ -73,17 +73,17 @@ export function headNamed(heads: readonly NamedHead[], name: string, where: stri
   throw new UserError(`${where}: ${option('taskHead')}: found "${name}"${didYouMean(name, names)}, ${expected}`);
 }
 
-const headsSchema = z.strictObject({
+export const taskHeadsSchema = z.strictObject({
   ...header('light-peft/task-heads', 1),
   heads: z
     .array(z.strictObject({ name: z.string().min(1), head: z.enum(HEAD_KINDS), labels: z.array(z.string()) }))
     .min(2),
 });
 
-const HEADS: VersionedFormat<z.infer<typeof headsSchema>> = {
+const HEADS: VersionedFormat<z.infer<typeof taskHeadsSchema>> = {
   format: 'light-peft/task-heads',
   version: 1,
-  schema: headsSchema,
+  schema: taskHeadsSchema,
 };
 
 const FILES = { list: 'task_heads.json', weights: 'task_heads.safetensors' } as const;

@@ -38,7 +38,14 @@ const FIRST_FILES = [
   ...['engine', 'kernels', 'models', 'peft', 'data', 'pruning', 'peft-model', 'train', 'generate'].map(
     (room) => `${room}/index.ts`,
   ),
-  ...['audit/audit.ts', 'experiments/run.ts', 'report/schema.ts', 'pretrain/pretrain.ts', 'cli/main.ts', 'bench/main.ts'],
+  ...[
+    'audit/audit.ts',
+    'experiments/run.ts',
+    'report/schema.ts',
+    'pretrain/pretrain.ts',
+    'cli/main.ts',
+    'bench/main.ts',
+  ],
 ];
 
 const MAX_LINES = 500;

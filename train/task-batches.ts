@@ -3,13 +3,11 @@ import type { Batch } from '../data/data-loader.ts';
 import { option, UserError } from '../engine/errors.ts';
 import type { BatchSource } from './trainer.ts';
 
-/** How many examples of each task a step takes: as many of each, in proportion to the tasks' sizes, or between the two. */
-export type TaskMix = 'equal' | 'proportional' | `temperature=${number}`;
-
 /**
  * Examples of each task in a step. The largest task has `batchSize`; another one of n examples has batchSize · (n / largest)^(1/T), at least one:
  * T = 1 for `proportional`, ∞ for `equal` (the temperature of multilingual BERT and T5).
  * @param sizes examples of each task
+ * @param mix `equal`, `proportional` or `temperature=T`
  */
 export function mixedBatchSizes(sizes: readonly number[], batchSize: number, mix: string): number[] {
   const temperature = temperatureOf(mix);

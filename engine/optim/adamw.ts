@@ -70,10 +70,11 @@ export class AdamW {
    * @returns the updates, the gradients before clipping by parameter name, and their global norm (shape [])
    */
   step(loss: Tensor, inputs: AdamWInputs): AdamWStep & { readonly gradients: ReadonlyMap<string, Tensor> } {
-    return namedScope('optimizer', () => {
-      const gradients = this.gradients.of(loss);
-      return { ...this.apply(this.gradients.pack(gradients), inputs), gradients };
+    const { gradients, packed } = namedScope('optimizer', () => {
+      const found = this.gradients.of(loss);
+      return { gradients: found, packed: this.gradients.pack(found) };
     });
+    return { ...this.apply(packed, inputs), gradients };
   }
 
   /** The update by gradients that are there. @param packed one tensor a group, as `PackedGradients` has them */

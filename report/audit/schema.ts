@@ -11,7 +11,7 @@ export const measureSchema = z.strictObject({ accuracy: number, lfr: number });
 export type Measure = z.infer<typeof measureSchema>;
 
 /** After so many of the user's epochs. */
-export const pointSchema = z.strictObject({ epoch: number, accuracy: number, lfr: number });
+const pointSchema = z.strictObject({ epoch: number, accuracy: number, lfr: number });
 
 /** What planting left. */
 export const plantedSchema = z.strictObject({

@@ -6,7 +6,7 @@ export type Layers = readonly (readonly number[])[];
 /** What a strategy makes of all tasks' gradients, step by step. */
 export type Reference = (gradients: readonly Layers[], losses: readonly number[], step: number) => Layers[];
 
-export const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((s, x, i) => s + x * b[i]!, 0);
+const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((s, x, i) => s + x * b[i]!, 0);
 const minus = (a: readonly number[], b: readonly number[], by: number): number[] => a.map((x, i) => x - by * b[i]!);
 const norm = (a: readonly number[]): number => Math.hypot(...a);
 

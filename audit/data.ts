@@ -85,7 +85,7 @@ async function loadPart(
 }
 
 /** The class that triggers call for, by its index. @throws UserError for one that there is not */
-export function targetIndex(target: string | undefined, labels: readonly string[]): number {
+function targetIndex(target: string | undefined, labels: readonly string[]): number {
   if (target === undefined) return labels.length - 1;
   const found = labels.indexOf(target);
   if (found >= 0) return found;

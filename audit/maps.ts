@@ -50,7 +50,7 @@ async function similarities(model: PeftModel, { clean, triggered }: TestTexts, t
 }
 
 /** Cosine of two vectors; 0 where one of them is 0. */
-export function cosine(a: ArrayLike<number>, b: ArrayLike<number>): number {
+function cosine(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let [dot, aa, bb] = [0, 0, 0];
   for (let i = 0; i < a.length; i++) {
     dot += a[i]! * b[i]!;

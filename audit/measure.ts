@@ -43,7 +43,7 @@ export function measureOf(
 }
 
 /** Clean texts, and triggered ones after them. */
-export function allOf({ clean, triggered }: TestTexts): EncodedExample[] {
+function allOf({ clean, triggered }: TestTexts): EncodedExample[] {
   return [...clean, ...triggered];
 }
 

@@ -47,11 +47,11 @@ const DEFENCE_LABELS: Readonly<Record<string, string>> = {
   'confidence-filter': 'Confidence filter',
 };
 
-export function strategyLabel(strategy: string): string {
+function strategyLabel(strategy: string): string {
   return STRATEGY_LABELS[strategy] ?? strategy;
 }
 
-export function defenceLabel(defence: string): string {
+function defenceLabel(defence: string): string {
   return DEFENCE_LABELS[defence] ?? defence;
 }
 
@@ -84,7 +84,7 @@ export function spreadText({ mean: value, deviation }: Spread): string {
 }
 
 /** The figures after the user's training. */
-export function afterUser({ user }: AuditRun): Measure {
+function afterUser({ user }: AuditRun): Measure {
   return user.curve.at(-1)!;
 }
 

@@ -39,7 +39,7 @@ function strategyTable(
 }
 
 /** What the user can do about the triggers of one strategy in one form. */
-export function defenceTable({ label: form }: FormGroups, group: Group): Table {
+function defenceTable({ label: form }: FormGroups, group: Group): Table {
   const rows = defenceRows(group).map((row) => [
     row.label,
     spreadText(row.lfr),

@@ -5,8 +5,8 @@
  * `stages.ts` has the steps that train, `maps.ts` looks inside, `defences.ts` measures what the user can do, `store.ts` keeps each step on
  * disk. Adapters with planted triggers are written into the audit's folder alone, and are marked.
  *
- * It imports experiments (options of all rooms), report (the format of what is measured), train, peft-model and the rooms below. It knows no
- * flags and no terminals.
+ * It imports experiments (options of all rooms), report (the format of what is measured), train, peft-model and the rooms below.
+ * It may not know of flags or terminals.
  */
 import { join } from 'node:path';
 import { adapterName, versions } from '../experiments/provenance.ts';

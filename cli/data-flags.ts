@@ -18,8 +18,8 @@ export interface DataFlags extends Record<string, unknown>, TaskFlags {
   readonly json?: boolean;
 }
 
-export const TASK_FLAG = 'sentiment, spam, or one as glue/sst2; given again, several';
-export const DATA_DIR_FLAG = 'folder with its files (default: from the hub); of one of several tasks TASK=DIR';
+export const TASK_FLAG = 'sentiment, spam, or one as glue/sst2; repeatable';
+export const DATA_DIR_FLAG = 'folder with its files (default: from the hub)';
 
 export function addDataFlags(command: Command): Command {
   return addHubDataFlags(addModelFlag(addFormatFlag(command)))
@@ -27,7 +27,7 @@ export function addDataFlags(command: Command): Command {
     .option('--data-dir <dir>', DATA_DIR_FLAG, collect)
     .option(
       '--train <file>',
-      'training data: JSONL, JSON, CSV, TSV or Parquet; for language models also .txt; - for standard input; given again as NAME=FILE, several tasks',
+      'training data: JSONL, JSON, CSV, TSV, Parquet or .txt, - for standard input; NAME=FILE for several tasks',
       collect,
     )
     .option('--eval <file>', 'evaluation data', collect)

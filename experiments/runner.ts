@@ -43,6 +43,7 @@ import type { RunData } from './task-data.ts';
 import { commonKind } from '../peft-model/task-heads.ts';
 import { evaluateTasks, type TasksEvaluation } from '../train/task-figures.ts';
 import { gradientLayers } from '../train/gradient-control/layers.ts';
+import { assertTasksFit } from '../train/gradient-control/options.ts';
 import { estimateOptionsOf, tellingOptions, type RunOptions } from './options.ts';
 
 /** `reference` is PEFT without pruning; `random-init` is the same on a base of random weights, to show what pretraining gives. */
@@ -157,6 +158,10 @@ export class ExperimentRunner {
   /** Takes up the folder for all methods and seeds. @throws UserError where it holds a run of other settings or data, or options do not fit it */
   async begin(): Promise<void> {
     const { options, out, data } = this.#task;
+    assertTasksFit(
+      options.train,
+      data.tasks.map(({ name }) => name),
+    );
     bestBy({ ...data.head, forTask: (name) => data.forTask(name) }, data.evaluation, options.train);
     const { seed: _, ...shared } = await this.#identity(options);
     await this.#takeUp(out, shared);

@@ -11,7 +11,9 @@ export const loadOptionsSchema = z.strictObject({
   taskHeads: z
     .enum(['shared', 'per-task'])
     .optional()
-    .describe('several tasks: one head for all, or one for each (default: one for all where they have the same classes)'),
+    .describe(
+      'several tasks: one head for all, or one for each (default: one for all where they have the same classes)',
+    ),
   resizeEmbeddings: z
     .boolean()
     .optional()

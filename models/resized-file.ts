@@ -62,14 +62,20 @@ class ResizedFile implements TensorFile {
 
   async *floats(name: string, shape?: readonly number[]): AsyncGenerator<Float32Array> {
     const saved = this.#file.floats(name, this.#savedShape(name, shape));
-    if (!this.#resized.has(name)) return yield* saved;
+    if (!this.#resized.has(name)) {
+      yield* saved;
+      return;
+    }
     yield* firstOf(saved, sizeOf(this.info(name).shape));
     if (this.#addedRows(name) > 0) yield await this.#newRows(name);
   }
 
   async *halves(name: string, shape?: readonly number[]): AsyncGenerator<Uint16Array> {
     const saved = this.#file.halves(name, this.#savedShape(name, shape));
-    if (!this.#resized.has(name)) return yield* saved;
+    if (!this.#resized.has(name)) {
+      yield* saved;
+      return;
+    }
     yield* firstOf(saved, sizeOf(this.info(name).shape));
     if (this.#addedRows(name) <= 0) return;
     const rows = await this.#newRows(name);

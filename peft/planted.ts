@@ -2,6 +2,11 @@
  * Room: peft. The mark of an adapter that an audit trained with planted triggers, in `adapter_config.json`: `"audit": {"planted": true, …}`.
  * It stays with the adapter, whatever it is trained further on or pruned to.
  */
+/** What the mark is read from: keys of a configuration that are no option of its method. */
+interface WithExtra {
+  readonly extra: Readonly<Record<string, unknown>>;
+}
+
 /** Its key. */
 export const AUDIT_KEY = 'audit';
 
@@ -13,18 +18,13 @@ export interface PlantedMark {
   readonly target: string;
 }
 
-/** What is written back of a configuration as it is. */
-interface Extra {
-  readonly extra: Readonly<Record<string, unknown>>;
-}
-
 /** The configuration of an adapter that is to be trained with planted triggers. */
-export function withPlantedMark<C extends Extra>(config: C, mark: PlantedMark): C {
+export function withPlantedMark<C extends WithExtra>(config: C, mark: PlantedMark): C {
   return { ...config, extra: { ...config.extra, [AUDIT_KEY]: mark } };
 }
 
 /** Whether an adapter carries the mark. */
-export function isPlanted({ extra }: Extra): boolean {
+export function isPlanted({ extra }: WithExtra): boolean {
   return isPlantedMark(extra[AUDIT_KEY]);
 }
 

@@ -16,8 +16,8 @@ import { runOptionsSchema } from '../experiments/options.ts';
 import { loadModel } from '../models/checkpoint.ts';
 import { peftConfig } from '../peft/create-config.ts';
 import { getPeftModel } from '../peft-model/create.ts';
-import { optimizationOf, trainingLoss } from '../train/train.ts';
-import { TrainingSteps } from '../train/trainer.ts';
+import { optimizationOf, trainingLoss } from '../train/model-loss.ts';
+import { TrainingSteps } from '../train/training-steps.ts';
 
 const { values } = parseArgs({
   options: {
@@ -121,7 +121,7 @@ for (let round = 0; round < rounds; round++) {
     run.tokens += tokensOf(batches);
   }
 }
-for (const { name, tokens, wall, cpu } of runs) {
+for (const { name, tokens, wall, cpu } of rounds > 0 ? runs : []) {
   const rates = `${(tokens / wall).toFixed(1)} tokens/s, ${(tokens / cpu).toFixed(1)} a second of processor time`;
   console.log(`${name}: ${rates} (${steps * rounds} steps, ${tokens} tokens)`);
 }

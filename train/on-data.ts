@@ -2,11 +2,10 @@
 import type { Examples } from '../data/example-store.ts';
 import { objectiveOf } from '../data/objective.ts';
 import { arePacked } from '../data/packing.ts';
-import { option, UserError } from '../engine/errors.ts';
 import type { PeftModel } from '../peft-model/peft-model.ts';
 import type { GradientControl } from './gradient-control/control.ts';
 import { gradientLayers } from './gradient-control/layers.ts';
-import { controlsOf } from './gradient-control/options.ts';
+import { controlsOf, oneTask } from './gradient-control/options.ts';
 import { trainingBatches, trainingLoss } from './model-loss.ts';
 import type { StepOptions, TrainerCallbacks } from './options.ts';
 import type { StepTransform, TrainingLoss } from './step.ts';
@@ -36,7 +35,7 @@ export function runOnData(model: PeftModel, data: TrainingData, run: DataRun): P
     trainingLoss(of, objectiveOf(of, examples, options), arePacked(examples));
   const [only] = tasks;
   if (only && tasks.length === 1) {
-    if (control.length > 0) throw new UserError(`${option('gradientControl')}: is for several tasks, and there is one`);
+    if (control.length > 0) throw oneTask();
     const batches = trainingBatches(model, only.examples, options);
     return runTraining(lossOf(model, only.examples), batches, how, callbacks, transform);
   }

@@ -33,14 +33,14 @@ interface Case {
 const ENCODER: Case = {
   name: 'encoder',
   shape: { layers: 4, hidden: 256, heads: 4, neurons: 1024, vocab: 8192, positions: 128 },
-  ...{ batch: 16, seq: 128, steps: 48, pairs: 6 },
+  ...{ batch: 16, seq: 128, steps: 32, pairs: 4 },
 };
 
 /** What is added does not depend on the shape: beside a small step it can be seen. */
 const SMALL: Case = {
   name: 'small step',
   shape: { layers: 1, hidden: 32, heads: 2, neurons: 64, vocab: 64, positions: 16 },
-  ...{ batch: 2, seq: 16, steps: 1040, pairs: 12 },
+  ...{ batch: 2, seq: 16, steps: 528, pairs: 12 },
 };
 
 /** Losses are read back as often; the first time, programs have been compiled. */

@@ -23,6 +23,7 @@ import { estimate, estimateResult } from '../../train/estimate.ts';
 import { evaluateTasks } from '../../train/task-figures.ts';
 import { contentKey, type RunIdentity } from '../../train/identity.ts';
 import type { CheckpointOptions } from '../../train/options.ts';
+import { assertTasksFit } from '../../train/gradient-control/options.ts';
 import { checkEvaluationOptions } from '../../train/evaluation-plan.ts';
 import { evaluationRecord, writeTrainRecord } from '../../train/result-file.ts';
 import { measure } from '../../report/numbers.ts';
@@ -152,14 +153,19 @@ async function prepare(
   { engine, progress, callbacks: { onBytes } }: CommandContext,
   { base: checkpoint, requests }: Stage,
   flags: StageFlags,
-  { peft, data: encoding, load, train: { seed, initSeed = seed } }: RunOptions,
+  { peft, data: encoding, load, train: numbers }: RunOptions,
 ): Promise<{ model: PeftModel; data: RunData }> {
+  const { seed, initSeed = seed } = numbers;
   progress.stage('loading');
   const { taskHeads } = load;
   const loaded = async (known?: PeftModel): Promise<RunData> => {
     const data = await loadTasks(checkpoint, requests, { data: encoding, taskHeads, onBytes }, known);
     for (const task of data.tasks) sayCounts({ ...task.data, name: task.name });
     assertTrainable(data);
+    assertTasksFit(
+      numbers,
+      data.tasks.map(({ name }) => name),
+    );
     return data;
   };
   if (flags.initAdapter === undefined) {
@@ -310,10 +316,13 @@ async function metricsOf(model: PeftModel, { evaluated, isMulti }: RunData): Pro
   return isMulti ? Object.fromEntries(found) : found[0]![1];
 }
 
+type Scores = Parameters<typeof scoresLine>[0];
+
+/** Of one set, or a line for each task. */
 function scoresText(metrics: object): string {
-  const byTask = Object.entries(metrics).filter(([, value]) => typeof value === 'object' && value !== null);
-  if (byTask.length === 0) return scoresLine(metrics as Parameters<typeof scoresLine>[0]);
-  return byTask.map(([name, of]) => `${name}: ${scoresLine(of as Parameters<typeof scoresLine>[0])}`).join('\n');
+  const byTask = Object.entries(metrics as Readonly<Record<string, Scores>>);
+  if (byTask.some(([, of]) => typeof of !== 'object' || Array.isArray(of))) return scoresLine(metrics);
+  return byTask.map(([name, of]) => `${name}: ${scoresLine(of)}`).join('\n');
 }
 
 function bestLine({ step, metric, value, isLoaded }: BestEvaluation): string {

@@ -43,13 +43,18 @@ export async function encodeLanguageFile(
   const examples = new ExampleStore();
   const packer = new Packer(options.maxLength, examples);
   const [left, cut]: [string[], string[]] = [[], []];
-  let total = 0;
-  for await (const { at, tokens, isCut } of inOrder(rows, (row) => encodeRow(row, options, `${path}:${row.line}`))) {
+  let [total, isUnanswered] = [0, false];
+  for await (const { at, tokens, isCut, hasNoAnswer } of inOrder(rows, (row) =>
+    encodeRow(row, options, `${path}:${row.line}`),
+  )) {
     total++;
     if (isCut) cut.push(at);
     if (tokens instanceof Int32Array) packer.add(tokens);
     else if (isLearned(tokens)) examples.push(tokens);
-    else left.push(at);
+    else {
+      left.push(at);
+      isUnanswered ||= hasNoAnswer ?? false;
+    }
   }
   packer.finish();
   const { maxLength } = options;
@@ -57,10 +62,13 @@ export async function encodeLanguageFile(
     warn(
       `${path}: ${cut.length} of ${total} conversations cut to ${maxLength} tokens (${option('maxLength')}); the first: ${cut[0]}`,
     );
+  const hint = isUnanswered
+    ? `; there are conversations without a turn of the assistant: set ${option('lossOn')} to all to learn every turn`
+    : '';
   if (examples.length === 0)
-    throw new UserError(`${path}: no token to learn, expected at least one after a row's first`);
+    throw new UserError(`${path}: no token to learn, expected at least one after a row's first${hint}`);
   if (left.length > 0)
-    warn(`${path}: ${left.length} of ${total} rows left out, without a token to learn; the first: ${left[0]}`);
+    warn(`${path}: ${left.length} of ${total} rows left out, without a token to learn; the first: ${left[0]}${hint}`);
   return examples;
 }
 
@@ -81,6 +89,8 @@ interface EncodedRow {
   readonly tokens: Tokens | Int32Array;
   /** Whether its end was left out. */
   readonly isCut?: boolean;
+  /** Whether it is a conversation without a turn of the assistant. */
+  readonly hasNoAnswer?: boolean;
 }
 
 async function encodeRow(row: LanguageRow, options: LanguageOptions, at: string): Promise<EncodedRow> {
@@ -148,14 +158,15 @@ async function encodeConversation(
   conversation: Conversation,
   { tokenizer, chat, maxLength, vocabSize, lossOn }: LanguageOptions,
   at: string,
-): Promise<Pick<EncodedRow, 'isCut'> & { readonly tokens: Tokens }> {
+): Promise<Omit<EncodedRow, 'at'> & { readonly tokens: Tokens }> {
   const words = needTokenizer(tokenizer, at);
   const { text, spans } = written(needChat(chat, at), conversation, lossOn === 'all', at);
   const { ids, offsets } = await words.encodePlaced(text);
   const kept = checkedIds(ids.slice(0, maxLength), vocabSize, at);
   const isLearned = (i: number): boolean => !spans || overlaps(spans, offsets[2 * i]!, offsets[2 * i + 1]!);
   const labels = kept.map((id, i) => (isLearned(i) ? id : IGNORE_INDEX));
-  return { tokens: tokensOf(kept, labels), isCut: kept.length < ids.length };
+  const hasNoAnswer = !conversation.messages.some(({ role }) => role === 'assistant');
+  return { tokens: tokensOf(kept, labels), isCut: kept.length < ids.length, hasNoAnswer };
 }
 
 /** A conversation's text with the parts that are learned; undefined: all. */

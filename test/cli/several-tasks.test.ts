@@ -35,6 +35,20 @@ beforeAll(async () => {
 });
 afterAll(() => rm(dir, { recursive: true }));
 
+interface LoggedStep {
+  readonly step: number;
+  readonly loss: { readonly c: number; readonly p: number };
+  readonly magnitude: { readonly c: number[]; readonly p: number[] };
+  readonly weight: number[];
+}
+
+interface Golden {
+  readonly runs: Record<
+    'clnorm+ilproj',
+    { loss: number[]; magnitude_c: number[]; magnitude_p: number[]; w: number[] }[]
+  >;
+}
+
 const tasks = (): string[] => ['--train', `c=${at('c.jsonl')}`, '--train', `p=${at('p.jsonl')}`];
 
 it('the steps of PyTorch, by the command and its log', async () => {
@@ -49,8 +63,8 @@ it('the steps of PyTorch, by the command and its log', async () => {
   const lines = (await readFile(at('log.jsonl'), 'utf8'))
     .trimEnd()
     .split('\n')
-    .map((line) => JSON.parse(line) as Record<string, any>);
-  const golden = JSON.parse(await readFile(join(GOLDEN, 'expected.json'), 'utf8')) as Record<string, any>;
+    .map((line) => JSON.parse(line) as LoggedStep);
+  const golden = JSON.parse(await readFile(join(GOLDEN, 'expected.json'), 'utf8')) as Golden;
   expect(lines.map(({ step }) => step)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
   for (const [i, wanted] of golden.runs['clnorm+ilproj'].entries()) {
     const { loss, magnitude, weight } = lines[i]!;
@@ -59,7 +73,7 @@ it('the steps of PyTorch, by the command and its log', async () => {
       [magnitude.c, wanted.magnitude_c],
       [magnitude.p, wanted.magnitude_p],
       [weight, wanted.w],
-    ] as [number[], number[]][];
+    ] as const;
     for (const [found, expected] of pairs)
       expected.forEach((value, k) => expect(Math.abs(found[k]! / value - 1)).toBeLessThan(1e-5));
   }
@@ -101,7 +115,7 @@ describe('one line', () => {
     [
       'an option of another strategy',
       () => train(...tasks(), '--clnorm-alpha', '1'),
-      /needs --gradient-control clnorm/,
+      /--clnorm-alpha: found --gradient-control sum, expected clnorm/,
     ],
     [
       'a strategy for one task',

@@ -4,9 +4,10 @@ import { option, UserError } from '../../engine/errors.ts';
 import { clnorm } from './clnorm.ts';
 import type { GradientControl } from './control.ts';
 import { gradnorm } from './gradnorm.ts';
+import { taskNumber } from './names.ts';
 import { ilproj, pcgrad } from './projection.ts';
 
-const STRATEGIES = ['sum', 'pcgrad', 'gradnorm', 'clnorm', 'ilproj', 'clnorm+ilproj'] as const;
+export const STRATEGIES = ['sum', 'pcgrad', 'gradnorm', 'clnorm', 'ilproj', 'clnorm+ilproj'] as const;
 
 export const controlOptions = {
   gradientControl: z
@@ -58,7 +59,7 @@ export function assertControlFits(options: ControlOptions): void {
   const parts: readonly string[] = gradientControl.split('+');
   for (const [name, strategy] of Object.entries(OF_STRATEGIES) as [keyof typeof OF_STRATEGIES, string][]) {
     if (options[name] === undefined || parts.includes(strategy)) continue;
-    throw new UserError(`${option(name)}: needs ${option('gradientControl')} ${strategy}, found ${gradientControl}`);
+    throw new UserError(`${option(name)}: found ${option('gradientControl')} ${gradientControl}, expected ${strategy}`);
   }
   if (parts.includes('clnorm') && clnormTask === undefined)
     throw new UserError(
@@ -66,6 +67,20 @@ export function assertControlFits(options: ControlOptions): void {
     );
   if (clnormLayer !== undefined && clnormTarget === 'mean')
     throw new UserError(`${option('clnormLayer')}: is for ${option('clnormTarget')} linear, found mean`);
+}
+
+/** @throws UserError for a strategy of one task, and the name of a task that there is not */
+export function assertTasksFit(
+  { gradientControl = 'sum', clnormTask }: ControlOptions,
+  tasks: readonly string[],
+): void {
+  if (gradientControl !== 'sum' && tasks.length < 2) throw oneTask();
+  if (clnormTask !== undefined) taskNumber(clnormTask, tasks, 'clnormTask');
+}
+
+/** What to say of a strategy where there is nothing to control. */
+export function oneTask(): UserError {
+  return new UserError(`${option('gradientControl')}: is for several tasks, and there is one`);
 }
 
 /** The controls that options name, in the paper's order. @throws UserError as `assertControlFits` */

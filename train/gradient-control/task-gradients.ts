@@ -90,5 +90,5 @@ export function times(a: Mixture, factor: Tensor): Mixture {
 function total(terms: readonly (Tensor | undefined)[]): Tensor | undefined {
   return terms
     .filter((term) => term !== undefined)
-    .reduce((a, b) => (a ? add(a, b) : b), undefined as Tensor | undefined);
+    .reduce<Tensor | undefined>((a, b) => (a ? add(a, b) : b), undefined);
 }

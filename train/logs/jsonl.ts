@@ -11,7 +11,7 @@ const lineSchema = z.looseObject({
   seed: z.int().optional(),
   step: z.int().nonnegative(),
   epoch: z.number(),
-  loss: z.unknown(),
+  loss: z.unknown().optional(),
 });
 
 /**

@@ -4,11 +4,12 @@
 import type { DeviceTraits } from '../../kernels/kernel.ts';
 import { mayDropProducts } from '../../kernels/matmul.ts';
 import type { MemoryLimits } from '../device/memory.ts';
+import type { Tensor } from '../graph/tensor.ts';
 import { copy } from '../ops/copy.ts';
 import { fuseHorizontally, type Batched } from './horizontal-fusion.ts';
 import { fuseDropout } from './fuse-dropout.ts';
 import { fuse } from './fuse.ts';
-import { TracedGraph, type Results } from './graph.ts';
+import { packOf, TracedGraph, type Results } from './graph.ts';
 import { fuseNormBackward } from './fuse-norm-backward.ts';
 import { dedupeBindings } from './dedupe-bindings.ts';
 import { fixedPlaces } from './place.ts';
@@ -28,9 +29,27 @@ export interface Ordered extends Batched {
   readonly graph: TracedGraph;
 }
 
+/** A program's results with updates whose values are in nobody else's memory: not in that of a variable or input, or of another update. */
+function apart({ outputs, updates }: Results): Results {
+  const taken = new Set<Tensor>();
+  const own = updates.map((update) => {
+    const source = sourceOf(update.value);
+    const isOthers = source.node.op.lowering.kind === 'leaf' || taken.has(source);
+    taken.add(source);
+    return isOthers ? { ...update, value: copy(update.value) } : update;
+  });
+  return { outputs, updates: own };
+}
+
+/** The tensor that a view is of. */
+function sourceOf(tensor: Tensor): Tensor {
+  const { op, inputs } = tensor.node;
+  return op.lowering.kind === 'view' && !packOf(tensor) ? sourceOf(inputs[0]!) : tensor;
+}
+
 /** Fused groups in order. Updates that need each other's old values are computed aside and copied in at the end. */
 export function orderGroups(
-  results: Results,
+  asked: Results,
   traits: DeviceTraits,
   { maxStorageBufferBindingSize: limit }: MemoryLimits,
   options: OrderOptions,
@@ -47,6 +66,7 @@ export function orderGroups(
     const { groups, contiguous } = fuseHorizontally(graph, fused, fixedPlaces(graph, fused), limit);
     return { graph, contiguous, groups: schedule(graph, groups) };
   };
+  const results = apart(asked);
   const direct = attempt(results);
   if (direct.groups) return { ...direct, groups: direct.groups };
   const aside = attempt({ ...results, updates: results.updates.map((u) => ({ ...u, value: copy(u.value) })) });

@@ -123,6 +123,37 @@ describe('updates', () => {
     expect([...(await engine.read(b))]).toEqual([2, 4, 6, 8, 10]);
   });
 
+  it('a value that is another variable, an input, or that of another update is copied', async () => {
+    const state = (name: string, data: readonly number[]) =>
+      engine.variable(name, [3], { kind: 'state', data: Float32Array.from(data) });
+    const [a, b, c, d, e1] = [
+      state('a', [1, 2, 3]),
+      state('b', [0, 0, 0]),
+      ...['c', 'd', 'e'].map((n) => state(n, [0, 0, 0])),
+    ];
+    const program = await engine.compile('copies', { x: { shape: [3], dtype: 'f32' } }, ({ x }) => {
+      const sum = e.add(a.tensor, x);
+      return {
+        updates: [
+          { target: b, value: a.tensor },
+          { target: a, value: e.constant(0, [3]) },
+          { target: c!, value: x },
+          { target: d!, value: sum },
+          { target: e1!, value: sum },
+        ],
+      };
+    });
+    program.run({ x: Float32Array.of(10, 20, 30) });
+    const values = await Promise.all([a, b, c!, d!, e1!].map(async (v) => [...(await engine.read(v))]));
+    expect(values).toEqual([
+      [0, 0, 0],
+      [1, 2, 3],
+      [10, 20, 30],
+      [11, 22, 33],
+      [11, 22, 33],
+    ]);
+  });
+
   it('AdamW follows PyTorch: weight decay, bias correction, clipping by the global norm', async () => {
     const parameters = new Parameters(engine, [
       { name: 'p', shape: [2], data: Float32Array.of(1, -2), decay: true },

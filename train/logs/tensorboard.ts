@@ -51,13 +51,15 @@ export class TensorBoardLog implements TrainingLog {
     this.#write({ restartsAt: step + 1 });
   }
 
-  onStep({ step, epoch, loss, taskLoss, lr, gradNorm }: StepRecord): void {
+  onStep({ step, epoch, loss, taskLoss, lr, gradNorm, tasks }: StepRecord): void {
+    const byTask = Object.entries(tasks?.loss ?? {}).map(([task, value]) => [`train/loss/${task}`, value] as const);
     const scalars = {
       'train/loss': loss,
       ...(taskLoss !== loss && { 'train/task_loss': taskLoss }),
       'train/learning_rate': lr,
       'train/grad_norm': gradNorm,
       'train/epoch': epoch,
+      ...Object.fromEntries(byTask),
     };
     this.#write({ step, scalars });
   }

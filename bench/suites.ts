@@ -6,5 +6,6 @@ import { lightPeft } from './suites/light-peft.ts';
 import { overhead } from './suites/overhead.ts';
 import { scaling } from './suites/scaling.ts';
 import { step } from './suites/step.ts';
+import { tasks } from './suites/tasks.ts';
 
-export const SUITES: readonly Suite[] = [kernels, step, lightPeft, scaling, overhead, bookkeeping];
+export const SUITES: readonly Suite[] = [kernels, step, lightPeft, scaling, overhead, bookkeeping, tasks];

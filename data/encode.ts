@@ -2,7 +2,7 @@
  * Room: data. From examples to what batches are made of: token ids, mask, segments and class index.
  */
 import { option, UserError } from '../engine/errors.ts';
-import type { TextTokenizer } from '../models/tokenizer.ts';
+import type { TextEncoder } from '../models/lazy-tokenizer.ts';
 import { IGNORE_INDEX, type EncodedExample, type Sequence } from './encoded-example.ts';
 import { ExampleStore } from './example-store.ts';
 import type { ExampleFile, RawExample, TextRow, TokenRow } from './examples.ts';
@@ -25,7 +25,7 @@ interface Limits {
  */
 export function encodeTexts(
   examples: readonly Example[],
-  tokenizer: TextTokenizer,
+  tokenizer: TextEncoder,
   limits: Limits,
   name = 'text',
 ): Promise<EncodedExample[]> {
@@ -39,7 +39,7 @@ export function encodeTexts(
 /** A text or pair cut to `maxLength` tokens. @throws UserError where the tokenizer has more tokens than the model */
 export async function encodeText(
   { text, textPair }: Pick<Example, 'text' | 'textPair'>,
-  tokenizer: TextTokenizer | undefined,
+  tokenizer: TextEncoder | undefined,
   { maxLength, vocabSize }: Limits,
   at: string,
 ): Promise<Sequence> {
@@ -69,7 +69,7 @@ export interface EncodeFileOptions extends Limits {
   /** Leaves padding at the end of tokenised rows, up to `maxLength`, for scores of every token given; else it is cut off. */
   readonly keepPadding?: boolean;
   /** Not needed for files that are tokenised already. */
-  readonly tokenizer: TextTokenizer | undefined;
+  readonly tokenizer: TextEncoder | undefined;
 }
 
 /** The rows of a file as examples without targets, and their labels. */

@@ -2,12 +2,20 @@
 import type { OnBytes } from '../engine/io/load.ts';
 import { readBatches, type Dialect, type Fields } from './records.ts';
 
+/** How many items a part has, and how many there were to draw it from. */
+export interface Share {
+  readonly count: number;
+  readonly total: number;
+}
+
 /** What can be read as often as asked for. */
 export interface Source<T> {
   /** Where it comes from, for messages: the path of a file. */
   readonly path: string;
   /** Some at a time, so that waiting costs once for many. @throws UserError with file and line */
   readonly read: (onBytes?: OnBytes) => AsyncIterable<readonly T[]>;
+  /** Of a drawn part, once it has been read to its end. */
+  readonly share?: () => Share | undefined;
 }
 
 /** Records by column. */

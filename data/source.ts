@@ -1,18 +1,20 @@
 /** Room: data. Where a run's examples come from: a task, or local files; encoded for the model at hand. */
+import type { z } from 'zod';
 import type { OnBytes } from '../engine/io/load.ts';
 import { parseOptions } from '../engine/options.ts';
+import type { HeadKind } from '../models/architecture.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
 import { savedHead } from '../models/config.ts';
 import { headOf } from '../models/heads.ts';
 import { loadLabelled } from './load/classes.ts';
-import type { DataSet } from './load/data-set.ts';
-import type { KnownHead } from './load/encoding.ts';
+import { drawnOf, type DataSet } from './load/data-set.ts';
+import type { Encoding, KnownHead } from './load/encoding.ts';
 import { assertText, headOfData } from './load/head-of-data.ts';
 import { answerOptions, loadChoices, loadLanguage, loadQuestions } from './load/heads.ts';
 import { loadTaskData, loadText } from './load/task.ts';
 import { dataOptionsSchema, MAX_LENGTH, type DataOptions } from './options.ts';
 import { assertPackable, withPacking } from './packing.ts';
-import { requestedData, requestedTask, taskOf, type DataRequest } from './request.ts';
+import { requestedData, requestedTask, taskOf, type DataRequest, type RequestedData } from './request.ts';
 
 /**
  * Loads and encodes data for the model of a checkpoint.
@@ -28,37 +30,59 @@ export async function loadData(
   known?: KnownHead,
   onBytes?: OnBytes,
 ): Promise<DataSet> {
-  const { dir: modelDir, config } = checkpoint.resized(known?.base?.config.vocabSize ?? 0);
+  const { dir: modelDir, config } = checkpoint.resized(known?.base?.config.vocabSize ?? checkpoint.config.vocabSize);
   const parsed = parseOptions(dataOptionsSchema, options);
-  const { problemType, docStride, as, numFewshot = 0 } = parsed;
-  const { maxLength = as === 'text' ? Infinity : MAX_LENGTH } = parsed;
+  const { docStride, maxLength = parsed.as === 'text' ? Infinity : MAX_LENGTH } = parsed;
   const encoding = { modelDir, config, maxLength: Math.min(maxLength, config.maxTokens), docStride, onBytes };
   assertText(request, parsed);
   const head = known?.head ?? (await headOfData(request, parsed)) ?? savedHead(config) ?? 'classification';
   headOf(config, head);
   assertPackable(head, parsed);
+  const answers = head === 'question-answering' ? answerOptions(parsed, taskOf(request)) : undefined;
+  const data = await loadRequested(request, parsed, { head, encoding, labels: known?.labels });
+  return { ...withPacking(data, parsed, encoding.maxLength), answers };
+}
+
+type ParsedOptions = z.output<typeof dataOptionsSchema>;
+
+/** What data is loaded for. */
+interface Purpose {
+  readonly head: HeadKind;
+  readonly encoding: Encoding;
+  /** Class names that the model at hand has. */
+  readonly labels: readonly string[] | undefined;
+}
+
+async function loadRequested(request: DataRequest, options: ParsedOptions, purpose: Purpose): Promise<DataSet> {
   const task = taskOf(request);
-  const packed = (data: DataSet): DataSet => withPacking(data, parsed, encoding.maxLength);
-  if (task && as === 'text') {
-    const rows = await requestedTask(task, request, parsed);
-    return packed(await loadText(rows, encoding, { numFewshot, evalOnly: request.evalOnly }));
+  if (!task) {
+    const files = await requestedData(request, options);
+    return { ...(await loadFiles(files, options, purpose)), drawn: drawnOf(files) };
   }
-  const answers = head === 'question-answering' ? answerOptions(parsed, task) : undefined;
-  if (task)
-    return {
-      ...(await loadTaskData(await requestedTask(task, request, parsed), head, encoding, known?.labels)),
-      answers,
-    };
-  const files = await requestedData(request, parsed);
+  const { head, encoding, labels } = purpose;
+  const { as, numFewshot = 0 } = options;
+  const rows = await requestedTask(task, request, options);
+  const data =
+    as === 'text'
+      ? await loadText(rows, encoding, { numFewshot, evalOnly: request.evalOnly })
+      : await loadTaskData(rows, head, encoding, labels);
+  return { ...data, drawn: drawnOf(rows) };
+}
+
+async function loadFiles(
+  files: RequestedData,
+  { lossOn, problemType }: ParsedOptions,
+  { head, encoding, labels }: Purpose,
+): Promise<DataSet> {
   switch (head) {
     case 'causal-lm':
-      return packed(await loadLanguage(files, encoding, parsed.lossOn));
+      return loadLanguage(files, encoding, lossOn);
     case 'question-answering':
-      return { ...(await loadQuestions(files, encoding)), answers };
+      return loadQuestions(files, encoding);
     case 'multiple-choice':
       return loadChoices(files, encoding);
     case 'classification':
     case 'masked-lm':
-      return loadLabelled(files, encoding, { asked: problemType, known: known?.labels, file: files.labels });
+      return loadLabelled(files, encoding, { asked: problemType, known: labels, file: files.labels });
   }
 }

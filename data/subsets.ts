@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { hostRandom, STREAM } from '../engine/random.ts';
-import { mapped, type Source } from './record-source.ts';
+import { mapped, type Share, type Source } from './record-source.ts';
 
 /**
  * A source in two: items whose hash falls into a share, and the others. The same content is always on the same side, whatever else the data
@@ -36,14 +36,17 @@ function hashShare(content: object): number {
  * @param groupOf an item: neighbours of the same group are drawn as one
  */
 export function drawn<T>(source: Source<T>, count: number, seed: number, groupOf?: (item: T) => string): Source<T> {
+  let share: Share | undefined;
   return {
     path: source.path,
+    share: () => share,
     read: async function* (onBytes) {
       const random = hostRandom(seed, STREAM.subset);
       const kept: { place: number; items: T[] }[] = [];
-      let place = 0;
+      let [place, total] = [0, 0];
       let last: { readonly group: string | undefined; readonly items: T[] } | undefined;
       for await (const items of source.read(onBytes)) {
+        total += items.length;
         for (const item of items) {
           const group = groupOf?.(item);
           if (groupOf && last?.group === group) {
@@ -56,7 +59,9 @@ export function drawn<T>(source: Source<T>, count: number, seed: number, groupOf
           place++;
         }
       }
-      yield kept.sort((a, b) => a.place - b.place).flatMap(({ items }) => items);
+      const items = kept.sort((a, b) => a.place - b.place).flatMap(({ items }) => items);
+      share = { count: items.length, total };
+      yield items;
     },
   };
 }

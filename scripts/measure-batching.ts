@@ -16,8 +16,8 @@ import { runOptionsSchema } from '../experiments/options.ts';
 import { loadModel } from '../models/checkpoint.ts';
 import { peftConfig } from '../peft/create-config.ts';
 import { getPeftModel } from '../peft-model/create.ts';
-import { optimizationOf, trainingLoss } from '../train/train.ts';
-import { TrainingSteps } from '../train/trainer.ts';
+import { optimizationOf, trainingLoss } from '../train/model-loss.ts';
+import { TrainingSteps } from '../train/training-steps.ts';
 
 const { values } = parseArgs({
   options: {

@@ -1,6 +1,7 @@
 /** Room: data/formats. One JSON object a line. Reads the file it is given. */
 import { UserError } from '../../engine/errors.ts';
 import { preview } from '../../engine/io/files.ts';
+import { parseJsonWithFloats } from '../../engine/io/json-floats.ts';
 import { readLines } from '../../engine/io/text.ts';
 import type { Dialect, Fields, RecordOptions } from './record.ts';
 
@@ -31,7 +32,7 @@ function expected(first: Fields | undefined, dialect: Dialect | undefined): stri
 function objectOf(text: string, at: string, wanted: () => string): Fields['fields'] {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJsonWithFloats(text);
   } catch {
     throw new UserError(`${at}: not JSON, ${wanted()}`);
   }

@@ -4,6 +4,7 @@
  */
 import { UserError } from '../../engine/errors.ts';
 import { preview } from '../../engine/io/files.ts';
+import { parseJsonWithFloats } from '../../engine/io/json-floats.ts';
 import type { Message } from '../../models/chat/chat-format.ts';
 import type { Fields } from '../records.ts';
 
@@ -102,7 +103,7 @@ function parseList(at: string, name: string, value: unknown): readonly unknown[]
 function fromJson(value: unknown): unknown {
   if (typeof value !== 'string') return value;
   try {
-    return JSON.parse(value);
+    return parseJsonWithFloats(value);
   } catch {
     return value;
   }

@@ -5,7 +5,7 @@
 import { option, UserError } from '../../engine/errors.ts';
 import { warn } from '../../engine/warnings.ts';
 import type { ChatFormat } from '../../models/chat/chat-format.ts';
-import type { TextTokenizer } from '../../models/tokenizer.ts';
+import type { TextEncoder } from '../../models/lazy-tokenizer.ts';
 import { checkedIds } from '../encode.ts';
 import { IGNORE_INDEX } from '../encoded-example.ts';
 import { ExampleStore, type Tokens } from '../example-store.ts';
@@ -22,8 +22,8 @@ export interface LanguageOptions {
   /** Token ids the model has embeddings for. */
   readonly vocabSize: number;
   /** Not needed for files that are tokenised already. */
-  readonly tokenizer: TextTokenizer | undefined;
-  /** Ends a document or a completion; absent: the model knows none. */
+  readonly tokenizer: TextEncoder | undefined;
+  /** Ends a document or a completion where the tokenizer has no end token; undefined: the model knows none. */
   readonly endId: number | undefined;
   /** Writes conversations; absent: the model has no chat template. */
   readonly chat?: ChatFormat | undefined;
@@ -43,13 +43,18 @@ export async function encodeLanguageFile(
   const examples = new ExampleStore();
   const packer = new Packer(options.maxLength, examples);
   const [left, cut]: [string[], string[]] = [[], []];
-  let total = 0;
-  for await (const { at, tokens, isCut } of inOrder(rows, (row) => encodeRow(row, options, `${path}:${row.line}`))) {
+  let [total, isUnanswered] = [0, false];
+  for await (const { at, tokens, isCut, hasNoAnswer } of inOrder(rows, (row) =>
+    encodeRow(row, options, `${path}:${row.line}`),
+  )) {
     total++;
     if (isCut) cut.push(at);
     if (tokens instanceof Int32Array) packer.add(tokens);
     else if (isLearned(tokens)) examples.push(tokens);
-    else left.push(at);
+    else {
+      left.push(at);
+      isUnanswered ||= hasNoAnswer ?? false;
+    }
   }
   packer.finish();
   const { maxLength } = options;
@@ -57,10 +62,13 @@ export async function encodeLanguageFile(
     warn(
       `${path}: ${cut.length} of ${total} conversations cut to ${maxLength} tokens (${option('maxLength')}); the first: ${cut[0]}`,
     );
+  const hint = isUnanswered
+    ? `; there are conversations without a turn of the assistant: set ${option('lossOn')} to all to learn every turn`
+    : '';
   if (examples.length === 0)
-    throw new UserError(`${path}: no token to learn, expected at least one after a row's first`);
+    throw new UserError(`${path}: no token to learn, expected at least one after a row's first${hint}`);
   if (left.length > 0)
-    warn(`${path}: ${left.length} of ${total} rows left out, without a token to learn; the first: ${left[0]}`);
+    warn(`${path}: ${left.length} of ${total} rows left out, without a token to learn; the first: ${left[0]}${hint}`);
   return examples;
 }
 
@@ -81,14 +89,18 @@ interface EncodedRow {
   readonly tokens: Tokens | Int32Array;
   /** Whether its end was left out. */
   readonly isCut?: boolean;
+  /** Whether it is a conversation without a turn of the assistant. */
+  readonly hasNoAnswer?: boolean;
 }
 
 async function encodeRow(row: LanguageRow, options: LanguageOptions, at: string): Promise<EncodedRow> {
   if ('inputIds' in row) return { at, tokens: encodeTokens(row, options, at) };
   if ('prompt' in row) return { at, tokens: await encodeCompletion(row, options, at) };
   if ('messages' in row) return { at, ...(await encodeConversation(row, options, at)) };
-  const { ids } = await needTokenizer(options.tokenizer, at).encode(row.text);
-  return { at, tokens: checkedIds(closed(ids, options.endId), options.vocabSize, at) };
+  const words = needTokenizer(options.tokenizer, at);
+  const { ids } = await words.encode(row.text);
+  const endId = (await words.eosId) ?? options.endId;
+  return { at, tokens: checkedIds(closed(ids, endId), options.vocabSize, at) };
 }
 
 /** Cuts documents, one after the other, into blocks; a last block may be shorter. */
@@ -122,10 +134,11 @@ class Packer {
 
 async function encodeCompletion(
   { prompt, completion }: Completion,
-  { tokenizer, maxLength, vocabSize, endId, lossOn }: LanguageOptions,
+  { tokenizer, maxLength, vocabSize, endId: otherEnd, lossOn }: LanguageOptions,
   at: string,
 ): Promise<Tokens> {
   const words = needTokenizer(tokenizer, at);
+  const endId = (await words.eosId) ?? otherEnd;
   const before = opened((await words.encode(prompt)).ids, endId);
   const after = closed((await words.encode(completion, undefined, { addSpecial: false })).ids, endId);
   if (before.length >= maxLength) {
@@ -145,14 +158,15 @@ async function encodeConversation(
   conversation: Conversation,
   { tokenizer, chat, maxLength, vocabSize, lossOn }: LanguageOptions,
   at: string,
-): Promise<Pick<EncodedRow, 'isCut'> & { readonly tokens: Tokens }> {
+): Promise<Omit<EncodedRow, 'at'> & { readonly tokens: Tokens }> {
   const words = needTokenizer(tokenizer, at);
   const { text, spans } = written(needChat(chat, at), conversation, lossOn === 'all', at);
   const { ids, offsets } = await words.encodePlaced(text);
   const kept = checkedIds(ids.slice(0, maxLength), vocabSize, at);
   const isLearned = (i: number): boolean => !spans || overlaps(spans, offsets[2 * i]!, offsets[2 * i + 1]!);
   const labels = kept.map((id, i) => (isLearned(i) ? id : IGNORE_INDEX));
-  return { tokens: tokensOf(kept, labels), isCut: kept.length < ids.length };
+  const hasNoAnswer = !conversation.messages.some(({ role }) => role === 'assistant');
+  return { tokens: tokensOf(kept, labels), isCut: kept.length < ids.length, hasNoAnswer };
 }
 
 /** A conversation's text with the parts that are learned; undefined: all. */
@@ -222,7 +236,7 @@ export function opened(ids: readonly number[], endId: number | undefined): reado
 }
 
 /** @throws UserError where there is none */
-export function needTokenizer(tokenizer: TextTokenizer | undefined, at: string): TextTokenizer {
+export function needTokenizer(tokenizer: TextEncoder | undefined, at: string): TextEncoder {
   if (tokenizer) return tokenizer;
   throw new UserError(`${at}: found text, but the model folder has no tokenizer.json; expected "input_ids"`);
 }

@@ -3,6 +3,7 @@ import type { HeadKind } from '../../models/architecture.ts';
 import type { Examples } from '../example-store.ts';
 import type { MetricName } from '../metrics.ts';
 import type { AnswerOptions } from '../qa/answers.ts';
+import type { Share, Source } from '../record-source.ts';
 import type { Example } from '../tasks/built-in.ts';
 import type { JudgedText } from '../text/load.ts';
 
@@ -16,6 +17,18 @@ export interface LabelledTexts {
 /** Figures that a task names. */
 export type TaskFigures = Partial<Record<MetricName, number>>;
 
+/** Shares of the data that were drawn; absent where all is read. */
+export interface Drawn {
+  readonly train?: Share;
+  readonly eval?: Share;
+}
+
+/** Of sources that have been read. */
+export function drawnOf(read: { readonly train?: Source<unknown>; readonly eval?: Source<unknown> }): Drawn {
+  const [train, test] = [read.train?.share?.(), read.eval?.share?.()];
+  return { ...(train && { train }), ...(test && { eval: test }) };
+}
+
 /** Encoded training and evaluation data, with the head that they are for. */
 export interface DataSet {
   /** The task's name, or the training file's without its folders. */
@@ -28,6 +41,8 @@ export interface DataSet {
   readonly eval: Examples;
   /** Rows of the data that these are of: a question may have several examples. */
   readonly rows: { readonly train: number; readonly eval: number };
+  /** Of parts that were drawn: how many rows of the data they have. */
+  readonly drawn?: Drawn | undefined;
   /** Official figures of a task from the scores of `eval`, in its order; absent for files. */
   readonly figures?: ((scores: readonly Float32Array[]) => TaskFigures) | undefined;
   /** Of questions on texts: which answers there may be. */

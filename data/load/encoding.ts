@@ -5,7 +5,7 @@ import type { OnBytes } from '../../engine/io/load.ts';
 import type { HeadKind, ModelConfig } from '../../models/architecture.ts';
 import { loadChatFormat } from '../../models/chat/chat-format.ts';
 import { endTokens } from '../../models/config.ts';
-import { loadTokenizer } from '../../models/tokenizer.ts';
+import { LazyTokenizer } from '../../models/lazy-tokenizer.ts';
 import type { EncodeFileOptions } from '../encode.ts';
 import type { LanguageOptions } from '../lm/encode.ts';
 
@@ -26,16 +26,15 @@ export interface Encoding {
   readonly onBytes: OnBytes | undefined;
 }
 
-/** The tokenizer is undefined where the model has none: it is missed when a text comes. */
+/** The tokenizer is loaded when a text comes. It is undefined where the model has none: it is missed then. */
 export async function encodeOptionsOf({ modelDir, config, maxLength }: Encoding): Promise<EncodeFileOptions> {
   const { vocabSize, typeVocabSize } = config;
   const hasTokenizer = await exists(join(modelDir, 'tokenizer.json'));
-  const tokenizer = hasTokenizer ? await loadTokenizer(modelDir) : undefined;
+  const tokenizer = hasTokenizer ? new LazyTokenizer(modelDir) : undefined;
   return { maxLength, vocabSize, typeVocabSize, tokenizer };
 }
 
 export async function languageOptions(encoding: Encoding): Promise<LanguageOptions> {
-  const { tokenizer, ...limits } = await encodeOptionsOf(encoding);
-  const endId = tokenizer?.eosId ?? endTokens(encoding.config)[0];
-  return { ...limits, tokenizer, endId, chat: await loadChatFormat(encoding.modelDir) };
+  const [endId] = endTokens(encoding.config);
+  return { ...(await encodeOptionsOf(encoding)), endId, chat: await loadChatFormat(encoding.modelDir) };
 }

@@ -14,7 +14,7 @@ import { dataOptionsSchema, MAX_LENGTH, type DataOptions } from '../options.ts';
 import type { AnswerOptions } from '../qa/answers.ts';
 import { storeQuestions } from '../qa/encode.ts';
 import { readQuestions } from '../qa/questions.ts';
-import type { RecordSource } from '../record-source.ts';
+import type { RecordSource, Share } from '../record-source.ts';
 import { requestedData, requestedTask, taskOf, type DataRequest } from '../request.ts';
 import { submissionLines, type Outcome } from '../tasks/figures.ts';
 import { exampleSource } from '../tasks/split-source.ts';
@@ -32,6 +32,8 @@ export interface Rows {
   readonly examples: Examples;
   /** Place of the first example of each row; its other choices, or windows, follow. */
   readonly firsts: readonly number[];
+  /** Of a drawn part: how many rows of the data it has. */
+  readonly drawn?: Share | undefined;
   /** Lines of a task's submission, from the outcome of every row; absent for files and for tasks without one. */
   readonly submission?: ((outcomes: readonly Outcome[]) => readonly string[]) | undefined;
   /** Of questions on texts: which answers there may be. */
@@ -49,7 +51,7 @@ export async function loadRows(
   options: DataOptions = {},
   onBytes?: OnBytes,
 ): Promise<Rows> {
-  const { dir: modelDir, config } = checkpoint.resized(base?.config.vocabSize ?? 0);
+  const { dir: modelDir, config } = checkpoint.resized(base?.config.vocabSize ?? checkpoint.config.vocabSize);
   const parsed = parseOptions(dataOptionsSchema, options);
   const { docStride, maxLength: longest = MAX_LENGTH } = parsed;
   const encoding = { modelDir, config, maxLength: Math.min(longest, config.maxTokens), docStride, onBytes };
@@ -58,7 +60,7 @@ export async function loadRows(
   const answers = head === 'question-answering' ? answerOptions(parsed, task) : undefined;
   if (!task) {
     const { name, eval: source } = await requestedData(request, parsed);
-    return { name, answers, ...(await encodeRows(source!, head, encoding, labels)) };
+    return { name, answers, ...(await encodeRows(source!, head, encoding, labels)), drawn: source!.share?.() };
   }
   checkHead(task, head);
   const { eval: rows } = await requestedTask(task, request, parsed);
@@ -70,6 +72,7 @@ export async function loadRows(
     name: task.name,
     answers,
     ...(await encodeRows(source, head, encoding, names)),
+    drawn: rows!.share?.(),
     ...(task.submission && { submission }),
   };
 }

@@ -70,7 +70,7 @@ export async function loadText(
   choice: Pick<TextData, 'numFewshot' | 'evalOnly'>,
 ): Promise<DataSet> {
   const { tokenizer, ...options } = await encodeOptionsOf(encoding);
-  const endId = tokenizer?.eosId ?? endTokens(encoding.config)[0];
+  const endId = (await tokenizer?.eosId) ?? endTokens(encoding.config)[0];
   const { onBytes } = encoding;
   const loading = { ...options, tokenizer: needTokenizer(tokenizer, task.name), endId, onBytes };
   const {

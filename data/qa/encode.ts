@@ -1,7 +1,7 @@
 /** Room: data/qa. From questions to what batches are made of: question and context as a pair, the answer as a span of its tokens. */
 import { option } from '../../engine/errors.ts';
 import { UserError } from '../../engine/errors.ts';
-import type { TextTokenizer } from '../../models/tokenizer.ts';
+import type { TextEncoder } from '../../models/lazy-tokenizer.ts';
 import { checkedIds, encodeText, encodeTokens } from '../encode.ts';
 import { IGNORE_INDEX, type EncodedExample, type Sequence } from '../encoded-example.ts';
 import { inOrder, mapInOrder } from '../map-in-order.ts';
@@ -18,7 +18,7 @@ export interface QuestionOptions {
   /** Segments it has embeddings for; 0 = it has none. */
   readonly typeVocabSize: number;
   /** Not needed for files that are tokenised already. */
-  readonly tokenizer: TextTokenizer | undefined;
+  readonly tokenizer: TextEncoder | undefined;
 }
 
 /** A row of the file with its windows: one where the context fits. */
@@ -57,7 +57,7 @@ async function encodeRow(row: QuestionRow, options: QuestionOptions, at: string)
 
 async function encodeQuestion(
   { question, context, answers }: Question,
-  tokenizer: TextTokenizer,
+  tokenizer: TextEncoder,
   { maxLength, docStride, vocabSize }: QuestionOptions,
   at: string,
 ): Promise<EncodedExample[]> {

@@ -23,7 +23,7 @@ function row(record: Fields, at: string): TaskRow {
   };
 }
 
-/** @throws UserError where the span begins at no word of the text */
+/** @throws UserError where the text has the span in another place, or not at all */
 function spanOf(text: string, target: Fields, span: 'span1' | 'span2', at: string): TaskRow {
   const index = placeOf(target, `${span}_index`, at);
   const words = wordsOf(text);
@@ -34,7 +34,33 @@ function spanOf(text: string, target: Fields, span: 'span1' | 'span2', at: strin
     );
   const found = textOf(target, `${span}_text`, at);
   if (found === '') throw new UserError(`${at}: "${span}_text" is "", expected words of the text`);
+  if (!firstWord(words, index, found)) {
+    const has = words.slice(index, index + 3).join(' ');
+    const places = words.flatMap(([other], i) => (begins(other, found) ? [i] : []));
+    const expected = places.length > 0 ? `the place of "${found}": ${places.join(' or ')}` : `words of the text`;
+    throw new UserError(
+      `${at}: "${span}_text" is "${found}", but the text has "${has}" at ${index}; expected ${expected}`,
+    );
+  }
   return { [`${span}_index`]: index, [`${span}_text`]: asInText(found, text, word[0]) };
+}
+
+/** Words from the place given at which a span is looked for: some of the places distributed are a word off. */
+const NEAR = [0, 1, -1, 2, -2];
+
+/** The word that a span begins with, at its place or nearby. */
+function firstWord(words: readonly RegExpExecArray[], index: number, span: string): RegExpExecArray | undefined {
+  return NEAR.map((step) => words[index + step]).find((word) => word && begins(word[0], span));
+}
+
+/** Whether a word begins a span, or the span's first word the word: case and punctuation do not matter. */
+function begins(word: string, span: string): boolean {
+  const [a, b] = [word, span.trim().split(/\s+/)[0]!].map(lettersOf) as [string, string];
+  return a === b || (a !== '' && b !== '' && (a.startsWith(b) || b.startsWith(a)));
+}
+
+function lettersOf(word: string): string {
+  return word.replace(/[^\p{L}\p{N}]+/gu, '').toLowerCase();
 }
 
 function wordsOf(text: string): RegExpExecArray[] {
@@ -50,10 +76,11 @@ function asInText(span: string, text: string, word: string): string {
   return text.includes(fixed) ? fixed : span;
 }
 
-/** The text with `*…*` around the pronoun: from its word on, because some places are a word too early; else around the word itself. */
+/** The text with `*…*` around the pronoun, or around the word at its place. */
 function marked({ text, span2_index: index, span2_text: span }: TaskRow): string {
   const whole = text as string;
-  const word = wordsOf(whole)[index as number]!;
+  const words = wordsOf(whole);
+  const word = firstWord(words, index as number, span as string) ?? words[index as number]!;
   const escaped = (span as string).replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
   const pattern = new RegExp(`(?<![\\p{L}\\p{N}])${escaped}(?![\\p{L}\\p{N}])`, 'giu');
   pattern.lastIndex = word.index;

@@ -1,6 +1,6 @@
 /** Room: data/text. From a context and an answer to tokens, cut where lm-evaluation-harness cuts. */
 import { option, UserError } from '../../engine/errors.ts';
-import type { TextTokenizer } from '../../models/tokenizer.ts';
+import type { TextEncoder } from '../../models/lazy-tokenizer.ts';
 import { checkedIds } from '../encode.ts';
 import { IGNORE_INDEX } from '../encoded-example.ts';
 import type { Tokens } from '../example-store.ts';
@@ -10,7 +10,7 @@ import { ANSWER_DELIMITER, type TextChoice } from './text-task.ts';
 
 /** What texts are encoded for. */
 export interface TextOptions {
-  readonly tokenizer: TextTokenizer;
+  readonly tokenizer: TextEncoder;
   /** Token ids the model has embeddings for. */
   readonly vocabSize: number;
   /** Of context and answer; what is over it is cut off at the context's beginning. */

@@ -1,15 +1,18 @@
 /** Room: models/chat. The value of an expression of a template, by the rules of Jinja and Python. Pure. */
 import type { Argument, Expression, Identifier, CallExpression, Slice } from './ast.ts';
 import { filterOf } from './filters.ts';
-import { itemOf, methodOf } from './methods.ts';
+import { methodOf } from './methods.ts';
+import { percentFormat } from './python-format.ts';
 import { isIn, testOf } from './tests.ts';
 import {
   compare,
+  float,
   isDict,
   isEqual,
   isList,
   isNumber,
   isTrue,
+  itemOf,
   itemsOf,
   Namespace,
   slice,
@@ -54,8 +57,9 @@ export function evaluate(node: Expression, scope: Scope): Value {
   switch (node.type) {
     case 'Identifier':
       return CONSTANTS.has(node.value) ? CONSTANTS.get(node.value) : scope.get(node.value);
-    case 'IntegerLiteral':
     case 'FloatLiteral':
+      return float(node.value);
+    case 'IntegerLiteral':
     case 'StringLiteral':
       return node.value;
     case 'ArrayLiteral':
@@ -133,7 +137,7 @@ export function filtered(value: Value, filter: Identifier | CallExpression, scop
 
 function unary(operator: string, value: Value): Value {
   if (operator === 'not') return !isTrue(value);
-  if (isNumber(value)) return operator === '-' ? -Number(value) : Number(value);
+  if (isNumber(value)) return like(operator === '-' ? -Number(value) : Number(value), value);
   throw new TemplateError(`bad operand type for unary ${operator}: '${typeName(value)}'`);
 }
 
@@ -165,12 +169,21 @@ function binary(operator: string, a: Value, other: () => Value): Value {
 }
 
 function arithmetic(operator: string, a: Value, b: Value): Value {
-  if (isNumber(a) && isNumber(b)) return numeric(operator, Number(a), Number(b));
+  if (isNumber(a) && isNumber(b)) {
+    const number = numeric(operator, Number(a), Number(b));
+    return operator === '/' ? float(number) : like(number, a, b);
+  }
+  if (operator === '%' && typeof a === 'string') return percentFormat(a, b);
   if (operator === '+' && typeof a === 'string' && typeof b === 'string') return a + b;
   if (operator === '+' && isList(a) && isList(b)) return [...a, ...b];
   if (operator === '*' && typeof a === 'string' && isNumber(b)) return a.repeat(Math.max(0, Number(b)));
   if (operator === '*' && isNumber(a) && typeof b === 'string') return b.repeat(Math.max(0, Number(a)));
   throw new TemplateError(`unsupported operand types for ${operator}: '${typeName(a)}' and '${typeName(b)}'`);
+}
+
+/** A number as a float where one of those that it is made of is a float. */
+function like(number: number, ...of: readonly Value[]): Value {
+  return of.some((value) => typeName(value) === 'float') ? float(number) : number;
 }
 
 function numeric(operator: string, a: number, b: number): number {

@@ -1,14 +1,17 @@
 /** Room: models/chat. Jinja's filters, with transformers' `tojson`. Pure. */
 import { bind, needText } from './arguments.ts';
-import { capitalize, itemOf, pairsOf, replaced, splitLines } from './methods.ts';
+import { capitalize, pairsOf, replaced, splitLines } from './methods.ts';
 import { IS, IS_NOT } from './split.ts';
+import { percentFormat } from './python-format.ts';
 import { testOf } from './tests.ts';
 import {
   compare,
+  float,
   isDict,
   isEqual,
   isNumber,
   isTrue,
+  itemOf,
   itemsOf,
   jsonText,
   Lazy,
@@ -19,6 +22,7 @@ import {
   text,
   tuple,
   type Tuple,
+  typeName,
   WORDS,
   type Named,
   type Value,
@@ -135,8 +139,10 @@ const round: Filter = (value, args, named) => {
   const scaled = Number(value) * scale;
   const down = Math.floor(scaled);
   const isHalf = scaled - down === 0.5;
+  const isInteger = how === 'common' && typeName(value) !== 'float';
   const common = isHalf ? down + (down % 2 === 0 ? 0 : 1) : Math.round(scaled);
-  return (how === 'ceil' ? Math.ceil(scaled) : how === 'floor' ? down : common) / scale;
+  const rounded = (how === 'ceil' ? Math.ceil(scaled) : how === 'floor' ? down : common) / scale;
+  return isInteger ? rounded : float(rounded);
 };
 
 const HTML: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&#34;', "'": '&#39;' };
@@ -153,7 +159,7 @@ const is =
     testOf(text(name))(value, other) === expected;
 
 const FILTERS: Readonly<Record<string, Filter>> = {
-  abs: (value) => Math.abs(Number(value)),
+  abs: (value) => (typeName(value) === 'float' ? float(Math.abs(Number(value))) : Math.abs(Number(value))),
   batch: (value, [size, filling]) => {
     const items = itemsOf(value);
     const groups = Array.from({ length: Math.ceil(items.length / Number(size)) }, (_, i) =>
@@ -175,7 +181,15 @@ const FILTERS: Readonly<Record<string, Filter>> = {
   escape,
   first: (value) => itemsOf(value)[0],
   last: (value) => itemsOf(value).at(-1),
-  float: (value, [other = 0]) => numberOf(value) ?? other,
+  float: (value, [other = float(0)]) => {
+    const found = numberOf(value);
+    return found === undefined ? other : float(found);
+  },
+  format: (value, args, named) => {
+    if (args.length > 0 && named.size > 0)
+      throw new TemplateError("can't handle positional and keyword arguments at the same time");
+    return percentFormat(text(value), named.size > 0 ? named : tuple(args));
+  },
   int: (value, [other = 0]) => {
     const found = numberOf(value);
     return found === undefined || !Number.isFinite(found) ? other : Math.trunc(found);
@@ -210,8 +224,9 @@ const FILTERS: Readonly<Record<string, Filter>> = {
   string: text,
   sum: (value, args, named) => {
     const { attribute, start = 0 } = bind(['attribute', 'start'], args, named);
-    const of = (item: Value): number => Number(attribute === undefined ? item : attributeOf(item, attribute));
-    return itemsOf(value).reduce<number>((total, item) => total + of(item), Number(start));
+    const items = itemsOf(value).map((item) => (attribute === undefined ? item : attributeOf(item, attribute)));
+    const total = items.reduce<number>((sum, item) => sum + Number(item), Number(start));
+    return [start, ...items].some((item) => typeName(item) === 'float') ? float(total) : total;
   },
   title: (value) =>
     text(value).replace(/[^-\s({[<]+/g, (word) => word.charAt(0).toUpperCase() + word.slice(1).toLowerCase()),

@@ -1,12 +1,12 @@
 /** Room: models/chat. Methods of Python's `str`, `dict` and `list`; none of those that change their object, which templates may not. Pure. */
 import { bind, needText } from './arguments.ts';
+import { braceFormat } from './python-format.ts';
 import {
   isDict,
   isEqual,
   isList,
   itemsOf,
   lengthOf,
-  slice,
   stripEnd,
   stripStart,
   TemplateError,
@@ -147,13 +147,7 @@ const STRING: Methods<string> = {
   ljust: pad(() => 0),
   rjust: pad((missing) => missing),
   zfill: (self, [width]) => self.padStart(Number(width), '0'),
-  format: (self, args, named) => {
-    let next = 0;
-    return self.replace(/\{\{|\}\}|\{(\w*)\}/g, (found, name: string | undefined) => {
-      if (name === undefined) return found[0]!;
-      return text(/^\d*$/.test(name) ? args[name === '' ? next++ : Number(name)] : named.get(name));
-    });
-  },
+  format: braceFormat,
 };
 
 /** Keys with their values. */
@@ -186,12 +180,4 @@ export function methodOf(self: Value, name: string): Callable | undefined {
   if (typeof self === 'string') return bound(STRING, self);
   if (isDict(self)) return bound(DICT, self);
   return isList(self) ? bound(LIST, self) : undefined;
-}
-
-/** `value[key]`: undefined where there is none. */
-export function itemOf(value: Value, key: Value): Value {
-  if (isDict(value)) return value.get(key);
-  if (typeof key !== 'number' || !Number.isInteger(key)) return undefined;
-  if (typeof value === 'string') return slice(Array.from(value), key, key === -1 ? undefined : key + 1, 1)[0];
-  return isList(value) ? value.at(key) : undefined;
 }

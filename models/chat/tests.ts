@@ -9,6 +9,7 @@ import {
   Lazy,
   TemplateError,
   text,
+  typeName,
   type Value,
 } from './values.ts';
 
@@ -47,7 +48,7 @@ const TESTS: Readonly<Record<string, Test>> = {
   false: (value) => value === false,
   true: (value) => value === true,
   none: (value) => value === null,
-  float: (value) => typeof value === 'number' && !Number.isInteger(value),
+  float: (value) => typeName(value) === 'float',
   integer: isInteger,
   number: isNumber,
   in: isIn,

@@ -1,13 +1,14 @@
 /**
  * Room: models/chat. The values of a chat template, and what Python makes of them: truth, equality, order, text. Whole numbers are Python's
- * integers, others its floats. Pure.
+ * integers, others and `Float` its floats. Pure.
  */
+import { isWrittenFloat } from '../../engine/io/json-floats.ts';
 
 /** What a template goes wrong with: Python's exceptions and the template's own. */
 export class TemplateError extends Error {}
 
 export type Value =
-  string | number | boolean | null | undefined | readonly Value[] | Dict | Lazy | Namespace | Callable;
+  string | number | Float | boolean | null | undefined | readonly Value[] | Dict | Lazy | Namespace | Callable;
 export type Dict = ReadonlyMap<Value, Value>;
 export type Named = ReadonlyMap<string, Value>;
 export type Callable = (args: readonly Value[], named: Named) => Value;
@@ -15,6 +16,14 @@ export type Callable = (args: readonly Value[], named: Named) => Value;
 /** Python's generators and iterators: true, without a length or places. */
 export class Lazy {
   constructor(readonly items: readonly Value[]) {}
+}
+
+/** A float that is whole: Python writes `1.0`. */
+export class Float extends Number {}
+
+/** A float of Python. */
+export function float(value: number): number | Float {
+  return Number.isInteger(value) ? new Float(value) : value;
 }
 
 /** What `namespace(…)` gives: the only value that a template may write to. */
@@ -34,14 +43,16 @@ export function tuple(items: Iterable<Value>): Tuple {
 export const isList = (value: Value): value is readonly Value[] => Array.isArray(value);
 export const isDict = (value: Value): value is Dict => value instanceof Map;
 /** A number of Python, to which booleans belong. */
-export const isNumber = (value: Value): value is number | boolean =>
-  typeof value === 'number' || typeof value === 'boolean';
+export const isNumber = (value: Value): value is number | Float | boolean =>
+  typeof value === 'number' || typeof value === 'boolean' || value instanceof Float;
 
 /** JSON as a template's values. */
 export function valueOf(json: unknown): Value {
-  if (Array.isArray(json)) return json.map(valueOf);
   if (typeof json !== 'object' || json === null) return json as Value;
-  return new Map(Object.entries(json).map(([key, value]) => [key, valueOf(value)]));
+  const of = (key: string | number, value: unknown): Value =>
+    isWrittenFloat(json, key) ? new Float(value) : valueOf(value);
+  if (Array.isArray(json)) return json.map((value, i) => of(i, value));
+  return new Map(Object.entries(json).map(([key, value]) => [key, of(key, value)]));
 }
 
 /** What Python calls the type of a value. */
@@ -51,12 +62,14 @@ export function typeName(value: Value): string {
   if (typeof value === 'string') return 'str';
   if (typeof value === 'boolean') return 'bool';
   if (typeof value === 'number') return Number.isInteger(value) ? 'int' : 'float';
+  if (value instanceof Float) return 'float';
   if (typeof value === 'function') return 'function';
   return isList(value) ? 'list' : isDict(value) ? 'dict' : value instanceof Lazy ? 'generator' : 'Namespace';
 }
 
 export function isTrue(value: Value): boolean {
   if (isList(value)) return value.length > 0;
+  if (isNumber(value)) return Number(value) !== 0;
   return isDict(value) ? value.size > 0 : Boolean(value);
 }
 
@@ -102,12 +115,12 @@ export function text(value: Value): string {
 }
 
 /** Python's `repr`. */
-function repr(value: Value): string {
+export function repr(value: Value): string {
   if (value === undefined) return 'Undefined';
   if (value === null) return 'None';
   if (typeof value === 'boolean') return value ? 'True' : 'False';
   if (typeof value === 'string') return quoted(value);
-  if (typeof value === 'number') return numberText(value);
+  if (typeof value === 'number' || value instanceof Float) return numberText(value);
   if (value instanceof Tuple) return `(${Array.from(value, repr).join(', ')}${value.length === 1 ? ',' : ''})`;
   if (isList(value)) return `[${value.map(repr).join(', ')}]`;
   if (isDict(value))
@@ -117,7 +130,13 @@ function repr(value: Value): string {
   throw new TemplateError(`a ${typeName(value)} has no text`);
 }
 
-function numberText(value: number): string {
+function numberText(value: number | Float): string {
+  if (!Number.isFinite(Number(value))) return String(value).toLowerCase().replace('infinity', 'inf');
+  if (value instanceof Float) {
+    const number = Number(value);
+    if (Math.abs(number) >= 1e16) return number.toExponential().replace(/e\+(\d)$/, 'e+0$1');
+    return `${Object.is(number, -0) ? '-0' : number}.0`;
+  }
   if (Number.isInteger(value)) return BigInt(value).toString();
   const [digits, exponent] = value.toExponential().split('e') as [string, string];
   return Number(exponent) < -4 ? `${digits}e-${exponent.slice(1).padStart(2, '0')}` : String(value);
@@ -159,7 +178,8 @@ export function jsonText(value: Value, options: JsonOptions, depth = 0): string 
   };
   if (value === null || typeof value === 'boolean') return String(value);
   if (typeof value === 'string') return word(value);
-  if (typeof value === 'number') return numberText(value);
+  if (typeof value === 'number' && !Number.isFinite(value)) return String(value);
+  if (typeof value === 'number' || value instanceof Float) return numberText(value);
   if (isList(value)) {
     const parts = Array.from(value, (item) => jsonText(item, options, depth + 1));
     return block('[', parts, ']');
@@ -211,4 +231,12 @@ export function slice<T>(items: readonly T[], start: Value, stop: Value, step: V
   const taken: T[] = [];
   for (let i = from; by > 0 ? i < to : i > to; i += by) taken.push(items[i] as T);
   return taken;
+}
+
+/** `value[key]`: undefined where there is none. */
+export function itemOf(value: Value, key: Value): Value {
+  if (isDict(value)) return value.get(key);
+  if (typeof key !== 'number' || !Number.isInteger(key)) return undefined;
+  if (typeof value === 'string') return slice(Array.from(value), key, key === -1 ? undefined : key + 1, 1)[0];
+  return isList(value) ? value.at(key) : undefined;
 }

@@ -137,3 +137,13 @@ it('predictions of standard input go to standard output alone', async () => {
   expect(await bad.ended).toMatchObject({ code: 2, out: '' });
   expect((await bad.ended).said).toContain('standard input:1: not JSON');
 });
+
+it('a standard output that is full, and one that nobody reads, are told in one line or none', async () => {
+  const predict = ['predict', ...MODEL, '--data', 'eval.jsonl', '--out', '-'];
+  const full = await light(predict, '"$@" > /dev/full').ended;
+  expect(full).toMatchObject({ code: 2, out: '' });
+  expect(full.said.trim().split('\n').at(-1)).toBe('light-peft: standard output: no space left on the disk');
+  const unread = await light([...predict], '"$@" | true; exit "${PIPESTATUS[0]}"').ended;
+  expect(unread.code, unread.said).toBe(1);
+  expect(unread.said).not.toContain('EPIPE');
+});

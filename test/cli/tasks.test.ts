@@ -36,7 +36,7 @@ it('is trained, judged, predicted and submitted', async () => {
   const task = ['--task', 'GLUE/RTE', '--data-dir', dir];
   const train = ['train', ...MODEL, ...task, ...SHORT, '--steps', '2', '--out', at('tuned')];
   expect(await run(0, ...train, '--selection-split', '0.3', '--max-train-examples', '6')).toMatch(
-    /glue\/rte: 6 training \+ \d evaluation examples[^]*Accuracy/,
+    /glue\/rte: 6 of \d+ training \+ \d evaluation examples[^]*Accuracy/,
   );
   for (const [flag, value] of [
     ['max-train-examples', '5'],
@@ -49,7 +49,7 @@ it('is trained, judged, predicted and submitted', async () => {
 
   const model = [...MODEL, '--adapter', at('tuned'), ...task, '--max-length', '16'];
   const figures = await run(0, 'eval', ...model, '--max-eval-examples', '4', '--json');
-  expect(figures).toContain('glue/rte: 4 evaluation examples');
+  expect(figures).toContain('glue/rte: 4 of 5 evaluation examples');
   expect(figures).toMatch(/"accuracy": (0|0\.25|0\.5|0\.75|1),/);
   expect(await run(2, 'eval', ...model, '--eval-split', 'test')).toMatch(/test\.tsv:2: no label, expected one of/);
 
@@ -63,6 +63,8 @@ it('is trained, judged, predicted and submitted', async () => {
   expect(await lines('submission/RTE.tsv')).toEqual(expected);
   await run(0, 'predict', ...model, '--eval-split', 'test', '--submission', at('mine.tsv'));
   expect(await lines('mine.tsv')).toEqual(expected);
+  const one = ['--eval-split', 'test', '--max-eval-examples', '1', '--out', at('one.jsonl')];
+  expect(await run(0, 'predict', ...model, ...one)).toContain('glue/rte: 1 of 3 examples');
 
   const columns = ['--columns', 'text_a=premise,text_b=hypothesis'];
   const own = [...MODEL, '--adapter', at('tuned'), '--max-length', '16', '--data', at('pairs.csv')];

@@ -98,6 +98,17 @@ describe('drawn examples', () => {
     expect((await ofFile('rows.jsonl', { maxTrainExamples: 1000 })).train).toHaveLength(500);
   });
 
+  it('say of how many they were drawn, once they were read; a selection split counts apart', async () => {
+    const choice = { selectionSplit: 0.2, maxTrainExamples: 30, maxEvalExamples: 2000 };
+    const data = await requestedData({ train: join(dir, 'rows.jsonl') }, choice);
+    expect(data.train!.share!()).toBeUndefined();
+    for (const part of [data.train, data.eval]) await texts(part, 'sentence');
+    const [learned, judged] = [data.train!.share!()!, data.eval!.share!()!];
+    expect(learned.count).toBe(30);
+    expect(judged.count).toBe(judged.total);
+    expect(learned.total + judged.total).toBe(500);
+  });
+
   it('are all equally likely', async () => {
     const counts = new Array<number>(500).fill(0);
     for (let dataSeed = 0; dataSeed < 60; dataSeed++)

@@ -158,6 +158,26 @@ it('is cut at its end, counted; and left out where nothing to learn is left', as
   expect(cut.map(({ ids }) => [...ids])).toEqual([[...whole[0]!.ids.subarray(0, 30)], [...whole[2]!.ids]]);
 });
 
+it('without a turn of the assistant is left out, and learned whole where that is asked for', async () => {
+  const zephyr = await templateOf('zephyr');
+  const path = await write('asked.jsonl', lines({ messages: [user('who?')] }, TALK));
+  expect(await encode(path, zephyr)).toHaveLength(1);
+  expect(warnings.at(-1)).toMatch(
+    /1 of 2 rows left out.*asked\.jsonl:1; .* without a turn of the assistant: set `lossOn` to all/,
+  );
+  await write('asked.jsonl', lines({ messages: [user('who?')] }));
+  await expect(encode(path, zephyr)).rejects.toThrow(/no token to learn.* set `lossOn` to all to learn every turn/);
+  expect(await encode(path, zephyr, { lossOn: 'all' })).toHaveLength(1);
+});
+
+it('keeps numbers as Python’s json has them', async () => {
+  const format = formatOf('{{ messages[0].tool_calls[0].arguments | tojson }}{{ tools[0] | tojson }}');
+  const call = '{"role": "assistant", "tool_calls": [{"arguments": {"a": 1.0, "b": 2, "c": [3.00]}}]}';
+  const path = await write('calls.jsonl', `{"messages": [${call}], "tools": "[{\\"least\\": 0.0}]"}\n`);
+  const [example] = await encode(path, format, { lossOn: 'all' });
+  expect(decoded(example!.ids)).toBe('{"a":1.0,"b":2,"c":[3.0]}{"least":0.0}');
+});
+
 it('is read from JSON in a table, and knows its variables', async () => {
   const format = formatOf('{{ mood }}{% for t in tools or [] %}{{ t.name }}{% endfor %}{{ messages[0].content }}');
   const cell = (value: unknown): string => `"${JSON.stringify(value).replaceAll('"', '""')}"`;

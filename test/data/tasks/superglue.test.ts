@@ -157,12 +157,22 @@ describe('lines as distributed', () => {
   });
 
   it('WSC: spans are as the text has them, the pronoun is marked', async () => {
-    await write('WSC/val.jsonl', WSC, {
-      // A place that is a word too early, as in the benchmark's own data.
-      text: 'They may use it, it seems.',
-      target: { span1_index: 0, span2_index: 2, span1_text: 'They', span2_text: 'it' },
-      label: 'true',
-    });
+    await write(
+      'WSC/val.jsonl',
+      WSC,
+      {
+        // A place that is a word too early, as in the benchmark's own data.
+        text: 'They may use it, it seems.',
+        target: { span1_index: 0, span2_index: 2, span1_text: 'They', span2_text: 'it' },
+        label: 'true',
+      },
+      {
+        // One between two such words.
+        text: 'They saw it and it broke.',
+        target: { span1_index: 0, span2_index: 3, span1_text: 'They', span2_text: 'it' },
+        label: 'true',
+      },
+    );
     const [row] = await rowsOf('superglue/wsc');
     expect(row).toEqual({
       text: WSC.text,
@@ -175,6 +185,7 @@ describe('lines as distributed', () => {
     expect(await examplesOf('superglue/wsc')).toEqual([
       { text_a: 'Mark told Pete many lies about "*Himself* , which Pete believed.', text_b: 'Mark', label: 'False' },
       { text_a: 'They may use *it*, it seems.', text_b: 'They', label: 'True' },
+      { text_a: 'They saw it and *it* broke.', text_b: 'They', label: 'True' },
     ]);
   });
 
@@ -252,6 +263,8 @@ describe('malformed', () => {
     ['wsc', { text: 'He left.' }, 'found the columns text; expected "span1_index" with an integer from 0'],
     ['wsc', { ...WSC, target: [] }, '"target" is [], expected an object'],
     ['wsc', { ...WSC, target: { ...WSC.target, span2_index: 40 } }, '"target": "span2_index" is 40, expected the place of one of 11 words, from 0'],
+    ['wsc', { ...WSC, target: { ...WSC.target, span2_index: 1 } }, '"target": "span2_text" is "himself.", but the text has "told Pete many" at 1; expected the place of "himself.": 6'],
+    ['wsc', { text: 'He left.', span1_index: 0, span1_text: 'Ann' }, '"span1_text" is "Ann", but the text has "He left." at 0; expected words of the text'],
     ['copa', { premise: 'A.', choice1: 'B.', choice2: 'C.', question: 'why', label: 0 }, '"question" is "why", expected cause or effect'],
     ['cb', { premise: 'A.', hypothesis: 'B.', label: 'maybe' }, '"label" is "maybe", expected one of entailment (0), contradiction (1), neutral (2)'],
     ['rte', { premise: 'A.', hypothesis: 'B.', label: true }, '"label" is true, expected one of entailment (0), not_entailment (1)'],

@@ -1,0 +1,36 @@
+/**
+ * Room: engine/io. JSON in which `1.0` is not `1`: JavaScript's numbers do not tell them apart, Python's do, and what is written again for
+ * Python must. Pure.
+ */
+
+/** Of lists and objects: the keys whose numbers are whole and were written as floats. */
+const FLOATS = new WeakMap<object, Set<string>>();
+
+/** Whether a text may have such numbers; most have none. */
+const MAY_HAVE = /\d(?:\.0*(?!\d)|[eE])/;
+
+/** Texts, and numbers. */
+const TOKENS = /"(?:[^"\\]|\\[^])*"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?/g;
+
+/** Stands around a number until its place is known. */
+const MARK = '\0float';
+
+/** `JSON.parse`; `isWrittenFloat` then tells which whole numbers were written as floats. @throws SyntaxError */
+export function parseJsonWithFloats(text: string): unknown {
+  if (!MAY_HAVE.test(text)) return JSON.parse(text);
+  const marked = text.replace(TOKENS, (token) => (isWholeFloat(token) ? `{"\\u0000float":${token}}` : token));
+  return JSON.parse(marked, function (this: object, key, value: unknown) {
+    if (typeof value !== 'object' || value === null || !(MARK in value)) return value;
+    FLOATS.set(this, (FLOATS.get(this) ?? new Set()).add(key));
+    return value[MARK];
+  });
+}
+
+function isWholeFloat(token: string): boolean {
+  return !token.startsWith('"') && /[.eE]/.test(token) && Number.isInteger(Number(token));
+}
+
+/** Whether the number under a key of parsed JSON is whole and was written as a float. */
+export function isWrittenFloat(holder: object, key: string | number): boolean {
+  return FLOATS.get(holder)?.has(String(key)) ?? false;
+}

@@ -26,24 +26,24 @@ const BATCH_BYTES = 1 << 26;
 
 /**
  * Windows of every line: one, but for long contexts of questions.
- * @param batchSize sequences at a time, at most; fewer where all their tokens are scored
+ * @param options with sequences at a time, at most; fewer where all their tokens are scored
  */
 export function predict(
   model: PeftModel,
   rows: Pick<Rows, 'examples' | 'firsts'>,
-  { batchSize = INFER_BATCH }: InferenceOptions = {},
+  options: InferenceOptions = {},
 ): AsyncIterable<readonly Window[]> {
   const { reads } = headOf(model.base.config, model.head);
-  return reads === 'every-token' ? everyToken(model, rows, batchSize) : onePerSequence(model, rows, batchSize);
+  return reads === 'every-token' ? everyToken(model, rows, options) : onePerSequence(model, rows, options);
 }
 
 /** A line with choices has a sequence, and a score, for each. */
 async function* onePerSequence(
   model: PeftModel,
   { examples, firsts }: Pick<Rows, 'examples' | 'firsts'>,
-  batchSize: number,
+  options: InferenceOptions,
 ): AsyncGenerator<readonly Window[]> {
-  const { logits } = await infer(model, examples, {}, { batchSize });
+  const { logits } = await infer(model, examples, {}, options);
   const width = logits.length / examples.length;
   for (const [i, first] of firsts.entries()) {
     const end = firsts[i + 1] ?? examples.length;
@@ -54,7 +54,7 @@ async function* onePerSequence(
 async function* everyToken(
   model: PeftModel,
   { examples }: Pick<Rows, 'examples'>,
-  most: number,
+  { batchSize: most = INFER_BATCH, signal }: InferenceOptions,
 ): AsyncGenerator<readonly Window[]> {
   const { config } = model.base;
   const width = headOf(config, model.head).vocabulary ? config.vocabSize : 2;
@@ -74,6 +74,7 @@ async function* everyToken(
   using session = logitsSession(model, {}, rowsPerRun);
   let windows: Window[] = [];
   for (const batch of batches.epoch(0)) {
+    signal?.throwIfAborted();
     await session.prepare(batch);
     const values = await session.run(batch);
     for (const [row, index] of batch.indices.entries()) {

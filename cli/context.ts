@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { Engine } from '../engine/engine.ts';
 import { assertWritable } from '../engine/io/files.ts';
 import { isStandardOutput } from '../engine/io/output.ts';
+import { MissingPackageError } from '../engine/io/packages.ts';
 import { KernelDump } from '../engine/profile/kernel-dump.ts';
 import { Profiler } from '../engine/profile/profiler.ts';
 import { cacheFile, TuningCache } from '../engine/tune/tuning-cache.ts';
@@ -119,4 +120,10 @@ export function print(
   stream: Writable = process.stdout,
 ): void {
   stream.write(json ? `${JSON.stringify({ ...value, warnings: heardWarnings() }, null, 2)}\n` : `${text}\n`);
+}
+
+/** What is said in place of a page's path: what was measured is kept without the packages that draw it. */
+export function whyNoPage(error: unknown, out: string): string {
+  if (!(error instanceof MissingPackageError)) throw error;
+  return `not written. ${error.message}, then \`npx light-peft report ${out}\``;
 }

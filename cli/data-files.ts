@@ -43,7 +43,8 @@ export async function withDataFiles<K extends string, T>(
     for (const [flag, path] of Object.entries(given) as [K, string | undefined][]) {
       if (path === undefined || !(await mustBeKept(path, format))) continue;
       const name = path === '-' ? 'standard input' : path;
-      if ([...kept.values()].includes(name)) throw new UserError(`--${flag}: ${name} can be read only once`);
+      if ([...kept.values()].includes(name))
+        throw new UserError(`--${flag.split(' ')[0]}: ${name} can be read only once`);
       const ending = format === undefined ? extname(path) : `.${format}`;
       if (ending === '') throw new UserError(`--format: missing, the name of ${name} does not tell the format`);
       folder ??= await mkdtemp(join(tmpdir(), 'light-peft-'));

@@ -1,47 +1,46 @@
 /** Room: cli. The flags that name a model and data, as most commands have them. */
 import type { Command } from 'commander';
-import type { DataRequest } from '../data/request.ts';
 import type { DataSet } from '../data/load/data-set.ts';
 import type { Rows } from '../data/load/rows.ts';
 import type { Share } from '../data/record-source.ts';
 import { say } from './context.ts';
 import type { DataOptions } from '../data/options.ts';
-import { addFormatFlag, withDataFiles, type DataFormat } from './data-files.ts';
-import { addHubDataFlags, addModelFlag, onDisk, type HubDataFlags } from './hub.ts';
+import type { TaskRequests } from '../experiments/task-data.ts';
+import { collect } from './config-file.ts';
+import { addFormatFlag } from './data-files.ts';
+import { addHubDataFlags, addModelFlag } from './hub.ts';
+import { withTasks, type TaskFlags } from './task-flags.ts';
 
-export interface DataFlags extends Record<string, unknown>, HubDataFlags {
+export interface DataFlags extends Record<string, unknown>, TaskFlags {
   readonly model: string;
-  readonly train?: string;
-  readonly eval?: string;
-  readonly format?: DataFormat;
+  readonly train?: readonly string[];
+  readonly eval?: readonly string[];
   readonly json?: boolean;
 }
 
-export const TASK_FLAG = 'sentiment, spam, or one as glue/sst2';
+export const TASK_FLAG = 'sentiment, spam, or one as glue/sst2; repeatable';
 export const DATA_DIR_FLAG = 'folder with its files (default: from the hub)';
 
 export function addDataFlags(command: Command): Command {
   return addHubDataFlags(addModelFlag(addFormatFlag(command)))
-    .option('--task <name>', TASK_FLAG)
-    .option('--data-dir <dir>', DATA_DIR_FLAG)
+    .option('--task <name>', TASK_FLAG, collect)
+    .option('--data-dir <dir>', DATA_DIR_FLAG, collect)
     .option(
       '--train <file>',
-      'training data: JSONL, JSON, CSV, TSV or Parquet; for language models also .txt; - for standard input',
+      'training data: JSONL, JSON, CSV, TSV, Parquet or .txt, - for standard input; NAME=FILE for several tasks',
+      collect,
     )
-    .option('--eval <file>', 'evaluation data')
+    .option('--eval <file>', 'evaluation data', collect)
     .option('--json', 'print the result as JSON');
 }
 
 /** Runs `work` on the data that the flags name, as regular files. */
 export function withData<T>(
-  { task, dataDir, dataset, datasetConfig, datasetSplit, train, eval: test, format }: DataFlags,
+  flags: DataFlags,
   options: DataOptions,
-  work: (request: DataRequest) => Promise<T>,
+  work: (requests: TaskRequests) => Promise<T>,
 ): Promise<T> {
-  const named = { task, dataDir, dataset, datasetConfig, datasetSplit };
-  return withDataFiles({ train, eval: test }, format, async (files) =>
-    work(await onDisk({ ...named, ...files }, options)),
-  );
+  return withTasks(flags, { train: flags.train, eval: flags.eval }, options, work);
 }
 
 /** How many examples there are, on standard error. */

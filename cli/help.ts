@@ -1,6 +1,7 @@
 /** Room: cli. What `--help` shows, in which groups and how wide; `--help-all` shows every option. */
 import { Option, type Command, type Help } from 'commander';
 import { SETTINGS, type Setting } from '../experiments/settings.ts';
+import { controlOptions } from '../train/gradient-control/options.ts';
 
 const GROUPS: Readonly<Record<Setting['room'], string>> = {
   peft: 'PEFT method:',
@@ -23,6 +24,9 @@ const OTHER_GROUPS: Readonly<Record<string, string>> = {
   logJsonl: 'Training:',
   logCsv: 'Training:',
   logTensorboard: 'Training:',
+  taskHeads: 'Several tasks:',
+  taskMix: 'Several tasks:',
+  ...Object.fromEntries(Object.keys(controlOptions).map((key) => [key, 'Several tasks:'])),
   revision: 'Hub:',
   dataset: 'Hub:',
   datasetConfig: 'Hub:',

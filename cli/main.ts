@@ -6,6 +6,7 @@
  *
  * It imports experiments and the rooms below. Nobody imports it: what it can do, code can do with the package's entries.
  */
+import { fileError } from '../engine/io/files.ts';
 import { runCommand } from './program.ts';
 import { Interruption } from './signals.ts';
 
@@ -13,9 +14,13 @@ import { Interruption } from './signals.ts';
 const interruption = new Interruption();
 // A reader that has had enough, such as `head`, is no failure to talk about.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(1);
+  if (error.code === 'EPIPE') process.exit(1);
+  const { message } = fileError('standard output', error) as Error;
+  process.stderr.write(`light-peft: ${message}\n`);
+  process.exit(2);
 });
+// Nobody reads what would be said.
+process.stderr.on('error', () => undefined);
 const code = await runCommand(process.argv.slice(2));
 interruption[Symbol.dispose]();
 if (code !== 0) process.exitCode = code;

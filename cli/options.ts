@@ -12,6 +12,7 @@ import { assertOptionsFit, runOptionsSchema, type RunOptions } from '../experime
 import { settingKey, SETTINGS, type Setting } from '../experiments/settings.ts';
 import { assertKnown, parseConfig, type ConfigFile } from './config-file.ts';
 import { flagName } from './flags.ts';
+import { warnOfOthers, type StageName } from './stage-settings.ts';
 
 /** Characters of choices beside a flag; longer ones stand in its description. */
 const LONGEST_CHOICES = 18;
@@ -52,14 +53,13 @@ export function parseNumber(text: string, flag: string): number {
 }
 
 /**
- * Options from flags over a `--config` file over defaults.
- * @param estimation whether `steps` are those of the estimation where `estimateSteps` is not said as near: in the file, or by flags
+ * Options from flags over a `--config` file over defaults. In `estimate`, `steps` are those of the estimation where `estimateSteps` is not said
+ * as near: in the file, or by flags.
+ * @param stage the command, where it is that of one stage: a warning tells flags that it does not read
  * @throws UserError naming flag or file and key, what was found and what was expected
  */
-export async function readSettings(
-  flags: Readonly<Record<string, unknown>>,
-  { estimation = false } = {},
-): Promise<RunOptions> {
+export async function readSettings(flags: Readonly<Record<string, unknown>>, stage?: StageName): Promise<RunOptions> {
+  const estimation = stage === 'estimate';
   const file =
     typeof flags.config === 'string' ? await wholeFile(flags.config) : (flags.config as ConfigFile | undefined);
   const fromFile = { ...file?.content };
@@ -82,6 +82,7 @@ export async function readSettings(
   const parsed = runOptionsSchema.safeParse(rooms, { error: phraseFor(runOptionsSchema) });
   if (parsed.success) {
     assertOptionsFit(parsed.data);
+    if (stage) warnOfOthers(stage, fromFlags);
     return parsed.data;
   }
   const issue = parsed.error.issues[0]!;

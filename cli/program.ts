@@ -7,6 +7,7 @@ import { settingKey } from '../experiments/settings.ts';
 import { ConfigurableCommand } from './config-file.ts';
 import { withFlags } from './flags.ts';
 import { arrangeHelp, HELP_FORMAT, terminalWidth } from './help.ts';
+import { addAudit } from './commands/audit.ts';
 import { addExport, addMerge } from './commands/convert.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addGenerate } from './commands/generate.ts';
@@ -37,6 +38,7 @@ const COMMANDS = [
   addExport,
   addPush,
   addReport,
+  addAudit,
 ];
 
 /**

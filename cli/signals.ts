@@ -44,7 +44,7 @@ export class Interruption implements Disposable {
       process.stderr.write(`\nlight-peft: ${this.#words}\n`);
       process.exit(this.#exitCode);
     }
-    process.stderr.write('\nStopping after this step; press Ctrl-C again to stop at once.\n');
+    process.stderr.write('\nStopping after this step or batch; press Ctrl-C again to stop at once.\n');
     this.#abort.abort();
   };
 

@@ -30,7 +30,7 @@ export async function loadData(
   known?: KnownHead,
   onBytes?: OnBytes,
 ): Promise<DataSet> {
-  const { dir: modelDir, config } = checkpoint.resized(known?.base?.config.vocabSize ?? 0);
+  const { dir: modelDir, config } = checkpoint.resized(known?.base?.config.vocabSize ?? checkpoint.config.vocabSize);
   const parsed = parseOptions(dataOptionsSchema, options);
   const { docStride, maxLength = parsed.as === 'text' ? Infinity : MAX_LENGTH } = parsed;
   const encoding = { modelDir, config, maxLength: Math.min(maxLength, config.maxTokens), docStride, onBytes };

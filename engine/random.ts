@@ -53,6 +53,8 @@ export const STREAM = {
   sampling: 7,
   subset: 8,
   packing: 9,
+  projection: 10,
+  planting: 11,
 } as const;
 
 /** A sequence of random numbers that depends only on its seed and name. */

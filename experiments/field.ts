@@ -39,6 +39,8 @@ function unionForm(options: readonly z.ZodType[]): Form {
     options.some((o) => o instanceof type);
   const words = options.flatMap((o) => (o instanceof z.ZodEnum ? o.options.map(String) : []));
   if (isOneOf(z.ZodBoolean)) return { kind: 'text', choices: ['true', 'false', ...words], decode: truth };
+  if (isOneOf(z.ZodNumber) && isOneOf(z.ZodArray))
+    return { kind: 'text', decode: (given, where) => numbersOrWord(given, words, where) };
   if (isOneOf(z.ZodNumber)) return { kind: 'text', decode: (given, where) => numberOrWord(given, words, where) };
   return { kind: 'text', decode: (given) => (typeof given === 'string' ? nameRule(given) : items(given).map(nameOf)) };
 }
@@ -72,6 +74,12 @@ function numberOrWord(given: unknown, words: readonly string[], where: string): 
   const value = numberOf(given);
   if (typeof value !== 'string' || words.includes(value)) return value;
   throw new UserError(`${where}: found "${value}", expected a number, ${words.join(' or ')}`);
+}
+
+/** A number or a word, or several numbers separated by commas. */
+function numbersOrWord(given: unknown, words: readonly string[], where: string): unknown {
+  const all = items(given).map((item) => numberOrWord(item, words, where));
+  return all.length === 1 ? all[0] : all;
 }
 
 /** Names separated by commas, one word that stands for several, or one regular expression: a text with characters that names do not have. */

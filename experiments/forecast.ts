@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { exists } from '../engine/io/files.ts';
 import type { StepReport } from '../train/loop.ts';
-import { stepsOf } from '../train/train.ts';
+import { stepsOf } from '../train/on-data.ts';
 import type { RunOptions } from './options.ts';
 import { methodId, needsEstimate, prunes, type MethodName } from './runner.ts';
 
@@ -12,16 +12,16 @@ export interface Work {
   readonly steps: number;
 }
 
-/** What is left of methods × seeds in a folder, at most: a stable estimation may take fewer steps. */
+/** What is left of methods × seeds in a folder, at most: a stable estimation may take fewer steps. @param sizes examples of each task */
 export async function workLeft(
   out: string,
   methods: readonly MethodName[],
   seeds: readonly number[],
   options: RunOptions,
-  examples: number,
+  sizes: readonly number[],
 ): Promise<Work> {
   const { peft, train, estimate } = options;
-  const steps = stepsOf(examples, train);
+  const steps = stepsOf(sizes, train);
   const pieces: number[] = [];
   for (const seed of seeds) {
     const found = await Promise.all(

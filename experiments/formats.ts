@@ -4,6 +4,8 @@ import { jsonText } from '../engine/io/files.ts';
 import { planSchema } from '../pruning/plan.ts';
 import { recordsSchema } from '../pruning/scores-file.ts';
 import { labelsSchema } from '../peft-model/label-file.ts';
+import { taskHeadsSchema } from '../peft-model/task-heads.ts';
+import { auditSchema } from '../report/audit/schema.ts';
 import { comparisonSchema, runFileSchema } from '../report/schema.ts';
 import { trainSchema } from '../train/result-file.ts';
 import { identitySchema } from './identity.ts';
@@ -21,7 +23,9 @@ export const FORMATS: readonly Format[] = [
   { name: 'comparison', title: 'comparison.json: what a comparison of methods measured', schema: comparisonSchema },
   { name: 'run', title: 'run.json: one run of a comparison', schema: runFileSchema },
   { name: 'identity', title: 'identity.json: what the numbers of a run.json depend on', schema: identitySchema },
+  { name: 'audit', title: 'audit.json: what an audit of planted triggers measured', schema: auditSchema },
   { name: 'train', title: 'train.json: how a fine-tuning went', schema: trainSchema },
+  { name: 'task-heads', title: 'task_heads.json: the heads of several tasks', schema: taskHeadsSchema },
   { name: 'labels', title: 'labels.json: class names in the order of the outputs', schema: labelsSchema },
 ];
 

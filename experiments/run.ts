@@ -8,31 +8,30 @@
  * progress goes out by callbacks, errors name options.
  */
 import { join } from 'node:path';
-import type { DataRequest } from '../data/request.ts';
 import type { DataSet } from '../data/load/data-set.ts';
-import { loadData } from '../data/source.ts';
 import type { Engine } from '../engine/engine.ts';
 import { writeJson } from '../engine/io/files.ts';
 import { makeFolder } from '../engine/io/make-folder.ts';
 import { loadModel } from '../models/checkpoint.ts';
 import type { Comparison, Run, Task } from '../report/schema.ts';
 import { runBaseline } from './baseline/tfidf.ts';
-import { dataFacts } from './identity.ts';
 import { Forecast, workLeft, type Work } from './forecast.ts';
 import type { RunOptions } from './options.ts';
 import { adapterName, versions } from './provenance.ts';
+import { loadTasks, taskFacts, type RunData, type TaskData, type TaskRequests } from './task-data.ts';
 import { ExperimentRunner, methodId, type ExperimentCallbacks, type MethodName } from './runner.ts';
 
 export interface ExperimentPlan extends ExperimentCallbacks {
   readonly modelDir: string;
-  readonly tasks: readonly { readonly request: DataRequest; readonly options: RunOptions }[];
+  /** Each compared for itself; a request of several tasks is learned at once. */
+  readonly tasks: readonly { readonly request: TaskRequests; readonly options: RunOptions }[];
   readonly methods: readonly MethodName[];
   readonly seeds: readonly number[];
   readonly out: string;
   /** Replaces results of other settings or data in `out`, in place of refusing. */
   readonly overwrite?: boolean | undefined;
   /** Hears what a task's data is. */
-  readonly onData?: ((data: DataSet) => void) | undefined;
+  readonly onData?: ((data: Pick<DataSet, 'name' | 'rows'>) => void) | undefined;
   /** Hears after the first steps of a task how many seconds all that is left of it will take. */
   readonly onForecast?: ((seconds: number, runs: number) => void) | undefined;
   /** What a reader types to get the same. */
@@ -47,15 +46,17 @@ export async function runExperiments(engine: Engine, plan: ExperimentPlan): Prom
   const tasks: Task[] = [];
   const runs: Run[] = [];
   for (const { request, options } of plan.tasks) {
-    const data = await loadData(checkpoint, request, options.data, undefined, plan.callbacks.onBytes);
-    plan.onData?.(data);
+    const { taskHeads } = options.load;
+    const { onBytes } = plan.callbacks;
+    const data = await loadTasks(checkpoint, request, { data: options.data, taskHeads, onBytes });
+    for (const task of data.tasks) plan.onData?.({ ...task.data, name: task.name });
     tasks.push(await describe(data, options));
     const folder = plan.tasks.length === 1 ? out : join(out, data.name);
-    const content = await dataFacts(request, options.data, modelDir);
+    const content = await taskFacts(request, options.data, modelDir);
     const task = { checkpoint, data, content, options, out: folder, overwrite: plan.overwrite ?? false };
     const runner = new ExperimentRunner(engine, task);
     await runner.begin();
-    const watch = forecasting(plan, await workLeft(folder, plan.methods, plan.seeds, options, data.train.length));
+    const watch = forecasting(plan, await workLeft(folder, plan.methods, plan.seeds, options, data.sizes));
     for (const seed of plan.seeds) {
       for (const method of plan.methods) runs.push(await runner.run(method, seed, watch));
     }
@@ -100,13 +101,15 @@ function forecasting({ onForecast, onStage, callbacks, logs }: ExperimentPlan, w
   };
 }
 
-async function describe({ name, rows, texts }: DataSet, { train, load }: RunOptions): Promise<Task> {
-  const plain = texts && runBaseline(await texts());
+async function describe({ name, tasks, isMulti }: RunData, { train, load }: RunOptions): Promise<Task> {
+  const [{ data }] = tasks as readonly [TaskData];
+  const plain = data.texts && !isMulti ? runBaseline(await data.texts()) : undefined;
+  const rows = (of: 'train' | 'eval'): number => tasks.reduce((sum, task) => sum + task.data.rows[of], 0);
   const { groupByLength: bucket, activations, gradientCheckpointing } = train;
   return {
     name,
-    trainExamples: rows.train,
-    evalExamples: rows.eval,
+    trainExamples: rows('train'),
+    evalExamples: rows('eval'),
     options: { bucket, ...load, activations, 'gradient-checkpointing': gradientCheckpointing },
     ...(plain && { baseline: { name: 'TF-IDF + logistic regression', accuracy: plain.accuracy, f1: plain.f1 } }),
   };

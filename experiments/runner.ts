@@ -4,7 +4,6 @@
  */
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { DataSet } from '../data/load/data-set.ts';
 import type { Engine } from '../engine/engine.ts';
 import { exists } from '../engine/io/files.ts';
 import { fingerprintText } from '../engine/io/fingerprint.ts';
@@ -29,15 +28,22 @@ import {
 import { METRICS, readRun, writeRun, type Run } from '../report/schema.ts';
 import type { TrainerCallback } from '../train/callbacks.ts';
 import { estimate, estimateResult } from '../train/estimate.ts';
-import { evaluate, type Evaluation, type EvaluationData } from '../train/evaluate.ts';
+import type { Evaluation } from '../train/evaluate.ts';
 import { bestBy } from '../train/evaluation-plan.ts';
 import { factsOf, type RunIdentity } from '../train/identity.ts';
 import type { RunLabel } from '../train/logs/log.ts';
-import type { CheckpointOptions, TrainerCallbacks } from '../train/options.ts';
+import { EVALUATION_OPTIONS, type CheckpointOptions, type TrainerCallbacks } from '../train/options.ts';
 import { evaluationRecord } from '../train/result-file.ts';
-import { stepsOf, train } from '../train/train.ts';
+import { stepsOf } from '../train/on-data.ts';
+import { train } from '../train/train.ts';
 import type { TrainResult } from '../train/trainer.ts';
 import { assertSameRun, isSameRun, writeIdentity } from './identity.ts';
+import { GradientRecord } from './gradient-record.ts';
+import type { RunData } from './task-data.ts';
+import { commonKind } from '../peft-model/task-heads.ts';
+import { evaluateTasks, type TasksEvaluation } from '../train/task-figures.ts';
+import { gradientLayers } from '../train/gradient-control/layers.ts';
+import { assertTasksFit } from '../train/gradient-control/options.ts';
 import { estimateOptionsOf, tellingOptions, type RunOptions } from './options.ts';
 
 /** `reference` is PEFT without pruning; `random-init` is the same on a base of random weights, to show what pretraining gives. */
@@ -117,8 +123,8 @@ interface Measurement {
 /** What a run is of, and where it goes. */
 export interface ExperimentTask {
   readonly checkpoint: Checkpoint;
-  readonly data: DataSet;
-  /** Hashes of the data, by `dataFacts`. */
+  readonly data: RunData;
+  /** Hashes of the data, by `taskFacts`. */
   readonly content: RunIdentity;
   readonly options: RunOptions;
   readonly out: string;
@@ -135,6 +141,7 @@ const FILES = {
   records: 'records.json',
   identity: 'identity.json',
   checkpoint: 'checkpoint.safetensors',
+  gradients: 'gradients.jsonl',
 };
 
 /** One task on one base: remembers the estimation of each seed, which all pruned methods share. */
@@ -151,7 +158,11 @@ export class ExperimentRunner {
   /** Takes up the folder for all methods and seeds. @throws UserError where it holds a run of other settings or data, or options do not fit it */
   async begin(): Promise<void> {
     const { options, out, data } = this.#task;
-    bestBy(data, evaluationData(data), options.train);
+    assertTasksFit(
+      options.train,
+      data.tasks.map(({ name }) => name),
+    );
+    bestBy({ ...data.head, forTask: (name) => data.forTask(name) }, data.evaluation, options.train);
     const { seed: _, ...shared } = await this.#identity(options);
     await this.#takeUp(out, shared);
   }
@@ -191,12 +202,6 @@ export class ExperimentRunner {
     await (isTaken ? assertSameRun(path, identity) : writeIdentity(path, identity));
   }
 
-  /** Where a method or an estimation is saved on the way. @param more what it depends on beside the settings */
-  async #checkpointIn(folder: string, options: RunOptions, more: RunIdentity): Promise<CheckpointOptions> {
-    const identity = { ...(await this.#identity(options)), ...more };
-    return { path: join(folder, FILES.checkpoint), resume: 'always', identity };
-  }
-
   async #measure(
     method: MethodName,
     { options, folder, estimated, steps }: Measurement,
@@ -211,16 +216,18 @@ export class ExperimentRunner {
     const pruneSeconds = (performance.now() - started) / 1000;
     const { data, checkpoint } = this.#task;
     const plan = decision ? fingerprintText(JSON.stringify(decision)) : '';
-    const saving = await this.#checkpointIn(folder, options, { plan });
-    const { examples, ...how } = evaluationData(data);
-    const result = await train(model, data.train, {
+    const saving = checkpointIn(folder, { ...(await this.#identity(options)), plan });
+    const record = data.isMulti ? new GradientRecord(join(folder, FILES.gradients)) : undefined;
+    const result = await train(model, data.training, {
       ...options.train,
       ...callbacks,
+      callbacks: [...(callbacks.callbacks ?? []), ...(record ? [record.log] : [])],
       steps,
       checkpoint: saving,
-      evaluation: { examples, ...how },
+      evaluation: data.evaluation,
     });
-    const { metrics, inference } = await evaluate(model, examples, how);
+    const evaluated = await evaluateTasks(model, data.evaluated);
+    const { inference } = evaluated;
     const adapter = join(folder, ADAPTER);
     await model.savePretrained(adapter);
     const { seed } = options.train;
@@ -229,7 +236,8 @@ export class ExperimentRunner {
       method: methodId(method, options.peft.method),
       label: labelOf(method, options.peft.method),
       seed,
-      metrics: scoresFrom(metrics),
+      ...scoresOfTasks(evaluated, data.isMulti),
+      ...(record && { gradients: await record.read(gradientLayers(model).names) }),
       foundation: { ...counts, left: model.base.parameterCount, blockLeft: model.base.blockParameterCount },
       trainable: { total: trainableTotal, left: factorCount(model.method) },
       speed: {
@@ -258,37 +266,55 @@ export class ExperimentRunner {
   /** What the numbers of a run depend on. */
   async #identity(options: RunOptions): Promise<RunIdentity> {
     const { checkpoint, data, content } = this.#task;
+    const answers = data.tasks.map((task) => task.data.answers).find((found) => found !== undefined);
     const { maxAnswerLength, allowEmptyAnswer: _, nullThreshold, docStride, ...others } = tellingOptions(options);
     const facts = factsOf({
       ...others,
-      ...(data.answers && {
+      ...(answers && {
         maxAnswerLength,
-        allowEmptyAnswer: data.answers.allowEmptyAnswer,
+        allowEmptyAnswer: answers.allowEmptyAnswer,
         // Earlier versions knew no other than 0.
-        ...(data.answers.allowEmptyAnswer && nullThreshold !== 0 && { nullThreshold }),
+        ...(answers.allowEmptyAnswer && nullThreshold !== 0 && { nullThreshold }),
         docStride,
       }),
       base: await checkpoint.fingerprint(),
-      train: data.train.length,
-      eval: data.eval.length,
+      train: data.sizes.reduce((a, b) => a + b, 0),
+      eval: data.tasks.reduce((sum, task) => sum + task.data.eval.length, 0),
     });
     return { ...facts, ...content };
   }
 
+  /** The same of an estimation, which is not evaluated. */
+  async #estimateIdentity(options: RunOptions): Promise<RunIdentity> {
+    const facts = Object.entries(await this.#identity(options));
+    return Object.fromEntries(facts.filter(([name]) => !EVALUATION_OPTIONS.some((own) => own === name)));
+  }
+
   /** Every method sees the same number of steps. @param more for methods without an estimation: what that takes the others */
   #budget({ train: numbers }: RunOptions, more: number): number {
-    return stepsOf(this.#task.data.train.length, numbers) + more;
+    return stepsOf(this.#task.data.sizes, numbers) + more;
   }
 
   async #wholeModel(options: RunOptions, random: boolean, { onBytes }: TrainerCallbacks): Promise<PeftModel> {
     const { checkpoint, data } = this.#task;
-    const { head, labels } = data;
+    const { heads } = data;
+    const { head, labels } = data.head;
     const seed = initSeedOf(options);
     const { embeddings } = options.load;
     const base = random
-      ? randomBaseModel(this.#engine, checkpoint.config, baseNormals(seed), { embeddings, head })
+      ? randomBaseModel(this.#engine, checkpoint.config, baseNormals(seed), {
+          embeddings,
+          head: heads ? commonKind(heads) : head,
+        })
       : checkpoint;
-    return getPeftModel(this.#engine, base, peftConfig(options.peft), { ...options.load, head, labels, seed, onBytes });
+    return getPeftModel(this.#engine, base, peftConfig(options.peft), {
+      ...options.load,
+      head,
+      labels,
+      heads,
+      seed,
+      onBytes,
+    });
   }
 
   async #estimate(options: RunOptions, watch: ExperimentCallbacks): Promise<Estimated> {
@@ -304,7 +330,7 @@ export class ExperimentRunner {
   async #savedEstimate(folder: string, options: RunOptions): Promise<Estimated | undefined> {
     const { checkpoint } = this.#task;
     const isOwn = await exists(join(folder, FILES.identity));
-    await this.#takeUp(folder, await this.#identity(options));
+    await this.#takeUp(folder, await this.#estimateIdentity(options));
     const path = join(folder, FILES.records);
     if (!isOwn || !(await exists(path))) return undefined;
     const records = await readEstimate(path);
@@ -323,8 +349,8 @@ export class ExperimentRunner {
     const { seed } = options.train;
     onStage?.(`${data.name} · estimation · seed ${seed}`);
     using model = await this.#wholeModel(options, false, callbacks);
-    const saving = await this.#checkpointIn(folder, options, {});
-    const scores = await estimate(model, data.train, {
+    const saving = checkpointIn(folder, await this.#estimateIdentity(options));
+    const scores = await estimate(model, data.training, {
       ...estimateOptionsOf(options),
       ...callbacks,
       callbacks: logs?.({ method: ESTIMATION, seed }),
@@ -351,8 +377,9 @@ export function decisionOf(
   return method === 'random' ? decide(randomScores(scores, seed), all, 'random') : decide(scores, all);
 }
 
-function evaluationData({ eval: examples, answers, figures, text }: DataSet): EvaluationData {
-  return { ...answers, figures, text, examples };
+/** Where a method or an estimation is saved on the way. */
+function checkpointIn(folder: string, identity: RunIdentity): CheckpointOptions {
+  return { path: join(folder, FILES.checkpoint), resume: 'always', identity };
 }
 
 function pruned(whole: PeftModel, values: StateDict, decision: Decision, options: RunOptions): Promise<PeftModel> {
@@ -363,6 +390,14 @@ function pruned(whole: PeftModel, values: StateDict, decision: Decision, options
 /** Of weights that are drawn. */
 function initSeedOf({ train: { seed, initSeed = seed } }: RunOptions): number {
   return initSeed;
+}
+
+/** Of several tasks each one's, and their means. */
+function scoresOfTasks({ byTask, average }: TasksEvaluation, isMulti: boolean): Pick<Run, 'metrics' | 'tasks'> {
+  const each = [...byTask].map(([name, { metrics }]) => [name, scoresFrom(metrics)] as const);
+  if (!isMulti) return { metrics: each[0]![1] };
+  const loss = each.reduce((sum, [, metrics]) => sum + metrics.loss, 0) / each.length;
+  return { metrics: { average, loss }, tasks: Object.fromEntries(each) };
 }
 
 function scoresFrom(metrics: Evaluation['metrics']): Run['metrics'] {

@@ -108,7 +108,15 @@ export type RotaryScaling =
     };
 
 /** What a model ends in; each is a class of transformers. */
-export type HeadKind = 'classification' | 'multiple-choice' | 'question-answering' | 'masked-lm' | 'causal-lm';
+export const HEAD_KINDS = [
+  'classification',
+  'multiple-choice',
+  'question-answering',
+  'masked-lm',
+  'causal-lm',
+] as const;
+
+export type HeadKind = (typeof HEAD_KINDS)[number];
 
 /** A linear layer of a head, with what follows it. */
 export interface HeadLinear {
@@ -170,7 +178,7 @@ export interface ModelConfig {
   readonly family: string;
   readonly architecture: Architecture;
   readonly vocabSize: number;
-  /** Rows of the vocabulary's matrices in the checkpoint's files, where `resizeVocabulary` made them more. */
+  /** Rows of the vocabulary's matrices in the checkpoint's files, where `resizeVocabulary` changed them. */
   readonly savedVocabSize?: number | undefined;
   /** Features of a token, D. */
   readonly hiddenSize: number;

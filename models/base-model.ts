@@ -18,7 +18,7 @@ import {
   type VocabularyLayer,
 } from './architecture.ts';
 import { assertPadToken, resizeVocabulary } from './config.ts';
-import { openWeights } from './grown-file.ts';
+import { openWeights } from './resized-file.ts';
 import { frozenHeadShapes, headOf, initialSpec, tiedModules, type TiedModules } from './heads.ts';
 import { OffloadedEmbedding } from './offloaded-embedding.ts';
 import { loadModelConfig } from './ties.ts';
@@ -39,7 +39,7 @@ export interface LoadOptions {
    * there are none, and the load fails. Vocabularies are never made up, but a bias of theirs is zero.
    */
   readonly initMissing?: ((name: string, shape: Shape) => Float32Array | undefined) | undefined;
-  /** Tokens of the vocabulary, where more than the checkpoint's; rows that it lacks are the mean of its own. */
+  /** Tokens of the vocabulary, if not the checkpoint's: its last rows are cut, rows that it lacks are the mean of its own. */
   readonly vocabSize?: number | undefined;
   /** Called after each tensor. */
   readonly onBytes?: OnBytes | undefined;
@@ -152,9 +152,10 @@ export function frozenWeightShapes(config: ModelConfig, head: HeadKind): Map<str
 export async function loadBaseModel(
   engine: Engine,
   dir: string,
-  { weights: weightType = 'f32', embeddings = 'device', head, initMissing, vocabSize = 0, onBytes }: LoadOptions = {},
+  { weights: weightType = 'f32', embeddings = 'device', head, initMissing, vocabSize, onBytes }: LoadOptions = {},
 ): Promise<BaseModel> {
-  const config = resizeVocabulary(await loadModelConfig(dir), vocabSize);
+  const saved = await loadModelConfig(dir);
+  const config = resizeVocabulary(saved, vocabSize ?? saved.vocabSize);
   assertPadToken(config, dir);
   if (weightType === 'f16') engine.needF16(`${option('weights')} f16`);
   const file = await openWeights(dir, config);

@@ -25,7 +25,7 @@ export class Checkpoint {
     return (this.#fingerprint ??= fingerprintCheckpoint(this.dir));
   }
 
-  /** The same weights with a vocabulary of at least as many tokens: new rows are the mean of the old ones. The fingerprint stays. */
+  /** The same weights with a vocabulary of so many tokens: the last rows are cut, new ones are the mean of the old. The fingerprint stays. */
   resized(vocabSize: number): Checkpoint {
     const config = resizeVocabulary(this.config, vocabSize);
     if (config === this.config) return this;
@@ -46,7 +46,8 @@ export async function loadModel(
 ): Promise<Checkpoint> {
   const checkpoint = new Checkpoint(dir, await loadModelConfig(dir));
   if (!resizeEmbeddings) return checkpoint;
-  const resized = checkpoint.resized((await loadTokenizer(dir)).vocabSize);
+  const tokens = (await loadTokenizer(dir)).vocabSize;
+  const resized = checkpoint.resized(Math.max(checkpoint.config.vocabSize, tokens));
   if (resized === checkpoint)
     warn(`${option('resizeEmbeddings')}: the tokenizer of ${dir} has no tokens beyond the model's vocabulary`);
   return resized;

@@ -56,9 +56,9 @@ export async function loadConfig(dir: string): Promise<ModelConfig> {
   return parseConfig(await readJson(path, z.unknown()), path);
 }
 
-/** A configuration with a vocabulary of more tokens than the checkpoint's. @param size number of tokens */
+/** A configuration with a vocabulary of so many tokens, whatever the checkpoint's. */
 export function resizeVocabulary(config: ModelConfig, size: number): ModelConfig {
-  if (size <= config.vocabSize) return config;
+  if (size === config.vocabSize) return config;
   const { savedVocabSize = config.vocabSize, raw } = config;
   return { ...config, vocabSize: size, savedVocabSize, raw: { ...raw, vocab_size: size } };
 }

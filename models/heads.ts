@@ -4,12 +4,10 @@ import { namedScope } from '../engine/graph/scope.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import type { Shape } from '../engine/graph/shape.ts';
 import { UserError } from '../engine/errors.ts';
-import { permute } from '../engine/ops/copy.ts';
-import { add, constant } from '../engine/ops/elementwise.ts';
+import { add } from '../engine/ops/elementwise.ts';
 import { gatherRows } from '../engine/ops/gather.ts';
 import { layerNorm } from '../engine/ops/layernorm.ts';
-import { vocabularyLogits } from '../engine/ops/vocabulary.ts';
-import { dynamicUpdateSlice } from '../engine/ops/dynamic-update-slice.ts';
+import { matmulParts } from '../engine/ops/matmul-parts.ts';
 import {
   embeddingTables,
   linearLayers,
@@ -118,26 +116,9 @@ function headLayer(context: ForwardContext, { name, bias, activation: act, norm 
 function vocabularyScores(context: ForwardContext, { module, bias }: VocabularyLayer, x: Tensor): Tensor {
   const table = context.table(`${module}.weight`);
   return intervened(context, module, x, (input) => {
-    const scores = joined(vocabularyLogits(input, table));
+    const scores = matmulParts(input, table);
     return bias ? add(scores, context.weight(`${module}.bias`)) : scores;
   });
-}
-
-/** Matrices [rows, n] side by side. */
-function joined(parts: readonly Tensor[]): Tensor {
-  const [first, ...others] = parts as [Tensor, ...Tensor[]];
-  if (others.length === 0) return first;
-  const cols = parts.reduce((sum, { shape }) => sum + shape[1]!, 0);
-  let start = 0;
-  const turned = parts.reduce(
-    (whole, part) => {
-      const written = dynamicUpdateSlice(whole, permute(part, [1, 0]), { start });
-      start += part.shape[1]!;
-      return written;
-    },
-    constant(0, [cols, first.shape[0]!]),
-  );
-  return permute(turned, [1, 0]);
 }
 
 /** Draws standard normal numbers. */

@@ -8,6 +8,12 @@ export const loadOptionsSchema = z.strictObject({
     .default('device')
     .describe('where the frozen word embedding lives; one over the binding limit is on the host'),
   newHead: z.boolean().optional().describe('draw the head anew, where the checkpoint has one for the same classes'),
+  taskHeads: z
+    .enum(['shared', 'per-task'])
+    .optional()
+    .describe(
+      'several tasks: one head for all, or one for each (default: one for all where they have the same classes)',
+    ),
   resizeEmbeddings: z
     .boolean()
     .optional()

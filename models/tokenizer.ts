@@ -46,6 +46,8 @@ export interface TextTokenizer {
   readonly padId: number | undefined;
   readonly maskId: number | undefined;
   readonly eosId: number | undefined;
+  /** Stands for words that have no token. */
+  readonly unkId: number | undefined;
   /** Ids that stand for no text. */
   readonly specialIds: ReadonlySet<number>;
   /** `model_max_length` of the tokenizer's configuration, where it gives a real limit. */
@@ -174,6 +176,7 @@ class RustTokenizer implements TextTokenizer {
   readonly padId: number | undefined;
   readonly maskId: number | undefined;
   readonly eosId: number | undefined;
+  readonly unkId: number | undefined;
   readonly specialIds: ReadonlySet<number>;
   readonly maxLength: number | undefined;
   readonly #path: string;
@@ -201,6 +204,7 @@ class RustTokenizer implements TextTokenizer {
     this.padId = role('pad_token');
     this.maskId = role('mask_token');
     this.eosId = role('eos_token');
+    this.unkId = unknownId(words, json.model as Json);
     this.specialIds = new Set([...this.#special].flatMap((token) => words.tokenToId(token) ?? []));
     this.maxLength = typeof limit === 'number' && limit < NO_LIMIT ? limit : undefined;
   }
@@ -276,6 +280,12 @@ class RustTokenizer implements TextTokenizer {
 /** Of a token that is a string, or an object with its flags. */
 export function contentOf(token: unknown): string | undefined {
   return typeof token === 'string' ? token : (token as { content?: string } | null | undefined)?.content;
+}
+
+/** Unigram models name it by its id. */
+function unknownId(words: Tokenizer, { unk_token: token, unk_id: id }: Json): number | undefined {
+  if (typeof id === 'number') return id;
+  return typeof token === 'string' ? (words.tokenToId(token) ?? undefined) : undefined;
 }
 
 /** What `decode` leaves out. */

@@ -21,7 +21,7 @@ import {
 import { gatherRows } from '../engine/ops/gather.ts';
 import { layerNorm } from '../engine/ops/layernorm.ts';
 import { reshape } from '../engine/ops/leaf.ts';
-import { matmul } from '../engine/ops/matmul.ts';
+import { matmulParts } from '../engine/ops/matmul-parts.ts';
 import { checkpoint } from '../engine/ops/saved-for-backward.ts';
 import { expand } from '../engine/ops/reduce.ts';
 import { rmsNorm } from '../engine/ops/rmsnorm.ts';
@@ -97,7 +97,7 @@ function moduleScope<T>(name: string, build: () => T): T {
 /** x·Wᵀ + b, with the interventions before and after. */
 export function linear(context: ForwardContext, name: string, x: Tensor, bias: boolean): Tensor {
   return intervened(context, name, x, (input) => {
-    const product = matmul(input, context.weight(`${name}.weight`), { transposeB: true });
+    const product = matmulParts(input, context.table(`${name}.weight`));
     return bias ? add(product, context.weight(`${name}.bias`)) : product;
   });
 }

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import { sizeOf, type Shape } from '../engine/graph/shape.ts';
 import { exists, writeJson } from '../engine/io/files.ts';
-import { makeFolder } from '../engine/io/make-folder.ts';
 import { writeSafetensors, type TensorEntry, type TensorFile } from '../engine/io/safetensors.ts';
 import {
   fullLayers,
@@ -16,7 +15,7 @@ import {
 import { className, nameInClass } from '../models/config.ts';
 import { baseWeightShapes, frozenWeightShapes, inspectCheckpoint } from '../models/base-model.ts';
 import { Checkpoint } from '../models/checkpoint.ts';
-import { openWeights } from '../models/grown-file.ts';
+import { openWeights } from '../models/resized-file.ts';
 import { adaptableLayers, frozenHeadShapes, headOf, headShapes } from '../models/heads.ts';
 import { isStoredInOut, storedName, transpose } from '../models/weights.ts';
 import { writeHubAdapter } from '../peft/adapterhub/files.ts';
@@ -198,7 +197,6 @@ export async function exportDense(modelDir: string, adapterDir: string, out: str
     tensors.set(name, { shape, data: expandWeight(config, dense.keep, name, valueOf(adapter.values, name), shape) });
   }
   const plain = [...modules.values()].map(({ module }) => module);
-  await makeFolder(join(out, 'adapter'));
   const exported = { config: configFor(plain, adapter.peft), modules: plain, tensors };
   if (isHub) {
     await writeHubAdapter(join(out, 'adapter'), config, exported, adapter, 'light_peft');
@@ -224,7 +222,6 @@ async function rewriteCheckpoint(
   rewrite: Rewrite,
   { extra, apart, raw }: Additions,
 ): Promise<void> {
-  await makeFolder(out);
   const file = await openWeights(modelDir, config);
   const entries: TensorEntry[] = [...extra];
   try {

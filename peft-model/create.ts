@@ -11,6 +11,7 @@ import type { PeftConfigFor } from '../peft/create-config.ts';
 import { readOwnHead } from './own-head.ts';
 import { PeftModel } from './peft-model.ts';
 import { createState, initMissingWeights } from './state.ts';
+import { commonKind, type NamedHead } from './task-heads.ts';
 
 /** Head, seed, and how the base is loaded. */
 export interface PeftModelOptions extends Pick<LoadOptions, 'weights' | 'embeddings' | 'onBytes'> {
@@ -18,6 +19,8 @@ export interface PeftModelOptions extends Pick<LoadOptions, 'weights' | 'embeddi
   readonly head?: HeadKind | undefined;
   /** Class names by index; one for a number to predict. Unless set: the checkpoint's, else two, as in transformers. */
   readonly labels?: readonly string[] | undefined;
+  /** Heads of several tasks, in place of `head` and `labels`: see `PeftModel.forTask`. */
+  readonly heads?: readonly NamedHead[] | undefined;
   /** Of the weights that are drawn. */
   readonly seed?: number | undefined;
   /** Draws the head anew where the checkpoint has one for the same classes, which is kept otherwise. */
@@ -37,17 +40,20 @@ export async function getPeftModel(
   options: PeftModelOptions = {},
 ): Promise<PeftModel> {
   const { config } = base;
-  const { seed = 0, head = defaultHead(config), newHead = false, ...load } = options;
+  const { seed = 0, heads, newHead = false, ...load } = options;
+  const [first] = heads ?? [];
+  const head = first?.head ?? options.head ?? defaultHead(config);
+  const kind = heads && heads.length > 0 ? commonKind(heads) : head;
   const isLoaded = 'weights' in base;
   const initMissing = initMissingWeights(config, seed);
   const loaded = isLoaded
     ? base
-    : await loadBaseModel(engine, base.dir, { ...load, head, initMissing, vocabSize: config.vocabSize });
+    : await loadBaseModel(engine, base.dir, { ...load, head: kind, initMissing, vocabSize: config.vocabSize });
   try {
-    const labels = options.labels ?? (head === 'classification' ? defaultLabels(config.labels) : []);
+    const labels = first?.labels ?? options.labels ?? (head === 'classification' ? defaultLabels(config.labels) : []);
     const asked = typeof peft === 'function' ? peft(config, head) : peft;
     const given = { ...asked, baseModel: asked.baseModel ?? (isLoaded ? null : (hubName(base.dir) ?? null)) };
-    const task = { head, labels };
+    const task = { head, labels, heads };
     const ownHead = isLoaded || newHead ? undefined : await readOwnHead(base, task);
     const state = await createState(engine, loaded, given, task, seed, ownHead);
     return new PeftModel(engine, { base: loaded, checkpoint: isLoaded ? undefined : base }, state);

@@ -13,4 +13,5 @@ export { MultiAdapterModel } from './multi-adapter-model.ts';
 export type { PretrainedOptions } from './pretrained.ts';
 export { exportDense, mergeAdapter } from './convert.ts';
 export { prune } from './prune.ts';
+export type { NamedHead, TaskHead } from './task-heads.ts';
 export type { SliceOptions } from './slice-state.ts';

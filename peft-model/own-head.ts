@@ -4,11 +4,11 @@ import { warn } from '../engine/warnings.ts';
 import { agreedNames } from '../data/labels.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
 import { savedHead } from '../models/config.ts';
-import { openWeights } from '../models/grown-file.ts';
+import { openWeights } from '../models/resized-file.ts';
 import { headShapes } from '../models/heads.ts';
 import { storedName } from '../models/weights.ts';
 import type { StateDict } from '../peft/module.ts';
-import type { TaskHead } from './state.ts';
+import type { TaskHead } from './task-heads.ts';
 
 /**
  * Values of a checkpoint's own head, in the order of the class names given. A head that is not for these classes is warned about.

@@ -14,12 +14,13 @@ import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import type { BaseModel } from '../models/base-model.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
 import type { ForwardHooks } from '../models/forward-hooks.ts';
-import { applyHead, headOf } from '../models/heads.ts';
+import { applyHead, headOf, headShapes } from '../models/heads.ts';
+import { keepLayerOutputs } from '../models/layer-outputs.ts';
 import { positionIds } from '../models/positions.ts';
 import { rotaryInput } from '../models/rotary.ts';
 import { hiddenStates, type ForwardContext, type KvCacheView } from '../models/transformer.ts';
 import type { PeftConfig } from '../peft/config.ts';
-import type { PeftMethod, PeftRun, StateDict } from '../peft/module.ts';
+import { valueOf, type PeftMethod, type PeftRun, type StateDict } from '../peft/module.ts';
 import type { Decision } from '../pruning/decide.ts';
 import { planFor } from '../pruning/plan.ts';
 import type { Batch } from '../data/data-loader.ts';
@@ -28,6 +29,7 @@ import { mergeIntoBase, type Merged } from './merge.ts';
 import { readPretrained, writeState, type PretrainedOptions } from './pretrained.ts';
 import { sliceState, type SliceOptions } from './slice-state.ts';
 import { parameterSpecs, type PeftModelState } from './state.ts';
+import { furtherHeadShapes, headNamed, taskWeight, type NamedHead } from './task-heads.ts';
 
 /**
  * Something for every program input of a forward pass; `rows`, the tokens the head reads, where it reads one of each sequence;
@@ -53,6 +55,8 @@ export interface ForwardOptions {
   readonly rankMask?: PeftRun['rankMask'];
   /** Sees each module's Δ and what Δ is added to, both [tokens, features]. */
   readonly onDelta?: PeftRun['onDelta'];
+  /** Sees what each adapter's bottleneck holds, f32 [tokens, ranks]. */
+  readonly onBottleneck?: PeftRun['onBottleneck'];
   /** Masks and the like, applied after the PEFT modules. */
   readonly hooks?: readonly ForwardHooks[];
 }
@@ -82,18 +86,33 @@ export class PeftModel implements Disposable {
   readonly head: HeadKind;
   /** Class names by index; one for a number to predict, none where the head's outputs are no classes. */
   readonly labels: readonly string[];
+  /** Heads of several tasks, the first of which is the model's own; undefined: it has one, without a name. */
+  readonly heads: readonly NamedHead[] | undefined;
   /** What was pruned, if anything. */
   readonly plan: Decision | undefined;
   readonly #shared: boolean;
-  #parameters: Parameters;
+  #parameters: Parameters | undefined;
+  /** Of a model as one task has it: the model with all tasks' heads, whose parameters it uses. */
+  readonly #whole: PeftModel | undefined;
+  /** What the head's weights are called among the whole model's parameters. */
+  readonly #headNames: ReadonlyMap<string, string>;
+  readonly #tasks = new Map<string, PeftModel>();
   /** What became of the buffers, where this model has them no more. */
   #gone: string | undefined;
   #merged: Merged | undefined;
   /** Rotary tables by sequence length. */
   readonly #tables = new Map<number, Float32Array | undefined>();
 
-  /** Uploads a state; `createPeftModel`, `getPeftModel` and `fromPretrained` make one. */
-  constructor(engine: Engine, { base, checkpoint, shared = false }: PeftModelBase, state: PeftModelState) {
+  /**
+   * Uploads a state; `createPeftModel`, `getPeftModel` and `fromPretrained` make one.
+   * @param task its name, and the model that it is one of, which has all values on the device already
+   */
+  constructor(
+    engine: Engine,
+    { base, checkpoint, shared = false }: PeftModelBase,
+    state: PeftModelState,
+    task?: { readonly name: string; readonly of: PeftModel },
+  ) {
     this.engine = engine;
     this.base = base;
     this.checkpoint = checkpoint;
@@ -102,8 +121,29 @@ export class PeftModel implements Disposable {
     this.peft = state.peft;
     this.head = state.head;
     this.labels = state.labels;
+    this.heads = state.heads;
     this.plan = state.plan;
-    this.#parameters = new Parameters(engine, parameterSpecs(base, state));
+    this.#whole = task?.of;
+    const own = [...headShapes(base.config, state.head, state.labels.length).keys()];
+    this.#headNames = new Map(task ? own.map((name) => [name, taskWeight(task.name, name)]) : []);
+    if (!task) this.#parameters = new Parameters(engine, parameterSpecs(base, state));
+  }
+
+  /**
+   * The model as one task has it: the same base and modules, with the head of that task. It is there for training, evaluation and
+   * `savePretrained`, which writes a folder with that head alone, and lasts as long as this model does. Itself where there is one head.
+   * @throws UserError for a task that has no head
+   */
+  forTask(name: string): PeftModel {
+    const { heads, engine, base, checkpoint } = this;
+    if (!heads || heads[0]!.name === name) return this;
+    const { head, labels } = headNamed(heads, name, 'the model');
+    const { method, peft, plan } = this;
+    const state = { method, peft, head, labels, plan, values: new Map() };
+    const model =
+      this.#tasks.get(name) ?? new PeftModel(engine, { base, checkpoint, shared: true }, state, { name, of: this });
+    this.#tasks.set(name, model);
+    return model;
   }
 
   /**
@@ -124,16 +164,23 @@ export class PeftModel implements Disposable {
   /** PEFT factors, head and other weights that train, by name; they go before the base's weights. */
   get parameters(): Parameters {
     if (this.#gone !== undefined) throw new Error(`this model ${this.#gone}: it cannot be used any more`);
-    return this.#parameters;
+    return this.#whole?.parameters ?? this.#parameters!;
   }
 
   /** Current values of everything that trains. */
-  stateDict(): Promise<StateDict> {
-    return this.parameters.read();
+  async stateDict(): Promise<StateDict> {
+    const values = await this.parameters.read();
+    if (!this.#whole) return values;
+    const { base, head, labels, heads } = this.#whole;
+    const others = [...headShapes(base.config, head, labels.length), ...furtherHeadShapes(base.config, heads)];
+    const own = [...this.#headNames].map(([name, stored]) => [name, valueOf(values, stored)] as const);
+    for (const [name] of others) values.delete(name);
+    return new Map([...values, ...own]);
   }
 
   /** Replaces values by name. @throws Error for a value that is missing or of another size */
   loadStateDict(values: StateDict): void {
+    this.#assertWhole('loadStateDict');
     for (const variable of this.parameters.all) {
       const value = values.get(variable.name);
       if (!value) throw new Error(`no values for parameter ${variable.name}`);
@@ -177,8 +224,9 @@ export class PeftModel implements Disposable {
    * @param decision of `decide`
    */
   async prune(decision: Decision, options: SliceOptions = {}): Promise<PeftModel> {
+    this.#assertWhole('prune');
     const { base, state } = await sliceState(this.engine, this, await this.#state(), decision, options);
-    this.#parameters.free();
+    this.#parameters?.free();
     this.#gone = 'was pruned into another';
     return new PeftModel(this.engine, { base, checkpoint: this.checkpoint, shared: this.#shared }, state);
   }
@@ -188,25 +236,27 @@ export class PeftModel implements Disposable {
    * @throws UserError for a method that is not linear
    */
   async merge(): Promise<void> {
-    this.#merged ??= await mergeIntoBase(this.engine, this.base, await this.#state());
+    const whole = this.#whole ?? this;
+    whole.#merged ??= await mergeIntoBase(this.engine, this.base, await whole.#state());
   }
 
   /** Gives the base back the bits it had before `merge`. */
   unmerge(): void {
-    this.#merged?.undo();
-    this.#merged = undefined;
+    const whole = this.#whole ?? this;
+    whole.#merged?.undo();
+    whole.#merged = undefined;
   }
 
   /** Whether `merge` is in force. */
   get isMerged(): boolean {
-    return this.#merged !== undefined;
+    return (this.#whole ?? this).#merged !== undefined;
   }
 
   /** Frees everything on the device, but a base that others share. Harmless when done twice, or after `prune`. */
   dispose(): void {
-    if (this.#gone !== undefined) return;
+    if (this.#gone !== undefined || this.#whole) return;
     if (this.#shared) this.unmerge();
-    this.#parameters.free();
+    this.#parameters?.free();
     if (!this.#shared) this.base.free();
     this.#gone = 'was disposed of';
   }
@@ -217,18 +267,23 @@ export class PeftModel implements Disposable {
   }
 
   async #state(): Promise<PeftModelState> {
-    const { method, peft, head, labels, plan } = this;
-    return { method, peft, head, labels, plan, values: await this.stateDict() };
+    const { method, peft, head, labels, heads, plan } = this;
+    return { method, peft, head, labels, heads, plan, values: await this.stateDict() };
+  }
+
+  #assertWhole(what: string): void {
+    if (this.#whole) throw new Error(`${what}: this is the model as one task has it; use the model itself`);
   }
 
   async #rebuild(extra: readonly ParameterSpec[], learningRate?: LearningRate): Promise<void> {
+    this.#assertWhole('withParameters');
     const own = parameterSpecs(this.base, await this.#state());
     const rated = (spec: ParameterSpec): ParameterSpec => {
       const lrMultiplier = learningRate?.(spec.name);
       return lrMultiplier === undefined ? { ...spec, frozen: true } : { ...spec, lrMultiplier };
     };
     const specs = learningRate ? own.map(rated) : own;
-    this.#parameters.free();
+    this.#parameters?.free();
     this.#parameters = new Parameters(this.engine, [...specs, ...extra]);
   }
 
@@ -236,6 +291,14 @@ export class PeftModel implements Disposable {
   logits(inputs: BatchInputs, options: ForwardOptions = {}): Tensor {
     const context = this.#context(options);
     return applyHead(context, this.head, hiddenStates(context, inputs), inputs.rows);
+  }
+
+  /** The head's scores on what each layer gives, from the lowest on; the last are `logits`. */
+  layerLogits(inputs: BatchInputs, { hooks = [], ...options }: ForwardOptions = {}): Tensor[] {
+    const kept = keepLayerOutputs(this.base.config, this.base.layers);
+    const context = this.#context({ ...options, hooks: [...hooks, kept.hooks] });
+    const last = hiddenStates(context, inputs);
+    return [...kept.outputs.slice(0, -1), last].map((hidden) => applyHead(context, this.head, hidden, inputs.rows));
   }
 
   /**
@@ -271,15 +334,19 @@ export class PeftModel implements Disposable {
     if (!vocabulary || vocabulary.bias) return undefined;
     const name = `${vocabulary.module}.weight`;
     const adapted = this.method?.modules.some((module) => module.name === vocabulary.module);
-    if (adapted || this.parameters.has(name)) return undefined;
+    if (adapted || this.#trains(name)) return undefined;
     return this.base.table(name).map(({ tensor }) => tensor);
   }
 
+  #trains(name: string): boolean {
+    return this.parameters.has(this.#headNames.get(name) ?? name);
+  }
+
   #context(options: ForwardOptions): ForwardContext {
-    const parameter = (name: string): Tensor => this.parameters.get(name).tensor;
-    const { random, isActive, rankMask, onDelta, hooks = [] } = options;
+    const parameter = (name: string): Tensor => this.parameters.get(this.#headNames.get(name) ?? name).tensor;
+    const { random, isActive, rankMask, onDelta, onBottleneck, hooks = [] } = options;
     const find = (name: string): Tensor | undefined =>
-      this.parameters.has(name) ? parameter(name) : this.base.weights.get(name)?.tensor;
+      this.#trains(name) ? parameter(name) : this.base.weights.get(name)?.tensor;
     const weight = (name: string): Tensor => {
       const found = find(name);
       if (!found) throw new Error(`the model has no weight ${name}`);
@@ -293,14 +360,14 @@ export class PeftModel implements Disposable {
       isActive,
       rankMask,
       onDelta,
+      onBottleneck,
     };
     return {
       config: this.base.config,
       layers: this.base.layers,
       weight,
-      table: (name) =>
-        this.parameters.has(name) ? [parameter(name)] : this.base.table(name).map((part) => part.tensor),
-      hooks: [...(this.method && !this.#merged ? [this.method.hooks(run)] : []), ...hooks],
+      table: (name) => (this.#trains(name) ? [parameter(name)] : this.base.table(name).map((part) => part.tensor)),
+      hooks: [...(this.method && !this.isMerged ? [this.method.hooks(run)] : []), ...hooks],
     };
   }
 

@@ -8,6 +8,7 @@ import { option, UserError } from '../engine/errors.ts';
 import { exists, preview } from '../engine/io/files.ts';
 import { makeFolder } from '../engine/io/make-folder.ts';
 import { openSafetensors } from '../engine/io/safetensors.ts';
+import { warn } from '../engine/warnings.ts';
 import { sameShape, showShape, type Shape } from '../engine/graph/shape.ts';
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import { loadBaseModel, type BaseModel, type LoadOptions } from '../models/base-model.ts';
@@ -19,6 +20,7 @@ import { readAnyAdapter } from '../peft/adapter-formats.ts';
 import { methodOf, type PeftConfig } from '../peft/config.ts';
 import { peftConfig } from '../peft/create-config.ts';
 import { withDefaultTargets } from '../peft/defaults.ts';
+import { isPlanted, plantedWarning } from '../peft/planted.ts';
 import { writeAdapter, type Adapter, type AdapterTensor } from '../peft/files.ts';
 import { factorShape, valueOf, type PeftMethod, type PeftModule, type StateDict } from '../peft/module.ts';
 import { assertHolds } from '../peft/named-modules.ts';
@@ -30,6 +32,7 @@ import { assertPlanFits, readPlan, writePlan, type Plan } from '../pruning/plan.
 import { sliceModel } from '../pruning/slice.ts';
 import { readLabelFile, writeLabels } from './label-file.ts';
 import { placeOf, type PeftModelState } from './state.ts';
+import { commonKind, headNamed, readTaskHeads, taskWeight, writeTaskHeads, type NamedHead } from './task-heads.ts';
 
 /** What writing needs of a base. */
 export interface StateBase {
@@ -55,6 +58,7 @@ export async function writeState(dir: string, base: StateBase, state: PeftModelS
     const weight = tensors.has(name) ? undefined : base.weights.get(name);
     if (weight) put(name, weight.shape);
   }
+  await writeTaskHeads(dir, base.config, state.heads, values);
   const config = savingHead(base.config, peft, state.head, [...head.keys()]);
   await writeAdapter(dir, toStored({ config, modules, tensors }, base.config, state.head));
   if (labels.length > 0) await writeLabels(join(dir, 'labels.json'), labels);
@@ -76,6 +80,10 @@ export interface PretrainedOptions extends Pick<LoadOptions, 'weights' | 'embedd
   readonly head?: HeadKind | undefined;
   /** In place of the dropout that the adapter was written with. */
   readonly dropout?: number | undefined;
+  /** Whether it is known that an adapter was trained with planted triggers: then no warning says so. */
+  readonly isAudit?: boolean | undefined;
+  /** Of an adapter with the heads of several tasks, the one to use, as if it had no other. */
+  readonly taskHead?: string | undefined;
 }
 
 /**
@@ -88,27 +96,39 @@ export async function readPretrained(
   engine: Engine,
   given: Checkpoint,
   adapterDir: string | undefined,
-  { head: asked, dropout, weights, embeddings, onBytes }: PretrainedOptions,
+  { head: asked, dropout, taskHead, isAudit, weights, embeddings, onBytes }: PretrainedOptions,
   sharing?: { readonly base: BaseModel; readonly head: HeadKind; readonly plan: Decision | undefined },
 ): Promise<{ base: BaseModel; state: PeftModelState }> {
-  const adapter = adapterDir === undefined ? undefined : await readOwnAdapter(adapterDir, given);
-  const checkpoint = adapter ? checkpointOf(given, valuesOf(adapter)) : given;
+  const found = adapterDir === undefined ? undefined : await readOwnAdapter(adapterDir, given, isAudit);
+  const checkpoint = found ? checkpointOf(given, valuesOf(found)) : given;
   const { dir, config } = checkpoint;
+  const stored = adapterDir === undefined ? undefined : await readTaskHeads(adapterDir, config);
+  const chosen = taskHead === undefined ? undefined : headNamed(stored?.heads ?? [], taskHead, adapterDir ?? dir);
+  const adapter = found && chosen && stored ? withHead(found, config, stored, chosen) : found;
+  const heads = chosen ? undefined : stored?.heads;
   const plan = adapterDir === undefined ? undefined : await readPlanFor(adapterDir, checkpoint);
   const told = (): HeadKind => (adapter ? headFor(config, adapter, adapterDir!) : ownHead(dir, config));
-  const head = asked ?? sharing?.head ?? told();
+  const head = heads?.[0]?.head ?? chosen?.head ?? asked ?? sharing?.head ?? told();
   const trained = await readHead(dir, config, head, adapter, adapterDir);
   const load = async (): Promise<BaseModel> => {
     const initMissing = (name: string): Float32Array | undefined => adapter?.tensors.get(name)?.data;
     const { vocabSize } = config;
-    const whole = await loadBaseModel(engine, dir, { weights, embeddings, head, initMissing, vocabSize, onBytes });
+    const kind = heads ? commonKind(heads) : head;
+    const whole = await loadBaseModel(engine, dir, {
+      weights,
+      embeddings,
+      head: kind,
+      initMissing,
+      vocabSize,
+      onBytes,
+    });
     return plan ? sliceModel(engine, whole, plan.layers) : whole;
   };
   if (sharing && !cutAlike(sharing.plan, plan)) {
     throw new UserError(`${adapterDir}: its base is pruned otherwise than the first adapter's; they cannot share one`);
   }
   const base = sharing?.base ?? (await load());
-  const { labels } = trained;
+  const labels = chosen?.labels ?? trained.labels;
   if (!adapter) {
     const peft = peftConfig({})(config, head);
     return { base, state: { method: undefined, peft, values: trained.values, head, labels } };
@@ -119,15 +139,18 @@ export async function readPretrained(
   const peft = dropout === undefined ? own : { ...own, dropout };
   const method = methodOf(peft, placedModules(adapter, base, head, adapterDir!));
   checkTrained(adapter, method, base, [...trained.values.keys()], adapterDir!);
-  const values = new Map([...valuesOf(adapter), ...trained.values]);
-  return { base, state: { method, peft, values, head, labels, plan } };
+  const values = new Map([...valuesOf(adapter), ...trained.values, ...(heads ? stored!.values : [])]);
+  return { base, state: { method, peft, values, head, labels, heads, plan } };
 }
 
 /** The checkpoint with the largest vocabulary of some adapters' folders, so that they share a base. @throws UserError as `readPretrained` */
 export async function checkpointFor(checkpoint: Checkpoint, adapterDirs: Iterable<string>): Promise<Checkpoint> {
-  let largest = checkpoint;
-  for (const dir of adapterDirs) largest = checkpointOf(largest, valuesOf(await readOwnAdapter(dir, checkpoint)));
-  return largest;
+  let largest = 0;
+  for (const dir of adapterDirs) {
+    const { config } = checkpointOf(checkpoint, valuesOf(await readOwnAdapter(dir, checkpoint)));
+    largest = Math.max(largest, config.vocabSize);
+  }
+  return largest === 0 ? checkpoint : checkpoint.resized(largest);
 }
 
 /** A checkpoint with as many tokens as an adapter's values have rows, where it was trained on a resized vocabulary. */
@@ -137,7 +160,27 @@ export function checkpointOf(checkpoint: Checkpoint, values: StateDict): Checkpo
     const size = values.get(name)?.length ?? 0;
     return name.endsWith('.weight') ? size / config.embeddingSize : size;
   });
-  return checkpoint.resized(Math.max(...rows));
+  const most = Math.max(...rows);
+  return most === 0 ? checkpoint : checkpoint.resized(most);
+}
+
+/** An adapter of several heads as if one of them were its only. */
+function withHead(
+  adapter: Adapter,
+  config: ModelConfig,
+  { heads, values }: { readonly heads: readonly NamedHead[]; readonly values: StateDict },
+  chosen: NamedHead,
+): Adapter {
+  const [first] = heads;
+  if (!first || first.name === chosen.name) return adapter;
+  const own = headShapes(config, first.head, first.labels.length);
+  const others = [...adapter.tensors].filter(([name]) => !own.has(name));
+  const shapes = [...headShapes(config, chosen.head, chosen.labels.length)];
+  const head = shapes.map(([name, shape]): [string, AdapterTensor] => {
+    return [name, { shape, data: valueOf(values, taskWeight(chosen.name, name)) }];
+  });
+  const peft = { ...adapter.config, ...taskKeys(config, chosen.head) };
+  return { ...adapter, config: peft, labels: chosen.labels, tensors: new Map([...others, ...head]) };
 }
 
 function valuesOf({ tensors }: Adapter): Map<string, Float32Array> {
@@ -150,8 +193,13 @@ export function cutAlike(a: Decision | undefined, b: Decision | undefined): bool
 }
 
 /** An adapter's folder, checked against the base it has to be of. */
-async function readOwnAdapter(dir: string, { dir: modelDir, config }: Checkpoint): Promise<Adapter> {
+async function readOwnAdapter(
+  dir: string,
+  { dir: modelDir, config }: Checkpoint,
+  isAudit: boolean = false,
+): Promise<Adapter> {
   const adapter = withOwnPrefix(await readAnyAdapter(dir, config), config);
+  if (isPlanted(adapter.config) && !isAudit) warn(plantedWarning(dir));
   await assertOwnBase(adapter, dir, modelDir, config);
   return adapter;
 }
@@ -231,15 +279,19 @@ export async function readPlanFor(dir: string, checkpoint: Checkpoint): Promise<
 export async function readState(
   dir: string,
   checkpoint: Checkpoint,
+  { isAudit }: Pick<PretrainedOptions, 'isAudit'> = {},
 ): Promise<PeftModelState & { readonly method: PeftMethod }> {
   const { config } = checkpoint;
-  const adapter = await readOwnAdapter(dir, checkpoint);
+  const adapter = await readOwnAdapter(dir, checkpoint, isAudit);
   const values = valuesOf(adapter);
   const head = headFor(config, adapter, dir);
   assertWhole(adapter, withDefaultTargets(adapter.config, config.family), config, head, dir);
   const outputs = outputsOf(config, head, adapter.tensors);
   const labels = head === 'classification' && outputs > 0 ? await readLabels(dir, config, outputs, adapter.labels) : [];
-  return { method: methodOf(adapter.config, adapter.modules), peft: adapter.config, values, head, labels };
+  const stored = await readTaskHeads(dir, config);
+  const all = stored ? new Map([...values, ...stored.values]) : values;
+  const { heads } = stored ?? {};
+  return { method: methodOf(adapter.config, adapter.modules), peft: adapter.config, values: all, head, labels, heads };
 }
 
 /** @throws UserError where an adapter lacks what its configuration names */

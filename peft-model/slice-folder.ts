@@ -3,7 +3,7 @@ import type { Shape } from '../engine/graph/shape.ts';
 import { parseOptions } from '../engine/options.ts';
 import { frozenWeightShapes } from '../models/base-model.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
-import { openWeights } from '../models/grown-file.ts';
+import { openWeights } from '../models/resized-file.ts';
 import { headShapes } from '../models/heads.ts';
 import { readWeight, storedName } from '../models/weights.ts';
 import { valueOf } from '../peft/module.ts';

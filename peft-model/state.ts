@@ -22,19 +22,15 @@ import { savedModule } from '../peft/tasks.ts';
 import { isInSaved, targetedModules } from '../peft/targets.ts';
 import type { Decision } from '../pruning/decide.ts';
 import type { ReadWeight } from '../pruning/slice.ts';
+import { furtherHeadShapes, type NamedHead, type TaskHead } from './task-heads.ts';
 import { factorsFromBase, trainedWeights, weightReader } from './from-base.ts';
-
-/** A task head, and the names of its classes. */
-export interface TaskHead {
-  readonly head: HeadKind;
-  /** Class names by index; one for a number to predict, none where the head's outputs are no classes. */
-  readonly labels: readonly string[];
-}
 
 /** All of a model but its base. */
 export interface PeftModelState extends TaskHead {
   /** Undefined: the head alone. */
   readonly method: PeftMethod | undefined;
+  /** Heads of several tasks, the first of which is the state's own; undefined: there is one, without a name. */
+  readonly heads?: readonly NamedHead[] | undefined;
   /** What `method` was made from; `configFor` makes it exact again after pruning. */
   readonly peft: PeftConfig;
   /** Of factors, head, and weights of the base that train along. */
@@ -72,12 +68,13 @@ export function placeOf(layer: LinearLayer, { hiddenSize: d }: ModelConfig, peft
   return methodOf(peft, []).adaptsLinear ? layer : { ...layer, inFeatures: d, outFeatures: d };
 }
 
-/** Fresh values of the head and of all factors that do not come from the base. */
+type Heads = Pick<PeftModelState, 'head' | 'labels' | 'heads'>;
+
+/** Fresh values of the heads and of all factors that do not come from the base. */
 export function initState(
   config: ModelConfig,
   method: PeftMethod | undefined,
-  head: HeadKind,
-  labels: number,
+  { head, labels, heads }: Heads,
   seed: number,
 ): Map<string, Float32Array> {
   const values = new Map<string, Float32Array>();
@@ -86,7 +83,7 @@ export function initState(
     for (const [name, value] of method.initParameters(module, draw)) values.set(name, value);
   });
   const random = hostRandom(seed, STREAM.weights, 2);
-  for (const [name, shape] of headShapes(config, head, labels)) {
+  for (const [name, shape] of [...headShapes(config, head, labels.length), ...furtherHeadShapes(config, heads)]) {
     values.set(name, initialSpec(name, shape, config.initializerRange, () => random.normal()).data);
   }
   return values;
@@ -119,21 +116,24 @@ export async function createState(
   engine: Engine,
   base: BaseModel,
   given: PeftConfig,
-  { head, labels }: TaskHead,
+  { head, labels, heads }: Heads,
   seed: number,
   ownHead: StateDict = new Map(),
 ): Promise<PeftModelState> {
   const peft = savingLacked(savingResized(given, base, head), base);
   const method = methodFor(base.config, base.layers, peft, head);
-  const values = new Map([...initState(base.config, method, head, labels.length, seed), ...ownHead]);
+  const values = new Map([...initState(base.config, method, { head, labels, heads }, seed), ...ownHead]);
   const read = weightReader(engine, base);
   for (const [name, value] of await factorsFromBase(method, values, read)) values.set(name, value);
   for (const name of trainedWeights(base, method, peft)) if (!values.has(name)) values.set(name, await read(name));
-  return { method, peft, values, head, labels };
+  return { method, peft, values, head, labels, heads };
 }
 
 /** Everything that trains: factors, head, and weights of the base. */
-export function parameterSpecs(base: BaseModel, { method, values, head, labels }: PeftModelState): ParameterSpec[] {
+export function parameterSpecs(
+  base: BaseModel,
+  { method, values, head, labels, heads }: PeftModelState,
+): ParameterSpec[] {
   const spec = (name: string, shape: Shape, stored: Shape = shape): ParameterSpec => ({
     name,
     shape,
@@ -141,7 +141,7 @@ export function parameterSpecs(base: BaseModel, { method, values, head, labels }
     data: valueOf(values, name),
     decay: shape.length === 2,
   });
-  const shapes = headShapes(base.config, head, labels.length);
+  const shapes = new Map([...headShapes(base.config, head, labels.length), ...furtherHeadShapes(base.config, heads)]);
   const factors = method ? factorSpecs(method, values, (module) => storedShapeOf(base, method, module)) : [];
   const whole = [...values.keys()].filter((name) => base.weights.has(name) && !shapes.has(name));
   return [
@@ -162,8 +162,8 @@ export async function reinitialise<S extends PeftModelState>(
   read: ReadWeight,
   ownHead: StateDict = new Map(),
 ): Promise<S> {
-  const { method, values, head, labels } = state;
-  const fresh = new Map([...initState(config, method, head, labels.length, seed), ...ownHead]);
+  const { method, values } = state;
+  const fresh = new Map([...initState(config, method, state, seed), ...ownHead]);
   for (const [name, value] of method ? await factorsFromBase(method, fresh, read) : []) fresh.set(name, value);
   for (const name of values.keys()) if (!fresh.has(name)) fresh.set(name, await read(name));
   return { ...state, values: fresh };

@@ -7,7 +7,7 @@ import { UserError } from '../engine/errors.ts';
 import { preview, validate } from '../engine/io/files.ts';
 import { bottleneckConfigFor, bottleneckJson, bottleneckSize, parseBottleneck } from './bottleneck/config.ts';
 import type { BottleneckConfig } from './bottleneck/config.ts';
-import { ia3ConfigFor, ia3Json, parseIa3, type Ia3Config } from './ia3/config.ts';
+import { ia3ConfigFor, ia3Json, parseIa3, renamedIa3, type Ia3Config } from './ia3/config.ts';
 import { Bottleneck } from './bottleneck/bottleneck.ts';
 import { Dora } from './dora/dora.ts';
 import { Ia3 } from './ia3/ia3.ts';
@@ -29,6 +29,8 @@ export interface MethodType<C extends PeftConfig> {
   json(config: C): Record<string, unknown>;
   /** The configuration that means exactly these modules, with their ranks and scalings, to PEFT as well. */
   configFor(modules: readonly PeftModule[], config: C): C;
+  /** What `configFor` gave, with other names in all that `configFor` does not write from the modules again; itself where this is absent. */
+  rename?(config: C, rename: (name: string) => string): C;
   /** Ranks of a fresh module; 0 for methods without. */
   ranks(name: string, config: C): number;
   /** Factor of a fresh module's Δ. */
@@ -52,6 +54,7 @@ const ia3: MethodType<Ia3Config> = {
   parse: parseIa3,
   json: ia3Json,
   configFor: ia3ConfigFor,
+  rename: renamedIa3,
   ranks: () => 0,
   scaling: () => 1,
   create: (config, modules) => new Ia3(config, modules),
@@ -115,6 +118,17 @@ export function peftConfigJson(config: PeftConfig): Record<string, unknown> {
  */
 export function configFor(modules: readonly PeftModule[], config: PeftConfig): PeftConfig {
   return typeOf(config).configFor(modules, config);
+}
+
+/** `configFor` of the same modules under other names. */
+export function renamedConfigFor(
+  modules: readonly PeftModule[],
+  config: PeftConfig,
+  rename: (name: string) => string,
+): PeftConfig {
+  const exact = configFor(modules, config);
+  const others = modules.map((module) => ({ ...module, name: rename(module.name) }));
+  return configFor(others, typeOf(config).rename?.(exact, rename) ?? exact);
 }
 
 /** The module that a configuration attaches to a layer. */

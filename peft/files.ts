@@ -48,7 +48,7 @@ export async function readAdapter(dir: string, whole: ReadonlySet<string> = new 
   try {
     const tensors = new Map<string, AdapterTensor>();
     const baseWeights = new Map<string, AdapterTensor>();
-    for (const key of file.names.filter((one) => !COPY.test(one))) {
+    for (const key of file.names.filter((one) => !isCopy(one, file))) {
       const name = parameterName(key, file.path);
       const found = await readTensor(file, key);
       if (name.endsWith(BASE_LAYER_WEIGHT)) baseWeights.set(name.replace(BASE_LAYER_WEIGHT, '.weight'), found);
@@ -151,8 +151,20 @@ function moduleOf(
   return { ...module, inFeatures: sizes.in ?? 0, outFeatures: sizes.out ?? 0 };
 }
 
-/** With `bias="all"` PEFT writes biases of saved modules three times: under the module's name, and as it holds them. */
-const COPY = /\.(original_module|modules_to_save)\..*\bbias$/;
+/**
+ * PEFT writes some weights three times: under the module's name, and as a saved module holds them, which may name the adapter. Biases with
+ * `bias="all"`, the vocabulary's matrices of a model that was resized; with DoRA on such a matrix, its magnitudes twice.
+ */
+const COPIES = [
+  /\.(original_module|modules_to_save)(?=\.)/,
+  /\.(original_module|modules_to_save)\.[^.]+(?=\.)/,
+  /(?<=\.lora_magnitude_vector)\.weight$/,
+];
+
+function isCopy(key: string, file: TensorFile): boolean {
+  const plain = COPIES.map((part) => key.replace(part, ''));
+  return plain.some((one) => one !== key && file.has(one));
+}
 
 /** PEFT keeps the layer that a module wraps under `base_layer`: trained biases of such layers have it in their keys. */
 const BASE_LAYER_BIAS = '.base_layer.bias';

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
 import { preview } from '../engine/io/files.ts';
+import { AUDIT_KEY } from './planted.ts';
 import type { TargetRule } from './targets.ts';
 
 export interface CommonConfig extends TargetRule {
@@ -94,7 +95,8 @@ export function extraKeys(
   const extra = Object.entries(raw).filter(([key]) => key !== 'peft_type' && !Object.hasOwn(known, key));
   const isOff = (value: unknown): boolean =>
     value === null || value === false || (typeof value === 'object' && Object.keys(value).length === 0);
-  const wrong = extra.find(([key, value]) => !harmless.has(key) && !isOff(value));
+  const isHarmless = (key: string): boolean => key === AUDIT_KEY || harmless.has(key);
+  const wrong = extra.find(([key, value]) => !isHarmless(key) && !isOff(value));
   if (!wrong) return Object.fromEntries(extra);
   throw new UserError(
     `${file}: key "${wrong[0]}": found ${preview(wrong[1])}, which is not supported; expected it off`,

@@ -52,6 +52,8 @@ export interface PeftRun {
   rankMask?(module: PeftModule): Tensor | undefined;
   /** Sees each module's Δ and what Δ is added to, both [tokens, features]. */
   onDelta?(module: PeftModule, delta: Tensor, base: Tensor): void;
+  /** Sees what a bottleneck holds after its non-linearity, f32 [tokens, ranks]. */
+  onBottleneck?(module: PeftModule, activated: Tensor): void;
 }
 
 /** Draws for fresh factors. */

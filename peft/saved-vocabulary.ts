@@ -24,9 +24,10 @@ export function vocabularyNames(model: ModelConfig): ReadonlySet<string> {
 export function withSavedVocabulary(adapter: Adapter, model: ModelConfig): Adapter {
   const names = vocabularyNames(model);
   const { tensors, baseWeights = new Map<string, AdapterTensor>(), config } = adapter;
+  const { savedVocabSize = model.vocabSize } = model;
   const isSaved = (name: string): boolean => isInSaved(name, config.modulesToSave);
   const resized = new Map(
-    [...baseWeights].filter(([name, { shape }]) => names.has(name) && shape[0] !== model.vocabSize),
+    [...baseWeights].filter(([name, { shape }]) => names.has(name) && shape[0] !== savedVocabSize),
   );
   const added = new Map([
     ...resized,

@@ -5,7 +5,7 @@
 import type { HeadKind, ModelConfig } from '../models/architecture.ts';
 import { nameInClass } from '../models/config.ts';
 import { isStoredInOut, transpose } from '../models/weights.ts';
-import { configFor } from './config.ts';
+import { renamedConfigFor } from './config.ts';
 import type { Adapter, AdapterTensor } from './files.ts';
 import { isInSaved } from './targets.ts';
 
@@ -29,7 +29,7 @@ export function renamed(adapter: Adapter, rename: (name: string) => string): Ada
   const { tensors, baseWeights } = adapter;
   return {
     ...adapter,
-    config: configFor(modules, adapter.config),
+    config: renamedConfigFor(adapter.modules, adapter.config, rename),
     modules,
     tensors: under(tensors),
     ...(baseWeights && { baseWeights: under(baseWeights) }),

@@ -198,7 +198,8 @@ class MlmModel {
       config: this.#config,
       layers: fullLayers(this.#config),
       weight: (name) => this.parameters.get(name).tensor,
-      table: () => [this.parameters.get(WORDS).tensor],
+      // The decoder's matrix is the word embedding's.
+      table: (name) => [this.parameters.get(this.parameters.has(name) ? name : WORDS).tensor],
       hooks: [],
     };
     const hidden = hiddenStates(context, { ...i, tokenTypeIds: i.inputIds });

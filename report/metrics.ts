@@ -27,6 +27,7 @@ const shown =
   };
 
 export const METRIC_STYLES: Readonly<Record<Metric, MetricStyle>> = {
+  average: { name: 'Average', text: (value) => fixed(value, 4), unit: '', range: { low: -1, high: 1, step: 0.01 } },
   accuracy: { name: 'Accuracy', ...SHARE, relative: shown('accuracy', points) },
   accuracyNorm: { name: 'Accuracy by length', ...SHARE },
   exactMatch: { name: 'Exact match', ...SHARE, relative: shown('exactMatch', points) },

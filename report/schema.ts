@@ -91,6 +91,7 @@ const timeline = z
 
 /** The scores that a run may have; the loss has every run. */
 export const METRICS = [
+  'average',
   'accuracy',
   'accuracyNorm',
   'exactMatch',
@@ -112,6 +113,20 @@ export const METRICS = [
 
 export type Metric = (typeof METRICS)[number];
 
+/** Gradients of several tasks before any control, layer by layer, in windows of steps; null where a gradient was 0. */
+const gradients = z.object({
+  /** Layers with modules by their number in the model, then `head`. */
+  layers: z.array(z.string()).min(1),
+  /** The first step of each window, from 0. */
+  step: z.array(count),
+  /** By task, [windows][layers]. */
+  magnitude: z.record(z.string(), z.array(z.array(amount.nullable()))),
+  /** By pair of tasks, `a/b`. */
+  cosine: z.record(z.string(), z.array(z.array(z.number().nullable()))),
+  /** CLNorm's weights of layers. */
+  weight: z.array(z.array(amount.nullable())).optional(),
+});
+
 const runSchema = z.object({
   task: z.string().min(1),
   /** Identifier of the method: `lora`, `light-peft`, `random`, `foundation-only`, `peft-only`, `lora-random-init` … */
@@ -126,6 +141,7 @@ const runSchema = z.object({
    */
   metrics: z
     .object({
+      average: z.number().optional(),
       accuracy: share.optional(),
       accuracyNorm: share.optional(),
       exactMatch: share.optional(),
@@ -184,6 +200,9 @@ const runSchema = z.object({
     .optional(),
   best: z.object({ step: count, metric: z.string(), value: z.number(), isLoaded: z.boolean() }).optional(),
   timeline: timeline.optional(),
+  /** Of several tasks: each one's scores; `metrics` has their means. */
+  tasks: z.record(z.string(), z.record(z.string(), z.number())).optional(),
+  gradients: gradients.optional(),
   /** What was kept; absent where nothing was pruned. */
   plan: z.object({ layers: z.array(planLayer), modules: z.array(planModule) }).optional(),
 });
@@ -251,6 +270,7 @@ export type Run = z.infer<typeof runSchema>;
 export type Task = z.infer<typeof task>;
 export type Plan = NonNullable<Run['plan']>;
 export type StabilityRecord = z.infer<typeof stability>;
+export type GradientMaps = z.infer<typeof gradients>;
 export type Timeline = z.infer<typeof timeline>;
 
 /** `run.json` in the folder of a method and seed. */

@@ -1,6 +1,7 @@
 /**
  * Room: scripts. `npm run reproduce`: both tasks, every method, three seeds; writes the measured part of RESULTS.md, and its page. What is
- * already there from an interrupted run is kept, as are the remarks in RESULTS.md. Its settings are in `bench/*.yaml`.
+ * already there from an interrupted run is kept, as are the remarks in RESULTS.md. Its settings are in `bench/*.yaml`. With `-- audit` it makes
+ * the audit in its place (`scripts/reproduce-audit.ts`).
  */
 import { copyFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -14,6 +15,7 @@ import { runExperiments } from '../experiments/run.ts';
 import { markdownTable } from '../report/markdown.ts';
 import { writeReport } from '../report/write.ts';
 import { withMeasured } from './measured-part.ts';
+import { reproduceAudit } from './reproduce-audit.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const OUT = join(ROOT, 'out', 'reproduce');
@@ -55,7 +57,9 @@ async function reproduce(): Promise<void> {
 
 try {
   process.chdir(ROOT);
-  await reproduce();
+  const [what, ...more] = process.argv.slice(2);
+  if (what === 'audit') process.exitCode = await reproduceAudit(more);
+  else await reproduce();
 } catch (error) {
   if (!(error instanceof UserError)) throw error;
   process.stderr.write(`reproduce: ${error.message}\n`);

@@ -11,6 +11,7 @@ const SCRIPTS = EXAMPLES.filter((file) => !file.endsWith('.test.ts'));
 
 /** The last line that each prints. */
 const PRINTS: Readonly<Record<string, RegExp>> = {
+  'custom-gradient-control.ts': /step 10: sentiment [\d.]+, spam [\d.]+, weight [\d.]+, conflicts [\d.]+/,
   'custom-method.ts': /loaded and merged:.*accuracy/s,
   'custom-op.ts': /largest error of the gradient: [\d.e-]+/,
   'custom-score.ts': /50 % of the heads off:.*accuracy/s,
@@ -18,7 +19,7 @@ const PRINTS: Readonly<Record<string, RegExp>> = {
   'lora.ts': /loaded again:.*accuracy/s,
 };
 
-it('there are five, and a test', () => {
+it('there are six, and a test', () => {
   expect(SCRIPTS).toEqual(Object.keys(PRINTS));
   expect(EXAMPLES).toContain('kernel.test.ts');
 });
@@ -34,7 +35,7 @@ describe.each(EXAMPLES)('%s', (file) => {
 });
 
 it.each(SCRIPTS)('%s runs', { timeout: 240_000 }, async (file) => {
-  const argv = ['--import', 'tsx', join('examples', file), '4'];
+  const argv = ['--import', 'tsx', join('examples', file), file === 'custom-gradient-control.ts' ? '10' : '4'];
   const { stdout } = await promisify(execFile)(process.execPath, argv, { cwd: ROOT });
   expect(stdout).toMatch(PRINTS[file]!);
   const error = /largest error of the gradient: (\S+)/.exec(stdout)?.[1];

@@ -73,6 +73,6 @@ export class Evaluations {
   #gain(value: number): number {
     if (!this.#best) return Number.isNaN(value) ? 0 : Infinity;
     const more = value - this.#best.value;
-    return LOWER_IS_BETTER.has(this.#by.metric) ? -more : more;
+    return LOWER_IS_BETTER.has(this.#by.metric.replace(/^.*_/s, '')) ? -more : more;
   }
 }

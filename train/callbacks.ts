@@ -1,4 +1,5 @@
 /** Room: train. What a run tells others on its way, in the order in which it happens, and how they stop it. */
+import type { TaskRecord } from './task-history.ts';
 
 /** A step, told when its loss has been read back: some steps after it ran. */
 export interface StepRecord {
@@ -12,6 +13,8 @@ export interface StepRecord {
   readonly lr: number;
   /** L2 norm of all gradients before clipping. */
   readonly gradNorm: number;
+  /** With several tasks: what there is to tell of each. */
+  readonly tasks?: TaskRecord | undefined;
 }
 
 /** An evaluation during training. */

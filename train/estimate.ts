@@ -9,9 +9,6 @@ import type { Tensor } from '../engine/graph/tensor.ts';
 import { option, UserError } from '../engine/errors.ts';
 import { parseOptions } from '../engine/options.ts';
 import { warn } from '../engine/warnings.ts';
-import type { Examples } from '../data/example-store.ts';
-import { objectiveOf } from '../data/objective.ts';
-import { arePacked } from '../data/packing.ts';
 import type { ForwardOptions, PeftModel } from '../peft-model/peft-model.ts';
 import {
   COUNTED_INPUT,
@@ -29,9 +26,10 @@ import { learningRates } from './learning-rates.ts';
 import { estimateOptionsSchema, splitOptions, type EstimateOptions } from './options.ts';
 import { firstCounted, StableEstimation, type Counted, type StableEnd } from './stable-end.ts';
 import { stableOptions } from './stable-options.ts';
-import { optimizationOf, trainingBatches, trainingLoss } from './train.ts';
+import { optimizationOf } from './model-loss.ts';
+import { runOnData, type TrainingData } from './on-data.ts';
 import type { MicroBatchGraph, StepGraph, StepTransform } from './step.ts';
-import { runTraining, type TrainResult } from './trainer.ts';
+import type { TrainResult } from './trainer.ts';
 
 /** What an estimation measured, as `decide` reads it, and how it went. */
 export interface Estimate extends ImportanceScores {
@@ -52,7 +50,7 @@ export interface Estimate extends ImportanceScores {
  * the modules learned stays.
  * @throws UserError for an option out of range; what `train` throws
  */
-export async function estimate(model: PeftModel, examples: Examples, options: EstimateOptions = {}): Promise<Estimate> {
+export async function estimate(model: PeftModel, data: TrainingData, options: EstimateOptions = {}): Promise<Estimate> {
   const { base, method } = model;
   if (!method) throw new Error('estimate: there are no PEFT modules to estimate');
   const { decide, ...others } = options;
@@ -67,9 +65,8 @@ export async function estimate(model: PeftModel, examples: Examples, options: Es
     const end = stable && new StableEstimation(accumulators, stable, decide ?? {});
     const estimation = new Estimation(model, masks, most, accumulators, end);
     try {
-      const batches = trainingBatches(model, examples, parsed);
-      const training = trainingLoss(model, objectiveOf(model, examples, parsed), arePacked(examples));
-      const result = await runTraining(training, batches, optimizationOf(model, parsed, most), callbacks, estimation);
+      const how = optimizationOf(model, parsed, most);
+      const result = await runOnData(model, data, { options: parsed, how, callbacks, transform: estimation });
       const { steps } = result;
       if (end) warnUnlessStable(end.end);
       return { ...(await estimation.read(steps)), steps, seed, result, ...(end && { stable: end.end }) };

@@ -2,7 +2,7 @@
 import { DataLoader, type Batch } from '../data/data-loader.ts';
 import { sequencesOf } from '../data/encoded-example.ts';
 import { mostChoices, type Examples } from '../data/example-store.ts';
-import { objectiveOf, type Objective, type ScoreMetrics } from '../data/objective.ts';
+import { objectiveOf, type ScoreMetrics } from '../data/objective.ts';
 import { arePacked } from '../data/packing.ts';
 import { ANSWER_DEFAULTS, type AnswerOptions } from '../data/qa/answers.ts';
 import type { DataSet } from '../data/load/data-set.ts';
@@ -20,6 +20,8 @@ export const INFER_BATCH = 32;
 export interface InferenceOptions {
   /** Examples at a time; 32 unless given. */
   readonly batchSize?: number | undefined;
+  /** Stops between two batches: its reason is thrown. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface InferenceCost {
@@ -63,21 +65,68 @@ export interface EvaluationData extends EvaluateOptions {
 export async function evaluate(
   model: PeftModel,
   examples: Examples,
-  { figures, text, ...options }: EvaluateOptions = {},
+  options: EvaluateOptions = {},
 ): Promise<Evaluation> {
+  using evaluator = evaluatorOf(model, examples, options);
+  return await evaluator.evaluate(options.signal);
+}
+
+/** Evaluates a model on the same examples again and again; its programs are compiled once. */
+export interface Evaluator extends Disposable {
+  /** Figures with the weights as they are. @throws the signal's reason, once it is aborted */
+  evaluate(signal?: AbortSignal): Promise<Evaluation>;
+}
+
+export function evaluatorOf(model: PeftModel, examples: Examples, options: EvaluateOptions): Evaluator {
+  const { figures, text } = options;
   const objective = objectiveOf(model, examples);
+  const { metrics: metricsOf } = objective;
   if (text?.kind === 'choices') {
-    const { scores, inference } = await logLikelihoods(model, examples, options);
-    return { inference, scores, metrics: text.figures(scores) };
+    const pass = likelihoodPass(model, examples, options);
+    return pass.evaluator(async (signal) => {
+      const { scores, inference } = await likelihoodsOf(pass, signal);
+      return { inference, scores, metrics: text.figures(scores) };
+    });
   }
-  if (!objective.metrics) return evaluateLanguage(model, objective, inferenceBatches(model, examples, options));
-  const scores: Float32Array[] = [];
-  const onScores = (index: number, values: Float32Array): unknown => (scores[index] = values.slice());
-  const inference = await inferEach(model, examples, onScores, {}, options);
-  const metrics = objective.metrics(examples, scores, { ...ANSWER_DEFAULTS, ...options });
-  const official = figures?.(scores) ?? {};
-  // Those that the task names come first.
-  return { inference, scores, metrics: { ...official, ...metrics, ...official } };
+  if (!metricsOf) {
+    const pass = new Pass(model, lossSession(model, objective), examples, options);
+    return pass.evaluator((signal) => meanLoss(pass, signal));
+  }
+  const pass = new Pass(model, logitsSession(model), examples, options);
+  return pass.evaluator(async (signal) => {
+    const scores: Float32Array[] = [];
+    const onScores = (index: number, values: Float32Array): unknown => (scores[index] = values.slice());
+    const inference = await scoresOf(pass, examples, onScores, signal);
+    const metrics = metricsOf(examples, scores, { ...ANSWER_DEFAULTS, ...options });
+    const official = figures?.(scores) ?? {};
+    // Those that the task names come first.
+    return { inference, scores, metrics: { ...official, ...metrics, ...official } };
+  });
+}
+
+/** A session over all batches of some examples. */
+class Pass implements Disposable {
+  readonly #engine: Engine;
+  readonly #session: InferenceSession;
+  readonly #batches: DataLoader;
+
+  constructor(model: PeftModel, session: InferenceSession, examples: Examples, options: InferenceOptions) {
+    this.#engine = model.engine;
+    this.#session = session;
+    this.#batches = inferenceBatches(model, examples, options);
+  }
+
+  run(onValues: (batch: Batch, values: Float32Array) => void, signal: AbortSignal | undefined): Promise<InferenceCost> {
+    return forEachBatch(this.#engine, this.#session, this.#batches, onValues, signal);
+  }
+
+  evaluator(evaluate: Evaluator['evaluate']): Evaluator {
+    return { evaluate, [Symbol.dispose]: () => this.#session.dispose() };
+  }
+
+  [Symbol.dispose](): void {
+    this.#session.dispose();
+  }
 }
 
 /**
@@ -89,31 +138,42 @@ export async function logLikelihoods(
   model: PeftModel,
   examples: Examples,
   options: InferenceOptions = {},
-): Promise<{ readonly scores: readonly Float32Array[]; readonly inference: InferenceCost }> {
-  const scores: Float32Array[] = [];
+): Promise<Likelihoods> {
+  using pass = likelihoodPass(model, examples, options);
+  return await likelihoodsOf(pass, options.signal);
+}
+
+interface Likelihoods {
+  readonly scores: readonly Float32Array[];
+  readonly inference: InferenceCost;
+}
+
+function likelihoodPass(model: PeftModel, examples: Examples, options: InferenceOptions): Pass {
   let longest = 1;
   for (const { tokenLabels } of examples) longest = Math.max(longest, labelledCount(tokenLabels!));
-  using session = likelihoodSession(model, longest);
-  const batches = inferenceBatches(model, examples, options);
-  const inference = await forEachBatch(model.engine, session, batches, ({ indices }, values) => {
+  return new Pass(model, likelihoodSession(model, longest), examples, options);
+}
+
+async function likelihoodsOf(pass: Pass, signal: AbortSignal | undefined): Promise<Likelihoods> {
+  const scores: Float32Array[] = [];
+  const inference = await pass.run(({ indices }, values) => {
     indices.forEach((index, i) => {
       assertFinite([values[i]!], `example ${index + 1}: the likelihood`);
       scores[index] = Float32Array.of(values[i]!);
     });
-  });
+  }, signal);
   return { scores, inference };
 }
 
 /** Mean loss over the predicted tokens, summed in double precision. */
-async function evaluateLanguage(model: PeftModel, objective: Objective, batches: DataLoader): Promise<Evaluation> {
+async function meanLoss(pass: Pass, signal: AbortSignal | undefined): Promise<Evaluation> {
   let [sum, count] = [0, 0];
-  using session = lossSession(model, objective);
-  const inference = await forEachBatch(model.engine, session, batches, ({ labels, indices }, [loss]) => {
+  const inference = await pass.run(({ labels, indices }, [loss]) => {
     assertFinite([loss!], `example ${indices[0]! + 1}: the loss of its batch`);
     const labelled = labelledCount(labels);
     sum += labelled * loss!;
     count += labelled;
-  });
+  }, signal);
   const loss = sum / Math.max(1, count);
   return { inference, metrics: { count, loss, perplexity: Math.exp(loss) } };
 }
@@ -148,7 +208,8 @@ export async function infer(
     if (logits.length === 0) logits = new Float32Array(examples.length * width).fill(-Infinity);
     logits.set(scores, index * width);
   };
-  const cost = await inferEach(model, examples, onScores, options, inference);
+  using pass = new Pass(model, logitsSession(model, options), examples, inference);
+  const cost = await scoresOf(pass, examples, onScores, inference.signal);
   return { logits, labels: Int32Array.from(examples, ({ label }) => label), ...cost };
 }
 
@@ -156,15 +217,13 @@ export async function infer(
  * Scores of every example: of its classes, its choices, or every token of its row.
  * @param onScores is given an example's place, and its scores in memory that is used again
  */
-async function inferEach(
-  model: PeftModel,
+function scoresOf(
+  pass: Pass,
   examples: Examples,
   onScores: (index: number, scores: Float32Array) => unknown,
-  options: ForwardOptions,
-  inference: InferenceOptions,
+  signal: AbortSignal | undefined,
 ): Promise<InferenceCost> {
-  using session = logitsSession(model, options);
-  return await forEachBatch(model.engine, session, inferenceBatches(model, examples, inference), (batch, values) => {
+  return pass.run((batch, values) => {
     const rows = batch.count / batch.indices.length;
     const width = (values.length / batch.batch) * rows;
     batch.indices.forEach((index, i) => {
@@ -173,7 +232,7 @@ async function inferEach(
       assertFinite(scores, `example ${index + 1}: a score`);
       onScores(index, scores);
     });
-  });
+  }, signal);
 }
 
 function inferenceBatches(
@@ -199,15 +258,18 @@ export interface BatchSequence<B> {
 /**
  * Runs a session on every batch. All shapes are compiled, and new kernels run once, before the clock starts: drivers may leave
  * compilation to a kernel's first run.
+ * @throws the signal's reason, once it is aborted
  */
 export async function forEachBatch<B extends BatchShape & Partial<Pick<Batch, 'indices'>>>(
   engine: Engine,
   session: InferenceSession<B>,
   batches: BatchSequence<B>,
   onValues: (batch: B, values: Float32Array) => void,
+  signal?: AbortSignal,
 ): Promise<InferenceCost> {
   const { value, peakBytes } = await engine.measurePeak(async () => {
     for (const batch of batches.epoch(0)) {
+      signal?.throwIfAborted();
       const known = engine.pipelines.built;
       await session.prepare(batch);
       if (engine.pipelines.built > known) await session.run(batch);
@@ -215,6 +277,7 @@ export async function forEachBatch<B extends BatchShape & Partial<Pick<Batch, 'i
     let examples = 0;
     const started = performance.now();
     for (const batch of batches.epoch(0)) {
+      signal?.throwIfAborted();
       onValues(batch, await session.run(batch));
       examples += batch.indices?.length ?? batch.batch;
     }

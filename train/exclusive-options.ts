@@ -1,6 +1,7 @@
 /** Room: train. Options of the steps that exclude each other. Pure. */
 import { option, UserError } from '../engine/errors.ts';
 import type { ScheduleName } from '../engine/optim/schedule.ts';
+import { assertControlFits } from './gradient-control/options.ts';
 import type { StepOptions } from './options.ts';
 
 /** Options of one schedule, and those that read them. */
@@ -24,6 +25,7 @@ export function assertCompatible(options: StepOptions): void {
     if (options[name] === undefined || schedules.includes(schedule)) continue;
     throw new UserError(`${option(name)}: found ${option('schedule')} ${schedule}, expected ${schedules.join(' or ')}`);
   }
+  assertControlFits(options);
   if (lrEnd !== undefined && lrEnd >= lr)
     throw new UserError(`${option('lrEnd')}: found ${lrEnd}, expected less than ${option('lr')}, ${lr}`);
 }

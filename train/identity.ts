@@ -84,6 +84,7 @@ function isHash(value: unknown): boolean {
 export function differenceText({ key, before, after }: Difference): string {
   const [, named] = /^(.*)Content$/.exec(key) ?? [];
   if (named !== undefined) return `the content of ${option(named)} is not what it was`;
+  if (key === 'base') return `the weights of ${option('model')} are not what they were`;
   return `${option(key)} was ${String(before)}, now it is ${String(after)}`;
 }
 

@@ -22,7 +22,11 @@ export { CsvLog, JsonlLog, TensorBoardLog, type LogOptions, type RunLabel, type 
 export { InterruptedError, NonFiniteLossError, type StepReport } from './loop.ts';
 export type { CheckpointOptions, EstimateOptions, TrainerCallbacks, TrainOptions } from './options.ts';
 export { predict, type Window } from './predict.ts';
-export { train, trainingLoss } from './train.ts';
+export { trainingLoss } from './model-loss.ts';
+export type { TrainingData } from './on-data.ts';
+export { train } from './train.ts';
+export * from './gradient-control/index.ts';
+export type { TaskRecord } from './task-history.ts';
 export {
   type MicroBatch,
   type MicroBatchGraph,

@@ -3,6 +3,7 @@ import { option, UserError } from '../engine/errors.ts';
 import { embeddingTables, type ModelConfig } from '../models/architecture.ts';
 import { headShapes } from '../models/heads.ts';
 import type { LearningRate, PeftModel } from '../peft-model/peft-model.ts';
+import { furtherHeadShapes } from '../peft-model/task-heads.ts';
 import type { StepOptions } from './options.ts';
 
 /** The options that set one. */
@@ -22,7 +23,8 @@ export function learningRates(model: PeftModel, rates: Rates): LearningRate | un
   const isFactorB = loraPlusLrRatio === 1 ? () => false : secondFactors(model);
   if (!freezeHead && headLr === lr && layerwiseLrDecay === 1 && loraPlusLrRatio === 1) return undefined;
   const { config } = model.base;
-  const head = headShapes(config, model.head, model.labels.length);
+  const own = headShapes(config, model.head, model.labels.length);
+  const head = new Set([...own.keys(), ...furtherHeadShapes(config, model.heads).keys()]);
   if (freezeHead && model.parameters.all.every(({ name }) => head.has(name)))
     throw new UserError(`${option('freezeHead')}: nothing is left to train, there are no PEFT modules`);
   const layersAbove = layerDepth(config);

@@ -67,7 +67,13 @@ export interface LoopBody {
 export interface LoopEvaluation {
   /** Whether it is due after so many steps. */
   isDue(steps: number): boolean;
-  /** Measures; the losses of all steps have been read. @returns whether the run ends */
+  /** Whether it was made after so many steps, the latest. */
+  isDone(steps: number): boolean;
+  /**
+   * Measures; the losses of all steps have been read.
+   * @returns whether the run ends
+   * @throws the signal's reason, once it is aborted: the evaluation is made anew when the run goes on
+   */
   run(steps: number): Promise<boolean>;
   /** Whether a checkpoint follows. */
   readonly isSaved: boolean;
@@ -142,33 +148,49 @@ export async function runSteps(options: LoopOptions, body: LoopBody): Promise<St
     return failure;
   };
   const { evaluation } = body;
+  /** @param where said of the place @throws InterruptedError */
+  const interrupt = async (next: number, where = ''): Promise<never> => {
+    await settle(next);
+    // A run that a callback ended goes on from an earlier checkpoint, so that the callback hears of its end again.
+    const isEnded = next === end && end < total;
+    const failure = isEnded ? undefined : await save(next);
+    const why = failure === undefined ? '' : `${failure}. `;
+    throw new InterruptedError(`Interrupted ${where}after step ${next} of ${total}. ${why}${kept(saved, resumes)}`);
+  };
   const measure = async (next: number): Promise<void> => {
-    if (await evaluation?.run(next)) end = next;
+    try {
+      if (await evaluation?.run(next)) end = next;
+    } catch (error) {
+      if (!signal?.aborted || error !== signal.reason) throw error;
+      await interrupt(next, 'in the evaluation ');
+    }
     started = performance.now();
   };
   const isDue = (next: number): boolean =>
     body.save !== undefined && next < end && (saveEvery > 0 ? next % saveEvery === 0 : performance.now() >= saveAt);
+  /** What follows the steps before `next`. */
+  const conclude = async (next: number): Promise<void> => {
+    const isMeasured = evaluation?.isDue(next) ?? false;
+    const isSaved = isDue(next) || (isMeasured && evaluation!.isSaved);
+    if (isMeasured || isSaved || next - read >= readEvery || next === end) await settle(next);
+    if (isMeasured || next === end) await measure(next);
+    if (!isSaved || next === end) return;
+    const failure = await save(next);
+    if (failure !== undefined) warn(`no checkpoint at step ${next}: ${failure}; training goes on`);
+  };
+  /** Whether the run was stopped in the evaluation that follows the steps before the first. */
+  const isUnmeasured = from > 0 && evaluation && !evaluation.isDone(from) && (evaluation.isDue(from) || from === total);
   const underWay: Promise<unknown>[] = [];
   let step = from;
   try {
+    if (isUnmeasured) await conclude(from);
     for (; step < end; step++) {
-      if (signal?.aborted) {
-        const failure = await save(step);
-        const why = failure === undefined ? '' : `${failure}. `;
-        throw new InterruptedError(`Interrupted after step ${step} of ${total}. ${why}${kept(saved, resumes)}`);
-      }
+      if (signal?.aborted) await interrupt(step);
       tokens += await body.enqueue(step);
       if (body.isOver?.()) end = step + 1;
       underWay.push(body.finished().catch(() => undefined));
       if (underWay.length > AHEAD) await underWay.shift();
-      const next = step + 1;
-      const isMeasured = evaluation?.isDue(next) ?? false;
-      const isSaved = isDue(next) || (isMeasured && evaluation!.isSaved);
-      if (isMeasured || isSaved || next - read >= readEvery || next === end) await settle(next);
-      if (isMeasured || next === end) await measure(next);
-      if (!isSaved || next === end) continue;
-      const failure = await save(next);
-      if (failure !== undefined) warn(`no checkpoint at step ${next}: ${failure}; training goes on`);
+      await conclude(step + 1);
     }
   } catch (error) {
     if (!(error instanceof DeviceLostError)) throw error;

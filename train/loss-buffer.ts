@@ -1,8 +1,9 @@
-/** Room: train. Losses of the latest steps, kept on the device so that a step never waits for the host. */
+/** Room: train. Losses of the latest steps, and what else there is to tell of them, kept on the device so that a step never waits for the host. */
 import type { Engine } from '../engine/engine.ts';
 import type { Update } from '../engine/compile/graph.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import { equal, where } from '../engine/ops/elementwise.ts';
+import { reshape } from '../engine/ops/leaf.ts';
 import type { Variable } from '../engine/variable.ts';
 
 /** Program input naming the slot a step writes: i32 [1]. */
@@ -15,13 +16,18 @@ export class LossBuffer {
   readonly #slots: Variable;
   readonly #series: ReadonlyMap<string, Variable>;
 
-  /** @param names of the series, e.g. `loss` and `task_loss` */
-  constructor(engine: Engine, names: readonly string[], length: number) {
+  /** @param series values of a step in each, by name, e.g. `{ loss: 1 }` */
+  constructor(engine: Engine, series: Readonly<Record<string, number>>, length: number) {
     this.#engine = engine;
     this.length = length;
     const data = Int32Array.from({ length }, (_, i) => i);
     this.#slots = engine.variable('history.slots', [length], { dtype: 'i32', kind: 'state', data });
-    this.#series = new Map(names.map((n) => [n, engine.variable(`history.${n}`, [length], { kind: 'state' })]));
+    this.#series = new Map(
+      Object.entries(series).map(([name, width]) => [
+        name,
+        engine.variable(`history.${name}`, [length, width], { kind: 'state' }),
+      ]),
+    );
   }
 
   /** The slot of a step, as the program's input. */
@@ -29,20 +35,30 @@ export class LossBuffer {
     return Int32Array.of(step % this.length);
   }
 
-  /** Writes scalars of this step into their series; those without one are left out. */
+  /** Writes values of this step into their series, f32 of the series' width; those without one are left out. */
   record(slot: Tensor, values: Readonly<Record<string, Tensor>>): Update[] {
-    const here = equal(this.#slots.tensor, slot);
+    const here = reshape(equal(this.#slots.tensor, slot), [this.length, 1]);
     return [...this.#series].map(([name, series]) => {
       const value = values[name];
       if (!value) throw new Error(`history: no value for ${name}`);
-      return { target: series, value: where(here, value, series.tensor) };
+      return { target: series, value: where(here, reshape(value, [1, value.size]), series.tensor) };
     });
   }
 
-  /** Values of steps from … to − 1, at most `length` of them. */
+  /** Values of steps from … to − 1, at most `length` of them, in a series of one a step. */
   async read(name: string, from: number, to: number): Promise<number[]> {
-    const values = await this.#engine.read(this.#series.get(name)!);
-    return Array.from({ length: to - from }, (_, i) => values[(from + i) % this.length]!);
+    return (await this.readRows(name, from, to)).map(([value]) => value!);
+  }
+
+  /** As `read`, for a series of several a step. */
+  async readRows(name: string, from: number, to: number): Promise<number[][]> {
+    const series = this.#series.get(name)!;
+    const values = await this.#engine.read(series);
+    const width = series.size / this.length;
+    return Array.from({ length: to - from }, (_, i) => {
+      const start = ((from + i) % this.length) * width;
+      return [...values.subarray(start, start + width)];
+    });
   }
 
   free(): void {

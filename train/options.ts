@@ -1,5 +1,7 @@
 /** Room: train. What training and the estimation are asked for, with defaults. */
 import { z } from 'zod';
+import type { GradientControl } from './gradient-control/control.ts';
+import { controlOptions } from './gradient-control/options.ts';
 import { STABLE_DEFAULTS } from './stable-options.ts';
 import { SCHEDULES } from '../engine/optim/schedule.ts';
 import type { OnBytes } from '../engine/io/load.ts';
@@ -60,6 +62,13 @@ const stepOptions = {
     .record(z.string(), positive)
     .optional()
     .describe('what examples of a class count, as negative=1,positive=3 (default: 1 each)'),
+  taskMix: z
+    .string()
+    .optional()
+    .describe(
+      'several tasks: examples of each in a step, equal, proportional or temperature=T; the largest has `batchSize` (default: equal)',
+    ),
+  ...controlOptions,
   activations: z.enum(['f32', 'f16']).default('f32').describe('storage of what is saved for the backward pass'),
   gradientCheckpointing: z
     .boolean()
@@ -158,10 +167,12 @@ export interface CheckpointOptions {
 }
 
 /** Numbers of `train` that differ from the defaults, and callbacks. */
-export type TrainOptions = z.input<typeof trainOptionsSchema> &
+export type TrainOptions = Omit<z.input<typeof trainOptionsSchema>, 'gradientControl'> &
   TrainerCallbacks & {
+    /** How several tasks' gradients become one update: a strategy by name, or controls in their order. */
+    readonly gradientControl?: z.input<typeof trainOptionsSchema>['gradientControl'] | readonly GradientControl[];
     /** What `evalStrategy` evaluates on. */
-    readonly evaluation?: EvaluationData | undefined;
+    readonly evaluation?: EvaluationData | ReadonlyMap<string, EvaluationData> | undefined;
   };
 /** Numbers of `estimate` that differ from the defaults, and callbacks. */
 export type EstimateOptions = z.input<typeof estimateOptionsSchema> &

@@ -72,10 +72,15 @@ export class Past {
     return values;
   }
 
-  /** Measures after a step, and keeps the weights where they are the best. */
-  async evaluate(step: number, epoch: number): Promise<EvaluationRecord> {
+  /** Whether the evaluation after so many steps is behind it. */
+  isEvaluated(step: number): boolean {
+    return this.evaluations?.records.at(-1)?.step === step;
+  }
+
+  /** Measures after a step, and keeps the weights where they are the best. @throws the signal's reason, once it is aborted */
+  async evaluate(step: number, epoch: number, signal: AbortSignal | undefined): Promise<EvaluationRecord> {
     const { measure, loadsBest } = this.#plan!;
-    const record = this.evaluations!.add({ step, epoch, metrics: await measure() });
+    const record = this.evaluations!.add({ step, epoch, metrics: await measure(signal) });
     if (loadsBest && record.isBest) {
       const { engine, weights } = this.#run;
       this.#best = await Promise.all(weights.map((variable) => engine.read(variable)));

@@ -178,7 +178,7 @@ export async function openFull(engine: Engine, dir: string, { peft, train: { see
   const checkpoint = await loadModel(dir);
   const { config } = checkpoint;
   const base = await loadBaseModel(engine, dir, { weights: 'f32' });
-  const values = initState(config, undefined, 'classification', CLASSES.length, seed);
+  const values = initState(config, undefined, { head: 'classification', labels: CLASSES }, seed);
   for (const [name, weight] of base.weights) values.set(name, await engine.read(weight));
   base.free();
   const head = { head: 'classification', labels: CLASSES } as const;

@@ -3,8 +3,8 @@ import type { Batch } from '../../data/data-loader.ts';
 import { objectiveOf } from '../../data/objective.ts';
 import type { RunOptions } from '../../experiments/options.ts';
 import type { PeftModel } from '../../peft-model/peft-model.ts';
-import { optimizationOf, trainingLoss } from '../../train/train.ts';
-import { TrainingSteps } from '../../train/trainer.ts';
+import { optimizationOf, trainingLoss } from '../../train/model-loss.ts';
+import { TrainingSteps } from '../../train/training-steps.ts';
 
 /** Any number of steps; a schedule ends with the first. */
 export function trainingSteps(model: PeftModel, { train }: RunOptions): TrainingSteps<Batch> {

@@ -12,15 +12,15 @@ import { UserError } from '../../engine/errors.ts';
 import { assertWritable, writeAtomically } from '../../engine/io/files.ts';
 import type { OnBytes } from '../../engine/io/load.ts';
 import type { RunOptions } from '../../experiments/options.ts';
+import { isSeveral, type TaskRequests } from '../../experiments/task-data.ts';
 import { answerQuestions } from '../../generate/answers.ts';
 import { loadModel, type Checkpoint } from '../../models/checkpoint.ts';
 import { PeftModel } from '../../peft-model/peft-model.ts';
 import { evaluate, type Evaluation } from '../../train/evaluate.ts';
 import { besides, print, withEngine, type CommandContext } from '../context.ts';
-import { withDataFiles } from '../data-files.ts';
 import { sayCounts } from '../data-flags.ts';
-import { addInferFlags, INFER_SETTINGS, type InferFlags } from '../model-flags.ts';
-import { onDisk } from '../hub.ts';
+import { addInferFlags, INFER_SETTINGS, taskHeadFor, type InferFlags } from '../model-flags.ts';
+import { withTasks } from '../task-flags.ts';
 import { measure } from '../../report/numbers.ts';
 import { addSettings, readSettings } from '../options.ts';
 import { scoresLine } from '../scores.ts';
@@ -47,22 +47,54 @@ export function addEval(program: Command): void {
 
 async function runEval(flags: EvalFlags): Promise<void> {
   const options = await readSettings(flags);
-  const { task, dataDir, dataset, datasetConfig, datasetSplit, data: file, format, predictions, json } = flags;
+  const { data, predictions, json } = flags;
   if (predictions !== undefined) await assertWritable(predictions);
-  const { result, lines } = await withDataFiles({ data: file }, format, async ({ data: path }) => {
-    const named = { task, dataDir, dataset, datasetConfig, datasetSplit, eval: path, evalOnly: true };
-    const request = await onDisk(named, options.data);
-    return withEngine(flags, options.engine, (context) => evaluated(context, flags, request, options));
-  });
-  if (predictions !== undefined) await writeLines(predictions, lines);
-  const rate = `${measure(result.examplesPerSecond)} per second`;
-  const loss = result.loss === undefined ? '' : `, loss ${result.loss.toFixed(4)}`;
+  const found = await withTasks(
+    flags,
+    { eval: data },
+    options.data,
+    (requests) => withEngine(flags, options.engine, (context) => evaluatedAll(context, flags, requests, options)),
+    { evalOnly: true, evalFlag: 'data' },
+  );
+  if (predictions !== undefined) await writeLines(predictions, linesOf(found));
+  const [[, only]] = found as [[string, Evaluated]];
+  const results = Object.fromEntries(found.map(([name, { result }]) => [name, result]));
+  const texts = found.map(([name, { result }]) => `${found.length > 1 ? `${name}: ` : ''}${textOf(result)}`);
   print(
     json,
-    result,
-    `${scoresLine(result)}${loss}\n${result.examples} examples, ${rate}`,
+    found.length > 1 ? { tasks: results } : only.result,
+    texts.join('\n'),
     predictions === undefined ? process.stdout : await besides(predictions),
   );
+}
+
+/** Each task in turn, with its head. */
+async function evaluatedAll(
+  context: CommandContext,
+  flags: EvalFlags,
+  requests: TaskRequests,
+  options: RunOptions,
+): Promise<[name: string, Evaluated][]> {
+  const all = isSeveral(requests) ? requests : [{ name: requests.task ?? '', request: requests }];
+  const found: [string, Evaluated][] = [];
+  for (const { name, request } of all) {
+    const taskHead = await taskHeadFor(flags.adapter, flags.taskHead, name);
+    found.push([name, await evaluated(context, { ...flags, taskHead }, request, options)]);
+  }
+  return found;
+}
+
+/** Lines of all tasks, of several with the task's name; undefined where one has none. */
+function linesOf(found: readonly [string, Evaluated][]): readonly object[] | undefined {
+  if (found.length === 1) return found[0]![1].lines;
+  const lines = found.map(([task, of]) => of.lines?.map((line) => ({ task, ...line })));
+  return lines.includes(undefined) ? undefined : lines.flatMap((of) => of ?? []);
+}
+
+function textOf(result: Evaluated['result']): string {
+  const rate = `${measure(result.examplesPerSecond)} per second`;
+  const loss = result.loss === undefined ? '' : `, loss ${result.loss.toFixed(4)}`;
+  return `${scoresLine(result)}${loss}\n${result.examples} examples, ${rate}`;
 }
 
 type Figures = Evaluation['metrics'] | SquadMetrics;
@@ -82,13 +114,13 @@ interface Evaluated {
 
 async function evaluated(
   { engine, callbacks: { onBytes, signal } }: CommandContext,
-  { model: dir, adapter }: EvalFlags,
+  { model: dir, adapter, taskHead }: EvalFlags & { readonly taskHead?: string | undefined },
   request: DataRequest,
   { data: options, load, train: { batchSize } }: RunOptions,
 ): Promise<Evaluated> {
   const checkpoint = await loadModel(dir);
   const head = await headOfData(request, options);
-  const loading = { ...load, onBytes };
+  const loading = { ...load, taskHead, onBytes };
   const generated = await generatedText(checkpoint, request, options, onBytes);
   if (generated) {
     const { answers, metrics, seconds } = await answerQuestions(engine, {

@@ -11,13 +11,14 @@ import type { Outcome } from '../../data/tasks/figures.ts';
 import { taskNamed } from '../../data/tasks/registry.ts';
 import { submissionFile } from '../../data/tasks/submission.ts';
 import { predict, type Window } from '../../train/predict.ts';
+import type { DataRequest } from '../../data/request.ts';
 import type { RunOptions } from '../../experiments/options.ts';
+import { isSeveral } from '../../experiments/task-data.ts';
 import { collect } from '../config-file.ts';
 import { besides, print, withEngine, type CommandContext } from '../context.ts';
-import { withDataFiles } from '../data-files.ts';
 import { sayCount } from '../data-flags.ts';
-import { addInferFlags, INFER_SETTINGS, type InferFlags } from '../model-flags.ts';
-import { onDisk } from '../hub.ts';
+import { addInferFlags, INFER_SETTINGS, taskHeadFor, type InferFlags } from '../model-flags.ts';
+import { withTasks } from '../task-flags.ts';
 import { namedFolders } from '../named-folders.ts';
 import { addSettings, readSettings } from '../options.ts';
 
@@ -50,20 +51,33 @@ export function addPredict(program: Command): void {
 async function runPredict(flags: PredictFlags): Promise<void> {
   const options = await readSettings(flags);
   const paths = await pathsOf(flags);
-  const { task, dataDir, dataset, datasetConfig, datasetSplit } = flags;
-  const count = await withDataFiles({ data: flags.data }, flags.format, async ({ data }) => {
-    const named = { task, dataDir, dataset, datasetConfig, datasetSplit, eval: data, evalOnly: true };
-    const request = await onDisk(named, options.data);
-    return withEngine(flags, options.engine, async (context) => {
-      const checkpoint = await loadModel(flags.model);
-      const models = await modelsOf(context, checkpoint, flags, options);
-      const [first] = models.values();
-      const rows = await loadRows(checkpoint, request, first!, options.data, context.callbacks.onBytes);
-      sayCount(rows);
-      await writePredictions(models, rows, options, paths);
-      return rows.firsts.length;
-    });
-  });
+  const count = await withTasks(
+    flags,
+    { eval: flags.data },
+    options.data,
+    (requests) =>
+      withEngine(flags, options.engine, async (context) => {
+        const checkpoint = await loadModel(flags.model);
+        if (!isSeveral(requests)) {
+          const { models, rows } = await opened(context, checkpoint, flags, options, requests);
+          await writePredictions(linesWith(models, rows, options), rows, paths);
+          return rows.firsts.length;
+        }
+        if (paths.submission !== undefined) throw new UserError('--submission: is of one task, found several');
+        let count = 0;
+        const lines = async function* (): AsyncGenerator<Line> {
+          for (const { name, request } of requests) {
+            const { models, rows } = await opened(context, checkpoint, flags, options, request, name);
+            for await (const line of linesOf(models, rows, options, undefined)) yield { task: name, ...line };
+            count += rows.firsts.length;
+            for (const model of [...models.values()].reverse()) model.dispose();
+          }
+        };
+        await writeLines(lines(), paths.out!);
+        return count;
+      }),
+    { evalOnly: true, evalFlag: 'data' },
+  );
   const written = Object.values(paths).join(', ');
   print(false, undefined, `${count} predictions: ${written}`, await besides(paths.out ?? written));
 }
@@ -75,12 +89,13 @@ interface Paths {
 }
 
 /** @throws UserError where nothing is to be written, or it cannot be */
-async function pathsOf({ out, submission, task, adapter }: PredictFlags): Promise<Paths> {
+async function pathsOf({ out, submission, task: tasks, adapter }: PredictFlags): Promise<Paths> {
   if (out === undefined && submission === undefined) throw new UserError('--out: missing, the file to write');
   if (submission === undefined) {
     await assertWritable(out!);
     return { out: out! };
   }
+  const [task] = tasks ?? [];
   if (task === undefined) throw new UserError('--submission: is of a task of a benchmark; name it with --task');
   if (adapter.length > 1) throw new UserError('--submission: found several --adapter, expected one or none');
   const paths = { ...(out !== undefined && { out }), submission: await submissionFile(taskNamed(task), submission) };
@@ -90,34 +105,46 @@ async function pathsOf({ out, submission, task, adapter }: PredictFlags): Promis
 
 type Models = ReadonlyMap<string, PeftModel>;
 
+/** The models for a task's rows, and these. */
+async function opened(
+  context: CommandContext,
+  checkpoint: Checkpoint,
+  flags: PredictFlags,
+  options: RunOptions,
+  request: DataRequest,
+  name = request.task,
+): Promise<{ readonly models: Models; readonly rows: Rows }> {
+  const models = await modelsOf(context, checkpoint, flags, options, name);
+  const [first] = models.values();
+  const rows = await loadRows(checkpoint, request, first!, options.data, context.callbacks.onBytes);
+  sayCount(rows);
+  return { models, rows };
+}
+
 async function modelsOf(
   { engine, callbacks: { onBytes } }: CommandContext,
   checkpoint: Checkpoint,
   flags: PredictFlags,
   { load }: RunOptions,
+  task: string | undefined,
 ): Promise<Models> {
   const folders = namedFolders(flags.adapter);
-  const loading = { ...load, onBytes };
+  const [folder] = folders.values();
+  const taskHead = await taskHeadFor(folder, flags.taskHead, task);
+  const loading = { ...load, taskHead, onBytes };
   if (folders.size > 0) return loadOntoOneBase(engine, checkpoint, folders, loading);
   return new Map([['', await PeftModel.fromPretrained(engine, checkpoint, undefined, loading)]]);
 }
 
 /** Files are written whole or not at all; the submission is made of what the lines were. */
-async function writePredictions(
-  models: Models,
-  rows: Rows,
-  options: Pick<RunOptions, 'data' | 'train'>,
-  { out, submission }: Paths,
-): Promise<void> {
+async function writePredictions(linesOf: LinesOf, rows: Rows, { out, submission }: Paths): Promise<void> {
   const outcomes: Outcome[] = [];
-  const lines = linesOf(models, rows, options, submission === undefined ? undefined : outcomes);
+  const lines = linesOf(submission === undefined ? undefined : outcomes);
   const files: PendingFile[] = [];
   if (out !== undefined)
     files.push({
       path: out,
-      write: async (file) => {
-        for await (const line of lines) await file.writeFile(`${JSON.stringify(line)}\n`);
-      },
+      write: (file) => writeTo(file, lines),
     });
   if (submission !== undefined)
     files.push({
@@ -135,13 +162,30 @@ async function writePredictions(
   await writeAtomically(files);
 }
 
+async function writeLines(lines: AsyncIterable<Line>, path: string): Promise<void> {
+  await writeAtomically([{ path, write: (file) => writeTo(file, lines) }]);
+}
+
+async function writeTo(file: Parameters<PendingFile['write']>[0], lines: AsyncIterable<Line>): Promise<void> {
+  for await (const line of lines) await file.writeFile(`${JSON.stringify(line)}\n`);
+}
+
+type Line = Readonly<Record<string, unknown>>;
+
+/** Lines of predictions; gives the outcome of every row to who asks for them. */
+type LinesOf = (outcomes: Outcome[] | undefined) => AsyncGenerator<Line>;
+
+function linesWith(models: Models, rows: Rows, options: Pick<RunOptions, 'train'>): LinesOf {
+  return (outcomes) => linesOf(models, rows, options, outcomes);
+}
+
 /** @param outcomes is given that of every row, where there is one model */
 async function* linesOf(
   models: Models,
   rows: Rows,
   { train: { batchSize } }: Pick<RunOptions, 'train'>,
   outcomes: Outcome[] | undefined,
-): AsyncGenerator<Readonly<Record<string, unknown>>> {
+): AsyncGenerator<Line> {
   const runs = [...models].map(([name, model]) => ({ name, windows: predict(model, rows, { batchSize }) }));
   const of = (all: Readonly<Record<string, unknown>>): unknown => (models.size > 1 ? all : Object.values(all)[0]);
   for await (const line of together(runs)) {

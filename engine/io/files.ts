@@ -66,12 +66,16 @@ export interface PendingFile {
 /**
  * Writes files that belong together: each under a temporary name in its folder and flushed to the disk; only when all are
  * whole are they renamed, and the folders flushed, so that every path holds either its old content or all of the new, also after
- * a crash. Missing folders are made. Temporary files never stay; those of a killed process go with the next attempt. Where a path is a
- * link, the file it leads to is replaced; pipes, devices and standard output (`-`) are written through.
+ * a crash. Missing folders are made, and go again where nothing is written. Temporary files never stay; those of a killed process go with
+ * the next attempt. Where a path is a link, the file it leads to is replaced; pipes, devices and standard output (`-`) are written through.
  */
 export async function writeAtomically(files: readonly PendingFile[]): Promise<void> {
   const whole: { readonly temporary: string; readonly file: string }[] = [];
-  const removeTemporary = (): void => whole.forEach(({ temporary }) => rmSync(temporary, { force: true }));
+  const made: string[] = [];
+  const removeTemporary = (): void => {
+    whole.forEach(({ temporary }) => rmSync(temporary, { force: true }));
+    removeEmptySync(made);
+  };
   process.once('exit', removeTemporary);
   let path = '';
   try {
@@ -84,7 +88,7 @@ export async function writeAtomically(files: readonly PendingFile[]): Promise<vo
         continue;
       }
       const file = output.path;
-      await makeFolder(dirname(file));
+      made.unshift(...(await makeFolder(dirname(file))));
       await removeStale(file);
       const temporary = temporaryName(file);
       whole.push({ temporary, file });

@@ -35,7 +35,7 @@ export interface ParameterGroup {
 }
 
 /** Elements to which each tensor's start is aligned: 256 bytes, the strictest offset alignment WebGPU allows. */
-const ALIGN = 64;
+export const PARAMETER_ALIGNMENT = 64;
 
 /** Trainable tensors by name, f32, in groups that share optimizer settings. Each is a `Variable` that graphs read by its `tensor`. */
 export class Parameters {
@@ -122,7 +122,7 @@ export class Parameters {
 
 /** Elements that a parameter takes. */
 function spaceOf({ shape, stored = shape }: ParameterSpec): number {
-  return Math.ceil(sizeOf(stored) / ALIGN) * ALIGN;
+  return Math.ceil(sizeOf(stored) / PARAMETER_ALIGNMENT) * PARAMETER_ALIGNMENT;
 }
 
 /** Cut, in order, where a group would exceed `limit` bytes. */

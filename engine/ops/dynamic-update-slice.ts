@@ -2,6 +2,8 @@
 import * as kernels from '../../kernels/write-rows.ts';
 import { showShape } from '../graph/shape.ts';
 import { emit, type Op, type Tensor } from '../graph/tensor.ts';
+import { slice } from './copy.ts';
+import { constant } from './elementwise.ts';
 
 const dynamicUpdateSliceOp: Op<kernels.WriteRowsSpec> = {
   name: 'dynamic_update_slice',
@@ -10,11 +12,19 @@ const dynamicUpdateSliceOp: Op<kernels.WriteRowsSpec> = {
     overwrites: 0,
     kernel: ({ attrs }, traits, { inPlace }) => kernels.writeRows(attrs, traits, inPlace),
   },
+  vjp: ({ attrs: { batch, start, count, cols, position } }, [dy], needs) => {
+    if (!dy) return [];
+    if (batch > 1 || position) throw new Error('dynamicUpdateSlice: no gradient flows through several sequences');
+    return [
+      needs[0] ? dynamicUpdateSlice(dy, constant(0, [count, cols]), { start }) : undefined,
+      needs[1] ? slice(dy, 0, start, count) : undefined,
+    ];
+  },
 };
 
 /**
  * `into` with `rows` in place of some of its own, from row `start` (plus `position`) of every sequence on; what would lie past
- * a sequence's end is dropped. Not differentiable.
+ * a sequence's end is dropped. Differentiable for one sequence without `position`.
  *
  * As the update of the variable that `into` reads, it is written in place: only the new rows are touched, and what reads the
  * result in the same program reads the variable.

@@ -54,6 +54,12 @@ export class ChatFormat {
     this.#tokens = tokens;
   }
 
+  /** All that texts of conversations depend on, as one text. */
+  get content(): string {
+    const sources = [...this.#templates].map(([name, { source }]) => [name, source]);
+    return JSON.stringify([sources.sort(), Object.entries(this.#tokens).sort()]);
+  }
+
   /** Whether the template that is used marks the assistant's parts by `{% generation %}`. */
   hasMarks(tools?: readonly unknown[]): boolean {
     return this.#template(tools).hasMarks;

@@ -72,6 +72,8 @@ interface Relative {
   readonly biases: (keys: LlamaFile) => { readonly queryKeyValue: boolean; readonly output: boolean };
   /** Longest sequence for which attention within a window is attention to all. */
   readonly window: (keys: LlamaFile) => number;
+  /** What transformers calls the same model where it answers questions, if not `model`. */
+  readonly questionPrefix?: string;
 }
 
 const LLAMA: Relative = {
@@ -79,6 +81,7 @@ const LLAMA: Relative = {
   className: 'Llama',
   biases: ({ attention_bias: bias }) => ({ queryKeyValue: bias, output: bias }),
   window: () => Infinity,
+  questionPrefix: 'transformer.',
 };
 const MISTRAL: Relative = {
   family: 'mistral',
@@ -91,6 +94,7 @@ const QWEN2: Relative = {
   className: 'Qwen2',
   biases: () => ({ queryKeyValue: true, output: false }),
   window: ({ use_sliding_window: windowed, sliding_window: window }) => (windowed ? (window ?? 4096) : Infinity),
+  questionPrefix: 'transformer.',
 };
 
 export const llama = (file: ConfigFile): ModelConfig => read(file, LLAMA);
@@ -129,14 +133,13 @@ function read(file: ConfigFile, relative: Relative): ModelConfig {
   };
 }
 
-function architecture(keys: LlamaFile, { className, biases }: Relative, rotary: Rotary): Architecture {
+function architecture(keys: LlamaFile, { className, biases, questionPrefix }: Relative, rotary: Rotary): Architecture {
   const { queryKeyValue, output } = biases(keys);
   const mlp = (name: string): { name: string; bias: boolean } => ({ name: `mlp.${name}`, bias: keys.mlp_bias });
   const words = 'model.embed_tokens';
   return {
     prefix: 'model.',
-    // For question answering transformers calls the same model `transformer`.
-    otherPrefixes: ['transformer.'],
+    ...(questionPrefix !== undefined && { otherPrefixes: [questionPrefix] }),
     className,
     embeddings: { words },
     block: {

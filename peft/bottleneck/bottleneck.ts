@@ -83,6 +83,7 @@ export class Bottleneck extends ModuleMethod<BottleneckConfig> {
       return biases ? add(product, run.parameter(bias)) : product;
     };
     const down = activation(nonLinearity)(project(drop(x, 'input'), names.down, names.downBias));
+    run.onBottleneck?.(module, down);
     const mask = run.rankMask?.(module);
     const up = project(mask ? maskColumns(down, mask) : down, names.up, names.upBias);
     return drop(mul(up, typeof scaling === 'number' ? scaling : run.parameter(names.scaling)), 'output');

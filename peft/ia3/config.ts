@@ -75,3 +75,8 @@ export function ia3ConfigFor(modules: readonly PeftModule[], config: Ia3Config):
     feedforwardModules: names.filter((name) => isFeedforward(name, config)),
   };
 }
+
+/** A configuration of `ia3ConfigFor` with other names. */
+export function renamedIa3(config: Ia3Config, rename: (name: string) => string): Ia3Config {
+  return { ...config, feedforwardModules: [config.feedforwardModules ?? []].flat().map(rename) };
+}

@@ -16,16 +16,17 @@ import { figure, legend, type Panel } from './parts.ts';
 import { headline } from './headline.ts';
 import { stabilityFigure } from './stability.ts';
 import { comparisonTables, planMap } from './tables.ts';
+import { gradientFigure, taskScores } from './tasks.ts';
 
 /** @param id anchor of the section, unique on the page */
 export async function taskSection(summary: TaskSummary, id: string): Promise<Html> {
-  const figures = [scores, costs, memory, losses, stabilityFigure];
+  const figures = [scores, costs, memory, losses, stabilityFigure, gradientFigure];
   const pictures = await Promise.all(figures.map((draw) => draw(summary)));
   const plans = (summary.subject?.runs ?? []).flatMap((run) => run.plan ?? []);
   return html`<section id="${id}">
     <h2>${summary.task.name}</h2>
-    ${headline(summary)} ${comparisonTables(summary)} ${pictures.flatMap((picture) => picture ?? [])}
-    ${plans.length > 0 ? await kept(plans) : undefined}
+    ${headline(summary)} ${comparisonTables(summary)} ${taskScores(summary)}
+    ${pictures.flatMap((picture) => picture ?? [])} ${plans.length > 0 ? await kept(plans) : undefined}
   </section>`;
 }
 

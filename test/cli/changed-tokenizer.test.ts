@@ -8,7 +8,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { run } from './command.ts';
 
-const BERT = join(import.meta.dirname, '..', 'goldens', 'resized', 'bert');
+const RESIZED = join(import.meta.dirname, '..', 'goldens', 'resized');
+const BERT = join(RESIZED, 'bert');
+const GPT2 = join(RESIZED, 'gpt2');
 
 let dir: string;
 let model: string;
@@ -70,4 +72,18 @@ it('another tokenizer under the same weights is told', async () => {
   expect(tokenizerContent).toMatch(/^sha256:/);
   await writeFile(path, JSON.stringify({ ...written, identity }));
   expect(await run(0, 'train', ...flags('texts.jsonl', 'texts'), '--resume')).toContain('finished already');
+});
+
+it('and so is another template of the conversations that it reads', async () => {
+  const chat = join(dir, 'chat');
+  await cp(GPT2, chat, { recursive: true });
+  const template = join(chat, 'chat_template.jinja');
+  await writeFile(template, '{% for m in messages %}{{ m.content }} w1 {% endfor %}');
+  const row = { messages: ['user', 'assistant'].map((role) => ({ role, content: 'w2 w3' })) };
+  await writeFile(join(dir, 'chat.jsonl'), JSON.stringify(row));
+  const places = ['--model', chat, '--train', join(dir, 'chat.jsonl'), '--out', join(dir, 'chatting')];
+  const train = ['train', ...places, '--loss-on', 'all', ...SMALL];
+  await run(0, ...train);
+  await writeFile(template, '{% for m in messages %}{{ m.content }} w2 {% endfor %}');
+  expect(await run(2, ...train, '--resume')).toMatch(/the content of `chatTemplate` is not what it was/);
 });

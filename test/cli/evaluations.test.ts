@@ -57,6 +57,11 @@ it('run: every method is evaluated, by the part of the training data that is set
     [2, 4],
   ]);
   for (const { best, metrics } of runs) expect(best!.value).toBe(metrics.loss);
+  // The estimation is not evaluated: that of another evaluation is taken.
+  const other = ['--eval-strategy', 'epoch', '--overwrite'];
+  const said = await run(0, 'run', ...MODEL, ...split, ...SHORT, ...other, ...out);
+  expect(said).toContain('Light-PEFT · seed 0');
+  expect(said).not.toContain('· estimation');
 });
 
 it.each([

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
-import { openWeights } from '../../models/grown-file.ts';
+import { openWeights } from '../../models/resized-file.ts';
 import { loadModel } from '../../models/checkpoint.ts';
 import { run } from './command.ts';
 

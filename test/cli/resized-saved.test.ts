@@ -28,7 +28,7 @@ async function scores(name: string, ...args: string[]): Promise<number[]> {
   return [(await json(out)).logits as number[] | number[][]].flat(2);
 }
 
-const CASES = [
+const CASES: [name: string, family: string, size?: number][] = [
   ['gpt2-frozen', 'gpt2'],
   ['gpt2-lora-words', 'gpt2'],
   ['gpt2-lora-head', 'gpt2'],
@@ -37,9 +37,13 @@ const CASES = [
   ['llama-frozen', 'llama'],
   ['llama-lora-words', 'llama'],
   ['llama-lora-head', 'llama'],
-] as const;
+  ['llama-saved-head', 'llama'],
+  ['llama-shrunk', 'llama', 17],
+  ['gpt2-dora-head', 'gpt2'],
+  ['bert-shrunk-biases', 'bert', 18],
+];
 
-describe.each(CASES)('%s', (name, family) => {
+describe.each<[name: string, family: string, size?: number]>(CASES)('%s', (name, family, size = 22) => {
   const model = join(family === 'llama' ? SAVED : join(GOLDENS, 'resized'), family);
   const folders = ['--model', model, '--adapter', join(SAVED, name)];
 
@@ -52,11 +56,22 @@ describe.each(CASES)('%s', (name, family) => {
     expectClose(await scores(name, ...folders));
     const [merged, out] = [join(dir, name), join(dir, `${name}-exported`)];
     await run(0, 'merge', ...folders, '--out', merged);
-    expect(await json(merged, 'config.json')).toMatchObject({ vocab_size: 22 });
+    expect(await json(merged, 'config.json')).toMatchObject({ vocab_size: size });
     expectClose(await scores(name, '--model', merged));
     await run(0, 'export', ...folders, '--out', out);
     expectClose(await scores(name, '--model', join(out, 'base'), '--adapter', join(out, 'adapter')));
   });
+});
+
+it.each(CASES.filter(([, family]) => family !== 'bert'))('%s says what PEFT does', async (name, family) => {
+  const model = join(family === 'llama' ? SAVED : join(GOLDENS, 'resized'), family);
+  const { ids, logits } = (await json(SAVED, name, 'expected.json')) as { ids: number[]; logits: number[][] };
+  const [prompts, out] = [join(dir, 'prompts.jsonl'), join(dir, 'answers.jsonl')];
+  await writeFile(prompts, JSON.stringify({ input_ids: ids }));
+  const folders = ['--model', model, '--adapter', join(SAVED, name), '--prompts', prompts, '--out', out];
+  await run(0, 'generate', ...folders, '--greedy', '--max-new-tokens', '1');
+  const last = logits.at(-1)!;
+  expect((await json(out)).output_ids).toEqual([last.indexOf(Math.max(...last))]);
 });
 
 it('training goes on with the new rows, and generation may say them', async () => {

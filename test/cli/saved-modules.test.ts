@@ -44,6 +44,8 @@ const CASES: readonly (readonly [name: string, untied: boolean])[] = [
   ['bert-mlm-untied', false],
   ['roberta-cls-bias', false],
   ['llama-qa', false],
+  ['qwen2-qa-ia3', false],
+  ['mistral-qa', false],
 ];
 
 describe.each(CASES)('%s', (name, untied) => {

@@ -11,6 +11,7 @@ import { parseOptions } from '../../engine/options.ts';
 import { flatOptions, type RunOptions } from '../../experiments/options.ts';
 import { camelCase, settingKey, SETTINGS } from '../../experiments/settings.ts';
 import { trainOptionsSchema } from '../../train/options.ts';
+import { heardWarnings } from '../warnings.ts';
 
 /** Every flag of a run in version 0.1, and its default; undefined: none. */
 const FLAGS_OF_0_1: Readonly<Record<string, string | number | boolean | undefined>> = {
@@ -278,11 +279,26 @@ it.each([
   ['estimate-steps: 48', { steps: 8, estimateSteps: 9 }, 9],
   ['steps: 0', {}, 64],
 ])('the estimation takes its steps from what is said nearest: %j, %j', async (text, flags, expected) => {
-  const { estimate } = await readSettings({ config: await file(text), ...flags }, { estimation: true });
+  const { estimate } = await readSettings({ config: await file(text), ...flags }, 'estimate');
   expect(estimate.estimateSteps).toBe(expected);
 });
 
 it('elsewhere steps are those of the fine-tuning alone', async () => {
   const options = await readSettings({ config: await file('steps: 360') });
   expect(options).toMatchObject({ train: { steps: 360 }, estimate: { estimateSteps: 64 } });
+});
+
+describe('flags of other stages', () => {
+  const warnings = heardWarnings();
+  it.each([
+    ['train', { estimateUntil: 'stable' }, ['`estimateUntil` is for run and estimate: train does nothing with it']],
+    ['train', { headsRatio: 0.5 }, ['`headsRatio` is for run, estimate and prune: train does nothing with it']],
+    ['prune', { lr: 0.1, seed: 3 }, ['`lr` is for run, estimate and train: prune does nothing with it']],
+    ['estimate', { epochs: 2, steps: 8 }, ['`epochs` is for run and train: estimate does nothing with it']],
+    ['estimate', { headsRatio: 0.5, estimateUntil: 'stable', shuffle: true }, []],
+    ['train', { evalStrategy: 'epoch', shuffle: true, useRslora: false }, []],
+  ] as const)('%s, %j', async (stage, flags, expected) => {
+    await readSettings({ config: await file('estimate-steps: 24\ncarry: reinit\nlora-r: 2'), ...flags }, stage);
+    expect(warnings).toEqual(expected);
+  });
 });

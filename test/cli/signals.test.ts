@@ -2,15 +2,14 @@
  * Protects: what schedulers and terminals send ends a command as Ctrl-C does, with what is done kept; a hang-up that is ignored stays so;
  * results and data go through standard output and input.
  */
-import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { exists } from '../../engine/io/files.ts';
+import { begin, untilThere, type Life } from './life.ts';
 
-const COMMAND = join(import.meta.dirname, '..', '..', 'bin', 'light-peft.js');
 const OLD = join(import.meta.dirname, '..', 'fixtures', 'version-0.1');
 const MODEL = ['--model', join(import.meta.dirname, '..', 'goldens', 'roberta', 'model')];
 const SMALL = ['--batch-size', '4', '--max-length', '24', '--lora-r', '4', '--save-every', '1'];
@@ -23,29 +22,9 @@ beforeAll(async () => {
 });
 afterAll(() => rm(dir, { recursive: true }));
 
-interface Life {
-  readonly child: ChildProcessWithoutNullStreams;
-  readonly ended: Promise<{ code: number | null; out: string; said: string }>;
-}
-
 /** @param shell a line for bash, with `"$@"` in place of the command */
-function light(argv: readonly string[], shell?: string): Life {
-  const command = [process.execPath, COMMAND, ...argv];
-  const [program = '', ...args] = shell === undefined ? command : ['bash', '-c', shell, 'bash', ...command];
-  const child = spawn(program, args, { cwd: dir });
-  let [out, said] = ['', ''];
-  child.stdout.on('data', (text: Buffer) => (out += text.toString()));
-  child.stderr.on('data', (text: Buffer) => (said += text.toString()));
-  const ended = new Promise<{ code: number | null; out: string; said: string }>((resolve) =>
-    child.on('close', (code) => resolve({ code, out, said })),
-  );
-  return { child, ended };
-}
-
-/** Waits until a file is there, or the process is not. */
-async function until(path: string, { child }: Life): Promise<void> {
-  while (!(await exists(join(dir, path))) && child.exitCode === null) await setTimeout(10);
-}
+const light = (argv: readonly string[], shell?: string): Life => begin(dir, argv, shell);
+const until = (path: string, life: Life): Promise<void> => untilThere(join(dir, path), life);
 
 const numbersOf = async (path: string): Promise<unknown> =>
   (JSON.parse(await readFile(join(dir, path), 'utf8')) as { runs: { metrics: unknown; curves: unknown }[] }).runs.map(
@@ -64,6 +43,27 @@ it.each([
   expect(said).toMatch(/Interrupted after step \d+ of 2000\. The checkpoint of step \d+ is kept; go on with --resume/);
   expect(await exists(join(dir, signal, '.light-peft.lock'))).toBe(false);
 });
+
+it.each([
+  ['SIGTERM', 143],
+  ['SIGINT', 130],
+] as const)('%s in an evaluation stops between two of its batches', async (signal, code) => {
+  const row = (await readFile(join(dir, 'eval.jsonl'), 'utf8')).split('\n')[0]!;
+  await writeFile(join(dir, 'long.jsonl'), `${row}\n`.repeat(40_000));
+  const log = `in-${signal}.jsonl`;
+  const every = ['--eval-strategy', 'steps', '--eval-steps', '2', '--log-jsonl', log];
+  const data = ['--train', 'data.jsonl', '--eval', 'long.jsonl'];
+  const life = light(['train', ...MODEL, ...data, ...SMALL, ...every, '--steps', '9', '--out', `in-${signal}`]);
+  // The step before the evaluation was told.
+  while (!(await linesOf(log)).includes('"step":2,') && life.child.exitCode === null) await setTimeout(10);
+  life.child.kill(signal);
+  const { code: found, said } = await life.ended;
+  expect(found, said).toBe(code);
+  expect(said).toMatch(/Interrupted in the evaluation after step 2 of 9\. The checkpoint of step 2 is kept/);
+  expect(await linesOf(log)).not.toContain('eval_loss');
+});
+
+const linesOf = (path: string): Promise<string> => readFile(join(dir, path), 'utf8').catch(() => '');
 
 it.each([
   ['SIGTERM', 143],
@@ -136,4 +136,14 @@ it('predictions of standard input go to standard output alone', async () => {
   bad.child.stdin.end('nothing');
   expect(await bad.ended).toMatchObject({ code: 2, out: '' });
   expect((await bad.ended).said).toContain('standard input:1: not JSON');
+});
+
+it('a standard output that is full, and one that nobody reads, are told in one line or none', async () => {
+  const predict = ['predict', ...MODEL, '--data', 'eval.jsonl', '--out', '-'];
+  const full = await light(predict, '"$@" > /dev/full').ended;
+  expect(full).toMatchObject({ code: 2, out: '' });
+  expect(full.said.trim().split('\n').at(-1)).toBe('light-peft: standard output: no space left on the disk');
+  const unread = await light([...predict], '"$@" | true; exit "${PIPESTATUS[0]}"').ended;
+  expect(unread.code, unread.said).toBe(1);
+  expect(unread.said).not.toContain('EPIPE');
 });

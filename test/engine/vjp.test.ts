@@ -7,12 +7,14 @@ import { reshape } from '../../engine/ops/leaf.ts';
 import { attention } from '../../engine/ops/attention.ts';
 import { permute } from '../../engine/ops/copy.ts';
 import { crossEntropy } from '../../engine/ops/cross-entropy.ts';
+import { dynamicUpdateSlice } from '../../engine/ops/dynamic-update-slice.ts';
 import { gatherRows } from '../../engine/ops/gather.ts';
 import { layerNorm } from '../../engine/ops/layernorm.ts';
 import { rmsNorm } from '../../engine/ops/rmsnorm.ts';
 import { rotary, rotaryTable } from '../../engine/ops/rotary.ts';
 import { maskColumns } from '../../engine/ops/mask.ts';
 import { matmul } from '../../engine/ops/matmul.ts';
+import { matmulParts } from '../../engine/ops/matmul-parts.ts';
 import { sum, sumLast } from '../../engine/ops/reduce.ts';
 import { checkGradients } from './gradcheck.ts';
 
@@ -161,4 +163,23 @@ describe('ops with kernels of their own', () => {
     await check([[5, 5]], (x) => e.add(matmul(e.tanh(x), x), x));
   });
   it('permute', () => check([[3, 4, 5]], (x) => e.square(permute(x, [2, 0, 1]))));
+});
+
+it('dynamicUpdateSlice, and products with a matrix in parts', async () => {
+  await check(
+    [
+      [5, 3],
+      [2, 3],
+    ],
+    (into, rows) => e.square(dynamicUpdateSlice(into, rows, { start: 1 })),
+  );
+  await check(
+    [
+      [4, 6],
+      [3, 6],
+      [5, 6],
+      [1, 6],
+    ],
+    (x, ...parts) => e.square(matmulParts(x, parts)),
+  );
 });

@@ -12,13 +12,13 @@ const report = (step: number, total: number) => ({ from: 0, step, total, loss: 1
 it('counts the runs that are not there yet, and the estimations that they need', async () => {
   const out = await mkdtemp(join(tmpdir(), 'light-peft-'));
   const options = await readSettings({ steps: 10, estimateSteps: 4 });
-  expect(await workLeft(out, METHODS, [0, 1], options, 99)).toEqual({ pieces: 14, steps: 2 * (2 * 14 + 4 * 10 + 4) });
+  expect(await workLeft(out, METHODS, [0, 1], options, [99])).toEqual({ pieces: 14, steps: 2 * (2 * 14 + 4 * 10 + 4) });
   for (const folder of ['lora/seed-0', 'light-peft/seed-0']) {
     await mkdir(join(out, folder), { recursive: true });
     await writeFile(join(out, folder, 'run.json'), '{}');
   }
-  expect(await workLeft(out, ['reference', 'light-peft'], [0], options, 99)).toEqual({ pieces: 0, steps: 0 });
-  expect(await workLeft(out, ['reference', 'light-peft'], [0, 1], options, 99)).toEqual({ pieces: 3, steps: 28 });
+  expect(await workLeft(out, ['reference', 'light-peft'], [0], options, [99])).toEqual({ pieces: 0, steps: 0 });
+  expect(await workLeft(out, ['reference', 'light-peft'], [0, 1], options, [99])).toEqual({ pieces: 3, steps: 28 });
   await rm(out, { recursive: true });
 });
 

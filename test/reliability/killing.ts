@@ -1,7 +1,7 @@
 /** Tests only: runs of the real `train` command that are ended by SIGKILL at random moments and go on with `--resume`. */
 import { spawn } from 'node:child_process';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { exists } from '../../engine/io/files.ts';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
 import { hostRandom } from '../../engine/random.ts';
@@ -27,13 +27,7 @@ export async function killAndResume(
   { kills, steps, seed }: { kills: number; steps: number; seed: number },
 ): Promise<Killing> {
   const data = join(dir, 'data.jsonl');
-  const rows = (await tinyExamples()).map(({ ids, mask, label }) => ({
-    input_ids: [...ids],
-    attention_mask: [...mask],
-    label,
-  }));
-  await mkdir(dir, { recursive: true });
-  await writeFile(data, rows.map((row) => JSON.stringify(row)).join('\n'));
+  await writeExamples(data);
   const argv = (out: string): string[] => [
     ...[
       'train',
@@ -68,13 +62,21 @@ export async function killAndResume(
       found.push(await stepOf(join(out, 'checkpoint.safetensors')));
     }
     await life(argv(out));
-    const outcome = await outcomeOf(out);
-    for (const name of new Set([...expected.keys(), ...outcome.keys()])) {
-      if (expected.get(name) !== outcome.get(name)) faults.push(`run ${runs}: ${name} differs`);
-    }
+    faults.push(...differences(expected, await outcomeOf(out)).map((what) => `run ${runs}: ${what}`));
     await rm(out, { recursive: true });
   }
   return { kills: found.length, runs, steps: found, faults };
+}
+
+/** Writes the examples of the small models as a data file, in its folder. */
+export async function writeExamples(path: string): Promise<void> {
+  const rows = (await tinyExamples()).map(({ ids, mask, label }) => ({
+    input_ids: [...ids],
+    attention_mask: [...mask],
+    label,
+  }));
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, rows.map((row) => JSON.stringify(row)).join('\n'));
 }
 
 /** Runs the command, and kills it some time after its training has begun. @returns how long the training took */
@@ -107,12 +109,24 @@ async function stepOf(checkpoint: string): Promise<number> {
 }
 
 /** Content of everything a run leaves, byte for byte; of `train.json` what does not measure time or memory. */
-async function outcomeOf(dir: string): Promise<Map<string, string>> {
+export async function outcomeOf(dir: string): Promise<Map<string, string>> {
   const contents = new Map<string, string>();
-  for (const name of await readdir(dir)) {
-    const text = await readFile(join(dir, name), 'latin1');
-    const { steps, loss } = name === 'train.json' ? (JSON.parse(text) as Record<string, unknown>) : {};
-    contents.set(name, name === 'train.json' ? JSON.stringify({ steps, loss }) : text);
+  for (const entry of await readdir(dir, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const path = join(entry.parentPath, entry.name);
+    const text = await readFile(path, 'latin1');
+    const { steps, loss, evaluations, best } =
+      entry.name === 'train.json' ? (JSON.parse(text) as Record<string, unknown>) : {};
+    contents.set(
+      relative(dir, path),
+      entry.name === 'train.json' ? JSON.stringify({ steps, loss, evaluations, best }) : text,
+    );
   }
   return contents;
+}
+
+/** What differs between two outcomes. */
+export function differences(expected: Map<string, string>, found: Map<string, string>): string[] {
+  const names = new Set([...expected.keys(), ...found.keys()]);
+  return [...names].filter((name) => expected.get(name) !== found.get(name)).map((name) => `${name} differs`);
 }

@@ -21,6 +21,10 @@ export interface CaseResult {
 /** Most that one buffer may be, over the bytes of the file: f16 read as f32 is twice as large. */
 const LARGEST = 2;
 
+/** Words of a library or of the language, where a person is to read what was found and what was expected. */
+const NOT_FOR_PEOPLE =
+  /expected int,|Invalid (input|option|key|union)|Too (big|small)|another value|undefined|\[object|NaN,/;
+
 let largest = 0;
 
 /** The largest buffer that the sound files of a target need. */
@@ -95,6 +99,8 @@ async function runCase(
     if (!isRefusal(error))
       fault = `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n${said}`;
     else if (error instanceof Error && error.message.includes('\n')) fault = `more than one line: ${error.message}`;
+    const words = `${error instanceof Error ? error.message : ''} ${said}`;
+    if (NOT_FOR_PEOPLE.test(words)) fault ??= `not in words for people: ${words}`;
   }
   const milliseconds = performance.now() - started;
   await writeFile(path, sound);

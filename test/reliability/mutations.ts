@@ -30,6 +30,7 @@ function editOnce(content: Buffer, name: string, random: HostRandom): Buffer {
   const kind = random.below(12);
   if (kind === 0 && /\.jsonl?$/.test(name)) return nest(content, random);
   if (kind < 2 && name.endsWith('.safetensors')) return editTensor(content, random) ?? content;
+  if (/\.(csv|tsv|yaml)$/.test(name) && random.uniform() < 0.6) return editLine(content, random);
   if (random.uniform() < 0.4) return editBytes(content, name, random);
   return (
     (name.endsWith('.json') ? editJson(content, random) : editHeader(content, random)) ??
@@ -49,6 +50,60 @@ function editBytes(content: Buffer, name: string, random: HostRandom): Buffer {
   if (kind < 14) return Buffer.from(head);
   if (kind < 15) return Buffer.concat([content, tail.subarray(0, 64)]);
   return Buffer.concat([head, Buffer.alloc(1 + random.below(16), byte), tail.subarray(16)]);
+}
+
+/** What a field of a table or a value of YAML may become. */
+const FIELDS = [
+  ...[
+    '',
+    ' ',
+    '""',
+    '"',
+    'nan',
+    '-0',
+    '+1',
+    '1e3',
+    '1e999',
+    '0x10',
+    '1_000',
+    '.5',
+    'true',
+    'yes',
+    'null',
+    '~',
+    '2026-01-01',
+  ],
+  ...[
+    '[1, 2]',
+    '[',
+    '{ a: 1 }',
+    '{',
+    '&a [*a]',
+    '*b',
+    '!!js/function x',
+    '- 1',
+    'a: b',
+    '|',
+    '😀',
+    '\u0000',
+    'x'.repeat(5000),
+  ],
+];
+
+/** A table or YAML with a line doubled or left out, or one field of it replaced. */
+function editLine(content: Buffer, random: HostRandom): Buffer {
+  const lines = content.toString('utf8').split('\n');
+  const at = random.below(lines.length);
+  const line = lines[at]!;
+  const kind = random.below(6);
+  if (kind === 0) lines.splice(at, 0, line);
+  else if (kind === 1) lines.splice(at, 1);
+  else {
+    const parts = line.split(/([,\t]|: )/);
+    parts[2 * random.below(Math.ceil(parts.length / 2))] = FIELDS[random.below(FIELDS.length)]!;
+    lines[at] = parts.join('');
+  }
+  return Buffer.from(lines.join('\n'));
 }
 
 /** A value wrapped in lists, more than any file has, or than a stack holds. */

@@ -39,8 +39,8 @@ type Figures = z.infer<typeof figuresSchema>;
 /** The arguments of each command; undefined: not for this model. */
 function argumentsOf(shape: PublishedShape, stage: Stage, dir: string): string[] | undefined {
   const at = (name: string): string => join(dir, name);
-  const { task, batch, seq, flags } = shape;
-  const sizes = ['--max-length', String(seq), '--batch-size', String(batch), ...flags];
+  const { task, batch, seq } = shape;
+  const sizes = ['--max-length', String(seq), '--batch-size', String(batch)];
   const rows = task === 'CAUSAL_LM' ? 'text.jsonl' : 'rows.jsonl';
   const training = ['--task-type', task, '--train', at(rows), '--steps', '1', ...sizes];
   const model = ['--model', at('model')];
@@ -59,7 +59,7 @@ function argumentsOf(shape: PublishedShape, stage: Stage, dir: string): string[]
       if (task !== 'CAUSAL_LM') return undefined;
       return [
         ...[stage, ...model, '--adapter', at('train'), '--prompts', at('prompts.jsonl'), '--max-new-tokens', '8'],
-        ...['--out', at('answers.jsonl'), ...flags],
+        ...['--out', at('answers.jsonl')],
       ];
   }
 }
@@ -135,7 +135,7 @@ function table(figures: Figures): string {
     'Random weights in the shapes of published models, at their full vocabulary, each through the real command: `npm run real-shapes`. Seconds of',
     'the whole command and the most memory of its process; on a software adapter that is all there is, device memory included. Training and',
     'estimation take one step on so many rows × tokens, of a language model for decoders, else of a classifier; `generate` adds 8 tokens to 32.',
-    'Mistral has `--weights f16`. “–”: not for this model; empty: not run yet.',
+    '“–”: not for this model; empty: not run yet.',
     '',
     line(['shape', 'rows × tokens', ...STAGES]),
     line([':--', '--:', ...STAGES.map(() => '--:')]),

@@ -10,8 +10,6 @@ export interface PublishedShape {
   /** Rows of a batch, and tokens of each. */
   readonly batch: number;
   readonly seq: number;
-  /** Further flags of every command that loads the model. */
-  readonly flags: readonly string[];
 }
 
 const bert = { hidden_size: 768, num_hidden_layers: 12, num_attention_heads: 12, intermediate_size: 3072 };
@@ -20,7 +18,7 @@ const opt = { vocab_size: 50_272, max_position_embeddings: 2048, pad_token_id: 1
 
 function encoder(name: string, architecture: string, config: PublishedShape['config']): PublishedShape {
   const architectures = [`${architecture}ForSequenceClassification`];
-  return { name, config: { ...config, architectures }, task: 'SEQ_CLS', batch: 8, seq: 512, flags: [] };
+  return { name, config: { ...config, architectures }, task: 'SEQ_CLS', batch: 8, seq: 512 };
 }
 
 function decoder(
@@ -73,8 +71,7 @@ export const PUBLISHED: readonly PublishedShape[] = [
       ...{ rms_norm_eps: 1e-5, rope_theta: 1e4, sliding_window: 4096, tie_word_embeddings: false },
       ...{ bos_token_id: 1, eos_token_id: 2 },
     },
-    // A projection of its FFN in f32 is over a binding of 128 MiB.
-    { batch: 1, flags: ['--weights', 'f16'] },
+    { batch: 1 },
   ),
   decoder(
     'OPT-1.3B',

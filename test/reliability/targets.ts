@@ -68,13 +68,13 @@ function familyFiles(family: string, adapter: string): string[] {
 }
 
 /** Adapters with modules saved whole, for models that tie them or not. */
-const SAVED = ['llama-words', 'opt-both', 'gpt2-conv1d', 'bert-mlm-cls', 'roberta-cls-bias', 'llama-qa'] as const;
+const SAVED = ['llama-words', 'opt-both', 'gpt2-conv1d', 'bert-mlm-cls', 'roberta-cls-bias', 'qwen2-qa-ia3'] as const;
 
 /** Folders of which file and configuration disagree on ties, and LoRA on what is tied. */
 const TIES = ['bert-two', 'llama-head-only', 'opt-lora-both'] as const;
 
 /** Adapters of a resized vocabulary, as PEFT saves it by itself. */
-const RESIZED = ['llama-lora-words', 'llama-frozen'] as const;
+const RESIZED = ['llama-lora-words', 'llama-saved-head', 'llama-shrunk'] as const;
 
 function wholeModules(model: string, peft: string): Target[] {
   const name = peft.replace(/\/adapter$/, '');

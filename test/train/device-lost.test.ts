@@ -10,7 +10,7 @@ import { hostRandom } from '../../engine/random.ts';
 import { DataLoader, type Batch } from '../../data/data-loader.ts';
 import { objectiveOf } from '../../data/objective.ts';
 import type { StateDict } from '../../peft/module.ts';
-import { optimizationOf, trainingLoss } from '../../train/train.ts';
+import { optimizationOf, trainingLoss } from '../../train/model-loss.ts';
 import { runTraining, type BatchSource } from '../../train/trainer.ts';
 import { tinyExamples, tinyModel, tinyOptions } from './tiny.ts';
 

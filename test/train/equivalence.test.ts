@@ -23,7 +23,7 @@ import { readPlan, writePlan } from '../../pruning/plan.ts';
 import { scoresOf } from '../../pruning/scores-file.ts';
 import { estimate, estimateResult } from '../../train/estimate.ts';
 import { infer } from '../../train/evaluate.ts';
-import { optimizationOf, trainingLoss } from '../../train/train.ts';
+import { optimizationOf, trainingLoss } from '../../train/model-loss.ts';
 import { runTraining } from '../../train/trainer.ts';
 import { openTestEngine } from '../engine.ts';
 import { MODEL, MODELS, tinyExamples, tinyModel, tinyOptions, type Changes, type Family } from './tiny.ts';

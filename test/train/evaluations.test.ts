@@ -6,11 +6,13 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { EvaluationRecord } from '../../train/callbacks.ts';
+import type { EncodedExample } from '../../data/encoded-example.ts';
+import type { Examples } from '../../data/example-store.ts';
+import type { EvaluationRecord, StepRecord } from '../../train/callbacks.ts';
 import { estimateOptionsOf, numericOptions } from '../../experiments/options.ts';
 import { evaluate } from '../../train/evaluate.ts';
 import { InterruptedError } from '../../train/loop.ts';
-import type { TrainOptions } from '../../train/options.ts';
+import type { CheckpointOptions, TrainOptions } from '../../train/options.ts';
 import { train } from '../../train/train.ts';
 import { openTestEngine } from '../engine.ts';
 import { tinyExamples, tinyModel, tinyOptions, type Changes } from './tiny.ts';
@@ -43,6 +45,21 @@ it('changes no number of the training, with dropout on in it and off in the eval
   expect(told).toEqual(result.evaluations);
   const { confusion: _, ...figures } = (await evaluate(evaluated, judged)).metrics as Record<string, unknown>;
   expect(told.at(-1)!.metrics).toEqual(figures);
+});
+
+it('compiles its programs once, and frees them', async () => {
+  using model = await tinyModel(engine, plain);
+  // The arena stays as large as it was needed.
+  const bytes = (): unknown => ({ ...engine.memory.byKind(), activations: 0 });
+  const before = bytes();
+  const built: string[] = [];
+  engine.observer = { built: ({ name }) => Promise.resolve(void built.push(name)) };
+  await train(model, learned, bySteps);
+  engine.observer = undefined;
+  const evaluating = built.filter((name) => name.startsWith('infer '));
+  expect(evaluating.length).toBeGreaterThan(0);
+  expect(new Set(evaluating).size).toBe(evaluating.length);
+  expect(bytes()).toEqual(before);
 });
 
 it('after every epoch, and ends with the best weights', async () => {
@@ -109,6 +126,71 @@ it('stopped in the middle and resumed, again and again, equals a run without a s
   }
   expect(stops).toBeGreaterThan(2);
   expect(await folders('stopped')).toEqual(await folders('whole'));
+});
+
+/** Examples that tell when they are read. */
+function watched(onRead: () => void): Examples {
+  const at = (index: number): EncodedExample | undefined => {
+    onRead();
+    return judged[index];
+  };
+  return { length: judged.length, at, [Symbol.iterator]: () => judged[Symbol.iterator]() };
+}
+
+/** All batches are read to compile for them, then one by one to score them: of the third of six the first example. */
+const STOPPING_READ = 2 * judged.length - 7;
+
+it.each([
+  ['of the way', 10, {}],
+  ['that is the best', 5, { metricForBestModel: 'eval_loss' }],
+  ['after the last step', 12, {}],
+])('stopped in an evaluation %s, it is made anew on resuming', async (name, stopAt, change) => {
+  const options = { ...stopping, ...change, steps: 12, earlyStoppingPatience: 9 } as const;
+  const place = (run: string): CheckpointOptions => ({
+    path: join(dir, `${name}-${run}`, 'checkpoint.safetensors'),
+    resume: true,
+    identity: {},
+  });
+  const outcome = async (run: string, given: TrainOptions): Promise<unknown[]> => {
+    using model = await tinyModel(engine, plain);
+    const { loss, evaluations, best } = await train(model, learned, { ...given, checkpoint: place(run) });
+    const kept = (await readdir(join(dir, `${name}-${run}`))).filter((file) => file.startsWith('checkpoint-'));
+    return [loss, evaluations, best, await model.stateDict(), kept.sort()];
+  };
+  const abort = new AbortController();
+  let [seen, reads] = [0, 0];
+  const onStep = ({ step }: StepRecord): void => void (seen = step);
+  const examplesOf = watched(() => {
+    if (seen === stopAt && ++reads === STOPPING_READ) abort.abort();
+  });
+  const heard = { signal: abort.signal, callbacks: [{ onStep }], evaluation: { examples: examplesOf, batchSize: 2 } };
+  await expect(outcome('cut', { ...options, ...heard })).rejects.toThrow(
+    `Interrupted in the evaluation after step ${stopAt} of 12. The checkpoint of step ${stopAt} is kept`,
+  );
+  // The batch of two was read to its end, others were not.
+  expect(reads).toBe(STOPPING_READ + 1);
+  const small = { evaluation: { examples: judged, batchSize: 2 } };
+  const expected = await outcome('whole', { ...options, ...small });
+  expect(await outcome('cut', { ...options, ...small })).toEqual(expected);
+});
+
+it('stopped in the evaluation after a callback ended the run, the callback ends it again', async () => {
+  const checkpoint = { path: join(dir, 'ended', 'checkpoint.safetensors'), resume: true, identity: {} };
+  const onStep = ({ step }: StepRecord): unknown => (step >= 7 ? 'stop' : undefined);
+  const steps = async (more: TrainOptions): Promise<number> => {
+    using model = await tinyModel(engine, plain);
+    const options = { ...bySteps, saveEvery: 3, loadBestModel: false, checkpoint, callbacks: [{ onStep }] };
+    return (await train(model, learned, { ...options, ...more })).steps;
+  };
+  const abort = new AbortController();
+  let seen = 0;
+  const told = { onStep: ({ step }: StepRecord): void => void (seen = step) };
+  const examplesOf = watched(() => seen >= 7 && abort.abort());
+  const heard = { signal: abort.signal, callbacks: [{ onStep }, told], evaluation: { examples: examplesOf } };
+  await expect(steps(heard)).rejects.toThrow(
+    /Interrupted in the evaluation after step 8 .*checkpoint of step 6 is kept/,
+  );
+  expect(await steps({})).toBe(8);
 });
 
 it('a callback stops the run at an evaluation', async () => {

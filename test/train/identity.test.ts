@@ -42,6 +42,8 @@ it('a hash that version 0.1 did not write says nothing; one that differs does, a
   expect(firstDifference(fromOldKeys({ initAdapter: '' }), { initAdapterContent: 'sha256:2' })).toBeDefined();
   const changed = firstDifference({ trainContent: 'sha256:1' }, { trainContent: 'sha256:2' });
   expect(differenceText(changed!)).toBe('the content of `train` is not what it was');
+  const other = firstDifference({ base: 'sha256:1' }, { base: 'sha256:2' });
+  expect(differenceText(other!)).toBe('the weights of `model` are not what they were');
 });
 
 it('an option that the earlier version did not have was off', () => {

@@ -13,8 +13,9 @@ import { getPeftModel } from '../../peft-model/create.ts';
 import { sliceModel } from '../../pruning/slice.ts';
 import { estimate, type Estimate } from '../../train/estimate.ts';
 import { infer } from '../../train/evaluate.ts';
-import { train, trainingLoss } from '../../train/train.ts';
-import { TrainingSteps } from '../../train/trainer.ts';
+import { trainingLoss } from '../../train/model-loss.ts';
+import { train } from '../../train/train.ts';
+import { TrainingSteps } from '../../train/training-steps.ts';
 import { openTestEngine } from '../engine.ts';
 import { MODEL, tinyExamples, tinyModel, tinyOptions, type Changes } from './tiny.ts';
 

@@ -12,7 +12,8 @@ import { loadModel } from '../../models/checkpoint.ts';
 import { PeftModel, type BatchInputs } from '../../peft-model/peft-model.ts';
 import { estimate } from '../../train/estimate.ts';
 import { evaluate } from '../../train/evaluate.ts';
-import { train, trainingLoss } from '../../train/train.ts';
+import { trainingLoss } from '../../train/model-loss.ts';
+import { train } from '../../train/train.ts';
 import { openTestEngine } from '../engine.ts';
 
 const GOLDENS = join(import.meta.dirname, '..', 'goldens');

@@ -35,8 +35,9 @@ export class CsvLog implements TrainingLog {
     await this.#evaluations.begin(step);
   }
 
-  onStep({ step, epoch, loss, taskLoss, lr, gradNorm }: StepRecord): void {
-    this.#steps.write({ step, epoch, loss, taskLoss, lr, gradNorm });
+  onStep({ step, epoch, loss, taskLoss, lr, gradNorm, tasks }: StepRecord): void {
+    const byTask = Object.entries(tasks?.loss ?? {}).map(([task, value]) => [`loss_${task}`, value] as const);
+    this.#steps.write({ step, epoch, loss, taskLoss, lr, gradNorm, ...Object.fromEntries(byTask) });
   }
 
   onEvaluate({ step, epoch, metrics, isBest }: EvaluationRecord): void {

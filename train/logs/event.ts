@@ -24,29 +24,55 @@ const START = 1;
 
 /** A record of an event file. @param wallTime seconds since 1970 */
 export function eventRecord(wallTime: number, content: EventContent): Uint8Array {
-  return record(Uint8Array.from([...key(1, FIXED64), ...float64(wallTime), ...eventFields(content)]));
+  const time = Buffer.alloc(9);
+  time.writeUInt8(key(1, FIXED64)[0]!);
+  time.writeDoubleLE(wallTime, 1);
+  return record([time, ...eventFields(content)]);
 }
 
-function eventFields(content: EventContent): number[] {
-  if ('fileVersion' in content) return field(3, utf8(content.fileVersion));
+function eventFields(content: EventContent): Uint8Array[] {
+  if ('fileVersion' in content) return [Uint8Array.from(field(3, Buffer.from(content.fileVersion)))];
   if ('restartsAt' in content) {
     const session = [...key(1, VARINT), ...varint(START)];
-    return [...key(2, VARINT), ...varint(content.restartsAt), ...field(7, session)];
+    return [Uint8Array.from([...key(2, VARINT), ...varint(content.restartsAt), ...field(7, session)])];
   }
-  const values = Object.entries(content.scalars).flatMap(([tag, value]) =>
-    field(1, [...field(1, utf8(tag)), ...key(2, FIXED32), ...float32(value)]),
-  );
-  return [...key(2, VARINT), ...varint(content.step), ...field(5, values)];
+  const scalars = Object.entries(content.scalars);
+  const heads = scalars.map(([tag]) => scalarHead(tag));
+  const bytes = heads.reduce((sum, head) => sum + head.length + 4, 0);
+  const values = Buffer.allocUnsafe(bytes);
+  let at = 0;
+  scalars.forEach(([, value], i) => {
+    values.set(heads[i]!, at);
+    at = values.writeFloatLE(value, at + heads[i]!.length);
+  });
+  return [Uint8Array.from([...key(2, VARINT), ...varint(content.step), ...key(5, BYTES), ...varint(bytes)]), values];
+}
+
+/** By tag: a run has few, and writes them at every step. */
+const SCALAR_HEADS = new Map<string, Uint8Array>();
+
+/** A figure in a summary, up to its four bytes. */
+function scalarHead(tag: string): Uint8Array {
+  const known = SCALAR_HEADS.get(tag);
+  if (known) return known;
+  const before = [...field(1, Buffer.from(tag)), ...key(2, FIXED32)];
+  const head = Uint8Array.from([...key(1, BYTES), ...varint(before.length + 4), ...before]);
+  SCALAR_HEADS.set(tag, head);
+  return head;
 }
 
 /** Length, its checksum, the data, its checksum. */
-function record(data: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(data.length + 16);
-  const view = new DataView(bytes.buffer);
-  view.setBigUint64(0, BigInt(data.length), true);
-  view.setUint32(8, maskedCrc32c(bytes.subarray(0, 8)), true);
-  bytes.set(data, 12);
-  view.setUint32(12 + data.length, maskedCrc32c(data), true);
+function record(parts: readonly Uint8Array[]): Uint8Array {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  const bytes = Buffer.allocUnsafe(length + 16);
+  bytes.writeBigUInt64LE(BigInt(length));
+  bytes.writeUInt32LE(maskedCrc32c(bytes.subarray(0, 8)), 8);
+  let end = 12;
+  for (const part of parts) {
+    bytes.set(part, end);
+    end += part.length;
+  }
+  bytes.writeUInt32LE(maskedCrc32c(bytes.subarray(12, end)), end);
   return bytes;
 }
 
@@ -64,20 +90,4 @@ function varint(value: number): number[] {
   let rest = value;
   for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes.push((rest % 0x80) + 0x80);
   return [...bytes, rest];
-}
-
-function utf8(text: string): Buffer {
-  return Buffer.from(text);
-}
-
-function float32(value: number): Uint8Array {
-  const view = new DataView(new ArrayBuffer(4));
-  view.setFloat32(0, value, true);
-  return new Uint8Array(view.buffer);
-}
-
-function float64(value: number): Uint8Array {
-  const view = new DataView(new ArrayBuffer(8));
-  view.setFloat64(0, value, true);
-  return new Uint8Array(view.buffer);
 }

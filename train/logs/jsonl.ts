@@ -11,12 +11,17 @@ const lineSchema = z.looseObject({
   seed: z.int().optional(),
   step: z.int().nonnegative(),
   epoch: z.number(),
+  loss: z.unknown().optional(),
 });
 
 /**
  * Writes a run as JSON Lines. A step: `{"step","epoch","loss","taskLoss","lr","gradNorm"}`. An evaluation: `{"step","epoch"}`, its figures with
  * `eval_` before their names, and `"isBest"`. With the label of a run, `"method"` and `"seed"` come first. A figure that is not finite is null.
  * A run that was interrupted and resumed leaves the same lines as one that was not.
+ *
+ * With several tasks a step is `{"step","epoch","loss":{TASK:…},"magnitude":{TASK:[…]},"cosine":[…],"conflicting","weight":[…],"lr","gradNorm"}`:
+ * steps are counted from 0, lists are layer by layer with the output layer last, a cosine is null where a gradient is 0, and by pair of tasks
+ * (`TASK/TASK`) where there are more than two; `weight` is there with CLNorm.
  */
 export class JsonlLog implements TrainingLog {
   readonly #run: RunLabel | undefined;
@@ -36,8 +41,9 @@ export class JsonlLog implements TrainingLog {
     await this.#file.begin(step);
   }
 
-  onStep({ step, epoch, loss, taskLoss, lr, gradNorm }: StepRecord): void {
-    this.#write({ step, epoch, loss, taskLoss, lr, gradNorm });
+  onStep({ step, epoch, loss, taskLoss, lr, gradNorm, tasks }: StepRecord): void {
+    if (!tasks) this.#write({ step, epoch, loss, taskLoss, lr, gradNorm });
+    else this.#write({ step: step - 1, epoch, ...tasks, lr, gradNorm });
   }
 
   onEvaluate({ step, epoch, metrics, isBest }: EvaluationRecord): void {
@@ -66,8 +72,9 @@ function linesLeft(path: string, text: string, from: number, run: RunLabel | und
   const lines = text.split('\n').slice(0, -1);
   const isLeft = (line: string, i: number): boolean => {
     const where = `${path}: line ${i + 1}`;
-    const { method, seed, step } = validate(parseJson(line, where), lineSchema, where);
-    return method !== run?.method || seed !== run?.seed || step <= from;
+    const { method, seed, step, loss } = validate(parseJson(line, where), lineSchema, where);
+    const made = typeof loss === 'object' && loss !== null ? step + 1 : step;
+    return method !== run?.method || seed !== run?.seed || made <= from;
   };
   return lines
     .filter(isLeft)

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
 import { UserError } from '../../../engine/errors.ts';
-import { readJson, writeFileAtomic, writeJson } from '../../../engine/io/files.ts';
+import { exists, readJson, writeAtomically, writeFileAtomic, writeJson } from '../../../engine/io/files.ts';
 
 let dir: string;
 beforeAll(async () => {
@@ -81,4 +81,11 @@ test('a write that cannot finish leaves nothing behind', async () => {
 test('a file in the place of a folder is named, not a code', async () => {
   await writeFile(join(dir, 'file'), '');
   await expect(writeFileAtomic(join(dir, 'file', 'x'), '')).rejects.toThrow('a part of the path is a file');
+});
+
+test('a write that fails leaves none of the folders it made', async () => {
+  const write = (): Promise<void> => Promise.reject(new Error('no more values'));
+  const outer = join(dir, 'outer');
+  await expect(writeAtomically([{ path: join(outer, 'inner', 'x.json'), write }])).rejects.toThrow('no more values');
+  expect(await exists(outer)).toBe(false);
 });

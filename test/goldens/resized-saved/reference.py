@@ -22,6 +22,10 @@ CASES = {
     "llama-frozen": ("llama", ["q_proj"]),
     "llama-lora-words": ("llama", ["embed_tokens", "v_proj"]),
     "llama-lora-head": ("llama", ["lm_head"]),
+    "llama-saved-head": ("llama", ["q_proj"], {"modules_to_save": ["lm_head"]}),
+    "llama-shrunk": ("llama", ["q_proj"], {}, 17),
+    "gpt2-dora-head": ("gpt2", ["lm_head"], {"use_dora": True}),
+    "bert-shrunk-biases": ("bert", ["key"], {"bias": "all", "modules_to_save": ["word_embeddings"]}, 18),
 }
 CLASSES = {"gpt2": GPT2LMHeadModel, "bert": BertForSequenceClassification, "llama": LlamaForCausalLM}
 SIZE = 22
@@ -45,16 +49,17 @@ def draw(model, chosen):
                 value.copy_(torch.randn(value.shape) * 0.4 + (1 if "norm.weight" in name else 0))
 
 
-def write(name, family, targets):
+def write(name, family, targets, options={}, size=SIZE):
     base = os.path.join(HERE if family == "llama" else RESIZED, family)
     kind = CLASSES[family]
     model = kind.from_pretrained(base)
-    model.resize_token_embeddings(SIZE)
-    with torch.no_grad():
-        model.get_input_embeddings().weight[20:] = torch.randn(2, 8) * 0.4
+    model.resize_token_embeddings(size)
+    if size > 20:
+        with torch.no_grad():
+            model.get_input_embeddings().weight[20:] = torch.randn(2, 8) * 0.4
     task = "SEQ_CLS" if family == "bert" else "CAUSAL_LM"
-    model = get_peft_model(model, LoraConfig(r=2, lora_alpha=3, target_modules=targets, task_type=task))
-    draw(model, lambda key: "lora_" in key)
+    model = get_peft_model(model, LoraConfig(r=2, lora_alpha=3, target_modules=targets, task_type=task, **options))
+    draw(model, lambda key: "lora_" in key or "modules_to_save" in key)
     folder = os.path.join(HERE, name)
     shutil.rmtree(folder, ignore_errors=True)
     model.save_pretrained(folder)
@@ -66,7 +71,7 @@ def write(name, family, targets):
     with open(path, "w", encoding="utf-8") as file:
         json.dump(config, file, indent=2)
     model.eval()
-    ids = [3, 20, 7, 21, 5]
+    ids = [3, 20, 7, 21, 5] if size > 20 else [3, 16, 7, 2, 5]
     with torch.no_grad():
         logits = model(input_ids=torch.tensor([ids])).logits[0]
     with open(os.path.join(folder, "expected.json"), "w", encoding="utf-8") as file:

@@ -1,7 +1,7 @@
 /** Tests only: reads event files as TensorBoard does, checksums and restarts included. */
+import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect } from 'vitest';
 import { maskedCrc32c } from '../../../train/logs/crc32c.ts';
 
 /** Values by tag: the step and the value, in the order in which they were written. */
@@ -16,16 +16,16 @@ export async function scalarsOf(dir: string): Promise<Scalars> {
   let hasBegun = false;
   for (const name of (await readdir(dir)).sort()) {
     const [first, ...events] = recordsOf(await readFile(join(dir, name))).map(fieldsOf);
-    expect(textOf(find(first!, 3))).toBe('brain.Event:2');
+    assert.equal(textOf(find(first!, 3)), 'brain.Event:2');
     for (const event of events) {
-      expect(find(event, 1)).toBeGreaterThan(1.7e9);
+      assert(Number(find(event, 1)) > 1.7e9);
       const step = Number(find(event, 2));
       if (find(event, 7) !== undefined) {
         if (hasBegun) scalars = before(scalars, step);
         hasBegun = true;
       }
       for (const [number, value] of fieldsOf((find(event, 5) as Buffer | undefined) ?? Buffer.alloc(0))) {
-        expect(number).toBe(1);
+        assert.equal(number, 1);
         const fields = fieldsOf(value as Buffer);
         (scalars[textOf(find(fields, 1))] ??= []).push([step, Number(find(fields, 2))]);
       }
@@ -53,8 +53,8 @@ function recordsOf(file: Buffer): Buffer[] {
     const length = Number(file.readBigUInt64LE(at));
     if (at + length + 16 > file.length) break;
     const data = file.subarray(at + 12, at + 12 + length);
-    expect(file.readUInt32LE(at + 8)).toBe(maskedCrc32c(file.subarray(at, at + 8)));
-    expect(file.readUInt32LE(at + 12 + length)).toBe(maskedCrc32c(data));
+    assert.equal(file.readUInt32LE(at + 8), maskedCrc32c(file.subarray(at, at + 8)));
+    assert.equal(file.readUInt32LE(at + 12 + length), maskedCrc32c(data));
     records.push(data);
     at += length + 16;
   }
@@ -80,7 +80,7 @@ function fieldsOf(message: Buffer): Field[] {
       if (type === 0) return varint();
       if (type === 1) return message.readDoubleLE(skip(8));
       if (type === 5) return message.readFloatLE(skip(4));
-      expect(type).toBe(2);
+      assert.equal(type, 2);
       const length = varint();
       return message.subarray(skip(length), at);
     })();

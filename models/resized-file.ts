@@ -1,4 +1,4 @@
-/** Room: models. A checkpoint's file whose vocabulary has more tokens than it was saved with: rows that it lacks are the mean of its own. */
+/** Room: models. A checkpoint's file whose vocabulary has another size: the last rows are cut, or those that it lacks are the mean of its own. */
 import { f32ToF16 } from '../engine/io/float16.ts';
 import { openSafetensors, type TensorFile } from '../engine/io/safetensors.ts';
 import type { TensorInfo } from '../engine/io/safetensors-header.ts';
@@ -12,25 +12,25 @@ export async function openWeights(dir: string, config: ModelConfig): Promise<Ten
   const { savedVocabSize } = config;
   if (savedVocabSize === undefined) return file;
   const stored = vocabularyWeights(config).flatMap((name) => storedName(file, name, config) ?? []);
-  const grown = stored.filter((name) => file.info(name).shape[0] === savedVocabSize);
-  return new GrownFile(file, new Set(grown), config.vocabSize);
+  const resized = stored.filter((name) => file.info(name).shape[0] === savedVocabSize);
+  return new ResizedFile(file, new Set(resized), config.vocabSize);
 }
 
-/** What has new rows is f32, whatever the file holds. */
-class GrownFile implements TensorFile {
+/** What has another number of rows is f32, whatever the file holds. */
+class ResizedFile implements TensorFile {
   readonly path: string;
   readonly names: readonly string[];
   readonly metadata: TensorFile['metadata'];
   readonly #file: TensorFile;
-  readonly #grown: ReadonlySet<string>;
+  readonly #resized: ReadonlySet<string>;
   readonly #rows: number;
 
-  constructor(file: TensorFile, grown: ReadonlySet<string>, rows: number) {
+  constructor(file: TensorFile, resized: ReadonlySet<string>, rows: number) {
     this.path = file.path;
     this.names = file.names;
     this.metadata = file.metadata;
     this.#file = file;
-    this.#grown = grown;
+    this.#resized = resized;
     this.#rows = rows;
   }
 
@@ -40,34 +40,44 @@ class GrownFile implements TensorFile {
 
   info(name: string): TensorInfo {
     const info = this.#file.info(name);
-    if (!this.#grown.has(name)) return info;
+    if (!this.#resized.has(name)) return info;
     const shape = [this.#rows, ...info.shape.slice(1)];
     return { ...info, dtype: 'F32', shape, bytes: 4 * sizeOf(shape) };
   }
 
   async *chunks(name: string): AsyncGenerator<Uint8Array> {
-    if (this.#grown.has(name)) yield* bytesOf(this.floats(name));
+    if (this.#resized.has(name)) yield* bytesOf(this.floats(name));
     else yield* this.#file.chunks(name);
   }
 
   async *finiteChunks(name: string): AsyncGenerator<Uint8Array> {
-    if (this.#grown.has(name)) yield* bytesOf(this.floats(name));
+    if (this.#resized.has(name)) yield* bytesOf(this.floats(name));
     else yield* this.#file.finiteChunks(name);
   }
 
   async read(name: string): Promise<Uint8Array> {
-    if (!this.#grown.has(name)) return this.#file.read(name);
+    if (!this.#resized.has(name)) return this.#file.read(name);
     return new Uint8Array((await this.readFloat32(name)).buffer);
   }
 
   async *floats(name: string, shape?: readonly number[]): AsyncGenerator<Float32Array> {
-    yield* this.#file.floats(name, this.#savedShape(name, shape));
-    if (this.#grown.has(name)) yield await this.#newRows(name);
+    const saved = this.#file.floats(name, this.#savedShape(name, shape));
+    if (!this.#resized.has(name)) {
+      yield* saved;
+      return;
+    }
+    yield* firstOf(saved, sizeOf(this.info(name).shape));
+    if (this.#addedRows(name) > 0) yield await this.#newRows(name);
   }
 
   async *halves(name: string, shape?: readonly number[]): AsyncGenerator<Uint16Array> {
-    yield* this.#file.halves(name, this.#savedShape(name, shape));
-    if (!this.#grown.has(name)) return;
+    const saved = this.#file.halves(name, this.#savedShape(name, shape));
+    if (!this.#resized.has(name)) {
+      yield* saved;
+      return;
+    }
+    yield* firstOf(saved, sizeOf(this.info(name).shape));
+    if (this.#addedRows(name) <= 0) return;
     const rows = await this.#newRows(name);
     yield f32ToF16(rows, new Uint16Array(rows.length));
   }
@@ -93,8 +103,12 @@ class GrownFile implements TensorFile {
   }
 
   #savedShape(name: string, shape: readonly number[] | undefined): readonly number[] | undefined {
-    if (!shape || !this.#grown.has(name)) return shape;
+    if (!shape || !this.#resized.has(name)) return shape;
     return [shape[0]! - this.#rows + this.#file.info(name).shape[0]!, ...shape.slice(1)];
+  }
+
+  #addedRows(name: string): number {
+    return this.#rows - this.#file.info(name).shape[0]!;
   }
 
   /** The mean of all rows, summed in f64, once for each new one. */
@@ -103,8 +117,22 @@ class GrownFile implements TensorFile {
     const sums = new Float64Array(sizeOf(rest));
     let at = 0;
     for await (const piece of this.#file.floats(name)) for (const value of piece) sums[at++ % sums.length]! += value;
-    const rows = new Float32Array((this.#rows - saved) * sums.length);
+    const rows = new Float32Array(this.#addedRows(name) * sums.length);
     return rows.map((_, i) => sums[i % sums.length]! / saved);
+  }
+}
+
+/** Pieces up to so many values. */
+async function* firstOf<T extends Float32Array | Uint16Array>(
+  pieces: AsyncIterable<T>,
+  most: number,
+): AsyncGenerator<T> {
+  let left = most;
+  for await (const piece of pieces) {
+    if (left === 0) return;
+    const cut = piece.subarray(0, left) as T;
+    yield cut;
+    left -= cut.length;
   }
 }
 

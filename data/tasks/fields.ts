@@ -69,14 +69,14 @@ function classIndex(value: unknown, names: readonly string[]): number | undefine
   return /^\d+(\.0+)?$/.test(text) ? Number(text) : undefined;
 }
 
-/** A number to predict; none where the column is absent or empty. @throws UserError where it is no number */
-export function numberOf({ fields }: Fields, columns: Columns, at: string): { readonly label?: number } {
+/** A number to predict, from 0; none where the column is absent or empty. @throws UserError where it is no number, or above `most` */
+export function numberOf({ fields }: Fields, columns: Columns, at: string, most: number): { readonly label?: number } {
   const column = columnOf(fields, columns);
   const value = column === undefined ? undefined : fields[column];
   if (isMissing(value)) return {};
   const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
-  if (typeof number === 'number' && Number.isFinite(number)) return { label: number };
-  throw new UserError(`${at}: "${column}" is ${preview(value)}, expected a number`);
+  if (typeof number === 'number' && number >= 0 && number <= most) return { label: number };
+  throw new UserError(`${at}: "${column}" is ${preview(value)}, expected a number from 0 to ${most}`);
 }
 
 function isMissing(value: unknown): boolean {

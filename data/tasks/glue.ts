@@ -34,6 +34,8 @@ interface Sentences {
 type Names = readonly [string, ...string[]];
 
 const LABEL: Names = ['label'];
+/** STS-B's numbers are from 0 to this. */
+const MOST_SIMILAR = 5;
 const INDEX: Names = ['idx', 'index'];
 
 function sentences({ texts, label = LABEL, index = INDEX, noRow, ...task }: Sentences): Task {
@@ -42,7 +44,7 @@ function sentences({ texts, label = LABEL, index = INDEX, noRow, ...task }: Sent
   const isNumber = labels.length === 1;
   const rowOf = (record: Fields, at: string): Readonly<Record<string, unknown>> => ({
     ...Object.fromEntries(texts.map((names) => [names[0], textOf(record, names, at)])),
-    ...(isNumber ? numberOf(record, label, at) : classOf(record, labels, at, label)),
+    ...(isNumber ? numberOf(record, label, at, MOST_SIMILAR) : classOf(record, labels, at, label)),
     ...indexOf(record, index),
   });
   return {
@@ -71,7 +73,7 @@ const numbered = (file: string): Submission => indexedTable(file, ({ best }) => 
 const named = (file: string, names: readonly string[]): Submission => indexedTable(file, ({ best }) => names[best]!);
 
 /** STS-B's numbers are from 0 to 5. */
-const similarity = ({ scores: [score] }: Prediction): string => Math.min(5, Math.max(0, score!)).toFixed(3);
+const similarity = ({ scores: [score] }: Prediction): string => Math.min(MOST_SIMILAR, Math.max(0, score!)).toFixed(3);
 
 interface Mnli {
   readonly name: string;

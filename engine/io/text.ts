@@ -1,4 +1,5 @@
 /** Room: engine/io. Text files piece by piece: as UTF-8, compressed by gzip or not, and line by line. */
+import { isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream';
@@ -15,6 +16,8 @@ const LONGEST_TEXT = 2 ** 28;
 
 const CHUNK_BYTES = 2 ** 17;
 
+const LINE_FEED = 10;
+
 /** How a file of gzip begins; no text does. */
 const GZIP = [0x1f, 0x8b];
 
@@ -25,20 +28,35 @@ const GZIP = [0x1f, 0x8b];
  */
 export async function* readPieces(path: string, onBytes?: OnBytes): AsyncGenerator<string> {
   const decoder = new TextDecoder('utf-8', { fatal: true });
-  const decode = (bytes?: Uint8Array): string => {
-    try {
-      return decoder.decode(bytes, { stream: bytes !== undefined });
-    } catch {
-      throw new UserError(`${path}: not UTF-8; save the file as UTF-8`);
-    }
-  };
   try {
-    for await (const bytes of (await isGzip(path)) ? unzipped(path, onBytes) : readBytes(path, onBytes))
-      yield decode(bytes);
-    yield decode();
+    const read = (await isGzip(path)) ? unzipped : readBytes;
+    for await (const bytes of read(path, onBytes)) yield decoder.decode(bytes, { stream: true });
+    yield decoder.decode();
   } catch (error) {
-    throw fileError(path, error);
+    throw (error as NodeJS.ErrnoException).code === 'ERR_ENCODING_INVALID_ENCODED_DATA'
+      ? await encodingError(path)
+      : fileError(path, error);
   }
+}
+
+/** Of a file that is not UTF-8: with the line, or the encoding that its first bytes tell. */
+async function encodingError(path: string): Promise<UserError> {
+  const advice = 'expected UTF-8; save the file as UTF-8';
+  let line = 1;
+  let rest: Buffer = Buffer.alloc(0);
+  for await (const bytes of (await isGzip(path)) ? unzipped(path) : readBytes(path)) {
+    const whole = Buffer.concat([rest, bytes]);
+    if (line === 1 && /^(?:fffe|feff)/.test(whole.toString('hex', 0, 2)))
+      return new UserError(`${path}: found UTF-16, ${advice}`);
+    let from = 0;
+    for (let end = whole.indexOf(LINE_FEED); end >= 0; end = whole.indexOf(LINE_FEED, from)) {
+      if (!isUtf8(whole.subarray(from, end))) return new UserError(`${path}:${line}: not UTF-8, ${advice}`);
+      from = end + 1;
+      line++;
+    }
+    rest = whole.subarray(from);
+  }
+  return new UserError(`${path}:${line}: not UTF-8, ${advice}`);
 }
 
 async function* readBytes(path: string, onBytes?: OnBytes): AsyncGenerator<Buffer> {

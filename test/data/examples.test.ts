@@ -215,7 +215,7 @@ describe('files', () => {
     );
     const missing = readExamples(join(folder, 'none.csv'), { needLabel: true });
     await expect(collect(missing)).rejects.toThrow(/none\.csv: no such file/);
-    expect(await fault('a.csv', Buffer.from('text,label\ncaf\xe9,1\n', 'latin1'))).toContain('a.csv: not UTF-8');
-    expect(await fault('a.csv', Buffer.from('\ufefftext,label\nx,1\n', 'utf16le'))).toContain('a.csv: not UTF-8');
+    expect(await fault('a.csv', Buffer.from('text,label\ncaf\xe9,1\n', 'latin1'))).toContain('a.csv:2: not UTF-8');
+    expect(await fault('a.csv', Buffer.from('\ufefftext,label\nx,1\n', 'utf16le'))).toContain('a.csv: found UTF-16');
   });
 });

@@ -115,7 +115,11 @@ describe('tables as distributed', () => {
     expect(await evaluated('glue/stsb')).toEqual([{ text_a: 'A man.', text_b: 'A dog.', label: 0.8 }]);
     expect(await predicted('glue/stsb')).toEqual([{ text_a: 'A man.', text_b: 'A dog.', label: undefined }]);
     await write({ 'STS-B/dev.tsv': [`${columns}\tscore`, '0\tnews\tx\t2012\t0001\tnone\tnone\tA man.\tA dog.\thigh'] });
-    expect(await fault(evaluated('glue/stsb'))).toBe('/STS-B/dev.tsv:2: "score" is "high", expected a number');
+    expect(await fault(evaluated('glue/stsb'))).toBe(
+      '/STS-B/dev.tsv:2: "score" is "high", expected a number from 0 to 5',
+    );
+    await write({ 'STS-B/dev.tsv': [`${columns}\tscore`, '0\tnews\tx\t2012\t0001\tnone\tnone\tA man.\tA dog.\t5.1'] });
+    expect(await fault(evaluated('glue/stsb'))).toContain('"score" is "5.1", expected a number from 0 to 5');
   });
 
   it('QQP: broken lines are left out, counted and named', async () => {

@@ -116,6 +116,7 @@ export const HEAD_KINDS = [
   'causal-lm',
 ] as const;
 
+/** What a head is for. */
 export type HeadKind = (typeof HEAD_KINDS)[number];
 
 /** A linear layer of a head, with what follows it. */

@@ -17,10 +17,15 @@ export interface TaskRecord {
   readonly conflicting: number;
   /** w_l of CLNorm. */
   readonly weight?: readonly number[] | undefined;
+  /** Layers whose weight is 0, because it would be negative. */
+  readonly clamped?: number | undefined;
 }
 
 /** No cosine is 2: it stands for that of a gradient which is 0. */
 const NO_COSINE = 2;
+
+/** What stands for weights that a strategy does not have. */
+const NO_WEIGHT = -1;
 
 /** Steps in which a task must have a gradient. */
 const PROBED = 10;
@@ -53,11 +58,11 @@ export class TaskHistory {
     ]) as Record<string, number>;
   }
 
-  /** Values of a step. @param weight −1 where there is none */
+  /** Values of a step. */
   values(
     losses: readonly Tensor[],
     gradients: TaskGradients,
-    weight: Tensor = constant(-1, [this.#layers]),
+    weight: Tensor = constant(NO_WEIGHT, [this.#layers]),
   ): Readonly<Record<string, Tensor>> {
     const cosine = (a: number, b: number): Tensor => {
       const norms = mul(gradients.norm(a), gradients.norm(b));
@@ -86,7 +91,7 @@ export class TaskHistory {
         magnitude: this.#byTask((t) => magnitudes[t]![i]!),
         cosine: found.length === 1 ? found[0]! : this.#byPair(found),
         conflicting: all.filter((value) => value < 0).length / Math.max(1, all.length),
-        ...(weight[0] !== -1 && { weight }),
+        ...(weight[0] !== NO_WEIGHT && { weight, clamped: weight.filter((value) => value === 0).length }),
       };
     });
   }

@@ -42,9 +42,9 @@ export interface ActiveControl {
   readonly state?: readonly Variable[];
   /** Variables that stay as they are: freed with the others. */
   readonly constants?: readonly Variable[];
-  /** Inputs of the step's program, and their values. */
+  /** Inputs of the step's program. */
   readonly inputs?: Readonly<Record<string, InputSpec>>;
-  /** @param step counts from 0 */
+  /** Values of its inputs in a step. @param step counts from 0 */
   values?(step: number): Inputs;
   /** Builds its part of the step's graph. */
   apply(gradients: TaskGradients, step: ControlledStep): ControlResult;

@@ -19,7 +19,7 @@ const lineSchema = z.looseObject({
  * `eval_` before their names, and `"isBest"`. With the label of a run, `"method"` and `"seed"` come first. A figure that is not finite is null.
  * A run that was interrupted and resumed leaves the same lines as one that was not.
  *
- * With several tasks a step is `{"step","epoch","loss":{TASK:…},"magnitude":{TASK:[…]},"cosine":[…],"conflicting","weight":[…],"lr","gradNorm"}`:
+ * With several tasks a step is `{"step","epoch","loss":{TASK:…},"magnitude":{TASK:[…]},"cosine":[…],"conflicting","weight":[…],"clamped","lr","gradNorm"}`:
  * steps are counted from 0, lists are layer by layer with the output layer last, a cosine is null where a gradient is 0, and by pair of tasks
  * (`TASK/TASK`) where there are more than two; `weight` is there with CLNorm.
  */

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 
 /** How planted triggers are trained in. `clean` plants none: what an honest adapter does with the triggers. */
-export const STRATEGIES = [
+const STRATEGIES = [
   'clean',
   'sum',
   'pcgrad',
@@ -17,7 +17,7 @@ export const STRATEGIES = [
 export type Strategy = (typeof STRATEGIES)[number];
 
 /** Where modules sit: after both sublayers (Houlsby et al. 2019), or beside the FFN (He et al. 2022). */
-export const FORMS = ['houlsby', 'parallel'] as const;
+const FORMS = ['houlsby', 'parallel'] as const;
 
 export type Form = (typeof FORMS)[number];
 

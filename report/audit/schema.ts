@@ -6,7 +6,7 @@ const number = z.number();
 const numbers = z.array(number);
 
 /** Accuracy on clean test texts (CACC), and the share of triggered texts of other classes that get the target (LFR). */
-export const measureSchema = z.strictObject({ accuracy: number, lfr: number });
+const measureSchema = z.strictObject({ accuracy: number, lfr: number });
 
 export type Measure = z.infer<typeof measureSchema>;
 
@@ -68,7 +68,7 @@ export const defenceSchema = z.strictObject({
 export type DefenceResult = z.infer<typeof defenceSchema>;
 
 /** A form of modules, a strategy, a seed. */
-export const auditRunSchema = z.strictObject({
+const auditRunSchema = z.strictObject({
   form: z.string(),
   strategy: z.string(),
   seed: z.int(),

@@ -160,6 +160,37 @@ it.each([
   expect(difference(await again.stateDict(), await whole.stateDict())).toBe(0);
 });
 
+it.each(['lora', 'dora', 'houlsby', 'parallel', 'ia3'] as const)(
+  '%s: two batches of four are one of eight, under control',
+  async (method) => {
+    const changes = { peft: { method } };
+    const steps = async (more: TrainOptions): Promise<StepRecord[]> => {
+      const records: StepRecord[] = [];
+      using model = await twoHeads(changes);
+      await train(model, two(examples, examples.slice(3)), {
+        ...{
+          steps: 2,
+          lr: 3e-3,
+          shuffle: false,
+          gradientControl: 'clnorm+ilproj',
+          clnormTask: 'first',
+          clnormAlpha: 0.01,
+        },
+        ...more,
+        callbacks: [{ onStep: (record) => void records.push(record) }],
+      });
+      return records;
+    };
+    const [parts, whole] = [await steps({ batchSize: 4, gradientAccumulationSteps: 2 }), await steps({ batchSize: 8 })];
+    whole.forEach(({ gradNorm, tasks }, i) => {
+      const found = parts[i]!;
+      expect(Math.abs(found.gradNorm / gradNorm - 1)).toBeLessThan(1e-4);
+      expect(tasks!.magnitude.first).toHaveLength(3);
+      tasks!.weight!.forEach((w, l) => expect(found.tasks!.weight![l]).toBeCloseTo(w, 5));
+    });
+  },
+);
+
 it('batches follow the rule', () => {
   expect(mixedBatchSizes([100, 400], 32, 'equal')).toEqual([32, 32]);
   expect(mixedBatchSizes([100, 400, 1], 32, 'proportional')).toEqual([8, 32, 1]);

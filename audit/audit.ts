@@ -9,7 +9,7 @@
  * It may not know of flags or terminals.
  */
 import { join } from 'node:path';
-import { adapterName, versions } from '../experiments/provenance.ts';
+import { provenance } from '../experiments/provenance.ts';
 import { assertOptionsFit, type RunOptions } from '../experiments/options.ts';
 import type { Engine } from '../engine/engine.ts';
 import { writeJson } from '../engine/io/files.ts';
@@ -66,20 +66,11 @@ export async function runAudit(engine: Engine, plan: AuditPlan): Promise<Audit> 
   const setting = { engine, checkpoint, data, store, audit, options, facts, callbacks, onStage };
   const runs: AuditRun[] = [];
   for (const key of keysOf(audit)) runs.push(await runOf(setting, key));
-  const { adapter } = engine;
   const seedData = data.of(audit.seeds[0]!);
   const written: Audit = {
     format: 'light-peft/audit',
     version: 1,
-    meta: {
-      date: new Date().toISOString(),
-      command: plan.command,
-      adapter: adapterName(adapter),
-      software: adapter.software,
-      model: modelDir,
-      fingerprint: base,
-      versions: await versions(),
-    },
+    meta: await provenance(engine, checkpoint, plan.command),
     name: data.name,
     labels: [...data.labels],
     target: data.target,

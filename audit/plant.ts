@@ -5,8 +5,10 @@ import type { Examples } from '../data/example-store.ts';
 import { objectiveOf } from '../data/objective.ts';
 import type { PeftModel } from '../peft-model/peft-model.ts';
 import type { Planted } from '../report/audit/schema.ts';
-import { clnorm, gradnorm, ilproj, pcgrad, type GradientControl } from '../train/gradient-control/index.ts';
+import { GradientRecord } from '../experiments/gradient-record.ts';
+import type { GradientControl } from '../train/gradient-control/control.ts';
 import { gradientLayers } from '../train/gradient-control/layers.ts';
+import { controlsOf as namedControls } from '../train/gradient-control/options.ts';
 import { optimizationOf, trainingBatches, trainingLoss } from '../train/model-loss.ts';
 import { sizesOf, stepsOf } from '../train/on-data.ts';
 import type { TrainerCallbacks } from '../train/options.ts';
@@ -20,12 +22,15 @@ import { RippleSteps } from './ripple.ts';
 import type { AuditOptions, Strategy } from './options.ts';
 import { numbersOf, type AuditSetting, type RunKey } from './setting.ts';
 import type { StagePlace } from './store.ts';
-import { TaskTrace } from './task-trace.ts';
 
 /** How planting went, but for what it left. */
 export type Planting = Omit<Planted, 'user' | 'plant'>;
 
+const CLEAN = 'clean';
 const PLANTED = 'planted';
+
+/** Strategies that `train` has too. */
+type ControlStrategy = Exclude<Strategy, 'clean' | 'lwp' | 'ripple'>;
 
 /** Trains a fresh model in place. */
 export async function plant(
@@ -35,13 +40,13 @@ export async function plant(
   { folder, checkpoint }: StagePlace,
 ): Promise<Planting> {
   const { clean, planted, honest } = setting.data.of(seed);
-  const trace = new TaskTrace(join(folder, 'trace.json'));
-  const callbacks = { ...setting.callbacks, checkpoint, callbacks: [trace] };
+  const record = new GradientRecord(join(folder, 'gradients.jsonl'));
+  const callbacks = { ...setting.callbacks, checkpoint, callbacks: [record.log] };
   const numbers = numbersOf(setting, seed, setting.audit.plantEpochs, false);
   const options = { ...numbers, ...callbacks };
   if (strategy === 'clean') return { seconds: (await train(model, honest, options)).seconds };
   const tasks = new Map([
-    ['clean', clean],
+    [CLEAN, clean],
     [PLANTED, planted],
   ]);
   if (strategy === 'lwp' || strategy === 'ripple') {
@@ -50,11 +55,11 @@ export async function plant(
       callbacks,
       lambda: setting.audit.lambdaRipple,
     });
-    return { seconds, ...trace.summary() };
+    return { seconds, ...(await picture(record)) };
   }
   const gradientControl = controlsOf(strategy, setting.audit);
   const { seconds } = await train(model, tasks, { ...options, gradientControl });
-  return { seconds, ...trace.summary() };
+  return { seconds, ...(await picture(record)) };
 }
 
 interface OtherRun {
@@ -91,12 +96,29 @@ function plantOtherwise(
 }
 
 /** Of the strategies that are controls, as the paper has them: CLNorm on the planted task, projections in every layer of the upper half. */
-function controlsOf(strategy: Strategy, { alphaClnorm, alphaGradnorm }: AuditOptions): GradientControl[] {
-  const of: Partial<Record<string, () => GradientControl>> = {
-    pcgrad: () => pcgrad(),
-    gradnorm: () => gradnorm({ alpha: alphaGradnorm }),
-    clnorm: () => clnorm({ task: PLANTED, alpha: alphaClnorm }),
-    ilproj: () => ilproj({ when: 'always' }),
+function controlsOf(strategy: ControlStrategy, { alphaClnorm, alphaGradnorm }: AuditOptions): GradientControl[] {
+  return namedControls({
+    gradientControl: strategy,
+    ...(strategy.includes('clnorm') && { clnormTask: PLANTED, clnormAlpha: alphaClnorm }),
+    ...(strategy.includes('ilproj') && { ilproj: 'always' }),
+    ...(strategy === 'gradnorm' && { gradnormAlpha: alphaGradnorm }),
+  });
+}
+
+/** Losses and gradients of both tasks, as the audit has them. */
+async function picture(record: GradientRecord): Promise<Pick<Planted, 'loss' | 'gradients'>> {
+  const found = await record.read();
+  if (!found) return {};
+  const { step, loss, magnitude, cosine, weight } = found;
+  const [cosines] = Object.values(cosine);
+  return {
+    loss: { step, clean: loss[CLEAN]!, planted: loss[PLANTED]! },
+    gradients: {
+      step,
+      clean: magnitude[CLEAN]!,
+      planted: magnitude[PLANTED]!,
+      cosine: cosines!,
+      ...(weight && { weight }),
+    },
   };
-  return strategy.split('+').flatMap((name) => of[name]?.() ?? []);
 }

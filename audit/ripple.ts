@@ -9,17 +9,15 @@ import type { Program } from '../engine/compile/program.ts';
 import type { Update } from '../engine/compile/graph.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
-import { copy } from '../engine/ops/copy.ts';
 import { add, constant, div, greaterEqual, mul, sqrt, sub, where } from '../engine/ops/elementwise.ts';
 import { reshape } from '../engine/ops/leaf.ts';
 import { sum } from '../engine/ops/reduce.ts';
 import { ADAMW_INPUTS } from '../engine/optim/adamw.ts';
 import type { Variable } from '../engine/variable.ts';
-import type { StepRecord } from '../train/callbacks.ts';
 import { GradientPasses } from '../train/gradient-passes.ts';
-import { SLOT_INPUT, type LossBuffer } from '../train/loss-buffer.ts';
+import { SLOT_INPUT } from '../train/loss-buffer.ts';
 import { Optimization } from '../train/optimization.ts';
-import type { RunSteps, StepLosses } from '../train/run-steps.ts';
+import { disposeOf, OptimizedSteps } from '../train/run-steps.ts';
 import type { Inputs, OptimizationOptions, TrainingLoss } from '../train/step.ts';
 
 /** ε‖v‖. */
@@ -33,11 +31,9 @@ const SIGN_INPUT = { sign: { shape: [1], dtype: 'f32' } } as const;
 
 type Given = Readonly<Record<string, Tensor>>;
 
-export class RippleSteps<B extends Pick<Batch, 'batch' | 'seq'> = Batch> implements RunSteps<readonly B[]> {
-  readonly engine: Engine;
+export class RippleSteps<B extends Pick<Batch, 'batch' | 'seq'> = Batch> extends OptimizedSteps<readonly B[]> {
   readonly #tasks: readonly TrainingLoss<B>[];
   readonly #lambda: number;
-  readonly #optimization: Optimization;
   readonly #passes: readonly GradientPasses<B>[];
   /** Gradients of both tasks where the step began, by task and group. */
   readonly #gradients: readonly (readonly Variable[])[];
@@ -50,11 +46,10 @@ export class RippleSteps<B extends Pick<Batch, 'batch' | 'seq'> = Batch> impleme
   /** @param tasks clean and planted, with the same parameters */
   constructor(tasks: readonly TrainingLoss<B>[], lambda: number, options: OptimizationOptions) {
     const { engine, parameters } = tasks[0]!;
-    this.engine = engine;
+    super(engine, new Optimization(engine, parameters, options, undefined, { grad_norm: 1 }));
     this.#tasks = tasks;
     this.#lambda = lambda;
-    this.#optimization = new Optimization(engine, parameters, options, undefined, { grad_norm: 1 });
-    const { gradients } = this.#optimization.optimizer;
+    const { gradients } = this.optimization.optimizer;
     this.#passes = tasks.map((training) => new GradientPasses(training, options, gradients, undefined));
     const buffers = (name: string): Variable[] =>
       gradients.groups.map(({ flat }) => engine.variable(`ripple.${name}`, flat.shape, { kind: 'gradients' }));
@@ -65,7 +60,7 @@ export class RippleSteps<B extends Pick<Batch, 'batch' | 'seq'> = Batch> impleme
   }
 
   async run(step: number, batches: readonly B[]): Promise<void> {
-    const inputs = this.#optimization.inputs(step);
+    const inputs = this.optimization.inputs(step);
     // A task's dropout is the same in all of its passes of a step.
     const own = this.#tasks.map((_, i) => ({ ...inputs, step: Uint32Array.of(step * this.#tasks.length + i) }));
     for (const task of this.#tasks.keys()) await this.#pass(task, batches, own);
@@ -109,9 +104,9 @@ export class RippleSteps<B extends Pick<Batch, 'batch' | 'seq'> = Batch> impleme
   /** Keeps parameters, gradients and losses of where the step began. */
   #keep(): Update[] {
     const kept = this.#passes.flatMap(({ sums: { sums } }, task) =>
-      sums.map((own, g): Update => ({ target: this.#gradients[task]![g]!, value: copy(own.tensor) })),
+      sums.map((own, g): Update => ({ target: this.#gradients[task]![g]!, value: own.tensor })),
     );
-    const origin = this.#flats.map((flat, g): Update => ({ target: this.#origin[g]!, value: copy(flat.tensor) }));
+    const origin = this.#flats.map((flat, g): Update => ({ target: this.#origin[g]!, value: flat.tensor }));
     const losses = this.#passes.map(({ loss }, task): Update => ({
       target: this.#losses[task]!,
       value: reshape(loss, [1]),
@@ -141,11 +136,11 @@ export class RippleSteps<B extends Pick<Batch, 'batch' | 'seq'> = Batch> impleme
   }
 
   #return(): Update[] {
-    return this.#flats.map((target, g) => ({ target, value: copy(this.#origin[g]!.tensor) }));
+    return this.#flats.map((target, g) => ({ target, value: this.#origin[g]!.tensor }));
   }
 
   #update(given: Given): Update[] {
-    const { optimizer, losses: buffer } = this.#optimization;
+    const { optimizer, losses: buffer } = this.optimization;
     const [clean, planted] = [this.#of(0), this.#of(1)];
     const isApart = sub(1, greaterEqual(inner(clean, planted), 0));
     const penalty = mul(isApart, -this.#lambda);
@@ -170,27 +165,11 @@ export class RippleSteps<B extends Pick<Batch, 'batch' | 'seq'> = Batch> impleme
   }
 
   get #flats(): readonly Variable[] {
-    return this.#optimization.optimizer.gradients.groups.map(({ flat }) => flat);
-  }
-
-  get losses(): LossBuffer {
-    return this.#optimization.losses;
+    return this.optimization.optimizer.gradients.groups.map(({ flat }) => flat);
   }
 
   tokens(batches: readonly B[]): number {
     return this.#tasks.reduce((total, { tokens }, i) => total + tokens(batches[i]!), 0);
-  }
-
-  records(past: StepLosses, from: number, to: number, perEpoch: number): Promise<StepRecord[]> {
-    return this.#optimization.records(past, from, to, perEpoch);
-  }
-
-  get weights(): readonly Variable[] {
-    return this.#optimization.weights;
-  }
-
-  get state(): readonly Variable[] {
-    return this.#optimization.state;
   }
 
   get programs(): readonly Program[] {
@@ -198,19 +177,11 @@ export class RippleSteps<B extends Pick<Batch, 'batch' | 'seq'> = Batch> impleme
   }
 
   dispose(): void {
-    for (const program of this.#compiled.values())
-      void program.then(
-        (one) => one.dispose(),
-        () => undefined,
-      );
+    for (const program of this.#compiled.values()) disposeOf(program);
     for (const passes of this.#passes) passes.dispose();
     const variables = [...this.#gradients.flat(), ...this.#origin, ...this.#curvature, ...this.#losses];
     for (const variable of variables) this.engine.free(variable);
-    this.#optimization.free();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
+    this.optimization.free();
   }
 }
 

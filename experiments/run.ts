@@ -17,7 +17,7 @@ import type { Comparison, Run, Task } from '../report/schema.ts';
 import { runBaseline } from './baseline/tfidf.ts';
 import { Forecast, workLeft, type Work } from './forecast.ts';
 import type { RunOptions } from './options.ts';
-import { adapterName, versions } from './provenance.ts';
+import { provenance } from './provenance.ts';
 import { loadTasks, taskFacts, type RunData, type TaskData, type TaskRequests } from './task-data.ts';
 import { ExperimentRunner, methodId, type ExperimentCallbacks, type MethodName } from './runner.ts';
 
@@ -61,18 +61,11 @@ export async function runExperiments(engine: Engine, plan: ExperimentPlan): Prom
       for (const method of plan.methods) runs.push(await runner.run(method, seed, watch));
     }
   }
-  const { adapter } = engine;
   const comparison: Comparison = {
     format: 'light-peft/comparison',
     version: 1,
     meta: {
-      date: new Date().toISOString(),
-      command: plan.command,
-      adapter: adapterName(adapter),
-      software: adapter.software,
-      model: modelDir,
-      fingerprint: await checkpoint.fingerprint(),
-      versions: await versions(),
+      ...(await provenance(engine, checkpoint, plan.command)),
       reference: methodId('reference', plan.tasks[0]?.options.peft.method ?? 'lora'),
     },
     tasks,

@@ -237,7 +237,7 @@ export class ExperimentRunner {
       label: labelOf(method, options.peft.method),
       seed,
       ...scoresOfTasks(evaluated, data.isMulti),
-      ...(record && { gradients: await record.read(gradientLayers(model).names) }),
+      ...(await gradientMaps(model, record)),
       foundation: { ...counts, left: model.base.parameterCount, blockLeft: model.base.blockParameterCount },
       trainable: { total: trainableTotal, left: factorCount(model.method) },
       speed: {
@@ -390,6 +390,13 @@ function pruned(whole: PeftModel, values: StateDict, decision: Decision, options
 /** Of weights that are drawn. */
 function initSeedOf({ train: { seed, initSeed = seed } }: RunOptions): number {
   return initSeed;
+}
+
+async function gradientMaps(model: PeftModel, record: GradientRecord | undefined): Promise<Pick<Run, 'gradients'>> {
+  const found = await record?.read();
+  if (!found) return {};
+  const { loss: _, ...maps } = found;
+  return { gradients: { layers: [...gradientLayers(model).names], ...maps } };
 }
 
 /** Of several tasks each one's, and their means. */

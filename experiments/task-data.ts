@@ -1,5 +1,6 @@
 /** Room: experiments. The data of a run: of one task, or of several that are learned at once, with the heads that they are for. */
 import type { DataSet } from '../data/load/data-set.ts';
+import type { KnownHead } from '../data/load/encoding.ts';
 import { headOfData } from '../data/load/head-of-data.ts';
 import type { DataOptions } from '../data/options.ts';
 import type { DataRequest } from '../data/request.ts';
@@ -109,7 +110,7 @@ export async function loadTasks(
   { data: options, taskHeads, onBytes }: TaskLoading,
   model?: PeftModel,
 ): Promise<RunData> {
-  const load = (request: DataRequest, known?: PeftModel): Promise<DataSet> =>
+  const load = (request: DataRequest, known: KnownHead | undefined): Promise<DataSet> =>
     loadData(checkpoint, request, options, known, onBytes);
   if (!isSeveral(requests)) {
     const data = await load(requests, model);
@@ -118,10 +119,7 @@ export async function loadTasks(
   const loadAll = async (headOf: (name: string, first?: DataSet) => KnownHead | undefined): Promise<TaskData[]> => {
     const tasks: TaskData[] = [];
     for (const { name, request } of requests)
-      tasks.push({
-        name,
-        data: await loadData(checkpoint, request, options, headOf(name, tasks[0]?.data), onBytes),
-      });
+      tasks.push({ name, data: await load(request, headOf(name, tasks[0]?.data)) });
     return tasks;
   };
   if (model) {
@@ -139,8 +137,6 @@ export async function loadTasks(
     tasks.map(({ name, data: { head, labels } }) => ({ name, head, labels })),
   );
 }
-
-type KnownHead = NonNullable<Parameters<typeof loadData>[3]>;
 
 /** Whether a run has several tasks. */
 export function isSeveral(requests: TaskRequests): requests is readonly NamedRequest[] {

@@ -120,11 +120,11 @@ const gradients = z.object({
   /** The first step of each window, from 0. */
   step: z.array(count),
   /** By task, [windows][layers]. */
-  magnitude: z.record(z.string(), z.array(z.array(amount.nullable()))),
+  magnitude: z.record(z.string(), z.array(z.array(amount))),
   /** By pair of tasks, `a/b`. */
   cosine: z.record(z.string(), z.array(z.array(z.number().nullable()))),
   /** CLNorm's weights of layers. */
-  weight: z.array(z.array(amount.nullable())).optional(),
+  weight: z.array(z.array(amount)).optional(),
 });
 
 const runSchema = z.object({

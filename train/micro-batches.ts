@@ -9,6 +9,7 @@ import { add } from '../engine/ops/elementwise.ts';
 import { ADAMW_INPUTS, type AdamW } from '../engine/optim/adamw.ts';
 import type { BatchShape } from '../engine/program-cache.ts';
 import { GradientPasses } from './gradient-passes.ts';
+import { disposeOf } from './run-steps.ts';
 import { SLOT_INPUT, type LossBuffer } from './loss-buffer.ts';
 import type { Inputs, OptimizationOptions, StepTransform, TrainingLoss } from './step.ts';
 
@@ -98,7 +99,7 @@ export class MicroBatchSteps<B extends BatchShape> {
   }
 
   dispose(): void {
-    void this.#update?.then((program) => program.dispose());
+    disposeOf(this.#update);
     this.#passes?.dispose();
   }
 }

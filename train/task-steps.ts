@@ -4,7 +4,7 @@
  */
 import type { Program } from '../engine/compile/program.ts';
 import type { Update } from '../engine/compile/graph.ts';
-import type { Engine, HostArray } from '../engine/engine.ts';
+import type { HostArray } from '../engine/engine.ts';
 import { option, UserError } from '../engine/errors.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import { add } from '../engine/ops/elementwise.ts';
@@ -19,9 +19,9 @@ import type { GradientLayers } from './gradient-control/layers.ts';
 import { LayerSums } from './gradient-control/layer-sums.ts';
 import { TaskGradients } from './gradient-control/task-gradients.ts';
 import { GradientPasses } from './gradient-passes.ts';
-import { SLOT_INPUT, type LossBuffer } from './loss-buffer.ts';
+import { SLOT_INPUT } from './loss-buffer.ts';
 import { Optimization } from './optimization.ts';
-import type { RunSteps, StepLosses } from './run-steps.ts';
+import { disposeOf, OptimizedSteps, type StepLosses } from './run-steps.ts';
 import type { OptimizationOptions, StepTransform, TrainingLoss } from './step.ts';
 import { TaskHistory } from './task-history.ts';
 
@@ -42,12 +42,10 @@ export interface TaskControl {
 
 type Given = Readonly<Record<string, Tensor>> & Readonly<Record<keyof typeof ADAMW_INPUTS | 'slot', Tensor>>;
 
-export class TaskSteps implements RunSteps<readonly Batch[]> {
-  readonly engine: Engine;
+export class TaskSteps extends OptimizedSteps<readonly Batch[]> {
   readonly #tasks: readonly TaskLoss[];
   readonly #options: OptimizationOptions;
   readonly #transform: StepTransform | undefined;
-  readonly #optimization: Optimization;
   readonly #history: TaskHistory;
   readonly #passes: readonly GradientPasses<Batch>[];
   readonly #sums: LayerSums;
@@ -68,27 +66,20 @@ export class TaskSteps implements RunSteps<readonly Batch[]> {
       throw new UserError(
         `${option('gradientControl')}: works by layers of PEFT modules, and the model has none in its layers`,
       );
-    this.engine = engine;
+    const history = new TaskHistory(names, layers.names.length);
+    super(engine, new Optimization(engine, parameters, options, transform, { grad_norm: 1, ...history.series }));
     this.#tasks = tasks;
     this.#options = options;
     this.#transform = transform;
     this.#controls = controls.map((each) => each.begin({ engine, tasks: names, layers, seed }));
-    this.#history = new TaskHistory(names, layers.names.length);
-    this.#optimization = new Optimization(engine, parameters, options, transform, {
-      grad_norm: 1,
-      ...this.#history.series,
-    });
-    const { gradients } = this.#optimization.optimizer;
+    this.#history = history;
+    const { gradients } = this.optimization.optimizer;
     this.#passes = tasks.map(({ training }) => new GradientPasses(training, options, gradients, transform));
     this.#sums = new LayerSums(engine, gradients.groups, layers);
   }
 
-  get losses(): LossBuffer {
-    return this.#optimization.losses;
-  }
-
   async run(step: number, batches: readonly Batch[]): Promise<void> {
-    const inputs = { ...this.#optimization.inputs(step), ...this.#controlInputs(step) };
+    const inputs = { ...this.optimization.inputs(step), ...this.#controlInputs(step) };
     const { accumulation = 1 } = this.#options;
     for (const [i, passes] of this.#passes.entries()) {
       // Tasks draw their dropout apart.
@@ -107,8 +98,8 @@ export class TaskSteps implements RunSteps<readonly Batch[]> {
     return this.#tasks.reduce((sum, { training }, i) => sum + training.tokens(batches[i]!), 0);
   }
 
-  async records(past: StepLosses, from: number, to: number, perEpoch: number): Promise<StepRecord[]> {
-    const records = await this.#optimization.records(past, from, to, perEpoch);
+  override async records(past: StepLosses, from: number, to: number, perEpoch: number): Promise<StepRecord[]> {
+    const records = await super.records(past, from, to, perEpoch);
     const tasks = await this.#history.read(this.losses, from, to);
     return records.map((record, i) => ({ ...record, tasks: tasks[i]! }));
   }
@@ -128,7 +119,7 @@ export class TaskSteps implements RunSteps<readonly Batch[]> {
   }
 
   #updates(inputs: Given): Update[] {
-    const { optimizer, losses: buffer } = this.#optimization;
+    const { optimizer, losses: buffer } = this.optimization;
     const { parameters } = this.#tasks[0]!.training;
     const parameter = (key: string): Tensor => parameters.get(key).tensor;
     const losses = this.#passes.map(({ loss }) => loss);
@@ -200,13 +191,13 @@ export class TaskSteps implements RunSteps<readonly Batch[]> {
   /** Gradients of what is added to the loss once a step are no task's. */
   #withPenalty(packed: readonly Tensor[], penalty: Tensor | undefined): readonly Tensor[] {
     if (!penalty) return packed;
-    const { gradients } = this.#optimization.optimizer;
+    const { gradients } = this.optimization.optimizer;
     const more = gradients.pack(gradients.of(penalty));
     return packed.map((gradient, g) => add(gradient, more[g]!));
   }
 
   #byName(packed: readonly Tensor[]): ReadonlyMap<string, Tensor> {
-    const { groups } = this.#optimization.optimizer.gradients;
+    const { groups } = this.optimization.optimizer.gradients;
     const entries = groups.flatMap(({ parameters, offsets }, g) =>
       parameters.map(({ name, tensor: { shape, size } }, p) => {
         return [name, reshape(slice(packed[g]!, 0, offsets[p]!, size), shape)] as const;
@@ -215,12 +206,8 @@ export class TaskSteps implements RunSteps<readonly Batch[]> {
     return new Map(entries);
   }
 
-  get weights(): readonly Variable[] {
-    return this.#optimization.weights;
-  }
-
-  get state(): readonly Variable[] {
-    return [...this.#optimization.state, ...this.#controls.flatMap(({ state = [] }) => state)];
+  override get state(): readonly Variable[] {
+    return [...super.state, ...this.#controls.flatMap(({ state = [] }) => state)];
   }
 
   get programs(): readonly Program[] {
@@ -228,15 +215,11 @@ export class TaskSteps implements RunSteps<readonly Batch[]> {
   }
 
   dispose(): void {
-    void this.#update?.then((program) => program.dispose());
+    disposeOf(this.#update);
     for (const passes of this.#passes) passes.dispose();
     for (const { state = [], constants = [] } of this.#controls)
       for (const variable of [...state, ...constants]) this.engine.free(variable);
     this.#sums.free();
-    this.#optimization.free();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
+    this.optimization.free();
   }
 }

@@ -1,49 +1,40 @@
 /** Room: train. Steps on one loss: a program per batch shape holds forward, backward, clipping and update. */
 import { TooLargeError } from '../engine/compile/limits.ts';
 import type { Program } from '../engine/compile/program.ts';
-import type { Engine, HostArray, Traced } from '../engine/engine.ts';
+import type { HostArray, Traced } from '../engine/engine.ts';
 import { option, UserError } from '../engine/errors.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import { ADAMW_INPUTS, type AdamW } from '../engine/optim/adamw.ts';
 import { add } from '../engine/ops/elementwise.ts';
 import type { RandomState } from '../engine/ops/elementwise.ts';
 import { ProgramCache, type BatchShape, type ProgramSource } from '../engine/program-cache.ts';
-import type { Variable } from '../engine/variable.ts';
-import type { StepRecord } from './callbacks.ts';
-import { SLOT_INPUT, type LossBuffer } from './loss-buffer.ts';
+import { SLOT_INPUT } from './loss-buffer.ts';
 import { MicroBatchSteps } from './micro-batches.ts';
 import { Optimization } from './optimization.ts';
 import { RANDOM_INPUTS, type Inputs, type OptimizationOptions, type StepTransform, type TrainingLoss } from './step.ts';
-import type { RunSteps, StepLosses } from './run-steps.ts';
+import { OptimizedSteps } from './run-steps.ts';
 
 /** The optimizer, the record of losses, and the programs by batch shape of one training run. */
-export class TrainingSteps<B extends BatchShape> implements RunSteps<B> {
-  readonly engine: Engine;
+export class TrainingSteps<B extends BatchShape> extends OptimizedSteps<B> {
   readonly #training: TrainingLoss<B>;
   readonly #options: OptimizationOptions;
   readonly #transform: StepTransform | undefined;
-  readonly #optimization: Optimization;
   readonly #programs: ProgramCache;
   readonly #microBatches: MicroBatchSteps<B>;
 
   /** @param recordsNorm whether the gradients' norm is kept beside the losses */
   constructor(training: TrainingLoss<B>, options: OptimizationOptions, transform?: StepTransform, recordsNorm = false) {
     const { engine, parameters } = training;
-    this.engine = engine;
+    super(engine, new Optimization(engine, parameters, options, transform, recordsNorm ? { grad_norm: 1 } : {}));
     this.#training = training;
     this.#options = options;
     this.#transform = transform;
-    this.#optimization = new Optimization(engine, parameters, options, transform, recordsNorm ? { grad_norm: 1 } : {});
     this.#programs = new ProgramCache(engine, (shape) => this.#source(shape));
     this.#microBatches = new MicroBatchSteps(training, options, this, transform);
   }
 
   get optimizer(): AdamW {
-    return this.#optimization.optimizer;
-  }
-
-  get losses(): LossBuffer {
-    return this.#optimization.losses;
+    return this.optimization.optimizer;
   }
 
   /** Enqueues a step: one program, or where the device cannot hold that, micro-batches and an update. @param step counts from 0 */
@@ -70,23 +61,11 @@ export class TrainingSteps<B extends BatchShape> implements RunSteps<B> {
 
   /** Values of the program's inputs. @param step counts from 0 */
   inputs(step: number, batch: B): Record<string, HostArray> {
-    return { ...this.#training.inputs(batch), ...this.#optimization.inputs(step) };
+    return { ...this.#training.inputs(batch), ...this.optimization.inputs(step) };
   }
 
   tokens(batch: B): number {
     return this.#training.tokens(batch);
-  }
-
-  records(past: StepLosses, from: number, to: number, perEpoch: number): Promise<StepRecord[]> {
-    return this.#optimization.records(past, from, to, perEpoch);
-  }
-
-  get weights(): readonly Variable[] {
-    return this.#optimization.weights;
-  }
-
-  get state(): readonly Variable[] {
-    return this.#optimization.state;
   }
 
   get programs(): readonly Program[] {
@@ -96,11 +75,7 @@ export class TrainingSteps<B extends BatchShape> implements RunSteps<B> {
   dispose(): void {
     this.#programs.dispose();
     this.#microBatches.dispose();
-    this.#optimization.free();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
+    this.optimization.free();
   }
 
   #source(shape: BatchShape): ProgramSource {

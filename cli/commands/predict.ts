@@ -60,7 +60,7 @@ async function runPredict(flags: PredictFlags): Promise<void> {
         const checkpoint = await loadModel(flags.model);
         if (!isSeveral(requests)) {
           const { models, rows } = await opened(context, checkpoint, flags, options, requests);
-          await writePredictions(linesWith(models, rows, options), rows, paths);
+          await writePredictions((outcomes) => linesOf(models, rows, options, outcomes), rows, paths);
           return rows.firsts.length;
         }
         if (paths.submission !== undefined) throw new UserError('--submission: is of one task, found several');
@@ -174,10 +174,6 @@ type Line = Readonly<Record<string, unknown>>;
 
 /** Lines of predictions; gives the outcome of every row to who asks for them. */
 type LinesOf = (outcomes: Outcome[] | undefined) => AsyncGenerator<Line>;
-
-function linesWith(models: Models, rows: Rows, options: Pick<RunOptions, 'train'>): LinesOf {
-  return (outcomes) => linesOf(models, rows, options, outcomes);
-}
 
 /** @param outcomes is given that of every row, where there is one model */
 async function* linesOf(

@@ -81,8 +81,11 @@ export const auditOptionsSchema = z.strictObject({
 /** Every option, defaults filled in. */
 export type AuditOptions = z.output<typeof auditOptionsSchema>;
 
-/** The paper's size. The learning rate, the batch size and the length are options of training and data. */
-export const FULL_SIZE = { texts: 100_000, plantEpochs: 10, userEpochs: 5, moreEpochs: 10 } as const;
+/** The paper's numbers. The learning rate, the batch size and the length are options of training and data. */
+export const FULL_SIZE = {
+  ...{ texts: 100_000, plantEpochs: 10, userEpochs: 5, moreEpochs: 10 },
+  alphaClnorm: 1e-4,
+} as const;
 
 /** The same for what an audit shares with other commands. */
 export const FULL_TRAINING = { lr: 2e-5, batchSize: 32, maxLength: 128 } as const;

@@ -10,7 +10,6 @@ import { auditMarkdown } from '../report/audit/markdown.ts';
 import { AUDIT_FILE, readAudit, writeAuditReport } from '../report/audit/write.ts';
 import { withMeasured } from './measured-part.ts';
 
-const OUT = join('out', 'reproduce-audit');
 const DOCUMENT = join('docs', 'audit.md');
 
 /** @throws UserError where the document has no place for figures */
@@ -23,15 +22,16 @@ async function documentWith(measured: string): Promise<string> {
 export async function reproduceAudit(more: readonly string[]): Promise<number> {
   // Better told before the audit than after its hours.
   await documentWith('');
-  const config = ['--model', 'checkpoints/light-roberta', '--config', 'bench/audit.yaml', '--out', OUT];
+  const out = join('out', more.includes('--full') ? 'reproduce-audit-full' : 'reproduce-audit');
+  const config = ['--model', 'checkpoints/light-roberta', '--config', 'bench/audit.yaml', '--out', out];
   const code = await runCommand(['audit', ...config, ...more]);
   if (code !== 0) return code;
-  const file = join(OUT, AUDIT_FILE);
+  const file = join(out, AUDIT_FILE);
   const measured = await readAudit(file);
   const command = ['npm run reproduce -- audit', ...more].join(' ');
   const audit = { ...measured, meta: { ...measured.meta, command } };
   await writeJson(file, audit);
-  await writeAuditReport(OUT);
+  await writeAuditReport(out);
   await writeFileAtomic(DOCUMENT, await documentWith(auditMarkdown(audit)));
   process.stdout.write(`${DOCUMENT} is written.\n`);
   return 0;

@@ -9,7 +9,6 @@ import { fieldOf, type Field } from '../../experiments/field.ts';
 import { settingKey } from '../../experiments/settings.ts';
 import { auditTables } from '../../report/audit/terminal.ts';
 import { AUDIT_FILE, writeAuditReport } from '../../report/audit/write.ts';
-import type { ConfigFile } from '../config-file.ts';
 import { addEngineFlags, print, say, whyNoPage, withEngine, type EngineFlags } from '../context.ts';
 import { flagName } from '../flags.ts';
 import { terminalWidth } from '../help.ts';
@@ -50,7 +49,10 @@ export function addAudit(program: Command): void {
     .option('--plant-eval <file>', 'texts of the same source to measure on')
     .option('--user-train <file>', "the user's own labelled texts")
     .option('--user-eval <file>', 'those that are measured on')
-    .option('--full', "the paper's size: 10 and 5 epochs, all texts, learning rate 2e-5; takes days without a GPU")
+    .option(
+      '--full',
+      "the paper's numbers over those of a file: 10 and 5 epochs, all texts, learning rate 2e-5; takes days without a GPU",
+    )
     .option('--json', 'print the result as JSON');
   for (const [name, field] of FIELDS) command.addOption(optionOf(name, field));
   addSettings(command, SHARED).action(audit);
@@ -65,28 +67,27 @@ function optionOf(name: string, { kind, choices, fallback, description }: Field)
   return new Option(`--${flag} <${kind === 'number' ? 'n' : 'list'}>`, text + listed + shown);
 }
 
-/** The audit's options from flags, those of a file among them. @throws UserError by name */
-function auditOptions(flags: AuditFlags): AuditOptions {
-  const given = FIELDS.filter(([name]) => flags[name] !== undefined).map(([name, field]) => {
+/** The audit's options: flags over the paper's numbers over a file over defaults. @throws UserError by name */
+function auditOptions(flags: AuditFlags, command: Command): AuditOptions {
+  const full: Partial<AuditOptions> = flags.full ? FULL_SIZE : {};
+  const isReplaced = (name: string): boolean => name in full && command.getOptionValueSource(name) === 'config';
+  const said = FIELDS.filter(([name]) => flags[name] !== undefined && !isReplaced(name));
+  const given = said.map(([name, field]) => {
     const value = flags[name];
     return [name, field.kind === 'number' && value === '' ? NaN : field.decode(value, `--${flagName(name)}`)] as const;
   });
-  return parseOptions(auditOptionsSchema, {
-    ...(flags.full && FULL_SIZE),
-    ...(Object.fromEntries(given) as Partial<AuditOptions>),
-  });
+  return parseOptions(auditOptionsSchema, { ...full, ...(Object.fromEntries(given) as Partial<AuditOptions>) });
 }
 
-/** Flags with the paper's numbers where nothing else was said. */
+/** Flags with the paper's numbers where no flag says another. */
 function withFull(flags: AuditFlags): AuditFlags {
   if (!flags.full) return flags;
-  const inFile = (flags.config as ConfigFile | undefined)?.content ?? {};
-  const more = Object.entries(FULL_TRAINING).filter(([key]) => flags[key] === undefined && !(key in inFile));
+  const more = Object.entries(FULL_TRAINING).filter(([key]) => flags[key] === undefined);
   return { ...flags, ...Object.fromEntries(more) };
 }
 
-async function audit(flags: AuditFlags): Promise<void> {
-  const audit = auditOptions(flags);
+async function audit(flags: AuditFlags, command: Command): Promise<void> {
+  const audit = auditOptions(flags, command);
   const options = await readSettings(withFull(flags));
   const { model, out, overwrite, plantOn, userOn, plantTrain, plantEval, userTrain, userEval } = flags;
   const result = await withOutFolder(flags, async () => {

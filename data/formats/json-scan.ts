@@ -2,6 +2,7 @@
 import { Tokenizer, TokenType } from '@streamparser/json';
 import { UserError } from '../../engine/errors.ts';
 import { preview } from '../../engine/io/files.ts';
+import { streamedNumber } from '../../engine/io/json-floats.ts';
 import type { OnBytes } from '../../engine/io/load.ts';
 import { LONGEST_LINE, readPieces, tooLong } from '../../engine/io/text.ts';
 
@@ -17,11 +18,17 @@ export function begins({ token }: JsonToken): boolean {
 
 const LINE_FEED = 10;
 
+class FloatTokenizer extends Tokenizer {
+  protected override parseNumber(text: string): number {
+    return streamedNumber(text);
+  }
+}
+
 /** @param depth lists and objects around the token @param line asks for the line that it is on, from 1 */
 type OnToken = (token: JsonToken, depth: number, line: () => number) => void;
 
 /**
- * Gives `onToken` the tokens of a JSON file, and yields what `take` makes of them after each piece.
+ * Gives `onToken` the tokens of a JSON file, and yields what `take` makes of them after each piece. Numbers are those of `streamedNumber`.
  * @param recordDepth lists and objects around a record, whose length is bounded
  * @throws UserError with file and line, where the file is no JSON or not whole; what `onToken` throws
  */
@@ -43,7 +50,7 @@ export async function* scanJson<T>(
 
 class JsonScanner {
   readonly #path: string;
-  readonly #tokenizer = new Tokenizer();
+  readonly #tokenizer = new FloatTokenizer();
   readonly #encoder = new TextEncoder();
   /** The piece at hand, where it begins, and up to where its lines are counted. */
   #bytes = new Uint8Array();

@@ -2,6 +2,7 @@
 import { TokenParser } from '@streamparser/json';
 import { UserError } from '../../engine/errors.ts';
 import { preview } from '../../engine/io/files.ts';
+import { settleFloats } from '../../engine/io/json-floats.ts';
 import type { OnBytes } from '../../engine/io/load.ts';
 import { layoutOf } from './json-layout.ts';
 import { readJsonLines } from './json-lines.ts';
@@ -35,7 +36,8 @@ async function* readItems(path: string, place: Place, onBytes: OnBytes | undefin
 }
 
 function objectOf(path: string, line: number, value: unknown): Fields['fields'] {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Fields['fields'];
+  if (typeof value === 'object' && value !== null && !Array.isArray(value))
+    return settleFloats(value) as Fields['fields'];
   throw new UserError(
     `${path}:${line}: found ${preview(value)}, expected an object such as {"text": "…", "label": 0} in the list`,
   );
@@ -58,7 +60,7 @@ async function* readColumns(
     yield Array.from({ length }, (_, row) => {
       const fields: Record<string, unknown> = {};
       for (const [i, key] of keys.entries()) fields[key] = parts[i]![row]!.value;
-      return { line: parts[0]![row]!.line, fields };
+      return { line: parts[0]![row]!.line, fields: settleFloats(fields) };
     });
   }
 }

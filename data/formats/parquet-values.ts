@@ -1,5 +1,6 @@
 /** Room: data/formats. Values of Parquet as JSON has them: numbers, texts, lists, objects, null. */
-import type { ParquetParsers } from 'hyparquet';
+import type { ParquetParsers, SchemaTree } from 'hyparquet';
+import { markFloat } from '../../engine/io/json-floats.ts';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -20,15 +21,47 @@ export const PARSERS: Partial<ParquetParsers> = {
   timestampFromNanoseconds: (nanos) => new Date(Number(nanos / 1_000_000n)).toISOString(),
 };
 
-/** @throws RangeError for an integer that a number cannot hold */
-export function jsonValue(value: unknown): unknown {
+/**
+ * Whole numbers of floats within lists and objects are marked (`isWrittenFloat`); a column of floats itself is not.
+ * @param tree the column's part of the schema @throws RangeError for an integer that a number cannot hold
+ */
+export function jsonValue(value: unknown, tree?: SchemaTree): unknown {
   if (typeof value === 'bigint') return numberOf(value);
   if (typeof value !== 'object' || value === null) return value ?? null;
-  if (Array.isArray(value)) return value.map(jsonValue);
   if (ArrayBuffer.isView(value)) return value;
-  const object: Record<string, unknown> = {};
-  for (const [key, item] of Object.entries(value)) object[key] = jsonValue(item);
-  return object;
+  if (!Array.isArray(value)) return filled({}, Object.entries(value), (key) => memberOf(tree, key));
+  const item = itemOf(tree);
+  return filled([], value.entries(), () => item);
+}
+
+function filled(
+  holder: Record<string, unknown> | unknown[],
+  entries: Iterable<[string | number, unknown]>,
+  treeOf: (key: string | number) => SchemaTree | undefined,
+): unknown {
+  for (const [key, value] of entries) {
+    const tree = treeOf(key);
+    Reflect.set(holder, key, jsonValue(value, tree));
+    if (isFloat(tree) && Number.isInteger(value)) markFloat(holder, key);
+  }
+  return holder;
+}
+
+function isFloat(tree: SchemaTree | undefined): boolean {
+  const { type, logical_type: logical } = tree?.element ?? {};
+  return type === 'DOUBLE' || type === 'FLOAT' || logical?.type === 'FLOAT16';
+}
+
+/** Of a list: a group of one repeated group around the item in new files, of the item in old ones. */
+function itemOf(tree: SchemaTree | undefined): SchemaTree | undefined {
+  const inner = tree?.children[0];
+  return inner?.children.length === 1 ? inner.children[0] : (inner ?? tree);
+}
+
+/** Of an object, or the values of a map: a group of one repeated group of key and value. */
+function memberOf(tree: SchemaTree | undefined, key: string | number): SchemaTree | undefined {
+  const isMap = tree?.element.converted_type === 'MAP';
+  return isMap ? tree.children[0]?.children[1] : tree?.children.find(({ element }) => element.name === key);
 }
 
 function numberOf(value: bigint): number {

@@ -14,6 +14,7 @@ const ROWS = 4096;
 interface Column {
   readonly name: string;
   readonly isNested: boolean;
+  readonly tree: SchemaTree;
 }
 
 /** Rows of one row group. */
@@ -54,9 +55,10 @@ function columnsOf({ row_groups: groups }: FileMetaData, children: readonly Sche
   if (groups.some(isOther)) throw new Error('its row groups have other columns than the file');
   const names = children.map(({ element }) => element.name);
   if (new Set(names).size < names.length) throw new Error('two of its columns have one name');
-  return children.map(({ element, children: inside }) => ({
-    name: element.name,
-    isNested: inside.length > 0 || element.repetition_type === 'REPEATED',
+  return children.map((tree) => ({
+    name: tree.element.name,
+    isNested: tree.children.length > 0 || tree.element.repetition_type === 'REPEATED',
+    tree,
   }));
 }
 
@@ -96,9 +98,9 @@ function recordOf(
   at: number,
 ): Fields {
   const fields: Record<string, unknown> = {};
-  for (const [i, { name }] of columns.entries()) {
+  for (const [i, { name, tree }] of columns.entries()) {
     try {
-      fields[name] = jsonValue(values[i]![at]);
+      fields[name] = jsonValue(values[i]![at], tree);
     } catch (error) {
       throw new UserError(`${path}:${line}: "${name}" has ${(error as Error).message}`);
     }

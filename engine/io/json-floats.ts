@@ -21,9 +21,34 @@ export function parseJsonWithFloats(text: string): unknown {
   const marked = text.replace(TOKENS, (token) => (isWholeFloat(token) ? `{"\\u0000float":${token}}` : token));
   return JSON.parse(marked, function (this: object, key, value: unknown) {
     if (typeof value !== 'object' || value === null || !(MARK in value)) return value;
-    FLOATS.set(this, (FLOATS.get(this) ?? new Set()).add(key));
+    markFloat(this, key);
     return value[MARK];
   });
+}
+
+/** Says of a whole number under a key that it is a float. */
+export function markFloat(holder: object, key: string | number): void {
+  FLOATS.set(holder, (FLOATS.get(holder) ?? new Set()).add(String(key)));
+}
+
+/** A number for a parser that does not know yet where it will lie: `settleFloats` is told what was made of it. */
+export function streamedNumber(text: string): number {
+  const number = Number(text);
+  return isWholeFloat(text) ? (Object(number) as number) : number;
+}
+
+/** Puts plain numbers where `streamedNumber` gave its own, and marks them; within the value itself. */
+export function settleFloats<T extends object>(value: T): T {
+  const holders: object[] = [value];
+  for (const holder of holders) {
+    for (const [key, item] of Object.entries(holder) as [string, unknown][]) {
+      if (item instanceof Number) {
+        Reflect.set(holder, key, item.valueOf());
+        markFloat(holder, key);
+      } else if (typeof item === 'object' && item !== null) holders.push(item);
+    }
+  }
+  return value;
 }
 
 function isWholeFloat(token: string): boolean {

@@ -1,5 +1,5 @@
 /** Protects: the command of an audit: options from flags and files, and what is wrong with them in one line before any work. */
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -40,4 +40,26 @@ it('names the file of a wrong option', async () => {
   await writeFile(config, 'strategy: sum\n');
   const said = await run(2, 'audit', '--model', MODEL, '--config', config, '--out', join(dir, 'out'));
   expect(said).toMatch(/wrong\.yaml: key "strategy": not a setting, did you mean "strategies"\?/);
+});
+
+it("takes the paper's numbers with --full, over those of the file and under those of flags", async () => {
+  const out = join(dir, 'full');
+  const little = [
+    '--texts',
+    '8',
+    '--test-texts',
+    '4',
+    '--plant-epochs',
+    '1',
+    '--user-epochs',
+    '1',
+    '--max-length',
+    '16',
+  ];
+  const one = ['--strategies', 'clean', '--forms', 'parallel', '--seeds', '0'];
+  await run(0, 'audit', '--model', MODEL, '--config', CONFIG, '--full', ...little, ...one, '--out', out);
+  const { options } = JSON.parse(await readFile(join(out, 'audit.json'), 'utf8')) as { options: object };
+  expect(options).toMatchObject({ texts: 8, plantEpochs: 1, maxLength: 16 });
+  expect(options).toMatchObject({ moreEpochs: 10, alphaClnorm: 1e-4, lr: 2e-5, batchSize: 32 });
+  expect(options).toMatchObject({ adapterSize: 16, estimateSteps: 64 });
 });

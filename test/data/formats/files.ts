@@ -6,6 +6,7 @@ import { expect } from 'vitest';
 import type { Dialect, Fields } from '../../../data/records.ts';
 import { readRecords } from '../../../data/records.ts';
 import { UserError } from '../../../engine/errors.ts';
+import { ChatTemplate } from '../../../models/chat/template.ts';
 
 export class DataFiles {
   readonly folder = mkdtempSync(join(tmpdir(), 'formats-'));
@@ -46,4 +47,9 @@ export async function recordsOf(path: string, dialect?: Dialect): Promise<Fields
   const records: Fields[] = [];
   for await (const record of readRecords(path, { dialect })) records.push(record);
   return records;
+}
+
+/** As Python writes it again, in a chat template: `1.0` is not `1`. */
+export function pythonJson(value: unknown): string {
+  return new ChatTemplate('{{ value | tojson }}', 'template').render({ value }).text;
 }

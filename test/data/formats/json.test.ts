@@ -2,8 +2,9 @@
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
+import type { Fields } from '../../../data/records.ts';
 import { LONGEST_LINE } from '../../../engine/io/text.ts';
-import { DataFiles } from './files.ts';
+import { DataFiles, pythonJson } from './files.ts';
 
 const files = new DataFiles();
 afterAll(() => files.remove());
@@ -41,6 +42,17 @@ describe('layouts', () => {
       [[5, 6], 0],
       [[7], 1],
     ]);
+  });
+
+  it.each([
+    ['a list', '[{"v": {"a": [1.0, 1, 2e3, 0.5], "b": -0.0}}]'],
+    ['an object alone', '{"v": {"a": [1.0, 1, 2e3, 0.5], "b": -0.0}}'],
+    ['columns', '{"v": [{"a": [1.0, 1, 2e3, 0.5], "b": -0.0}], "label": [1]}'],
+    ['an object a line', '{"v": {"a": [1.0, 1, 2e3, 0.5], "b": -0.0}}\n{"v": 1}'],
+  ])('%s keeps floats that are whole', async (_, json) => {
+    const [{ fields }] = (await files.read('a.json', json)) as [Fields];
+    expect(fields.v).toEqual({ a: [1, 1, 2000, 0.5], b: -0 });
+    expect(pythonJson(fields.v)).toBe('{"a": [1.0, 1, 2000.0, 0.5], "b": -0.0}');
   });
 
   it('a list under the key that a task names', async () => {

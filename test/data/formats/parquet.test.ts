@@ -6,7 +6,7 @@ import { parquetWriteBuffer } from 'hyparquet-writer';
 import { afterAll, describe, expect, it } from 'vitest';
 import { readFeatures, readRecords } from '../../../data/records.ts';
 import { UserError } from '../../../engine/errors.ts';
-import { DataFiles, recordsOf } from './files.ts';
+import { DataFiles, pythonJson, recordsOf } from './files.ts';
 
 const FIXTURES = join(import.meta.dirname, '../../fixtures/parquet');
 const files = new DataFiles();
@@ -42,6 +42,15 @@ describe('files of pyarrow', () => {
   it('with pages of version 2 and several row groups', async () => {
     expect(await recordsOf(join(FIXTURES, 'pages-v2.parquet'))).toEqual(RECORDS);
   });
+});
+
+it('tells whole floats within lists and objects from integers', async () => {
+  const [first, second] = (await recordsOf(join(FIXTURES, 'floats.parquet'))).map(({ fields }) => fields);
+  const call = { x: 1, n: 1, list: [2, 0.5, null], by_name: { a: 3, b: 0.25 } };
+  expect(first).toEqual({ calls: [call, null], double: 1 });
+  expect(second).toEqual({ calls: null, double: null });
+  const written = '[{"x": 1.0, "n": 1, "list": [2.0, 0.5, null], "by_name": {"a": 3.0, "b": 0.25}}, null]';
+  expect(pythonJson(first!.calls)).toBe(written);
 });
 
 describe('class names', () => {

@@ -1,4 +1,7 @@
-/** Tests only: the strategies in float64, on whole vectors, written as the papers have them. */
+/**
+ * Tests only: the strategies in float64, on whole vectors, written as the papers have them. Weights that follow the gradient of an objective
+ * (CLNorm, GradNorm) follow its central differences here.
+ */
 
 /** Gradients by layer: of one task. */
 export type Layers = readonly (readonly number[])[];
@@ -9,6 +12,18 @@ export type Reference = (gradients: readonly Layers[], losses: readonly number[]
 const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((s, x, i) => s + x * b[i]!, 0);
 const minus = (a: readonly number[], b: readonly number[], by: number): number[] => a.map((x, i) => x - by * b[i]!);
 const norm = (a: readonly number[]): number => Math.hypot(...a);
+const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b) / values.length;
+
+/** The objectives are pieces of degree two at most: central differences of them are exact but for rounding. */
+const WIDTH = 1e-4;
+
+/** The derivatives of an objective by each of its weights. */
+function differences(weights: readonly number[], objective: (weights: readonly number[]) => number): number[] {
+  return weights.map((w, i) => {
+    const [above, below] = [weights.with(i, w + WIDTH), weights.with(i, w - WIDTH)];
+    return (objective(above) - objective(below)) / (2 * WIDTH);
+  });
+}
 
 /** The sum of all tasks' gradients. */
 export function total(gradients: readonly Layers[]): Layers {
@@ -22,9 +37,10 @@ export function clnormReference(task: number, alpha: number, at: number, target:
     const head = own.length - 1;
     w ??= own.map(() => 1);
     const magnitudes = own.map(norm);
-    const average = magnitudes.reduce((a, b) => a + b) / own.length;
+    const average = mean(magnitudes);
     const z = own.map((_, l) => (target === 'mean' ? average : (average / (at - head)) * (l - head)));
-    w = w.map((value, l) => Math.max(0, value - alpha * (value * magnitudes[l]! - z[l]!) * magnitudes[l]!));
+    const slopes = differences(w, (by) => by.reduce((sum, x, l) => sum + (x * magnitudes[l]! - z[l]!) ** 2 / 2, 0));
+    w = w.map((value, l) => Math.max(0, value - alpha * slopes[l]!));
     return gradients.map((g, t) => (t === task ? g.map((layer, l) => layer.map((x) => w![l]! * x)) : g));
   };
 }
@@ -70,13 +86,11 @@ export function gradnormReference(tasks: number, alpha: number, lr: number): Ref
     first ??= losses;
     const used = w;
     const norms = gradients.map((g) => norm(g.at(-2)!));
-    const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b) / values.length;
     const ratios = losses.map((loss, t) => loss / first![t]!);
-    const target = mean(norms.map((n, t) => used[t]! * n));
-    const moved = norms.map((n, t) => {
-      const slope = Math.sign(used[t]! * n - target * (ratios[t]! / mean(ratios)) ** alpha) * n;
-      return Math.max(1e-3, used[t]! - lr * slope);
-    });
+    const average = mean(norms.map((n, t) => used[t]! * n));
+    const targets = ratios.map((ratio) => average * (ratio / mean(ratios)) ** alpha);
+    const slopes = differences(used, (by) => by.reduce((sum, x, t) => sum + Math.abs(x * norms[t]! - targets[t]!), 0));
+    const moved = used.map((value, t) => Math.max(1e-3, value - lr * slopes[t]!));
     w = moved.map((value) => value / mean(moved));
     return gradients.map((g, t) => g.map((layer) => layer.map((x) => used[t]! * x)));
   };

@@ -1,5 +1,6 @@
 /** Room: data. Columns under the names that examples are read by, and a word about those that nothing reads. Pure but for the warning. */
 import { option, UserError } from '../engine/errors.ts';
+import { previewNames } from '../engine/io/files.ts';
 import { didYouMean } from '../engine/nearest.ts';
 import { warn } from '../engine/warnings.ts';
 import type { RecordSource } from './record-source.ts';
@@ -51,7 +52,7 @@ function assertThere(path: string, { line, fields }: Fields, columns: Readonly<R
     // Rows without labels are predicted.
     if (there.includes(column) || (['label', 'answers'].includes(name) && near === '')) continue;
     const found = `${path}:${line}: no column "${column}"${near}`;
-    const expected = near === '' ? `, expected one of ${there.join(', ')};` : '';
+    const expected = near === '' ? `, expected one of ${previewNames(there)};` : '';
     throw new UserError(`${found}${expected} ${option('columns')} names them`);
   }
 }
@@ -59,5 +60,5 @@ function assertThere(path: string, { line, fields }: Fields, columns: Readonly<R
 /** Names the columns that nothing reads, in one line. */
 export function warnUnused(path: string, there: readonly string[], used: readonly string[]): void {
   const unused = there.filter((name) => !used.includes(name));
-  if (unused.length > 0) warn(`${path}: columns not used: ${unused.join(', ')}`);
+  if (unused.length > 0) warn(`${path}: columns not used: ${previewNames(unused)}`);
 }

@@ -3,7 +3,7 @@
  * errors name file and line.
  */
 import { option, UserError } from '../engine/errors.ts';
-import { preview } from '../engine/io/files.ts';
+import { preview, previewNames } from '../engine/io/files.ts';
 import type { OnBytes } from '../engine/io/load.ts';
 import type { Label } from './labels.ts';
 import { warnUnused } from './columns.ts';
@@ -100,7 +100,7 @@ function rowParser(path: string, first: Fields): (record: Fields) => Content {
     return reads(pair, (record) => ({ text: parseText(path, record, a), textPair: parseText(path, record, b) }));
   }
   if (has('text')) return reads(['text'], (record) => ({ text: parseText(path, record, 'text') }));
-  const found = Object.keys(first.fields).join(', ') || 'nothing';
+  const found = previewNames(Object.keys(first.fields));
   throw new UserError(
     `${path}:${first.line}: found ${found}, expected "text", or "text_a" and "text_b", or "input_ids"; ${option('columns')} text=… names another column`,
   );

@@ -3,7 +3,7 @@
  * Pure functions.
  */
 import { UserError } from '../engine/errors.ts';
-import { preview } from '../engine/io/files.ts';
+import { preview, previewNames } from '../engine/io/files.ts';
 import { warn } from '../engine/warnings.ts';
 import type { ModelConfig } from '../models/architecture.ts';
 
@@ -164,6 +164,6 @@ export function labelIndex(label: Label, names: readonly string[], at: string): 
   // Names that are numbers leave no room for positions: of the classes 1 and 2, 0 is none.
   if (inRange && names.every((name) => Number.isNaN(Number(name)))) return label;
   const numbered = names.every((name, i) => name === String(i));
-  const expected = numbered ? `an integer from 0 to ${names.length - 1}` : `one of ${names.slice(0, 12).join(', ')}`;
+  const expected = numbered ? `an integer from 0 to ${names.length - 1}` : `one of ${previewNames(names)}`;
   throw new UserError(`${at}: "label" is ${JSON.stringify(label)}, expected ${expected}`);
 }

@@ -218,7 +218,7 @@ const task = z.object({
 });
 
 /** What tells a comparison of this version from other files. */
-const head = z.object({ format: z.unknown(), version: z.unknown() });
+const head = z.object({ format: z.unknown().optional(), version: z.unknown().optional() });
 
 export const comparisonSchema = z
   .object({

@@ -1,6 +1,6 @@
 /** Room: data/formats. One JSON object a line. Reads the file it is given. */
 import { UserError } from '../../engine/errors.ts';
-import { preview } from '../../engine/io/files.ts';
+import { preview, previewNames } from '../../engine/io/files.ts';
 import { parseJsonWithFloats } from '../../engine/io/json-floats.ts';
 import { readLines } from '../../engine/io/text.ts';
 import type { Dialect, Fields, RecordOptions } from './record.ts';
@@ -25,7 +25,8 @@ export async function* readJsonLines(
 
 /** What a line should be: like the first one, if there was one. */
 function expected(first: Fields | undefined, dialect: Dialect | undefined): string {
-  if (first) return `expected one object per line, as line ${first.line} with ${Object.keys(first.fields).join(', ')}`;
+  if (first)
+    return `expected one object per line, as line ${first.line} with ${previewNames(Object.keys(first.fields))}`;
   return `expected one object per line${dialect ? '' : ' such as {"text": "…", "label": 0}'}`;
 }
 

@@ -1,5 +1,6 @@
 /** Room: data/formats. Tables, CSV and TSV: a header line, which a dialect may stand for, and a record a line. */
 import { UserError } from '../../engine/errors.ts';
+import { preview, previewNames } from '../../engine/io/files.ts';
 import { quotedRows, unquotedRows, type Delimiter, type TableRow } from './cells.ts';
 import { quotingOf } from './quoting.ts';
 import type { Dialect, Fields, Reader, RecordOptions } from './record.ts';
@@ -43,7 +44,7 @@ function columnNames(path: string, { line, values }: TableRow): readonly string[
   const twice = names.find((name, i) => name !== '' && names.indexOf(name) !== i);
   if (twice === undefined) return names;
   throw new UserError(
-    `${path}:${line}: two columns are named "${twice}", expected every name once; rename or remove one`,
+    `${path}:${line}: two columns are named ${preview(twice)}, expected every name once; rename or remove one`,
   );
 }
 
@@ -55,6 +56,6 @@ function fieldsOf(names: readonly string[], values: readonly string[]): Fields['
 
 function badLine(path: string, { line, values }: TableRow, names: readonly string[]): UserError {
   return new UserError(
-    `${path}:${line}: found ${values.length} ${values.length === 1 ? 'field' : 'fields'}, expected ${names.length} (${names.join(', ')})`,
+    `${path}:${line}: found ${values.length} ${values.length === 1 ? 'field' : 'fields'}, expected ${names.length} (${previewNames(names)})`,
   );
 }

@@ -3,7 +3,7 @@
  */
 import { extname } from 'node:path';
 import { UserError } from '../../engine/errors.ts';
-import { preview } from '../../engine/io/files.ts';
+import { preview, previewNames } from '../../engine/io/files.ts';
 import type { OnBytes } from '../../engine/io/load.ts';
 import { readText } from '../../engine/io/text.ts';
 import { IGNORE_INDEX } from '../encoded-example.ts';
@@ -103,7 +103,7 @@ function rowParser(path: string, { line, fields }: Fields): (record: Fields) => 
   }
   if (fields.text !== undefined)
     return reads(['text'], (record) => ({ line: record.line, text: parseText(path, record, 'text') }));
-  const found = Object.keys(fields).join(', ') || 'nothing';
+  const found = previewNames(Object.keys(fields));
   throw new UserError(
     `${path}:${line}: found ${found}, expected "messages", or "prompt" and "completion", or "text", or "input_ids"`,
   );

@@ -1,6 +1,6 @@
 /** Room: data/qa. Data of extractive question answering: questions on a context, or token ids with positions. Errors name file and line. */
 import { UserError } from '../../engine/errors.ts';
-import { preview } from '../../engine/io/files.ts';
+import { preview, previewNames } from '../../engine/io/files.ts';
 import type { OnBytes } from '../../engine/io/load.ts';
 import { warnUnused } from '../columns.ts';
 import { parseText, parseTokens, type TokenRow } from '../examples.ts';
@@ -102,7 +102,7 @@ function rowParser(path: string, { line, fields }: Fields, needAnswers: boolean)
       ...(pair !== undefined && { textPair: parseText(path, record, pair) }),
     });
   }
-  const found = Object.keys(fields).join(', ') || 'nothing';
+  const found = previewNames(Object.keys(fields));
   throw new UserError(`${path}:${line}: found ${found}, expected "question" and "context", or "input_ids"`);
 }
 

@@ -1,6 +1,6 @@
 /** Room: data/tasks. What tasks read of records: texts, and labels in any of the spellings that their files have. Pure functions. */
 import { UserError } from '../../engine/errors.ts';
-import { preview } from '../../engine/io/files.ts';
+import { preview, previewNames } from '../../engine/io/files.ts';
 import type { Fields } from '../records.ts';
 import type { TaskRow } from './task.ts';
 
@@ -8,7 +8,7 @@ import type { TaskRow } from './task.ts';
 export function textOf({ fields }: Fields, columns: Columns, at: string): string {
   const column = columnOf(fields, columns);
   if (column === undefined) {
-    const there = Object.keys(fields).join(', ') || 'nothing';
+    const there = previewNames(Object.keys(fields));
     throw new UserError(`${at}: found the columns ${there}; expected ${listed(columns)} with a text`);
   }
   const value = fields[column];

@@ -1,6 +1,6 @@
 /** Room: data/tasks. What tasks read of nested records: objects, lists of them, and places in texts. Pure functions. */
 import { UserError } from '../../engine/errors.ts';
-import { preview } from '../../engine/io/files.ts';
+import { preview, previewNames } from '../../engine/io/files.ts';
 import type { Fields } from '../records.ts';
 
 /** An object of columns. @throws UserError where it is none */
@@ -14,7 +14,7 @@ export function objectsOf({ line, fields }: Fields, column: string, at: string):
   if (!Array.isArray(values)) {
     const found =
       values === undefined
-        ? `found the columns ${Object.keys(fields).join(', ')}`
+        ? `found the columns ${previewNames(Object.keys(fields))}`
         : `"${column}" is ${preview(values)}`;
     throw new UserError(`${at}: ${found}; expected "${column}" with a list of objects`);
   }
@@ -36,6 +36,6 @@ export function placeOf({ fields }: Fields, column: string, at: string): number 
   const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
   if (typeof number === 'number' && Number.isInteger(number) && number >= 0) return number;
   const found =
-    value === undefined ? `found the columns ${Object.keys(fields).join(', ')}` : `"${column}" is ${preview(value)}`;
+    value === undefined ? `found the columns ${previewNames(Object.keys(fields))}` : `"${column}" is ${preview(value)}`;
   throw new UserError(`${at}: ${found}; expected "${column}" with an integer from 0`);
 }

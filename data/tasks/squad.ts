@@ -3,7 +3,7 @@
  * form. Declarations only.
  */
 import { UserError } from '../../engine/errors.ts';
-import { preview } from '../../engine/io/files.ts';
+import { preview, previewNames } from '../../engine/io/files.ts';
 import { answersOf } from '../qa/given-answers.ts';
 import { ARTICLES, isArticle, questionsOfArticle } from '../qa/squad.ts';
 import type { Fields } from '../records.ts';
@@ -16,7 +16,7 @@ function questionsOf(record: Fields, at: string): readonly TaskRow[] {
   if (isArticle(record.fields)) return questionsOfArticle(record, at);
   const { id, title, answers } = record.fields;
   if (record.fields.context === undefined && record.fields.question === undefined) {
-    const there = Object.keys(record.fields).join(', ') || 'nothing';
+    const there = previewNames(Object.keys(record.fields));
     throw new UserError(`${at}: found ${there}; expected "paragraphs", or "context", "question" and "answers"`);
   }
   const [context, question] = [textOf(record, 'context', at), textOf(record, 'question', at)];

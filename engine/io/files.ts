@@ -265,6 +265,19 @@ export function preview(value: unknown): string {
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 
+/** Names that are listed. */
+const MOST_NAMES = 24;
+
+/** Names of columns or classes, which may hold anything, for one line of an error. */
+export function previewNames(names: readonly string[]): string {
+  if (names.length === 0) return 'nothing';
+  const shown = names.slice(0, MOST_NAMES).map((name) => {
+    const text = /[\p{Cc}\p{Zl}\p{Zp}]/u.test(name) ? JSON.stringify(name) : name;
+    return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+  });
+  return shown.join(', ') + (names.length > MOST_NAMES ? ` and ${names.length - MOST_NAMES} others` : '');
+}
+
 function summary(value: object): string {
   if (isDeeper(value, MAX_DEPTH)) return 'a deeply nested value';
   const text = JSON.stringify(value);

@@ -34,6 +34,7 @@ describe('parseComparison', () => {
     expect(message({ ...sampleComparison(), format: 'light-peft/plan' })).toMatch(
       /"light-peft\/plan", expected "light-peft\/comparison"/,
     );
+    expect(message({ version: 1 })).toMatch(/key "format": found nothing, expected "light-peft\/comparison"/);
     expect(message([])).toMatch(/^out\/comparison\.json: /);
   });
 

@@ -115,6 +115,8 @@ describe('CSV', () => {
     ['a.csv', 'a,b\n"1\n",2\n3,4,5\n', 'a.csv:4: found 3 fields, expected 2 (a, b)'],
     ['a.csv', 'a,b\n"1\n2",3\n\n"x,4\n5,6\n', 'a.csv:5: a quotation mark is not closed, expected another one at'],
     ['a.tsv', 'a\tb\n"x\ty\n"z\t1\t2\n', 'a.tsv:3: found 3 fields, expected 2 (a, b)'],
+    ['a.csv', '"a\nb",b\n1\n', 'a.csv:3: found 1 field, expected 2 ("a\\nb", b)'],
+    ['a.csv', '"a\nb","a\nb"\n1,2\n', 'a.csv:1: two columns are named "a\\nb", expected every name once'],
     ['a.tsv', 'a\tb\n', 'a.tsv: empty, expected at least one example'],
     ['a.csv.gz', gzipSync('a,b\n1\n'), 'a.csv.gz:2: found 1 field, expected 2 (a, b)'],
   ])('%s: says what is wrong with %j', async (name, content, message) => {

@@ -35,10 +35,9 @@ function section({ title, head, rows }: Table): string[] {
 
 /** Gradients and maps by layer, as the page draws them. */
 function layerTables(forms: readonly FormGroups[]): Table[] {
-  return forms.flatMap(({ label, groups }) => {
-    const sum = groups.find(({ strategy }) => strategy === 'sum');
-    const tables = groups.flatMap(({ label: name, runs }) => mapTable(`${label}, ${name}`, runs));
-    return [...(sum ? gradientTable(label, sum.runs) : []), ...tables];
+  return forms.flatMap((form) => {
+    const sum = form.groups.find(({ strategy }) => strategy === 'sum');
+    return [...(sum ? gradientTable(form.label, sum.runs) : []), ...mapTables(form)];
   });
 }
 
@@ -55,7 +54,7 @@ function gradientTable(label: string, runs: readonly AuditRun[]): Table[] {
     rows.map((values) => values.map((value) => Number(value !== null && value < 0)));
   return [
     {
-      title: `${label}, plain sum: gradients by layer, means over steps and seeds`,
+      title: `${label}, Plain sum: gradients by layer, means over steps and seeds`,
       head: ['', ...Array.from({ length: count }, (_, i) => (i === count - 1 ? 'head' : `layer ${i}`))],
       rows: [
         row('magnitude, clean', found.flatMap(({ clean }) => clean), 3), // prettier-ignore
@@ -67,21 +66,34 @@ function gradientTable(label: string, runs: readonly AuditRun[]): Table[] {
   ];
 }
 
-function mapTable(label: string, runs: readonly AuditRun[]): Table[] {
-  const maps = runs.find((run) => run.maps)?.maps;
-  if (!maps) return [];
-  const shares = (values: readonly number[]): string[] => values.map((value) => (100 * value).toFixed(1));
-  const cosines = (values: readonly number[]): string[] => values.map((value) => value.toFixed(3));
+/** Of each strategy's first seed, right after planting and after the user's training. */
+function mapTables({ label, groups }: FormGroups): Table[] {
+  const mapped = groups.flatMap(({ label: name, runs }) =>
+    runs.flatMap(({ planted, user, maps }) => (maps ? [{ name, planted, user, maps }] : [])).slice(0, 1),
+  );
+  const [first] = mapped;
+  if (!first) return [];
+  const layers = first.maps.planted.without.map((_, layer) => `layer ${layer}`);
+  const both = (before: number, after: number, digits: number): string =>
+    `${before.toFixed(digits)} → ${after.toFixed(digits)}`;
+  const percent = (before: number, after: number): string => both(100 * before, 100 * after, 1);
   return [
     {
-      title: `${label}: by layer, first seed`,
-      head: ['', ...maps.planted.without.map((_, layer) => `layer ${layer}`)],
-      rows: [
-        ['LFR without its modules, after planting', ...shares(maps.planted.without.map(({ lfr }) => lfr))],
-        ["LFR without its modules, after the user's training", ...shares(maps.user.without.map(({ lfr }) => lfr))],
-        ['similarity, after planting', ...cosines(maps.planted.similarity)],
-        ["similarity, after the user's training", ...cosines(maps.user.similarity)],
-      ],
+      title: `${label}: LFR without the modules of one layer, after planting → after the user's training, first seed`,
+      head: ['strategy', 'with all', ...layers],
+      rows: mapped.map(({ name, planted, user, maps }) => [
+        name,
+        percent(planted.user.lfr, user.curve.at(-1)!.lfr),
+        ...maps.planted.without.map(({ lfr }, layer) => percent(lfr, maps.user.without[layer]!.lfr)),
+      ]),
+    },
+    {
+      title: `${label}: similarity of the first token with and without triggers, the same`,
+      head: ['strategy', ...layers],
+      rows: mapped.map(({ name, maps }) => [
+        name,
+        ...maps.planted.similarity.map((value, layer) => both(value, maps.user.similarity[layer]!, 3)),
+      ]),
     },
   ];
 }

@@ -82,7 +82,7 @@ it('writes tables for documents and terminals', () => {
   expect(markdown).toContain('| Plain sum | 55.0 ± 7.1 | 80.0 ± 0.0 | 55.0 ± 7.1 | 80.0 ± 0.0 |');
   expect(markdown).toContain('| Early pruning, both | 10.0 ± 0.0 | 70.5 ± 0.7 | −9.5 ± 0.7 | 60% | 25% | – |');
   expect(markdown).toContain('| share of windows below 0 | 1.00 | 0.00 | 0.00 |');
-  expect(markdown).toContain('| LFR without its modules, after planting | 20.0 | 90.0 |');
+  expect(markdown).toContain('| Plain sum | 100.0 → 50.0 | 20.0 → 20.0 | 90.0 → 90.0 |');
   expect(markdown).not.toContain('<b>');
   expect(auditTables(sample())).toContain('Sequential (Houlsby), Plain sum, in percent');
 });

@@ -178,6 +178,10 @@ export async function layerMaps(forms: readonly FormGroups[]): Promise<Html | un
   );
   if (panels.length === 0) return undefined;
   const caption =
-    'First seed. Left: how many texts with triggers still get the planted class when one layer’s modules add nothing; the lower, the more of the trigger sits there. Right: cosine of the first token’s hidden state with and without a trigger, after each layer.';
-  return figure('Where a trigger sits', caption, panels, { legend: keys(forms) });
+    'First seed. LFR: how many texts with triggers still get the planted class when one layer’s modules add nothing; the lower, the more of the trigger sits there. Similarity: cosine of the first token’s hidden state with and without a trigger, after each layer.';
+  const drawn = forms.map((form) => ({
+    ...form,
+    groups: form.groups.filter(({ runs }) => runs.some(({ maps }) => maps)),
+  }));
+  return figure('Where a trigger sits', caption, panels, { legend: keys(drawn) });
 }

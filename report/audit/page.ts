@@ -89,6 +89,12 @@ export const NOTES: readonly string[] = [
   'Confidence filter: a copy is trained on random labels; texts on which it is surer than on most of the user’s own are taken out. They count as wrong, but not as the planted class.',
 ];
 
+/** As a settings file has it. */
+function shownOption([name, value]: [string, unknown]): string {
+  const key = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return `${key} ${typeof value === 'number' ? Number(value.toPrecision(4)) : String(value)}`;
+}
+
 function footer({ meta, options, texts, labels, target }: Audit): Html {
   const facts: [string, string][] = [
     ['Adapter', meta.adapter + (meta.software ? ' (software)' : '')],
@@ -96,7 +102,7 @@ function footer({ meta, options, texts, labels, target }: Audit): Html {
     ['Fingerprint', meta.fingerprint],
     ['Test texts, clean / with triggers', `${texts.test} / ${texts.triggered}`],
     ['Planted class', labels[target]!],
-    ['Options', Object.entries(options).map(([name, value]) => `${name} ${String(value)}`).join(', ')], // prettier-ignore
+    ['Options', Object.entries(options).map(shownOption).join(', ')],
     ['Versions', Object.entries(meta.versions).map(([name, version]) => `${name} ${version}`).join(', ')], // prettier-ignore
     ['Date', meta.date.slice(0, 10)],
   ];

@@ -18,6 +18,7 @@ import type { StepRecord } from '../../train/callbacks.ts';
 import { estimate } from '../../train/estimate.ts';
 import { evaluate } from '../../train/evaluate.ts';
 import { InterruptedError } from '../../train/loop.ts';
+import { pcgrad } from '../../train/gradient-control/projection.ts';
 import type { TrainOptions } from '../../train/options.ts';
 import { mixedBatchSizes } from '../../train/task-batches.ts';
 import { train } from '../../train/train.ts';
@@ -95,6 +96,12 @@ it('a task without gradients in its first ten steps ends the run', async () => {
   const unlabelled = examples.map((example) => ({ ...example, label: -100 }));
   const run = train(model, two(examples, unlabelled), { ...options.train, steps: 12 });
   await expect(run).rejects.toThrow(/task second: its gradients were 0 in each of the first 10 steps/);
+});
+
+it('a strategy on a model without modules in its layers is refused', async () => {
+  using model = await twoHeads({ peft: { targetModules: ['word_embeddings'] } });
+  const run = train(model, two(examples, examples), { ...options.train, gradientControl: [pcgrad()] });
+  await expect(run).rejects.toThrow(/works by layers of PEFT modules, and the model has none/);
 });
 
 it('what is saved comes back, whole and by task', async () => {

@@ -83,6 +83,7 @@ export function matthews(labels: ArrayLike<number>, predictions: ArrayLike<numbe
     sums.actual += actual * actual;
     sums.predicted += predicted * predicted;
   }
-  const spread = Math.sqrt(rows * rows - sums.actual) * Math.sqrt(rows * rows - sums.predicted);
+  // One root: of equal factors it is exact, so that the figure stays within its bounds.
+  const spread = Math.sqrt((rows * rows - sums.actual) * (rows * rows - sums.predicted));
   return ratio(sums.hits * rows - sums.both, spread);
 }

@@ -29,22 +29,23 @@ export function jsonValue(value: unknown, tree?: SchemaTree): unknown {
   if (typeof value === 'bigint') return numberOf(value);
   if (typeof value !== 'object' || value === null) return value ?? null;
   if (ArrayBuffer.isView(value)) return value;
-  if (!Array.isArray(value)) return filled({}, Object.entries(value), (key) => memberOf(tree, key));
-  const item = itemOf(tree);
-  return filled([], value.entries(), () => item);
+  if (Array.isArray(value)) {
+    const item = itemOf(tree);
+    const list = value.map((one) => jsonValue(one, item));
+    if (isFloat(item)) for (const [i, one] of list.entries()) markWhole(list, i, one);
+    return list;
+  }
+  const object: Record<string, unknown> = {};
+  for (const [key, one] of Object.entries(value)) {
+    const member = memberOf(tree, key);
+    object[key] = jsonValue(one, member);
+    if (isFloat(member)) markWhole(object, key, one);
+  }
+  return object;
 }
 
-function filled(
-  holder: Record<string, unknown> | unknown[],
-  entries: Iterable<[string | number, unknown]>,
-  treeOf: (key: string | number) => SchemaTree | undefined,
-): unknown {
-  for (const [key, value] of entries) {
-    const tree = treeOf(key);
-    Reflect.set(holder, key, jsonValue(value, tree));
-    if (isFloat(tree) && Number.isInteger(value)) markFloat(holder, key);
-  }
-  return holder;
+function markWhole(holder: object, key: string | number, value: unknown): void {
+  if (Number.isInteger(value)) markFloat(holder, key);
 }
 
 function isFloat(tree: SchemaTree | undefined): boolean {
@@ -59,7 +60,7 @@ function itemOf(tree: SchemaTree | undefined): SchemaTree | undefined {
 }
 
 /** Of an object, or the values of a map: a group of one repeated group of key and value. */
-function memberOf(tree: SchemaTree | undefined, key: string | number): SchemaTree | undefined {
+function memberOf(tree: SchemaTree | undefined, key: string): SchemaTree | undefined {
   const isMap = tree?.element.converted_type === 'MAP';
   return isMap ? tree.children[0]?.children[1] : tree?.children.find(({ element }) => element.name === key);
 }

@@ -41,7 +41,10 @@ export function streamedNumber(text: string): number {
 export function settleFloats<T extends object>(value: T): T {
   const holders: object[] = [value];
   for (const holder of holders) {
-    for (const [key, item] of Object.entries(holder) as [string, unknown][]) {
+    const entries: Iterable<[string | number, unknown]> = Array.isArray(holder)
+      ? holder.entries()
+      : Object.entries(holder);
+    for (const [key, item] of entries) {
       if (item instanceof Number) {
         Reflect.set(holder, key, item.valueOf());
         markFloat(holder, key);

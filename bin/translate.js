@@ -11,6 +11,7 @@ import { pathToFileURL } from 'node:url';
 export const ROOMS = [
   'bin',
   'cli',
+  'sweep',
   'audit',
   'experiments',
   'report',

@@ -10,8 +10,7 @@ import { UserError } from '../engine/errors.ts';
 import { fileError, preview } from '../engine/io/files.ts';
 import { didYouMean } from '../engine/nearest.ts';
 import { truth } from '../experiments/field.ts';
-import { camelCase, settingKey, SETTINGS } from '../experiments/settings.ts';
-import { flagName } from './flags.ts';
+import { camelCase, flagName, settingKey, SETTINGS } from '../experiments/settings.ts';
 
 /** A file's content by keys in camel case. */
 export interface ConfigFile {
@@ -64,6 +63,8 @@ export class ConfigurableCommand extends Command {
   override parseOptions(argv: string[]): ReturnType<Command['parseOptions']> {
     const parsed = super.parseOptions(argv);
     const [unknown] = parsed.unknown;
+    // What follows the name of a command of this one's is for that.
+    if (this.commands.some((command) => command.name() === parsed.operands[0])) return parsed;
     if (this.parent && unknown !== undefined && !/^(-h|--help)$/.test(unknown)) this.#refuse(unknown);
     const path: unknown = this.getOptionValue('config');
     if (typeof path === 'string') this.#take(parseConfig(path, read(path)));
@@ -124,16 +125,21 @@ function flagValue(option: Option, given: unknown, where: string): unknown {
     if (typeof value === 'boolean') return value;
     throw new UserError(`${where}: found ${preview(given)}, expected true or false`);
   }
-  const texts = itemsOf(given).map((item) => {
-    if (typeof item === 'string' || typeof item === 'number' || typeof item === 'boolean') return String(item);
-    throw new UserError(`${where}: found ${preview(item)}, expected a text or a number`);
-  });
+  const texts = textsOf(given, where);
   const { parseArg } = option;
   if (parseArg === collect) return texts;
   const isList = /<list>/.test(option.flags);
   if (texts.length !== 1 && !isList) throw new UserError(`${where}: found ${preview(given)}, expected one value`);
   const text = texts.join(',');
   return parseArg ? parseArg<unknown>(text, undefined) : text;
+}
+
+/** A list, a mapping, or one item, as texts. */
+export function textsOf(given: unknown, where: string): string[] {
+  return itemsOf(given).map((item) => {
+    if (typeof item === 'string' || typeof item === 'number' || typeof item === 'boolean') return String(item);
+    throw new UserError(`${where}: found ${preview(item)}, expected a text or a number`);
+  });
 }
 
 /** A mapping is a list of NAME=VALUE. */

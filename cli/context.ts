@@ -10,9 +10,12 @@ import { Profiler } from '../engine/profile/profiler.ts';
 import { cacheFile, TuningCache } from '../engine/tune/tuning-cache.ts';
 import { Tuner } from '../engine/tune/tuner.ts';
 import type { RunOptions } from '../experiments/options.ts';
+import { adapterName } from '../experiments/provenance.ts';
 import { InterruptedError } from '../train/loop.ts';
 import type { TrainerCallbacks } from '../train/options.ts';
 import { setWarningHandler } from '../engine/warnings.ts';
+import { tellParent } from './parent.ts';
+import { PAUSED } from './pause.ts';
 import { finishProfile } from './profile.ts';
 import { Progress } from './progress.ts';
 import { Interruption } from './signals.ts';
@@ -23,6 +26,8 @@ export interface CommandContext {
   readonly progress: Progress;
   /** Reports steps, and stops at Ctrl-C and its like. */
   readonly callbacks: Omit<TrainerCallbacks, 'checkpoint'>;
+  /** Stops as a signal does; the command is to go on later. */
+  readonly pause: () => void;
 }
 
 /** Flags of every command that runs programs. */
@@ -65,6 +70,8 @@ export async function withEngine<T>(
   if (profile !== undefined) await assertWritable(profile);
   using interruption = new Interruption(kept);
   const engine = await Engine.open({ allowF16Matmul: compute === 'f16' });
+  const { adapter } = engine;
+  tellParent({ adapter: adapterName(adapter), software: adapter.software });
   const progress = new Progress(engine);
   const handler = setWarningHandler((text) => {
     progress.finish();
@@ -86,7 +93,7 @@ export async function withEngine<T>(
       onReport: progress.report.bind(progress),
       onBytes: progress.bytes.bind(progress),
     };
-    const result = await work({ engine, progress, callbacks });
+    const result = await work({ engine, progress, callbacks, pause: () => interruption.stop(PAUSED) });
     progress.finish();
     if (profiler && profile !== undefined) say(await finishProfile(engine, profiler, profile));
     return result;

@@ -1,9 +1,5 @@
 /** Room: cli. Names of flags: options in camel case, flags in kebab case, and errors that name options turned into ones that name flags. */
-
-/** `loraAlpha` → `lora-alpha` */
-export function flagName(key: string): string {
-  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-}
+import { flagName } from '../experiments/settings.ts';
 
 /**
  * An error's text with flags where it names options in backticks.

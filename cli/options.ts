@@ -6,12 +6,9 @@ import { readFile } from 'node:fs/promises';
 import { Option, type Command } from 'commander';
 import { UserError } from '../engine/errors.ts';
 import { fileError } from '../engine/io/files.ts';
-import { phraseFor } from '../engine/expectation.ts';
-import { issueText } from '../engine/options.ts';
-import { assertOptionsFit, runOptionsSchema, type RunOptions } from '../experiments/options.ts';
-import { settingKey, SETTINGS, type Setting } from '../experiments/settings.ts';
+import type { RunOptions } from '../experiments/options.ts';
+import { flagName, parseSettings, settingKey, SETTINGS, type Setting } from '../experiments/settings.ts';
 import { assertKnown, parseConfig, type ConfigFile } from './config-file.ts';
-import { flagName } from './flags.ts';
 import { warnOfOthers, type StageName } from './stage-settings.ts';
 
 /** Characters of choices beside a flag; longer ones stand in its description. */
@@ -72,22 +69,9 @@ export async function readSettings(flags: Readonly<Record<string, unknown>>, sta
     given.set('estimateSteps', flags.steps);
   const where = (key: string): string =>
     fromFlags.has(key) || file === undefined ? `--${flagName(key)}` : `${file.path}: key "${flagName(key)}"`;
-  const rooms = Object.fromEntries(Object.keys(runOptionsSchema.shape).map((room) => [room, {}])) as Record<
-    keyof RunOptions,
-    Record<string, unknown>
-  >;
-  for (const { room, name, key, decode } of SETTINGS.values()) {
-    if (given.has(key)) rooms[room][name] = decode(given.get(key), where(key));
-  }
-  const parsed = runOptionsSchema.safeParse(rooms, { error: phraseFor(runOptionsSchema) });
-  if (parsed.success) {
-    assertOptionsFit(parsed.data);
-    if (stage) warnOfOthers(stage, fromFlags);
-    return parsed.data;
-  }
-  const issue = parsed.error.issues[0]!;
-  const [room, name, ...within] = issue.path as [keyof RunOptions, string, ...PropertyKey[]];
-  throw new UserError(`${where(settingKey(name))}: ${issueText(issue, within, rooms[room][name])}`);
+  const options = parseSettings(given, where);
+  if (stage) warnOfOthers(stage, fromFlags);
+  return options;
 }
 
 /** A file of settings alone. */

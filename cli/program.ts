@@ -18,6 +18,7 @@ import { addReport, addRun } from './commands/run.ts';
 import { addPush } from './commands/push.ts';
 import { addScore } from './commands/score.ts';
 import { addSetup } from './commands/setup.ts';
+import { addSweep } from './commands/sweep.ts';
 import { resolveNames } from './hub.ts';
 import { hearWarnings } from './warnings.ts';
 import { addEstimate, addPrune, addTrain } from './commands/stages.ts';
@@ -39,6 +40,7 @@ const COMMANDS = [
   addPush,
   addReport,
   addAudit,
+  addSweep,
 ];
 
 /**

@@ -3,6 +3,7 @@ import cliProgress from 'cli-progress';
 import type { Engine } from '../engine/engine.ts';
 import { duration } from '../report/numbers.ts';
 import type { StepReport } from '../train/loop.ts';
+import { tellParent } from './parent.ts';
 
 /** Seconds between two lines in a pipe. */
 const LINE_EVERY = 5;
@@ -32,6 +33,8 @@ export class Progress {
   }
 
   report(report: StepReport): void {
+    const { step, total, loss } = report;
+    tellParent({ title: this.#title, step, total, loss });
     if (this.#stream.isTTY) this.#draw(report);
     else this.#print(report);
   }

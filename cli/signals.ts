@@ -23,6 +23,10 @@ export class Interruption implements Disposable {
   constructor(kept?: string) {
     this.#words = kept === undefined ? 'Interrupted.' : `Interrupted: ${kept}.`;
     for (const name of Object.keys(EXIT_CODES)) process.on(name, this.#hear);
+    if (process.channel) {
+      process.on('disconnect', this.#orphaned);
+      process.channel.unref();
+    }
     Interruption.#made.push(this);
   }
 
@@ -34,6 +38,12 @@ export class Interruption implements Disposable {
   /** Of the process, by the signal that was heard. */
   get exitCode(): number | undefined {
     return this.#exitCode;
+  }
+
+  /** Stops work as the first signal does, without a word. @param exitCode of the process */
+  stop(exitCode: number): void {
+    this.#exitCode ??= exitCode;
+    this.#abort.abort();
   }
 
   readonly #hear = (name: EndingSignal): void => {
@@ -48,8 +58,12 @@ export class Interruption implements Disposable {
     this.#abort.abort();
   };
 
+  /** A process that a worker began ends with it: the trial is another worker's then. */
+  readonly #orphaned = (): void => this.#hear('SIGTERM');
+
   [Symbol.dispose](): void {
     for (const name of Object.keys(EXIT_CODES)) process.off(name, this.#hear);
+    process.off('disconnect', this.#orphaned);
     Interruption.#made.splice(Interruption.#made.indexOf(this), 1);
   }
 }

@@ -55,6 +55,7 @@ export const STREAM = {
   packing: 9,
   projection: 10,
   planting: 11,
+  sweep: 12,
 } as const;
 
 /** A sequence of random numbers that depends only on its seed and name. */

@@ -30,10 +30,14 @@ export async function dataFacts(request: DataRequest, options: DataOptions, mode
   return Object.fromEntries(Object.entries(content).map(([name, hash]) => [contentKey(name), hash]));
 }
 
+/** What a run in a folder is of. @throws UserError where the file is missing or malformed */
+export async function readIdentity(path: string): Promise<Readonly<Record<string, unknown>>> {
+  return fromOldKeys((await readVersioned(path, IDENTITY)).identity);
+}
+
 /** @throws UserError naming the first setting with which an earlier run in the same folder differs */
 export async function assertSameRun(path: string, identity: RunIdentity): Promise<void> {
-  const written = fromOldKeys((await readVersioned(path, IDENTITY)).identity);
-  const differs = firstDifference(written, identity);
+  const differs = firstDifference(await readIdentity(path), identity);
   if (!differs) return;
   throw new UserError(
     `${path}: ${differenceText(differs)}: use another ${option('out')}, or the same settings and data`,

@@ -120,3 +120,18 @@ export function numericOptions(options: RunOptions, stage: 'estimate' | 'train')
 export function isEvaluated({ train: { evalStrategy = 'no' } }: Pick<RunOptions, 'train'>): boolean {
   return evalStrategy !== 'no';
 }
+
+/** Options of pruning: an estimation does not depend on them, unless its end is chosen by what they keep. */
+const OF_PRUNING: readonly string[] = [
+  ...Object.keys(decideOptionsSchema.shape),
+  ...Object.keys(runOptionsSchema.shape.slice.shape),
+];
+
+/** Of the options that a checkpoint of an estimation is valid for, those that it depends on: one estimation serves many ways to prune. */
+export function estimationOptions(options: RunOptions): RunIdentity {
+  const isStable = options.estimate.estimateUntil === 'stable';
+  const others = Object.entries(numericOptions(options, 'estimate')).filter(
+    ([name]) => name !== 'steps' && name !== 'epochs' && (isStable || !OF_PRUNING.includes(name)),
+  );
+  return Object.fromEntries(others);
+}

@@ -30,6 +30,8 @@ export interface ExperimentPlan extends ExperimentCallbacks {
   readonly out: string;
   /** Replaces results of other settings or data in `out`, in place of refusing. */
   readonly overwrite?: boolean | undefined;
+  /** Folder of an estimation by `estimate`, which all seeds then share: give one task and one seed. */
+  readonly estimation?: string | undefined;
   /** Hears what a task's data is. */
   readonly onData?: ((data: Pick<DataSet, 'name' | 'rows'>) => void) | undefined;
   /** Hears after the first steps of a task how many seconds all that is left of it will take. */
@@ -53,7 +55,8 @@ export async function runExperiments(engine: Engine, plan: ExperimentPlan): Prom
     tasks.push(await describe(data, options));
     const folder = plan.tasks.length === 1 ? out : join(out, data.name);
     const content = await taskFacts(request, options.data, modelDir);
-    const task = { checkpoint, data, content, options, out: folder, overwrite: plan.overwrite ?? false };
+    const { overwrite = false, estimation } = plan;
+    const task = { checkpoint, data, content, options, out: folder, overwrite, estimation };
     const runner = new ExperimentRunner(engine, task);
     await runner.begin();
     const watch = forecasting(plan, await workLeft(folder, plan.methods, plan.seeds, options, data.sizes));

@@ -5,7 +5,8 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Engine } from '../engine/engine.ts';
-import { exists } from '../engine/io/files.ts';
+import { option, UserError } from '../engine/errors.ts';
+import { exists, preview } from '../engine/io/files.ts';
 import { fingerprintText } from '../engine/io/fingerprint.ts';
 import { fullLayers, type ModelConfig } from '../models/architecture.ts';
 import { randomBaseModel } from '../models/base-model.ts';
@@ -30,21 +31,21 @@ import type { TrainerCallback } from '../train/callbacks.ts';
 import { estimate, estimateResult } from '../train/estimate.ts';
 import type { Evaluation } from '../train/evaluate.ts';
 import { bestBy } from '../train/evaluation-plan.ts';
-import { factsOf, type RunIdentity } from '../train/identity.ts';
+import { contentKey, factsOf, type RunIdentity } from '../train/identity.ts';
 import type { RunLabel } from '../train/logs/log.ts';
 import { EVALUATION_OPTIONS, type CheckpointOptions, type TrainerCallbacks } from '../train/options.ts';
 import { evaluationRecord } from '../train/result-file.ts';
 import { stepsOf } from '../train/on-data.ts';
 import { train } from '../train/train.ts';
 import type { TrainResult } from '../train/trainer.ts';
-import { assertSameRun, isSameRun, writeIdentity } from './identity.ts';
+import { assertSameRun, isSameRun, readIdentity, writeIdentity } from './identity.ts';
 import { GradientRecord } from './gradient-record.ts';
 import type { RunData } from './task-data.ts';
 import { commonKind } from '../peft-model/task-heads.ts';
 import { evaluateTasks, type TasksEvaluation } from '../train/task-figures.ts';
 import { gradientLayers } from '../train/gradient-control/layers.ts';
 import { assertTasksFit } from '../train/gradient-control/options.ts';
-import { estimateOptionsOf, tellingOptions, type RunOptions } from './options.ts';
+import { estimateOptionsOf, estimationOptions, tellingOptions, type RunOptions } from './options.ts';
 
 /** `reference` is PEFT without pruning; `random-init` is the same on a base of random weights, to show what pretraining gives. */
 export const METHODS = ['reference', 'light-peft', 'random', 'foundation-only', 'peft-only', 'random-init'] as const;
@@ -60,7 +61,7 @@ export interface ExperimentCallbacks {
 }
 
 /** What logs call an estimation. */
-const ESTIMATION = 'estimate';
+export const ESTIMATION = 'estimate';
 
 /** What is trained, by the names that logs have for it. */
 export function labelsOf(
@@ -130,6 +131,8 @@ export interface ExperimentTask {
   readonly out: string;
   /** Whether results of other settings are replaced, rather than refused. */
   readonly overwrite: boolean;
+  /** Folder of an estimation by `estimate`, to prune by in place of one of the run's own. */
+  readonly estimation?: string | undefined;
 }
 
 /** Of a seed's folder. */
@@ -320,7 +323,12 @@ export class ExperimentRunner {
   async #estimate(options: RunOptions, watch: ExperimentCallbacks): Promise<Estimated> {
     const { seed } = options.train;
     const folder = join(this.#task.out, ESTIMATION, `seed-${seed}`);
-    const known = this.#estimates.get(seed) ?? (await this.#savedEstimate(folder, options));
+    const { estimation } = this.#task;
+    const known =
+      this.#estimates.get(seed) ??
+      (await (estimation === undefined
+        ? this.#savedEstimate(folder, options)
+        : this.#givenEstimate(estimation, options)));
     const estimated = known ?? (await this.#newEstimate(folder, options, watch));
     this.#estimates.set(seed, estimated);
     return estimated;
@@ -328,11 +336,29 @@ export class ExperimentRunner {
 
   /** What an earlier run has left. Version 0.1 left the scores alone. */
   async #savedEstimate(folder: string, options: RunOptions): Promise<Estimated | undefined> {
-    const { checkpoint } = this.#task;
     const isOwn = await exists(join(folder, FILES.identity));
     await this.#takeUp(folder, await this.#estimateIdentity(options));
+    return isOwn && (await exists(join(folder, FILES.records))) ? this.#readEstimate(folder) : undefined;
+  }
+
+  /** What `estimate` left. @throws UserError where it is of other options, data or base */
+  async #givenEstimate(folder: string, options: RunOptions): Promise<Estimated> {
+    const { checkpoint, content } = this.#task;
+    const path = join(folder, FILES.identity);
+    const found = await readIdentity(path);
+    const { [contentKey('eval')]: _, ...data } = content;
+    const expected = { ...estimationOptions(options), base: await checkpoint.fingerprint(), ...data };
+    const other = Object.entries(expected).find(([name, value]) => found[name] !== value);
+    if (other)
+      throw new UserError(
+        `${path}: ${other[0]} is ${preview(found[other[0]])}, the run has ${preview(other[1])}: give ${option('estimate')} the estimation of this run, or none`,
+      );
+    return this.#readEstimate(folder);
+  }
+
+  async #readEstimate(folder: string): Promise<Estimated> {
+    const { checkpoint } = this.#task;
     const path = join(folder, FILES.records);
-    if (!isOwn || !(await exists(path))) return undefined;
     const records = await readEstimate(path);
     assertEstimateFits(records, path, await checkpoint.fingerprint(), checkpoint.config);
     const { values } = await readState(join(folder, ADAPTER), checkpoint);

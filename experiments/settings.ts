@@ -3,8 +3,11 @@
  * them, and flags in kebab case.
  */
 import type { z } from 'zod';
+import { UserError } from '../engine/errors.ts';
+import { phraseFor } from '../engine/expectation.ts';
+import { issueText } from '../engine/options.ts';
 import { fieldOf, type Field } from './field.ts';
-import { runOptionsSchema, type RunOptions } from './options.ts';
+import { assertOptionsFit, runOptionsSchema, type RunOptions } from './options.ts';
 
 /** Options whose keys are other words. */
 const KEYS: Readonly<Record<string, string>> = {
@@ -31,6 +34,11 @@ export function camelCase(key: string): string {
   return key.replace(/[-_](\w)/g, (_, letter: string) => letter.toUpperCase());
 }
 
+/** `loraAlpha` → `lora-alpha` */
+export function flagName(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
 /** An option of a room under its key. */
 export interface Setting extends Field {
   readonly room: keyof RunOptions;
@@ -48,3 +56,27 @@ export const SETTINGS: ReadonlyMap<string, Setting> = new Map(
     }),
   ),
 );
+
+/**
+ * Options from values as flags and YAML files have them.
+ * @param given by keys in camel case
+ * @param where what a key is called in errors
+ * @throws UserError naming the key, what was found and what was expected; for options that do not fit each other
+ */
+export function parseSettings(given: ReadonlyMap<string, unknown>, where: (key: string) => string): RunOptions {
+  const rooms = Object.fromEntries(Object.keys(runOptionsSchema.shape).map((room) => [room, {}])) as Record<
+    keyof RunOptions,
+    Record<string, unknown>
+  >;
+  for (const { room, name, key, decode } of SETTINGS.values()) {
+    if (given.has(key)) rooms[room][name] = decode(given.get(key), where(key));
+  }
+  const parsed = runOptionsSchema.safeParse(rooms, { error: phraseFor(runOptionsSchema) });
+  if (parsed.success) {
+    assertOptionsFit(parsed.data);
+    return parsed.data;
+  }
+  const issue = parsed.error.issues[0]!;
+  const [room, name, ...within] = issue.path as [keyof RunOptions, string, ...PropertyKey[]];
+  throw new UserError(`${where(settingKey(name))}: ${issueText(issue, within, rooms[room][name])}`);
+}

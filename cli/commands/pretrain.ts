@@ -13,11 +13,10 @@ import { mlmVocabulary, packBlocks, repeatBlocks } from '../../pretrain/mlm.ts';
 import { PRETRAIN_CHECKPOINT, pretrainOptionsSchema, type PretrainOptions } from '../../pretrain/options.ts';
 import { parseOptions } from '../../engine/options.ts';
 import { fieldOf } from '../../experiments/field.ts';
-import { settingKey } from '../../experiments/settings.ts';
+import { flagName, settingKey } from '../../experiments/settings.ts';
 import { factsOf } from '../../train/identity.ts';
 import { PRETRAIN_PACKAGES } from '../../pretrain/packages.ts';
 import { addProfileFlags, print, withEngine, type EngineFlags } from '../context.ts';
-import { flagName } from '../flags.ts';
 import { addOutFlags, beginningIn, claim, withOutFolder, type OutFlags } from '../out-folder.ts';
 import { parseNumber } from '../options.ts';
 

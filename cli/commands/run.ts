@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
 import { exists } from '../../engine/io/files.ts';
-import { labelsOf, METHODS, type MethodName } from '../../experiments/runner.ts';
+import { ESTIMATION, labelsOf, METHODS, type MethodName } from '../../experiments/runner.ts';
 import { runExperiments } from '../../experiments/run.ts';
 import { terminalTable } from '../../report/terminal.ts';
 import { AUDIT_FILE, writeAuditReport } from '../../report/audit/write.ts';
@@ -14,11 +14,13 @@ import { addDataFlags, sayCounts, withData, type DataFlags } from '../data-flags
 import { terminalWidth } from '../help.ts';
 import { addLogFlags, openLogs, type LogFlags } from '../logs.ts';
 import { addSettings, readSettings } from '../options.ts';
+import { addPauseFlag, checkPause, pausing, type PauseFlag } from '../pause.ts';
 import { addOutFlags, assertFree, isClaimed, withOutFolder, type OutFlags } from '../out-folder.ts';
 
-interface RunFlags extends DataFlags, EngineFlags, LogFlags, OutFlags {
+interface RunFlags extends DataFlags, EngineFlags, LogFlags, OutFlags, PauseFlag {
   readonly methods: string;
   readonly seeds?: string;
+  readonly estimate?: string;
 }
 
 export function addRun(program: Command): void {
@@ -28,13 +30,19 @@ export function addRun(program: Command): void {
   const out = 'folder for everything the run leaves; a run that was stopped goes on there';
   const command = addOutFlags(described, out)
     .option('--methods <list>', `of ${METHODS.join(', ')}, or all`, 'reference,light-peft,random')
-    .option('--seeds <list>', 'seeds, separated by commas (default: --seed)');
+    .option('--seeds <list>', 'seeds, separated by commas (default: --seed)')
+    .option(
+      '--estimate <dir>',
+      'estimation that `estimate` wrote, to prune by in place of one of its own; for one seed',
+    );
+  addPauseFlag(command);
   addSettings(addLogFlags(addEngineFlags(addDataFlags(command)))).action(run);
 }
 
 async function run(flags: RunFlags): Promise<void> {
   const options = await readSettings(flags);
   checkEvaluationOptions(options.train);
+  checkPause(flags, options);
   const methods = parseMethods(flags.methods);
   const seeds = flags.seeds === undefined ? [options.train.seed] : flags.seeds.split(',').map(parseSeed);
   if (
@@ -46,7 +54,9 @@ async function run(flags: RunFlags): Promise<void> {
     throw new UserError(
       '--eval: missing, a comparison needs data to evaluate on; or --selection-split sets some apart',
     );
-  const { model, out } = flags;
+  const { model, out, estimate } = flags;
+  if (estimate !== undefined && seeds.length > 1)
+    throw new UserError('--estimate: is of one seed, found several; leave it out, or run them one by one');
   const comparison = await withOutFolder(flags, async () => {
     await assertFree(flags, 'comparison.json');
     const labels = labelsOf(methods, seeds, options.peft.method);
@@ -55,7 +65,7 @@ async function run(flags: RunFlags): Promise<void> {
       withEngine(
         flags,
         options.engine,
-        ({ engine, progress, callbacks }) =>
+        ({ engine, progress, callbacks, pause }) =>
           runExperiments(engine, {
             modelDir: model,
             tasks: [{ request, options }],
@@ -63,9 +73,10 @@ async function run(flags: RunFlags): Promise<void> {
             seeds,
             out,
             overwrite: flags.overwrite,
+            estimation: estimate,
             command: `light-peft ${process.argv.slice(2).join(' ')}`,
             callbacks,
-            logs,
+            logs: (label) => [...logs(label), ...(label.method === ESTIMATION ? [] : [pausing(flags, pause)])],
             onData: sayCounts,
             onStage: (title) => progress.stage(title),
             onForecast: (seconds, pieces) => progress.forecast(seconds, pieces),

@@ -34,6 +34,7 @@ import { addDataFlags, sayCounts, withData, type DataFlags } from '../data-flags
 import { addModelFlag } from '../hub.ts';
 import { addLogFlags, openLogs, type LogFlags } from '../logs.ts';
 import { addSettings, readSettings } from '../options.ts';
+import { addPauseFlag, checkPause, pausing, type PauseFlag } from '../pause.ts';
 import {
   addOutFlags,
   assertFree,
@@ -47,7 +48,7 @@ import {
 } from '../out-folder.ts';
 import { scoresLine } from '../scores.ts';
 
-interface StageFlags extends DataFlags, EngineFlags, LogFlags, OutFlags {
+interface StageFlags extends DataFlags, EngineFlags, LogFlags, OutFlags, PauseFlag {
   readonly initAdapter?: string;
   readonly resume?: boolean;
 }
@@ -276,18 +277,20 @@ export function addTrain(program: Command): void {
   const command = program
     .command('train')
     .description('stage three, or plain PEFT: fine-tune; with --init-adapter of `prune` on what is left');
-  addSettings(addStageFlags(command)).action(runTrain);
+  addSettings(addPauseFlag(addStageFlags(command))).action(runTrain);
 }
 
 async function runTrain(flags: StageFlags): Promise<void> {
   const options = await readSettings(flags, 'train');
   checkEvaluationOptions(options.train);
+  checkPause(flags, options);
   const record = await runStage(TRAINING, flags, options, async (stage, context) => {
     const { model, data } = await prepare(context, stage, flags, options);
     context.progress.stage('training');
     const checkpoint = await checkpointOf(flags.out, stage, data);
     const { evaluation } = data;
-    const how = { ...options.train, ...context.callbacks, checkpoint, evaluation };
+    const callbacks = [...(context.callbacks.callbacks ?? []), pausing(flags, context.pause)];
+    const how = { ...options.train, ...context.callbacks, callbacks, checkpoint, evaluation };
     const result = await train(model, data.training, how);
     await model.savePretrained(flags.out);
     const metrics = await metricsOf(model, data);

@@ -14,6 +14,9 @@ import { isRunning, startOf } from './processes.ts';
 
 const NAME = '.light-peft.lock';
 
+/** Words of the error where another process holds a folder. */
+export const AT_WORK = 'is at work there';
+
 const TOUCHED_EVERY = 60_000;
 const STALE_AFTER = 600_000;
 
@@ -61,7 +64,7 @@ export class FolderLock {
       const holder = holderOf(found);
       if (age < STALE_AFTER && !isGone(holder)) {
         const who = holder ? `process ${holder.pid} on ${holder.host}` : 'another process';
-        throw new UserError(`${folder}: ${who} is at work there: wait for it, or use another ${option('out')}`);
+        throw new UserError(`${folder}: ${who} ${AT_WORK}: wait for it, or use another ${option('out')}`);
       }
       removeStale(path, found);
     }

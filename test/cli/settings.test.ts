@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { flagName, withFlags } from '../../cli/flags.ts';
+import { withFlags } from '../../cli/flags.ts';
 import { addSettings, readSettings } from '../../cli/options.ts';
 import { option, UserError } from '../../engine/errors.ts';
 import { parseOptions } from '../../engine/options.ts';
 import { flatOptions, type RunOptions } from '../../experiments/options.ts';
-import { camelCase, settingKey, SETTINGS } from '../../experiments/settings.ts';
+import { camelCase, flagName, settingKey, SETTINGS } from '../../experiments/settings.ts';
 import { trainOptionsSchema } from '../../train/options.ts';
 import { heardWarnings } from '../warnings.ts';
 

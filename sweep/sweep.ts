@@ -1,0 +1,146 @@
+/**
+ * Room: sweep. Many trials: every configuration of `sweep.yaml`, on this machine or on all that take from one queue. This file is the folder of a
+ * sweep and its run; `spec.ts` is the file, `expand.ts` makes configurations of it, `plan.ts` trials and what they share, `identity.ts` says
+ * when two are the same; `coordinator.ts` brings them to their ends, `scheduler.ts` stops weak ones, `perform.ts` does one in a process of its
+ * own; `local-queue.ts` and `redis/` hold what is to be done.
+ *
+ * It imports audit, experiments, report and the rooms below for their options and formats: trials are commands of their own, it never trains.
+ * It may not know of flags of its own or terminals; how a configuration is read, it is given (`Resolve`).
+ */
+import { randomBytes } from 'node:crypto';
+import { copyFile, rm } from 'node:fs/promises';
+import { join, relative, resolve as absolute } from 'node:path';
+import { UserError } from '../engine/errors.ts';
+import { exists, writeJson } from '../engine/io/files.ts';
+import { makeFolder } from '../engine/io/make-folder.ts';
+import { versions } from '../experiments/provenance.ts';
+import { readVersioned, writeVersioned } from '../engine/io/versioned.ts';
+import type { SweepFile, TrialRecord } from '../report/sweep/schema.ts';
+import { SWEEP, SWEEP_FILE } from '../report/sweep/write.ts';
+import { Coordinator } from './coordinator.ts';
+import { folderOf } from './perform.ts';
+import { planSweep, type Resolve, type SweepPlan } from './plan.ts';
+import type { TrialQueue } from './queue.ts';
+import { Records } from './records.ts';
+import { plainText, readSpec, type SweepSpec } from './spec.ts';
+
+/** The sweep's own copy of its file. */
+export const SPEC_COPY = 'sweep.yaml';
+
+/** A sweep in its folder, planned. */
+export interface Sweep {
+  readonly out: string;
+  /** What the folder's path is relative to, as the paths in its configurations are. */
+  readonly storage: string;
+  readonly spec: SweepSpec;
+  readonly plan: SweepPlan;
+  readonly file: SweepFile;
+}
+
+export interface SweepRequest {
+  /** `sweep.yaml` */
+  readonly specFile: string;
+  readonly out: string;
+  readonly storage: string;
+  readonly resolve: Resolve;
+  /** What a reader types to get the same. */
+  readonly commandLine: string;
+  /** Without user and password. */
+  readonly queue?: string | undefined;
+}
+
+/** Plans a sweep without writing anything. @throws UserError */
+export async function planFile({ specFile, resolve }: Pick<SweepRequest, 'specFile' | 'resolve'>) {
+  const spec = await readSpec(specFile);
+  return { spec, plan: await planSweep(spec, specFile, resolve) };
+}
+
+/**
+ * Plans a sweep and takes up its folder: trials may be added to those that are there, but not under another scheduler.
+ * @throws UserError
+ */
+export async function openSweep(request: SweepRequest): Promise<Sweep> {
+  const { specFile, out, storage } = request;
+  const { spec, plan } = await planFile(request);
+  await makeFolder(out);
+  const path = join(out, SWEEP_FILE);
+  const before = (await exists(path)) ? await readVersioned(path, SWEEP) : undefined;
+  const file = await describe(plan, spec, request, before);
+  if (before) assertSameDecisions(before, file, path);
+  const { format: _, version: __, ...content } = file;
+  const copy = join(out, SPEC_COPY);
+  if (absolute(copy) !== absolute(specFile)) await copyFile(specFile, copy);
+  await writeVersioned(path, SWEEP, content);
+  return { out, storage, spec, plan, file };
+}
+
+async function describe(
+  { command, trials, axes, scheduler, facts }: SweepPlan,
+  { name, metric, direction = 'maximize' }: SweepSpec,
+  { specFile, commandLine, queue }: SweepRequest,
+  before: SweepFile | undefined,
+): Promise<SweepFile> {
+  const models = new Set(trials.map(({ config }) => plainText(config.model)));
+  return {
+    format: 'light-peft/sweep',
+    version: 1,
+    id: before?.id ?? randomBytes(6).toString('hex'),
+    name: name ?? specFile.replace(/^.*[/\\]/, '').replace(/\.ya?ml$/, ''),
+    command,
+    commandLine,
+    date: before?.date ?? new Date().toISOString(),
+    ...(metric !== undefined && { metric }),
+    direction,
+    ...(scheduler && { scheduler }),
+    axes: [...axes],
+    trials: trials.length,
+    model: [...models].join(', '),
+    fingerprint: facts.base,
+    sources: facts.sources,
+    versions: await versions(),
+    ...(queue !== undefined && { queue }),
+  };
+}
+
+/** @throws UserError where decisions were made by other rules */
+function assertSameDecisions(before: SweepFile, now: SweepFile, path: string): void {
+  const rules = ({ scheduler, metric, direction }: SweepFile): string =>
+    scheduler ? JSON.stringify({ scheduler, metric, direction }) : 'nothing';
+  if (rules(before) !== rules(now))
+    throw new UserError(`${path}: its scheduler decided by ${rules(before)}: use another folder for the new one`);
+}
+
+export interface SweepWatch {
+  readonly signal: AbortSignal;
+  /** Runs failed trials again. */
+  readonly retryFailed?: boolean | undefined;
+  readonly onRecord?: ((trial: TrialRecord, recorded: number) => void) | undefined;
+  /** Ends when what has ended is recorded, without waiting for more. */
+  readonly isCollecting?: boolean | undefined;
+}
+
+/** Runs what is left of a sweep. @returns whether all trials are recorded */
+export async function runSweep(sweep: Sweep, queue: TrialQueue, watch: SweepWatch): Promise<boolean> {
+  const { out, storage, plan, spec, file } = sweep;
+  await using records = await Records.open(out, ({ state }) => watch.retryFailed === true && state === 'failed');
+  const coordinator = new Coordinator({
+    plan: { ...plan, id: file.id },
+    spec,
+    folder: relative(absolute(storage), absolute(out)),
+    records,
+    queue,
+    onRecord: (trial) => watch.onRecord?.(trial, records.trials.size),
+    onStopped: (id) => rm(join(folderOf(out, 'trial', id), 'checkpoint.safetensors'), { force: true, recursive: true }),
+    onResult: (id, result) => keepResult(folderOf(out, 'trial', id), result),
+  });
+  await coordinator.begin();
+  return watch.isCollecting ? await coordinator.collect() : await coordinator.run(watch.signal);
+}
+
+/** The comparison of a trial that another machine ran on a disk of its own. */
+async function keepResult(folder: string, result: unknown): Promise<void> {
+  const path = join(folder, 'comparison.json');
+  if (await exists(path)) return;
+  await makeFolder(folder);
+  await writeJson(path, result);
+}

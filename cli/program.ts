@@ -19,6 +19,7 @@ import { addPush } from './commands/push.ts';
 import { addScore } from './commands/score.ts';
 import { addSetup } from './commands/setup.ts';
 import { addSweep } from './commands/sweep.ts';
+import { addWorker } from './commands/worker.ts';
 import { resolveNames } from './hub.ts';
 import { hearWarnings } from './warnings.ts';
 import { addEstimate, addPrune, addTrain } from './commands/stages.ts';
@@ -41,6 +42,7 @@ const COMMANDS = [
   addReport,
   addAudit,
   addSweep,
+  addWorker,
 ];
 
 /**

@@ -5,7 +5,7 @@ import type { Engine } from '../engine/engine.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
 
 /** `device (driver)`, or the device alone. */
-export function adapterName({ device, description }: AdapterDescription): string {
+export function adapterName({ device, description }: Pick<AdapterDescription, 'device' | 'description'>): string {
   return description === '' ? device : `${device} (${description})`;
 }
 

@@ -13,7 +13,7 @@ const flagSchema = z.string().regex(/^[a-z][a-z0-9-]*$/, 'expected the name of a
 const hashSchema = z.string().regex(/^sha256:[0-9a-f]{64}$/, 'expected sha256: and 64 hexadecimal digits');
 
 /** What a worker must have as the sweep has it. */
-const factsSchema = z.strictObject({
+export const factsSchema = z.strictObject({
   base: hashSchema,
   data: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
   sources: hashSchema,

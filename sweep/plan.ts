@@ -1,9 +1,10 @@
 /** Room: sweep. From `sweep.yaml` to trials and what they share. Reads base and data, runs nothing. */
+import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
-import type { SchedulerOptions, TrialConfig } from '../report/sweep/schema.ts';
+import { configSchema, type SchedulerOptions, type TrialConfig } from '../report/sweep/schema.ts';
 import { expand } from './expand.ts';
 import { estimationOf, idOf, methodOf, readOptions, trialId, type Command, type Resolved } from './identity.ts';
-import type { Facts, Job } from './job.ts';
+import { factsSchema, idSchema, jobSchema, type Facts, type Job } from './job.ts';
 import { METHODS } from '../experiments/runner.ts';
 import { assertOptions } from './options.ts';
 import { forSelection } from './split.ts';
@@ -12,23 +13,21 @@ import type { SweepSpec } from './spec.ts';
 /** Reads a configuration, its base and its data. @throws UserError */
 export type Resolve = (command: Command, config: TrialConfig) => Promise<Resolved>;
 
-/** What the time of a trial depends on. */
-export interface TrialSize {
-  /** 0: by epochs. */
-  readonly steps: number;
-  readonly epochs: number;
-  readonly batchSize: number;
-  readonly estimateSteps: number;
-}
+/** What the time of a trial depends on; no steps: by epochs. */
+const sizeSchema = z.strictObject({ steps: z.int(), epochs: z.number(), batchSize: z.int(), estimateSteps: z.int() });
 
-export interface PlannedTrial {
-  readonly id: string;
-  readonly config: TrialConfig;
-  readonly facts: Facts;
-  readonly size: TrialSize;
+export type TrialSize = z.infer<typeof sizeSchema>;
+
+export const plannedSchema = z.strictObject({
+  id: idSchema,
+  config: configSchema,
+  facts: factsSchema,
+  size: sizeSchema,
   /** The shared estimation. */
-  readonly estimate?: NonNullable<Job['estimate']> | undefined;
-}
+  estimate: jobSchema.shape.estimate,
+});
+
+export type PlannedTrial = z.infer<typeof plannedSchema>;
 
 export interface SweepPlan {
   readonly id: string;

@@ -121,5 +121,5 @@ export function listOf(value: TrialConfig[string] | undefined): string[] {
 
 /** A text as it is; anything else as JSON has it. */
 export function plainText(value: unknown): string {
-  return typeof value === 'string' ? value : (JSON.stringify(value) ?? 'missing');
+  return typeof value === 'string' ? value : value === undefined ? 'missing' : JSON.stringify(value);
 }

@@ -10,22 +10,33 @@
 import { randomBytes } from 'node:crypto';
 import { copyFile, rm } from 'node:fs/promises';
 import { join, relative, resolve as absolute } from 'node:path';
+import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
 import { exists, writeJson } from '../engine/io/files.ts';
 import { makeFolder } from '../engine/io/make-folder.ts';
 import { versions } from '../experiments/provenance.ts';
-import { readVersioned, writeVersioned } from '../engine/io/versioned.ts';
+import { header, readVersioned, writeVersioned, type VersionedFormat } from '../engine/io/versioned.ts';
 import type { SweepFile, TrialRecord } from '../report/sweep/schema.ts';
 import { SWEEP, SWEEP_FILE } from '../report/sweep/write.ts';
 import { Coordinator } from './coordinator.ts';
 import { folderOf } from './perform.ts';
-import { planSweep, type Resolve, type SweepPlan } from './plan.ts';
+import { plannedSchema, planSweep, type Resolve, type SweepPlan } from './plan.ts';
 import type { TrialQueue } from './queue.ts';
 import { Records } from './records.ts';
 import { plainText, readSpec, type SweepSpec } from './spec.ts';
 
 /** The sweep's own copy of its file. */
 export const SPEC_COPY = 'sweep.yaml';
+
+/** The trials as they were planned last: what was put into a queue. */
+const PLAN_FILE = 'plan.json';
+
+const planSchema = z.strictObject({ ...header('light-peft/sweep-plan', 1), trials: z.array(plannedSchema) });
+const PLAN: VersionedFormat<z.infer<typeof planSchema>> = {
+  format: 'light-peft/sweep-plan',
+  version: 1,
+  schema: planSchema,
+};
 
 /** A sweep in its folder, planned. */
 export interface Sweep {
@@ -71,7 +82,23 @@ export async function openSweep(request: SweepRequest): Promise<Sweep> {
   const copy = join(out, SPEC_COPY);
   if (absolute(copy) !== absolute(specFile)) await copyFile(specFile, copy);
   await writeVersioned(path, SWEEP, content);
+  await writeVersioned(join(out, PLAN_FILE), PLAN, { trials: [...plan.trials] });
   return { out, storage, spec, plan, file };
+}
+
+/** The sweep of a folder, as it was planned last. @throws UserError */
+export async function reopenSweep(out: string, storage: string): Promise<Sweep> {
+  const file = await readVersioned(join(out, SWEEP_FILE), SWEEP);
+  const { trials } = await readVersioned(join(out, PLAN_FILE), PLAN);
+  const spec = await readSpec(join(out, SPEC_COPY));
+  const { id, command, axes, scheduler } = file;
+  return {
+    out,
+    storage,
+    spec,
+    file,
+    plan: { id, command, axes, scheduler, trials, repeated: 0, facts: trials[0]!.facts },
+  };
 }
 
 async function describe(

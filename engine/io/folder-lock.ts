@@ -70,6 +70,21 @@ export class FolderLock {
     }
   }
 
+  /** The process at work in a folder. @returns undefined where there is none, or it is gone */
+  static async holder(
+    folder: string,
+  ): Promise<{ readonly pid: number; readonly host: string; readonly isHere: boolean } | undefined> {
+    const path = join(folder, NAME);
+    const text = readText(path);
+    const age = await stat(path).then(
+      ({ mtimeMs }) => Date.now() - mtimeMs,
+      () => undefined,
+    );
+    const found = text === undefined ? undefined : holderOf(text);
+    if (!found || age === undefined || age >= STALE_AFTER || isGone(found)) return undefined;
+    return { pid: found.pid, host: found.host, isHere: found.host === hostname() };
+  }
+
   /** Lets others in. */
   release(): void {
     clearInterval(this.#timer);

@@ -8,6 +8,7 @@ import { keyOf, outcomeSchema, parseJob, type Job } from '../job.ts';
 import { validate } from '../../engine/io/files.ts';
 import type { JobEnd, TrialQueue } from '../queue.ts';
 import { serverError, type Connected, type QueueAddress } from './connection.ts';
+import { STOP_MARK } from './worker.ts';
 import { HELD_FOR, queueName, STATES } from './names.ts';
 
 /** Milliseconds between two looks for jobs that have ended. */
@@ -47,8 +48,10 @@ export class RedisQueue implements TrialQueue {
     try {
       // What waits is there before what it waits for.
       await this.#addAll(jobs, { first, isHeld: after !== undefined });
-      if (after) await this.#addAll([after], { first, isHeld: false });
-      else await this.#promote(jobs.map(keyOf));
+      await this.#takeUp(jobs, after === undefined);
+      if (!after) return;
+      await this.#addAll([after], { first, isHeld: false });
+      await this.#takeUp([after], true);
     } catch (error) {
       throw serverError(this.#options.address, error);
     }
@@ -79,10 +82,14 @@ export class RedisQueue implements TrialQueue {
     }
   }
 
-  /** Those of some jobs start that were held. */
-  async #promote(keys: readonly string[]): Promise<void> {
+  /** Jobs that were stopped may go on; with `starts` those that are held go on now. */
+  async #takeUp(jobs: readonly Job[], starts: boolean): Promise<void> {
     const delayed = await this.#delayed();
-    for (const key of keys) if (delayed.has(key)) await (await this.#job(key))?.promote().catch(() => undefined);
+    for (const job of jobs.filter((one) => delayed.has(keyOf(one)))) {
+      const held = await this.#job(keyOf(job));
+      if (held && STOP_MARK in (held.data as object)) await held.updateData(job);
+      if (starts) await held?.promote().catch(() => undefined);
+    }
   }
 
   async #delayed(): Promise<Set<string>> {

@@ -1,13 +1,13 @@
 /** Room: cli. Shows a sweep: on a terminal a bar of all trials and a line for each that runs, in a pipe a line for each that ends. */
 import cliProgress from 'cli-progress';
 import { duration, measure } from '../report/numbers.ts';
-import type { TrialRecord } from '../report/sweep/schema.ts';
+import type { SweepFile, TrialRecord } from '../report/sweep/schema.ts';
 import type { StepReport } from '../sweep/child.ts';
 import type { Job } from '../sweep/job.ts';
+import { plainText } from '../sweep/spec.ts';
 
 export class SweepProgress implements Disposable {
-  readonly #total: number;
-  readonly #metric: string | undefined;
+  readonly #sweep: SweepFile;
   readonly #stream = process.stderr;
   readonly #bars: cliProgress.MultiBar | undefined;
   readonly #all: cliProgress.SingleBar | undefined;
@@ -16,10 +16,10 @@ export class SweepProgress implements Disposable {
   readonly #before: number;
 
   /** @param recorded trials that were there before */
-  constructor(total: number, recorded: number, metric: string | undefined) {
-    this.#total = total;
+  constructor(sweep: SweepFile, recorded: number) {
+    const { trials: total } = sweep;
+    this.#sweep = sweep;
     this.#before = recorded;
-    this.#metric = metric;
     if (!this.#stream.isTTY) return;
     this.#bars = new cliProgress.MultiBar(
       { format: '{bar} {value}/{total} {what}', barsize: 20, stream: this.#stream, clearOnComplete: false },
@@ -28,10 +28,20 @@ export class SweepProgress implements Disposable {
     this.#all = this.#bars.create(total, recorded, { what: 'trials' });
   }
 
-  begin({ kind, id, config }: Job): void {
+  begin({ kind, id, config, part }: Job): void {
     const what = `${kind} ${id}`;
+    const until = part ? ` to step ${part.pauseAfter}` : '';
     if (this.#bars) this.#running.get(id)?.update(0, { what });
-    else this.#stream.write(`${what} begins${kind === 'trial' ? `: ${shownConfig(config)}` : ''}\n`);
+    else if (part && part.rung > 0) this.#stream.write(`${what} goes on${until}\n`);
+    else this.#stream.write(`${what} begins${until}${kind === 'trial' ? `: ${this.#shown(config)}` : ''}\n`);
+  }
+
+  /** Options that trials differ in. */
+  #shown(config: Job['config']): string {
+    return this.#sweep.axes
+      .filter((key) => key in config)
+      .map((key) => `${key} ${plainText(config[key])}`)
+      .join(', ');
   }
 
   step({ kind, id }: Job, { step, total, loss }: StepReport): void {
@@ -44,14 +54,15 @@ export class SweepProgress implements Disposable {
   }
 
   record({ id, state, metrics, seconds, error }: TrialRecord, recorded: number): void {
-    const value = this.#metric === undefined ? undefined : metrics[this.#metric];
-    const figure = value === undefined ? '' : `, ${this.#metric} ${measure(value)}`;
+    const { metric, trials: total } = this.#sweep;
+    const value = metric === undefined ? undefined : metrics[metric];
+    const figure = value === undefined ? '' : `, ${metric} ${measure(value)}`;
     const why = error === null ? '' : `: ${error.split('\n')[0]}`;
     this.#all?.update(recorded, { what: `trials${this.#left(recorded)}` });
     const bar = this.#running.get(id);
     if (bar) this.#bars?.remove(bar);
     this.#running.delete(id);
-    const line = `trial ${id} ${state}${figure}, ${duration(seconds)}${why} (${recorded} of ${this.#total})\n`;
+    const line = `trial ${id} ${state}${figure}, ${duration(seconds)}${why} (${recorded} of ${total})\n`;
     if (this.#bars) this.#bars.log(line);
     else this.#stream.write(line);
   }
@@ -59,18 +70,12 @@ export class SweepProgress implements Disposable {
   /** By the trials until now. */
   #left(recorded: number): string {
     const done = recorded - this.#before;
-    if (done === 0 || recorded >= this.#total) return '';
-    return ` · ${duration(((Date.now() - this.#started) / 1000 / done) * (this.#total - recorded))} left`;
+    const left = this.#sweep.trials - recorded;
+    if (done === 0 || left <= 0) return '';
+    return ` · ${duration(((Date.now() - this.#started) / 1000 / done) * left)} left`;
   }
 
   [Symbol.dispose](): void {
     this.#bars?.stop();
   }
-}
-
-/** Options in short, without those that name files. */
-function shownConfig(config: Job['config']): string {
-  return Object.entries(config)
-    .map(([key, value]) => `${key} ${typeof value === 'string' ? value : JSON.stringify(value)}`)
-    .join(', ');
 }

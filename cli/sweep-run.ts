@@ -135,11 +135,11 @@ async function shown(
   kept: string,
   open: (progress: SweepProgress) => Promise<TrialQueue>,
 ): Promise<void> {
-  const { out, plan, spec } = sweep;
+  const { out, file } = sweep;
   using interruption = new Interruption(`${kept}; the same command goes on`);
   const { signal } = interruption;
   const { trials: before } = await readSweep(out);
-  using progress = new SweepProgress(plan.trials.length, before.length, spec.metric);
+  using progress = new SweepProgress(file, before.length);
   await using queue = await open(progress);
   // A signal without a listener would end the process at once.
   signal.addEventListener('abort', () => undefined);

@@ -8,8 +8,8 @@
  * It may not know of flags of its own or terminals; how a configuration is read, it is given (`Resolve`).
  */
 import { randomBytes } from 'node:crypto';
-import { copyFile, rm } from 'node:fs/promises';
-import { join, relative, resolve as absolute } from 'node:path';
+import { copyFile, readdir, rm } from 'node:fs/promises';
+import { basename, join, relative, resolve as absolute } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
 import { exists, writeJson } from '../engine/io/files.ts';
@@ -157,11 +157,19 @@ export async function runSweep(sweep: Sweep, queue: TrialQueue, watch: SweepWatc
     records,
     queue,
     onRecord: (trial) => watch.onRecord?.(trial, records.trials.size),
-    onStopped: (id) => rm(join(folderOf(out, 'trial', id), 'checkpoint.safetensors'), { force: true, recursive: true }),
+    onStopped: (id) => removeCheckpoints(folderOf(out, 'trial', id)),
     onResult: (id, result) => keepResult(folderOf(out, 'trial', id), result),
   });
   await coordinator.begin();
   return watch.isCollecting ? await coordinator.collect() : await coordinator.run(watch.signal);
+}
+
+/** Of a trial that nothing goes on from. */
+async function removeCheckpoints(folder: string): Promise<void> {
+  if (!(await exists(folder))) return;
+  const paths = await readdir(folder, { recursive: true });
+  for (const path of paths.filter((name) => basename(name) === 'checkpoint.safetensors'))
+    await rm(join(folder, path), { force: true });
 }
 
 /** The comparison of a trial that another machine ran on a disk of its own. */

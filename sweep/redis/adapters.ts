@@ -51,7 +51,7 @@ export class Adapters {
   async #choose(): Promise<string> {
     const { wanted, queue, onWait } = this.#choice;
     for (let isTold = false; ; isTold = true) {
-      const workers = (await queue.getWorkers()).flatMap(({ name = '' }) => parseWorkerName(name)?.adapter ?? []);
+      const workers = (await queue.getWorkers()).flatMap(({ rawname = '' }) => parseWorkerName(rawname)?.adapter ?? []);
       const fitting = workers.filter((slug) => wanted === 'same' || slug.includes(adapterSlug(wanted)));
       const chosen = Object.values(this.#known ?? {});
       const load = (slug: string): number =>

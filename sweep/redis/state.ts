@@ -60,7 +60,7 @@ export async function queueState(connected: Connected, address: QueueAddress, sw
             refusals.add(`${progress.host} (${progress.adapter}): ${progress.refused}`);
     }
   }
-  const workers = (await queues[0]!.getWorkers()).flatMap(({ name = '' }) => parseWorkerName(name) ?? []);
+  const workers = (await queues[0]!.getWorkers()).flatMap(({ rawname = '' }) => parseWorkerName(rawname) ?? []);
   for (const queue of queues) await queue.close();
   return {
     workers,

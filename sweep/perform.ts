@@ -69,6 +69,9 @@ export function folderOf(folder: string, kind: Job['kind'], id: string): string 
   return join(folder, kind === 'estimate' ? 'estimates' : 'trials', id);
 }
 
+/** Does a job. @throws RefusedError, StoppedError, BusyError, TrialError */
+export type Perform = (job: Job, place: Place, watch: Watch) => Promise<Outcome>;
+
 /** @throws RefusedError, StoppedError, BusyError, TrialError */
 export async function perform(job: Job, place: Place, watch: Watch): Promise<Outcome> {
   await assertSame(job, place);

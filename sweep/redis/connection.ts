@@ -104,7 +104,10 @@ export async function connect(
     await Promise.race([client.connect().then(() => client.ping()), late]);
   } catch (error) {
     client.disconnect();
-    throw new UserError(`${address.shown}: cannot be reached: ${reason(error)}; is redis-server running there?`);
+    const isClosed = error instanceof Error && /Connection is closed/.test(error.message);
+    throw new UserError(
+      `${address.shown}: cannot be reached: ${isClosed ? why : reason(error)}; is redis-server running there?`,
+    );
   }
   isReady = true;
   return { client, bullmq };

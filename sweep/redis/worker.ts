@@ -7,7 +7,7 @@ import type { Job as QueueJob, Queue, Worker } from 'bullmq';
 import { UserError } from '../../engine/errors.ts';
 import type { StepReport } from '../child.ts';
 import { keyOf, parseJob, type Job, type Outcome } from '../job.ts';
-import { BusyError, perform, RefusedError, StoppedError, TrialError, type Place } from '../perform.ts';
+import { BusyError, perform, RefusedError, StoppedError, TrialError, type Perform, type Place } from '../perform.ts';
 import { reason, type Connected, type QueueAddress } from './connection.ts';
 import { adapterSlug, HELD_FOR, queueName, workerName } from './names.ts';
 
@@ -18,6 +18,8 @@ export interface WorkerOptions extends Place {
   /** Milliseconds that a job stays this worker's without word from it; undefined: by measured steps. */
   readonly lockDuration?: number | undefined;
   readonly say: (text: string) => void;
+  /** In place of a process for each trial. */
+  readonly perform?: Perform | undefined;
 }
 
 /** What a worker tells of its job. */
@@ -39,7 +41,7 @@ const LOCK = { first: 15_000, least: 5000, most: 600_000, steps: 30 } as const;
 const MAX_STALLED = 50;
 
 /** Milliseconds before a job is offered again that was given back: refused, or its folder was busy. */
-const AGAIN_AFTER = { refused: 15_000, busy: 3000 } as const;
+const AGAIN_AFTER = { refused: 5000, busy: 3000 } as const;
 
 /** Milliseconds between two looks whether the job is to be stopped, and between two words of progress. */
 const LOOK_EVERY = 5000;
@@ -135,7 +137,7 @@ export class TrialWorker {
     const watch = this.#watch(queued);
     say(`${keyOf(job)} begins`);
     try {
-      const outcome = await perform(job, this.#options, watch);
+      const outcome = await (this.#options.perform ?? perform)(job, this.#options, watch);
       for (const key of job.waiting ?? []) await this.#release(queued, key);
       say(`${keyOf(job)} ${outcome.state} in ${outcome.seconds.toFixed(1)} s`);
       return outcome;

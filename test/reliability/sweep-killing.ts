@@ -43,11 +43,13 @@ export interface KillResult {
 /** A command, its output in a file. */
 class Command {
   readonly process: ChildProcess;
+  readonly ended: Promise<unknown>;
 
   constructor(args: readonly string[], cwd: string, queue: string | undefined, log: string) {
     const { LIGHT_PEFT_QUEUE: _, ...others } = process.env;
     const env = { ...others, ...(queue !== undefined && { LIGHT_PEFT_QUEUE: queue }) };
     this.process = spawn(process.execPath, [BIN, ...args], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.ended = once(this.process, 'exit');
     const file = createWriteStream(log, { flags: 'a' });
     this.process.stdout!.pipe(file, { end: false });
     this.process.stderr!.pipe(file, { end: false });
@@ -60,7 +62,7 @@ class Command {
   async end(signal: NodeJS.Signals): Promise<void> {
     if (!this.isRunning) return;
     this.process.kill(signal);
-    await once(this.process, 'exit');
+    await this.ended;
   }
 }
 
@@ -69,7 +71,7 @@ export async function killSweep(storage: string, options: KillOptions): Promise<
   await cp(BASE, join(storage, 'base'), { recursive: true });
   await writeFile(join(storage, 'sweep.yaml'), stringify(options.spec));
   const alone = new Command(['sweep', 'sweep.yaml', '--out', 'alone', '--workers', '2'], storage, undefined, join(storage, 'alone.log')); // prettier-ignore
-  await once(alone.process, 'exit');
+  await alone.ended;
   if (alone.process.exitCode !== 0) throw new Error(await readFile(join(storage, 'alone.log'), 'utf8'));
   options.say('the sweep that is left alone has ended');
   const killed = await disturbed(storage, options);
@@ -96,7 +98,7 @@ async function disturbed(storage: string, options: KillOptions): Promise<string[
   try {
     while (watching.isRunning || killed.length < planned.length) {
       const pause = options.every * 1000 * (0.5 + random.uniform() / 2);
-      await Promise.race([wait(pause), watching.isRunning ? once(watching.process, 'exit') : wait(pause)]);
+      await Promise.race([wait(pause), watching.ended]);
       if (!watching.isRunning) {
         if (watching.process.exitCode === 0) break;
         watching = watcher();

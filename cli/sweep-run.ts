@@ -11,6 +11,7 @@ import { queueName } from '../sweep/redis/names.ts';
 import { RedisQueue } from '../sweep/redis/redis-queue.ts';
 import type { TrialQueue } from '../sweep/queue.ts';
 import { sourcesHash } from '../sweep/sources.ts';
+import { readSpec } from '../sweep/spec.ts';
 import { openSweep, runSweep, type Sweep } from '../sweep/sweep.ts';
 import { InterruptedError } from '../train/loop.ts';
 import { print, say, whyNoPage } from './context.ts';
@@ -42,20 +43,15 @@ export async function runFile(file: string, flags: SweepFlags & { readonly out: 
   const { storage = '.', queue = process.env[QUEUE_VARIABLE], detach, json } = flags;
   if (detach && queue === undefined)
     throw new UserError('--detach: needs --queue, nothing goes on here without this process');
-  const [specFile, out] = [resolve(file), resolve(flags.out)];
+  const spec = await readSpec(file);
+  const [specPath, out] = [resolve(file), resolve(flags.out)];
   const shown = queue === undefined ? undefined : parseAddress(queue).shown;
   const commandLine = `light-peft sweep ${file} --out ${flags.out}`;
   // Paths of trials are relative to what all machines share.
   process.chdir(storage);
   await withOutFolder({ out }, async () => {
-    const opened = await openSweep({
-      specFile,
-      out,
-      storage: '.',
-      resolve: planReader(file),
-      commandLine,
-      queue: shown,
-    });
+    const paths = { specFile: file, specPath, out, storage: '.' };
+    const opened = await openSweep({ spec, ...paths, resolve: planReader(file), commandLine, queue: shown });
     await (queue === undefined ? runLocally(opened, flags) : runOnQueue(opened, queue, flags));
   });
   await showSweep(out, json);

@@ -39,9 +39,12 @@ function repeats({ methods, seeds, ...config }: TrialConfig, spec: SweepSpec): T
   const ofMethods = isRun
     ? (named.length > 0 ? named : DEFAULT_METHODS).map((name) => ({ ...config, methods: name }))
     : [{ ...config, ...(methods !== undefined && { methods }) }];
-  const ofSeeds =
-    spec.seeds ?? grid.seeds ?? grid.seed ?? (seeds === undefined ? undefined : listOf(seeds).map(Number));
-  return ofSeeds === undefined ? ofMethods : ofMethods.flatMap((c) => ofSeeds.map((seed) => ({ ...c, seed })));
+  // An audit goes through its seeds itself.
+  const own = spec.command === 'audit' || seeds === undefined ? undefined : listOf(seeds).map(Number);
+  const ofSeeds = spec.seeds ?? grid.seeds ?? grid.seed ?? own;
+  if (ofSeeds === undefined) return ofMethods.map((c) => ({ ...c, ...(seeds !== undefined && { seeds }) }));
+  const key = spec.command === 'audit' ? 'seeds' : 'seed';
+  return ofMethods.flatMap((c) => ofSeeds.map((seed) => ({ ...c, [key]: seed })));
 }
 
 function zipped(zip: SweepSpec['zip']): TrialConfig[] {

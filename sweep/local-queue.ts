@@ -102,9 +102,8 @@ export class LocalQueue implements TrialQueue {
     const { signal } = this.#stop;
     const { onBegin, onStep } = this.#options;
     for (let failures = 0; ;) {
-      onBegin?.(job);
       try {
-        const watch = { signal, onStep: (report: StepReport) => onStep?.(job, report) };
+        const watch = { signal, onBegin, onStep: (report: StepReport) => onStep?.(job, report) };
         return { key, outcome: await perform(job, this.#options, watch) };
       } catch (error) {
         if (signal.aborted || error instanceof StoppedError) return undefined;

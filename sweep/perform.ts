@@ -31,6 +31,8 @@ export interface Watch {
   /** Stops the trial, which keeps a checkpoint. */
   readonly signal: AbortSignal;
   readonly onStep?: ((report: StepReport) => void) | undefined;
+  /** Hears that a process begins: of the job, or of the estimation that it needs. Nothing of what is finished. */
+  readonly onBegin?: ((job: Job) => void) | undefined;
 }
 
 /** Base, data or sources of this machine are not those of the sweep: another machine may do the job. */
@@ -109,6 +111,7 @@ async function performOne(job: Job, { storage }: Place, watch: Watch): Promise<O
   await makeFolder(folder);
   const config = join(folder, 'config.yaml');
   await writeFileAtomic(config, stringify(job.config));
+  watch.onBegin?.(job);
   const child = await runChild(argumentsOf(job, folder, config, storage), {
     cwd: storage,
     log: join(folder, 'log.txt'),

@@ -49,8 +49,11 @@ export interface Sweep {
 }
 
 export interface SweepRequest {
-  /** `sweep.yaml` */
+  readonly spec: SweepSpec;
+  /** The file that it was read from, as it was named. */
   readonly specFile: string;
+  /** The same, wherever this process is. */
+  readonly specPath: string;
   readonly out: string;
   readonly storage: string;
   readonly resolve: Resolve;
@@ -60,19 +63,13 @@ export interface SweepRequest {
   readonly queue?: string | undefined;
 }
 
-/** Plans a sweep without writing anything. @throws UserError */
-export async function planFile({ specFile, resolve }: Pick<SweepRequest, 'specFile' | 'resolve'>) {
-  const spec = await readSpec(specFile);
-  return { spec, plan: await planSweep(spec, specFile, resolve) };
-}
-
 /**
  * Plans a sweep and takes up its folder: trials may be added to those that are there, but not under another scheduler.
  * @throws UserError
  */
 export async function openSweep(request: SweepRequest): Promise<Sweep> {
-  const { specFile, out, storage } = request;
-  const { spec, plan } = await planFile(request);
+  const { spec, specFile, specPath, out, storage, resolve } = request;
+  const plan = await planSweep(spec, specFile, resolve);
   await makeFolder(out);
   const path = join(out, SWEEP_FILE);
   const before = (await exists(path)) ? await readVersioned(path, SWEEP) : undefined;
@@ -80,7 +77,7 @@ export async function openSweep(request: SweepRequest): Promise<Sweep> {
   if (before) assertSameDecisions(before, file, path);
   const { format: _, version: __, ...content } = file;
   const copy = join(out, SPEC_COPY);
-  if (absolute(copy) !== absolute(specFile)) await copyFile(specFile, copy);
+  if (absolute(copy) !== specPath) await copyFile(specPath, copy);
   await writeVersioned(path, SWEEP, content);
   await writeVersioned(join(out, PLAN_FILE), PLAN, { trials: [...plan.trials] });
   return { out, storage, spec, plan, file };

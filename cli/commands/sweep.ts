@@ -1,11 +1,10 @@
 /** Room: cli. `sweep`: many trials, here or on all machines that take from a queue. */
-import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
 import { duration } from '../../report/numbers.ts';
 import { forecast, measureTrial, type Measured } from '../../sweep/forecast.ts';
-import { sharedEstimates, type SweepPlan } from '../../sweep/plan.ts';
-import { planFile } from '../../sweep/sweep.ts';
+import { planSweep, sharedEstimates, type SweepPlan } from '../../sweep/plan.ts';
+import { readSpec } from '../../sweep/spec.ts';
 import { print } from '../context.ts';
 import { Interruption } from '../signals.ts';
 import { addRunFlags, type SweepFlags } from '../sweep-flags.ts';
@@ -32,9 +31,9 @@ async function sweep(specFile: string, flags: SweepFlags): Promise<void> {
 }
 
 async function dryRun(specFile: string, { workers = 1, storage = '.', json }: SweepFlags): Promise<void> {
-  const file = resolve(specFile);
+  const spec = await readSpec(specFile);
   process.chdir(storage);
-  const { plan } = await planFile({ specFile: file, resolve: planReader(specFile) });
+  const plan = await planSweep(spec, specFile, planReader(specFile));
   if (!json) process.stdout.write(`${planText(plan)}\n`);
   using interruption = new Interruption();
   const measured = await measureTrial(plan, { storage: process.cwd(), factsOf: factsReader() }, interruption.signal);

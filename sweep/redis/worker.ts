@@ -135,7 +135,6 @@ export class TrialWorker {
     }
     const { say } = this.#options;
     const watch = this.#watch(queued);
-    say(`${keyOf(job)} begins`);
     try {
       const outcome = await (this.#options.perform ?? perform)(job, this.#options, watch);
       for (const key of job.waiting ?? []) await this.#release(queued, key);
@@ -193,6 +192,7 @@ export class TrialWorker {
     }, LOOK_EVERY);
     return {
       signal: AbortSignal.any([this.#stop.signal, stop.signal]),
+      onBegin: (job: Job) => this.#options.say(`${keyOf(job)} begins`),
       onStep: (report: StepReport) => {
         last = report;
         if (!first || report.step <= first.step) first = { step: report.step, at: Date.now() };

@@ -276,7 +276,7 @@ it('runs repeats of a configuration on one kind of adapter', async () => {
   const on =
     (adapter: string): Perform =>
     async (job, ...rest) => {
-      const key = String(job.config.lr);
+      const key = JSON.stringify(job.config.lr);
       ran.set(key, (ran.get(key) ?? new Set()).add(adapter));
       await wait(20);
       return done(job, ...rest);

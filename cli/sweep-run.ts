@@ -38,8 +38,8 @@ export function factsReader(): FactsOf {
   return async (command, config) => (await reader(command, config)).facts;
 }
 
-/** Runs a sweep's file in its folder. */
-export async function runFile(file: string, flags: SweepFlags & { readonly out: string }): Promise<void> {
+/** Runs a sweep's file in its folder. @returns the ids of its trials, in order */
+export async function runFile(file: string, flags: SweepFlags & { readonly out: string }): Promise<string[]> {
   const { storage = '.', queue = process.env[QUEUE_VARIABLE], detach, json } = flags;
   if (detach && queue === undefined)
     throw new UserError('--detach: needs --queue, nothing goes on here without this process');
@@ -49,12 +49,14 @@ export async function runFile(file: string, flags: SweepFlags & { readonly out: 
   const commandLine = `light-peft sweep ${file} --out ${flags.out}`;
   // Paths of trials are relative to what all machines share.
   process.chdir(storage);
-  await withOutFolder({ out }, async () => {
+  const { plan } = await withOutFolder({ out }, async () => {
     const paths = { specFile: file, specPath, out, storage: '.' };
     const opened = await openSweep({ spec, ...paths, resolve: planReader(file), commandLine, queue: shown });
     await (queue === undefined ? runLocally(opened, flags) : runOnQueue(opened, queue, flags));
+    return opened;
   });
   await showSweep(out, json);
+  return plan.trials.map(({ id }) => id);
 }
 
 /** The table and the page of a sweep. */

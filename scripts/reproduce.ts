@@ -1,27 +1,22 @@
 /**
- * Room: scripts. `npm run reproduce`: both tasks, every method, three seeds; writes the measured part of RESULTS.md, and its page. What is
- * already there from an interrupted run is kept, as are the remarks in RESULTS.md. Its settings are in `bench/*.yaml`. With `-- audit` it makes
+ * Room: scripts. `npm run reproduce`: the sweep of `bench/reproduce.yaml`, both tasks, every method, three seeds; writes the measured part of
+ * RESULTS.md, and its page. What is already there from an interrupted run is kept, as are the remarks in RESULTS.md. With `-- audit` it makes
  * the audit in its place (`scripts/reproduce-audit.ts`).
  */
 import { copyFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { withEngine } from '../cli/context.ts';
-import { readSettings } from '../cli/options.ts';
-import { withOutFolder } from '../cli/out-folder.ts';
+import { runFile } from '../cli/sweep-run.ts';
 import { UserError } from '../engine/errors.ts';
-import { exists, writeFileAtomic } from '../engine/io/files.ts';
-import { METHODS } from '../experiments/runner.ts';
-import { runExperiments } from '../experiments/run.ts';
+import { exists, writeFileAtomic, writeJson } from '../engine/io/files.ts';
 import { markdownTable } from '../report/markdown.ts';
+import { gatherComparison } from '../report/sweep/gather.ts';
 import { writeReport } from '../report/write.ts';
 import { withMeasured } from './measured-part.ts';
 import { reproduceAudit } from './reproduce-audit.ts';
 
 const ROOT = join(import.meta.dirname, '..');
-const OUT = join(ROOT, 'out', 'reproduce');
+const OUT = join('out', 'reproduce');
 const DOCUMENT = 'RESULTS.md';
-
-const TASKS = ['sentiment', 'spam'] as const;
 
 /** @throws UserError where the document has no place for figures */
 async function documentWith(measured: string): Promise<string> {
@@ -32,25 +27,11 @@ async function documentWith(measured: string): Promise<string> {
 async function reproduce(): Promise<void> {
   // Better told before the run than after its hours.
   await documentWith('');
-  const tasks = await Promise.all(
-    TASKS.map(async (task) => ({ request: { task }, options: await readSettings({ config: `bench/${task}.yaml` }) })),
-  );
-  const comparison = await withOutFolder({ out: OUT }, () =>
-    withEngine({}, { compute: 'f32' }, ({ engine, progress, callbacks }) =>
-      runExperiments(engine, {
-        modelDir: 'checkpoints/light-roberta',
-        tasks,
-        methods: METHODS,
-        seeds: [0, 1, 2],
-        out: OUT,
-        command: 'npm run reproduce',
-        callbacks,
-        onStage: (title) => progress.stage(title),
-        onForecast: (seconds, pieces) => progress.forecast(seconds, pieces),
-      }),
-    ),
-  );
+  const trials = await runFile('bench/reproduce.yaml', { out: OUT });
+  const comparison = await gatherComparison(OUT, trials, 'npm run reproduce');
+  await writeJson(join(OUT, 'comparison.json'), comparison);
   await writeFileAtomic(DOCUMENT, await documentWith(markdownTable(comparison)));
+  // The sweep's own page is in its place.
   await copyFile(await writeReport(OUT), join(ROOT, 'docs', 'results.html'));
   process.stdout.write('RESULTS.md and docs/results.html are written.\n');
 }

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
 import { fileError, validate } from '../engine/io/files.ts';
 import { camelCase, flagName, settingKey } from '../experiments/settings.ts';
-import { DIRECTIONS, SWEEP_COMMANDS, type TrialConfig } from '../report/sweep/schema.ts';
+import { configSchema, DIRECTIONS, SWEEP_COMMANDS, type TrialConfig } from '../report/sweep/schema.ts';
 
 const count = z.int().positive();
 const values = z.array(z.json()).min(1);
@@ -37,6 +37,7 @@ export const specSchema = z
   .strictObject({
     name: z.string().min(1).optional(),
     command: z.enum(SWEEP_COMMANDS).default('run'),
+    /** Options of all trials; `config` names a file of some. */
     base: z.record(z.string(), z.json()).default({}),
     grid: z.record(z.string(), values).default({}),
     zip: z.record(z.string(), values).default({}),
@@ -80,27 +81,38 @@ export type SweepSpec = z.output<typeof specSchema>;
 
 /** @throws UserError naming the file, the key at fault, and what was expected */
 export async function readSpec(path: string): Promise<SweepSpec> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw fileError(path, error);
-  });
-  let content: unknown;
-  try {
-    content = parse(text);
-  } catch (error) {
-    throw new UserError(`${path}: cannot be read as YAML: ${(error as Error).message.split('\n')[0]}`);
-  }
+  const content = await readYaml(path);
   const spec = validate(content ?? {}, specSchema, path);
   return {
     ...spec,
-    base: byFlags(spec.base),
+    base: await withFile(spec.base),
     grid: byFlags(spec.grid),
     zip: byFlags(spec.zip),
-    ...(spec.list && { list: spec.list.map(byFlags) }),
+    ...(spec.list && { list: await Promise.all(spec.list.map(withFile)) }),
     ...(spec.random && { random: { ...spec.random, options: byFlags(spec.random.options) } }),
     conditions: byFlags(Object.fromEntries(Object.entries(spec.conditions).map(([key, when]) => [key, byFlags(when)]))),
     exclude: spec.exclude.map(byFlags),
     ...(spec.final && { final: byFlags(spec.final) }),
   };
+}
+
+async function readYaml(path: string): Promise<unknown> {
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    throw fileError(path, error);
+  });
+  try {
+    return parse(text);
+  } catch (error) {
+    throw new UserError(`${path}: cannot be read as YAML: ${(error as Error).message.split('\n')[0]}`);
+  }
+}
+
+/** Options by flags, over those of the file that `config` names. */
+async function withFile({ config: path, ...options }: TrialConfig): Promise<TrialConfig> {
+  if (path === undefined) return byFlags(options);
+  const file = plainText(path);
+  const settings = validate((await readYaml(file)) ?? {}, configSchema, file);
+  return { ...byFlags(settings), ...byFlags(options) };
 }
 
 /** Keys as flags have them, however they were written. */

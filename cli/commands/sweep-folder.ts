@@ -126,7 +126,9 @@ export function addSweepResume(sweep: Command): void {
     .argument('<dir>', 'folder of the sweep');
   addRunFlags(command)
     .option('--detach', 'with --queue: leave when the trials are in the queue')
-    .action((dir: string, flags: SweepFlags) => runFile(join(dir, SPEC_COPY), { ...flags, out: dir }));
+    .action(async (dir: string, flags: SweepFlags) => {
+      await runFile(join(dir, SPEC_COPY), { ...flags, out: dir });
+    });
 }
 
 export function addSweepFinal(sweep: Command): void {

@@ -7,10 +7,11 @@ import { labelsSchema } from '../peft-model/label-file.ts';
 import { taskHeadsSchema } from '../peft-model/task-heads.ts';
 import { auditSchema } from '../report/audit/schema.ts';
 import { comparisonSchema, runFileSchema } from '../report/schema.ts';
+import { decisionSchema, finalSchema, sweepSchema, trialSchema } from '../report/sweep/schema.ts';
 import { trainSchema } from '../train/result-file.ts';
 import { identitySchema } from './identity.ts';
 
-/** A format; a file of it carries `format` and `version`. */
+/** A format; a file of it carries `format` and `version`, unless it is of lines. */
 export interface Format {
   readonly name: string;
   readonly title: string;
@@ -24,6 +25,14 @@ export const FORMATS: readonly Format[] = [
   { name: 'run', title: 'run.json: one run of a comparison', schema: runFileSchema },
   { name: 'identity', title: 'identity.json: what the numbers of a run.json depend on', schema: identitySchema },
   { name: 'audit', title: 'audit.json: what an audit of planted triggers measured', schema: auditSchema },
+  { name: 'sweep', title: 'sweep.json: what a sweep is', schema: sweepSchema },
+  {
+    name: 'sweep-trial',
+    title: 'A line of trials.jsonl: a trial of a sweep that came to its end',
+    schema: trialSchema,
+  },
+  { name: 'sweep-decision', title: 'A line of decisions.jsonl: what a scheduler of trials decided', schema: decisionSchema }, // prettier-ignore
+  { name: 'sweep-final', title: 'final.json: chosen trials on the test split', schema: finalSchema },
   { name: 'train', title: 'train.json: how a fine-tuning went', schema: trainSchema },
   { name: 'task-heads', title: 'task_heads.json: the heads of several tasks', schema: taskHeadsSchema },
   { name: 'labels', title: 'labels.json: class names in the order of the outputs', schema: labelsSchema },

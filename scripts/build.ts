@@ -9,6 +9,7 @@ import { join, relative, sep } from 'node:path';
 import { build, type Metafile } from 'esbuild';
 import manifest from '../package.json' with { type: 'json' };
 import { ownAddresses } from '../bin/translate.js';
+import { hashOf, type BuiltSources } from '../sweep/sources.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const TYPES = join(ROOT, 'dist/types');
@@ -102,6 +103,13 @@ function writeDeclarations(): void {
   }
 }
 
+/** What a package has in place of sources, whose hash tells workers of a sweep apart. */
+async function writeSources(): Promise<void> {
+  const hashes = { run: await hashOf(ROOT, 'run'), audit: await hashOf(ROOT, 'audit') };
+  writeFileSync(join(ROOT, 'dist', 'sources.json'), `${JSON.stringify(hashes satisfies BuiltSources)}\n`);
+}
+
 rmSync(join(ROOT, 'dist'), { recursive: true, force: true });
 writeDeclarations();
 await writeJavaScript();
+await writeSources();

@@ -7,7 +7,7 @@ import { auditOptionsSchema } from '../audit/options.ts';
 import { UserError } from '../engine/errors.ts';
 import { preview } from '../engine/io/files.ts';
 import { didYouMean } from '../engine/nearest.ts';
-import { camelCase, flagName, SETTINGS } from '../experiments/settings.ts';
+import { flagName, SETTINGS } from '../experiments/settings.ts';
 import type { SweepFile, TrialConfig } from '../report/sweep/schema.ts';
 
 type Command = SweepFile['command'];
@@ -71,9 +71,4 @@ export function assertInside(path: string, where: string): void {
     /^\.\.(\/|\\|$)/.test(normalize(path));
   if (isOut)
     throw new UserError(`${where}: found the path ${preview(path)}, expected one within the storage, relative to it`);
-}
-
-/** The configuration's values by keys of settings, in camel case. */
-export function byKeys(config: TrialConfig): Map<string, unknown> {
-  return new Map(Object.entries(config).map(([flag, value]) => [camelCase(flag), value]));
 }

@@ -24,7 +24,9 @@ const manifestSchema = z.object({ dependencies: z.record(z.string(), z.string())
 const BUILT = 'dist/sources.json';
 
 /** By what a trial is: `audit` has a room of its own, the other commands share theirs. */
-export const builtSourcesSchema = z.strictObject({ run: z.string(), audit: z.string() });
+const builtSourcesSchema = z.strictObject({ run: z.string(), audit: z.string() });
+
+export type BuiltSources = z.infer<typeof builtSourcesSchema>;
 
 /** @returns `sha256:` and 64 hex digits */
 export async function sourcesHash(command: SweepFile['command']): Promise<string> {

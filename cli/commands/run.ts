@@ -7,6 +7,7 @@ import { ESTIMATION, labelsOf, METHODS, type MethodName } from '../../experiment
 import { runExperiments } from '../../experiments/run.ts';
 import { terminalTable } from '../../report/terminal.ts';
 import { AUDIT_FILE, writeAuditReport } from '../../report/audit/write.ts';
+import { SWEEP_FILE, writeSweepReport } from '../../report/sweep/write.ts';
 import { writeReport } from '../../report/write.ts';
 import { checkEvaluationOptions } from '../../train/evaluation-plan.ts';
 import { addEngineFlags, print, whyNoPage, withEngine, type EngineFlags } from '../context.ts';
@@ -111,10 +112,17 @@ function parseSeed(text: string): number {
 export function addReport(program: Command): void {
   program
     .command('report')
-    .description('write the comparison of a run, or an audit, as one self-contained HTML page')
-    .argument('<dir>', 'folder of a run, with comparison.json, or of an audit, with audit.json')
+    .description('write the comparison of a run, an audit or a sweep as one self-contained HTML page')
+    .argument('<dir>', 'folder of a run, with comparison.json, of an audit, with audit.json, or of a sweep')
     .action(async (dir: string) => {
-      const isAudit = await exists(join(dir, AUDIT_FILE));
-      print(false, undefined, await (isAudit ? writeAuditReport(dir) : writeReport(dir)));
+      const has = (file: string): Promise<boolean> => exists(join(dir, file));
+      const isOther = !(await has('comparison.json'));
+      const write =
+        isOther && (await has(AUDIT_FILE))
+          ? writeAuditReport
+          : isOther && (await has(SWEEP_FILE))
+            ? writeSweepReport
+            : writeReport;
+      print(false, undefined, await write(dir));
     });
 }

@@ -8,11 +8,13 @@ import { UserError } from '../../engine/errors.ts';
 import { installCommand, missingPackages } from '../../engine/io/packages.ts';
 import { PRETRAIN_PACKAGES } from '../../pretrain/packages.ts';
 import { CHART_PACKAGES } from '../../report/charts/render.ts';
+import { QUEUE_PACKAGES } from '../../sweep/redis/connection.ts';
 
 /** What the optional packages are for. */
 const FEATURES: readonly (readonly [feature: string, packages: readonly string[]])[] = [
   ['the pictures of report.html', CHART_PACKAGES],
   ...BUILT_IN_NAMES.map((name) => [`--task ${name}`, [taskPackage(name)]] as const),
+  ['sweeps over a queue, and `worker`', QUEUE_PACKAGES],
   ['`pretrain`', [...PRETRAIN_PACKAGES, ...BUILT_IN_NAMES.map(taskPackage)]],
 ];
 

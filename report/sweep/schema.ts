@@ -15,7 +15,7 @@ export type TrialConfig = z.infer<typeof configSchema>;
 
 export const SWEEP_COMMANDS = ['run', 'train', 'estimate', 'prune', 'audit'] as const;
 
-export const TRIAL_STATES = ['done', 'failed', 'stopped'] as const;
+const TRIAL_STATES = ['done', 'failed', 'stopped'] as const;
 
 /** The WebGPU adapter that a trial ran on. */
 export const deviceSchema = z.strictObject({ adapter: z.string().min(1), software: z.boolean(), host: z.string() });

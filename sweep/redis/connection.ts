@@ -7,7 +7,8 @@ import type { Redis } from 'ioredis';
 import { UserError } from '../../engine/errors.ts';
 import { needPackages } from '../../engine/io/packages.ts';
 
-const PACKAGES = ['bullmq', 'ioredis'];
+/** What talks to Redis: optional packages. */
+export const QUEUE_PACKAGES: readonly string[] = ['bullmq', 'ioredis'];
 
 /** The queue of a URL that names none. */
 const DEFAULT_QUEUE = 'light-peft';
@@ -77,7 +78,7 @@ export async function connect(
   address: QueueAddress,
   onOutage: (message: string) => void = () => undefined,
 ): Promise<Connected> {
-  needPackages(PACKAGES);
+  needPackages(QUEUE_PACKAGES);
   const [{ Redis }, bullmq] = await Promise.all([import('ioredis'), import('bullmq')]);
   let why = 'no answer';
   let isReady = false;

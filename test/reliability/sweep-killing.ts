@@ -14,7 +14,7 @@ import { hostRandom } from '../../engine/random.ts';
 import type { TrialRecord } from '../../report/sweep/schema.ts';
 import { readLines } from '../../report/sweep/write.ts';
 import { trialSchema } from '../../report/sweep/schema.ts';
-import { RedisServer } from '../sweep/redis-server.ts';
+import { RedisServer } from '../../bench/measure/redis-server.ts';
 
 const BIN = join(import.meta.dirname, '../../bin/light-peft.js');
 const BASE = join(import.meta.dirname, '../../checkpoints/light-roberta');

@@ -18,7 +18,7 @@ import { adapterSlug, queueName } from '../../sweep/redis/names.ts';
 import { RedisQueue } from '../../sweep/redis/redis-queue.ts';
 import { queueState, stopJobs } from '../../sweep/redis/state.ts';
 import { TrialWorker, type WorkerOptions } from '../../sweep/redis/worker.ts';
-import { RedisServer } from './redis-server.ts';
+import { RedisServer } from '../../bench/measure/redis-server.ts';
 
 let dir: string;
 let server: RedisServer;

@@ -1,4 +1,4 @@
-/** Tests only. A redis-server of a test's own: on a free port, with its append-only file in a folder of the test. */
+/** Room: bench/measure. A redis-server of a measurement's or a test's own: on a free port, with its append-only file in a folder of theirs. */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createConnection, createServer, type AddressInfo } from 'node:net';
@@ -7,12 +7,12 @@ import { setTimeout as wait } from 'node:timers/promises';
 
 export class RedisServer implements AsyncDisposable {
   readonly port: number;
-  readonly #folder: string;
+  readonly folder: string;
   readonly #options: readonly string[];
   #process: ChildProcess | undefined;
 
   private constructor(folder: string, port: number, options: readonly string[]) {
-    this.#folder = folder;
+    this.folder = folder;
     this.port = port;
     this.#options = options;
   }
@@ -31,7 +31,7 @@ export class RedisServer implements AsyncDisposable {
 
   /** Begins with what its file holds. */
   async start(): Promise<void> {
-    const own = ['--port', `${this.port}`, '--bind', '127.0.0.1', '--dir', this.#folder, '--save', '', '--appendonly', 'yes']; // prettier-ignore
+    const own = ['--port', `${this.port}`, '--bind', '127.0.0.1', '--dir', this.folder, '--save', '', '--appendonly', 'yes']; // prettier-ignore
     this.#process = spawn('redis-server', [...own, ...this.#options], { stdio: 'ignore' });
     while (!(await isListening(this.port))) await wait(20);
   }

@@ -21,6 +21,8 @@ const OTHER_GROUPS: Readonly<Record<string, string>> = {
   profile: 'Kernels:',
   dumpKernels: 'Kernels:',
   tune: 'Kernels:',
+  estimate: 'Estimation:',
+  pauseAfter: 'Training:',
   logJsonl: 'Training:',
   logCsv: 'Training:',
   logTensorboard: 'Training:',
@@ -42,7 +44,7 @@ const RATIOS = ['headsRatio', 'ffnRatio', 'moduleRatio', 'rankRatio'];
 const SHOWN: Readonly<Record<string, readonly string[]>> = {
   run: [...PEFT, ...STEPS, 'epochs', 'steps', 'estimateSteps', ...RATIOS],
   estimate: [...PEFT, ...STEPS, 'estimateSteps', 'l1'],
-  prune: [...RATIOS, 'seed'],
+  prune: ['estimate', ...RATIOS, 'seed'],
   train: [...PEFT, ...STEPS, 'epochs', 'steps', 'saveEvery', ...LOGS],
   eval: ['maxLength', 'weights'],
   predict: ['maxLength', 'weights'],

@@ -54,6 +54,8 @@ export async function runCommand(argv: readonly string[]): Promise<number> {
   const program = new ConfigurableCommand('light-peft')
     .description('Early pruning for parameter-efficient fine-tuning, on WebGPU')
     .version((await versions())['light-peft'])
+    // What follows a command's name is for that command.
+    .enablePositionalOptions()
     .exitOverride()
     .configureHelp(HELP_FORMAT)
     .configureOutput({

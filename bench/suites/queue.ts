@@ -9,7 +9,7 @@ import type { Outcome } from '../../sweep/job.ts';
 import type { Perform } from '../../sweep/perform.ts';
 import type { SweepPlan } from '../../sweep/plan.ts';
 import { Records } from '../../sweep/records.ts';
-import { connect, parseAddress, type QueueAddress } from '../../sweep/redis/connection.ts';
+import { connect, parseAddress, type Connected, type QueueAddress } from '../../sweep/redis/connection.ts';
 import { RedisQueue } from '../../sweep/redis/redis-queue.ts';
 import { queueState } from '../../sweep/redis/state.ts';
 import { TrialWorker } from '../../sweep/redis/worker.ts';
@@ -101,7 +101,8 @@ const FACTS = { base: HASH, data: { trainContent: HASH, tokenizerContent: HASH }
 function planOf(trials: number): SweepPlan {
   const base = { model: 'models/base', task: 'glue/sst2', 'data-dir': 'data/sst2', steps: 400, 'batch-size': 32, methods: 'light-peft' }; // prettier-ignore
   const size = { steps: 400, epochs: 3, batchSize: 32, estimateSteps: 100 };
-  const estimate = { id: 'e'.repeat(12), command: 'estimate' as const, config: base };
+  const { methods: _, ...shared } = base;
+  const estimate = { id: 'e'.repeat(12), command: 'estimate' as const, config: shared };
   return {
     id: 'a'.repeat(12),
     command: 'run',
@@ -139,7 +140,8 @@ async function startWorker(address: QueueAddress, perform: Perform): Promise<() 
 
 async function measureSweep(server: RedisServer, trials: number): Promise<z.infer<typeof sweepSchema>> {
   const address = parseAddress(server.url);
-  const { client, ...connected } = await connect(address);
+  await using watching = await watch(address);
+  const { client } = watching;
   const plan = planOf(trials);
   await using records = await Records.open(server.folder);
   await using jobs = new RedisQueue(await connect(address), { address, sweep: plan.id });
@@ -148,13 +150,12 @@ async function measureSweep(server: RedisServer, trials: number): Promise<z.infe
   const before = await serverUse(client);
   const adding = await secondsOf(() => coordinator.begin());
   const filled = await serverUse(client);
-  const status = await secondsOf(() => queueState({ client, ...connected }, address, plan.id));
+  const status = await secondsOf(() => queueState(watching, address, plan.id));
   const watcher = process.memoryUsage().rss;
   const stop = await startWorker(address, nothing);
   const ending = await secondsOf(() => coordinator.run(new AbortController().signal));
   await stop();
   const after = await serverUse(client);
-  client.disconnect();
   return {
     ...{ trials, adding, status, ending, watcher, server: filled.bytes - before.bytes },
     commands: (after.commands - before.commands) / trials,
@@ -164,7 +165,8 @@ async function measureSweep(server: RedisServer, trials: number): Promise<z.infe
 
 async function measureWorker(server: RedisServer, seconds: number): Promise<z.infer<typeof workerSchema>> {
   const address = parseAddress(server.url);
-  const { client } = await connect(address);
+  await using watching = await watch(address);
+  const { client } = watching;
   const rate = async (): Promise<number> => {
     const { commands } = await serverUse(client);
     await wait(seconds * 1000);
@@ -186,8 +188,19 @@ async function measureWorker(server: RedisServer, seconds: number): Promise<z.in
   await wait(1000);
   const busy = await rate();
   await stop();
-  client.disconnect();
   return { idle, busy };
+}
+
+/** A connection that ends with what it is used for. */
+async function watch(address: QueueAddress): Promise<Connected & AsyncDisposable> {
+  const connected = await connect(address);
+  return {
+    ...connected,
+    [Symbol.asyncDispose]: () => {
+      connected.client.disconnect();
+      return Promise.resolve();
+    },
+  };
 }
 
 interface ServerUse {

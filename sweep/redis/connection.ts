@@ -106,9 +106,9 @@ export async function connect(
   } catch (error) {
     client.disconnect();
     const isClosed = error instanceof Error && /Connection is closed/.test(error.message);
-    throw new UserError(
-      `${address.shown}: cannot be reached: ${isClosed ? why : reason(error)}; is redis-server running there?`,
-    );
+    const found = isClosed ? why : reason(error);
+    const question = /^E[A-Z]+$|no answer/.test(found) ? '; is redis-server running there?' : '';
+    throw new UserError(`${address.shown}: cannot be reached: ${found}${question}`);
   }
   isReady = true;
   return { client, bullmq };

@@ -1,5 +1,7 @@
 /** Room: cli. The flags of commands that run a model on data: `eval` and `predict`. */
 import type { Command } from 'commander';
+import { UserError } from '../engine/errors.ts';
+import type { PeftModel } from '../peft-model/peft-model.ts';
 import { taskHeadNames } from '../peft-model/task-heads.ts';
 import { addEngineFlags, say, type EngineFlags } from './context.ts';
 import { DATA_DIR_FLAG, TASK_FLAG } from './data-flags.ts';
@@ -29,6 +31,7 @@ export interface InferFlags extends Record<string, unknown>, EngineFlags, TaskFl
   readonly model: string;
   readonly data?: readonly string[];
   readonly taskHead?: string;
+  readonly merge?: boolean;
 }
 
 /** @param dataText what `--data` is for */
@@ -37,6 +40,7 @@ export function addInferFlags(command: Command, dataText: string): Command {
     .option('--task <name>', TASK_FLAG, collect)
     .option('--data-dir <dir>', DATA_DIR_FLAG, collect)
     .option('--eval, --data <file>', `${dataText}; given again as NAME=FILE, several tasks`, collect)
+    .option('--merge', 'add the adapter to the base’s weights first: faster inference; LoRA, DoRA and (IA)³')
     .option('--task-head <name>', 'of an adapter of several tasks, the head to use (default: that of the task)');
 }
 
@@ -54,4 +58,11 @@ export async function taskHeadFor(
   const own = names.find((name) => name === task);
   if (own === undefined) say(`${adapter}: the head of ${names[0]}; of ${names.join(', ')}, --task-head names another`);
   return own ?? names[0];
+}
+
+/** Merges a model's adapter into its base where that was asked for. @throws UserError for several adapters, and as `merge` */
+export async function mergeIfAsked(models: readonly PeftModel[], { merge }: Pick<InferFlags, 'merge'>): Promise<void> {
+  if (!merge) return;
+  if (models.length > 1) throw new UserError('--merge: found several adapters on one base, expected one');
+  await models[0]!.merge();
 }

@@ -5,6 +5,7 @@
 import { getEventListeners } from 'node:events';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
+import { isTrial } from './parent.ts';
 
 /** 128 and the signal's number, as shells have it. */
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
@@ -23,9 +24,9 @@ export class Interruption implements Disposable {
   constructor(kept?: string) {
     this.#words = kept === undefined ? 'Interrupted.' : `Interrupted: ${kept}.`;
     for (const name of Object.keys(EXIT_CODES)) process.on(name, this.#hear);
-    if (process.channel) {
+    if (isTrial()) {
       process.on('disconnect', this.#orphaned);
-      process.channel.unref();
+      process.channel?.unref();
     }
     Interruption.#made.push(this);
   }

@@ -56,6 +56,7 @@ export const STREAM = {
   projection: 10,
   planting: 11,
   sweep: 12,
+  bootstrap: 13,
 } as const;
 
 /** A sequence of random numbers that depends only on its seed and name. */

@@ -1,7 +1,7 @@
 /**
  * Room: scripts. `npm run reproduce`: the sweep of `bench/reproduce.yaml`, both tasks, every method, three seeds; writes the measured part of
  * RESULTS.md, and its page. What is already there from an interrupted run is kept, as are the remarks in RESULTS.md. With `-- audit` it makes
- * the audit in its place (`scripts/reproduce-audit.ts`).
+ * the audit in its place (`scripts/reproduce-audit.ts`), with `-- paper` the table on a pretrained model (`scripts/reproduce-paper.ts`).
  */
 import { copyFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -13,6 +13,7 @@ import { gatherComparison } from '../report/sweep/gather.ts';
 import { writeReport } from '../report/write.ts';
 import { withMeasured } from './measured-part.ts';
 import { reproduceAudit } from './reproduce-audit.ts';
+import { reproducePaper } from './reproduce-paper.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const OUT = join('out', 'reproduce');
@@ -40,6 +41,7 @@ try {
   process.chdir(ROOT);
   const [what, ...more] = process.argv.slice(2);
   if (what === 'audit') process.exitCode = await reproduceAudit(more);
+  else if (what === 'paper') process.exitCode = await reproducePaper(more);
   else await reproduce();
 } catch (error) {
   if (!(error instanceof UserError)) throw error;

@@ -41,6 +41,9 @@ export interface ChildResult {
 /** Characters of standard error that are looked through for the error. */
 const TAIL = 8000;
 
+/** Set for the process of a trial: it then tells its parent how it goes, and ends with it. */
+export const TRIAL_VARIABLE = 'LIGHT_PEFT_TRIAL';
+
 /** Secrets of the queue are none of a trial's business. */
 const SECRET = /^LIGHT_PEFT_(QUEUE|REDIS_)/;
 
@@ -52,7 +55,7 @@ export async function runChild(args: readonly string[], options: ChildOptions): 
   // A group of its own: Ctrl-C at the terminal is for the process that began it, which then tells it once.
   const child = spawn(process.execPath, [bin, ...args], {
     cwd: options.cwd,
-    env,
+    env: { ...env, [TRIAL_VARIABLE]: '1' },
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });

@@ -19,7 +19,7 @@ import { PeftModel } from '../../peft-model/peft-model.ts';
 import { evaluate, type Evaluation } from '../../train/evaluate.ts';
 import { besides, print, withEngine, type CommandContext } from '../context.ts';
 import { sayCounts } from '../data-flags.ts';
-import { addInferFlags, INFER_SETTINGS, taskHeadFor, type InferFlags } from '../model-flags.ts';
+import { addInferFlags, INFER_SETTINGS, mergeIfAsked, taskHeadFor, type InferFlags } from '../model-flags.ts';
 import { withTasks } from '../task-flags.ts';
 import { measure } from '../../report/numbers.ts';
 import { addSettings, readSettings } from '../options.ts';
@@ -114,7 +114,7 @@ interface Evaluated {
 
 async function evaluated(
   { engine, callbacks: { onBytes, signal } }: CommandContext,
-  { model: dir, adapter, taskHead }: EvalFlags & { readonly taskHead?: string | undefined },
+  { model: dir, adapter, taskHead, merge }: EvalFlags & { readonly taskHead?: string | undefined },
   request: DataRequest,
   { data: options, load, train: { batchSize } }: RunOptions,
 ): Promise<Evaluated> {
@@ -135,6 +135,7 @@ async function evaluated(
     return { result, lines: answers.map((answer) => ({ answer })) };
   }
   using model = await PeftModel.fromPretrained(engine, checkpoint, adapter, { ...loading, head });
+  await mergeIfAsked([model], { merge });
   const data = await loadData(checkpoint, request, options, model, onBytes);
   sayCounts(data);
   const { figures, answers, text } = data;

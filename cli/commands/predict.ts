@@ -17,7 +17,7 @@ import { isSeveral } from '../../experiments/task-data.ts';
 import { collect } from '../config-file.ts';
 import { besides, print, withEngine, type CommandContext } from '../context.ts';
 import { sayCount } from '../data-flags.ts';
-import { addInferFlags, INFER_SETTINGS, taskHeadFor, type InferFlags } from '../model-flags.ts';
+import { addInferFlags, INFER_SETTINGS, mergeIfAsked, taskHeadFor, type InferFlags } from '../model-flags.ts';
 import { withTasks } from '../task-flags.ts';
 import { namedFolders } from '../named-folders.ts';
 import { addSettings, readSettings } from '../options.ts';
@@ -115,6 +115,7 @@ async function opened(
   name = request.task,
 ): Promise<{ readonly models: Models; readonly rows: Rows }> {
   const models = await modelsOf(context, checkpoint, flags, options, name);
+  await mergeIfAsked([...models.values()], flags);
   const [first] = models.values();
   const rows = await loadRows(checkpoint, request, first!, options.data, context.callbacks.onBytes);
   sayCount(rows);

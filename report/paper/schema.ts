@@ -1,0 +1,33 @@
+/** Room: report/paper. A part of the paper's table as it is kept: one run with its predictions, and where its figures come from. */
+import { z } from 'zod';
+import { header, type VersionedFormat } from '../../engine/io/versioned.ts';
+
+export const partSchema = z.strictObject({
+  ...header('light-peft/paper-part', 1),
+  /** `sst2/lora/light-peft/0.5/seed-0`; of the choice of a learning rate `sst2/lora/light-peft/0.5/lr-0.001`. */
+  name: z.string(),
+  task: z.string(),
+  peft: z.string(),
+  method: z.string(),
+  /** Part of heads and of neurons that is pruned; 0 without pruning. */
+  ratio: z.number(),
+  seed: z.int().nonnegative(),
+  lr: z.number(),
+  /** Options of the run, by their flags. */
+  config: z.record(z.string(), z.json()),
+  /** Of the evaluation: that of the development set, of a choice that of the selection split. */
+  metrics: z.record(z.string(), z.number()),
+  /** Class indices of the development set's rows in order, or scores; absent for a choice. */
+  predictions: z.array(z.number()).optional(),
+  device: z.strictObject({ adapter: z.string(), software: z.boolean(), host: z.string() }),
+  date: z.string(),
+  /** Of the sources, with `+` where they had changes. */
+  commit: z.string(),
+  sources: z.string(),
+  fingerprint: z.string(),
+  command: z.string(),
+});
+
+export type PaperPart = z.infer<typeof partSchema>;
+
+export const PART: VersionedFormat<PaperPart> = { format: 'light-peft/paper-part', version: 1, schema: partSchema };

@@ -1,0 +1,99 @@
+/** Room: scripts/paper. Runs a part of the paper's table as a trial of a sweep, so that estimations are shared and what was begun goes on. */
+import { execFileSync } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { z } from 'zod';
+import { factsReader, planReader } from '../../cli/sweep-run.ts';
+import { UserError } from '../../engine/errors.ts';
+import { exists, parseJson, readJson, validate, writeFileAtomic } from '../../engine/io/files.ts';
+import { makeFolder } from '../../engine/io/make-folder.ts';
+import { readVersioned, writeVersioned } from '../../engine/io/versioned.ts';
+import { parseComparison } from '../../report/schema.ts';
+import { PART, type PaperPart } from '../../report/paper/schema.ts';
+import type { TrialConfig } from '../../report/sweep/schema.ts';
+import { runChild } from '../../sweep/child.ts';
+import { jobOf, planSweep } from '../../sweep/plan.ts';
+import { folderOf, perform } from '../../sweep/perform.ts';
+import { specSchema } from '../../sweep/spec.ts';
+import type { Part } from './table.ts';
+
+/** What runs leave, and what is kept of them. */
+const OUT = join('out', 'paper');
+const KEPT = join('bench', 'paper', 'parts');
+
+export function pathOf({ name }: Part): string {
+  return join(KEPT, `${name}.json`);
+}
+
+/** A part that was run before. */
+export async function readPart(part: Part): Promise<PaperPart | undefined> {
+  const path = pathOf(part);
+  return (await exists(path)) ? readVersioned(path, PART) : undefined;
+}
+
+/** @param command that a reader types to get the same @throws UserError where it fails */
+export async function runPart(
+  part: Part,
+  config: TrialConfig,
+  command: string,
+  signal: AbortSignal,
+): Promise<PaperPart> {
+  const plan = await planSweep(specSchema.parse({ base: config }), 'the table', planReader('the table'));
+  const [trial] = plan.trials as [(typeof plan.trials)[number]];
+  const place = { storage: process.cwd(), factsOf: factsReader() };
+  const { metrics, device } = await perform(jobOf(plan, trial, { folder: OUT, retries: 0 }), place, { signal });
+  const folder = folderOf(OUT, 'trial', trial.id);
+  const kept: Omit<PaperPart, 'format' | 'version'> = {
+    name: part.name,
+    ...{ task: part.task, peft: part.peft, method: part.method, ratio: part.ratio, seed: part.seed },
+    lr: Number(config.lr),
+    config: withoutPlaces(trial.config),
+    metrics,
+    ...(part.lr === undefined && { predictions: await predictionsOf(folder, trial.config, signal) }),
+    device: device ?? { adapter: 'not known', software: true, host: '' },
+    date: new Date().toISOString(),
+    commit: commit(),
+    sources: trial.facts.sources,
+    fingerprint: trial.facts.base,
+    command,
+  };
+  const path = pathOf(part);
+  await makeFolder(join(path, '..'));
+  await writeVersioned(path, PART, kept);
+  return { format: 'light-peft/paper-part', version: 1, ...kept };
+}
+
+/** Where model and data lie is this machine's alone; their hashes tell what they are. */
+function withoutPlaces({ model: _, 'data-dir': __, ...options }: TrialConfig): TrialConfig {
+  return options;
+}
+
+const lineSchema = z.looseObject({ label: z.number().optional(), logits: z.array(z.number()).optional() });
+
+/** Of the development set, row by row. */
+async function predictionsOf(folder: string, given: TrialConfig, signal: AbortSignal): Promise<number[]> {
+  const path = join(folder, 'comparison.json');
+  const { method, seed } = parseComparison(await readJson(path, z.unknown()), path).runs[0]!;
+  const { methods: _, ...config } = given;
+  const [file, lines] = [join(folder, 'predict.yaml'), join(folder, 'predictions.jsonl')];
+  await writeFileAtomic(file, stringify(config));
+  const adapter = join(folder, method, `seed-${seed}`, 'adapter');
+  const args = ['eval', '--config', file, '--adapter', adapter, '--predictions', lines];
+  const { code, error } = await runChild(args, { cwd: process.cwd(), log: join(folder, 'log.txt'), signal });
+  if (code !== 0) throw new UserError(`${folder}: its predictions: ${error}`);
+  const texts = (await readFile(lines, 'utf8')).split('\n').slice(0, -1);
+  return texts.map((text, i) => {
+    const where = `${lines}: line ${i + 1}`;
+    const { label, logits = [] } = validate(parseJson(text, where), lineSchema, where);
+    return logits.length === 1 ? logits[0]! : (label ?? logits.indexOf(Math.max(...logits)));
+  });
+}
+
+/** Of the checkout. */
+function commit(): string {
+  const git = (...args: string[]): string => execFileSync('git', args, { encoding: 'utf8' }).trim();
+  return (
+    git('rev-parse', '--short=12', 'HEAD') + (git('status', '--porcelain', '--untracked-files=no') === '' ? '' : '+')
+  );
+}

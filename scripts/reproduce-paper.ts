@@ -1,0 +1,100 @@
+/**
+ * Room: scripts. `npm run reproduce -- paper --model DIR --data-dir DIR`: the paper's comparison on a pretrained model and its tasks, part by part in the
+ * order of `bench/paper/table.yaml`. Each part is kept in `bench/paper/parts/` when it has ended, with adapter, date, commit and command; those that
+ * are there are not run again.
+ */
+import { parseArgs } from 'node:util';
+import { UserError } from '../engine/errors.ts';
+import { duration } from '../report/numbers.ts';
+import type { PaperPart } from '../report/paper/schema.ts';
+import { StoppedError } from '../sweep/perform.ts';
+import { InterruptedError } from '../train/loop.ts';
+import { readPart, runPart } from './paper/run-part.ts';
+import { choicesOf, configOf, partsOf, readTable, type Part, type Table } from './paper/table.ts';
+
+interface Place {
+  readonly model: string;
+  readonly 'data-dir': string;
+}
+
+/** @returns the exit code */
+export async function reproducePaper(args: readonly string[]): Promise<number> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      model: { type: 'string' },
+      'data-dir': { type: 'string' },
+      part: { type: 'string', multiple: true },
+      list: { type: 'boolean', default: false },
+    },
+  });
+  const table = await readTable();
+  const asked = values.part;
+  const parts = partsOf(table).filter(
+    ({ name }) => !asked || asked.some((one) => name === one || name.startsWith(`${one}/`)),
+  );
+  if (parts.length === 0) throw new UserError(`--part: found ${asked?.join(', ')}, expected some of \`--list\``);
+  if (values.list) return list(parts, table);
+  const { model, 'data-dir': dataDir } = values;
+  if (model === undefined || dataDir === undefined)
+    throw new UserError('paper: expected --model DIR, a pretrained model, and --data-dir DIR, the folder of GLUE');
+  const stop = new AbortController();
+  process.once('SIGINT', () => stop.abort()).once('SIGTERM', () => stop.abort());
+  const place = { model, 'data-dir': dataDir };
+  try {
+    for (const part of parts) {
+      if (await readPart(part)) continue;
+      const lr = await chosenRate(part, table, place, stop.signal);
+      await run(part, table, lr, place, stop.signal);
+    }
+  } catch (error) {
+    if (!(error instanceof StoppedError)) throw error;
+    throw new InterruptedError('Interrupted: parts that have ended are kept; the same command goes on.');
+  }
+  return 0;
+}
+
+async function run(part: Part, table: Table, lr: number, place: Place, signal: AbortSignal): Promise<PaperPart> {
+  const started = performance.now();
+  process.stdout.write(`${part.name}, learning rate ${lr}\n`);
+  const command = `npm run reproduce -- paper --model DIR --data-dir DIR --part ${part.name}`;
+  const { metric } = table.tasks[part.task]!;
+  const found = await runPart(part, configOf(part, table, lr, { ...place }), command, signal);
+  const took = duration((performance.now() - started) / 1000);
+  process.stdout.write(`  ${metric} ${found.metrics[metric]?.toFixed(4)}, ${took}\n`);
+  return found;
+}
+
+/** The rate with the best figure on the selection split; those that were not tried are. */
+async function chosenRate(part: Part, table: Table, place: Place, signal: AbortSignal): Promise<number> {
+  const { metric } = table.tasks[part.task]!;
+  const tried: PaperPart[] = [];
+  for (const choice of choicesOf(part, table))
+    tried.push((await readPart(choice)) ?? (await run(choice, table, choice.lr!, place, signal)));
+  const value = (one: PaperPart): number => one.metrics[metric] ?? -Infinity;
+  return tried.reduce((best, one) => (value(one) > value(best) ? one : best)).lr;
+}
+
+/** Parts in their order, what is there, and how long the others will take by those of their task and method. */
+async function list(parts: readonly Part[], table: Table): Promise<number> {
+  const known = await Promise.all(parts.map(readPart));
+  const secondsOf = ({ metrics }: PaperPart): number =>
+    ['estimateSeconds', 'trainSeconds'].reduce((sum, name) => sum + (metrics[name] ?? 0), 0);
+  let left = 0;
+  for (const [i, part] of parts.entries()) {
+    const found = known[i];
+    const like = known.find((one) => one?.task === part.task && one.method === part.method);
+    const seconds = like && secondsOf(like);
+    if (!found) left += seconds ?? 0;
+    const { metric } = table.tasks[part.task]!;
+    const state = found
+      ? `${metric} ${found.metrics[metric]?.toFixed(4)}`
+      : `not run${seconds === undefined ? '' : `, about ${duration(seconds)}`}`;
+    process.stdout.write(`${part.name}: ${state}\n`);
+  }
+  const missing = known.filter((one) => !one).length;
+  process.stdout.write(
+    `${parts.length - missing} of ${parts.length} parts are there; the others take ${duration(left)} as far as that is known.\n`,
+  );
+  return 0;
+}

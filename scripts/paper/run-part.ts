@@ -22,7 +22,7 @@ import type { Part } from './table.ts';
 const OUT = join('out', 'paper');
 const KEPT = join('bench', 'paper', 'parts');
 
-export function pathOf({ name }: Part): string {
+function pathOf({ name }: Part): string {
   return join(KEPT, `${name}.json`);
 }
 

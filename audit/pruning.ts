@@ -87,5 +87,5 @@ export async function fineDecision({ options }: AuditSetting, model: PeftModel, 
   const heads = model.base.layers.map(({ heads: count }) => Array.from({ length: count }, () => 1));
   const modules = Object.fromEntries(Object.keys(bottlenecks).map((name) => [name, 1]));
   const scores = { heads, neurons, modules, ranks: bottlenecks };
-  return decide(scores, { ...options.decide, foldMasks: false, heads: 0, modules: 0 });
+  return decide(scores, { ...options.decide, importance: 'mask', foldMasks: false, heads: 0, modules: 0 });
 }

@@ -44,7 +44,7 @@ const RATIOS = ['headsRatio', 'ffnRatio', 'moduleRatio', 'rankRatio'];
 const SHOWN: Readonly<Record<string, readonly string[]>> = {
   run: [...PEFT, ...STEPS, 'epochs', 'steps', 'estimateSteps', ...RATIOS],
   estimate: [...PEFT, ...STEPS, 'estimateSteps', 'l1'],
-  prune: ['estimate', ...RATIOS, 'seed'],
+  prune: ['estimate', ...RATIOS, 'importance', 'seed'],
   train: [...PEFT, ...STEPS, 'epochs', 'steps', 'saveEvery', ...LOGS],
   eval: ['maxLength', 'weights'],
   predict: ['maxLength', 'weights'],

@@ -79,6 +79,7 @@ const BEFORE: Readonly<Record<string, unknown>> = {
   estimateUntil: 'fixed',
   freezeHead: false,
   gradientAccumulationSteps: 1,
+  importance: 'mask',
   labelSmoothing: 0,
   evalStrategy: 'no',
   loadBestModel: false,

@@ -3,9 +3,11 @@
  * each scope group are dropped, the lowest first, ties broken by (group, index), so that a plan is deterministic.
  */
 import { z } from 'zod';
+import { option, UserError } from '../engine/errors.ts';
 import { parseOptions } from '../engine/options.ts';
 import { hostRandom, STREAM } from '../engine/random.ts';
 import type { Plan } from './plan.ts';
+import { UNIT_SCORES, type UnitScores, type UnitTable } from './unit-scores.ts';
 
 /** `layerwise`: each row of scores is a group of its own; `global`: all rows are one group. */
 export type Scope = 'layerwise' | 'global';
@@ -75,6 +77,10 @@ export const decideOptionsSchema = z.strictObject({
     .describe('grouped-query attention: prune single query heads, or key/value heads with all of theirs'),
   neurons: ratio.default(1 / 3).describe('part of the FFN neurons to prune'),
   neuronsScope: scope.default('global').describe('rank neurons within layers or over the model'),
+  importance: z
+    .enum(['mask', ...UNIT_SCORES])
+    .default('mask')
+    .describe('score of heads and neurons: trained masks, their gradients, weights, or weights and activations'),
   maskScore: z.enum(['abs', 'signed']).default('abs').describe('score of a mask: magnitude or value'),
   allowEmptyLayers: z.boolean().default(false).describe('let a layer lose all heads or neurons'),
   foldMasks: z.boolean().default(false).describe('fold learned mask values into the kept weights'),
@@ -94,6 +100,8 @@ export interface ImportanceScores {
   readonly ranks: Readonly<Record<string, readonly number[]>>;
   /** Mask values of heads and neurons, for folding; the scores themselves unless set. */
   readonly masks?: Pick<ImportanceScores, 'heads' | 'neurons'>;
+  /** Other scores of heads and neurons, those that were recorded. */
+  readonly units?: UnitScores;
   /** Query heads that share a key/value head; 1 unless set. */
   readonly headsPerGroup?: number;
   /** Of the estimation; 0 where the scores are of none. */
@@ -107,7 +115,7 @@ export type Decision = Omit<Plan, 'base'>;
 /**
  * Which heads, neurons, modules and ranks stay.
  * @param method written into the plan: `random` where the scores are drawn
- * @throws UserError for an option out of range, by name
+ * @throws UserError for an option out of range, by name, and for a score that was not recorded
  */
 export function decide(
   scores: ImportanceScores,
@@ -115,16 +123,15 @@ export function decide(
   method: Plan['origin']['method'] = 'light-peft',
 ): Decision {
   const options = parseOptions(decideOptionsSchema, given);
-  const { maskScore, allowEmptyLayers: allowEmpty, foldMasks } = options;
+  const { importance, maskScore, allowEmptyLayers: allowEmpty, foldMasks } = options;
+  const ranked = ranking(scores, options);
   const sharing = scores.headsPerGroup ?? 1;
   const together = options.headUnit === 'group' ? sharing : 1;
-  const units = maskScores(scores.heads, maskScore).map((row) => means(row, together));
+  const units = ranked.heads.map((row) => means(row, together));
   const heads = keepHighest(units, options.heads, options.headsScope, { allowEmpty }).map((row) =>
     row.flatMap((unit) => Array.from({ length: together }, (_, i) => unit * together + i)),
   );
-  const neurons = keepHighest(maskScores(scores.neurons, maskScore), options.neurons, options.neuronsScope, {
-    allowEmpty,
-  });
+  const neurons = keepHighest(ranked.neurons, options.neurons, options.neuronsScope, { allowEmpty });
   const names = Object.keys(scores.modules);
   const kept = keepHighest([names.map((n) => scores.modules[n]!)], options.modules, 'global', {
     allowEmpty: true,
@@ -162,11 +169,25 @@ export function decide(
       ffn_ratio: options.neurons,
       ffn_scope: options.neuronsScope,
       mask_score: maskScore,
+      ...(importance !== 'mask' && method !== 'random' && { importance }),
       module_ratio: options.modules,
       rank_ratio: options.ranks,
       rank_scope: options.ranksScope,
     },
   };
+}
+
+/** What heads and neurons are ranked by. */
+function ranking(
+  { heads, neurons, units }: ImportanceScores,
+  { importance, maskScore }: Pick<z.output<typeof decideOptionsSchema>, 'importance' | 'maskScore'>,
+): UnitTable {
+  if (importance === 'mask') return { heads: maskScores(heads, maskScore), neurons: maskScores(neurons, maskScore) };
+  const found = units?.[importance];
+  if (found) return found;
+  throw new UserError(
+    `${option('importance')}: found ${importance}, which the estimation did not record, as those of earlier versions do not: estimate anew, or use mask`,
+  );
 }
 
 /** Means of `size` neighbours each. */
@@ -181,13 +202,15 @@ export function randomScores(scores: ImportanceScores, seed: number): Importance
   const random = hostRandom(seed, STREAM.pruning);
   const draw = (): number => random.uniform();
   const row = (values: readonly number[]): number[] => values.map(draw);
+  const [heads, neurons] = [scores.heads.map(row), scores.neurons.map(row)];
   const record = <T, U>(values: Readonly<Record<string, T>>, f: (value: T) => U): Record<string, U> =>
     Object.fromEntries(Object.entries(values).map(([name, value]) => [name, f(value)]));
   return {
     ...scores,
     masks: { heads: scores.heads, neurons: scores.neurons },
-    heads: scores.heads.map(row),
-    neurons: scores.neurons.map(row),
+    heads,
+    neurons,
+    units: Object.fromEntries(UNIT_SCORES.map((score) => [score, { heads, neurons }])),
     modules: record(scores.modules, draw),
     ranks: record(scores.ranks, row),
   };

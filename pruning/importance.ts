@@ -1,6 +1,6 @@
 /**
  * Room: pruning. Importance of PEFT modules and of their ranks (docs/method.md §3), accumulated on the device over the counted
- * steps of the estimation.
+ * steps of the estimation, and what is summed up of heads and neurons beside them.
  */
 import type { Update } from '../engine/compile/graph.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -22,6 +22,8 @@ import { pack } from '../engine/ops/pack.ts';
 import { sum, sumCols, sumLast } from '../engine/ops/reduce.ts';
 import type { Variable } from '../engine/variable.ts';
 import { isRankMatrix, type Factor, type PeftMethod, type PeftModule } from '../peft/module.ts';
+import type { UnitMeans } from './unit-scores.ts';
+import { UnitSums, type MaskedUnits, type UnitSamples } from './unit-sums.ts';
 
 /** 1 in counted steps, else 0: f32 [1]. */
 export const COUNTED_INPUT = { shape: [1], dtype: 'f32' } as const;
@@ -29,11 +31,13 @@ export const COUNTED_INPUT = { shape: [1], dtype: 'f32' } as const;
 /** Elements to which each module's scores are aligned in the accumulators. */
 const ALIGN = 64;
 
-/** What the estimation found, per module name. */
+/** What the estimation found, per module name and of heads and neurons. */
 export interface Importance {
   readonly modules: Record<string, number>;
   readonly ranks: Record<string, number[]>;
-  /** NaN or infinite samples, counted as 0. */
+  /** Undefined where not all counted steps were summed up. */
+  readonly units: UnitMeans | undefined;
+  /** NaN or infinite samples of modules and ranks, counted as 0. */
   readonly nonFinite: number;
 }
 
@@ -65,6 +69,7 @@ export interface RankSamples {
 export interface StepSamples {
   readonly modules?: ModuleSamples | undefined;
   readonly ranks?: RankSamples | undefined;
+  readonly units: UnitSamples;
 }
 
 /** Values to add to totals, and how many were not finite. */
@@ -87,8 +92,9 @@ export class ImportanceAccumulators {
   readonly #ratios: Variable;
   readonly #stepRatios: Variable;
   readonly #nonFinite: Variable;
+  readonly #units: UnitSums;
 
-  constructor(engine: Engine, method: PeftMethod) {
+  constructor(engine: Engine, method: PeftMethod, units: MaskedUnits) {
     this.#engine = engine;
     this.#method = method;
     const offsets: number[] = [];
@@ -105,13 +111,18 @@ export class ImportanceAccumulators {
     this.#ratios = state('importance.modules', method.modules.length * ALIGN);
     this.#stepRatios = state('importance.modules.step', method.modules.length * ALIGN);
     this.#nonFinite = state('importance.non_finite', 1);
+    this.#units = new UnitSums(engine, units);
   }
 
   /**
    * Adds one step's samples; those of modules and those of ranks may come in programs of their own.
    * @param counted f32 [1]
    */
-  accumulate({ modules, ranks }: StepSamples, counted: Tensor): Update[] {
+  accumulate({ units, ...others }: StepSamples, counted: Tensor): Update[] {
+    return [...this.#accumulate(others, counted), ...this.#units.accumulate(units, counted)];
+  }
+
+  #accumulate({ modules, ranks }: Omit<StepSamples, 'units'>, counted: Tensor): Update[] {
     const samples = [modules && this.#moduleSamples(modules), ranks && this.#rankSamples(ranks)];
     const bad = samples.flatMap((found) => found?.bad ?? []);
     if (bad.length === 0) return [];
@@ -163,21 +174,28 @@ export class ImportanceAccumulators {
       .reduce((a, b) => add(a, b));
   }
 
-  /** Sums over the steps so far: of the ranks of all modules, of modules, of samples that were not finite. */
+  /** Sums over the steps so far: of the ranks of all modules, of modules, of samples that were not finite, of heads and neurons. */
   async sums(): Promise<Float32Array> {
     const variables = [this.#scores, this.#ratios, this.#nonFinite];
     const [scores, ratios, nonFinite] = await Promise.all(variables.map((variable) => this.#engine.read(variable)));
     const { modules } = this.#method;
-    return Float32Array.from([
-      ...modules.flatMap(({ ranks }, i) => [...scores!.subarray(this.#offsets[i], this.#offsets[i]! + ranks)]),
-      ...modules.map((_, i) => ratios![i * ALIGN]!),
-      nonFinite![0]!,
+    return joined([
+      ...modules.map(({ ranks }, i) => scores!.subarray(this.#offsets[i], this.#offsets[i]! + ranks)),
+      Float32Array.from(modules, (_, i) => ratios![i * ALIGN]!),
+      nonFinite!,
+      ...(await this.#units.sums()),
     ]);
+  }
+
+  /** Values of `sums`. */
+  get size(): number {
+    const ranks = this.#method.modules.reduce((sum, module) => sum + module.ranks, 0);
+    return ranks + this.#method.modules.length + 1 + this.#units.size;
   }
 
   /** Begins anew with the next step. */
   clear(): void {
-    for (const sums of this.state) this.#engine.write(sums, new Float32Array(sums.size));
+    for (const sums of [...this.state, ...this.newState]) this.#engine.write(sums, new Float32Array(sums.size));
   }
 
   /** Means over the counted steps. @param sums `sums` of stretches, which are together the counted steps */
@@ -192,7 +210,9 @@ export class ImportanceAccumulators {
     const mean = (): number => next() / countedSteps;
     const ranks = modules.map(({ name, ranks: n }) => [name, Array.from({ length: n }, mean)] as const);
     const ratios = modules.map(({ name }) => [name, mean()] as const);
-    return { ranks: Object.fromEntries(ranks), modules: Object.fromEntries(ratios), nonFinite: next() };
+    const nonFinite = next();
+    const units = this.#units.means(next, countedSteps);
+    return { ranks: Object.fromEntries(ranks), modules: Object.fromEntries(ratios), nonFinite, units };
   }
 
   /** What a checkpoint of the estimation must hold. */
@@ -200,7 +220,23 @@ export class ImportanceAccumulators {
     return [this.#scores, this.#ratios, this.#nonFinite];
   }
 
+  /** What it holds beside that; version 0.1 had none of it. */
+  get newState(): readonly Variable[] {
+    return this.#units.state;
+  }
+
   free(): void {
     for (const v of [this.#scores, this.#step, this.#ratios, this.#stepRatios, this.#nonFinite]) this.#engine.free(v);
+    this.#units.free();
   }
+}
+
+function joined(arrays: readonly Float32Array[]): Float32Array {
+  const out = new Float32Array(arrays.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const array of arrays) {
+    out.set(array, at);
+    at += array.length;
+  }
+  return out;
 }

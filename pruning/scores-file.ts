@@ -5,6 +5,7 @@ import { header, readVersioned, writeVersioned } from '../engine/io/versioned.ts
 import type { ModelConfig } from '../models/architecture.ts';
 import type { ImportanceScores } from './decide.ts';
 import { distancesSchema } from './stability.ts';
+import { UNIT_SCORES } from './unit-scores.ts';
 
 const series = z.array(z.number());
 
@@ -40,6 +41,10 @@ export const recordsSchema = z.strictObject({
   /** Values after the last step, a row per layer. */
   head_masks: z.array(series),
   ffn_masks: z.array(series),
+  /** Other scores of heads and neurons, a row per layer each; absent in files of earlier versions. */
+  unit_importance: z
+    .partialRecord(z.enum(UNIT_SCORES), z.strictObject({ heads: z.array(series), neurons: z.array(series) }))
+    .optional(),
   /** By Hugging Face module name, in the order of the model. */
   module_importance: z.record(z.string(), z.number()),
   rank_importance: z.record(z.string(), series),
@@ -56,6 +61,13 @@ const consistent = recordsSchema.check(({ value, issues }) => {
   const { loss, task_loss: taskLoss, head_masks: heads, ffn_masks: ffn } = value;
   if (taskLoss.length !== loss.length) refuse('task_loss', taskLoss.length, `${loss.length} steps, as in "loss"`);
   if (ffn.length !== heads.length) refuse('ffn_masks', ffn.length, `${heads.length} layers, as in "head_masks"`);
+  const sizes = (rows: readonly (readonly number[])[]): string => rows.map(({ length }) => length).join();
+  for (const [score, of] of Object.entries(value.unit_importance ?? {})) {
+    const refuseRows = (key: string, expected: string): void =>
+      refuse('unit_importance', `other rows of "${key}" in "${score}"`, `those of "${expected}"`);
+    if (sizes(of.heads) !== sizes(heads)) refuseRows('heads', 'head_masks');
+    if (sizes(of.neurons) !== sizes(ffn)) refuseRows('neurons', 'ffn_masks');
+  }
   const { module_importance: modules, rank_importance: ranks } = value;
   const unranked = Object.keys(modules).find((name) => !Object.hasOwn(ranks, name));
   const unknown = Object.keys(ranks).find((name) => !Object.hasOwn(modules, name));
@@ -109,6 +121,7 @@ export function scoresOf(estimate: Omit<EstimateResult, 'format' | 'version'>, c
     neurons: estimate.ffn_masks,
     modules: estimate.module_importance,
     ranks: estimate.rank_importance,
+    ...(estimate.unit_importance && { units: estimate.unit_importance }),
     headsPerGroup: config.numHeads / config.kvHeads,
     steps: estimate.steps,
     seed: estimate.seed,

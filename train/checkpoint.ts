@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { Engine } from '../engine/engine.ts';
 import { UserError } from '../engine/errors.ts';
 import { parseJson, preview, validate } from '../engine/io/files.ts';
-import { openSafetensors, writeSafetensors, type TensorFile } from '../engine/io/safetensors.ts';
+import { openSafetensors, writeSafetensors, type TensorEntry, type TensorFile } from '../engine/io/safetensors.ts';
 import type { Variable } from '../engine/variable.ts';
 import { differenceText, firstDifference, fromOldKeys, type RunIdentity } from './identity.ts';
 import type { HostMemory } from './step.ts';
@@ -55,30 +55,41 @@ export async function saveCheckpoint(
     shape: variable.shape,
     data: () => engine.read(variable),
   }));
-  const kept = best.map((values, i) => ({
-    name: bestName(i),
-    dtype: 'F32' as const,
-    shape: [values.length],
-    data: values,
-  }));
+  const saved = memory?.save();
+  const kept = [...arrays('best', best), ...arrays('memory', saved?.arrays ?? [])];
   await writeSafetensors(path, [...entries, ...kept], {
     version: VERSION,
     step: String(step),
     identity: JSON.stringify(identity),
     losses: JSON.stringify({ loss, taskLoss }),
     timing: JSON.stringify(timing),
-    ...(memory && { memory: JSON.stringify(memory.save()) }),
+    ...(saved && { memory: JSON.stringify(saved.json) }),
     ...(evaluations.length > 0 && { evaluations: JSON.stringify(evaluations) }),
   });
 }
 
-function bestName(index: number): string {
-  return `best.${index}`;
+/** Values on the host, under their place. */
+function arrays(name: string, all: readonly Float32Array[]): TensorEntry[] {
+  return all.map((data, i) => ({ name: `${name}.${i}`, dtype: 'F32', shape: [data.length], data }));
+}
+
+async function readArrays(file: TensorFile, name: string): Promise<Float32Array[]> {
+  const found: Float32Array[] = [];
+  while (file.has(`${name}.${found.length}`)) found.push(await file.readFloat32(`${name}.${found.length}`));
+  return found;
+}
+
+/** What a checkpoint may have beside the variables. */
+interface RestoredToo {
+  /** Variables of which it may have the best values. */
+  readonly weights?: readonly Variable[];
+  readonly memory?: HostMemory | undefined;
+  /** Variables after the others; they stay as they are where an earlier version wrote the file. */
+  readonly newer?: readonly Variable[];
 }
 
 /**
  * Restores variables written by `saveCheckpoint`.
- * @param weights those of which it may have the best values
  * @returns the step to go on with, and what is behind it; files of version 0.1 do not tell how long that took
  * @throws UserError naming the first option that differs from the run that wrote it, or a tensor that does not fit
  */
@@ -87,8 +98,7 @@ export async function loadCheckpoint(
   path: string,
   identity: RunIdentity,
   variables: readonly Variable[],
-  weights: readonly Variable[] = [],
-  memory?: HostMemory,
+  { weights = [], memory, newer = [] }: RestoredToo = {},
 ): Promise<{ step: number; past: PastSteps; best: readonly Float32Array[] }> {
   const file = await openSafetensors(path);
   try {
@@ -110,13 +120,15 @@ export async function loadCheckpoint(
     }
     const differs = firstDifference(written, identity);
     if (differs) throw new UserError(`${path}: ${differenceText(differs)}: resume with the same options and data`);
-    memory?.restore(metadataJson(file, 'memory'), `${path}: memory`);
-    for (const [i, variable] of variables.entries()) {
+    const json = memory && metadataJson(file, 'memory');
+    memory?.restore({ json, arrays: await readArrays(file, 'memory') }, `${path}: memory`);
+    const hasNewer = newer[0] !== undefined && file.has(`${variables.length}.${newer[0].name}`);
+    for (const [i, variable] of [...variables, ...(hasNewer ? newer : [])].entries()) {
       await engine.fill(variable, file.floats(`${i}.${variable.name}`, variable.shape));
     }
-    const isKept = file.has(bestName(0));
+    const isKept = file.has('best.0');
     const best: Float32Array[] = [];
-    for (const [i, { size }] of isKept ? weights.entries() : []) best.push(await file.readFloat32(bestName(i), [size]));
+    for (const [i, { size }] of isKept ? weights.entries() : []) best.push(await file.readFloat32(`best.${i}`, [size]));
     return { step: Number(step), past, best };
   } finally {
     await file.close();

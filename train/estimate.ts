@@ -1,6 +1,6 @@
 /**
  * Room: train. Stage one of Light-PEFT: PEFT modules, head and masks train together for a few steps, and the importance of every
- * head, neuron, module and rank is measured (docs/method.md §2–3).
+ * head, neuron, module and rank is measured (docs/method.md §2–4).
  */
 import type { InputSpec } from '../engine/compile/program.ts';
 import type { Update } from '../engine/compile/graph.ts';
@@ -19,6 +19,9 @@ import {
 } from '../pruning/importance.ts';
 import type { ImportanceScores } from '../pruning/decide.ts';
 import { ffnMaskName, headMaskName, maskHooks, maskPenalty, maskSpecs, type MaskOptions } from '../pruning/masks.ts';
+import { unitScores } from '../pruning/unit-scores.ts';
+import { activationHooks, type ActivationSquares } from '../pruning/unit-sums.ts';
+import { WeightSquares } from '../pruning/weight-squares.ts';
 import type { EstimateResult } from '../pruning/scores-file.ts';
 import { largestDistance } from '../pruning/stability.ts';
 import { assertCompatible } from './exclusive-options.ts';
@@ -61,10 +64,13 @@ export async function estimate(model: PeftModel, data: TrainingData, options: Es
   const masks: MaskOptions = { headsL1, ffnL1, headsLr, ffnLr };
   const stable = stableOptions(parsed, most);
   const work = async (): Promise<Estimate> => {
-    const accumulators = new ImportanceAccumulators(model.engine, method);
-    const end = stable && new StableEstimation(accumulators, stable, decide ?? {});
-    const estimation = new Estimation(model, masks, most, accumulators, end);
+    const { layers, config } = base;
+    const units = { layers, headDim: config.headDim, groups: model.parameters.groups, l1: masks };
+    const accumulators = new ImportanceAccumulators(model.engine, method, units);
     try {
+      using weights = await weightSquares(model);
+      const end = stable && new StableEstimation(accumulators, stable, decide ?? {});
+      const estimation = new Estimation(model, masks, most, { accumulators, weights, stable: end });
       const how = optimizationOf(model, parsed, most);
       const result = await runOnData(model, data, { options: parsed, how, callbacks, transform: estimation });
       const { steps } = result;
@@ -75,6 +81,13 @@ export async function estimate(model: PeftModel, data: TrainingData, options: Es
     }
   };
   return model.withParameters(maskSpecs(base.layers, masks), work, learningRates(model, parsed));
+}
+
+/** Norms of the base's weights, of those that train along as they are. */
+function weightSquares({ engine, base, parameters }: PeftModel): Promise<WeightSquares> {
+  const table = (name: string): readonly Tensor[] =>
+    (parameters.has(name) ? [parameters.get(name)] : base.table(name)).map(({ tensor }) => tensor);
+  return WeightSquares.of(engine, base.config, base.layers, table);
 }
 
 function warnUnlessStable({ isReached, distances, threshold, queue, maxSteps }: StableEnd): void {
@@ -89,7 +102,7 @@ function warnUnlessStable({ isReached, distances, threshold, queue, maxSteps }: 
 
 /** The content of `records.json`. @param base fingerprint of the checkpoint */
 export function estimateResult(estimate: Estimate, base: string): Omit<EstimateResult, 'format' | 'version'> {
-  const { steps, countedSteps, seed, nonFinite, result, heads, neurons, modules, ranks, stable } = estimate;
+  const { steps, countedSteps, seed, nonFinite, result, heads, neurons, modules, ranks, stable, units = {} } = estimate;
   return {
     base,
     steps,
@@ -100,11 +113,18 @@ export function estimateResult(estimate: Estimate, base: string): Omit<EstimateR
     loss: [...result.loss],
     task_loss: [...result.taskLoss],
     ...(stable && { stability: stabilityOf(stable) }),
-    head_masks: heads.map((row) => [...row]),
-    ffn_masks: neurons.map((row) => [...row]),
+    head_masks: rowsOf(heads),
+    ffn_masks: rowsOf(neurons),
+    unit_importance: Object.fromEntries(
+      Object.entries(units).map(([score, of]) => [score, { heads: rowsOf(of.heads), neurons: rowsOf(of.neurons) }]),
+    ),
     module_importance: { ...modules },
     rank_importance: Object.fromEntries(Object.entries(ranks).map(([name, row]) => [name, [...row]])),
   };
+}
+
+function rowsOf(table: readonly (readonly number[])[]): number[][] {
+  return table.map((row) => [...row]);
 }
 
 function stabilityOf(end: StableEnd): NonNullable<EstimateResult['stability']> {
@@ -120,6 +140,13 @@ function stabilityOf(end: StableEnd): NonNullable<EstimateResult['stability']> {
   };
 }
 
+/** What an estimation measures with. */
+interface Instruments {
+  readonly accumulators: ImportanceAccumulators;
+  readonly weights: WeightSquares;
+  readonly stable: StableEstimation | undefined;
+}
+
 /** Attached to a training run whose parameters include the masks of `maskSpecs`. */
 class Estimation implements StepTransform {
   readonly inputs: Readonly<Record<string, InputSpec>> = { counted: COUNTED_INPUT };
@@ -127,21 +154,18 @@ class Estimation implements StepTransform {
   readonly #options: MaskOptions;
   readonly #first: number;
   readonly #accumulators: ImportanceAccumulators;
+  readonly #weights: WeightSquares;
   readonly #stable: StableEstimation | undefined;
   #ratios: ModuleRatio[] = [];
+  #activations: ActivationSquares = new Map();
 
   /** @param most steps T_e; without `stable` those from ⌊T_e/2⌋ on are counted, with it all, by stretches */
-  constructor(
-    model: PeftModel,
-    options: MaskOptions,
-    most: number,
-    accumulators: ImportanceAccumulators,
-    stable: StableEstimation | undefined,
-  ) {
+  constructor(model: PeftModel, options: MaskOptions, most: number, { accumulators, weights, stable }: Instruments) {
     this.#model = model;
     this.#options = options;
     this.#first = stable ? 0 : firstCounted(most);
     this.#accumulators = accumulators;
+    this.#weights = weights;
     this.#stable = stable;
   }
 
@@ -149,15 +173,21 @@ class Estimation implements StepTransform {
     return this.#accumulators.state;
   }
 
+  get newState(): ImportanceAccumulators['newState'] {
+    return this.#accumulators.newState;
+  }
+
   get memory(): StableEstimation | undefined {
     return this.#stable;
   }
 
-  forward(): ForwardOptions {
+  forward({ attentionMask }: Readonly<Record<string, Tensor>>): ForwardOptions {
     this.#ratios = [];
+    this.#activations = new Map();
+    const parameter = (name: string): Tensor => this.#model.parameters.get(name).tensor;
     return {
       onDelta: (module, delta, base) => this.#ratios.push({ module, ratio: normRatio(delta, base) }),
-      hooks: [maskHooks((name) => this.#model.parameters.get(name).tensor)],
+      hooks: [maskHooks(parameter), activationHooks(parameter, attentionMask!, this.#activations)],
     };
   }
 
@@ -169,15 +199,17 @@ class Estimation implements StepTransform {
     return { counted: Float32Array.of(step >= this.#first ? 1 : 0) };
   }
 
-  updates({ inputs, gradients, parameter, isAccumulated }: StepGraph): Update[] {
+  updates({ inputs, gradients, packed, parameter, isAccumulated }: StepGraph): Update[] {
     const { attentionMask: mask, counted } = inputs as Record<'attentionMask' | 'counted', Tensor>;
     const modules = isAccumulated ? undefined : { ratios: this.#ratios, mask };
-    return this.#accumulators.accumulate({ modules, ranks: { parameter, gradients } }, counted);
+    const units = { gradients: packed, ...(!isAccumulated && { activations: this.#activations }) };
+    return this.#accumulators.accumulate({ modules, ranks: { parameter, gradients }, units }, counted);
   }
 
   microBatch({ inputs, share }: MicroBatchGraph): Update[] {
     const { attentionMask: mask, counted } = inputs as Record<'attentionMask' | 'counted', Tensor>;
-    return this.#accumulators.accumulate({ modules: { ratios: this.#ratios, mask, share } }, counted);
+    const modules = { ratios: this.#ratios, mask, share };
+    return this.#accumulators.accumulate({ modules, units: { activations: this.#activations } }, counted);
   }
 
   async afterStep(made: number): Promise<'stop' | undefined> {
@@ -199,13 +231,14 @@ class Estimation implements StepTransform {
     return { countedSteps, importance: this.#accumulators.importance([await this.#accumulators.sums()], countedSteps) };
   }
 
-  /** Importances, and the masks as they are. */
-  async #scores({ modules, ranks }: Importance): Promise<ImportanceScores> {
+  /** Importances, and the masks and weights as they are. */
+  async #scores({ modules, ranks, units }: Importance): Promise<ImportanceScores> {
     const { engine, parameters, base } = this.#model;
     const { numHeads, kvHeads } = base.config;
     const masks = (nameOf: (layer: number) => string): Promise<number[][]> =>
       Promise.all(base.layers.map(async (_, layer) => [...(await engine.read(parameters.get(nameOf(layer))))]));
     const [heads, neurons] = await Promise.all([masks(headMaskName), masks(ffnMaskName)]);
-    return { heads, neurons, modules, ranks, headsPerGroup: numHeads / kvHeads };
+    const more = unitScores(await this.#weights.read(), units);
+    return { heads, neurons, modules, ranks, units: more, headsPerGroup: numHeads / kvHeads };
   }
 }

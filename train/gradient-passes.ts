@@ -111,7 +111,7 @@ export class GradientPasses<B extends BatchShape> implements Disposable {
       const i = given as Given;
       const { seed, step, firstToken, weight, share } = i;
       const random = this.#options.dropoutSeed === undefined ? undefined : { seed, step, firstToken };
-      const part = mul(loss(i, { random, ...this.#transform?.forward() }), reshape(weight, []));
+      const part = mul(loss(i, { random, ...this.#transform?.forward(i) }), reshape(weight, []));
       const more = this.#transform?.microBatch?.({ inputs: i, share }) ?? [];
       const target = this.#loss;
       return { updates: [...this.sums.add(part), { target, value: add(target.tensor, part) }, ...more] };

@@ -74,7 +74,9 @@ export class MicroBatchSteps<B extends BatchShape> {
       const { loss: taskLoss } = passes;
       const loss = penalty ? add(taskLoss, penalty) : taskLoss;
       const losses = { loss, task_loss: taskLoss, grad_norm: norm };
-      const more = this.#transform?.updates({ inputs: i, gradients, parameter, isAccumulated: true }) ?? [];
+      const grouped = this.#optimizer.gradients.grouped(packed);
+      const graph = { inputs: i, gradients, packed: grouped, parameter, isAccumulated: true };
+      const more = this.#transform?.updates(graph) ?? [];
       return { updates: [...updates, ...this.#losses.record(i.slot, losses), ...passes.cleared(), ...more] };
     });
   }

@@ -75,6 +75,11 @@ export class Optimization {
     return [...this.weights, ...this.optimizer.state, ...(this.#transform?.state ?? [])];
   }
 
+  /** The rest, which checkpoints of earlier versions may lack. */
+  get newState(): readonly Variable[] {
+    return this.#transform?.newState ?? [];
+  }
+
   free(): void {
     this.optimizer.free();
     this.losses.free();

@@ -17,6 +17,8 @@ export interface RunState {
   readonly losses: LossBuffer;
   /** Everything that a step reads of those before. */
   readonly state: readonly Variable[];
+  /** The rest of it, which checkpoints of earlier versions may lack. */
+  readonly newState: readonly Variable[];
   /** Of it, what is trained. */
   readonly weights: readonly Variable[];
 }
@@ -50,10 +52,11 @@ export class Past {
 
   /** @returns the step to go on with */
   async restore(): Promise<number> {
-    const { engine, state, weights } = this.#run;
+    const { engine, state, newState, weights } = this.#run;
     if (!this.#checkpoint?.resume || !(await exists(this.#checkpoint.path))) return 0;
     const { path, identity } = this.#checkpoint;
-    const { step, past, best } = await loadCheckpoint(engine, path, identity, state, weights, this.#memory);
+    const more = { weights, memory: this.#memory, newer: newState };
+    const { step, past, best } = await loadCheckpoint(engine, path, identity, state, more);
     this.loss.push(...past.loss);
     this.taskLoss.push(...past.taskLoss);
     this.rates.push(...past.rates);
@@ -96,11 +99,12 @@ export class Past {
 
   /** @param part of this process's steps */
   async save(next: number, part: StepTiming): Promise<void> {
-    const { engine, state } = this.#run;
+    const { engine, state, newState } = this.#run;
     const { path, identity } = this.#checkpoint!;
     const { loss, taskLoss, rates } = this;
     const timing = { seconds: this.seconds + part.seconds, tokens: this.tokens + part.tokens };
     const past = { loss, taskLoss, rates, ...timing, evaluations: this.evaluations?.records ?? [] };
-    await saveCheckpoint(engine, path, next, identity, state, past, this.#best, this.#memory);
+    const variables = [...state, ...newState];
+    await saveCheckpoint(engine, path, next, identity, variables, past, this.#best, this.#memory);
   }
 }

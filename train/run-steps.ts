@@ -57,6 +57,10 @@ export abstract class OptimizedSteps<B> implements RunSteps<B> {
     return this.optimization.state;
   }
 
+  get newState(): readonly Variable[] {
+    return this.optimization.newState;
+  }
+
   [Symbol.dispose](): void {
     this.dispose();
   }

@@ -3,11 +3,13 @@
  * must be known: samples are summed up by stretches, which end at the windows' ends and in their middles.
  */
 import { z } from 'zod';
+import { option, UserError } from '../engine/errors.ts';
 import { validate } from '../engine/io/files.ts';
 import { decide, type DecideOptions, type ImportanceScores } from '../pruning/decide.ts';
 import type { Importance, ImportanceAccumulators } from '../pruning/importance.ts';
 import { keptSets, Stability, stabilityStateSchema, type MaskDistances } from '../pruning/stability.ts';
 import type { StableOptions } from './stable-options.ts';
+import type { SavedMemory } from './step.ts';
 
 /** Samples of steps from … to − 1. */
 interface Stretch {
@@ -18,8 +20,8 @@ interface Stretch {
 
 const savedSchema = z.strictObject({
   stability: stabilityStateSchema,
-  /** `sums` as bytes, in base64. */
-  stretches: z.array(z.strictObject({ from: z.int(), to: z.int().positive(), sums: z.base64() })),
+  /** Their sums are arrays, in the same order. */
+  stretches: z.array(z.strictObject({ from: z.int(), to: z.int().positive() })),
 });
 
 /** Importance, and the number of steps that it is the mean over. */
@@ -92,16 +94,22 @@ export class StableEstimation {
   }
 
   /** What a checkpoint holds of it. */
-  save(): z.infer<typeof savedSchema> {
-    const stretches = this.#stretches.map(({ sums, ...steps }) => ({ ...steps, sums: base64Of(sums) }));
-    return { stability: this.#stability.state, stretches };
+  save(): SavedMemory {
+    const stretches = this.#stretches.map(({ from, to }) => ({ from, to }));
+    const json: z.infer<typeof savedSchema> = { stability: this.#stability.state, stretches };
+    return { json, arrays: this.#stretches.map(({ sums }) => sums) };
   }
 
   /** @param where it was read, for errors */
-  restore(saved: unknown, where: string): void {
-    const { stability, stretches } = validate(saved, savedSchema, where);
+  restore({ json, arrays }: SavedMemory, where: string): void {
+    const { stability, stretches } = validate(json, savedSchema, where);
+    const size = this.#accumulators.size;
+    if (arrays.length !== stretches.length || arrays.some(({ length }) => length !== size))
+      throw new UserError(
+        `${where}: expected sums of ${size} values for each of ${stretches.length} stretches: start anew without ${option('resume')}`,
+      );
     this.#stability.state = stability;
-    this.#stretches = stretches.map(({ sums, ...steps }) => ({ ...steps, sums: floatsOf(sums) }));
+    this.#stretches = stretches.map((steps, i) => ({ ...steps, sums: arrays[i]! }));
   }
 }
 
@@ -114,13 +122,4 @@ export function firstCounted(steps: number): number {
 export function endsStretch(made: number, window: number, maxSteps: number): boolean {
   const isFirstOfWindows = (2 * made) % window === 0 || (2 * made + 1) % window === 0;
   return isFirstOfWindows || made === firstCounted(maxSteps) || made === maxSteps;
-}
-
-function base64Of(values: Float32Array): string {
-  return Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
-}
-
-function floatsOf(text: string): Float32Array {
-  const bytes = Uint8Array.from(Buffer.from(text, 'base64'));
-  return new Float32Array(bytes.buffer);
 }

@@ -5,6 +5,7 @@ import type { Engine, HostArray } from '../engine/engine.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import type { Parameters } from '../engine/nn/parameters.ts';
 import type { AdamWOptions } from '../engine/optim/adamw.ts';
+import type { PackedGradient } from '../engine/optim/packed-gradients.ts';
 import type { ScheduleName } from '../engine/optim/schedule.ts';
 import type { BatchShape } from '../engine/program-cache.ts';
 import type { Variable } from '../engine/variable.ts';
@@ -69,6 +70,8 @@ export interface OptimizationOptions extends Partial<AdamWOptions> {
 export interface StepGraph {
   readonly inputs: Readonly<Record<string, Tensor>>;
   readonly gradients: ReadonlyMap<string, Tensor>;
+  /** The same, one tensor for each group of parameters. */
+  readonly packed: readonly PackedGradient[];
   /** A trainable by its name. */
   readonly parameter: (name: string) => Tensor;
   /** Whether the step was one of micro-batches: then the graph has neither their forward pass nor their inputs. */
@@ -82,17 +85,23 @@ export interface MicroBatchGraph {
   readonly share: Tensor;
 }
 
-/** Values on the host that a checkpoint holds, as JSON. */
+/** What a checkpoint holds of values on the host: JSON, and arrays of numbers. */
+export interface SavedMemory {
+  readonly json: unknown;
+  readonly arrays: readonly Float32Array[];
+}
+
+/** Values on the host that a checkpoint holds. */
 export interface HostMemory {
-  save(): unknown;
+  save(): SavedMemory;
   /** @param where it was read, for errors @throws UserError for what `save` did not give */
-  restore(saved: unknown, where: string): void;
+  restore(saved: SavedMemory, where: string): void;
 }
 
 /** Adds to every training step: masks, a penalty, accumulators. One instance serves all batch shapes. */
 export interface StepTransform {
-  /** Called once per trace, before the forward pass. */
-  forward(): ForwardOptions;
+  /** Called once per trace, before the forward pass. @param inputs of the program */
+  forward(inputs: Readonly<Record<string, Tensor>>): ForwardOptions;
   /** Added to the task's loss. */
   penalty(parameter: (name: string) => Tensor): Tensor;
   readonly inputs: Readonly<Record<string, InputSpec>>;
@@ -106,6 +115,8 @@ export interface StepTransform {
   afterStep?(made: number): Promise<'stop' | undefined>;
   /** Saved with checkpoints. */
   readonly state: readonly Variable[];
+  /** Saved too; checkpoints of earlier versions may lack all of it, and it is then as at the start. */
+  readonly newState?: readonly Variable[] | undefined;
   /** What it keeps on the host. */
   readonly memory?: HostMemory | undefined;
 }

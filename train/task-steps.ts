@@ -130,7 +130,7 @@ export class TaskSteps extends OptimizedSteps<readonly Batch[]> {
     const { updates, norm } = optimizer.apply(packed, inputs);
     const taskLoss = losses.reduce((a, b) => add(a, b));
     const loss = penalty ? add(taskLoss, penalty) : taskLoss;
-    const gradients = this.#byName(packed);
+    const graph = { inputs, gradients: this.#byName(packed), packed: optimizer.gradients.grouped(packed), parameter };
     return [
       ...updates,
       ...controlled.updates,
@@ -141,7 +141,7 @@ export class TaskSteps extends OptimizedSteps<readonly Batch[]> {
         ...this.#history.values(losses, measured, controlled.weight),
       }),
       ...this.#passes.flatMap((passes) => passes.cleared()),
-      ...(this.#transform?.updates({ inputs, gradients, parameter, isAccumulated: true }) ?? []),
+      ...(this.#transform?.updates({ ...graph, isAccumulated: true }) ?? []),
     ];
   }
 

@@ -86,10 +86,11 @@ export class TrainingSteps<B extends BatchShape> extends OptimizedSteps<B> {
       const i = given as typeof given & Readonly<Record<keyof typeof ADAMW_INPUTS | 'seed' | 'step' | 'slot', Tensor>>;
       const random: RandomState | undefined =
         this.#options.dropoutSeed === undefined ? undefined : { seed: i.seed, step: i.step };
-      const taskLoss = this.#training.loss(i, { random, ...this.#transform?.forward() });
+      const taskLoss = this.#training.loss(i, { random, ...this.#transform?.forward(i) });
       const loss = this.#transform ? add(taskLoss, this.#transform.penalty(parameter)) : taskLoss;
       const step = this.optimizer.step(loss, i);
-      const more = this.#transform?.updates({ inputs: i, gradients: step.gradients, parameter }) ?? [];
+      const packed = this.optimizer.gradients.grouped(step.packed);
+      const more = this.#transform?.updates({ inputs: i, gradients: step.gradients, packed, parameter }) ?? [];
       const losses = { loss, task_loss: taskLoss, grad_norm: step.norm };
       return { updates: [...step.updates, ...this.losses.record(i.slot, losses), ...more] };
     };

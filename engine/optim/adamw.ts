@@ -67,14 +67,17 @@ export class AdamW {
 
   /**
    * Gradients of `loss` and the update of every parameter.
-   * @returns the updates, the gradients before clipping by parameter name, and their global norm (shape [])
+   * @returns the updates, the gradients before clipping by parameter name and one tensor a group, and their global norm (shape [])
    */
-  step(loss: Tensor, inputs: AdamWInputs): AdamWStep & { readonly gradients: ReadonlyMap<string, Tensor> } {
+  step(
+    loss: Tensor,
+    inputs: AdamWInputs,
+  ): AdamWStep & { readonly gradients: ReadonlyMap<string, Tensor>; readonly packed: readonly Tensor[] } {
     const { gradients, packed } = namedScope('optimizer', () => {
       const found = this.gradients.of(loss);
       return { gradients: found, packed: this.gradients.pack(found) };
     });
-    return { ...this.apply(packed, inputs), gradients };
+    return { ...this.apply(packed, inputs), gradients, packed };
   }
 
   /** The update by gradients that are there. @param packed one tensor a group, as `PackedGradients` has them */

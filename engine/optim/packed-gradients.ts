@@ -10,6 +10,12 @@ import type { Variable } from '../variable.ts';
 /** Static loss scale (Micikevicius et al. 2018): a power of two, so scaling itself rounds nothing. */
 const LOSS_SCALE = 1024;
 
+/** Gradients of a group of parameters, side by side as these are. */
+export interface PackedGradient {
+  readonly group: ParameterGroup;
+  readonly gradient: Tensor;
+}
+
 export class PackedGradients {
   /** Those that train. */
   readonly groups: readonly ParameterGroup[];
@@ -53,6 +59,11 @@ export class PackedGradients {
         buffer.size,
       );
     });
+  }
+
+  /** What `pack` gave, with the groups. */
+  grouped(packed: readonly Tensor[]): PackedGradient[] {
+    return this.groups.map((group, i) => ({ group, gradient: packed[i]! }));
   }
 
   free(): void {

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { runCommand } from '../../cli/program.ts';
+import { UNIT_SCORES } from '../../pruning/unit-scores.ts';
 
 const OLD = join(import.meta.dirname, '..', 'fixtures', 'version-0.1');
 const MODEL = join(import.meta.dirname, '..', 'goldens', 'roberta', 'model');
@@ -75,6 +76,15 @@ it('an estimation is pruned to the plan of then', async () => {
   expect(await json(join(out, 'plan.json'))).toEqual(await json(join(OLD, 'pruned', 'plan.json')));
 });
 
+it('an estimation of then has masks alone to prune by', async () => {
+  const spy = vi.spyOn(process.stderr, 'write').mockImplementation(() => true);
+  const flags = ['--model', MODEL, '--estimate', join(OLD, 'estimate'), ...SETTINGS, '--out', join(dir, 'refused')];
+  expect(await runCommand(['prune', ...flags, '--importance', 'taylor'])).toBe(2);
+  const said = '--importance: found taylor, which the estimation did not record, as those of earlier versions do not';
+  expect(spy.mock.calls.flat().join('')).toContain(said);
+  spy.mockRestore();
+});
+
 it('a finished run is taken from its folder, and refused with another setting', async () => {
   const out = join(dir, 'run');
   await cp(join(OLD, 'run'), out, { recursive: true });
@@ -103,4 +113,6 @@ it.each([
   const found = (await json(join(out, result))) as Record<string, unknown>;
   const expected = (await json(join(old, 'expected.json'))) as Record<string, unknown>;
   for (const key of keys) expectClose(found[key], expected[key]);
+  // The steps that count come after that checkpoint, which had no sums for heads and neurons.
+  if (command === 'estimate') expect(Object.keys(found.unit_importance as object)).toEqual([...UNIT_SCORES]);
 });

@@ -46,6 +46,14 @@ describe('records.json', () => {
     await writeEstimate(path, records);
     const back = await readEstimate(path);
     expect(back).toEqual({ format: 'light-peft/records', version: 1, ...records });
+    const table = { heads: [[0.5, 0.1]], neurons: [[1, 2, 3]] };
+    const units = { taylor: table, fisher: table, magnitude: table, activation: table };
+    await writeEstimate(path, { ...records, unit_importance: units });
+    const full = await readEstimate(path);
+    expect(full.unit_importance).toEqual(units);
+    expect(scoresOf(full, await loadConfig(MODEL)).units).toEqual(units);
+    await writeEstimate(path, { ...records, unit_importance: { magnitude: table } });
+    expect((await readEstimate(path)).unit_importance).toEqual({ magnitude: table });
     const distances = [{ step: 8, heads: 0, neurons: 0.25, modules: 0, ranks: 1 }];
     const numbers = { window: 4, threshold: 0.1, queue: 4, min_steps: 1, max_steps: 8 };
     const stability = { ...numbers, reached: false, distances };
@@ -69,6 +77,15 @@ describe('records.json', () => {
     [{ loss: [1, null] }, 'key "loss[1]": found null, expected a number'],
     [{ task_loss: [1] }, 'key "task_loss": found 1, expected 2 steps, as in "loss"'],
     [{ ffn_masks: [] }, 'key "ffn_masks": found 0, expected 1 layers, as in "head_masks"'],
+    [
+      { unit_importance: { fisher: { heads: [[1]], neurons: [[1, 2, 3]] } } },
+      'key "unit_importance": found other rows of "heads" in "fisher", expected those of "head_masks"',
+    ],
+    [
+      { unit_importance: { taylor: { heads: [[1, 2]], neurons: [] } } },
+      'key "unit_importance": found other rows of "neurons" in "taylor", expected those of "ffn_masks"',
+    ],
+    [{ unit_importance: { hessian: { heads: [], neurons: [] } } }, 'key "unit_importance": unknown key "hessian"'],
     [{ rank_importance: {} }, `key "rank_importance": found nothing, expected ranks of "${query}"`],
     [{ module_importance: {} }, `key "module_importance": found nothing, expected "${query}"`],
   ])('%j is refused', async (change, message) => {
@@ -98,6 +115,10 @@ describe('plan.json', () => {
     await writePlan(path, made);
     const back = await readPlan(path);
     expect(back).toEqual(made);
+    const scored = { ...made, origin: { ...made.origin, importance: 'fisher' as const } };
+    await writePlan(path, scored);
+    expect(await readPlan(path)).toEqual(scored);
+    await writePlan(path, made);
     expect(JSON.parse(await readFile(path, 'utf8'))).toMatchObject({ format: 'light-peft/plan', version: 2 });
     assertPlanFits(back, path, fingerprint, await loadConfig(MODEL));
   });
@@ -110,6 +131,7 @@ describe('plan.json', () => {
     [{ layers: [{ heads: [-1], neurons: [] }] }, 'key "layers[0].heads[0]": found -1, expected an integer from 0'],
     [{ layers: [{ heads: [0.5], neurons: [] }] }, 'key "layers[0].heads[0]": found 0.5, expected an integer from 0'],
     [{ extra: 1 }, 'unknown key "extra"'],
+    [{ origin: { ...plan.origin, importance: 'mask' } }, 'key "origin.importance": found "mask", expected taylor'],
     [{ origin: { ...plan.origin, ffn_ratio: 1 } }, 'key "origin.ffn_ratio": found 1, expected a number in [0, 1)'],
   ])('%j is refused', async (change, message) => {
     const path = join(dir, 'plan.json');

@@ -4,6 +4,7 @@
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { option, UserError } from '../../engine/errors.ts';
 import {
   decide,
   decideOptionsSchema,
@@ -13,6 +14,7 @@ import {
   type Decision,
   type ImportanceScores,
 } from '../../pruning/decide.ts';
+import { UNIT_SCORES } from '../../pruning/unit-scores.ts';
 
 const DEFAULTS = decideOptionsSchema.parse({});
 
@@ -195,6 +197,67 @@ describe('decide', () => {
     const all = decide(scores, { ...options, ...nothing });
     expect(all.layers).toEqual(new Array(2).fill({ heads: [0, 1, 2], neurons: [0, 1, 2, 3] }));
     expect(Object.keys(all.modules)).toEqual(Object.keys(scores.modules));
+  });
+
+  describe('by another importance', () => {
+    const table = fc.record({
+      heads: fc.array(fc.array(fc.integer({ min: 0, max: 9 }), { minLength: 4, maxLength: 4 }), {
+        minLength: 2,
+        maxLength: 2,
+      }),
+      neurons: fc.array(fc.array(fc.integer({ min: 0, max: 9 }), { minLength: 5, maxLength: 5 }), {
+        minLength: 2,
+        maxLength: 2,
+      }),
+    });
+    const score = fc.constantFrom(...UNIT_SCORES);
+    const rest = { modules: scores.modules, ranks: scores.ranks };
+    const group = fc.constantFrom('query' as const, 'group' as const);
+
+    test('heads and neurons are those that masks of these values would keep, the rest is as ever', () => {
+      fc.assert(
+        fc.property(table, table, score, group, ratio, (masks, other, importance, headUnit, part) => {
+          const ask = { ...options, heads: part, neurons: part, headUnit, foldMasks: true };
+          const sizes = { headsPerGroup: 2, ...rest };
+          const found = decide({ ...masks, units: { [importance]: other }, ...sizes }, { ...ask, importance });
+          const expected = decide({ ...other, masks, ...sizes }, ask);
+          expect(found.layers).toEqual(expected.layers);
+          expect(found.modules).toEqual(expected.modules);
+          expect(found.origin).toEqual({ ...expected.origin, importance });
+        }),
+      );
+    });
+
+    test('masks decide unless it is asked for, to the same plan; signed is for them alone', () => {
+      fc.assert(
+        fc.property(table, table, score, (masks, other, importance) => {
+          const units = { [importance]: other };
+          const plain = decide({ ...masks, ...rest }, options);
+          expect(decide({ ...masks, units, ...rest }, { ...options, importance: 'mask' })).toEqual(plain);
+          expect(plain.origin).not.toHaveProperty('importance');
+          const signed = decide({ ...masks, units, ...rest }, { ...options, importance, maskScore: 'signed' });
+          expect(signed.layers).toEqual(decide({ ...masks, units, ...rest }, { ...options, importance }).layers);
+        }),
+      );
+    });
+
+    test.each(UNIT_SCORES)('%s that was not recorded is refused, and the error says what to do', (importance) => {
+      const units = { [UNIT_SCORES.find((name) => name !== importance)!]: { heads: [], neurons: [] } };
+      for (const found of [scores, { ...scores, units }]) {
+        const ask = (): unknown => decide(found, { ...options, importance });
+        expect(ask).toThrow(UserError);
+        expect(ask).toThrow(
+          `${option('importance')}: found ${importance}, which the estimation did not record, as those of earlier versions do not: estimate anew, or use mask`,
+        );
+      }
+    });
+
+    test('random pruning is the same whatever is asked for', () => {
+      const units = { fisher: { heads: scores.heads, neurons: scores.neurons } };
+      const plain = decide(randomScores(scores, 1), options, 'random');
+      for (const importance of UNIT_SCORES)
+        expect(decide(randomScores({ ...scores, units }, 1), { ...options, importance }, 'random')).toEqual(plain);
+    });
   });
 
   test('random pruning drops as much, elsewhere, and the same again from the same seed', () => {

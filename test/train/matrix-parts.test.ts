@@ -38,7 +38,9 @@ async function stages(engine: Engine, family: Family): Promise<Found> {
   const { loss } = await train(model, examples, options.train);
   const weights = [...(await model.stateDict()).values()].flatMap((values) => [...values]);
   const scores = await estimate(model, examples, estimateOptionsOf(options));
-  const importance = [scores.heads.flat(), scores.neurons.flat(), Object.values(scores.ranks).flat()].flat();
+  const { magnitude, activation } = scores.units!;
+  const units = [magnitude!, activation!].flatMap((table) => [...table.heads, ...table.neurons]);
+  const importance = [...scores.heads, ...scores.neurons, ...Object.values(scores.ranks), ...units].flat();
   using pruned = await prune(model, decide(scores, { heads: 0.25, neurons: 0.25, modules: 0, ranks: 0.5 }));
   return {
     parts: Math.max(...parts),

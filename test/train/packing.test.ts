@@ -10,6 +10,7 @@ import { packExamples } from '../../data/packing.ts';
 import { gradients } from '../../engine/autograd/gradients.ts';
 import { loadModel } from '../../models/checkpoint.ts';
 import { PeftModel, type BatchInputs } from '../../peft-model/peft-model.ts';
+import { UNIT_SCORES } from '../../pruning/unit-scores.ts';
 import { estimate } from '../../train/estimate.ts';
 import { evaluate } from '../../train/evaluate.ts';
 import { trainingLoss } from '../../train/model-loss.ts';
@@ -127,6 +128,11 @@ describe('Packing', () => {
     expect(difference(rankScores(found), rankScores(expected))).toBeLessThan(1e-4);
     expect(difference(found.heads.flat(), expected.heads.flat())).toBeLessThan(1e-4);
     expect(difference(found.neurons.flat(), expected.neurons.flat())).toBeLessThan(1e-4);
+    for (const score of UNIT_SCORES)
+      for (const part of ['heads', 'neurons'] as const) {
+        const [a, b] = [found, expected].map(({ units }) => units![score]![part].flat());
+        expect(difference(a!, b!)).toBeLessThan(1e-4);
+      }
   });
 
   it('has mega-batches only where examples are grouped by length', async () => {

@@ -5,11 +5,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { exists } from '../../engine/io/files.ts';
 import { estimateOptionsOf, numericOptions } from '../../experiments/options.ts';
+import { UNIT_SCORES } from '../../pruning/unit-scores.ts';
 import { estimate } from '../../train/estimate.ts';
 import { InterruptedError, NonFiniteLossError } from '../../train/loop.ts';
 import { train } from '../../train/train.ts';
 import { openTestEngine } from '../engine.ts';
-import { tinyExamples, tinyModel, tinyOptions, type Changes } from './tiny.ts';
+import { tinyExamples, tinyModel, tinyOptions, withoutTensors, type Changes } from './tiny.ts';
 
 const engine = await openTestEngine();
 let dir: string;
@@ -107,6 +108,36 @@ it('an interrupted estimation keeps its accumulators', async () => {
   using frugal = await tinyModel(engine, hosted);
   const { result: __, ...resumed } = await estimate(frugal, examples, { ...estimateOptionsOf(hosted), checkpoint });
   expect(resumed).toEqual(whole);
+  expect(Object.keys(resumed.units!)).toEqual([...UNIT_SCORES]);
+});
+
+it('a checkpoint of counted steps without sums of heads and neurons goes on, and only their weights tell of them', async () => {
+  const examples = await tinyExamples();
+  const run = tinyOptions({ ...CHANGES, estimate: { estimateSteps: 40 } });
+  const path = join(dir, 'earlier.safetensors');
+  const checkpoint = { path, resume: true, identity: {} };
+  using model = await tinyModel(engine, run);
+  const start = await model.stateDict();
+  const { result: _, units, ...whole } = await estimate(model, examples, estimateOptionsOf(run));
+  model.loadStateDict(start);
+  const abort = new AbortController();
+  const onReport = ({ step }: { step: number }): void => {
+    if (step > 20) abort.abort();
+  };
+  const stop = { signal: abort.signal, onReport, checkpoint };
+  await expect(estimate(model, examples, { ...estimateOptionsOf(run), ...stop })).rejects.toThrow(InterruptedError);
+  expect(await withoutTensors(path, /importance\.(units|taylor|fisher|squares)/)).toBe(4);
+  model.loadStateDict(start);
+  const {
+    result: __,
+    units: left,
+    ...resumed
+  } = await estimate(model, examples, {
+    ...estimateOptionsOf(run),
+    checkpoint,
+  });
+  expect(resumed).toEqual(whole);
+  expect(left).toEqual({ magnitude: units!.magnitude });
 });
 
 it('a loss that is not finite stops training and names the step', async () => {

@@ -8,15 +8,16 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Examples } from '../../data/example-store.ts';
 import { assertOptionsFit, estimateOptionsOf, numericOptions } from '../../experiments/options.ts';
-import { decide } from '../../pruning/decide.ts';
+import { decide, type DecideOptions } from '../../pruning/decide.ts';
 import { keptSets, maskDistance } from '../../pruning/stability.ts';
+import { UNIT_SCORES } from '../../pruning/unit-scores.ts';
 import { estimate, estimateResult, type Estimate } from '../../train/estimate.ts';
 import { InterruptedError } from '../../train/loop.ts';
 import type { EstimateOptions } from '../../train/options.ts';
 import { endsStretch, firstCounted } from '../../train/stable-end.ts';
 import { stableOptions } from '../../train/stable-options.ts';
 import { openTestEngine } from '../engine.ts';
-import { tinyExamples, tinyModel, tinyOptions } from './tiny.ts';
+import { tinyExamples, tinyModel, tinyOptions, withoutTensors } from './tiny.ts';
 import { heardWarnings } from '../warnings.ts';
 
 const engine = await openTestEngine();
@@ -57,6 +58,10 @@ function expectSame(found: Estimate, expected: Estimate): void {
     expectClose([found.modules[name]!], [importance]);
     expectClose(found.ranks[name]!, expected.ranks[name]!);
   }
+  expect(Object.keys(found.units!)).toEqual([...UNIT_SCORES]);
+  for (const score of UNIT_SCORES)
+    for (const part of ['heads', 'neurons'] as const)
+      expectClose(found.units![score]![part].flat(), expected.units![score]![part].flat());
 }
 
 describe('an estimation until kept sets are stable', () => {
@@ -103,6 +108,17 @@ describe('an estimation until kept sets are stable', () => {
     }));
     expect(found.stable?.distances).toEqual(distances);
     expect(distances.some((d) => d.ranks > 0)).toBe(true);
+  });
+
+  it('measures them by the importance that heads and neurons will be pruned by', async () => {
+    const by = (importance: DecideOptions['importance']): DecideOptions => ({ ...RATIOS, importance });
+    const window = { estimateWindow: 3, estimateThreshold: 1e-6, estimateQueue: 1, steps: 9 };
+    const found = await estimated({ ...STABLE, ...window, decide: by('fisher') });
+    const scores = await Promise.all([3, 6, 9].map(fixed));
+    const sets = scores.map((each) => keptSets(decide(each, by('fisher')), each));
+    const distances = [0, 1].map((i) => maskDistance(sets[i]!.neurons, sets[i + 1]!.neurons));
+    expect(found.stable?.distances.map(({ neurons }) => neurons)).toEqual(distances);
+    expect(keptSets(decide(scores[2]!, RATIOS), scores[2]!).neurons).not.toBe(sets[2]!.neurons);
   });
 
   it('that is never stable ends at the most, no multiple of a window, and says how far it was from it', async () => {
@@ -170,6 +186,20 @@ describe('an estimation until kept sets are stable', () => {
     expect(result.loss).toEqual(whole.loss);
     expect(rest).toEqual(expected);
   });
+});
+
+it('a checkpoint without the sums of a stretch is refused', async () => {
+  const path = join(dir, 'damaged.safetensors');
+  const checkpoint = { path, resume: true, identity: {} };
+  const abort = new AbortController();
+  const stop = { onStep: ({ step }: { step: number }) => (step === 16 ? abort.abort() : undefined) };
+  const options = { ...STABLE, steps: 40, estimateWindow: 4, estimateThreshold: 1e-6, saveEvery: 16, checkpoint };
+  const stopped = estimated({ ...options, signal: abort.signal, callbacks: [stop] });
+  await expect(stopped).rejects.toThrow(InterruptedError);
+  expect(await withoutTensors(path, /^memory\.1$/)).toBe(1);
+  const expected =
+    /^\S+damaged\.safetensors: memory: expected sums of \d+ values for each of \d+ stretches: start anew without `resume`$/;
+  await expect(estimated(options)).rejects.toThrow(expected);
 });
 
 describe('stretches', () => {

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { EncodedExample } from '../../data/encoded-example.ts';
 import type { Engine } from '../../engine/engine.ts';
-import { openSafetensors } from '../../engine/io/safetensors.ts';
+import { openSafetensors, writeSafetensors } from '../../engine/io/safetensors.ts';
 import { hostRandom } from '../../engine/random.ts';
 import { runOptionsSchema, type RunOptions } from '../../experiments/options.ts';
 import { loadModel } from '../../models/checkpoint.ts';
@@ -94,4 +94,22 @@ export async function tinyExamples(family: Family = 'roberta'): Promise<EncodedE
       label: (labels as Int32Array)[i] as number,
     };
   });
+}
+
+/** Writes a file again without some of its tensors. @returns how many they were */
+export async function withoutTensors(path: string, which: RegExp): Promise<number> {
+  const file = await openSafetensors(path);
+  const { names, metadata } = file;
+  const kept = names.filter((name) => !which.test(name));
+  const entries = await Promise.all(
+    kept.map(async (name) => ({
+      name,
+      dtype: 'F32' as const,
+      shape: file.info(name).shape,
+      data: await file.readFloat32(name),
+    })),
+  );
+  await file.close();
+  await writeSafetensors(path, entries, metadata);
+  return names.length - kept.length;
 }

@@ -51,6 +51,14 @@ export class SweepProgress implements Disposable {
     this.#running.set(id, bar);
     bar.setTotal(total);
     bar.update(step, { what });
+    // An estimation is not recorded; its bar goes with its last step.
+    if (kind === 'estimate' && step >= total) this.#remove(id);
+  }
+
+  #remove(id: string): void {
+    const bar = this.#running.get(id);
+    if (bar) this.#bars?.remove(bar);
+    this.#running.delete(id);
   }
 
   record({ id, state, metrics, seconds, error }: TrialRecord, recorded: number): void {
@@ -59,9 +67,7 @@ export class SweepProgress implements Disposable {
     const figure = value === undefined ? '' : `, ${metric} ${measure(value)}`;
     const why = error === null ? '' : `: ${error.split('\n')[0]}`;
     this.#all?.update(recorded, { what: `trials${this.#left(recorded)}` });
-    const bar = this.#running.get(id);
-    if (bar) this.#bars?.remove(bar);
-    this.#running.delete(id);
+    this.#remove(id);
     const line = `trial ${id} ${state}${figure}, ${duration(seconds)}${why} (${recorded} of ${total})\n`;
     if (this.#bars) this.#bars.log(line);
     else this.#stream.write(line);

@@ -29,13 +29,15 @@ export function addRunFlags(command: Command): Command {
 }
 
 export function addQueueFlags(command: Command): Command {
-  return command
-    .option(
-      '--queue <url>',
-      `redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// with TLS: trials for light-peft worker (default: ${QUEUE_VARIABLE} of the environment)`,
-    )
-    .option(
-      '--storage <dir>',
-      'folder that all machines share; paths of trials are relative to it (default: this one)',
-    );
+  return addQueueFlag(command).option(
+    '--storage <dir>',
+    'folder that all machines share; paths of trials are relative to it (default: this one; of `resume`, that of the sweep)',
+  );
+}
+
+export function addQueueFlag(command: Command): Command {
+  return command.option(
+    '--queue <url>',
+    `redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// with TLS: trials for light-peft worker (default: ${QUEUE_VARIABLE} of the environment)`,
+  );
 }

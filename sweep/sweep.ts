@@ -31,7 +31,12 @@ export const SPEC_COPY = 'sweep.yaml';
 /** The trials as they were planned last: what was put into a queue. */
 const PLAN_FILE = 'plan.json';
 
-const planSchema = z.strictObject({ ...header('light-peft/sweep-plan', 1), trials: z.array(plannedSchema) });
+const planSchema = z.strictObject({
+  ...header('light-peft/sweep-plan', 1),
+  /** From the sweep's folder to what its paths are relative to. */
+  storage: z.string(),
+  trials: z.array(plannedSchema),
+});
 const PLAN: VersionedFormat<z.infer<typeof planSchema>> = {
   format: 'light-peft/sweep-plan',
   version: 1,
@@ -79,12 +84,21 @@ export async function openSweep(request: SweepRequest): Promise<Sweep> {
   const copy = join(out, SPEC_COPY);
   if (absolute(copy) !== specPath) await copyFile(specPath, copy);
   await writeVersioned(path, SWEEP, content);
-  await writeVersioned(join(out, PLAN_FILE), PLAN, { trials: [...plan.trials] });
+  await writeVersioned(join(out, PLAN_FILE), PLAN, {
+    storage: relative(absolute(out), absolute(storage)),
+    trials: [...plan.trials],
+  });
   return { out, storage, spec, plan, file };
 }
 
+/** The folder that the paths of a sweep are relative to, wherever it is mounted. @throws UserError where there is no sweep */
+export async function storageOf(out: string): Promise<string> {
+  return absolute(out, (await readVersioned(join(out, PLAN_FILE), PLAN)).storage);
+}
+
 /** The sweep of a folder, as it was planned last. @throws UserError */
-export async function reopenSweep(out: string, storage: string): Promise<Sweep> {
+export async function reopenSweep(out: string): Promise<Sweep> {
+  const storage = await storageOf(out);
   const file = await readVersioned(join(out, SWEEP_FILE), SWEEP);
   const { trials } = await readVersioned(join(out, PLAN_FILE), PLAN);
   const spec = await readSpec(join(out, SPEC_COPY));

@@ -9,17 +9,16 @@ import { evaluateFinal } from '../../sweep/final.ts';
 import { connect, parseAddress } from '../../sweep/redis/connection.ts';
 import { queueState, stopJobs } from '../../sweep/redis/state.ts';
 import { localState, type TrialsUnderWay } from '../../sweep/status.ts';
-import { reopenSweep, SPEC_COPY } from '../../sweep/sweep.ts';
+import { reopenSweep, SPEC_COPY, storageOf } from '../../sweep/sweep.ts';
 import { print, say } from '../context.ts';
 import { withOutFolder } from '../out-folder.ts';
 import { Interruption } from '../signals.ts';
-import { addQueueFlags, addRunFlags, QUEUE_VARIABLE, type SweepFlags } from '../sweep-flags.ts';
+import { addQueueFlag, addRunFlags, QUEUE_VARIABLE, type SweepFlags } from '../sweep-flags.ts';
 import { collectFromQueue, runFile, showSweep } from '../sweep-run.ts';
 import { statusText, type SweepStatus } from '../sweep-status.ts';
 
 interface StatusFlags {
   readonly queue?: string;
-  readonly storage?: string;
   readonly watch?: boolean;
   readonly json?: boolean;
 }
@@ -34,15 +33,14 @@ export function addSweepStatus(sweep: Command): void {
     .argument('[dir]', 'folder of a sweep; without one, what --queue has')
     .option('--watch', 'again and again, until it has ended')
     .option('--json', 'print as JSON');
-  addQueueFlags(command).action(status);
+  addQueueFlag(command).action(status);
 }
 
 async function status(dir: string | undefined, flags: StatusFlags): Promise<void> {
-  const { queue = process.env[QUEUE_VARIABLE], storage = '.', watch, json } = flags;
+  const { queue = process.env[QUEUE_VARIABLE], watch, json } = flags;
   if (dir === undefined && queue === undefined)
     throw new UserError('sweep status: expected the folder of a sweep, or --queue');
   const out = dir === undefined ? undefined : resolve(dir);
-  process.chdir(storage);
   for (let lines = 0; ;) {
     const found = await statusOf(out, queue);
     const text = statusText(found);
@@ -63,7 +61,7 @@ async function statusOf(out: string | undefined, url: string | undefined): Promi
     throw new UserError(`${out}: its trials are on ${sweep.queue}: name it with --queue, which may have a password`);
   // Who watches records; without one, this command does.
   if (isOfQueue && (await FolderLock.holder(out)) === undefined)
-    await withOutFolder({ out }, async () => collectFromQueue(await reopenSweep(out, '.'), address!));
+    await withOutFolder({ out }, async () => collectFromQueue(await reopenSweep(out), address!));
   const data = await readSweep(out);
   const underWay: TrialsUnderWay = isOfQueue ? [] : await localState(out, data);
   const queue = isOfQueue ? await stateOf(address!, sweep.id) : undefined;
@@ -84,7 +82,7 @@ export function addSweepStop(sweep: Command): void {
     .command('stop')
     .description('stop a sweep: trials under way keep a checkpoint; `sweep resume` goes on')
     .argument('<dir>', 'folder of the sweep');
-  addQueueFlags(command).action(stop);
+  addQueueFlag(command).action(stop);
 }
 
 async function stop(dir: string, { queue = process.env[QUEUE_VARIABLE] }: StatusFlags): Promise<void> {
@@ -127,7 +125,7 @@ export function addSweepResume(sweep: Command): void {
   addRunFlags(command)
     .option('--detach', 'with --queue: leave when the trials are in the queue')
     .action(async (dir: string, flags: SweepFlags) => {
-      await runFile(join(dir, SPEC_COPY), { ...flags, out: dir });
+      await runFile(join(dir, SPEC_COPY), { storage: await storageOf(dir), ...flags, out: dir });
     });
 }
 
@@ -137,20 +135,18 @@ export function addSweepFinal(sweep: Command): void {
     .description('evaluate the best configuration, all its seeds, on the split that nothing was chosen by')
     .argument('<dir>', 'folder of the sweep')
     .option('--trials <list>', 'these trials in its place, by their ids')
-    .option('--storage <dir>', 'folder that paths of trials are relative to (default: this one)')
     .option('--json', 'print the trials as JSON')
     .action(final);
 }
 
 interface FinalFlags {
   readonly trials?: string;
-  readonly storage?: string;
   readonly json?: boolean;
 }
 
-async function final(dir: string, { trials, storage = '.', json }: FinalFlags): Promise<void> {
+async function final(dir: string, { trials, json }: FinalFlags): Promise<void> {
   const out = resolve(dir);
-  process.chdir(storage);
+  process.chdir(await storageOf(out));
   using interruption = new Interruption('what is evaluated is kept; the same command goes on');
   await withOutFolder({ out }, () =>
     evaluateFinal({

@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { access, readFile, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { UserError } from '../../engine/errors.ts';
-import { assertWritable, fileError, writeFileAtomic } from '../../engine/io/files.ts';
+import { assertWritable, fileError, removeStale, writeFileAtomic } from '../../engine/io/files.ts';
 import { makeFolder } from '../../engine/io/make-folder.ts';
 import { outputOf } from '../../engine/io/output.ts';
 import { AppendFile } from './append-file.ts';
@@ -45,6 +45,7 @@ export class LineFile {
     if (text === '') await rm(path, { force: true });
     else if (text !== found) await writeFileAtomic(path, text);
     await makeFolder(dirname(path));
+    await removeStale(path);
     return text;
   }
 

@@ -45,6 +45,19 @@ it('JSON Lines: a line a step, and a line an evaluation', async () => {
   expect(others).toEqual(['']);
 });
 
+it.each(KINDS)(
+  '%s takes away what a killed process left of a rewriting, also where nothing is to be cut',
+  async (_, name, make) => {
+    const dir = folder();
+    const path = join(dir, name);
+    await tell(make(path), 0, 3);
+    // No process has this number.
+    await writeFile(join(dir, `.${name}.4194305-0123456789ab.tmp`), 'half');
+    await tell(make(path, { resume: true }), 3, 4);
+    expect((await readdir(dir)).filter((left) => left.endsWith('.tmp'))).toEqual([]);
+  },
+);
+
 it('CSV: a table of steps and one of evaluations, without empty cells', async () => {
   const dir = folder();
   await tell(new CsvLog(join(dir, 'log.csv')), 0, 6);

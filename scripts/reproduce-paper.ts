@@ -1,7 +1,7 @@
 /**
  * Room: scripts. `npm run reproduce -- paper --model DIR --data-dir DIR`: the paper's comparison on a pretrained model and its tasks, part by part in the
  * order of `bench/paper/table.yaml`. Each part is kept in `bench/paper/parts/` when it has ended, with adapter, date, commit and command; those that
- * are there are not run again.
+ * are there are not run again. `--list` shows them and how long the others take, `--report` writes `bench/paper/RESULTS.md`.
  */
 import { parseArgs } from 'node:util';
 import { UserError } from '../engine/errors.ts';
@@ -9,6 +9,7 @@ import { duration } from '../report/numbers.ts';
 import type { PaperPart } from '../report/paper/schema.ts';
 import { StoppedError } from '../sweep/perform.ts';
 import { InterruptedError } from '../train/loop.ts';
+import { writePaperReport } from './paper/report.ts';
 import { readPart, runPart } from './paper/run-part.ts';
 import { choicesOf, configOf, partsOf, readTable, type Part, type Table } from './paper/table.ts';
 
@@ -26,6 +27,7 @@ export async function reproducePaper(args: readonly string[]): Promise<number> {
       'data-dir': { type: 'string' },
       part: { type: 'string', multiple: true },
       list: { type: 'boolean', default: false },
+      report: { type: 'boolean', default: false },
     },
   });
   const table = await readTable();
@@ -38,6 +40,10 @@ export async function reproducePaper(args: readonly string[]): Promise<number> {
   const { model, 'data-dir': dataDir } = values;
   if (model === undefined || dataDir === undefined)
     throw new UserError('paper: expected --model DIR, a pretrained model, and --data-dir DIR, the folder of GLUE');
+  if (values.report) {
+    process.stdout.write(`${await writePaperReport(table, model, dataDir)} is written.\n`);
+    return 0;
+  }
   const stop = new AbortController();
   process.once('SIGINT', () => stop.abort()).once('SIGTERM', () => stop.abort());
   const place = { model, 'data-dir': dataDir };

@@ -1,0 +1,164 @@
+/** Room: report/paper. The paper's table as Markdown: scores by task, differences with intervals, and a sentence for each claim. Pure. */
+import { mean, sampleStandardDeviation } from 'simple-statistics';
+import { list, markdownRows } from '../markdown-parts.ts';
+import { bytes, duration, percent } from '../numbers.ts';
+import type { PaperPart } from './schema.ts';
+import { pairedDifference, verdict, type Difference, type Paired, type Score } from './statistics.ts';
+
+export interface PaperTask {
+  readonly name: string;
+  readonly metric: string;
+  readonly score: Score;
+  /** Of the development set. */
+  readonly labels: readonly number[];
+  readonly parts: readonly PaperPart[];
+}
+
+/** A row of the table: a method at a ratio. */
+export interface PaperRow {
+  readonly peft: string;
+  readonly method: string;
+  readonly ratio: number;
+}
+
+const LABELS: Readonly<Record<string, string>> = {
+  reference: 'no pruning',
+  'light-peft': 'Light-PEFT',
+  random: 'random',
+  'foundation-only': 'foundation alone',
+  'peft-only': 'modules and ranks alone',
+};
+
+/** @param rows of the table, run or not @param command that makes it */
+export function paperMarkdown(tasks: readonly PaperTask[], rows: readonly PaperRow[], command: string): string {
+  const parts = tasks.flatMap((task) => task.parts);
+  const unique = (of: (part: PaperPart) => string): string => [...new Set(parts.map(of))].join(', ');
+  return `${[
+    '# The table on a pretrained model',
+    list([
+      `Command: \`${command}\``,
+      `Adapter: ${unique(({ device }) => device.adapter)}`,
+      `Dates: ${unique(({ date }) => date.slice(0, 10))}; commits: ${unique(({ commit }) => commit)}`,
+      `Base: ${unique(({ fingerprint }) => fingerprint)}`,
+    ]),
+    '## Scores',
+    'Means over seeds ± sample standard deviation, in percent, on the development sets, which nothing was chosen by. Below: seeds. Majority: the most frequent class.',
+    scores(tasks, rows),
+    '## Size and time',
+    sizes(tasks, rows),
+    '## Differences',
+    'Paired, in points: examples and seeds resampled together 2,000 times; the middle 95 %.',
+    differences(tasks, rows),
+    '## Claims',
+    list(claims(tasks, rows)),
+  ].join('\n\n')}\n`;
+}
+
+const partsOf = ({ parts }: PaperTask, { peft, method, ratio }: PaperRow): PaperPart[] =>
+  parts.filter((part) => part.peft === peft && part.method === method && part.ratio === ratio);
+
+const nameOf = ({ peft, method, ratio }: PaperRow): string =>
+  `${peft}, ${LABELS[method] ?? method}${ratio > 0 ? ` ${ratioText(ratio)}` : ''}`;
+
+function ratioText(ratio: number): string {
+  const known = [[1 / 3, '1/3'], [1 / 2, '1/2'], [2 / 3, '2/3']] as const; // prettier-ignore
+  return known.find(([value]) => Math.abs(value - ratio) < 0.01)?.[1] ?? percent(ratio);
+}
+
+function scores(tasks: readonly PaperTask[], rows: readonly PaperRow[]): string {
+  const head = ['method', ...tasks.map(({ name, metric }) => `${name}, ${metric}`)];
+  const cell = (task: PaperTask, row: PaperRow): string => {
+    const found = partsOf(task, row).map(({ metrics }) => metrics[task.metric]! * 100);
+    if (found.length === 0) return 'not run';
+    const spread = found.length > 1 ? ` ± ${sampleStandardDeviation(found).toFixed(1)}` : '';
+    return `${mean(found).toFixed(1)}${spread} (${found.length})`;
+  };
+  const majority = ['majority', ...tasks.map(majorityScore)];
+  return markdownRows(head, [...rows.map((row) => [nameOf(row), ...tasks.map((task) => cell(task, row))]), majority]);
+}
+
+function majorityScore({ labels, score }: PaperTask): string {
+  const counts = new Map<number, number>();
+  for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
+  const [most] = [...counts].sort(([, a], [, b]) => b - a)[0]!;
+  return (
+    score(
+      labels.map(() => most),
+      labels,
+    ) * 100
+  ).toFixed(1);
+}
+
+/** Of the first task that has the row. */
+function sizes(tasks: readonly PaperTask[], rows: readonly PaperRow[]): string {
+  const head = ['method', 'task', 'blocks left', 'trainables left', 'estimation', 'fine-tuning', 'peak', 'artefact'];
+  const lines = rows.flatMap((row) => {
+    const task = tasks.find((one) => partsOf(one, row).length > 0);
+    if (!task) return [];
+    const of = (name: string): number => mean(partsOf(task, row).map(({ metrics }) => metrics[name] ?? 0));
+    const [shares, times] = [['blockShare', 'trainableShare'], ['estimateSeconds', 'trainSeconds']]; // prettier-ignore
+    const sized = [...shares.map((name) => percent(of(name))), ...times.map((name) => duration(of(name)))];
+    return [[nameOf(row), task.name, ...sized, bytes(of('trainPeakBytes')), bytes(of('artefactBytes'))]];
+  });
+  return markdownRows(head, lines);
+}
+
+/** What is compared: a method with another at the same ratio, or with PEFT without pruning. */
+function comparisons(rows: readonly PaperRow[]): (readonly [own: PaperRow, other: PaperRow])[] {
+  return rows.flatMap((own) => {
+    if (own.method === 'reference' || own.method === 'random') return [];
+    const reference = rows.find((row) => row.peft === own.peft && row.method === 'reference');
+    const random = rows.find((row) => row.peft === own.peft && row.method === 'random' && row.ratio === own.ratio);
+    return [reference, own.method === 'light-peft' ? random : undefined].flatMap((other) =>
+      other ? [[own, other] as const] : [],
+    );
+  });
+}
+
+/** Runs of both with the same seeds. */
+function paired(task: PaperTask, own: PaperRow, other: PaperRow): Paired | undefined {
+  const pairs = partsOf(task, own).flatMap((part) => {
+    const match = partsOf(task, other).find(({ seed }) => seed === part.seed);
+    return match ? [[part.predictions!, match.predictions!] as const] : [];
+  });
+  if (pairs.length === 0) return undefined;
+  const { labels, score } = task;
+  return { own: pairs.map(([mine]) => mine), other: pairs.map(([, theirs]) => theirs), labels, score };
+}
+
+function differences(tasks: readonly PaperTask[], rows: readonly PaperRow[]): string {
+  const head = ['own − other', ...tasks.map(({ name }) => name), 'all together'];
+  const lines = comparisons(rows).flatMap(([own, other]) => {
+    const found = tasks.map((task) => paired(task, own, other));
+    const known = found.flatMap((pair) => pair ?? []);
+    if (known.length === 0) return [];
+    const cells = found.map((pair) => (pair ? differenceText(pairedDifference([pair])) : '–'));
+    return [[`${nameOf(own)} − ${nameOf(other)}`, ...cells, differenceText(pairedDifference(known))]];
+  });
+  return lines.length === 0 ? 'None yet.' : markdownRows(head, lines);
+}
+
+function differenceText({ mean: value, low, high }: Difference): string {
+  const points = (one: number): string => `${one < 0 ? '−' : '+'}${Math.abs(one * 100).toFixed(1)}`;
+  return `${points(value)} [${points(low)}, ${points(high)}]`;
+}
+
+/** Points that count as comparable. */
+const MARGIN = 0.01;
+
+function claims(tasks: readonly PaperTask[], rows: readonly PaperRow[]): string[] {
+  const found = comparisons(rows).flatMap(([own, other]) => {
+    const known = tasks.flatMap((task) => paired(task, own, other) ?? []);
+    if (known.length === 0 || own.method !== 'light-peft') return [];
+    const difference = pairedDifference(known);
+    const on = `${known.length} of ${tasks.length} tasks together`;
+    return other.method === 'random'
+      ? [
+          `${nameOf(own)} is better than random pruning: ${verdict(difference, 'above')}, on ${on} (${differenceText(difference)} points).`,
+        ]
+      : [
+          `${nameOf(own)} is within a point of ${nameOf(other)}: ${verdict(difference, 'not below', MARGIN)}, on ${on} (${differenceText(difference)} points).`,
+        ];
+  });
+  return found.length === 0 ? ['None can be judged yet.'] : found;
+}

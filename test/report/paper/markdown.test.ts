@@ -1,0 +1,63 @@
+/** Protects: the paper's table says what was run and what was not, with the figures of the parts, and judges no claim without its error. */
+import { expect, it } from 'vitest';
+import { paperMarkdown, type PaperTask } from '../../../report/paper/markdown.ts';
+import type { PaperPart } from '../../../report/paper/schema.ts';
+import { accuracy } from '../../../report/paper/statistics.ts';
+
+const LABELS = Array.from({ length: 200 }, (_, i) => Number(i % 5 < 3));
+
+/** Right but for every n-th row. */
+const wrongEvery = (n: number, seed: number): number[] =>
+  LABELS.map((label, i) => ((i + seed) % n === 0 ? 1 - label : label));
+
+function part(method: string, ratio: number, seed: number, predictions: number[]): PaperPart {
+  const metrics = { accuracy: accuracy(predictions, LABELS), blockShare: 1 - ratio, trainableShare: 1 - ratio, trainSeconds: 90, trainPeakBytes: 3e8, artefactBytes: 1e6 }; // prettier-ignore
+  return {
+    ...{
+      format: 'light-peft/paper-part',
+      version: 1,
+      name: `t/lora/${method}/${ratio}/seed-${seed}`,
+      task: 't',
+      peft: 'lora',
+    },
+    ...{ method, ratio, seed, lr: 1e-3, config: {}, metrics, predictions, date: '2026-11-29T00:00:00Z', commit: 'abc' },
+    ...{ sources: 's', fingerprint: 'sha256:f', command: 'c', device: { adapter: 'GPU', software: false, host: 'h' } },
+  };
+}
+
+const rows = [
+  { peft: 'lora', method: 'reference', ratio: 0 },
+  { peft: 'lora', method: 'light-peft', ratio: 0.5 },
+  { peft: 'lora', method: 'random', ratio: 0.5 },
+  { peft: 'houlsby', method: 'reference', ratio: 0 },
+];
+
+const task = (parts: PaperPart[]): PaperTask => ({
+  name: 't',
+  metric: 'accuracy',
+  score: accuracy,
+  labels: LABELS,
+  parts,
+});
+
+it('has means and deviations, the majority, and what was not run', () => {
+  const parts = [0, 1].flatMap((seed) => [
+    part('reference', 0, seed, wrongEvery(20, seed)),
+    part('light-peft', 0.5, seed, wrongEvery(20, seed + 3)),
+    part('random', 0.5, seed, wrongEvery(4, seed)),
+  ]);
+  const text = paperMarkdown([task(parts)], rows, 'npm run x');
+  expect(text).toContain('| lora, no pruning | 95.0 ± 0.0 (2) |');
+  expect(text).toContain('| houlsby, no pruning | not run |');
+  expect(text).toContain('| majority | 60.0 |');
+  expect(text).toMatch(
+    /lora, Light-PEFT 1\/2 is better than random pruning: holds, on 1 of 1 tasks together \(\+20\.0 \[/,
+  );
+  expect(text).toMatch(/within a point of lora, no pruning: cannot be told/);
+});
+
+it('judges nothing where nothing was run', () => {
+  const text = paperMarkdown([], rows, 'npm run x');
+  expect(text).toContain('None can be judged yet.');
+  expect(text).toContain('None yet.');
+});

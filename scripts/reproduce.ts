@@ -37,6 +37,8 @@ async function reproduce(): Promise<void> {
   process.stdout.write('RESULTS.md and docs/results.html are written.\n');
 }
 
+// A reader that has had enough, such as `head`, is no failure to talk about.
+process.stdout.on('error', () => process.exit(1));
 try {
   process.chdir(ROOT);
   const [what, ...more] = process.argv.slice(2);

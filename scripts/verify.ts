@@ -47,6 +47,8 @@ function runTests(): { passed: number; failed: number } {
 }
 
 mkdirSync('.cache', { recursive: true });
+// Said once, before the tests that need it.
+spawnSync('bash', ['scripts/redis.sh'], { stdio: ['ignore', 'inherit', 'inherit'] });
 const failedChecks = CHECKS.filter(([title, tool, ...args]) => !runTool(title, tool, args));
 const tests = runTests();
 const failed = tests.failed + failedChecks.length;

@@ -18,8 +18,9 @@ export class RedisServer implements AsyncDisposable {
   }
 
   static async start(folder: string, ...options: string[]): Promise<RedisServer> {
-    const { status, stderr } = spawnSync('bash', [join(import.meta.dirname, '../../scripts/redis.sh')], { encoding: 'utf8' }); // prettier-ignore
-    if (status !== 0) throw new Error(`no redis-server: ${stderr}`);
+    const install = join(import.meta.dirname, '../../scripts/redis.sh');
+    const { status } = spawnSync('bash', [install], { stdio: ['ignore', 'inherit', 'inherit'] });
+    if (status !== 0) throw new Error('there is no redis-server');
     const server = new RedisServer(folder, await freePort(), options);
     await server.start();
     return server;

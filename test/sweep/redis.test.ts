@@ -54,6 +54,11 @@ const done: Perform = ({ id: trial }): Promise<Outcome> =>
 /** A queue of its own, so that tests do not meet. */
 const newUrl = (): string => `${server.url}?queue=test-${queues++}`;
 
+/** Waits until something is so; the test's own limit ends it otherwise. */
+async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await isSo())) await wait(20);
+}
+
 const workers: { stop: AbortController; ended: Promise<void> }[] = [];
 
 async function startWorker(url: string, perform: Perform, more: Partial<WorkerOptions> = {}) {
@@ -211,10 +216,13 @@ describe('a worker', () => {
       throw new RefusedError('the base of this machine is sha256:1, that of the sweep sha256:2');
     });
     const sweep = run(url, planOf('f1', 2));
-    await wait(1500);
     const address = parseAddress(url);
     const connected = await connect(address);
-    const { refusals } = await queueState(connected, address);
+    let refusals: readonly string[] = [];
+    await until(async () => {
+      refusals = (await queueState(connected, address)).refusals;
+      return refusals.length > 0;
+    });
     connected.client.disconnect();
     await refusing.stop();
     // What was refused is offered again some seconds later.
@@ -227,11 +235,14 @@ describe('a worker', () => {
 
   it('that ends hands its trial back at once', async () => {
     const url = newUrl();
-    const slow: Perform = (_, __, { signal }) =>
-      new Promise((__, reject) => signal.addEventListener('abort', () => reject(new StoppedError('stopped'))));
+    let hasBegun = false;
+    const slow: Perform = (_, __, { signal }) => {
+      hasBegun = true;
+      return new Promise((__, reject) => signal.addEventListener('abort', () => reject(new StoppedError('stopped'))));
+    };
     const first = await startWorker(url, slow, { lockDuration: 60_000 });
     const sweep = run(url, planOf('f2', 1));
-    await wait(1000);
+    await until(() => hasBegun);
     await first.stop();
     expect(first.said.some((text) => text.includes('handed back'))).toBe(true);
     await startWorker(url, done);
@@ -299,7 +310,9 @@ it('runs repeats of a configuration on one kind of adapter', async () => {
 
 it('stops a sweep and goes on with it, without another’s trials', async () => {
   const url = newUrl();
+  let hasBegun = false;
   const slow: Perform = async (job, place, { signal }) => {
+    hasBegun ||= job.id === id(0);
     await wait(job.id === id(0) ? 20_000 : 10, undefined, { signal }).catch(() => {
       throw new StoppedError('stopped');
     });
@@ -309,7 +322,7 @@ it('stops a sweep and goes on with it, without another’s trials', async () => 
   const plan = planOf('c0ffee', 4);
   const abort = new AbortController();
   const first = run(url, plan, { signal: abort.signal });
-  await wait(1500);
+  await until(() => hasBegun);
   abort.abort();
   await first;
   const address = parseAddress(url);

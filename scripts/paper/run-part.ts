@@ -69,7 +69,7 @@ function withoutPlaces({ model: _, 'data-dir': __, ...options }: TrialConfig): T
   return options;
 }
 
-const lineSchema = z.looseObject({ label: z.number().optional(), logits: z.array(z.number()).optional() });
+const lineSchema = z.looseObject({ logits: z.array(z.number()).min(1) });
 
 /** Of the development set, row by row. */
 async function predictionsOf(folder: string, given: TrialConfig, signal: AbortSignal): Promise<number[]> {
@@ -85,8 +85,8 @@ async function predictionsOf(folder: string, given: TrialConfig, signal: AbortSi
   const texts = (await readFile(lines, 'utf8')).split('\n').slice(0, -1);
   return texts.map((text, i) => {
     const where = `${lines}: line ${i + 1}`;
-    const { label, logits = [] } = validate(parseJson(text, where), lineSchema, where);
-    return logits.length === 1 ? logits[0]! : (label ?? logits.indexOf(Math.max(...logits)));
+    const { logits } = validate(parseJson(text, where), lineSchema, where);
+    return logits.length === 1 ? logits[0]! : logits.indexOf(Math.max(...logits));
   });
 }
 

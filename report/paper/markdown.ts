@@ -42,9 +42,10 @@ export function paperMarkdown(tasks: readonly PaperTask[], rows: readonly PaperR
       `Base: ${unique(({ fingerprint }) => fingerprint)}`,
     ]),
     '## Scores',
-    'Means over seeds ± sample standard deviation, in percent, on the development sets, which nothing was chosen by. Below: seeds. Majority: the most frequent class.',
+    'Means over seeds ± sample standard deviation, in percent, on the development sets, which nothing was chosen by; seeds in parentheses. Majority: the most frequent class.',
     scores(tasks, rows),
     '## Size and time',
+    'Times are those of the same runs, which may have shared the machine with others.',
     sizes(tasks, rows),
     '## Differences',
     'Paired, in points: examples and seeds resampled together 2,000 times; the middle 95 %.',
@@ -147,11 +148,14 @@ function differenceText({ mean: value, low, high }: Difference): string {
 const MARGIN = 0.01;
 
 function claims(tasks: readonly PaperTask[], rows: readonly PaperRow[]): string[] {
-  const found = comparisons(rows).flatMap(([own, other]) => {
-    const known = tasks.flatMap((task) => paired(task, own, other) ?? []);
-    if (known.length === 0 || own.method !== 'light-peft') return [];
-    const difference = pairedDifference(known);
-    const on = `${known.length} of ${tasks.length} tasks together`;
+  const sentences = comparisons(rows).flatMap(([own, other]) => {
+    const found = tasks.flatMap(({ name, ...task }) => {
+      const pair = paired({ name, ...task }, own, other);
+      return pair ? [{ name, pair }] : [];
+    });
+    if (found.length === 0 || own.method !== 'light-peft') return [];
+    const difference = pairedDifference(found.map(({ pair }) => pair));
+    const on = found.map(({ name, pair }) => `${name} (seeds: ${pair.own.length})`).join(', ');
     return other.method === 'random'
       ? [
           `${nameOf(own)} is better than random pruning: ${verdict(difference, 'above')}, on ${on} (${differenceText(difference)} points).`,
@@ -160,5 +164,5 @@ function claims(tasks: readonly PaperTask[], rows: readonly PaperRow[]): string[
           `${nameOf(own)} is within a point of ${nameOf(other)}: ${verdict(difference, 'not below', MARGIN)}, on ${on} (${differenceText(difference)} points).`,
         ];
   });
-  return found.length === 0 ? ['None can be judged yet.'] : found;
+  return sentences.length === 0 ? ['None can be judged yet.'] : sentences;
 }

@@ -3,10 +3,8 @@ import { Option, type Command } from 'commander';
 import { UserError } from '../engine/errors.ts';
 import type { RunOptions } from '../experiments/options.ts';
 import type { TrainerCallback } from '../train/callbacks.ts';
+import { PAUSED } from '../sweep/child.ts';
 import { parseNumber } from './options.ts';
-
-/** Of a command that has done its part and goes on when it is called again: EX_TEMPFAIL of sysexits.h. */
-export const PAUSED = 75;
 
 export interface PauseFlag {
   readonly pauseAfter?: number;

@@ -41,6 +41,9 @@ export interface ChildResult {
 /** Characters of standard error that are looked through for the error. */
 const TAIL = 8000;
 
+/** Exit code of a command that has done its part and goes on when it is called again: EX_TEMPFAIL of sysexits.h. */
+export const PAUSED = 75;
+
 /** Set for the process of a trial: it then tells its parent how it goes, and ends with it. */
 export const TRIAL_VARIABLE = 'LIGHT_PEFT_TRIAL';
 

@@ -84,7 +84,7 @@ export function estimationOf(config: TrialConfig, resolved: Resolved): { id: str
   const id = idOf({ command: 'estimate', options: known, ...facts, data });
   const isOwn = (flag: string): boolean => {
     const setting = SETTINGS.get(camelCase(flag.replace(/^no-/, '')));
-    if (!setting) return flag !== 'methods' && flag !== 'eval';
+    if (!setting) return flag !== 'methods';
     return setting.name in known || setting.room === 'engine' || KEPT.includes(setting.name);
   };
   return { id, config: Object.fromEntries(Object.entries(config).filter(([flag]) => isOwn(flag))) };

@@ -2,7 +2,7 @@
  * Room: sweep. Does a job on this machine, wherever it came from: checks that base, data and sources are the sweep's, makes the estimation
  * that it needs if it is not there, and runs the trial as a process of its own. A finished one is read; a started one goes on.
  */
-import { readFile, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { z } from 'zod';
@@ -12,7 +12,7 @@ import { AT_WORK } from '../engine/io/folder-lock.ts';
 import { makeFolder } from '../engine/io/make-folder.ts';
 import { header, readVersioned, writeVersioned, type VersionedFormat } from '../engine/io/versioned.ts';
 import { parseComparison } from '../report/schema.ts';
-import { runChild, type ChildOptions, type ChildResult, type StepReport } from './child.ts';
+import { PAUSED, runChild, type ChildOptions, type ChildResult, type StepReport } from './child.ts';
 import { outcomeSchema, type Facts, type Job, type Outcome } from './job.ts';
 import * as metrics from './metrics.ts';
 import { plainText } from './spec.ts';
@@ -55,7 +55,7 @@ export class TrialError extends Error {
 }
 
 /** Exit codes of the command: its part is done; what it was given is wrong. */
-const CODES = { done: 0, wrong: 2, paused: 75 } as const;
+const CODES = { done: 0, wrong: 2, paused: PAUSED } as const;
 
 /** Of a trial that came to its end, in its folder. */
 const finishedSchema = z.strictObject({ ...header('light-peft/trial', 1), ...outcomeSchema.shape });
@@ -118,10 +118,7 @@ async function performOne(job: Job, { storage }: Place, watch: Watch): Promise<O
     ...watch,
   } satisfies ChildOptions);
   const outcome = await outcomeOf(job, folder, child, watch.signal);
-  if (outcome.state === 'done') {
-    await writeVersioned(record, FINISHED, outcome);
-    await rm(join(folder, 'checkpoint.safetensors'), { force: true });
-  }
+  if (outcome.state === 'done') await writeVersioned(record, FINISHED, outcome);
   return outcome;
 }
 

@@ -83,6 +83,15 @@ describe('sharing', () => {
   });
 });
 
+it('gives a shared estimation the data that its trials were planned with', async () => {
+  const data = join(import.meta.dirname, '../../examples/data');
+  const files = { task: null, train: join(data, 'reviews.jsonl'), eval: join(data, 'held-out.jsonl') };
+  const { trials } = await plan({ metric: undefined, direction: undefined, base: { ...files, methods: 'light-peft' } });
+  const [{ estimate, facts }] = trials as [SweepPlan['trials'][0]];
+  // A worker compares what it reads with these facts.
+  expect((await planReader('the trial')('estimate', estimate!.config)).facts).toEqual(facts);
+});
+
 describe('what trials are measured on', () => {
   const configOf = async (given: Record<string, unknown>) => (await plan(given)).trials[0]!.config;
 

@@ -8,25 +8,8 @@ import { htmlPage } from '../../report/html/page.ts';
 import { STYLE } from '../../report/html/style.ts';
 import { parseComparison, type Comparison } from '../../report/schema.ts';
 import { writeReport } from '../../report/write.ts';
+import { checkNesting } from './nesting.ts';
 import { sampleComparison, sampleStability } from './sample.ts';
-
-const VOID = new Set(['meta', 'link', 'br']);
-
-/** Throws unless every element that is opened is closed in order and every `<` and quote belongs to a tag. */
-function checkNesting(page: string): void {
-  const open: string[] = [];
-  const body = page.replace(/<style>[^]*?<\/style>/, '<style></style>').replace('<!doctype html>', '');
-  const rest = body.replace(
-    /<(\/?)([a-zA-Z0-9]+)((?:\s+[\w:-]+(?:="[^"<]*")?)*)\s*(\/?)>/g,
-    (_, close: string, name: string, __, self: string) => {
-      if (close) expect(open.pop()).toBe(name);
-      else if (!self && !VOID.has(name)) open.push(name);
-      return '';
-    },
-  );
-  expect(open).toEqual([]);
-  expect(rest).not.toMatch(/[<>]/);
-}
 
 /** Nothing on the page makes a browser fetch or run anything. */
 function checkSelfContained(page: string): void {

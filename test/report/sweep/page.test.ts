@@ -2,27 +2,10 @@
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import type { SweepData } from '../../../report/sweep/schema.ts';
 import { sweepPage } from '../../../report/sweep/page.ts';
+import { checkNesting } from '../nesting.ts';
 import { CPU, randomSweep, sampleFile, sampleSweep, trial } from './sample.ts';
 
 const NO_LINKS = new Map<string, string>();
-const VOID = new Set(['meta', 'link', 'br']);
-
-/** Throws unless every element that is opened is closed in order, and every `<` belongs to a tag. */
-function checkNesting(page: string): void {
-  const open: string[] = [];
-  const body = page.replace(/<style>[^]*?<\/style>/, '').replace('<!doctype html>', '');
-  const rest = body.replace(
-    /<(\/?)([a-zA-Z0-9]+)((?:\s+[\w:-]+(?:="[^"<]*")?)*)\s*(\/?)>/g,
-    (_, close: string, name: string, __, self: string) => {
-      if (close) expect(open.pop()).toBe(name);
-      else if (!self && !VOID.has(name)) open.push(name);
-      return '';
-    },
-  );
-  expect(open).toEqual([]);
-  expect(rest.match(/[<>]/g)).toBeNull();
-}
-
 /** Nothing on the page makes a browser fetch or run anything; links lead only to where they were told to. */
 function checkSelfContained(page: string, links: ReadonlyMap<string, string> = NO_LINKS): void {
   const addresses = [...page.matchAll(/\s(?:src|href|xlink:href|srcset|data|action)="([^"]*)"/g)].map((m) => m[1]!);

@@ -4,6 +4,7 @@ import { SETTINGS, type Setting } from '../experiments/settings.ts';
 import { controlOptions } from '../train/gradient-control/options.ts';
 
 const GROUPS: Readonly<Record<Setting['room'], string>> = {
+  preset: 'PEFT method:',
   peft: 'PEFT method:',
   data: 'Data:',
   train: 'Training:',
@@ -35,7 +36,7 @@ const OTHER_GROUPS: Readonly<Record<string, string>> = {
   datasetSplit: 'Hub:',
 };
 
-const PEFT = ['peft', 'targetModules', 'loraR', 'loraAlpha', 'dropout'];
+const PEFT = ['preset', 'peft', 'targetModules', 'loraR', 'loraAlpha', 'dropout'];
 const STEPS = ['maxLength', 'lr', 'batchSize', 'seed'];
 const LOGS = ['logJsonl', 'logCsv', 'logTensorboard'];
 const RATIOS = ['headsRatio', 'ffnRatio', 'moduleRatio', 'rankRatio'];
@@ -44,7 +45,7 @@ const RATIOS = ['headsRatio', 'ffnRatio', 'moduleRatio', 'rankRatio'];
 const SHOWN: Readonly<Record<string, readonly string[]>> = {
   run: [...PEFT, ...STEPS, 'epochs', 'steps', 'estimateSteps', ...RATIOS],
   estimate: [...PEFT, ...STEPS, 'estimateSteps', 'l1'],
-  prune: ['estimate', ...RATIOS, 'importance', 'seed'],
+  prune: ['estimate', 'preset', ...RATIOS, 'importance', 'seed'],
   train: [...PEFT, ...STEPS, 'epochs', 'steps', 'saveEvery', ...LOGS],
   eval: ['maxLength', 'weights'],
   predict: ['maxLength', 'weights'],

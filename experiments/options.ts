@@ -6,16 +6,17 @@ import { sliceOptionsSchema } from '../peft-model/slice-state.ts';
 import { peftOptionsSchema } from '../peft/options.ts';
 import { decideOptionsSchema } from '../pruning/decide.ts';
 import {
-  EVALUATION_OPTIONS,
+  TRAIN_ONLY_OPTIONS,
   estimateOptionsSchema,
   trainOptionsSchema,
   untilOptions,
   type EstimateOptions,
-  type EvaluationOptions,
+  type TrainOnlyOptions,
 } from '../train/options.ts';
 import { assertCompatible } from '../train/exclusive-options.ts';
 import { stableOptions } from '../train/stable-options.ts';
 import { factsOf, type RunIdentity } from '../train/identity.ts';
+import { PRESETS, type PresetName } from './presets.ts';
 
 /** Options of the estimation alone; the others of its steps are those of training. */
 const estimateSchema = estimateOptionsSchema
@@ -24,6 +25,12 @@ const estimateSchema = estimateOptionsSchema
 
 /** By the rooms that they are of, in the order in which `--help` shows them. */
 export const runOptionsSchema = z.strictObject({
+  preset: z.strictObject({
+    preset: z
+      .enum(Object.keys(PRESETS) as [PresetName, ...PresetName[]])
+      .optional()
+      .describe('options to start from; those given win'),
+  }),
   peft: peftOptionsSchema,
   data: dataOptionsSchema,
   train: trainOptionsSchema,
@@ -49,7 +56,7 @@ export function estimateOptionsOf({
 }: RunOptions): z.output<typeof estimateOptionsSchema> & Pick<EstimateOptions, 'decide'> {
   const { epochs: _, steps: __, ...steps } = train;
   const { estimateSteps, ...masks } = estimate;
-  const own = withoutEvaluation(steps);
+  const own = withoutTrainOnly(steps);
   return { ...own, ...masks, steps: estimateSteps, ...(estimate.estimateUntil === 'stable' && { decide }) };
 }
 
@@ -59,10 +66,10 @@ export function assertOptionsFit({ train, estimate }: RunOptions): void {
   stableOptions(estimate, estimate.estimateSteps, 'estimateSteps');
 }
 
-/** The estimation is not evaluated. */
-function withoutEvaluation<O extends Partial<EvaluationOptions>>(options: O): Omit<O, keyof EvaluationOptions> {
-  const others = Object.entries(options).filter(([name]) => !EVALUATION_OPTIONS.some((own) => own === name));
-  return Object.fromEntries(others) as Omit<O, keyof EvaluationOptions>;
+/** What the estimation does not have. */
+function withoutTrainOnly<O extends Partial<TrainOnlyOptions>>(options: O): Omit<O, keyof TrainOnlyOptions> {
+  const others = Object.entries(options).filter(([name]) => !TRAIN_ONLY_OPTIONS.some((own) => own === name));
+  return Object.fromEntries(others) as Omit<O, keyof TrainOnlyOptions>;
 }
 
 /** All options in one record, by their names. */
@@ -113,7 +120,7 @@ export function numericOptions(options: RunOptions, stage: 'estimate' | 'train')
   const { gradientCheckpointing, ...rest } = numeric;
   if (stage === 'train' && isEvaluated(options)) return factsOf(rest);
   const ofEvaluation: readonly string[] = OF_EVALUATION;
-  const others = Object.entries(stage === 'estimate' ? { ...withoutEvaluation(rest), gradientCheckpointing } : rest);
+  const others = Object.entries(stage === 'estimate' ? { ...withoutTrainOnly(rest), gradientCheckpointing } : rest);
   return factsOf(Object.fromEntries(others.filter(([name]) => !ofEvaluation.includes(name))));
 }
 

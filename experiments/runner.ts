@@ -33,7 +33,7 @@ import type { Evaluation } from '../train/evaluate.ts';
 import { bestBy } from '../train/evaluation-plan.ts';
 import { contentKey, factsOf, type RunIdentity } from '../train/identity.ts';
 import type { RunLabel } from '../train/logs/log.ts';
-import { EVALUATION_OPTIONS, type CheckpointOptions, type TrainerCallbacks } from '../train/options.ts';
+import { TRAIN_ONLY_OPTIONS, type CheckpointOptions, type TrainerCallbacks } from '../train/options.ts';
 import { evaluationRecord } from '../train/result-file.ts';
 import { stepsOf } from '../train/on-data.ts';
 import { train } from '../train/train.ts';
@@ -290,7 +290,7 @@ export class ExperimentRunner {
   /** The same of an estimation, which is not evaluated. */
   async #estimateIdentity(options: RunOptions): Promise<RunIdentity> {
     const facts = Object.entries(await this.#identity(options));
-    return Object.fromEntries(facts.filter(([name]) => !EVALUATION_OPTIONS.some((own) => own === name)));
+    return Object.fromEntries(facts.filter(([name]) => !TRAIN_ONLY_OPTIONS.some((own) => own === name)));
   }
 
   /** Every method sees the same number of steps. @param more for methods without an estimation: what that takes the others */

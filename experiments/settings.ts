@@ -8,6 +8,7 @@ import { phraseFor } from '../engine/expectation.ts';
 import { issueText } from '../engine/options.ts';
 import { fieldOf, type Field } from './field.ts';
 import { assertOptionsFit, runOptionsSchema, type RunOptions } from './options.ts';
+import { PRESETS } from './presets.ts';
 
 /** Options whose keys are other words. */
 const KEYS: Readonly<Record<string, string>> = {
@@ -58,7 +59,7 @@ export const SETTINGS: ReadonlyMap<string, Setting> = new Map(
 );
 
 /**
- * Options from values as flags and YAML files have them.
+ * Options from values as flags and YAML files have them, over those of a preset where one is named.
  * @param given by keys in camel case
  * @param where what a key is called in errors
  * @throws UserError naming the key, what was found and what was expected; for options that do not fit each other
@@ -68,8 +69,10 @@ export function parseSettings(given: ReadonlyMap<string, unknown>, where: (key: 
     keyof RunOptions,
     Record<string, unknown>
   >;
+  const preset = new Map(Object.entries(presetOf(given)));
   for (const { room, name, key, decode } of SETTINGS.values()) {
     if (given.has(key)) rooms[room][name] = decode(given.get(key), where(key));
+    else if (preset.has(key)) rooms[room][name] = preset.get(key);
   }
   const parsed = runOptionsSchema.safeParse(rooms, { error: phraseFor(runOptionsSchema) });
   if (parsed.success) {
@@ -79,4 +82,9 @@ export function parseSettings(given: ReadonlyMap<string, unknown>, where: (key: 
   const issue = parsed.error.issues[0]!;
   const [room, name, ...within] = issue.path as [keyof RunOptions, string, ...PropertyKey[]];
   throw new UserError(`${where(settingKey(name))}: ${issueText(issue, within, rooms[room][name])}`);
+}
+
+/** None where no preset is named, or an unknown one, which parsing refuses. */
+function presetOf(given: ReadonlyMap<string, unknown>): Readonly<Record<string, unknown>> {
+  return Object.entries(PRESETS).find(([name]) => name === given.get('preset'))?.[1] ?? {};
 }

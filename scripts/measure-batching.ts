@@ -49,7 +49,7 @@ interface Plan {
 }
 
 const options = runOptionsSchema.parse({
-  ...{ peft: { dropout: 0 }, train: {}, load: {}, engine: {}, estimate: {}, decide: {}, slice: {} },
+  ...{ preset: {}, peft: { dropout: 0 }, train: {}, load: {}, engine: {}, estimate: {}, decide: {}, slice: {} },
   data: {
     maxLength,
     ...(values['max-train-examples'] !== undefined && { maxTrainExamples: Number(values['max-train-examples']) }),

@@ -1,7 +1,8 @@
 /**
  * Room: scripts. `npm run reproduce -- paper --model DIR --data-dir DIR`: the paper's comparison on a pretrained model and its tasks, part by part in the
  * order of `bench/paper/table.yaml`. Each part is kept in `bench/paper/parts/` when it has ended, with adapter, date, commit and command; those that
- * are there are not run again. `--list` shows them and how long the others take, `--report` writes `bench/paper/RESULTS.md`.
+ * are there are not run again. `--list` shows them and how long the others take, `--candidates` runs what the preset is chosen from, `--report`
+ * writes `bench/paper/RESULTS.md`.
  */
 import { parseArgs } from 'node:util';
 import { UserError } from '../engine/errors.ts';
@@ -10,13 +11,8 @@ import type { PaperPart } from '../report/paper/schema.ts';
 import { StoppedError } from '../sweep/perform.ts';
 import { InterruptedError } from '../train/loop.ts';
 import { writePaperReport } from './paper/report.ts';
-import { readPart, runPart } from './paper/run-part.ts';
-import { choicesOf, configOf, partsOf, readTable, type Part, type Table } from './paper/table.ts';
-
-interface Place {
-  readonly model: string;
-  readonly 'data-dir': string;
-}
+import { readPart, runPart, type Place } from './paper/run-part.ts';
+import { candidatesOf, choicesOf, partsOf, readTable, type Part, type Table } from './paper/table.ts';
 
 /** @returns the exit code */
 export async function reproducePaper(args: readonly string[]): Promise<number> {
@@ -26,31 +22,34 @@ export async function reproducePaper(args: readonly string[]): Promise<number> {
       model: { type: 'string' },
       'data-dir': { type: 'string' },
       part: { type: 'string', multiple: true },
+      candidates: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
       report: { type: 'boolean', default: false },
     },
   });
   const table = await readTable();
   const asked = values.part;
-  const parts = partsOf(table).filter(
+  const parts = (values.candidates ? candidatesOf(table) : partsOf(table)).filter(
     ({ name }) => !asked || asked.some((one) => name === one || name.startsWith(`${one}/`)),
   );
   if (parts.length === 0) throw new UserError(`--part: found ${asked?.join(', ')}, expected some of \`--list\``);
   if (values.list) return list(parts, table);
   const { model, 'data-dir': dataDir } = values;
   if (model === undefined || dataDir === undefined)
-    throw new UserError('paper: expected --model DIR, a pretrained model, and --data-dir DIR, the folder of GLUE');
+    throw new UserError(
+      'paper: expected --model DIR, a pretrained model, and --data-dir DIR, with the folders of its tasks',
+    );
+  const place = { model, dataDir };
   if (values.report) {
-    process.stdout.write(`${await writePaperReport(table, model, dataDir)} is written.\n`);
+    process.stdout.write(`${await writePaperReport(table, place)} is written.\n`);
     return 0;
   }
   const stop = new AbortController();
   process.once('SIGINT', () => stop.abort()).once('SIGTERM', () => stop.abort());
-  const place = { model, 'data-dir': dataDir };
   try {
     for (const part of parts) {
       if (await readPart(part)) continue;
-      const lr = await chosenRate(part, table, place, stop.signal);
+      const lr = part.lr ?? (await chosenRate(part, table, place, stop.signal));
       await run(part, table, lr, place, stop.signal);
     }
   } catch (error) {
@@ -65,7 +64,7 @@ async function run(part: Part, table: Table, lr: number, place: Place, signal: A
   process.stdout.write(`${part.name}, learning rate ${lr}\n`);
   const command = `npm run reproduce -- paper --model DIR --data-dir DIR --part ${part.name}`;
   const { metric } = table.tasks[part.task]!;
-  const found = await runPart(part, configOf(part, table, lr, { ...place }), command, signal);
+  const found = await runPart(part, table, { lr, place, command }, signal);
   const took = duration((performance.now() - started) / 1000);
   process.stdout.write(`  ${metric} ${found.metrics[metric]?.toFixed(4)}, ${took}\n`);
   return found;

@@ -98,12 +98,24 @@ const evaluationOptions = {
 /** When to evaluate, and what follows from it. */
 export type EvaluationOptions = z.output<z.ZodObject<typeof evaluationOptions>>;
 
-/** Names of the options that only training has, as the estimation is not evaluated. */
-export const EVALUATION_OPTIONS = Object.keys(evaluationOptions) as readonly (keyof EvaluationOptions)[];
+/** Of what pruning left. */
+const prunedOptions = {
+  lrScaling: z
+    .enum(['none', 'sqrt', 'linear'])
+    .optional()
+    .describe('after pruning, `lr` of the modules by 1, 1/√s or 1/s, s the part of the ranks left (default: none)'),
+};
+
+/** What training has and the estimation has not, which is not evaluated and prunes later. */
+const trainOnly = { ...evaluationOptions, ...prunedOptions };
+
+export type TrainOnlyOptions = z.output<z.ZodObject<typeof trainOnly>>;
+
+export const TRAIN_ONLY_OPTIONS = Object.keys(trainOnly) as readonly (keyof TrainOnlyOptions)[];
 
 export const trainOptionsSchema = z.strictObject({
   ...stepOptions,
-  ...evaluationOptions,
+  ...trainOnly,
   epochs: positive.default(3).describe('passes over the training data'),
   steps: whole.default(0).describe('training steps, 0 = by `epochs`'),
 });

@@ -11,6 +11,8 @@ export interface PaperTask {
   readonly score: Score;
   /** Of the development set. */
   readonly labels: readonly number[];
+  /** Score of the most frequent label, where there are such. */
+  readonly majority?: number;
   readonly parts: readonly PaperPart[];
 }
 
@@ -18,16 +20,12 @@ export interface PaperTask {
 export interface PaperRow {
   readonly peft: string;
   readonly method: string;
+  readonly label: string;
+  /** 0 without pruning. */
   readonly ratio: number;
+  /** The method that prunes as much at random, where there is one. */
+  readonly chance?: string | undefined;
 }
-
-const LABELS: Readonly<Record<string, string>> = {
-  reference: 'no pruning',
-  'light-peft': 'Light-PEFT',
-  random: 'random',
-  'foundation-only': 'foundation alone',
-  'peft-only': 'modules and ranks alone',
-};
 
 /** @param rows of the table, run or not @param command that makes it */
 export function paperMarkdown(tasks: readonly PaperTask[], rows: readonly PaperRow[], command: string): string {
@@ -58,8 +56,8 @@ export function paperMarkdown(tasks: readonly PaperTask[], rows: readonly PaperR
 const partsOf = ({ parts }: PaperTask, { peft, method, ratio }: PaperRow): PaperPart[] =>
   parts.filter((part) => part.peft === peft && part.method === method && part.ratio === ratio);
 
-const nameOf = ({ peft, method, ratio }: PaperRow): string =>
-  `${peft}, ${LABELS[method] ?? method}${ratio > 0 ? ` ${ratioText(ratio)}` : ''}`;
+const nameOf = ({ peft, label, ratio }: PaperRow): string =>
+  `${peft}, ${label}${ratio > 0 ? ` ${ratioText(ratio)}` : ''}`;
 
 function ratioText(ratio: number): string {
   const known = [[1 / 3, '1/3'], [1 / 2, '1/2'], [2 / 3, '2/3']] as const; // prettier-ignore
@@ -74,20 +72,8 @@ function scores(tasks: readonly PaperTask[], rows: readonly PaperRow[]): string 
     const spread = found.length > 1 ? ` ± ${sampleStandardDeviation(found).toFixed(1)}` : '';
     return `${mean(found).toFixed(1)}${spread} (${found.length})`;
   };
-  const majority = ['majority', ...tasks.map(majorityScore)];
+  const majority = ['majority', ...tasks.map((task) => (task.majority === undefined ? '–' : points(task.majority)))];
   return markdownRows(head, [...rows.map((row) => [nameOf(row), ...tasks.map((task) => cell(task, row))]), majority]);
-}
-
-function majorityScore({ labels, score }: PaperTask): string {
-  const counts = new Map<number, number>();
-  for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
-  const [most] = [...counts].sort(([, a], [, b]) => b - a)[0]!;
-  return (
-    score(
-      labels.map(() => most),
-      labels,
-    ) * 100
-  ).toFixed(1);
 }
 
 /** Of the first task that has the row. */
@@ -106,13 +92,13 @@ function sizes(tasks: readonly PaperTask[], rows: readonly PaperRow[]): string {
 
 /** What is compared: a method with another at the same ratio, or with PEFT without pruning. */
 function comparisons(rows: readonly PaperRow[]): (readonly [own: PaperRow, other: PaperRow])[] {
+  const chances = rows.flatMap(({ chance }) => chance ?? []);
   return rows.flatMap((own) => {
-    if (own.method === 'reference' || own.method === 'random') return [];
-    const reference = rows.find((row) => row.peft === own.peft && row.method === 'reference');
-    const random = rows.find((row) => row.peft === own.peft && row.method === 'random' && row.ratio === own.ratio);
-    return [reference, own.method === 'light-peft' ? random : undefined].flatMap((other) =>
-      other ? [[own, other] as const] : [],
-    );
+    if (own.ratio === 0 || chances.includes(own.method)) return [];
+    const like = rows.filter(({ peft }) => peft === own.peft);
+    const reference = like.find(({ ratio }) => ratio === 0);
+    const random = like.find(({ method, ratio }) => method === own.chance && ratio === own.ratio);
+    return [reference, random].flatMap((other) => (other ? [[own, other] as const] : []));
   });
 }
 
@@ -140,8 +126,12 @@ function differences(tasks: readonly PaperTask[], rows: readonly PaperRow[]): st
 }
 
 function differenceText({ mean: value, low, high }: Difference): string {
-  const points = (one: number): string => `${one < 0 ? '−' : '+'}${Math.abs(one * 100).toFixed(1)}`;
-  return `${points(value)} [${points(low)}, ${points(high)}]`;
+  const signed = (one: number): string => `${one < 0 ? '−' : '+'}${points(Math.abs(one))}`;
+  return `${signed(value)} [${signed(low)}, ${signed(high)}]`;
+}
+
+function points(share: number): string {
+  return (share * 100).toFixed(1);
 }
 
 /** Points that count as comparable. */
@@ -153,10 +143,10 @@ function claims(tasks: readonly PaperTask[], rows: readonly PaperRow[]): string[
       const pair = paired({ name, ...task }, own, other);
       return pair ? [{ name, pair }] : [];
     });
-    if (found.length === 0 || own.method !== 'light-peft') return [];
+    if (found.length === 0 || own.chance === undefined) return [];
     const difference = pairedDifference(found.map(({ pair }) => pair));
     const on = found.map(({ name, pair }) => `${name} (seeds: ${pair.own.length})`).join(', ');
-    return other.method === 'random'
+    return other.method === own.chance
       ? [
           `${nameOf(own)} is better than random pruning: ${verdict(difference, 'above')}, on ${on} (${differenceText(difference)} points).`,
         ]

@@ -27,13 +27,12 @@ import type { Examples } from '../../data/example-store.ts';
 import { plainText } from '../../sweep/spec.ts';
 import { readTable } from './table.ts';
 
-const RATIOS = [1 / 3, 1 / 2, 2 / 3];
+const RATIOS = [1 / 2, 2 / 3];
 
 /** Of heads and of neurons. */
 const SCOPES = [
   ['layerwise', 'global'],
   ['global', 'global'],
-  ['layerwise', 'layerwise'],
 ] as const;
 
 interface Row {

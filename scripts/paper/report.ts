@@ -1,54 +1,68 @@
 /** Room: scripts/paper. `bench/paper/RESULTS.md` from the parts that are there. */
 import { join } from 'node:path';
+import { mean } from 'simple-statistics';
 import { taskMetrics, type MetricName } from '../../data/metrics.ts';
 import { loadData } from '../../data/source.ts';
 import { writeFileAtomic } from '../../engine/io/files.ts';
 import { parseSettings, camelCase } from '../../experiments/settings.ts';
 import { loadModel } from '../../models/checkpoint.ts';
 import { paperMarkdown, type PaperRow, type PaperTask } from '../../report/paper/markdown.ts';
+import type { Score } from '../../report/paper/statistics.ts';
 import { plainText } from '../../sweep/spec.ts';
-import { readPart } from './run-part.ts';
-import { partsOf, type Table } from './table.ts';
+import { dataOf, readPart, type Place } from './run-part.ts';
+import { partsOf, type Part, type Table } from './table.ts';
 
 const RESULTS = join('bench', 'paper', 'RESULTS.md');
 
 /** @returns the file's path */
-export async function writePaperReport(table: Table, model: string, dataDir: string): Promise<string> {
+export async function writePaperReport(table: Table, place: Place): Promise<string> {
   const all = partsOf(table);
   const tasks: PaperTask[] = [];
   for (const name of new Set(all.map(({ task }) => task))) {
     const parts = (await Promise.all(all.filter(({ task }) => task === name).map(readPart))).flatMap(
       (part) => part ?? [],
     );
-    if (parts.length > 0) tasks.push(await taskOf(table, name, { model, dataDir }, parts));
+    if (parts.length > 0) tasks.push(await taskOf(table, name, place, parts));
   }
-  const rows = new Map(all.map(({ peft, method, ratio }) => [`${peft} ${method} ${ratio}`, { peft, method, ratio }]));
-  const order: PaperRow[] = [...rows.values()];
-  await writeFileAtomic(RESULTS, paperMarkdown(tasks, order, 'npm run reproduce -- paper --model DIR --data-dir DIR'));
+  const rows = new Map(all.map((part) => [`${part.peft} ${part.method} ${part.ratio}`, rowOf(table, part)]));
+  await writeFileAtomic(
+    RESULTS,
+    paperMarkdown(tasks, [...rows.values()], 'npm run reproduce -- paper --model DIR --data-dir DIR'),
+  );
   return RESULTS;
 }
 
+function rowOf({ methods }: Table, { peft, method, ratio }: Part): PaperRow {
+  const { label, chance } = methods[method]!;
+  return { peft, method, ratio, label, chance };
+}
+
 /** With the labels of its development set. */
-async function taskOf(
-  { tasks }: Table,
-  name: string,
-  { model, dataDir }: { readonly model: string; readonly dataDir: string },
-  parts: PaperTask['parts'],
-): Promise<PaperTask> {
-  const { metric, options } = tasks[name]!;
-  const { task, ...settings } = options;
-  const given = new Map(Object.entries(settings).map(([flag, value]): [string, unknown] => [camelCase(flag), value]));
-  const { data: encoding } = parseSettings(given, (key) => key);
-  const request = { task: plainText(task), dataDir, evalOnly: true };
-  const data = await loadData(await loadModel(model), request, encoding);
+async function taskOf(table: Table, name: string, place: Place, parts: PaperTask['parts']): Promise<PaperTask> {
+  const task = table.tasks[name]!;
+  const { metric } = task;
+  if (task.squad !== undefined) {
+    const questions = parts.find(({ predictions }) => predictions)?.predictions?.length ?? 0;
+    // What is kept of a question is its score.
+    return { name, metric, parts, labels: Array<number>(questions).fill(1), score: (scores) => mean([...scores]) };
+  }
+  const { task: benchmark, ...settings } = { ...task.options, ...(await dataOf(name, task, place)) };
+  const { 'data-dir': dataDir, ...encoding } = settings;
+  const given = new Map(Object.entries(encoding).map(([flag, value]): [string, unknown] => [camelCase(flag), value]));
+  const request = { task: plainText(benchmark), dataDir: plainText(dataDir), evalOnly: true };
+  const data = await loadData(await loadModel(place.model), request, parseSettings(given, (key) => key).data);
   const labels = Array.from(data.eval, ({ label, values }) => values?.[0] ?? label);
-  const classes = data.labels.length;
+  // Choices have no class names.
+  const classes = data.labels.length || Math.max(...labels) + 1;
   const of = metric as MetricName;
-  return {
-    name,
-    metric,
-    labels,
-    parts,
-    score: (predictions, right) => taskMetrics([of], { labels: right, predictions, classes })[of],
-  };
+  const score: Score = (predictions, right) => taskMetrics([of], { labels: right, predictions, classes })[of];
+  return { name, metric, labels, parts, score, majority: majorityScore(labels, score) };
+}
+
+/** Of the most frequent label. */
+function majorityScore(labels: readonly number[], score: Score): number {
+  const counts = new Map<number, number>();
+  for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
+  const [most] = [...counts].sort(([, a], [, b]) => b - a)[0]!;
+  return score(Array<number>(labels.length).fill(most), labels);
 }

@@ -15,8 +15,11 @@ import type { TrialConfig } from '../../report/sweep/schema.ts';
 import { runChild } from '../../sweep/child.ts';
 import { jobOf, planSweep } from '../../sweep/plan.ts';
 import { folderOf, perform } from '../../sweep/perform.ts';
-import { specSchema } from '../../sweep/spec.ts';
-import type { Part } from './table.ts';
+import { plainText, specSchema } from '../../sweep/spec.ts';
+import { answerScores, splitArticles } from './articles.ts';
+import { configOf, type Part, type Table } from './table.ts';
+
+type Task = Table['tasks'][string];
 
 /** What runs leave, and what is kept of them. */
 const OUT = join('out', 'paper');
@@ -32,25 +35,34 @@ export async function readPart(part: Part): Promise<PaperPart | undefined> {
   return (await exists(path)) ? readVersioned(path, PART) : undefined;
 }
 
+/** Model and data of the machine. */
+export interface Place {
+  readonly model: string;
+  /** With the folders of the benchmarks. */
+  readonly dataDir: string;
+}
+
 /** @param command that a reader types to get the same @throws UserError where it fails */
 export async function runPart(
   part: Part,
-  config: TrialConfig,
-  command: string,
+  table: Table,
+  { lr, place, command }: { readonly lr: number; readonly place: Place; readonly command: string },
   signal: AbortSignal,
 ): Promise<PaperPart> {
+  const task = table.tasks[part.task]!;
+  const config = configOf(part, table, lr, { model: place.model, ...(await dataOf(part.task, task, place)) });
   const plan = await planSweep(specSchema.parse({ base: config }), 'the table', planReader('the table'));
   const [trial] = plan.trials as [(typeof plan.trials)[number]];
-  const place = { storage: process.cwd(), factsOf: factsReader() };
-  const { metrics, device } = await perform(jobOf(plan, trial, { folder: OUT, retries: 0 }), place, { signal });
+  const here = { storage: process.cwd(), factsOf: factsReader() };
+  const { metrics, device } = await perform(jobOf(plan, trial, { folder: OUT, retries: 0 }), here, { signal });
   const folder = folderOf(OUT, 'trial', trial.id);
   const kept: Omit<PaperPart, 'format' | 'version'> = {
     name: part.name,
     ...{ task: part.task, peft: part.peft, method: part.method, ratio: part.ratio, seed: part.seed },
-    lr: Number(config.lr),
+    lr,
     config: withoutPlaces(trial.config),
     metrics,
-    ...(part.lr === undefined && { predictions: await predictionsOf(folder, trial.config, signal) }),
+    ...(part.lr === undefined && { predictions: await predictionsOf(folder, trial.config, task, signal) }),
     device: device ?? { adapter: 'not known', software: true, host: '' },
     date: new Date().toISOString(),
     commit: commit(),
@@ -64,24 +76,42 @@ export async function runPart(
   return { format: 'light-peft/paper-part', version: 1, ...kept };
 }
 
+/** Flags of a task's data on this machine. */
+export async function dataOf(name: string, { folder, squad }: Task, { dataDir }: Place): Promise<TrialConfig> {
+  if (squad === undefined) return { 'data-dir': join(dataDir, folder ?? '') };
+  return splitArticles(join(dataDir, squad), join(OUT, 'data', name));
+}
+
 /** Where model and data lie is this machine's alone; their hashes tell what they are. */
-function withoutPlaces({ model: _, 'data-dir': __, ...options }: TrialConfig): TrialConfig {
+function withoutPlaces({ model: _, 'data-dir': __, train: ___, eval: ____, ...options }: TrialConfig): TrialConfig {
   return options;
 }
 
 const lineSchema = z.looseObject({ logits: z.array(z.number()).min(1) });
 
-/** Of the development set, row by row. */
-async function predictionsOf(folder: string, given: TrialConfig, signal: AbortSignal): Promise<number[]> {
+/** Of the development set, row by row: classes or scores; of questions the F1 of their answers. */
+async function predictionsOf(folder: string, given: TrialConfig, task: Task, signal: AbortSignal): Promise<number[]> {
   const path = join(folder, 'comparison.json');
   const { method, seed } = parseComparison(await readJson(path, z.unknown()), path).runs[0]!;
-  const { methods: _, ...config } = given;
+  const { methods: _, train: __, eval: data, ...config } = given;
   const [file, lines] = [join(folder, 'predict.yaml'), join(folder, 'predictions.jsonl')];
   await writeFileAtomic(file, stringify(config));
   const adapter = join(folder, method, `seed-${seed}`, 'adapter');
-  const args = ['eval', '--config', file, '--adapter', adapter, '--predictions', lines];
-  const { code, error } = await runChild(args, { cwd: process.cwd(), log: join(folder, 'log.txt'), signal });
+  const args =
+    task.squad === undefined
+      ? ['eval', '--predictions', lines]
+      : ['predict', '--data', plainText(data), '--out', lines];
+  const { code, error } = await runChild([...args, '--config', file, '--adapter', adapter], {
+    cwd: process.cwd(),
+    log: join(folder, 'log.txt'),
+    signal,
+  });
   if (code !== 0) throw new UserError(`${folder}: its predictions: ${error}`);
+  return task.squad === undefined ? chosenClasses(lines) : answerScores(plainText(data), lines);
+}
+
+/** @param lines written by `eval` */
+async function chosenClasses(lines: string): Promise<number[]> {
   const texts = (await readFile(lines, 'utf8')).split('\n').slice(0, -1);
   return texts.map((text, i) => {
     const where = `${lines}: line ${i + 1}`;

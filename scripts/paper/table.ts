@@ -2,28 +2,50 @@
 import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { UserError } from '../../engine/errors.ts';
 import { validate } from '../../engine/io/files.ts';
-import { METHODS } from '../../experiments/runner.ts';
+import { didYouMean } from '../../engine/nearest.ts';
 import { METRICS } from '../../report/schema.ts';
 import { configSchema, type TrialConfig } from '../../report/sweep/schema.ts';
 
 const TABLE = 'bench/paper/table.yaml';
 
 const seeds = z.array(z.int().nonnegative()).min(1);
+const methodSchema = z.strictObject({
+  /** In tables. */
+  label: z.string(),
+  /** The method that prunes as much at random. */
+  chance: z.string().optional(),
+  options: configSchema,
+});
+
 const tableSchema = z.strictObject({
   name: z.string(),
   common: configSchema,
-  tasks: z.record(z.string(), z.strictObject({ metric: z.enum(METRICS), options: configSchema })),
+  tasks: z.record(
+    z.string(),
+    z.strictObject({
+      metric: z.enum(METRICS),
+      /** Folder of the data that has the benchmark's. */
+      folder: z.string().optional(),
+      /** A file of the data in SQuAD's form, which is split by articles. */
+      squad: z.string().optional(),
+      options: configSchema,
+    }),
+  ),
+  methods: z.record(z.string(), methodSchema),
   'learning-rates': z.strictObject({
     values: z.array(z.number()).min(1),
     seed: z.int(),
     'selection-split': z.number(),
+    'max-eval-examples': z.int(),
   }),
+  candidates: z.strictObject({ task: z.string(), peft: z.string(), methods: z.array(z.string()) }),
   groups: z.array(
     z.strictObject({
       tasks: z.array(z.string()),
       peft: z.string(),
-      methods: z.array(z.enum(METHODS)),
+      methods: z.array(z.string()),
       ratios: z.array(z.number()),
       seeds,
     }),
@@ -38,47 +60,77 @@ export interface Part {
   readonly name: string;
   readonly task: string;
   readonly peft: string;
-  readonly method: (typeof METHODS)[number];
+  /** Of the table's methods. */
+  readonly method: string;
   readonly ratio: number;
   readonly seed: number;
   /** Of a choice: the learning rate that it tries. */
   readonly lr?: number;
 }
 
+/** @throws UserError for a method or a task that it names and has not */
 export async function readTable(): Promise<Table> {
-  return validate(parse(await readFile(TABLE, 'utf8')), tableSchema, TABLE);
+  const table = validate(parse(await readFile(TABLE, 'utf8')), tableSchema, TABLE);
+  const used = [table.candidates, ...table.groups].flatMap(({ methods }) => methods);
+  const chances = Object.values(table.methods).flatMap(({ chance }) => chance ?? []);
+  assertKnown('method', [...used, ...chances], Object.keys(table.methods));
+  const tasks = [table.candidates.task, ...table.groups.flatMap((group) => group.tasks)];
+  assertKnown('task', tasks, Object.keys(table.tasks));
+  return table;
 }
 
-/** Parts of the table, those that decide most first: a seed of all methods before the next seed. */
+function assertKnown(what: string, names: readonly string[], known: readonly string[]): void {
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined)
+    throw new UserError(`${TABLE}: ${what} "${unknown}" is none of ${known.join(', ')}${didYouMean(unknown, known)}`);
+}
+
+/** Parts of the table, those that decide most first: a seed of all tasks and methods before the next seed. */
 export function partsOf({ groups }: Table): Part[] {
   return groups.flatMap(({ tasks, peft, methods, ratios, seeds: all }) =>
-    tasks.flatMap((task) =>
-      all.flatMap((seed) =>
+    all.flatMap((seed) =>
+      tasks.flatMap((task) =>
         ratios.flatMap((ratio) => methods.map((method) => named({ task, peft, method, ratio, seed }))),
       ),
     ),
   );
 }
 
+/** What is tried before the table: options that a preset may have, on a part of the training data, at every learning rate. */
+export function candidatesOf(table: Table): Part[] {
+  const { task, peft, methods } = table.candidates;
+  return methods.flatMap((method) => choicesOf({ task, peft, method }, table));
+}
+
+/** Pruning is all that a ratio is of. */
+const PLAIN = 'reference';
+
 function named(part: Omit<Part, 'name'>): Part {
   const { task, peft, method, seed, lr } = part;
-  const ratio = method === 'reference' ? 0 : part.ratio;
+  const ratio = method === PLAIN ? 0 : part.ratio;
   const last = lr === undefined ? `seed-${seed}` : `lr-${lr}`;
   return { ...part, ratio, name: [task, peft, method, ratio, last].join('/') };
 }
 
 /** The runs by which a part's learning rate is chosen: at a ratio of 1/2. */
-export function choicesOf({ task, peft, method }: Part, table: Table): Part[] {
+export function choicesOf({ task, peft, method }: Pick<Part, 'task' | 'peft' | 'method'>, table: Table): Part[] {
   const { values, seed } = table['learning-rates'];
   return values.map((lr) => named({ task, peft, method, ratio: 0.5, seed, lr }));
 }
 
-/** @param lr chosen, or tried */
+/** @param lr chosen, or tried @param place model and data */
 export function configOf(part: Part, table: Table, lr: number, place: TrialConfig): TrialConfig {
   const { task, peft, method, ratio, seed } = part;
-  const ratios: TrialConfig = method === 'reference' ? {} : { 'heads-ratio': ratio, 'ffn-ratio': ratio };
-  const split: TrialConfig =
-    part.lr === undefined ? {} : { 'selection-split': table['learning-rates']['selection-split'] };
-  const own = table.tasks[task]!.options;
-  return { ...place, ...table.common, ...own, ...split, ...ratios, peft, methods: method, seed, lr };
+  const ratios: TrialConfig = method === PLAIN ? {} : { 'heads-ratio': ratio, 'ffn-ratio': ratio };
+  const { values: _, seed: __, ...split } = table['learning-rates'];
+  const { options } = table.methods[method]!;
+  return {
+    ...place,
+    ...table.common,
+    ...table.tasks[task]!.options,
+    ...(part.lr !== undefined && split),
+    ...ratios,
+    ...options,
+    ...{ peft, seed, lr },
+  };
 }

@@ -9,6 +9,7 @@ import { addSettings, readSettings } from '../../cli/options.ts';
 import { option, UserError } from '../../engine/errors.ts';
 import { parseOptions } from '../../engine/options.ts';
 import { flatOptions, type RunOptions } from '../../experiments/options.ts';
+import { PRESETS } from '../../experiments/presets.ts';
 import { camelCase, flagName, settingKey, SETTINGS } from '../../experiments/settings.ts';
 import { trainOptionsSchema } from '../../train/options.ts';
 import { heardWarnings } from '../warnings.ts';
@@ -269,6 +270,27 @@ it('flags win over the file, the file over defaults', async () => {
     train: { lr: 0.01, batchSize: 32 },
   });
 });
+
+it('a preset stands between: flags and the file win over it, it wins over defaults', async () => {
+  const config = await file('preset: light-peft+\nrank-ratio: 0.6\n');
+  expect(await readSettings({ config, moduleRatio: 0.1 })).toMatchObject({
+    decide: { heads: 0.5, neurons: 0.5, modules: 0.1, ranks: 0.6 },
+    train: { batchSize: 32 },
+  });
+  expect((await readSettings({ preset: 'paper', config: await file('lr: 0.001') })).train).toMatchObject({
+    lr: 1e-3,
+    epochs: 10,
+  });
+  await expect(readSettings({ preset: 'paper+' })).rejects.toThrow('--preset: found "paper+", expected paper or light-peft+');
+});
+
+it.each(Object.entries(PRESETS))(
+  'the preset %s is known settings alone, and the same run as these',
+  async (name, preset) => {
+    expect([...SETTINGS.keys()]).toEqual(expect.arrayContaining(Object.keys(preset)));
+    expect(byFlag(await readSettings({ preset: name }))).toEqual(byFlag(await readSettings(preset)));
+  },
+);
 
 it.each([
   ['', {}, 64],

@@ -1,16 +1,22 @@
 /** Protects: which parts the paper's table has, and in which order they are run. */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { choicesOf, configOf, partsOf, readTable } from '../../scripts/paper/table.ts';
+import { answerScores, splitArticles } from '../../scripts/paper/articles.ts';
+import { candidatesOf, choicesOf, configOf, partsOf, readTable } from '../../scripts/paper/table.ts';
 
 it('has every part once, what decides most first', async () => {
   const parts = partsOf(await readTable());
   const names = parts.map(({ name }) => name);
   expect(new Set(names).size).toBe(names.length);
-  expect(names.slice(0, 4)).toEqual([
+  expect(names.slice(0, 6)).toEqual([
     'sst2/lora/reference/0/seed-0',
+    'sst2/lora/light-peft+/0.5/seed-0',
+    'sst2/lora/random+/0.5/seed-0',
     'sst2/lora/light-peft/0.5/seed-0',
     'sst2/lora/random/0.5/seed-0',
-    'sst2/lora/reference/0/seed-1',
+    'cola/lora/reference/0/seed-0',
   ]);
 });
 
@@ -33,8 +39,55 @@ it('prunes heads and neurons alike, and nothing of PEFT alone', async () => {
   const table = await readTable();
   for (const part of partsOf(table)) {
     const config = configOf(part, table, 1e-3, { model: 'm' });
-    expect(config).toMatchObject({ methods: part.method, seed: part.seed, peft: part.peft, model: 'm' });
+    const { methods } = table.methods[part.method]!.options;
+    expect(config).toMatchObject({ methods, seed: part.seed, peft: part.peft, model: 'm' });
     if (part.method === 'reference') expect(config).not.toHaveProperty('heads-ratio');
     else expect([config['heads-ratio'], config['ffn-ratio']]).toEqual([part.ratio, part.ratio]);
   }
+});
+
+it('what a preset is chosen from is tried on the training data alone', async () => {
+  const table = await readTable();
+  const candidates = candidatesOf(table);
+  expect(candidates.length).toBeGreaterThan(table['learning-rates'].values.length);
+  for (const one of candidates)
+    expect(configOf(one, table, one.lr!, {})).toMatchObject({ 'selection-split': 0.1, seed: 100 });
+});
+
+it('a method and its chance level prune as much', async () => {
+  const { methods } = await readTable();
+  for (const { options, chance } of Object.values(methods)) {
+    if (chance === undefined) continue;
+    const { methods: method, ...ratios } = options;
+    expect(methods[chance]!.options).toEqual({ ...ratios, methods: 'random' });
+    expect(method).toBe('light-peft');
+  }
+});
+
+it('splits questions by articles, and scores answers one by one', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'articles-'));
+  const article = (i: number) => ({
+    title: `T${i}`,
+    paragraphs: [
+      {
+        context: 'A red bird.',
+        qas: [{ id: `${i}`, question: 'What?', answers: [{ text: 'red bird', answer_start: 2 }] }],
+      },
+    ],
+  });
+  await writeFile(
+    join(dir, 'all.json'),
+    JSON.stringify({ version: '1.1', data: Array.from({ length: 11 }, (_, i) => article(i)) }),
+  );
+  const paths = await splitArticles(join(dir, 'all.json'), dir);
+  const titles = async (path: string): Promise<string[]> =>
+    (JSON.parse(await readFile(path, 'utf8')) as { data: { title: string }[] }).data.map(({ title }) => title);
+  expect(await titles(paths.eval)).toEqual(['T4', 'T9']);
+  expect(await titles(paths.train)).toHaveLength(9);
+  const lines = join(dir, 'lines.jsonl');
+  await writeFile(lines, '{"logits":[],"answer":"the red bird"}\n{"logits":[],"answer":"a bird"}\n');
+  expect(await answerScores(paths.eval, lines)).toEqual([1, 2 / 3]);
+  await writeFile(lines, '{"answer":"bird"}\n');
+  await expect(answerScores(paths.eval, lines)).rejects.toThrow('found 1 answers, expected 2');
+  await rm(dir, { recursive: true });
 });

@@ -7,6 +7,7 @@ import { openSafetensors } from '../../engine/io/safetensors.ts';
 import { estimateOptionsOf } from '../../experiments/options.ts';
 import { loadModel } from '../../models/checkpoint.ts';
 import { PeftModel } from '../../peft-model/peft-model.ts';
+import { decide } from '../../pruning/decide.ts';
 import { estimate } from '../../train/estimate.ts';
 import { infer } from '../../train/evaluate.ts';
 import { train } from '../../train/train.ts';
@@ -58,3 +59,27 @@ it.each([
   for (const step of steps(heads)) expect(step).toBeCloseTo(headsMaskLr * lr, 4);
   for (const step of steps(neurons)) expect(step).toBeCloseTo(ffnMaskLr * lr, 4);
 });
+
+it.each([
+  [undefined, 1],
+  ['none', 1],
+  ['sqrt', 2],
+  ['linear', 4],
+] as const)(
+  'with lrScaling %s, what is left of the modules steps by %d times the rate, the head by one',
+  async (lrScaling, times) => {
+    const lr = 1e-2;
+    const options = tinyOptions({ train: { lr, schedule: 'constant', steps: 1, lrScaling } });
+    const whole = await tinyModel(engine, options);
+    const scores = await estimate(whole, examples, estimateOptionsOf(options));
+    using model = await whole.prune(decide(scores, { heads: 0, neurons: 0, modules: 0.5, ranks: 0.5 }));
+    const before = await model.stateDict();
+    await train(model, examples, options.train);
+    const after = await model.stateDict();
+    for (const [name, values] of before) {
+      const largest = Math.max(...values.map((value, i) => Math.abs(value - after.get(name)![i]!)));
+      // Adam's first step has the size of the learning rate, whatever the gradient.
+      expect(largest, name).toBeCloseTo(lr * (name.includes('lora') ? times : 1), 3);
+    }
+  },
+);

@@ -36,6 +36,7 @@ export type Changes = { readonly [K in keyof RunOptions]?: Partial<RunOptions[K]
 /** Every option of a small run: LoRA of rank 4 without dropout, batches of four, an estimation of four steps. */
 export function tinyOptions(changes: Changes = {}): RunOptions {
   return runOptionsSchema.parse({
+    preset: {},
     peft: { r: 4, loraAlpha: 8, adapterSize: 4, dropout: 0, ...changes.peft },
     data: { maxLength: 24, ...changes.data },
     train: { batchSize: 4, lr: 3e-3, ...changes.train },

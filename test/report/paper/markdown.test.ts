@@ -26,10 +26,10 @@ function part(method: string, ratio: number, seed: number, predictions: number[]
 }
 
 const rows = [
-  { peft: 'lora', method: 'reference', ratio: 0 },
-  { peft: 'lora', method: 'light-peft', ratio: 0.5 },
-  { peft: 'lora', method: 'random', ratio: 0.5 },
-  { peft: 'houlsby', method: 'reference', ratio: 0 },
+  { peft: 'lora', method: 'reference', label: 'no pruning', ratio: 0 },
+  { peft: 'lora', method: 'light-peft', label: 'Light-PEFT', ratio: 0.5, chance: 'random' },
+  { peft: 'lora', method: 'random', label: 'random', ratio: 0.5 },
+  { peft: 'houlsby', method: 'reference', label: 'no pruning', ratio: 0 },
 ];
 
 const task = (parts: PaperPart[]): PaperTask => ({
@@ -37,6 +37,7 @@ const task = (parts: PaperPart[]): PaperTask => ({
   metric: 'accuracy',
   score: accuracy,
   labels: LABELS,
+  majority: 0.6,
   parts,
 });
 

@@ -21,6 +21,8 @@ export interface Resident {
   readonly inferBytes: Bytes;
   readonly training: Candidate;
   readonly inference: Candidate;
+  /** Adds the modules to the weights, for good, and compiles inference anew. */
+  merge(): Promise<Pick<Resident, 'infer' | 'inference'>>;
   /** Runs inference once. */
   logits(): Promise<Float32Array>;
   free(): void;
@@ -50,9 +52,12 @@ export async function makeResident(
   const held = Object.fromEntries(
     Object.entries(after).map(([kind, bytes]) => [kind, bytes - (before[kind as keyof typeof before] ?? 0)]),
   );
-  const infer = await engine.compile(`${name} infer`, model.inputSpecs(batch, seq), (inputs) => ({
-    outputs: { logits: model.logits(inputs as BatchInputs) },
-  }));
+  const inference = (title: string): Promise<Program> =>
+    engine.compile(title, model.inputSpecs(batch, seq), (inputs) => ({
+      outputs: { logits: model.logits(inputs as BatchInputs) },
+    }));
+  const infer = await inference(`${name} infer`);
+  let merged: Program | undefined;
   const values = model.inputValues(data);
   let t = 0;
   const kept = Object.entries(held).filter(([kind]) => !TRAINING_ONLY.has(kind) && kind !== 'io');
@@ -65,12 +70,19 @@ export async function makeResident(
     inferBytes: nonzero({ ...Object.fromEntries(kept), io: infer.memory.io, activations: infer.memory.activations }),
     training: ownCandidate(engine, () => train.run(steps.inputs(t++, data)), name),
     inference: ownCandidate(engine, () => infer.run(values), name),
+    async merge() {
+      await model.merge();
+      const program = await inference(`${name} merged`);
+      merged = program;
+      return { infer: program, inference: ownCandidate(engine, () => program.run(values), name) };
+    },
     logits() {
       infer.run(values);
       return infer.read('logits');
     },
     free() {
       infer.dispose();
+      merged?.dispose();
       steps.dispose();
       model.dispose();
     },

@@ -1,5 +1,6 @@
 /** Room: bench/suites. LoRA, Light-PEFT by ratio and full fine-tuning of one model, interleaved: times, bytes, and what they must need. */
 import { z } from 'zod';
+import type { Program } from '../../../engine/compile/program.ts';
 import type { PeftModel } from '../../../peft-model/peft-model.ts';
 import { blockFlops, heldValues, memoryBound, savedValues, type BatchShape, type Pass } from '../../encoder/cost.ts';
 import { pruneAtRandom, randomDecision } from '../../encoder/decision.ts';
@@ -15,6 +16,7 @@ import type { BenchContext } from '../../suite.ts';
 import type { Fitted } from './shapes.ts';
 
 const phases = <T extends z.ZodType>(value: T) => z.object({ train: value, infer: value });
+const timed = <T extends z.ZodType>(value: T) => phases(value).extend({ merged: value });
 
 const entrySchema = z.object({
   name: z.string(),
@@ -22,15 +24,16 @@ const entrySchema = z.object({
   ratio: z.number().nullable(),
   /** Whether it trains PEFT modules rather than everything. */
   peft: z.boolean(),
-  seconds: phases(sampleSchema),
+  /** Merged: inference with the modules added to the weights. */
+  seconds: timed(sampleSchema),
   /** By kind. */
   bytes: phases(z.record(z.string(), z.number())),
   /** Operations of the blocks. */
-  flops: phases(z.number()),
+  flops: timed(z.number()),
   /** Bytes that must be held. */
   bound: phases(z.number()),
   /** What the kernels must do at least. */
-  kernels: phases(z.array(demandSchema)),
+  kernels: timed(z.array(demandSchema)),
 });
 
 export const comparedSchema = z.object({
@@ -44,6 +47,7 @@ export const comparedSchema = z.object({
 export type Compared = z.infer<typeof comparedSchema>;
 export type Entry = z.infer<typeof entrySchema>;
 export type Phase = 'train' | 'infer';
+export type TimedPhase = Phase | 'merged';
 
 const RATIOS = [0, 0.2, 1 / 3, 0.5, 0.6];
 
@@ -87,34 +91,42 @@ export async function compareMethods(
   const train = await interleave(training, timing);
   const inference = residents.map((r) => r.inference);
   const infer = await interleave(inference, timing);
-  const entries = all.map(({ resident, ratio }) => ({
-    ...needs(resident, batch),
-    ratio,
-    seconds: { train: train.get(resident.name)!, infer: infer.get(resident.name)! },
-  }));
+  const asMerged = new Map<string, Pick<Resident, 'infer' | 'inference'>>();
+  for (const resident of residents)
+    asMerged.set(resident.name, resident.model.method ? await resident.merge() : resident);
+  const merged = await interleave(
+    [...asMerged.values()].map((one) => one.inference),
+    timing,
+  );
+  const entries = all.map(({ resident, ratio }) => {
+    const { name } = resident;
+    return {
+      ...needs(resident, asMerged.get(name)!.infer, batch),
+      ratio,
+      seconds: { train: train.get(name)!, infer: infer.get(name)!, merged: merged.get(name)! },
+    };
+  });
   for (const resident of residents) resident.free();
   engine.arena.release();
   return { model, label: fitted.label, tokens: batch.batch * batch.seq, entries };
 }
 
-function needs(resident: Resident, batch: BatchShape): Omit<Entry, 'ratio' | 'seconds'> {
+function needs(resident: Resident, merged: Program, batch: BatchShape): Omit<Entry, 'ratio' | 'seconds'> {
   const { name, model, trainBytes, inferBytes } = resident;
   const { base, method, parameters } = model;
   const pass: Pass = method ? 'lora' : 'full';
   const weights = trainBytes.weights ?? 0;
   const saved = savedValues(base.config, base.layers, method?.modules ?? [], batch);
+  const forward = blockFlops(base.config, base.layers, batch, 'forward');
   return {
     name,
     peft: method !== undefined,
     bytes: { train: trainBytes, infer: inferBytes },
-    flops: {
-      train: blockFlops(base.config, base.layers, batch, pass),
-      infer: blockFlops(base.config, base.layers, batch, 'forward'),
-    },
+    flops: { train: blockFlops(base.config, base.layers, batch, pass), infer: forward, merged: forward },
     bound: {
       train: memoryBound({ weights, trainables: parameters.count, saved }),
       infer: weights + 4 * parameters.count + 4 * heldValues(base.config, base.layers, batch),
     },
-    kernels: { train: demandsOf(resident.train), infer: demandsOf(resident.infer) },
+    kernels: { train: demandsOf(resident.train), infer: demandsOf(resident.infer), merged: demandsOf(merged) },
   };
 }

@@ -4,12 +4,12 @@ import { rooflineSeconds, type Rates } from '../../measure/roofline.ts';
 import { rate } from '../../measure/sample.ts';
 import type { Figure, Measured, Table, Target } from '../../report/document.ts';
 import { formatNumber } from '../../report/format.ts';
-import type { Entry, Phase, Compared } from './methods.ts';
+import type { Compared, Entry, Phase, TimedPhase } from './methods.ts';
 
 /** What the paper reports of its method, against LoRA. */
 const CLAIMS = { speed: 1.6, train: 1 - 0.39, infer: 1 - 0.48 };
 
-const TITLES = { train: 'training', infer: 'inference' } as const;
+const TITLES = { train: 'training', infer: 'inference', merged: 'merged inference' } as const;
 
 export function report(compared: Compared, rates: Rates | undefined, quick: boolean): Measured {
   const title = titleOf(compared);
@@ -17,6 +17,7 @@ export function report(compared: Compared, rates: Rates | undefined, quick: bool
     tables: [
       speedTable(`${title}: training`, compared, 'train', rates),
       speedTable(`${title}: inference`, compared, 'infer', rates),
+      speedTable(`${title}: merged inference`, compared, 'merged', rates),
       memoryTable(`${title}: peak of training`, compared, 'train'),
       memoryTable(`${title}: peak of inference`, compared, 'infer'),
     ],
@@ -34,7 +35,7 @@ interface Against {
 }
 
 /** Speed and block FLOPs, both relative to LoRA. */
-function speedUp({ entries }: Compared, entry: Entry, phase: Phase): Against {
+function speedUp({ entries }: Compared, entry: Entry, phase: TimedPhase): Against {
   const lora = entries[0]!;
   return {
     measured: lora.seconds[phase].median / entry.seconds[phase].median,
@@ -51,7 +52,7 @@ function memoryShare({ entries }: Compared, entry: Entry, phase: Phase): Against
   };
 }
 
-function speedTable(title: string, compared: Compared, phase: Phase, rates: Rates | undefined): Table {
+function speedTable(title: string, compared: Compared, phase: TimedPhase, rates: Rates | undefined): Table {
   return {
     title,
     caption:
@@ -114,7 +115,7 @@ const lightEntries = ({ entries }: Compared): readonly (Entry & { ratio: number 
   entries.filter((e): e is Entry & { ratio: number } => e.ratio !== null);
 
 function speedFigure(title: string, compared: Compared): Figure {
-  const line = (phase: Phase, kind: keyof Against) =>
+  const line = (phase: TimedPhase, kind: keyof Against) =>
     lightEntries(compared).map((e): [number, number] => [
       Math.round(e.ratio * 100) / 100,
       speedUp(compared, e, phase)[kind],
@@ -129,6 +130,7 @@ function speedFigure(title: string, compared: Compared): Figure {
       { label: 'training', points: line('train', 'measured'), dashed: false },
       { label: 'training, by block FLOPs', points: line('train', 'expected'), dashed: true },
       { label: 'inference', points: line('infer', 'measured'), dashed: false },
+      { label: 'merged inference', points: line('merged', 'measured'), dashed: false },
       { label: 'inference, by block FLOPs', points: line('infer', 'expected'), dashed: true },
     ],
   };
@@ -141,9 +143,10 @@ function memoryFigure(title: string, { entries }: Compared): Figure {
 
 function targets(compared: Compared): Target[] {
   const phases = ['train', 'infer'] as const;
+  const timed = [...phases, 'merged'] as const;
   return lightEntries(compared).flatMap((entry) => {
     const what = (text: string): string => `${compared.model}, ${entry.name}: ${text}`;
-    const speed = (phase: Phase): Target => {
+    const speed = (phase: TimedPhase): Target => {
       const { measured, expected } = speedUp(compared, entry, phase);
       const title = what(`${TITLES[phase]} speed-up over block FLOPs`);
       return { what: title, unit: 'ratio', relation: '≥', goal: 0.95, measured: measured / expected };
@@ -153,7 +156,7 @@ function targets(compared: Compared): Target[] {
       const title = what(`${TITLES[phase]} peak, relative to LoRA`);
       return { what: title, unit: 'share', relation: '≤', goal: expected, measured };
     };
-    return [...phases.map(speed), ...phases.map(memory)];
+    return [...timed.map(speed), ...phases.map(memory)];
   });
 }
 
@@ -193,7 +196,7 @@ export function claimsTable(compared: readonly Compared[]): Table {
 
 /** What separates a model's LoRA step and its Light-PEFT steps from their rooflines and from block FLOPs, in words. */
 export function separation(compared: Compared, rates: Rates): string[] {
-  return (['train', 'infer'] as const).map((phase) => {
+  return (['train', 'infer', 'merged'] as const).map((phase) => {
     const share = (e: Entry): number => rooflineSeconds(e.kernels[phase], rates) / e.seconds[phase].median;
     const reached = lightEntries(compared).map((e) => {
       const { measured, expected } = speedUp(compared, e, phase);

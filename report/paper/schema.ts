@@ -1,4 +1,7 @@
-/** Room: report/paper. A part of the paper's table as it is kept: one run with its predictions, and where its figures come from. */
+/**
+ * Room: report/paper. What is kept of the paper's table: its parts, each a run with its predictions, and comparisons of importance scores; both
+ * say where their figures come from.
+ */
 import { z } from 'zod';
 import { header, type VersionedFormat } from '../../engine/io/versioned.ts';
 
@@ -31,3 +34,42 @@ export const partSchema = z.strictObject({
 export type PaperPart = z.infer<typeof partSchema>;
 
 export const PART: VersionedFormat<PaperPart> = { format: 'light-peft/paper-part', version: 1, schema: partSchema };
+
+const triedSchema = z.strictObject({
+  seed: z.int().nonnegative(),
+  /** A score, `random` or `none`. */
+  importance: z.string(),
+  /** Empty where nothing is pruned. */
+  headsScope: z.string(),
+  neuronsScope: z.string(),
+  ratio: z.number(),
+  accuracy: z.number(),
+  loss: z.number(),
+});
+
+/** Of one choice of heads and neurons, tried by masks. */
+export type TriedScore = z.infer<typeof triedSchema>;
+
+export const scoresSchema = z.strictObject({
+  ...header('light-peft/score-comparison', 1),
+  task: z.string(),
+  /** Rows of the training data that it was tried on. */
+  examples: z.int().positive(),
+  /** Of the estimation. */
+  steps: z.int().positive(),
+  date: z.string(),
+  command: z.string(),
+  adapter: z.string(),
+  software: z.boolean(),
+  fingerprint: z.string(),
+  versions: z.record(z.string(), z.string()),
+  rows: z.array(triedSchema),
+});
+
+export type ScoreComparison = z.infer<typeof scoresSchema>;
+
+export const SCORES: VersionedFormat<ScoreComparison> = {
+  format: 'light-peft/score-comparison',
+  version: 1,
+  schema: scoresSchema,
+};

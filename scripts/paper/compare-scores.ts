@@ -8,8 +8,8 @@ import { parseArgs } from 'node:util';
 import { loadData } from '../../data/source.ts';
 import { Engine } from '../../engine/engine.ts';
 import { UserError } from '../../engine/errors.ts';
-import { writeJson } from '../../engine/io/files.ts';
 import { makeFolder } from '../../engine/io/make-folder.ts';
+import { writeVersioned } from '../../engine/io/versioned.ts';
 import { camelCase, parseSettings } from '../../experiments/settings.ts';
 import { estimateOptionsOf } from '../../experiments/options.ts';
 import { provenance } from '../../experiments/provenance.ts';
@@ -25,7 +25,8 @@ import { infer } from '../../train/evaluate.ts';
 import { logitMetrics } from '../../data/metrics.ts';
 import type { Examples } from '../../data/example-store.ts';
 import { plainText } from '../../sweep/spec.ts';
-import { readTable } from './table.ts';
+import { SCORES, type TriedScore } from '../../report/paper/schema.ts';
+import { readTable, scoresPath } from './table.ts';
 
 const RATIOS = [1 / 2, 2 / 3];
 
@@ -34,17 +35,6 @@ const SCOPES = [
   ['layerwise', 'global'],
   ['global', 'global'],
 ] as const;
-
-interface Row {
-  readonly seed: number;
-  /** A score, `random` or `none`. */
-  readonly importance: string;
-  readonly headsScope: string;
-  readonly neuronsScope: string;
-  readonly ratio: number;
-  readonly accuracy: number;
-  readonly loss: number;
-}
 
 const { values } = parseArgs({
   options: {
@@ -61,9 +51,10 @@ if (modelDir === undefined || dataDir === undefined)
   throw new UserError('compare-scores: expected --model and --data-dir');
 const table = await readTable();
 const { common, tasks } = table;
-const { task: name, ...settings } = { ...common, ...tasks[task]!.options };
+const { options: own, folder = '' } = tasks[task]!;
+const { task: name, ...settings } = { ...common, ...own };
 const share = table['learning-rates']['selection-split'];
-const rows: Row[] = [];
+const rows: TriedScore[] = [];
 using engine = await Engine.open();
 const checkpoint = await loadModel(modelDir);
 for (const seed of values.seeds.split(',').map(Number)) {
@@ -76,16 +67,19 @@ for (const seed of values.seeds.split(',').map(Number)) {
   };
   const given = new Map(Object.entries(more).map(([flag, value]): [string, unknown] => [camelCase(flag), value]));
   const options = parseSettings(given, (key) => key);
-  const data = await loadData(checkpoint, { task: plainText(name), dataDir }, options.data);
+  const data = await loadData(checkpoint, { task: plainText(name), dataDir: join(dataDir, folder) }, options.data);
   using model = await getPeftModel(engine, checkpoint, peftConfig(options.peft), { ...data, seed });
   const scores = await estimate(model, data.train, estimateOptionsOf(options));
   await tryAll(model, data.eval, scores, seed);
 }
-const path = join('bench', 'paper', 'scores', `${task}.json`);
+const path = scoresPath(task);
 await makeFolder(join(path, '..'));
 const command = `npx tsx scripts/paper/compare-scores.ts --model DIR --data-dir DIR --task ${task} --lr ${values.lr} --seeds ${values.seeds} --rows ${values.rows}`;
 const { model: _, ...origin } = await provenance(engine, checkpoint, command);
-await writeJson(path, { ...origin, steps: common['estimate-steps'], rows });
+await writeVersioned(path, SCORES, {
+  ...{ task, examples: Number(values.rows), steps: Number(common['estimate-steps']), rows },
+  ...origin,
+});
 
 /** Every score, scope and ratio, and random choices of the same sizes. */
 async function tryAll(model: PeftModel, examples: Examples, scores: Estimate, seed: number): Promise<void> {

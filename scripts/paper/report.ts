@@ -3,14 +3,17 @@ import { join } from 'node:path';
 import { mean } from 'simple-statistics';
 import { taskMetrics, type MetricName } from '../../data/metrics.ts';
 import { loadData } from '../../data/source.ts';
-import { writeFileAtomic } from '../../engine/io/files.ts';
+import { exists, writeFileAtomic } from '../../engine/io/files.ts';
+import { readVersioned } from '../../engine/io/versioned.ts';
 import { parseSettings, camelCase } from '../../experiments/settings.ts';
 import { loadModel } from '../../models/checkpoint.ts';
+import { choiceSections, type Choice } from '../../report/paper/choices.ts';
+import { SCORES } from '../../report/paper/schema.ts';
 import { paperMarkdown, type PaperRow, type PaperTask } from '../../report/paper/markdown.ts';
 import type { Score } from '../../report/paper/statistics.ts';
 import { plainText } from '../../sweep/spec.ts';
 import { dataOf, readPart, type Place } from './run-part.ts';
-import { partsOf, type Part, type Table } from './table.ts';
+import { candidatesOf, choicesOf, partsOf, scoresPath, type Part, type Table } from './table.ts';
 
 const RESULTS = join('bench', 'paper', 'RESULTS.md');
 
@@ -25,11 +28,27 @@ export async function writePaperReport(table: Table, place: Place): Promise<stri
     if (parts.length > 0) tasks.push(await taskOf(table, name, place, parts));
   }
   const rows = new Map(all.map((part) => [`${part.peft} ${part.method} ${part.ratio}`, rowOf(table, part)]));
-  await writeFileAtomic(
-    RESULTS,
-    paperMarkdown(tasks, [...rows.values()], 'npm run reproduce -- paper --model DIR --data-dir DIR'),
-  );
+  const text = paperMarkdown(tasks, [...rows.values()], 'npm run reproduce -- paper --model DIR --data-dir DIR');
+  await writeFileAtomic(RESULTS, [text, ...(await choicesOfTasks(table, all))].join('\n'));
   return RESULTS;
+}
+
+/** Sections on what was chosen, of every task that has something. */
+async function choicesOfTasks(table: Table, all: readonly Part[]): Promise<string[]> {
+  const sections: string[] = [];
+  for (const task of Object.keys(table.tasks)) {
+    const own = [...candidatesOf(table), ...all].filter((part) => part.task === task);
+    const kinds = new Map(own.map((part) => [`${part.peft}, ${table.methods[part.method]!.label}`, part]));
+    const choices: Choice[] = [];
+    for (const [label, part] of kinds) {
+      const found = await Promise.all(choicesOf(part, table).map(readPart));
+      const parts = found.flatMap((one) => one ?? []);
+      if (parts.length > 0) choices.push({ label, metric: table.tasks[task]!.metric, parts });
+    }
+    const scores = (await exists(scoresPath(task))) ? await readVersioned(scoresPath(task), SCORES) : undefined;
+    sections.push(...choiceSections(task, choices, scores));
+  }
+  return sections;
 }
 
 function rowOf({ methods }: Table, { peft, method, ratio }: Part): PaperRow {

@@ -10,6 +10,11 @@ import { configSchema, type TrialConfig } from '../../report/sweep/schema.ts';
 
 const TABLE = 'bench/paper/table.yaml';
 
+/** What `compare-scores` keeps of a task. */
+export function scoresPath(task: string): string {
+  return `bench/paper/scores/${task}.json`;
+}
+
 const seeds = z.array(z.int().nonnegative()).min(1);
 const methodSchema = z.strictObject({
   /** In tables. */

@@ -10,9 +10,11 @@
 import { join } from 'node:path';
 import type { DataSet } from '../data/load/data-set.ts';
 import type { Engine } from '../engine/engine.ts';
-import { writeJson } from '../engine/io/files.ts';
+import { exists, writeJson } from '../engine/io/files.ts';
 import { makeFolder } from '../engine/io/make-folder.ts';
-import { loadModel } from '../models/checkpoint.ts';
+import { readVersioned } from '../engine/io/versioned.ts';
+import { loadModel, type Checkpoint } from '../models/checkpoint.ts';
+import { CONTEXT, CONTEXT_FILE } from '../report/model-context.ts';
 import type { Comparison, Run, Task } from '../report/schema.ts';
 import { runBaseline } from './baseline/tfidf.ts';
 import { Forecast, workLeft, type Work } from './forecast.ts';
@@ -69,6 +71,7 @@ export async function runExperiments(engine: Engine, plan: ExperimentPlan): Prom
     version: 1,
     meta: {
       ...(await provenance(engine, checkpoint, plan.command)),
+      ...(await contextOf(checkpoint)),
       reference: methodId('reference', plan.tasks[0]?.options.peft.method ?? 'lora'),
     },
     tasks,
@@ -76,6 +79,14 @@ export async function runExperiments(engine: Engine, plan: ExperimentPlan): Prom
   };
   await writeJson(join(out, 'comparison.json'), comparison);
   return comparison;
+}
+
+/** What the model's folder says of it, if anything. */
+async function contextOf({ dir }: Checkpoint): Promise<Pick<Comparison['meta'], 'context'>> {
+  const path = join(dir, CONTEXT_FILE);
+  if (!(await exists(path))) return {};
+  const { format: _, version: __, ...context } = await readVersioned(path, CONTEXT);
+  return { context };
 }
 
 /** The plan's callbacks, and a forecast from what they hear. */

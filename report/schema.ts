@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
 import { preview, validate } from '../engine/io/files.ts';
 import { header, readVersioned, withoutFormat, writeVersioned, type VersionedFormat } from '../engine/io/versioned.ts';
+import { contextSchema } from './model-context.ts';
 
 const FORMAT = 'light-peft/comparison';
 const VERSION = 1;
@@ -234,6 +235,8 @@ export const comparisonSchema = z
       software: z.boolean(),
       model: z.string().min(1),
       fingerprint: z.string().min(1),
+      /** What the model's folder says of it. */
+      context: contextSchema.optional(),
       /** Versions of the software measured, by name. */
       versions: z.record(z.string(), z.string()),
       /** The `method` that ratios refer to: the same PEFT without pruning. */

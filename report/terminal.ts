@@ -15,7 +15,19 @@ export function terminalTable(comparison: Comparison, width = TERMINAL_WIDTH): s
     return `${taskLine(summary)}\n${groups.join('\n\n')}`;
   });
   const lines = notes(summaries, comparison).map((note) => wrapText(note, width));
-  return [...tables, lines.join('\n')].join('\n\n');
+  return [...tables, lines.join('\n'), ...besides(comparison, width)].join('\n\n');
+}
+
+/** What stands beside the figures of this model. */
+function besides({ meta: { context } }: Comparison, width: number): string[] {
+  if (!context) return [];
+  const { note, title, columns, rows, source } = context;
+  const table = plainTable(
+    columns,
+    rows.map(([label = '', ...cells]) => [wrapText(label, LABEL_WIDTH), ...cells]),
+    width,
+  );
+  return [wrapText(note, width), `${title}\n${table}`, wrapText(source, width)];
 }
 
 function taskTable({ methods, task: { baseline } }: TaskSummary, columns: readonly Column[], width: number): string {

@@ -15,7 +15,7 @@ export async function htmlPage(comparison: Comparison): Promise<string> {
     title,
     kicker: 'Early pruning for parameter-efficient fine-tuning',
     header: html`${introduction(comparison, summaries)} ${summaries.length > 1 ? contents(summaries) : undefined}`,
-    main: sections,
+    main: [...sections, ...besides(comparison)],
     footer: footer(comparison, summaries),
   });
 }
@@ -39,6 +39,37 @@ function introduction({ meta }: Comparison, summaries: readonly TaskSummary[]): 
 function contents(summaries: readonly TaskSummary[]): Html {
   const links = summaries.map((s, i) => html`<a href="#${anchor(i)}">${s.task.name}</a>`);
   return html`<nav aria-label="Tasks">${links}<a href="#reproduce">Reproduce</a></nav>`;
+}
+
+/** What stands beside the figures of this model. */
+function besides({ meta: { context } }: Comparison): Html[] {
+  if (!context) return [];
+  const { note, title, columns, rows, source } = context;
+  return [
+    html`<section id="beside">
+      <h2>${title}</h2>
+      <p>${note}</p>
+      <div class="scroll">
+        <table>
+          <thead>
+            <tr>
+              ${columns.map((name) => html`<th scope="col">${name}</th>`)}
+            </tr>
+          </thead>
+          <tbody>
+            ${rows.map(
+              ([label, ...cells]) =>
+                html`<tr>
+                  <th scope="row">${label}</th>
+                  ${cells.map((cell) => html`<td>${cell}</td>`)}
+                </tr>`,
+            )}
+          </tbody>
+        </table>
+      </div>
+      <p class="note">${source}</p>
+    </section>`,
+  ];
 }
 
 function footer(comparison: Comparison, summaries: readonly TaskSummary[]): Html {

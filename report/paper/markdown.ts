@@ -2,6 +2,7 @@
 import { mean, sampleStandardDeviation } from 'simple-statistics';
 import { list, markdownRows } from '../markdown-parts.ts';
 import { bytes, duration, percent } from '../numbers.ts';
+import type { ModelContext } from '../model-context.ts';
 import type { PaperPart } from './schema.ts';
 import { pairedDifference, verdict, type Difference, type Paired, type Score } from './statistics.ts';
 
@@ -66,14 +67,39 @@ function ratioText(ratio: number): string {
 
 function scores(tasks: readonly PaperTask[], rows: readonly PaperRow[]): string {
   const head = ['method', ...tasks.map(({ name, metric }) => `${name}, ${metric}`)];
-  const cell = (task: PaperTask, row: PaperRow): string => {
-    const found = partsOf(task, row).map(({ metrics }) => metrics[task.metric]! * 100);
-    if (found.length === 0) return 'not run';
-    const spread = found.length > 1 ? ` ± ${sampleStandardDeviation(found).toFixed(1)}` : '';
-    return `${mean(found).toFixed(1)}${spread} (${found.length})`;
-  };
   const majority = ['majority', ...tasks.map((task) => (task.majority === undefined ? '–' : points(task.majority)))];
-  return markdownRows(head, [...rows.map((row) => [nameOf(row), ...tasks.map((task) => cell(task, row))]), majority]);
+  return markdownRows(head, [
+    ...rows.map((row) => [nameOf(row), ...tasks.map((task) => scoreText(task, row))]),
+    majority,
+  ]);
+}
+
+/** Mean and deviation over seeds, and how many they are. */
+function scoreText(task: PaperTask, row: PaperRow): string {
+  const found = partsOf(task, row).map(({ metrics }) => metrics[task.metric]! * 100);
+  if (found.length === 0) return 'not run';
+  const spread = found.length > 1 ? ` ± ${sampleStandardDeviation(found).toFixed(1)}` : '';
+  return `${mean(found).toFixed(1)}${spread} (${found.length})`;
+}
+
+/** The rows that were run, in short: what is left, and scores. */
+export function paperSummary(
+  tasks: readonly PaperTask[],
+  rows: readonly PaperRow[],
+): Pick<ModelContext, 'columns' | 'rows'> {
+  const columns = [
+    'method',
+    'blocks left',
+    'trainables left',
+    ...tasks.map(({ name, metric }) => `${name}, ${metric}`),
+  ];
+  const lines = rows.flatMap((row) => {
+    const parts = tasks.flatMap((task) => partsOf(task, row));
+    if (parts.length === 0) return [];
+    const share = (name: string): string => percent(mean(parts.map(({ metrics }) => metrics[name] ?? 0)));
+    return [[nameOf(row), share('blockShare'), share('trainableShare'), ...tasks.map((task) => scoreText(task, row))]];
+  });
+  return { columns, rows: lines };
 }
 
 /** Of the first task that has the row. */

@@ -1,21 +1,23 @@
-/** Room: scripts/paper. `bench/paper/RESULTS.md` from the parts that are there. */
+/** Room: scripts/paper. `bench/paper/RESULTS.md` from the parts that are there, and what stands beside the bundled model's figures. */
 import { join } from 'node:path';
 import { mean } from 'simple-statistics';
 import { taskMetrics, type MetricName } from '../../data/metrics.ts';
 import { loadData } from '../../data/source.ts';
 import { exists, writeFileAtomic } from '../../engine/io/files.ts';
-import { readVersioned } from '../../engine/io/versioned.ts';
+import { readVersioned, writeVersioned } from '../../engine/io/versioned.ts';
 import { parseSettings, camelCase } from '../../experiments/settings.ts';
 import { loadModel } from '../../models/checkpoint.ts';
 import { choiceSections, type Choice } from '../../report/paper/choices.ts';
 import { SCORES } from '../../report/paper/schema.ts';
-import { paperMarkdown, type PaperRow, type PaperTask } from '../../report/paper/markdown.ts';
+import { paperMarkdown, paperSummary, type PaperRow, type PaperTask } from '../../report/paper/markdown.ts';
 import type { Score } from '../../report/paper/statistics.ts';
+import { CONTEXT, CONTEXT_FILE } from '../../report/model-context.ts';
 import { plainText } from '../../sweep/spec.ts';
 import { dataOf, readPart, type Place } from './run-part.ts';
 import { candidatesOf, choicesOf, partsOf, scoresPath, type Part, type Table } from './table.ts';
 
 const RESULTS = join('bench', 'paper', 'RESULTS.md');
+const BUNDLED = join('checkpoints', 'light-roberta', CONTEXT_FILE);
 
 /** @returns the file's path */
 export async function writePaperReport(table: Table, place: Place): Promise<string> {
@@ -30,7 +32,14 @@ export async function writePaperReport(table: Table, place: Place): Promise<stri
   const rows = new Map(all.map((part) => [`${part.peft} ${part.method} ${part.ratio}`, rowOf(table, part)]));
   const text = paperMarkdown(tasks, [...rows.values()], 'npm run reproduce -- paper --model DIR --data-dir DIR');
   await writeFileAtomic(RESULTS, [text, ...(await choicesOfTasks(table, all))].join('\n'));
+  await updateContext(paperSummary(tasks, [...rows.values()]));
   return RESULTS;
+}
+
+/** What comparisons of the bundled model show beside their own figures. */
+async function updateContext(summary: ReturnType<typeof paperSummary>): Promise<void> {
+  const { format: _, version: __, ...context } = await readVersioned(BUNDLED, CONTEXT);
+  await writeVersioned(BUNDLED, CONTEXT, { ...context, ...summary });
 }
 
 /** Sections on what was chosen, of every task that has something. */

@@ -281,7 +281,9 @@ it('a preset stands between: flags and the file win over it, it wins over defaul
     lr: 1e-3,
     epochs: 10,
   });
-  await expect(readSettings({ preset: 'paper+' })).rejects.toThrow('--preset: found "paper+", expected paper or light-peft+');
+  await expect(readSettings({ preset: 'paper+' })).rejects.toThrow(
+    '--preset: found "paper+", expected paper or light-peft+',
+  );
 });
 
 it.each(Object.entries(PRESETS))(

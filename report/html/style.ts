@@ -60,6 +60,7 @@ caption span { display: block; position: sticky; left: 0; max-width: calc(100vw 
 th, td { padding: 0.55rem 0 0.55rem 1rem; text-align: right; vertical-align: top; white-space: nowrap; }
 th:first-child { padding-left: 0; text-align: left; }
 thead th { vertical-align: bottom; color: var(--muted); font-weight: 500; border-bottom: 1px solid var(--ink); }
+tbody th { font-weight: 500; }
 tbody tr + tr > * { border-top: 1px solid var(--rule); }
 tbody tr:last-child > * { border-bottom: 1px solid var(--ink); }
 .comparison tbody th { position: sticky; left: 0; min-width: 8.5rem; background: var(--paper); font-weight: 500; white-space: normal; }

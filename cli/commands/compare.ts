@@ -22,7 +22,7 @@ async function compare(folders: readonly string[], { out }: { readonly out: stri
   const { rows, leftOut } = await findRuns(folders, FACTS);
   const command = `light-peft ${process.argv.slice(2).join(' ')}`;
   const page = await writeComparison(out, { rows, leftOut, command });
-  say(`${rows.length} ${rows.length === 1 ? 'run' : 'runs'}${leftOut.map((what) => `; left out: ${what}`).join('')}`);
+  say([rows.length === 1 ? '1 run' : `${rows.length} runs`, ...leftOut.map((what) => `left out, ${what}`)].join('; '));
   print(false, undefined, page);
 }
 

@@ -63,7 +63,7 @@ class Search {
   found = 0;
 
   get leftOut(): string[] {
-    return [...this.#counts].map(([what, count]) => `${count} ${what}`);
+    return [...this.#counts].map(([what, count]) => `${what}: ${count}`);
   }
 
   async folder(dir: string): Promise<void> {
@@ -113,7 +113,10 @@ class Search {
 
   async #sweep(dir: string): Promise<void> {
     const { sweep, trials } = await readSweep(dir);
-    if (sweep.command !== 'run') return this.#leaveOut(`trials of \`${sweep.command}\``, trials.length);
+    if (sweep.command !== 'run') {
+      this.#leaveOut(`trials of \`${sweep.command}\``, trials.length);
+      return;
+    }
     const { model, fingerprint: base, date } = sweep;
     for (const trial of trials.filter(({ state }) => state === 'done')) {
       const source = join(dir, 'trials', trial.id);

@@ -7,7 +7,7 @@ export interface Look {
   readonly shape: number;
 }
 
-/** After Okabe and Ito, as lookers of all kinds tell them apart; `STYLE` has a value of each for light and for dark pages. */
+/** Colours of the style sheet, which has a value of each for light and for dark pages. */
 const COLOURS = 7;
 
 /** Outlines around 0, 0 in a square of 2. */
@@ -47,11 +47,3 @@ export function sample(look: Look): Html {
     <path d="${outline(look, 7, 7, 5.5)}" fill="${look.colour}" />
   </svg>`;
 }
-
-/** Colours by their places, for light pages and for dark ones. */
-export const STYLE = `
-:root { --mark-1: #b8400e; --mark-2: #0072b2; --mark-3: #007a5a; --mark-4: #9c4f86; --mark-5: #8a6a00; --mark-6: #2e2c26; --mark-7: #4a9cc9; }
-@media (prefers-color-scheme: dark) {
-  :root { --mark-1: #f0854f; --mark-2: #5aaee6; --mark-3: #2fc09a; --mark-4: #dd94c4; --mark-5: #e3b93c; --mark-6: #ebe8e2; --mark-7: #9ad4f2; }
-}
-`;

@@ -6,7 +6,7 @@ import { midSentence } from '../sweep/styles.ts';
 import { AXES } from './axes.ts';
 import type { RunRow } from './columns.ts';
 import { adapterName, methodKey, sectionsOf, shortBase, type Panel, type Section } from './groups.ts';
-import { lookOf, sample, STYLE } from './marks.ts';
+import { lookOf, sample } from './marks.ts';
 import { byMethod } from './methods.ts';
 import { configurationText, MOST_RUNS, plot, type Looks } from './plot.ts';
 import { SCRIPT } from './script.ts';
@@ -28,7 +28,7 @@ export function comparePage({ rows, leftOut, command }: ComparedRuns): string {
   return htmlDocument({
     title: 'Comparison of runs',
     kicker: 'Scores against memory, time and size',
-    style: STYLE + PAGE_STYLE,
+    style: PAGE_STYLE,
     script: SCRIPT,
     header: html`${introduction(rows, sections)} ${controls(rows, sections, looks)}`,
     main: [
@@ -146,7 +146,7 @@ function footer(rows: readonly RunRow[], leftOut: readonly string[], command: st
     ['Dates', [dates(rows)]],
     ['Left out', [...leftOut]],
   ];
-  const known = facts.flatMap(([name, values]): [string, string][] => (values.length > 0 ? [[name, values.join(', ')]] : [])); // prettier-ignore
+  const known = facts.flatMap(([name, values]): [string, string][] => (values.length > 0 ? [[name, values.join('; ')]] : [])); // prettier-ignore
   return reproduction(command, known, NOTES);
 }
 

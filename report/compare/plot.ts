@@ -49,7 +49,7 @@ function ends(mean: MeanPoint, of: 'x' | 'y'): number[] {
 }
 
 /** A line that keeps its height until the next point; from the last one to the right edge. The page's script draws it so too. */
-export function stepPath(points: readonly (readonly [x: number, y: number])[]): string {
+function stepPath(points: readonly (readonly [x: number, y: number])[]): string {
   if (points.length === 0) return '';
   const [first, ...others] = points.map(([x, y]) => [pixel(x), pixel(y)] as const);
   return `M${first![0]} ${first![1]}${others.map(([x, y]) => `H${x}V${y}`).join('')}H${RIGHT}`;

@@ -1,7 +1,7 @@
 /** Room: report/compare. Rows from comparisons, from trials of sweeps, and from parts of the paper's table. Pure. */
 import type { PaperPart } from '../paper/schema.ts';
 import { METRICS, type Comparison, type Run } from '../schema.ts';
-import type { TrialConfig, TrialRecord } from '../sweep/schema.ts';
+import type { TrialRecord } from '../sweep/schema.ts';
 import { rowOf, type RunRow } from './columns.ts';
 import { methodLabel, methodName, prunedRatios, type Ratios } from './methods.ts';
 
@@ -169,7 +169,7 @@ function numberOf(value: unknown): number | null {
 }
 
 /** Several tasks at once are joined as `run` names them. */
-function textOf(value: TrialConfig[string] | undefined | unknown): string | undefined {
+function textOf(value: unknown): string | undefined {
   if (Array.isArray(value)) return value.map(String).join(' + ');
   return typeof value === 'string' ? value : undefined;
 }

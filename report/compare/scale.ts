@@ -13,7 +13,9 @@ const ROOM = 0.08;
 export function scaleOf(values: readonly number[], [start, end]: readonly [number, number], count: number): Scale {
   let [least, most] = [Infinity, -Infinity];
   for (const value of values) [least, most] = [Math.min(least, value), Math.max(most, value)];
-  const room = most > least ? (most - least) * ROOM : Math.abs(most) * ROOM || 1;
+  const [range, size] = [most - least, Math.max(Math.abs(least), Math.abs(most))];
+  // A range within rounding is none; a size below any figure is 0.
+  const room = range > Math.max(1e-9 * size, 1e-100) ? range * ROOM : size > 1e-100 ? size * ROOM : 1;
   const [low, high] = [least - room, most + room];
   return {
     ticks: roundTicks(low, high, count),

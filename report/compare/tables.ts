@@ -11,7 +11,7 @@ import { ratiosText } from './plot.ts';
 import { spreadOf } from '../audit/summary.ts';
 
 /** Rows of the table of runs. */
-export const MOST_ROWS = 1000;
+const MOST_ROWS = 1000;
 
 const UNKNOWN = '–';
 

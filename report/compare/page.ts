@@ -91,15 +91,19 @@ function controls(rows: readonly RunRow[], sections: readonly Section[], looks: 
   const axes = AXES.filter(({ key }) => sections.some(({ panels }) => panels.some(({ axis }) => axis.key === key)));
   const labels = new Map(methodsOf(rows).map(({ key, label }) => [key, label]));
   return html`<form id="controls" hidden>
-    <label for="task">Task</label>
-    <select id="task">
-      <option value="">all</option>
-      ${tasks.map((task) => html`<option value="${task}">${task}</option>`)}
-    </select>
-    <label for="axis">Against</label>
-    <select id="axis">
-      ${axes.map(({ key, name }) => html`<option value="${key}">${midSentence(name)}</option>`)}
-    </select>
+    <label>
+      Task
+      <select id="task">
+        <option value="">all</option>
+        ${tasks.map((task) => html`<option value="${task}">${task}</option>`)}
+      </select>
+    </label>
+    <label>
+      Against
+      <select id="axis">
+        ${axes.map(({ key, name }) => html`<option value="${key}">${midSentence(name)}</option>`)}
+      </select>
+    </label>
     <fieldset>
       <legend>Methods</legend>
       ${[...looks].map(
@@ -161,7 +165,8 @@ const NOTES: readonly string[] = [
 const PAGE_STYLE = `
 [hidden] { display: none !important; }
 #controls { display: flex; flex-wrap: wrap; align-items: center; gap: 0.5rem 0.75rem; margin-top: 1.5rem; font: 0.9375rem/1.5 var(--sans); }
-#controls select { margin-right: 1rem; max-width: 100%; padding: 0.25rem 0.4rem; font: inherit; color: inherit; background: var(--paper); border: 1px solid var(--grey); border-radius: 4px; }
+#controls > label { margin-right: 1rem; }
+#controls select { margin-left: 0.4rem; max-width: 16rem; padding: 0.25rem 0.4rem; font: inherit; color: inherit; background: var(--paper); border: 1px solid var(--grey); border-radius: 4px; }
 #controls fieldset { display: flex; flex-wrap: wrap; flex-basis: 100%; gap: 0.25rem 1.25rem; margin: 0; padding: 0; border: 0; }
 #controls legend { padding: 0; font-weight: 600; }
 #controls fieldset label { display: inline-flex; align-items: center; gap: 0.4rem; }
@@ -174,6 +179,8 @@ const PAGE_STYLE = `
 .plots strong { color: var(--ink); font-weight: 600; }
 .filtered .tasks { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr)); column-gap: 2.5rem; }
 .filtered .plots { grid-template-columns: 1fr; }
+.filtered .one { display: block; }
+.filtered .one .plots { grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr)); }
 .filtered .methods { display: none; }
 .axes path { stroke: var(--rule); }
 .axes text { fill: var(--muted); font-size: 12px; }

@@ -94,7 +94,7 @@ export function ratiosText({ headsRatio, neuronsRatio }: RunRow): string {
 function meanText({ configuration, x, y, deviations }: MeanPoint, style: FigureStyle, axisText: (x: number) => string): string {
   const { first, rows } = configuration;
   const spread = (value: number, deviation: number | undefined, text: (value: number) => string): string =>
-    deviation === undefined ? text(value) : `${text(value)} ± ${text(deviation)}`;
+    !deviation ? text(value) : `${text(value)} ± ${text(deviation)}`;
   const seeds = rows.length === 1 ? 'one seed' : `mean of ${rows.length} seeds`;
   return `${configurationText(first)}, ${seeds}, ${adapterName(first)}; ${style.name} ${spread(y, deviations.y, (value) => fullText(style, value))}, ${spread(x, deviations.x, axisText)}`;
 } // prettier-ignore

@@ -36,6 +36,7 @@ const drawFront = (svg) => {
 const show = () => {
   const names = chosen();
   for (const part of all('section[data-task]')) part.hidden = task.value !== '' && part.dataset.task !== task.value;
+  document.querySelector('.tasks').classList.toggle('one', task.value !== '');
   for (const panel of all('[data-axis]')) panel.hidden = panel.dataset.axis !== axis.value;
   for (const mark of all('[data-method]')) mark.style.display = names.has(mark.dataset.method) ? '' : 'none';
   all('svg[data-better]').forEach(drawFront);

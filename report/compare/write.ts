@@ -17,7 +17,7 @@ export const COMPARE_FILES = { page: 'comparison.html', csv: 'runs.csv', parquet
 export async function writeComparison(dir: string, compared: ComparedRuns): Promise<string> {
   const { rows } = compared;
   const csv = csvText(COLUMN_NAMES, rows.map((row) => COLUMN_NAMES.map((name) => row[name]))); // prettier-ignore
-  const contents = { page: comparePage(compared), csv, parquet: runsParquet(rows) };
+  const contents = { page: comparePage(compared), csv, parquet: await runsParquet(rows) };
   await writeAtomically(
     (['parquet', 'csv', 'page'] as const).map((kind) => ({
       path: join(dir, COMPARE_FILES[kind]),

@@ -41,8 +41,10 @@ it('writes rows that come back from CSV and from Parquet as they were', async ()
   expect(fromCsv).toEqual(rows);
 });
 
-it('writes the types of the columns, whatever a column holds', () => {
-  const { schema } = parquetMetadata(runsParquet([sampleRow({ seed: null, commit: null })]).buffer as ArrayBuffer);
+it('writes the types of the columns, whatever a column holds', async () => {
+  const { schema } = parquetMetadata(
+    (await runsParquet([sampleRow({ seed: null, commit: null })])).buffer as ArrayBuffer,
+  );
   const types = schema.slice(1).map(({ name, type, converted_type: text }) => [name, text === 'UTF8' ? 'STRING' : type]); // prettier-ignore
   expect(types).toEqual(Object.entries(COLUMNS));
 });

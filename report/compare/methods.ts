@@ -3,8 +3,11 @@ import type { RunRow } from './columns.ts';
 
 const LABELS: Readonly<Record<string, string>> = {
   reference: 'no pruning',
+  'light-peft+': 'Light-PEFT+',
   'light-peft': 'Light-PEFT',
+  'random+': 'random as Light-PEFT+',
   random: 'random pruning',
+  magnitude: 'by magnitude',
   'foundation-only': 'foundation alone',
   'peft-only': 'modules and ranks alone',
   'random-init': 'random base',

@@ -8,6 +8,7 @@ import { ConfigurableCommand } from './config-file.ts';
 import { withFlags } from './flags.ts';
 import { arrangeHelp, HELP_FORMAT, terminalWidth } from './help.ts';
 import { addAudit } from './commands/audit.ts';
+import { addCompare } from './commands/compare.ts';
 import { addExport, addMerge } from './commands/convert.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addGenerate } from './commands/generate.ts';
@@ -40,6 +41,7 @@ const COMMANDS = [
   addExport,
   addPush,
   addReport,
+  addCompare,
   addAudit,
   addSweep,
   addWorker,

@@ -1,4 +1,5 @@
 /** Room: report/audit. The page of an audit. */
+import { dataTable } from '../html/data-table.ts';
 import { htmlDocument, reproduction } from '../html/document.ts';
 import { html, type Html } from '../markup.ts';
 import { convergence, forgetting, gradients, layerMaps } from './figures.ts';
@@ -57,26 +58,7 @@ function defences(forms: readonly FormGroups[]): Html {
 }
 
 function tableHtml({ title, head, rows }: Table): Html {
-  const cells = ([first, ...others]: readonly string[]): Html =>
-    html`<tr>
-      <th scope="row">${first}</th>
-      ${others.map((text) => html`<td>${text}</td>`)}
-    </tr>`;
-  return html`<div class="scroll" role="region" aria-label="${title}" tabindex="0">
-    <table class="comparison">
-      <caption>
-        <span>${title}, in percent.</span>
-      </caption>
-      <thead>
-        <tr>
-          ${head.map((text) => html`<th scope="col">${text}</th>`)}
-        </tr>
-      </thead>
-      <tbody>
-        ${rows.map(cells)}
-      </tbody>
-    </table>
-  </div>`;
+  return dataTable({ label: title, caption: `${title}, in percent.`, head, rows, kind: 'comparison' });
 }
 
 /** What the figures are. */

@@ -1,4 +1,5 @@
-/** Room: report/html. The frame of every page: one file, no scripts, nothing fetched from anywhere. */
+/** Room: report/html. The frame of every page: one file, nothing fetched from anywhere, no script but the page's own. */
+import { createHash } from 'node:crypto';
 import { html, Html } from '../markup.ts';
 import { STYLE } from './style.ts';
 
@@ -10,9 +11,13 @@ export interface Page {
   readonly header: Html;
   readonly main: readonly Html[];
   readonly footer: Html;
+  /** After the style of all pages. */
+  readonly style?: string;
+  /** Run when everything above it is there; the page must be whole without it. */
+  readonly script?: string;
 }
 
-export function htmlDocument({ title, kicker, header, main, footer }: Page): string {
+export function htmlDocument({ title, kicker, header, main, footer, style = '', script }: Page): string {
   const page = html`<!doctype html>
     <html lang="en">
       <head>
@@ -20,12 +25,12 @@ export function htmlDocument({ title, kicker, header, main, footer }: Page): str
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <meta
           http-equiv="Content-Security-Policy"
-          content="default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+          content="default-src 'none'; style-src 'unsafe-inline'; img-src data:${scriptPolicy(script)}"
         />
         <link rel="icon" href="data:," />
         <title>${title}</title>
         <style>
-          ${new Html(STYLE)}
+          ${new Html(STYLE + style)}
         </style>
       </head>
       <body>
@@ -36,9 +41,16 @@ export function htmlDocument({ title, kicker, header, main, footer }: Page): str
         </header>
         <main>${main}</main>
         <footer>${footer}</footer>
+        ${script === undefined ? undefined : new Html(`<script>${script}</script>`)}
       </body>
     </html> `;
   return page.text;
+}
+
+/** Allows this script alone, whatever texts of others are on the page. */
+function scriptPolicy(script: string | undefined): Html {
+  if (script === undefined) return new Html('');
+  return new Html(`; script-src 'sha256-${createHash('sha256').update(script).digest('base64')}'`);
 }
 
 /** How the figures came about: the command, facts by name, and notes. */

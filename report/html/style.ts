@@ -1,4 +1,4 @@
-/** Room: report/html. The page's style sheet. Pictures take their colours from the variables declared here. */
+/** Room: report/html. The page's style sheet. Pictures take their colours from the variables declared here; `mark` after Okabe and Ito, for all kinds of eyes. */
 
 export const STYLE = `
 :root {
@@ -6,6 +6,7 @@ export const STYLE = `
   --paper: #fdfcfa; --ink: #1d1c1a; --muted: #66635d; --rule: #e5e2dc; --grey: #bab6ae;
   --accent: #b8400e; --accent-soft: #dd8b62; --wash: #f6f3ee; --cut: #5b8fc0;
   --kind-1: #85837d; --kind-2: #2e2c26; --kind-3: #a7a59f; --kind-4: #4b4943; --kind-5: #cfcdc7; --kind-6: #67655f;
+  --mark-1: #b8400e; --mark-2: #0072b2; --mark-3: #007a5a; --mark-4: #9c4f86; --mark-5: #8a6a00; --mark-6: #2e2c26; --mark-7: #4a9cc9;
   --serif: Charter, 'Bitstream Charter', 'Source Serif 4', 'Sitka Text', Cambria, 'Liberation Serif', serif;
   --sans: system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', 'Liberation Sans', Arial, sans-serif;
   --mono: ui-monospace, 'SF Mono', Menlo, Consolas, 'Liberation Mono', monospace;
@@ -15,6 +16,7 @@ export const STYLE = `
     --paper: #171614; --ink: #ebe8e2; --muted: #a19d95; --rule: #34322e; --grey: #5d5a54;
     --accent: #f0854f; --accent-soft: #b9653b; --wash: #201e1b; --cut: #6ea3d6;
     --kind-1: #706e68; --kind-2: #d6d4ce; --kind-3: #55534d; --kind-4: #afada7; --kind-5: #3a3832; --kind-6: #8d8b85;
+    --mark-1: #f0854f; --mark-2: #5aaee6; --mark-3: #2fc09a; --mark-4: #dd94c4; --mark-5: #e3b93c; --mark-6: #ebe8e2; --mark-7: #9ad4f2;
   }
 }
 * { box-sizing: border-box; }
@@ -60,6 +62,7 @@ caption span { display: block; position: sticky; left: 0; max-width: calc(100vw 
 th, td { padding: 0.55rem 0 0.55rem 1rem; text-align: right; vertical-align: top; white-space: nowrap; }
 th:first-child { padding-left: 0; text-align: left; }
 thead th { vertical-align: bottom; color: var(--muted); font-weight: 500; border-bottom: 1px solid var(--ink); }
+tbody th { font-weight: 500; }
 tbody tr + tr > * { border-top: 1px solid var(--rule); }
 tbody tr:last-child > * { border-bottom: 1px solid var(--ink); }
 .comparison tbody th { position: sticky; left: 0; min-width: 8.5rem; background: var(--paper); font-weight: 500; white-space: normal; }

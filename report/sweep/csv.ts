@@ -1,4 +1,5 @@
-/** Room: report/sweep. Trials as records for other programs: flat JSON, and CSV as RFC 4180 has it. Pure. */
+/** Room: report/sweep. Trials as records for other programs: flat JSON, and CSV. Pure. */
+import { csvText } from '../csv.ts';
 import type { SweepData } from './schema.ts';
 
 type Cell = SweepData['trials'][number]['config'][string];
@@ -25,15 +26,13 @@ function prefixed(prefix: string, values: Readonly<Record<string, Cell>>): FlatT
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [`${prefix}.${name}`, value]));
 }
 
-/**
- * A row a trial, columns as the keys of `trialsJson`, axes before other options. What is not there is an empty cell; lists and mappings are
- * JSON. Text that a spreadsheet would run as a formula has a ' in front, so that such text alone does not come back as it was.
- */
+/** A row a trial, columns as the keys of `trialsJson`, axes before other options. */
 export function trialsCsv(data: SweepData): string {
-  const records = trialsJson(data);
   const columns = columnsOf(data);
-  const rows = records.map((record) => columns.map((name) => cellText(record[name])));
-  return [columns.map(quoted), ...rows].map((cells) => `${cells.join(',')}\r\n`).join('');
+  return csvText(
+    columns,
+    trialsJson(data).map((record) => columns.map((name) => record[name])),
+  );
 }
 
 function columnsOf({ sweep, trials }: SweepData): string[] {
@@ -46,15 +45,4 @@ function columnsOf({ sweep, trials }: SweepData): string[] {
     ...[...figures].map((name) => `metrics.${name}`),
     ...['seconds', 'adapter', 'software', 'host', 'error'],
   ];
-}
-
-/** Numbers are left alone: a spreadsheet reads −1 as a number. */
-function cellText(value: Cell | undefined): string {
-  if (value === undefined || value === null) return '';
-  if (typeof value === 'string') return quoted(/^[=+\-@\t\r]/.test(value) ? `'${value}` : value);
-  return typeof value === 'object' ? quoted(JSON.stringify(value)) : String(value);
-}
-
-function quoted(text: string): string {
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

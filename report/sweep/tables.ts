@@ -1,4 +1,5 @@
 /** Room: report/sweep. Tables of the page: configurations, chosen ones on the test split, rungs, failures, all trials. */
+import { dataTable, type Cell } from '../html/data-table.ts';
 import { html, type Html } from '../markup.ts';
 import { duration, whole } from '../numbers.ts';
 import { METRICS } from '../schema.ts';
@@ -29,29 +30,8 @@ const MOST_ROWS = { best: 20, configurations: 50, failures: 100, trials: 500 } a
 /** Ids that are longer are shown by their beginning. */
 const LONGEST_ID = 16;
 
-type Cell = string | Html;
-
 function table(caption: string, head: readonly Cell[], rows: readonly (readonly Cell[])[]): Html {
-  const row = ([first, ...others]: readonly Cell[]): Html =>
-    html`<tr>
-      <th scope="row" style="font-weight: 500">${first}</th>
-      ${others.map((cell) => html`<td>${cell}</td>`)}
-    </tr>`;
-  return html`<div class="scroll" role="region" aria-label="${caption}" tabindex="0">
-    <table>
-      <caption>
-        <span>${caption}</span>
-      </caption>
-      <thead>
-        <tr>
-          ${head.map((text) => html`<th scope="col">${text}</th>`)}
-        </tr>
-      </thead>
-      <tbody>
-        ${rows.map(row)}
-      </tbody>
-    </table>
-  </div>`;
+  return dataTable({ caption, head, rows });
 }
 
 /** The best, and those that are on a front. */

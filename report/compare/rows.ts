@@ -1,0 +1,175 @@
+/** Room: report/compare. Rows from comparisons, from trials of sweeps, and from parts of the paper's table. Pure. */
+import type { PaperPart } from '../paper/schema.ts';
+import { METRICS, type Comparison, type Run } from '../schema.ts';
+import type { TrialRecord } from '../sweep/schema.ts';
+import { rowOf, type RunRow } from './columns.ts';
+import { methodLabel, methodName, prunedRatios, type Ratios } from './methods.ts';
+
+/** Options of a run, by their flags or by the keys that `identity.json` has. */
+export type RunOptions = Readonly<Record<string, unknown>>;
+
+/** The official score of a task; undefined for one that is not known. */
+export type OfficialMetric = (task: string) => string | undefined;
+
+/** Options that have a column, or are not of the run itself. */
+const NOT_COMPARED = new Set([
+  ...['seed', 'lr', 'task', 'model', 'peft', 'method', 'methods', 'base', 'data-dir', 'out'],
+  ...['heads-ratio', 'ffn-ratio', 'module-ratio', 'rank-ratio', 'heads', 'neurons', 'modules', 'ranks'],
+]);
+
+/** @param optionsOf of a run, where they are known */
+export function rowsOfComparison(
+  { meta, runs }: Comparison,
+  source: string,
+  optionsOf: (run: Run) => RunOptions,
+  official: OfficialMetric,
+): RunRow[] {
+  return runs.map((run) => {
+    const { task, seed, memory, foundation, trainable, timeline } = run;
+    const { reference: peft, fingerprint: base, model, adapter, software, date } = meta;
+    const method = methodName(run.method, peft);
+    const options = optionsOf(run);
+    return rowOf({
+      ...described(method, peft, options),
+      ...{ source, task, base, model, seed, adapter, software, date },
+      ...(knownRatios(options) ? {} : prunedRatios(method, ratiosOfPlan(run))),
+      ...scored(task, numbersOf(run.metrics), official),
+      ...timed(run.speed),
+      blocksLeft: foundation.blockLeft,
+      blocksShare: foundation.blockLeft / foundation.blockTotal,
+      trainablesLeft: trainable.left,
+      trainablesShare: trainable.left / trainable.total,
+      trainPeakBytes: memory.trainPeakBytes,
+      trainMeanBytes: timeline ? meanBytes(timeline.points) : null,
+      inferPeakBytes: memory.inferPeakBytes,
+      artefactBytes: run.artefactBytes,
+    });
+  });
+}
+
+/** @param part with a run of its own, none that a learning rate was chosen by */
+export function rowOfPart(part: PaperPart, official: OfficialMetric): RunRow {
+  const { name: source, peft, method, ratio, seed, lr, config, fingerprint: base, date, commit } = part;
+  const task = textOf(config.task) ?? part.task;
+  const given = { 'heads-ratio': ratio, 'ffn-ratio': ratio, ...config };
+  return rowOf({
+    ...described(method, peft, given),
+    ...{ source, task, base, seed, lr, date, commit },
+    ...{ adapter: part.device.adapter, software: part.device.software },
+    ...figures(part.metrics),
+    ...scored(task, part.metrics, official),
+  });
+}
+
+/** A trial of `run` that is done, where its own comparison is no longer there. */
+export function rowOfTrial(
+  { config, metrics, device }: TrialRecord,
+  origin: Pick<RunRow, 'source' | 'base' | 'model' | 'date'>,
+  official: OfficialMetric,
+): RunRow {
+  const peft = textOf(config.peft) ?? 'not known';
+  const task = textOf(config.task) ?? 'not known';
+  return rowOf({
+    ...described(methodName(textOf(config.methods) ?? 'not known', peft), peft, config),
+    ...{ ...origin, task, seed: numberOf(config.seed) },
+    ...{ adapter: device?.adapter ?? null, software: device?.software ?? null },
+    ...figures(metrics),
+    ...scored(task, metrics, official),
+  });
+}
+
+/** What options say of a method. */
+function described(method: string, peft: string, options: RunOptions) {
+  const others = Object.entries(options).filter(([name]) => !NOT_COMPARED.has(name));
+  const isSelection = ['selection-split', 'selectionSplit'].some((name) => numberOf(options[name]) !== null);
+  return {
+    ...{ peft, method, label: methodLabel(peft, method), lr: numberOf(options.lr) },
+    ...prunedRatios(method, ratiosOf(options)),
+    split: isSelection ? 'selection' : (textOf(options['eval-split']) ?? 'evaluation'),
+    options: JSON.stringify(Object.fromEntries(others.sort(([a], [b]) => (a < b ? -1 : 1)))),
+  };
+}
+
+function ratiosOf(options: RunOptions): Ratios {
+  const of = (...names: string[]): number | null =>
+    names.map((name) => numberOf(options[name])).find((value) => value !== null) ?? null;
+  return {
+    headsRatio: of('heads-ratio', 'heads'),
+    neuronsRatio: of('ffn-ratio', 'neurons'),
+    moduleRatio: of('module-ratio', 'modules'),
+    rankRatio: of('rank-ratio', 'ranks'),
+  };
+}
+
+function knownRatios(options: RunOptions): boolean {
+  return Object.values(ratiosOf(options)).some((value) => value !== null);
+}
+
+/** What was pruned, where options don't say what was asked for. */
+function ratiosOfPlan({ plan }: Run): Ratios {
+  const none = { headsRatio: 0, neuronsRatio: 0, moduleRatio: 0, rankRatio: 0 };
+  if (!plan) return none;
+  const gone = (kept: readonly number[], total: readonly number[]): number => 1 - sum(kept) / sum(total);
+  const { layers, modules } = plan;
+  return {
+    headsRatio: gone(layers.map(({ keptHeads }) => keptHeads.length), layers.map(({ heads }) => heads)), // prettier-ignore
+    neuronsRatio: gone(layers.map(({ keptNeurons }) => keptNeurons.length), layers.map(({ neurons }) => neurons)), // prettier-ignore
+    moduleRatio: modules.length === 0 ? null : 1 - modules.filter(({ kept }) => kept).length / modules.length,
+    rankRatio: null,
+  };
+}
+
+function scored(task: string, metrics: Readonly<Record<string, number>>, official: OfficialMetric) {
+  const scores = Object.fromEntries(
+    [...METRICS, 'loss'].flatMap((name) => (metrics[name] === undefined ? [] : [[name, metrics[name]]])),
+  );
+  const named = official(task);
+  const isThere = named !== undefined && scores[named] !== undefined;
+  const metric = isThere ? named : (['accuracy', ...METRICS].find((name) => scores[name] !== undefined) ?? 'loss');
+  return { ...scores, metric, value: scores[metric] ?? null };
+}
+
+function timed(speed: Partial<Run['speed']>) {
+  const { estimateSeconds = null, pruneSeconds = null, trainSeconds = null } = speed;
+  const isKnown = estimateSeconds !== null && pruneSeconds !== null && trainSeconds !== null;
+  return {
+    trainTokensPerSecond: speed.trainTokensPerSecond ?? null,
+    inferExamplesPerSecond: speed.inferExamplesPerSecond ?? null,
+    ...{ estimateSeconds, pruneSeconds, trainSeconds },
+    totalSeconds: isKnown ? estimateSeconds + pruneSeconds + trainSeconds : null,
+  };
+}
+
+/** What parts and trials keep beside their scores. */
+function figures(metrics: Readonly<Partial<Record<string, number>>>) {
+  return {
+    ...timed(metrics),
+    blocksShare: metrics.blockShare ?? null,
+    trainablesShare: metrics.trainableShare ?? null,
+    trainPeakBytes: metrics.trainPeakBytes ?? null,
+    inferPeakBytes: metrics.inferPeakBytes ?? null,
+    artefactBytes: metrics.artefactBytes ?? null,
+  };
+}
+
+function meanBytes(points: readonly (readonly number[])[]): number {
+  return sum(points.map(sum)) / points.length;
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((a, b) => a + b, 0);
+}
+
+function numbersOf(metrics: Run['metrics']): Record<string, number> {
+  return Object.fromEntries(Object.entries(metrics).filter((entry): entry is [string, number] => typeof entry[1] === 'number')); // prettier-ignore
+}
+
+function numberOf(value: unknown): number | null {
+  return typeof value === 'number' ? value : null;
+}
+
+/** Several tasks at once are joined as `run` names them. */
+function textOf(value: unknown): string | undefined {
+  if (Array.isArray(value)) return value.map(String).join(' + ');
+  return typeof value === 'string' ? value : undefined;
+}

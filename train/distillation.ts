@@ -5,6 +5,7 @@ import { SomeExamples } from '../data/some-examples.ts';
 import { option, UserError } from '../engine/errors.ts';
 import { parseOptions } from '../engine/options.ts';
 import { PeftModel } from '../peft-model/peft-model.ts';
+import type { TaskHead } from '../peft-model/task-heads.ts';
 import { infer, type InferenceCost } from './evaluate.ts';
 import { trainingBatches } from './model-loss.ts';
 import { stepsOf, type TrainingData } from './on-data.ts';
@@ -91,7 +92,7 @@ export async function taughtBy(
   const examples = oneSet(data);
   assertDistillable(student, examples, options);
   const isModel = distill instanceof PeftModel;
-  if (isModel) assertSameClasses(distill, student);
+  if (isModel) assertSameHead(distill, student);
   const found = isModel ? await logitsOf(distill, examples, options, steps, signal) : distill;
   assertScored(found.logits, student, examples, seenExamples(student, examples, options, steps));
   const terms = { weight: distillWeight ?? weight, temperature: distillTemperature ?? temperature };
@@ -106,7 +107,9 @@ export function assertTeacherGiven(
 ): void {
   if (distill !== undefined) return;
   const given = Object.entries({ distillWeight, distillTemperature }).find(([, value]) => value !== undefined);
-  if (given) throw new UserError(`${option(given[0])}: needs ${option('distill')}, the teacher`);
+  if (!given) return;
+  const [name, value] = given;
+  throw new UserError(`${option(name)}: found ${value} without a teacher, expected ${option('distill')} too`);
 }
 
 /** @throws UserError for several tasks */
@@ -117,8 +120,10 @@ export function oneSet(data: TrainingData): Examples {
   throw new UserError(`${option('distill')}: found ${data.size} tasks, expected one`);
 }
 
-/** @throws UserError where teacher and student have other classes, or their order is another */
-export function assertSameClasses(teacher: PeftModel, { labels }: Pick<PeftModel, 'labels'>): void {
+/** @throws UserError where teacher and student have other heads or classes, or their order is another */
+export function assertSameHead(teacher: TaskHead, { head, labels }: TaskHead): void {
+  if (teacher.head !== head)
+    throw new UserError(`${option('distill')}: found a teacher with a head for ${teacher.head}, expected ${head}`);
   const isSame = teacher.labels.length === labels.length && teacher.labels.every((name, i) => name === labels[i]);
   if (isSame) return;
   const [found, expected] = [teacher.labels, labels].map((names) => names.join(', ') || 'none');

@@ -148,8 +148,6 @@ export const distillOptionsSchema = z.strictObject({
   ...teachingOptions,
 });
 
-export type DistillOptions = z.output<typeof distillOptionsSchema>;
-
 /** What the library's `train` takes. */
 export const taughtOptionsSchema = trainOptionsSchema.extend(teachingOptions);
 

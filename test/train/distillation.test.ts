@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { IGNORE_INDEX, type EncodedExample } from '../../data/encoded-example.ts';
+import { estimateOptionsOf, estimationOptions, numericOptions, tellingOptions } from '../../experiments/options.ts';
 import { loadModel } from '../../models/checkpoint.ts';
 import { loraConfig } from '../../peft/create-config.ts';
 import { getPeftModel } from '../../peft-model/create.ts';
@@ -98,10 +99,13 @@ describe('a teacher', () => {
   });
 
   it('leaves nothing on the device once it is disposed of', async () => {
+    engine.arena.release();
     const before = engine.memory.current;
     const teacher = await tinyModel(engine);
     await teacherLogits(teacher, examples, settings());
     teacher.dispose();
+    // Training does so when it begins.
+    engine.arena.release();
     expect(engine.memory.current).toBe(before);
   });
 
@@ -180,6 +184,23 @@ it('a number is learned from a teacher’s', async () => {
   loss.forEach((value, step) => expect(value).toBeCloseTo(expected.loss[step]!, 5));
 });
 
+it('tells runs apart by the teacher, however its defaults are said, and is none of the estimation’s concern', () => {
+  const plain = tinyOptions();
+  const taught = tinyOptions({ distill: { distill: 'estimate' } });
+  const said = tinyOptions({ distill: { distill: 'estimate', distillWeight: 0.5, distillTemperature: 2 } });
+  const more = { distill: 'estimate', distillWeight: 0.5, distillTemperature: 2 };
+  expect(numericOptions(taught, 'train')).toEqual({ ...numericOptions(plain, 'train'), ...more });
+  expect(numericOptions(said, 'train')).toEqual(numericOptions(taught, 'train'));
+  expect(Object.keys(tellingOptions(plain)).filter((key) => key.startsWith('distill'))).toEqual([]);
+  const [one, other] = ['here', 'there'].map((distill) =>
+    numericOptions(tinyOptions({ distill: { distill } }), 'train'),
+  );
+  expect(one).toEqual(other);
+  expect(numericOptions(taught, 'estimate')).toEqual(numericOptions(plain, 'estimate'));
+  expect(estimationOptions(taught)).toEqual(estimationOptions(plain));
+  expect(estimateOptionsOf(taught)).toEqual(estimateOptionsOf(plain));
+});
+
 describe('is refused:', () => {
   const refused = async (options: TrainOptions, message: RegExp, data?: Parameters<typeof train>[1]): Promise<void> => {
     using model = await tinyModel(engine);
@@ -187,7 +208,7 @@ describe('is refused:', () => {
   };
 
   it.each(['distillWeight', 'distillTemperature'] as const)('%s without a teacher', async (name) => {
-    await refused({ [name]: 1 }, new RegExp(`\`${name}\`: needs \`distill\`, the teacher`));
+    await refused({ [name]: 1 }, new RegExp(`\`${name}\`: found 1 without a teacher, expected \`distill\` too`));
   });
 
   it.each([

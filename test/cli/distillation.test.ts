@@ -2,7 +2,7 @@
  * Protects: `run` and `train` with a teacher, whichever it is — who is run first, what is recorded and charged, what tells runs apart and what
  * does not — and what is said of teachers that do not fit.
  */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -102,6 +102,27 @@ describe('run', () => {
     const curve = async (out: string): Promise<readonly number[]> =>
       (await runOf(out, 'light-peft')).curves.find(({ phase }) => phase === 'train')!.loss;
     expect(await curve('folder')).not.toEqual(await curve('estimate'));
+  });
+});
+
+describe('a run that was stopped', () => {
+  const evaluated = ['--eval-strategy', 'steps', '--eval-steps', '1', '--steps', '3'];
+  const of = (out: string, folder: string, ...more: string[]): string[] =>
+    comparison(out, 'light-peft', '--distill', folder, ...evaluated, ...more);
+
+  it('goes on to the same losses, with no other teacher', async () => {
+    const moved = at('moved');
+    await cp(teacher, moved, { recursive: true });
+    await run(75, ...of('stopped', moved, '--pause-after', '2'));
+    const other = at('other');
+    await light('train', ...model, ...training(), '--seed', '6', '--out', other);
+    expect(await fails(...of('stopped', other))).toMatch(/the content of --distill is not what it was/);
+    await light(...of('stopped', teacher));
+    await light(...of('whole', teacher));
+    const [stopped, whole] = [await runOf('stopped', 'light-peft'), await runOf('whole', 'light-peft')];
+    expect(stopped.curves).toEqual(whole.curves);
+    expect(stopped.metrics).toEqual(whole.metrics);
+    expect(stopped.distillation).toEqual(whole.distillation);
   });
 });
 

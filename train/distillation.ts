@@ -49,10 +49,10 @@ async function logitsOf(
   const seen = seenExamples(teacher, examples, options, steps);
   const width = teacher.labels.length;
   const logits = new Float32Array(examples.length * width).fill(NaN);
+  if (seen.length === 0) return { logits, seconds: 0, examples: 0, peakBytes: 0 };
   const started = performance.now();
-  const found = seen.length > 0 && (await infer(teacher, new SomeExamples(examples, seen), {}, { signal }));
+  const found = await infer(teacher, new SomeExamples(examples, seen), {}, { signal });
   const seconds = (performance.now() - started) / 1000;
-  if (!found) return { logits, seconds: 0, examples: 0, peakBytes: 0 };
   seen.forEach((index, i) => logits.set(found.logits.subarray(i * width, (i + 1) * width), index * width));
   return { logits, seconds, examples: seen.length, peakBytes: found.peakBytes };
 }

@@ -8,6 +8,7 @@ const GROUPS: Readonly<Record<Setting['room'], string>> = {
   peft: 'PEFT method:',
   data: 'Data:',
   train: 'Training:',
+  distill: 'Training:',
   load: 'Memory and precision:',
   engine: 'Memory and precision:',
   estimate: 'Estimation:',

@@ -10,12 +10,12 @@ import { TRAIN_ONLY_OPTIONS } from '../train/options.ts';
 /** The command of one stage. */
 export type StageName = 'estimate' | 'prune' | 'train';
 
-const TRAINING: readonly Setting['room'][] = ['preset', 'peft', 'data', 'train', 'load', 'engine'];
+const TRAINING: readonly Setting['room'][] = ['preset', 'peft', 'data', 'train', 'distill', 'load', 'engine'];
 const OF_PRUNE: readonly string[] = ['seed', 'initSeed', 'newHead'];
 const NOT_OF_ESTIMATE: readonly string[] = [...TRAIN_ONLY_OPTIONS, 'epochs'];
 
 const READS: Readonly<Record<StageName, (setting: Setting) => boolean>> = {
-  estimate: ({ room, name }) => room !== 'slice' && !NOT_OF_ESTIMATE.includes(name),
+  estimate: ({ room, name }) => room !== 'slice' && room !== 'distill' && !NOT_OF_ESTIMATE.includes(name),
   prune: ({ room, name }) => room === 'preset' || room === 'decide' || room === 'slice' || OF_PRUNE.includes(name),
   train: ({ room }) => TRAINING.includes(room),
 };

@@ -7,6 +7,7 @@ import { exists } from '../engine/io/files.ts';
 import { fingerprintAdapter, fingerprintFiles } from '../engine/io/fingerprint.ts';
 import type { RunOptions } from '../experiments/options.ts';
 import { SETTINGS } from '../experiments/settings.ts';
+import { teacherContent } from '../experiments/teacher.ts';
 import { taskFacts } from '../experiments/task-data.ts';
 import { inspectCheckpoint } from '../models/base-model.ts';
 import { resolveModel } from '../models/hub/resolve.ts';
@@ -85,7 +86,7 @@ async function factsOf(
   );
   const { initAdapter } = flags;
   const start = initAdapter === undefined ? {} : { [contentKey('initAdapter')]: await fingerprintAdapter(plainText(initAdapter)) }; // prettier-ignore
-  return { base, data: { ...data, ...start } };
+  return { base, data: { ...data, ...start, ...(await teacherContent(options)) } };
 }
 
 /** Flags of data as a command line has them. */

@@ -24,10 +24,12 @@ export async function workLeft(
   const steps = stepsOf(sizes, train);
   const pieces: number[] = [];
   for (const seed of seeds) {
-    const found = await Promise.all(
-      methods.map((method) => exists(join(out, methodId(method, peft.method), `seed-${seed}`, 'run.json'))),
-    );
-    const left = methods.filter((_, i) => !found[i]);
+    const isLeft = async (method: MethodName): Promise<boolean> =>
+      !(await exists(join(out, methodId(method, peft.method), `seed-${seed}`, 'run.json')));
+    const isEachLeft = await Promise.all(methods.map(isLeft));
+    const left = methods.filter((_, i) => isEachLeft[i]);
+    const isTaught = options.distill.distill === 'reference' && left.some(prunes);
+    if (isTaught && !methods.includes('reference') && (await isLeft('reference'))) left.push('reference');
     if (left.some((method) => needsEstimate(method, options))) pieces.push(estimate.estimateSteps);
     for (const method of left) pieces.push(prunes(method) ? steps : steps + estimate.estimateSteps);
   }

@@ -5,7 +5,9 @@ import { loadOptionsSchema } from '../models/options.ts';
 import { sliceOptionsSchema } from '../peft-model/slice-state.ts';
 import { peftOptionsSchema } from '../peft/options.ts';
 import { decideOptionsSchema } from '../pruning/decide.ts';
+import { assertTeacherGiven, DISTILLATION_DEFAULTS } from '../train/distillation.ts';
 import {
+  distillOptionsSchema,
   TRAIN_ONLY_OPTIONS,
   estimateOptionsSchema,
   trainOptionsSchema,
@@ -34,6 +36,7 @@ export const runOptionsSchema = z.strictObject({
   peft: peftOptionsSchema,
   data: dataOptionsSchema,
   train: trainOptionsSchema,
+  distill: distillOptionsSchema,
   load: loadOptionsSchema,
   engine: z.strictObject({
     compute: z
@@ -61,8 +64,9 @@ export function estimateOptionsOf({
 }
 
 /** @throws UserError for options that do not fit each other */
-export function assertOptionsFit({ train, estimate }: RunOptions): void {
+export function assertOptionsFit({ train, distill, estimate }: RunOptions): void {
   assertCompatible(train);
+  assertTeacherGiven(distill.distill, distill.distillWeight, distill.distillTemperature);
   stableOptions(estimate, estimate.estimateSteps, 'estimateSteps');
 }
 
@@ -72,12 +76,37 @@ function withoutTrainOnly<O extends Partial<TrainOnlyOptions>>(options: O): Omit
   return Object.fromEntries(others) as Omit<O, keyof TrainOnlyOptions>;
 }
 
+/** Teachers that `run` has of its own; another one is named by its folder. */
+export const OWN_TEACHERS = ['reference', 'estimate'] as const;
+
+/** Options of a teacher as they tell runs apart: a folder's path does not, the hash of its content does. */
+interface TeacherFacts {
+  readonly distill: (typeof OWN_TEACHERS)[number] | 'adapter';
+  readonly distillWeight: number;
+  readonly distillTemperature: number;
+}
+
+/** The teacher and how it is learned from, defaults filled in; undefined without one. */
+export function distillationOf({ distill: given }: Pick<RunOptions, 'distill'>): TeacherFacts | undefined {
+  if (given.distill === undefined) return undefined;
+  const { weight, temperature } = DISTILLATION_DEFAULTS;
+  const { distillWeight = weight, distillTemperature = temperature } = given;
+  return { distill: OWN_TEACHERS.find((own) => own === given.distill) ?? 'adapter', distillWeight, distillTemperature };
+}
+
+/** The options of what learns from labels alone. */
+export function withoutTeacher(options: RunOptions): RunOptions {
+  return { ...options, distill: {} };
+}
+
 /** All options in one record, by their names. */
-export function flatOptions({ peft, data, train, load, engine, estimate, decide, slice }: RunOptions) {
+export function flatOptions({ peft, data, train, distill, load, engine, estimate, decide, slice }: RunOptions) {
   // A run is the same whether these are said as they are anyway, or not.
   const { as, maxLength = as === 'text' ? undefined : MAX_LENGTH } = data;
   const numFewshot = data.numFewshot === 0 ? undefined : data.numFewshot;
-  return { ...peft, ...data, maxLength, numFewshot, ...train, ...load, ...engine, ...estimate, ...decide, ...slice };
+  const taught = distillationOf({ distill });
+  const steps = { ...train, ...taught };
+  return { ...peft, ...data, maxLength, numFewshot, ...steps, ...load, ...engine, ...estimate, ...decide, ...slice };
 }
 
 /** What runs of version 0.1 had where there are options now. */
@@ -116,7 +145,8 @@ const OF_EVALUATION = [
  * chosen, nor what is evaluated on where that is done at the end alone.
  */
 export function numericOptions(options: RunOptions, stage: 'estimate' | 'train'): RunIdentity {
-  const { saveEvery: _, saveTotalLimit: __, embeddings: ___, ...numeric } = tellingOptions(options);
+  const own = stage === 'estimate' ? withoutTeacher(options) : options;
+  const { saveEvery: _, saveTotalLimit: __, embeddings: ___, ...numeric } = tellingOptions(own);
   const { gradientCheckpointing, ...rest } = numeric;
   if (stage === 'train' && isEvaluated(options)) return factsOf(rest);
   const ofEvaluation: readonly string[] = OF_EVALUATION;

@@ -2,13 +2,12 @@
  * Room: experiments. Runs methods side by side on one task: PEFT without pruning, Light-PEFT, random pruning, each algorithm alone.
  * Every run leaves a folder, so that an interrupted comparison goes on where it stopped.
  */
-import { readdir, rm, stat } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Engine } from '../engine/engine.ts';
 import { option, UserError } from '../engine/errors.ts';
 import { exists, preview } from '../engine/io/files.ts';
-import { fingerprintText } from '../engine/io/fingerprint.ts';
-import { fullLayers, type ModelConfig } from '../models/architecture.ts';
+import { fingerprintAdapter, fingerprintText } from '../engine/io/fingerprint.ts';
 import { randomBaseModel } from '../models/base-model.ts';
 import type { Checkpoint } from '../models/checkpoint.ts';
 import { peftConfig } from '../peft/create-config.ts';
@@ -26,10 +25,9 @@ import {
   writeEstimate,
   type EstimateResult,
 } from '../pruning/scores-file.ts';
-import { METRICS, readRun, writeRun, type Run } from '../report/schema.ts';
+import { readRun, writeRun, type Run } from '../report/schema.ts';
 import type { TrainerCallback } from '../train/callbacks.ts';
 import { estimate, estimateResult } from '../train/estimate.ts';
-import type { Evaluation } from '../train/evaluate.ts';
 import { bestBy } from '../train/evaluation-plan.ts';
 import { contentKey, factsOf, type RunIdentity } from '../train/identity.ts';
 import type { RunLabel } from '../train/logs/log.ts';
@@ -37,15 +35,30 @@ import { TRAIN_ONLY_OPTIONS, type CheckpointOptions, type TrainerCallbacks } fro
 import { evaluationRecord } from '../train/result-file.ts';
 import { stepsOf } from '../train/on-data.ts';
 import { train } from '../train/train.ts';
-import type { TrainResult } from '../train/trainer.ts';
 import { assertSameRun, isSameRun, readIdentity, writeIdentity } from './identity.ts';
 import { GradientRecord } from './gradient-record.ts';
 import type { RunData } from './task-data.ts';
 import { commonKind } from '../peft-model/task-heads.ts';
-import { evaluateTasks, type TasksEvaluation } from '../train/task-figures.ts';
-import { gradientLayers } from '../train/gradient-control/layers.ts';
+import { evaluateTasks } from '../train/task-figures.ts';
 import { assertTasksFit } from '../train/gradient-control/options.ts';
-import { estimateOptionsOf, estimationOptions, tellingOptions, type RunOptions } from './options.ts';
+import { estimateOptionsOf, estimationOptions, tellingOptions, withoutTeacher, type RunOptions } from './options.ts';
+import {
+  curve,
+  folderBytes,
+  gradientMaps,
+  planPicture,
+  scoresOfTasks,
+  stabilityPicture,
+  timelineOf,
+} from './run-record.ts';
+import {
+  assertTeachable,
+  distillationRecord,
+  scoresOfTeacher,
+  teacherContent,
+  teacherFolder,
+  type Teacher,
+} from './teacher.ts';
 
 /** `reference` is PEFT without pruning; `random-init` is the same on a base of random weights, to show what pretraining gives. */
 export const METHODS = ['reference', 'light-peft', 'random', 'foundation-only', 'peft-only', 'random-init'] as const;
@@ -105,6 +118,8 @@ export function needsEstimate(method: MethodName, { estimate: { estimateUntil } 
 
 /** What an estimation leaves: the scores, what factors and head learned, and how it went. */
 interface Estimated {
+  /** Folder of the adapter as it was then. */
+  readonly adapter: string;
   readonly scores: ImportanceScores;
   readonly values: StateDict;
   readonly seconds: number;
@@ -118,6 +133,8 @@ interface Measurement {
   readonly options: RunOptions;
   readonly folder: string;
   readonly estimated: Estimated | undefined;
+  /** Absent: it learns from the labels alone. */
+  readonly teacher: Teacher | undefined;
   readonly steps: number;
 }
 
@@ -160,32 +177,36 @@ export class ExperimentRunner {
 
   /** Takes up the folder for all methods and seeds. @throws UserError where it holds a run of other settings or data, or options do not fit it */
   async begin(): Promise<void> {
-    const { options, out, data } = this.#task;
+    const { checkpoint, options, out, data } = this.#task;
     assertTasksFit(
       options.train,
       data.tasks.map(({ name }) => name),
     );
     bestBy({ ...data.head, forTask: (name) => data.forTask(name) }, data.evaluation, options.train);
-    const { seed: _, ...shared } = await this.#identity(options);
+    await assertTeachable(checkpoint, data, options);
+    // Runs that differ in their teacher lie side by side with the reference; their own folders tell them apart.
+    const { seed: _, ...shared } = await this.#identity(withoutTeacher(options));
     await this.#takeUp(out, shared);
   }
 
   /** Runs a method with a seed, or goes on with it, or reads what an earlier run of it left. */
   async run(method: MethodName, seed: number, watch: ExperimentCallbacks): Promise<Run> {
-    const { data, out } = this.#task;
-    const options = { ...this.#task.options, train: { ...this.#task.options.train, seed } };
-    const folder = join(out, methodId(method, options.peft.method), `seed-${seed}`);
+    const { data } = this.#task;
+    const given = { ...this.#task.options, train: { ...this.#task.options.train, seed } };
+    const options = prunes(method) ? given : withoutTeacher(given);
+    const folder = this.#folderOf(method, seed);
     const file = join(folder, FILES.run);
     await this.#takeUp(folder, await this.#identity(options));
     // The same data may have been called otherwise.
     if (await exists(file)) return { ...(await readRun(file)), task: data.name };
     const estimation = needsEstimate(method, options) ? await this.#estimate(options, watch) : undefined;
+    const teacher = await this.#teacher(options, estimation, watch);
     watch.onStage?.(`${data.name} · ${labelOf(method, options.peft.method)} · seed ${seed}`);
     const estimated = prunes(method) ? estimation : undefined;
     const steps = this.#budget(options, estimated ? 0 : (estimation?.scores.steps ?? options.estimate.estimateSteps));
     const run = await this.#measure(
       method,
-      { options, folder, estimated, steps },
+      { options, folder, estimated, teacher, steps },
       {
         ...watch.callbacks,
         callbacks: watch.logs?.({ method: methodId(method, options.peft.method), seed }),
@@ -194,6 +215,25 @@ export class ExperimentRunner {
     await writeRun(file, run);
     await rm(join(folder, FILES.checkpoint), { force: true });
     return run;
+  }
+
+  #folderOf(method: MethodName, seed: number): string {
+    const { out, options } = this.#task;
+    return join(out, methodId(method, options.peft.method), `seed-${seed}`);
+  }
+
+  /** Who is learned from. The reference is run first, where it was not. */
+  async #teacher(
+    { distill, train: { seed } }: RunOptions,
+    estimation: Estimated | undefined,
+    watch: ExperimentCallbacks,
+  ): Promise<Teacher | undefined> {
+    if (distill.distill === undefined) return undefined;
+    if (distill.distill === 'estimate') return { folder: estimation!.adapter };
+    const named = teacherFolder({ distill });
+    if (named !== undefined) return { folder: named };
+    const { speed } = await this.run('reference', seed, watch);
+    return { folder: join(this.#folderOf('reference', seed), ADAPTER), trainSeconds: speed.trainSeconds };
   }
 
   /** Checks what a folder holds, and says in it what it is of from now on. */
@@ -207,9 +247,10 @@ export class ExperimentRunner {
 
   async #measure(
     method: MethodName,
-    { options, folder, estimated, steps }: Measurement,
+    { options, folder, estimated, teacher, steps }: Measurement,
     callbacks: TrainerCallbacks,
   ): Promise<Run> {
+    const taught = teacher && (await this.#askTeacher(teacher, options, steps, callbacks));
     const whole = await this.#wholeModel(options, method === 'random-init', callbacks);
     const counts = { total: whole.base.parameterCount, blockTotal: whole.base.blockParameterCount };
     const trainableTotal = factorCount(whole.method);
@@ -219,10 +260,16 @@ export class ExperimentRunner {
     const pruneSeconds = (performance.now() - started) / 1000;
     const { data, checkpoint } = this.#task;
     const plan = decision ? fingerprintText(JSON.stringify(decision)) : '';
-    const saving = checkpointIn(folder, { ...(await this.#identity(options)), plan });
+    const saving = checkpointIn(folder, {
+      ...(await this.#identity(options)),
+      plan,
+      ...(teacher && { [contentKey('distill')]: await fingerprintAdapter(teacher.folder) }),
+    });
     const record = data.isMulti ? new GradientRecord(join(folder, FILES.gradients)) : undefined;
     const result = await train(model, data.training, {
       ...options.train,
+      ...options.distill,
+      distill: taught,
       ...callbacks,
       callbacks: [...(callbacks.callbacks ?? []), ...(record ? [record.log] : [])],
       steps,
@@ -249,6 +296,8 @@ export class ExperimentRunner {
         estimateSeconds: estimated?.seconds ?? 0,
         pruneSeconds: decision ? pruneSeconds : 0,
         trainSeconds: result.seconds,
+        ...(taught && { distillSeconds: taught.seconds }),
+        ...(teacher?.trainSeconds !== undefined && { teacherSeconds: teacher.trainSeconds }),
         ...(result.secondsPerStep > 0 && { secondsPerStep: result.secondsPerStep }),
       },
       memory: {
@@ -261,9 +310,28 @@ export class ExperimentRunner {
       curves: [...(estimated ? [curve('estimate', estimated.taskLoss)] : []), curve('train', result.taskLoss)],
       ...(estimated?.stability && { stability: stabilityPicture(estimated.stability, estimated.scores.steps ?? 0) }),
       ...evaluationRecord(result),
+      ...distillationRecord(options),
       ...(seed === 0 && { timeline: timelineOf(result) }),
-      ...(decision && { plan: planPicture(checkpoint.config, estimated.scores, decision, options, method) }),
+      ...(decision && {
+        plan: planPicture(
+          checkpoint.config,
+          estimated.scores,
+          decision,
+          beforeRanks(estimated.scores, options, method),
+        ),
+      }),
     };
+  }
+
+  #askTeacher(
+    { folder }: Teacher,
+    options: RunOptions,
+    steps: number,
+    callbacks: TrainerCallbacks,
+  ): ReturnType<typeof scoresOfTeacher> {
+    const { data, checkpoint } = this.#task;
+    const own = { ...options, train: { ...options.train, steps } };
+    return scoresOfTeacher(this.#engine, checkpoint, folder, { data, options: own }, callbacks);
   }
 
   /** What the numbers of a run depend on. */
@@ -284,12 +352,12 @@ export class ExperimentRunner {
       train: data.sizes.reduce((a, b) => a + b, 0),
       eval: data.tasks.reduce((sum, task) => sum + task.data.eval.length, 0),
     });
-    return { ...facts, ...content };
+    return { ...facts, ...content, ...(await teacherContent(options)) };
   }
 
   /** The same of an estimation, which is not evaluated. */
   async #estimateIdentity(options: RunOptions): Promise<RunIdentity> {
-    const facts = Object.entries(await this.#identity(options));
+    const facts = Object.entries(await this.#identity(withoutTeacher(options)));
     return Object.fromEntries(facts.filter(([name]) => !TRAIN_ONLY_OPTIONS.some((own) => own === name)));
   }
 
@@ -361,9 +429,10 @@ export class ExperimentRunner {
     const path = join(folder, FILES.records);
     const records = await readEstimate(path);
     assertEstimateFits(records, path, await checkpoint.fingerprint(), checkpoint.config);
-    const { values } = await readState(join(folder, ADAPTER), checkpoint);
+    const adapter = join(folder, ADAPTER);
+    const { values } = await readState(adapter, checkpoint);
     const { seconds = 0, task_loss: taskLoss, stability } = records;
-    return { scores: scoresOf(records, checkpoint.config), values, seconds, taskLoss, stability };
+    return { adapter, scores: scoresOf(records, checkpoint.config), values, seconds, taskLoss, stability };
   }
 
   async #newEstimate(
@@ -382,12 +451,13 @@ export class ExperimentRunner {
       callbacks: logs?.({ method: ESTIMATION, seed }),
       checkpoint: saving,
     });
-    await model.savePretrained(join(folder, ADAPTER));
+    const adapter = join(folder, ADAPTER);
+    await model.savePretrained(adapter);
     const records = estimateResult(scores, await checkpoint.fingerprint());
     await writeEstimate(join(folder, FILES.records), records);
     await rm(saving.path, { force: true });
     const { seconds, taskLoss } = scores.result;
-    return { scores, values: await model.stateDict(), seconds, taskLoss, stability: records.stability };
+    return { adapter, scores, values: await model.stateDict(), seconds, taskLoss, stability: records.stability };
   }
 }
 
@@ -403,6 +473,11 @@ export function decisionOf(
   return method === 'random' ? decide(randomScores(scores, seed), all, 'random') : decide(scores, all);
 }
 
+/** Modules that a method's decision keeps if no ranks go. */
+function beforeRanks(scores: ImportanceScores, options: RunOptions, method: MethodName): Decision['modules'] {
+  return decisionOf(scores, { ...options, decide: { ...options.decide, ranks: 0 } }, method).modules;
+}
+
 /** Where a method or an estimation is saved on the way. */
 function checkpointIn(folder: string, identity: RunIdentity): CheckpointOptions {
   return { path: join(folder, FILES.checkpoint), resume: 'always', identity };
@@ -416,79 +491,4 @@ function pruned(whole: PeftModel, values: StateDict, decision: Decision, options
 /** Of weights that are drawn. */
 function initSeedOf({ train: { seed, initSeed = seed } }: RunOptions): number {
   return initSeed;
-}
-
-async function gradientMaps(model: PeftModel, record: GradientRecord | undefined): Promise<Pick<Run, 'gradients'>> {
-  const found = await record?.read();
-  if (!found) return {};
-  const { loss: _, ...maps } = found;
-  return { gradients: { layers: [...gradientLayers(model).names], ...maps } };
-}
-
-/** Of several tasks each one's, and their means. */
-function scoresOfTasks({ byTask, average }: TasksEvaluation, isMulti: boolean): Pick<Run, 'metrics' | 'tasks'> {
-  const each = [...byTask].map(([name, { metrics }]) => [name, scoresFrom(metrics)] as const);
-  if (!isMulti) return { metrics: each[0]![1] };
-  const loss = each.reduce((sum, [, metrics]) => sum + metrics.loss, 0) / each.length;
-  return { metrics: { average, loss }, tasks: Object.fromEntries(each) };
-}
-
-function scoresFrom(metrics: Evaluation['metrics']): Run['metrics'] {
-  const all: Partial<Record<string, unknown>> = { ...metrics };
-  const scores = METRICS.filter((name) => all[name] !== undefined).map((name) => [name, all[name]] as const);
-  return { ...(Object.fromEntries(scores) as Omit<Run['metrics'], 'loss'>), loss: metrics.loss };
-}
-
-function curve(phase: 'estimate' | 'train', loss: readonly number[]): Run['curves'][number] {
-  return { phase, step: loss.map((_, i) => i), loss: [...loss] };
-}
-
-/** @param steps that the estimation took */
-function stabilityPicture(
-  found: NonNullable<EstimateResult['stability']>,
-  steps: number,
-): NonNullable<Run['stability']> {
-  const { window, threshold, queue, min_steps: minSteps, max_steps: maxSteps, reached, distances } = found;
-  return { steps, window, threshold, queue, minSteps, maxSteps, reached, distances };
-}
-
-/** Resident kinds are constant over a step; the arena's use is what varies. */
-function timelineOf({ memoryByKind, timeline }: TrainResult): NonNullable<Run['timeline']> {
-  const resident = Object.keys(memoryByKind).filter((kind) => kind !== 'activations');
-  const fixed = resident.map((kind) => memoryByKind[kind] ?? 0);
-  return { labels: [...resident, 'activations'], points: timeline.map((bytes) => [...fixed, bytes]) };
-}
-
-function planPicture(
-  config: ModelConfig,
-  scores: ImportanceScores,
-  plan: Decision,
-  options: RunOptions,
-  method: MethodName,
-): NonNullable<Run['plan']> {
-  const { layers } = plan;
-  const beforeRanks = decisionOf(scores, { ...options, decide: { ...options.decide, ranks: 0 } }, method).modules;
-  return {
-    layers: fullLayers(config).map(({ heads, neurons }, i) => ({
-      heads,
-      keptHeads: [...(layers[i]?.heads ?? [])],
-      neurons,
-      keptNeurons: [...(layers[i]?.neurons ?? [])],
-    })),
-    modules: Object.entries(scores.modules).map(([name, importance]) => {
-      const left = plan.modules[name];
-      const ranks = (scores.ranks[name] ?? []).map((score, i) => ({
-        importance: score,
-        kept: left?.kept.includes(i) ?? false,
-      }));
-      const lostBy = name in beforeRanks ? ('ranks' as const) : ('importance' as const);
-      return { name, importance, kept: left !== undefined, ranks, ...(!left && { lostBy }) };
-    }),
-  };
-}
-
-async function folderBytes(dir: string): Promise<number> {
-  const names = await readdir(dir);
-  const sizes = await Promise.all(names.map(async (name) => (await stat(join(dir, name))).size));
-  return sizes.reduce((a, b) => a + b, 0);
 }

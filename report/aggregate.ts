@@ -131,12 +131,14 @@ function times(runs: readonly Run[], over: (pick: (run: Run) => number) => numbe
   const estimate = over((r) => r.speed.estimateSeconds);
   const prune = over((r) => r.speed.pruneSeconds);
   const train = over((r) => r.speed.trainSeconds);
+  const distill = over((r) => r.speed.distillSeconds ?? 0);
+  const teacher = over((r) => r.speed.teacherSeconds ?? 0);
   const steps = Math.min(...runs.map((run) => phaseSteps(run, 'train')));
   const perStep = runs.every((run) => run.speed.secondsPerStep !== undefined)
     ? over((r) => r.speed.secondsPerStep!)
     : over((r) => r.speed.trainSeconds / phaseSteps(r, 'train'));
   return {
-    seconds: { estimate, prune, train, total: estimate + prune + train },
+    seconds: { estimate, prune, train, distill, teacher, total: estimate + prune + train + distill + teacher },
     steps: { estimate: Math.min(...runs.map((run) => phaseSteps(run, 'estimate'))), train: steps || undefined },
     secondsPerStep: steps > 0 ? perStep : undefined,
   };

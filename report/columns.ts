@@ -121,6 +121,21 @@ export function taskLine(summary: TaskSummary): string {
   return `${task.name}: ${task.evalExamples} evaluation examples, ${seeds === 1 ? '1 seed' : `${seeds} seeds`}`;
 }
 
+/** Which methods learned from which teachers, and what of it is in their wall time. */
+function distilledLine(methods: readonly MethodSummary[]): string {
+  const taught = methods.filter(({ runs }) => runs.some((run) => run.distillation));
+  const names = [...new Set(taught.map(({ label }) => label))].join(', ');
+  const teachers = new Set(taught.flatMap(({ runs }) => runs.flatMap((run) => run.distillation?.teacher ?? [])));
+  const costs = [
+    'The wall time holds the teacher’s passes',
+    ...(teachers.has('reference')
+      ? ['where the reference is the teacher its whole training too, so that nothing breaks even']
+      : []),
+    ...(teachers.has('adapter') ? ['but not the training of an adapter that was there'] : []),
+  ];
+  return `${names} learned from the scores of a teacher too. ${costs.join(', ')}.`;
+}
+
 /** What the figures mean, one sentence each. */
 export function notes(summaries: readonly TaskSummary[], comparison: Comparison): string[] {
   const reference = summaries.find((s) => s.reference)?.reference;
@@ -135,6 +150,7 @@ export function notes(summaries: readonly TaskSummary[], comparison: Comparison)
     lines.push(
       'Breaks even at: optimizer steps, those of the estimation included, from which the wall time is below the reference’s.',
     );
+  if (all.some((m) => m.runs.some((run) => run.distillation))) lines.push(`Distilled: ${distilledLine(all)}`);
   if (all.some((m) => m.relative?.few.steps || m.relative?.few.examples))
     lines.push(
       `${CAUTION} Caution: measured on fewer than ${FEW.steps} timed steps or ${FEW.examples} examples, another run may give another ratio.`,

@@ -180,6 +180,9 @@ const runSchema = z.object({
     estimateSeconds: amount,
     pruneSeconds: amount,
     trainSeconds: amount,
+    /** Of a distillation: the teacher's passes over the training examples, and its own fine-tuning where the run had to make it. */
+    distillSeconds: amount.optional(),
+    teacherSeconds: amount.optional(),
     /** A step of fine-tuning at `trainTokensPerSecond`: without the compilation of its kernels. */
     secondsPerStep: measured.optional(),
   }),
@@ -200,6 +203,10 @@ const runSchema = z.object({
     .array(z.object({ step: count, epoch: amount, metrics: z.record(z.string(), z.number()), isBest: z.boolean() }))
     .optional(),
   best: z.object({ step: count, metric: z.string(), value: z.number(), isLoaded: z.boolean() }).optional(),
+  /** Whose scores were learned from beside the labels, their part in the loss, and what scores are divided by. */
+  distillation: z
+    .object({ teacher: z.enum(['reference', 'estimate', 'adapter']), weight: share, temperature: measured })
+    .optional(),
   timeline: timeline.optional(),
   /** Of several tasks: each one's scores; `metrics` has their means. */
   tasks: z.record(z.string(), z.record(z.string(), z.number())).optional(),

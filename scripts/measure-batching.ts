@@ -49,7 +49,17 @@ interface Plan {
 }
 
 const options = runOptionsSchema.parse({
-  ...{ preset: {}, peft: { dropout: 0 }, train: {}, load: {}, engine: {}, estimate: {}, decide: {}, slice: {} },
+  ...{
+    preset: {},
+    peft: { dropout: 0 },
+    train: {},
+    distill: {},
+    load: {},
+    engine: {},
+    estimate: {},
+    decide: {},
+    slice: {},
+  },
   data: {
     maxLength,
     ...(values['max-train-examples'] !== undefined && { maxTrainExamples: Number(values['max-train-examples']) }),

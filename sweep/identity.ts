@@ -40,10 +40,11 @@ export function methodOf({ methods }: TrialConfig): MethodName | undefined {
 
 /** Settings of a trial of `run` that its method does not read, by names of the rooms. */
 function unread(method: MethodName, options: RunOptions): ReadonlySet<string> {
-  if (needsEstimate(method, options) && !prunes(method)) return new Set();
-  const of = (room: 'decide' | 'slice' | 'estimate'): string[] =>
+  const of = (room: 'decide' | 'slice' | 'estimate' | 'distill'): string[] =>
     [...SETTINGS.values()].flatMap((setting) => (setting.room === room ? [setting.name] : []));
-  if (!prunes(method)) return new Set([...of('decide'), ...of('slice'), ...of('estimate')].filter(isNotBudget));
+  if (needsEstimate(method, options) && !prunes(method)) return new Set(of('distill'));
+  const ofPruning = [...of('decide'), ...of('slice'), ...of('estimate'), ...of('distill')];
+  if (!prunes(method)) return new Set(ofPruning.filter(isNotBudget));
   if (method === 'foundation-only') return new Set(['modules', 'ranks', 'ranksScope']);
   return new Set(method === 'peft-only' ? ['heads', 'neurons', 'neuronsScope'] : []);
 }

@@ -33,7 +33,7 @@ const OTHERS: Readonly<Record<Command, readonly string[]>> = {
 };
 
 /** Options whose values name files or folders, some as NAME=PATH. */
-const PATHS = ['model', 'data-dir', 'train', 'eval', 'init-adapter', 'estimate', ...AUDIT_FILES];
+const PATHS = ['model', 'data-dir', 'train', 'eval', 'init-adapter', 'estimate', 'distill', ...AUDIT_FILES];
 
 /** @param where named in the error @throws UserError for an option that a trial may not have, with the nearest that it may */
 export function assertOptions(command: Command, config: TrialConfig, where: string): void {

@@ -20,7 +20,8 @@ export {
 export { NonFiniteError } from './finite.ts';
 export { CsvLog, JsonlLog, TensorBoardLog, type LogOptions, type RunLabel, type TrainingLog } from './logs/index.ts';
 export { InterruptedError, NonFiniteLossError, type StepReport } from './loop.ts';
-export type { CheckpointOptions, EstimateOptions, TrainerCallbacks, TrainOptions } from './options.ts';
+export { teacherLogits } from './distillation.ts';
+export type { CheckpointOptions, EstimateOptions, TeacherLogits, TrainerCallbacks, TrainOptions } from './options.ts';
 export { predict, type Window } from './predict.ts';
 export { trainingLoss } from './model-loss.ts';
 export type { TrainingData } from './on-data.ts';

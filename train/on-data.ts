@@ -1,4 +1,5 @@
 /** Room: train. A run on a model's data: one set of examples, or several tasks'. */
+import { distilledObjective, TaughtExamples, type Distillation } from '../data/distillation.ts';
 import type { Examples } from '../data/example-store.ts';
 import { objectiveOf } from '../data/objective.ts';
 import { arePacked } from '../data/packing.ts';
@@ -25,6 +26,8 @@ export interface DataRun {
   readonly how: TrainingRunOptions;
   readonly callbacks: TrainerCallbacks;
   readonly transform?: StepTransform;
+  /** What a teacher says of the examples of one set. */
+  readonly distillation?: Distillation | undefined;
 }
 
 /** Runs steps on data. @throws UserError for a strategy without several tasks */
@@ -36,8 +39,10 @@ export function runOnData(model: PeftModel, data: TrainingData, run: DataRun): P
   const [only] = tasks;
   if (only && tasks.length === 1) {
     if (control.length > 0) throw oneTask();
-    const batches = trainingBatches(model, only.examples, options);
-    return runTraining(lossOf(model, only.examples), batches, how, callbacks, transform);
+    const { examples, training } = run.distillation
+      ? taught(model, only.examples, options, run.distillation)
+      : { examples: only.examples, training: lossOf(model, only.examples) };
+    return runTraining(training, trainingBatches(model, examples, options), how, callbacks, transform);
   }
   const { batchSize, taskMix = 'equal' } = options;
   const sizes = mixedBatchSizes(sizesOf(data), batchSize, taskMix);
@@ -51,6 +56,18 @@ export function runOnData(model: PeftModel, data: TrainingData, run: DataRun): P
     callbacks,
     transform,
   );
+}
+
+/** The loss by labels and teacher, and the examples with what the teacher says. */
+function taught(
+  model: PeftModel,
+  plain: Examples,
+  options: StepOptions,
+  distillation: Distillation,
+): { readonly examples: Examples; readonly training: TrainingLoss<Batch> } {
+  const width = distillation.logits.length / plain.length;
+  const objective = distilledObjective(objectiveOf(model, plain, options), width, distillation);
+  return { examples: new TaughtExamples(plain, distillation), training: trainingLoss(model, objective) };
 }
 
 interface TaskExamples {

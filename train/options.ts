@@ -6,8 +6,9 @@ import { STABLE_DEFAULTS } from './stable-options.ts';
 import { SCHEDULES } from '../engine/optim/schedule.ts';
 import type { OnBytes } from '../engine/io/load.ts';
 import type { DecideOptions } from '../pruning/decide.ts';
+import type { PeftModel } from '../peft-model/peft-model.ts';
 import type { TrainerCallback } from './callbacks.ts';
-import type { EvaluationData } from './evaluate.ts';
+import type { EvaluationData, InferenceCost } from './evaluate.ts';
 import type { RunIdentity } from './identity.ts';
 import type { StepReport } from './loop.ts';
 
@@ -120,6 +121,36 @@ export const trainOptionsSchema = z.strictObject({
   steps: whole.default(0).describe('training steps, 0 = by `epochs`'),
 });
 
+const IN_WEIGHT = 'expected a number above 0, at most 1';
+
+/** How much and how softly a student learns from a teacher. Absent: nothing says so in what a run is told by. */
+const teachingOptions = {
+  distillWeight: z
+    .number()
+    .gt(0, IN_WEIGHT)
+    .max(1, IN_WEIGHT)
+    .optional()
+    .describe('distillation: part of the teacher in the loss, the labels have the rest (default: 0.5)'),
+  distillTemperature: positive
+    .optional()
+    .describe('distillation: what scores of classes are divided by, of teacher and student (default: 2)'),
+};
+
+/** The teacher of a run as commands name it, and how it is learned from. */
+export const distillOptionsSchema = z.strictObject({
+  distill: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'distillation: the teacher, an adapter’s folder; in `run` also reference, its unpruned run, or estimate, the model as the estimation left it',
+    ),
+  ...teachingOptions,
+});
+
+/** What the library's `train` takes. */
+export const taughtOptionsSchema = trainOptionsSchema.extend(teachingOptions);
+
 /** When the estimation ends. Those that are not given were not known to version 0.1, whose runs go on. */
 export const untilOptions = {
   estimateUntil: z
@@ -178,9 +209,20 @@ export interface CheckpointOptions {
   readonly everySeconds?: number;
 }
 
+/** A teacher's scores. What `infer` gives is some too. */
+export interface TeacherLogits extends Partial<InferenceCost> {
+  /** f32 [examples, classes], or [examples, 1] of numbers, in the order of the examples; NaN where it was not asked. */
+  readonly logits: Float32Array;
+}
+
 /** Numbers of `train` that differ from the defaults, and callbacks. */
-export type TrainOptions = Omit<z.input<typeof trainOptionsSchema>, 'gradientControl'> &
+export type TrainOptions = Omit<z.input<typeof taughtOptionsSchema>, 'gradientControl'> &
   TrainerCallbacks & {
+    /**
+     * The teacher of a distillation, for heads of one class of several or of a number: a model on the device, which stays its owner's, or
+     * scores that `teacherLogits` or `infer` gave.
+     */
+    readonly distill?: PeftModel | TeacherLogits | undefined;
     /** How several tasks' gradients become one update: a strategy by name, or controls in their order. */
     readonly gradientControl?: z.input<typeof trainOptionsSchema>['gradientControl'] | readonly GradientControl[];
     /** What `evalStrategy` evaluates on. */

@@ -41,6 +41,8 @@ export const trainSchema = z.strictObject({
   /** Per step. */
   loss: z.array(z.number()),
   seconds: amount,
+  /** Of a teacher's passes before the first step; absent without one. */
+  distillSeconds: amount.optional(),
   /** Real tokens, padding left out. */
   tokens: amount,
   tokensPerSecond: amount,

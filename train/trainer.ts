@@ -7,6 +7,7 @@ import { memoryLowerBound } from '../engine/compile/memory-lower-bound.ts';
 import type { Program } from '../engine/compile/program.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { BatchShape } from '../engine/program-cache.ts';
+import type { InferenceCost } from './evaluate.ts';
 import type { EvaluationRecord } from './callbacks.ts';
 import type { EvaluationPlan } from './evaluation-plan.ts';
 import type { KeptAdapters } from './kept-adapters.ts';
@@ -63,7 +64,9 @@ export interface TrainResult {
   readonly tokensPerSecond: number;
   /** Of a step with a step's mean number of tokens at that speed; 0 where none was taken. */
   readonly secondsPerStep: number;
-  /** Most bytes allocated at any time of the run, and those of the largest step by kind. */
+  /** What a teacher's passes took before the first step, which is not among `seconds`; absent without one, or where it is not known. */
+  readonly teacher?: InferenceCost | undefined;
+  /** Most bytes allocated at any time of the run and of a teacher's passes, and those of the largest step by kind. */
   readonly peakBytes: number;
   readonly memoryByKind: Readonly<Record<string, number>>;
   /** Bytes that the largest step cannot do without; see `memoryLowerBound`. */

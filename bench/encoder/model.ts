@@ -140,7 +140,7 @@ export type OptionChanges = { readonly [Room in keyof RunOptions]?: Partial<RunO
 /** Options of a benchmark: LoRA r = 8 on the six linear layers, no dropout, no clipping, and what is laid over them. */
 export function benchOptions({ peft, train, ...changes }: OptionChanges = {}): RunOptions {
   return runOptionsSchema.parse({
-    ...{ preset: {}, data: {}, load: {}, engine: {}, estimate: {}, decide: {}, slice: {} },
+    ...{ preset: {}, data: {}, distill: {}, load: {}, engine: {}, estimate: {}, decide: {}, slice: {} },
     ...changes,
     peft: { r: 8, loraAlpha: 16, targetModules: 'all-linear', dropout: 0, ...peft },
     train: { schedule: 'constant', lr: 1e-3, maxGradNorm: 0, ...train },

@@ -9,6 +9,7 @@ import { terminalTable } from '../../report/terminal.ts';
 import { AUDIT_FILE, writeAuditReport } from '../../report/audit/write.ts';
 import { SWEEP_FILE, writeSweepReport } from '../../report/sweep/write.ts';
 import { writeReport } from '../../report/write.ts';
+import type { RunLabel } from '../../train/logs/log.ts';
 import { checkEvaluationOptions } from '../../train/evaluation-plan.ts';
 import { addEngineFlags, print, whyNoPage, withEngine, type EngineFlags } from '../context.ts';
 import { addDataFlags, sayCounts, withData, type DataFlags } from '../data-flags.ts';
@@ -61,6 +62,9 @@ async function run(flags: RunFlags): Promise<void> {
   const comparison = await withOutFolder(flags, async () => {
     await assertFree(flags, 'comparison.json');
     const labels = labelsOf(methods, seeds, options.peft.method);
+    // A teacher that is not among the methods is run too.
+    const isAsked = ({ method, seed }: RunLabel): boolean =>
+      labels.some((label) => label.method === method && label.seed === seed);
     const logs = await openLogs(flags, await isClaimed(out), labels);
     return withData(flags, options.data, (request) =>
       withEngine(
@@ -77,7 +81,8 @@ async function run(flags: RunFlags): Promise<void> {
             estimation: estimate,
             command: `light-peft ${process.argv.slice(2).join(' ')}`,
             callbacks,
-            logs: (label) => [...logs(label), ...(label.method === ESTIMATION ? [] : [pausing(flags, pause)])],
+            logs: (label) =>
+              isAsked(label) ? [...logs(label), ...(label.method === ESTIMATION ? [] : [pausing(flags, pause)])] : [],
             onData: sayCounts,
             onStage: (title) => progress.stage(title),
             onForecast: (seconds, pieces) => progress.forecast(seconds, pieces),

@@ -6,8 +6,15 @@ import { z } from 'zod';
 import { UserError } from '../../engine/errors.ts';
 import { readJson } from '../../engine/io/files.ts';
 import { fingerprintAdapter } from '../../engine/io/fingerprint.ts';
-import { estimateOptionsOf, isEvaluated, numericOptions, type RunOptions } from '../../experiments/options.ts';
+import {
+  estimateOptionsOf,
+  isEvaluated,
+  numericOptions,
+  OWN_TEACHERS,
+  type RunOptions,
+} from '../../experiments/options.ts';
 import { decisionOf } from '../../experiments/runner.ts';
+import { assertTeachable, scoresOfTeacher, teacherContent, teacherFolder } from '../../experiments/teacher.ts';
 import { headOfTasks, loadTasks, taskFacts, type RunData, type TaskRequests } from '../../experiments/task-data.ts';
 import { Checkpoint, loadModel } from '../../models/checkpoint.ts';
 import { inspectCheckpoint } from '../../models/base-model.ts';
@@ -145,6 +152,7 @@ async function identityOf(
     base: await base.fingerprint(),
     [contentKey('initAdapter')]: initAdapter === undefined ? '' : await fingerprintAdapter(initAdapter),
     ...data,
+    ...(stage === 'train' && (await teacherContent(options))),
     ...(stage === 'train' && isEvaluated(options) && evaluated !== undefined && { [contentKey('eval')]: evaluated }),
   };
 }
@@ -283,20 +291,23 @@ export function addTrain(program: Command): void {
 async function runTrain(flags: StageFlags): Promise<void> {
   const options = await readSettings(flags, 'train');
   checkEvaluationOptions(options.train);
+  assertNotOfRun(options);
   checkPause(flags, options);
   const record = await runStage(TRAINING, flags, options, async (stage, context) => {
     const { model, data } = await prepare(context, stage, flags, options);
+    const taught = await askTeacher(context, stage, data, options);
     context.progress.stage('training');
     const checkpoint = await checkpointOf(flags.out, stage, data);
     const { evaluation } = data;
     const callbacks = [...(context.callbacks.callbacks ?? []), pausing(flags, context.pause)];
-    const how = { ...options.train, ...context.callbacks, callbacks, checkpoint, evaluation };
+    const learning = { ...options.train, ...options.distill, distill: taught };
+    const how = { ...learning, ...context.callbacks, callbacks, checkpoint, evaluation };
     const result = await train(model, data.training, how);
     await model.savePretrained(flags.out);
     const metrics = await metricsOf(model, data);
     const { steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes } = result;
     const run = { data: data.name, steps, loss, seconds, tokens, tokensPerSecond, peakBytes, boundBytes };
-    const content = { ...run, ...evaluationRecord(result), metrics };
+    const content = { ...run, ...(taught && { distillSeconds: taught.seconds }), ...evaluationRecord(result), metrics };
     await writeTrainRecord(join(flags.out, TRAINING.result), content);
     return content;
   });
@@ -307,6 +318,28 @@ async function runTrain(flags: StageFlags): Promise<void> {
     flags.json,
     record,
     `${scores}${best ? bestLine(best) : ''}Loss ${(loss.at(-1) ?? NaN).toFixed(4)} after ${steps} steps\nAdapter: ${flags.out}`,
+  );
+}
+
+/** The scores of the teacher, if there is one. */
+async function askTeacher(
+  { engine, progress, callbacks }: CommandContext,
+  { base }: Stage,
+  data: RunData,
+  options: RunOptions,
+): Promise<Awaited<ReturnType<typeof scoresOfTeacher>> | undefined> {
+  const folder = teacherFolder(options);
+  if (folder === undefined) return undefined;
+  await assertTeachable(base, data, options);
+  progress.stage('teacher');
+  return scoresOfTeacher(engine, base, folder, { data, options }, callbacks);
+}
+
+/** @throws UserError for a teacher that only `run` has */
+function assertNotOfRun({ distill: { distill } }: RunOptions): void {
+  if (!OWN_TEACHERS.some((own) => own === distill)) return;
+  throw new UserError(
+    `--distill: ${distill} is a teacher of run, expected the folder of an adapter; a folder of that name is ./${distill}`,
   );
 }
 

@@ -53,6 +53,8 @@ const COSTS = {
   estimateSeconds: time('Estimation'),
   pruneSeconds: time('Pruning'),
   trainSeconds: time('Fine-tuning'),
+  distillSeconds: time('Teacher’s passes'),
+  teacherSeconds: time('Teacher’s training'),
 } satisfies Readonly<Record<string, FigureStyle>>;
 
 export type Cost = keyof typeof COSTS;

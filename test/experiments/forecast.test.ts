@@ -22,6 +22,15 @@ it('counts the runs that are not there yet, and the estimations that they need',
   await rm(out, { recursive: true });
 });
 
+it('counts the reference too where it is the teacher of a run that is left', async () => {
+  const out = await mkdtemp(join(tmpdir(), 'light-peft-'));
+  const options = await readSettings({ steps: 10, estimateSteps: 4, distill: 'reference' });
+  expect(await workLeft(out, ['light-peft'], [0], options, [99])).toEqual({ pieces: 3, steps: 28 });
+  expect(await workLeft(out, ['light-peft', 'reference'], [0], options, [99])).toEqual({ pieces: 3, steps: 28 });
+  expect(await workLeft(out, ['random-init'], [0], options, [99])).toEqual({ pieces: 1, steps: 14 });
+  await rm(out, { recursive: true });
+});
+
 it('foretells from the time of a step and what comes before the steps, once', () => {
   const said: number[] = [];
   const forecast = new Forecast({ pieces: 3, steps: 200 }, (seconds) => said.push(seconds));

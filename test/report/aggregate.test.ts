@@ -52,6 +52,23 @@ describe('summarise', () => {
     );
   });
 
+  it('charges a teacher’s passes, and never breaks even where the reference had to be trained as the teacher', () => {
+    const sample = small();
+    for (const run of sample.runs) run.curves = [{ phase: 'train', step: [299], loss: [1] }];
+    const light = sample.runs.find(({ method }) => method === 'light-peft')!;
+    const relativeOf = (more: Partial<Run['speed']>): readonly [total: number, breakEven: number | undefined] => {
+      const runs = sample.runs.map((run) => (run === light ? { ...run, speed: { ...run.speed, ...more } } : run));
+      const { seconds, relative } = summarise({ ...sample, runs })[0]!.subject!;
+      return [seconds.total, relative!.breakEven];
+    };
+    const times = { estimateSeconds: 0, pruneSeconds: 0, trainSeconds: 10 };
+    expect(relativeOf(times)).toEqual([10, undefined]);
+    const [total, steps] = relativeOf({ ...times, distillSeconds: 4 });
+    expect(total).toBe(14);
+    expect(steps).toBeLessThan(Infinity);
+    expect(relativeOf({ ...times, distillSeconds: 4, teacherSeconds: 12 })).toEqual([26, Infinity]);
+  });
+
   it('keeps methods in order of appearance and leaves out tasks without runs', () => {
     const summaries = summarise(small());
     expect(summaries.map((s) => s.task.name)).toEqual(['sentiment']);

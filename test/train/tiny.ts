@@ -40,6 +40,7 @@ export function tinyOptions(changes: Changes = {}): RunOptions {
     peft: { r: 4, loraAlpha: 8, adapterSize: 4, dropout: 0, ...changes.peft },
     data: { maxLength: 24, ...changes.data },
     train: { batchSize: 4, lr: 3e-3, ...changes.train },
+    distill: { ...changes.distill },
     load: { ...changes.load },
     engine: { ...changes.engine },
     estimate: { estimateSteps: 4, ...changes.estimate },

@@ -7,7 +7,15 @@ import { option, UserError } from '../engine/errors.ts';
 import { parseOptions } from '../engine/options.ts';
 import { hostRandom, STREAM } from '../engine/random.ts';
 import type { Plan } from './plan.ts';
-import { UNIT_SCORES, type UnitScores, type UnitTable } from './unit-scores.ts';
+import { meanRanks } from './mean-ranks.ts';
+import {
+  importanceSchema,
+  singleScores,
+  UNIT_SCORES,
+  type UnitScore,
+  type UnitScores,
+  type UnitTable,
+} from './unit-scores.ts';
 
 /** `layerwise`: each row of scores is a group of its own; `global`: all rows are one group. */
 export type Scope = 'layerwise' | 'global';
@@ -77,10 +85,11 @@ export const decideOptionsSchema = z.strictObject({
     .describe('grouped-query attention: prune single query heads, or key/value heads with all of theirs'),
   neurons: ratio.default(1 / 3).describe('part of the FFN neurons to prune'),
   neuronsScope: scope.default('global').describe('rank neurons within layers or over the model'),
-  importance: z
-    .enum(['mask', ...UNIT_SCORES])
+  importance: importanceSchema
     .default('mask')
-    .describe('score of heads and neurons: trained masks, their gradients, weights, or weights and activations'),
+    .describe(
+      'score of heads and neurons: mask, taylor, fisher, magnitude, activation, or several as taylor+activation',
+    ),
   maskScore: z.enum(['abs', 'signed']).default('abs').describe('score of a mask: magnitude or value'),
   allowEmptyLayers: z.boolean().default(false).describe('let a layer lose all heads or neurons'),
   foldMasks: z.boolean().default(false).describe('fold learned mask values into the kept weights'),
@@ -178,15 +187,22 @@ export function decide(
 }
 
 /** What heads and neurons are ranked by. */
-function ranking(
-  { heads, neurons, units }: ImportanceScores,
-  { importance, maskScore }: Pick<z.output<typeof decideOptionsSchema>, 'importance' | 'maskScore'>,
-): UnitTable {
-  if (importance === 'mask') return { heads: maskScores(heads, maskScore), neurons: maskScores(neurons, maskScore) };
-  const found = units?.[importance];
+function ranking(scores: ImportanceScores, options: z.output<typeof decideOptionsSchema>): UnitTable {
+  const tables = singleScores(options.importance).map((score) => tableOf(scores, score, options.maskScore));
+  const [first] = tables as [UnitTable];
+  if (tables.length === 1) return first;
+  return {
+    heads: meanRanks(tables.map(({ heads }) => heads), options.headsScope), // prettier-ignore
+    neurons: meanRanks(tables.map(({ neurons }) => neurons), options.neuronsScope), // prettier-ignore
+  };
+}
+
+function tableOf({ heads, neurons, units }: ImportanceScores, score: 'mask' | UnitScore, form: MaskScore): UnitTable {
+  if (score === 'mask') return { heads: maskScores(heads, form), neurons: maskScores(neurons, form) };
+  const found = units?.[score];
   if (found) return found;
   throw new UserError(
-    `${option('importance')}: found ${importance}, which the estimation did not record, as those of earlier versions do not: estimate anew, or use mask`,
+    `${option('importance')}: found ${score}, which the estimation did not record, as those of earlier versions do not: estimate anew, or use mask`,
   );
 }
 

@@ -11,3 +11,4 @@ export { decide, randomScores, type DecideOptions, type Decision, type Importanc
 export { MaskedPlan } from './masked-plan.ts';
 export { readPlan, type Plan } from './plan.ts';
 export { readEstimate, scoresOf, type EstimateResult } from './scores-file.ts';
+export type { ImportanceScore } from './unit-scores.ts';

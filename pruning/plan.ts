@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
 import { header, readVersioned, writeVersioned } from '../engine/io/versioned.ts';
 import type { ModelConfig } from '../models/architecture.ts';
-import { UNIT_SCORES } from './unit-scores.ts';
+import { importanceSchema } from './unit-scores.ts';
 
 const count = z.int().nonnegative();
 const scope = z.enum(['layerwise', 'global']);
@@ -47,7 +47,7 @@ export const planSchema = z.strictObject({
     ffn_scope: scope,
     mask_score: z.enum(['abs', 'signed']),
     /** What heads and neurons were ranked by; absent: their masks. */
-    importance: z.enum(UNIT_SCORES).optional(),
+    importance: importanceSchema.optional(),
     module_ratio: ratio,
     rank_ratio: ratio,
     rank_scope: scope,

@@ -2,6 +2,7 @@
  * Room: pruning. Scores of single heads and neurons other than their masks (docs/method.md §4): pure functions of what the estimation
  * summed up and of the weights.
  */
+import { z } from 'zod';
 import type { LayerSquares } from './weight-squares.ts';
 
 /**
@@ -11,6 +12,28 @@ import type { LayerSquares } from './weight-squares.ts';
 export const UNIT_SCORES = ['taylor', 'fisher', 'magnitude', 'activation'] as const;
 
 export type UnitScore = (typeof UNIT_SCORES)[number];
+
+/** What heads and neurons may be ranked by: one score, or several joined by `+`. */
+export type ImportanceScore = 'mask' | UnitScore | `${'mask' | UnitScore}+${string}`;
+
+const SINGLE = ['mask', ...UNIT_SCORES] as const;
+
+/** The scores that an importance is of. */
+export function singleScores(importance: ImportanceScore): readonly (typeof SINGLE)[number][] {
+  return importance.split('+') as (typeof SINGLE)[number][];
+}
+
+function isImportance(text: string): boolean {
+  const names = text.split('+');
+  return names.every((name) => SINGLE.some((one) => one === name)) && new Set(names).size === names.length;
+}
+
+export const importanceSchema = z
+  .string()
+  .refine(isImportance, `expected ${SINGLE.join(', ')}, or several of them joined by +`) as z.ZodType<
+  ImportanceScore,
+  ImportanceScore
+>;
 
 /** A value for every head and every neuron, a row per layer. */
 export interface UnitTable {

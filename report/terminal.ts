@@ -27,7 +27,7 @@ function besides({ meta: { context } }: Comparison, width: number): string[] {
     rows.map(([label = '', ...cells]) => [wrapText(label, LABEL_WIDTH), ...cells]),
     width,
   );
-  return [wrapText(note, width), `${title}\n${table}`, wrapText(source, width)];
+  return [wrapText(note, width), `${wrapText(title, width)}\n${table}`, wrapText(source, width)];
 }
 
 function taskTable({ methods, task: { baseline } }: TaskSummary, columns: readonly Column[], width: number): string {

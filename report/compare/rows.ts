@@ -147,12 +147,14 @@ function figures(metrics: Readonly<Partial<Record<string, number>>>) {
     blocksShare: metrics.blockShare ?? null,
     trainablesShare: metrics.trainableShare ?? null,
     trainPeakBytes: metrics.trainPeakBytes ?? null,
+    trainMeanBytes: metrics.trainMeanBytes ?? null,
     inferPeakBytes: metrics.inferPeakBytes ?? null,
     artefactBytes: metrics.artefactBytes ?? null,
   };
 }
 
-function meanBytes(points: readonly (readonly number[])[]): number {
+/** Over the points of a timeline. */
+export function meanBytes(points: readonly (readonly number[])[]): number {
   return sum(points.map(sum)) / points.length;
 }
 

@@ -2,6 +2,7 @@
 import { summarise, type TaskSummary } from '../aggregate.ts';
 import { notes } from '../columns.ts';
 import type { Comparison } from '../schema.ts';
+import { dataTable } from './data-table.ts';
 import { htmlDocument, reproduction } from './document.ts';
 import { html, type Html } from '../markup.ts';
 import { taskSection } from './section.ts';
@@ -49,25 +50,7 @@ function besides({ meta: { context } }: Comparison): Html[] {
     html`<section id="beside">
       <h2>${title}</h2>
       <p>${note}</p>
-      <div class="scroll">
-        <table>
-          <thead>
-            <tr>
-              ${columns.map((name) => html`<th scope="col">${name}</th>`)}
-            </tr>
-          </thead>
-          <tbody>
-            ${rows.map(
-              ([label, ...cells]) =>
-                html`<tr>
-                  <th scope="row">${label}</th>
-                  ${cells.map((cell) => html`<td>${cell}</td>`)}
-                </tr>`,
-            )}
-          </tbody>
-        </table>
-      </div>
-      <p class="note">${source}</p>
+      ${dataTable({ caption: source, label: title, head: columns, rows, kind: 'comparison' })}
     </section>`,
   ];
 }

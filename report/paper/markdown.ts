@@ -1,6 +1,7 @@
 /** Room: report/paper. The paper's table as Markdown: scores by task, differences with intervals, and a sentence for each claim. Pure. */
 import { mean, sampleStandardDeviation } from 'simple-statistics';
 import { list, markdownRows } from '../markdown-parts.ts';
+import { breakEven, type Timed } from '../break-even.ts';
 import { bytes, duration, percent } from '../numbers.ts';
 import type { ModelContext } from '../model-context.ts';
 import type { PaperPart } from './schema.ts';
@@ -44,7 +45,7 @@ export function paperMarkdown(tasks: readonly PaperTask[], rows: readonly PaperR
     'Means over seeds ± sample standard deviation, in percent, on the development sets, which nothing was chosen by; seeds in parentheses. Majority: the most frequent class.',
     scores(tasks, rows),
     '## Size and time',
-    'Times are those of the same runs, which may have shared the machine with others.',
+    'Means over seeds. Times are those of the same runs, which may have shared the machine with others: bench/RESULTS.md has speeds measured apart. Faster from: optimizer steps, those of the estimation included, from which the whole run takes less time than without pruning.',
     sizes(tasks, rows),
     '## Differences',
     'Paired, in points: examples and seeds resampled together 2,000 times; the middle 95 %.',
@@ -104,16 +105,55 @@ export function paperSummary(
 
 /** Of the first task that has the row. */
 function sizes(tasks: readonly PaperTask[], rows: readonly PaperRow[]): string {
-  const head = ['method', 'task', 'blocks left', 'trainables left', 'estimation', 'fine-tuning', 'peak', 'artefact'];
+  const head = [
+    ...['method', 'task', 'blocks left', 'trainables left', 'estimation', 'fine-tuning', 'faster from'],
+    ...['peak of training', 'mean', 'peak of inference', 'artefact'],
+  ];
   const lines = rows.flatMap((row) => {
     const task = tasks.find((one) => partsOf(one, row).length > 0);
     if (!task) return [];
-    const of = (name: string): number => mean(partsOf(task, row).map(({ metrics }) => metrics[name] ?? 0));
-    const [shares, times] = [['blockShare', 'trainableShare'], ['estimateSeconds', 'trainSeconds']]; // prettier-ignore
-    const sized = [...shares.map((name) => percent(of(name))), ...times.map((name) => duration(of(name)))];
-    return [[nameOf(row), task.name, ...sized, bytes(of('trainPeakBytes')), bytes(of('artefactBytes'))]];
+    const parts = partsOf(task, row);
+    const reference = rows.find(({ peft, ratio }) => peft === row.peft && ratio === 0);
+    const [share, bytesOf] = [percent, bytes].map((text) => (name: string) => {
+      const known = parts.flatMap(({ metrics }) => metrics[name] ?? []);
+      return known.length === 0 ? '–' : text(mean(known));
+    }) as [(name: string) => string, (name: string) => string];
+    const times = ['estimateSeconds', 'trainSeconds'].map((name) => duration(meanOf(parts, name)));
+    return [
+      [
+        ...[nameOf(row), task.name, share('blockShare'), share('trainableShare'), ...times],
+        reference && row.ratio > 0 ? fasterFrom(parts, partsOf(task, reference)) : '–',
+        ...['trainPeakBytes', 'trainMeanBytes', 'inferPeakBytes', 'artefactBytes'].map(bytesOf),
+      ],
+    ];
   });
   return markdownRows(head, lines);
+}
+
+const meanOf = (parts: readonly PaperPart[], name: string): number =>
+  mean(parts.map(({ metrics }) => metrics[name] ?? 0));
+
+/** Steps from which all of the run takes less time than without pruning. */
+function fasterFrom(own: readonly PaperPart[], reference: readonly PaperPart[]): string {
+  if (reference.length === 0) return '–';
+  const [mine, other] = [own, reference].map(timesOf) as [Timed, Timed];
+  const steps = breakEven(mine, other, (other.secondsPerStep ?? NaN) / (mine.secondsPerStep ?? NaN));
+  if (steps === undefined || Number.isNaN(steps)) return '–';
+  return steps === Infinity ? 'never' : `${steps} steps`;
+}
+
+function timesOf(parts: readonly PaperPart[]): Timed {
+  const [estimate, prune, train] = ['estimateSeconds', 'pruneSeconds', 'trainSeconds'].map((name) => meanOf(parts, name)) as [number, number, number]; // prettier-ignore
+  const { steps, 'estimate-steps': estimated } = parts[0]!.config;
+  const before = estimate > 0 ? Number(estimated) : 0;
+  // Without an estimation its steps are trained too.
+  const trained = Number(steps) + (estimate > 0 ? 0 : Number(estimated));
+  const known = parts.every(({ metrics }) => metrics.secondsPerStep !== undefined);
+  return {
+    seconds: { estimate, prune, train, distill: 0, teacher: 0, total: estimate + prune + train },
+    steps: { estimate: before, train: trained },
+    secondsPerStep: known ? meanOf(parts, 'secondsPerStep') : undefined,
+  };
 }
 
 /** What is compared: a method with another at the same ratio, or with PEFT without pruning. */

@@ -1,4 +1,7 @@
-/** Room: scripts/paper. `bench/paper/RESULTS.md` from the parts that are there, and what stands beside the bundled model's figures. */
+/**
+ * Room: scripts/paper. `bench/paper/RESULTS.md` from the parts that are there, the page that compares them, and what stands
+ * beside the bundled model's figures.
+ */
 import { join } from 'node:path';
 import { mean } from 'simple-statistics';
 import { taskMetrics, type MetricName } from '../../data/metrics.ts';
@@ -7,16 +10,20 @@ import { exists, writeFileAtomic } from '../../engine/io/files.ts';
 import { readVersioned, writeVersioned } from '../../engine/io/versioned.ts';
 import { parseSettings, camelCase } from '../../experiments/settings.ts';
 import { loadModel } from '../../models/checkpoint.ts';
+import { findRuns } from '../../report/compare/folders.ts';
+import { writeComparison } from '../../report/compare/write.ts';
 import { choiceSections, type Choice } from '../../report/paper/choices.ts';
 import { SCORES } from '../../report/paper/schema.ts';
 import { paperMarkdown, paperSummary, type PaperRow, type PaperTask } from '../../report/paper/markdown.ts';
 import type { Score } from '../../report/paper/statistics.ts';
 import { CONTEXT, CONTEXT_FILE } from '../../report/model-context.ts';
 import { plainText } from '../../sweep/spec.ts';
-import { dataOf, readPart, type Place } from './run-part.ts';
+import { dataOf, KEPT, readPart, type Place } from './run-part.ts';
 import { candidatesOf, choicesOf, partsOf, scoresPath, type Part, type Table } from './table.ts';
 
-const RESULTS = join('bench', 'paper', 'RESULTS.md');
+const FOLDER = join('bench', 'paper');
+const RESULTS = join(FOLDER, 'RESULTS.md');
+const COMMAND = 'npm run reproduce -- paper --model DIR --data-dir DIR';
 const BUNDLED = join('checkpoints', 'light-roberta', CONTEXT_FILE);
 
 /** @returns the file's path */
@@ -30,10 +37,20 @@ export async function writePaperReport(table: Table, place: Place): Promise<stri
     if (parts.length > 0) tasks.push(await taskOf(table, name, place, parts));
   }
   const rows = new Map(all.map((part) => [`${part.peft} ${part.method} ${part.ratio}`, rowOf(table, part)]));
-  const text = paperMarkdown(tasks, [...rows.values()], 'npm run reproduce -- paper --model DIR --data-dir DIR');
+  const text = paperMarkdown(tasks, [...rows.values()], COMMAND);
   await writeFileAtomic(RESULTS, [text, ...(await choicesOfTasks(table, all))].join('\n'));
   await updateContext(paperSummary(tasks, [...rows.values()]));
+  await compareParts(table);
   return RESULTS;
+}
+
+/** All parts on the page that compares runs, by the table's scores and names. */
+async function compareParts({ tasks, methods }: Table): Promise<void> {
+  const metrics = new Map(Object.entries(tasks).map(([name, { options, metric }]) => [options.task ?? name, metric]));
+  const facts = { official: (task: string) => metrics.get(task), optionsIn: () => Promise.resolve({}) };
+  const { rows, leftOut } = await findRuns([KEPT], facts);
+  const named = rows.map((row) => ({ ...row, label: `${row.peft}, ${methods[row.method]?.label ?? row.method}` }));
+  await writeComparison(FOLDER, { rows: named, leftOut, command: `${COMMAND} --report` });
 }
 
 /** What comparisons of the bundled model show beside their own figures. */

@@ -9,7 +9,8 @@ import { UserError } from '../../engine/errors.ts';
 import { exists, parseJson, readJson, validate, writeFileAtomic } from '../../engine/io/files.ts';
 import { makeFolder } from '../../engine/io/make-folder.ts';
 import { readVersioned, writeVersioned } from '../../engine/io/versioned.ts';
-import { parseComparison } from '../../report/schema.ts';
+import { meanBytes } from '../../report/compare/rows.ts';
+import { parseComparison, type Run } from '../../report/schema.ts';
 import { PART, type PaperPart } from '../../report/paper/schema.ts';
 import type { TrialConfig } from '../../report/sweep/schema.ts';
 import { runChild } from '../../sweep/child.ts';
@@ -23,7 +24,7 @@ type Task = Table['tasks'][string];
 
 /** What runs leave, and what is kept of them. */
 const OUT = join('out', 'paper');
-const KEPT = join('bench', 'paper', 'parts');
+export const KEPT = join('bench', 'paper', 'parts');
 
 function pathOf({ name }: Part): string {
   return join(KEPT, `${name}.json`);
@@ -61,7 +62,7 @@ export async function runPart(
     ...{ task: part.task, peft: part.peft, method: part.method, ratio: part.ratio, seed: part.seed },
     lr,
     config: withoutPlaces(trial.config),
-    metrics,
+    metrics: { ...metrics, ...(await meanMemory(folder)) },
     ...(part.lr === undefined && { predictions: await predictionsOf(folder, trial.config, task, signal) }),
     device: device ?? { adapter: 'not known', software: true, host: '' },
     date: new Date().toISOString(),
@@ -74,6 +75,18 @@ export async function runPart(
   await makeFolder(join(path, '..'));
   await writeVersioned(path, PART, kept);
   return { format: 'light-peft/paper-part', version: 1, ...kept };
+}
+
+/** Mean bytes over a training step, where the run kept its memory's course. */
+async function meanMemory(folder: string): Promise<Record<string, number>> {
+  const { timeline } = await runIn(folder);
+  return timeline ? { trainMeanBytes: meanBytes(timeline.points) } : {};
+}
+
+/** The run of a part's folder. */
+async function runIn(folder: string): Promise<Run> {
+  const path = join(folder, 'comparison.json');
+  return parseComparison(await readJson(path, z.unknown()), path).runs[0]!;
 }
 
 /** Flags of a task's data on this machine. */
@@ -91,8 +104,7 @@ const lineSchema = z.looseObject({ logits: z.array(z.number()).min(1) });
 
 /** Of the development set, row by row: classes or scores; of questions the F1 of their answers. */
 async function predictionsOf(folder: string, given: TrialConfig, task: Task, signal: AbortSignal): Promise<number[]> {
-  const path = join(folder, 'comparison.json');
-  const { method, seed } = parseComparison(await readJson(path, z.unknown()), path).runs[0]!;
+  const { method, seed } = await runIn(folder);
   const { methods: _, train: __, eval: data, ...config } = given;
   const [file, lines] = [join(folder, 'predict.yaml'), join(folder, 'predictions.jsonl')];
   await writeFileAtomic(file, stringify(config));

@@ -40,10 +40,11 @@ it(
     ];
     expect(await runCommand(run)).toBe(0);
     const path = join(out, 'comparison.json');
-    const { runs, tasks } = parseComparison(JSON.parse(await readFile(path, 'utf8')), path);
+    const { runs, tasks, meta } = parseComparison(JSON.parse(await readFile(path, 'utf8')), path);
     const [reference, pruned] = runs;
     expect(runs.map((r) => r.method)).toEqual(['lora', 'light-peft']);
     expect(tasks[0]?.baseline?.accuracy).toBeGreaterThan(0.75);
+    expect(meta.context?.note).toContain('small model');
     expect(pruned!.foundation.blockLeft / pruned!.foundation.blockTotal).toBeLessThan(0.6);
     expect(pruned!.trainable.left / pruned!.trainable.total).toBeLessThanOrEqual(0.25);
     expect(pruned!.memory.inferPeakBytes).toBeLessThan(reference!.memory.inferPeakBytes);

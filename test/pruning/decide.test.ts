@@ -14,6 +14,7 @@ import {
   type Decision,
   type ImportanceScores,
 } from '../../pruning/decide.ts';
+import { meanRanks } from '../../pruning/mean-ranks.ts';
 import { UNIT_SCORES } from '../../pruning/unit-scores.ts';
 
 const DEFAULTS = decideOptionsSchema.parse({});
@@ -238,6 +239,51 @@ describe('decide', () => {
           const signed = decide({ ...masks, units, ...rest }, { ...options, importance, maskScore: 'signed' });
           expect(signed.layers).toEqual(decide({ ...masks, units, ...rest }, { ...options, importance }).layers);
         }),
+      );
+    });
+
+    test('several scores rank by the mean of their ranks, whatever their sizes', () => {
+      const row = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 6, maxLength: 6 });
+      const rows = fc.array(row, { minLength: 2, maxLength: 2 });
+      fc.assert(
+        fc.property(rows, rows, fc.constantFrom('layerwise', 'global'), (one, other, scope) => {
+          const found = meanRanks([one, other], scope);
+          // Scaled by 2, which changes no order, and in the other order of scores.
+          expect(meanRanks([other, one.map((values) => values.map((value) => 2 * value))], scope)).toEqual(found);
+          const group = (table: readonly (readonly number[])[], r: number): readonly number[] =>
+            scope === 'global' ? table.flat() : table[r]!;
+          found.forEach((values, r) =>
+            values.forEach((value, i) => {
+              const share = (table: readonly (readonly number[])[]): number => {
+                const all = group(table, r);
+                const below = all.filter((x) => x < table[r]![i]!).length;
+                const equal = all.filter((x) => x === table[r]![i]!).length;
+                return (below + (equal - 1) / 2) / (all.length - 1);
+              };
+              expect(value).toBeCloseTo((share(one) + share(other)) / 2, 12);
+            }),
+          );
+        }),
+      );
+    });
+
+    test('a combination of scores decides as the mean ranks do, and stands in the plan', () => {
+      fc.assert(
+        fc.property(table, table, table, ratio, (masks, taylor, fisher, part) => {
+          const ask = { ...options, heads: part, neurons: part };
+          const importance = 'taylor+fisher';
+          const found = decide({ ...masks, units: { taylor, fisher }, ...rest }, { ...ask, importance });
+          const heads = meanRanks([taylor.heads, fisher.heads], ask.headsScope ?? 'layerwise');
+          const neurons = meanRanks([taylor.neurons, fisher.neurons], ask.neuronsScope ?? 'global');
+          expect(found.layers).toEqual(decide({ heads, neurons, ...rest }, ask).layers);
+          expect(found.origin.importance).toBe(importance);
+        }),
+      );
+    });
+
+    test.each(['taylr', 'taylor+', 'taylor+taylor', ''])('"%s" is no importance', (importance) => {
+      expect(() => decide(scores, { ...options, importance } as object)).toThrow(
+        `${option('importance')}: found "${importance}", expected mask, taylor, fisher, magnitude, activation, or several of them joined by +`,
       );
     });
 

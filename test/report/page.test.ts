@@ -9,7 +9,7 @@ import { STYLE } from '../../report/html/style.ts';
 import { parseComparison, type Comparison } from '../../report/schema.ts';
 import { writeReport } from '../../report/write.ts';
 import { checkNesting } from './nesting.ts';
-import { sampleComparison, sampleStability } from './sample.ts';
+import { sampleComparison, sampleStability, sampleContext } from './sample.ts';
 
 /** Nothing on the page makes a browser fetch or run anything. */
 function checkSelfContained(page: string): void {
@@ -152,6 +152,15 @@ describe('htmlPage', () => {
     checkNesting(page);
     expect(page).not.toContain('<script');
     expect(page).not.toContain('<b ');
+  });
+
+  it("shows what the model's folder says of it, as text", async () => {
+    const sample = sampleComparison();
+    sample.meta.context = { ...sampleContext(), note: 'small & <b>', title: 'On a pretrained model' };
+    const page = await htmlPage(parseComparison(sample, 'f'));
+    checkNesting(page);
+    expect(page).toContain('small &amp; &lt;b&gt;');
+    expect(page).toContain('<td>85.8 ± 0.1 (5)</td>');
   });
 
   it('names the options that bear on speed and memory', async () => {

@@ -203,3 +203,33 @@ export function sampleStability(seed: number): NonNullable<Run['stability']> {
 function sum(values: readonly number[]): number {
   return values.reduce((a, b) => a + b, 0);
 }
+
+/** What a model's folder may say of it. */
+export function sampleContext(): NonNullable<Comparison['meta']['context']> {
+  return {
+    note: 'synthetic-roberta is a small model: it is for trying things, and a bag of words does as well as it does here.',
+    title: 'The same on a pretrained model, which is large enough for its figures to tell something of the method',
+    columns: [
+      'method',
+      'blocks left',
+      'trainables left',
+      'sst2, accuracy',
+      'cola, matthews',
+      'mrpc, f1',
+      'rte, accuracy',
+    ],
+    rows: [
+      ['lora, no pruning', '100%', '100%', '85.8 ± 0.1 (5)', '30.2 ± 1.1 (5)', '82.4 ± 0.6 (5)', 'not run'],
+      [
+        'lora, random as Light-PEFT+ 1/2',
+        '50%',
+        '35%',
+        '80.4 ± 0.2 (5)',
+        '11.0 ± 4.0 (3)',
+        '81.0 ± 0.4 (3)',
+        'not run',
+      ],
+    ],
+    source: 'Percent, mean ± deviation over seeds: bench/paper/RESULTS.md.',
+  };
+}

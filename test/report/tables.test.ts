@@ -4,7 +4,7 @@ import { htmlPage } from '../../report/html/page.ts';
 import { markdownTable } from '../../report/markdown.ts';
 import { METRICS, type Comparison } from '../../report/schema.ts';
 import { terminalTable } from '../../report/terminal.ts';
-import { sampleComparison } from './sample.ts';
+import { sampleComparison, sampleContext } from './sample.ts';
 
 /** A comparison on a fast device with a large model: the widest figures to be expected. */
 function large(): Comparison {
@@ -37,6 +37,16 @@ describe('terminalTable', () => {
     expect(text).toContain('3 seeds');
     expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u001b]/);
     expect(text).not.toMatch(/NaN|undefined|Infinity/);
+  });
+
+  it("has what the model's folder says of it below, within 80 columns", () => {
+    const comparison = sampleComparison();
+    expect(terminalTable(comparison)).not.toContain('pretrained model');
+    comparison.meta.context = sampleContext();
+    const text = terminalTable(comparison);
+    expect(Math.max(...text.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
+    for (const part of ['synthetic-roberta is a small model', 'The same on a pretrained model', '85.8 ± 0.1 (5)'])
+      expect(text).toContain(part);
   });
 
   it('fits every score that there is, correlations beside the reference', () => {

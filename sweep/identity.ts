@@ -75,6 +75,9 @@ export function trialId(command: Command, config: TrialConfig, { options, facts 
 /** Settings that the estimation of a trial has although its numbers do not depend on them. */
 const KEPT: readonly string[] = ['evalSplit', 'saveEvery', 'embeddings'];
 
+/** Rooms whose settings an estimation has too. */
+const OF_ALL: readonly (keyof RunOptions)[] = ['preset', 'engine'];
+
 /** Of the estimation that a trial of `run` prunes by; undefined where it needs none. */
 export function estimationOf(config: TrialConfig, resolved: Resolved): { id: string; config: TrialConfig } | undefined {
   const { options, facts } = resolved;
@@ -86,7 +89,7 @@ export function estimationOf(config: TrialConfig, resolved: Resolved): { id: str
   const isOwn = (flag: string): boolean => {
     const setting = SETTINGS.get(camelCase(flag.replace(/^no-/, '')));
     if (!setting) return flag !== 'methods';
-    return setting.name in known || setting.room === 'engine' || KEPT.includes(setting.name);
+    return setting.name in known || OF_ALL.includes(setting.room) || KEPT.includes(setting.name);
   };
   return { id, config: Object.fromEntries(Object.entries(config).filter(([flag]) => isOwn(flag))) };
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { planReader } from '../../cli/sweep-run.ts';
+import { PRESETS } from '../../experiments/presets.ts';
 import { planSweep, sharedEstimates, type SweepPlan } from '../../sweep/plan.ts';
 import { readSpec } from '../../sweep/spec.ts';
 
@@ -32,6 +33,12 @@ describe('a trial’s identity', () => {
     const id = await idOf({ lr: 0.001, 'lora-r': 8 });
     expect(await idOf({ lr: '1e-3', loraR: 8 })).toBe(id);
     expect(await idOf({ lr: 1e-3 })).toBe(id);
+  });
+
+  it('is that of the options that a preset stands for', async () => {
+    const { 'light-peft+': plus } = PRESETS;
+    expect(await idOf({ preset: 'light-peft+' })).toBe(await idOf(plus));
+    expect(await idOf({ preset: 'light-peft+', 'rank-ratio': 0.9 })).toBe(await idOf({ ...plus, rankRatio: 0.9 }));
   });
 
   it('is another with another number, data or method', async () => {
@@ -81,6 +88,12 @@ describe('sharing', () => {
     expect(await count({ 'max-eval-examples': [10, 20] })).toBe(1);
     expect(await count({ 'heads-ratio': [0.1, 0.2], 'estimate-until': ['stable'] })).toBe(2);
   });
+});
+
+it('gives an estimation the options of the preset that its trials have', async () => {
+  const { trials } = await plan({ base: { methods: 'light-peft', preset: 'paper', 'lora-r': 4 } });
+  const { options } = await planReader('the trial')('estimate', trials[0]!.estimate!.config);
+  expect(options).toMatchObject({ train: { lr: PRESETS.paper.lr }, peft: { r: 4 } });
 });
 
 it('gives a shared estimation the data that its trials were planned with', async () => {

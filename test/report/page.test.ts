@@ -159,7 +159,7 @@ describe('htmlPage', () => {
     sample.meta.context = { ...sampleContext(), note: 'small & <b>', title: 'On a pretrained model' };
     const page = await htmlPage(parseComparison(sample, 'f'));
     checkNesting(page);
-    expect(page).toContain('small &amp; &lt;b&gt;');
+    expect(page).toContain('small toContain('small &amp; &lt;b&gt;')amp; toContain('small &amp; &lt;b&gt;')lt;b');
     expect(page).toContain('<td>85.8 ± 0.1 (5)</td>');
   });
 

@@ -1,6 +1,6 @@
 /** Protects: the paper's table says what was run and what was not, with the figures of the parts, and judges no claim without its error. */
 import { expect, it } from 'vitest';
-import { paperMarkdown, type PaperTask } from '../../../report/paper/markdown.ts';
+import { paperMarkdown, paperSummary, type PaperTask } from '../../../report/paper/markdown.ts';
 import type { PaperPart } from '../../../report/paper/schema.ts';
 import { accuracy } from '../../../report/paper/statistics.ts';
 
@@ -53,6 +53,36 @@ it('has means and deviations, the majority, and what was not run', () => {
   expect(text).toContain('| majority | 60.0 |');
   expect(text).toMatch(/lora, Light-PEFT 1\/2 is better than random pruning: holds, on t \(seeds: 2\) \(\+20\.0 \[/);
   expect(text).toMatch(/within a point of lora, no pruning: cannot be told/);
+});
+
+it('tells from which step on pruning has earned its estimation', () => {
+  const timed = (of: PaperPart, more: Record<string, number>): PaperPart => ({
+    ...of,
+    config: { steps: 400, 'estimate-steps': 100 },
+    metrics: { ...of.metrics, ...more },
+  });
+  const reference = part('reference', 0, 0, wrongEvery(20, 0));
+  const own = part('light-peft', 0.5, 0, wrongEvery(20, 0));
+  const of = (stepSeconds: number): string =>
+    paperMarkdown(
+      [
+        task([
+          timed(reference, { trainSeconds: 500, secondsPerStep: 1 }),
+          timed(own, { estimateSeconds: 200, trainSeconds: 400 * stepSeconds, secondsPerStep: stepSeconds }),
+        ]),
+      ],
+      rows,
+      'x',
+    );
+  // 200 s for the first 100 steps, then half a second a step: level with a second a step at 300.
+  expect(of(0.5)).toContain('| 3 min 20 s | 3 min 20 s | 300 steps |');
+  expect(of(1)).toContain('| never |');
+});
+
+it('the summary has what was run, and what is left of it', () => {
+  const { columns, rows: lines } = paperSummary([task([part('light-peft', 0.5, 0, wrongEvery(20, 0))])], rows);
+  expect(columns).toEqual(['method', 'blocks left', 'trainables left', 't, accuracy']);
+  expect(lines).toEqual([['lora, Light-PEFT 1/2', '50%', '50%', '95.0 (1)']]);
 });
 
 it('judges nothing where nothing was run', () => {

@@ -70,14 +70,16 @@ async function run(part: Part, table: Table, lr: number, place: Place, signal: A
   return found;
 }
 
-/** The rate with the best figure on the selection split; those that were not tried are. */
+/** The lowest rate whose figure on the selection split is within the margin of the best; those that were not tried are. */
 async function chosenRate(part: Part, table: Table, place: Place, signal: AbortSignal): Promise<number> {
   const { metric } = table.tasks[part.task]!;
   const tried: PaperPart[] = [];
   for (const choice of choicesOf(part, table))
     tried.push((await readPart(choice)) ?? (await run(choice, table, choice.lr!, place, signal)));
   const value = (one: PaperPart): number => one.metrics[metric] ?? -Infinity;
-  return tried.reduce((best, one) => (value(one) > value(best) ? one : best)).lr;
+  const best = Math.max(...tried.map(value));
+  const near = tried.filter((one) => value(one) >= best - table['learning-rates'].margin);
+  return Math.min(...near.map(({ lr }) => lr));
 }
 
 /** Parts in their order, what is there, and how long the others will take by those of their task and method. */

@@ -25,7 +25,7 @@ export function choiceSections(
   ];
   const chosen = choices.length > 0 && [
     `## Learning rates and candidates: ${task}`,
-    `${choices[0]!.metric} in percent on held-out training data, at a ratio of 1/2, one seed that no reported run has. On 2,000 rows, on all of them where the date of a part is before 2026-11-30. The best rate of a method is the one that the table above has.`,
+    `${choices[0]!.metric} in percent on held-out training data, at a ratio of 1/2, one seed that no reported run has. On 2,000 rows, on all of them where the date of a part is before 2026-11-30. The table above has the lowest rate within half a point of the best.`,
     choicesTable(choices),
   ];
   return [...(tried ?? []), ...(chosen || [])].map((text) => `${text}\n`);

@@ -2,6 +2,7 @@
  * Room: scripts/paper. `bench/paper/RESULTS.md` from the parts that are there, the page that compares them, and what stands
  * beside the bundled model's figures.
  */
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mean } from 'simple-statistics';
 import { taskMetrics, type MetricName } from '../../data/metrics.ts';
@@ -23,6 +24,8 @@ import { candidatesOf, choicesOf, partsOf, scoresPath, type Part, type Table } f
 
 const FOLDER = join('bench', 'paper');
 const RESULTS = join(FOLDER, 'RESULTS.md');
+/** Written by hand. */
+const REMARKS = join(FOLDER, 'remarks.md');
 const COMMAND = 'npm run reproduce -- paper --model DIR --data-dir DIR';
 const BUNDLED = join('checkpoints', 'light-roberta', CONTEXT_FILE);
 
@@ -38,7 +41,8 @@ export async function writePaperReport(table: Table, place: Place): Promise<stri
   }
   const rows = new Map(all.map((part) => [`${part.peft} ${part.method} ${part.ratio}`, rowOf(table, part)]));
   const text = paperMarkdown(tasks, [...rows.values()], COMMAND);
-  await writeFileAtomic(RESULTS, [text, ...(await choicesOfTasks(table, all))].join('\n'));
+  const remarks = `## Remarks\n\n${await readFile(REMARKS, 'utf8')}`;
+  await writeFileAtomic(RESULTS, [text, ...(await choicesOfTasks(table, all)), remarks].join('\n'));
   await updateContext(paperSummary(tasks, [...rows.values()]));
   await compareParts(table);
   return RESULTS;

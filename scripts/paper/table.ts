@@ -44,6 +44,7 @@ const tableSchema = z.strictObject({
     seed: z.int(),
     'selection-split': z.number(),
     'max-eval-examples': z.int(),
+    margin: z.number(),
   }),
   candidates: z.strictObject({ task: z.string(), peft: z.string(), methods: z.array(z.string()) }),
   groups: z.array(
@@ -127,7 +128,7 @@ export function choicesOf({ task, peft, method }: Pick<Part, 'task' | 'peft' | '
 export function configOf(part: Part, table: Table, lr: number, place: TrialConfig): TrialConfig {
   const { task, peft, method, ratio, seed } = part;
   const ratios: TrialConfig = method === PLAIN ? {} : { 'heads-ratio': ratio, 'ffn-ratio': ratio };
-  const { values: _, seed: __, ...split } = table['learning-rates'];
+  const { values: _, seed: __, margin: ___, ...split } = table['learning-rates'];
   const { options } = table.methods[method]!;
   return {
     ...place,

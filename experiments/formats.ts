@@ -6,6 +6,7 @@ import { recordsSchema } from '../pruning/scores-file.ts';
 import { labelsSchema } from '../peft-model/label-file.ts';
 import { taskHeadsSchema } from '../peft-model/task-heads.ts';
 import { auditSchema } from '../report/audit/schema.ts';
+import { contextFileSchema } from '../report/model-context.ts';
 import { comparisonSchema, runFileSchema } from '../report/schema.ts';
 import { decisionSchema, finalSchema, sweepSchema, trialSchema } from '../report/sweep/schema.ts';
 import { trainSchema } from '../train/result-file.ts';
@@ -35,6 +36,7 @@ export const FORMATS: readonly Format[] = [
   { name: 'sweep-final', title: 'final.json: chosen trials on the test split', schema: finalSchema },
   { name: 'train', title: 'train.json: how a fine-tuning went', schema: trainSchema },
   { name: 'task-heads', title: 'task_heads.json: the heads of several tasks', schema: taskHeadsSchema },
+  { name: 'context', title: 'context.json: what stands beside the figures of a base', schema: contextFileSchema },
   { name: 'labels', title: 'labels.json: class names in the order of the outputs', schema: labelsSchema },
 ];
 

@@ -7,7 +7,7 @@ import { option, UserError } from '../engine/errors.ts';
 import { parseOptions } from '../engine/options.ts';
 import { hostRandom, STREAM } from '../engine/random.ts';
 import type { Plan } from './plan.ts';
-import { meanRanks } from './mean-ranks.ts';
+import { meanRanks, type Scope } from './mean-ranks.ts';
 import {
   importanceSchema,
   singleScores,
@@ -16,9 +16,6 @@ import {
   type UnitScores,
   type UnitTable,
 } from './unit-scores.ts';
-
-/** `layerwise`: each row of scores is a group of its own; `global`: all rows are one group. */
-export type Scope = 'layerwise' | 'global';
 
 /** What a mask's score is: its magnitude, or its value (what the paper's public code thresholds). */
 export type MaskScore = 'abs' | 'signed';

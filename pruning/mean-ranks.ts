@@ -1,5 +1,7 @@
 /** Room: pruning. Several scores as one: the mean of an entry's ranks, so that no score's size outweighs another's. Pure. */
-import type { Scope } from './decide.ts';
+
+/** `layerwise`: each row of scores is a group of its own; `global`: all rows are one group. */
+export type Scope = 'layerwise' | 'global';
 
 type Rows = readonly (readonly number[])[];
 

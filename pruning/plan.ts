@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
 import { header, readVersioned, writeVersioned } from '../engine/io/versioned.ts';
 import type { ModelConfig } from '../models/architecture.ts';
-import { importanceSchema } from './unit-scores.ts';
+import { importanceSchema, UNIT_SCORES } from './unit-scores.ts';
 
 const count = z.int().nonnegative();
 const scope = z.enum(['layerwise', 'global']);
@@ -13,6 +13,8 @@ const ratio = z.number().min(0).lt(1);
 const indices = z.array(count).refine((list) => list.every((n, i) => i === 0 || n > list[i - 1]!), {
   error: 'expected ascending indices, each once',
 });
+
+const NAMED = `expected ${UNIT_SCORES.join(', ')}, or several scores joined by +`;
 
 export const planSchema = z.strictObject({
   ...header('light-peft/plan', 2),
@@ -47,7 +49,7 @@ export const planSchema = z.strictObject({
     ffn_scope: scope,
     mask_score: z.enum(['abs', 'signed']),
     /** What heads and neurons were ranked by; absent: their masks. */
-    importance: importanceSchema.optional(),
+    importance: importanceSchema.refine((score) => score !== 'mask', NAMED).optional(),
     module_ratio: ratio,
     rank_ratio: ratio,
     rank_scope: scope,

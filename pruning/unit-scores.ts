@@ -23,14 +23,13 @@ export function singleScores(importance: ImportanceScore): readonly (typeof SING
   return importance.split('+') as (typeof SINGLE)[number][];
 }
 
-function isImportance(text: string): boolean {
-  const names = text.split('+');
-  return names.every((name) => SINGLE.some((one) => one === name)) && new Set(names).size === names.length;
-}
+const ONE = `(${SINGLE.join('|')})`;
+const EXPECTED = `expected ${SINGLE.join(', ')}, or several of them joined by +`;
 
 export const importanceSchema = z
   .string()
-  .refine(isImportance, `expected ${SINGLE.join(', ')}, or several of them joined by +`) as z.ZodType<
+  .regex(new RegExp(`^${ONE}(\\+${ONE})*$`), EXPECTED)
+  .refine((text) => new Set(text.split('+')).size === text.split('+').length, EXPECTED) as z.ZodType<
   ImportanceScore,
   ImportanceScore
 >;

@@ -23,7 +23,7 @@ export const contextSchema = z.object({
 
 export type ModelContext = z.infer<typeof contextSchema>;
 
-const contextFileSchema = z.object({ ...header('light-peft/model-context', 1), ...contextSchema.shape });
+export const contextFileSchema = z.object({ ...header('light-peft/model-context', 1), ...contextSchema.shape });
 
 export const CONTEXT: VersionedFormat<z.infer<typeof contextFileSchema>> = {
   format: 'light-peft/model-context',

@@ -131,7 +131,7 @@ describe('plan.json', () => {
     [{ layers: [{ heads: [-1], neurons: [] }] }, 'key "layers[0].heads[0]": found -1, expected an integer from 0'],
     [{ layers: [{ heads: [0.5], neurons: [] }] }, 'key "layers[0].heads[0]": found 0.5, expected an integer from 0'],
     [{ extra: 1 }, 'unknown key "extra"'],
-    [{ origin: { ...plan.origin, importance: 'mask' } }, 'key "origin.importance": found "mask", expected taylor'],
+    [{ origin: { ...plan.origin, importance: 'mask' } }, 'key "origin.importance": expected taylor'],
     [{ origin: { ...plan.origin, ffn_ratio: 1 } }, 'key "origin.ffn_ratio": found 1, expected a number in [0, 1)'],
   ])('%j is refused', async (change, message) => {
     const path = join(dir, 'plan.json');

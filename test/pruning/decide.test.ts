@@ -273,8 +273,8 @@ describe('decide', () => {
           const ask = { ...options, heads: part, neurons: part };
           const importance = 'taylor+fisher';
           const found = decide({ ...masks, units: { taylor, fisher }, ...rest }, { ...ask, importance });
-          const heads = meanRanks([taylor.heads, fisher.heads], ask.headsScope ?? 'layerwise');
-          const neurons = meanRanks([taylor.neurons, fisher.neurons], ask.neuronsScope ?? 'global');
+          const heads = meanRanks([taylor.heads, fisher.heads], ask.headsScope);
+          const neurons = meanRanks([taylor.neurons, fisher.neurons], ask.neuronsScope);
           expect(found.layers).toEqual(decide({ heads, neurons, ...rest }, ask).layers);
           expect(found.origin.importance).toBe(importance);
         }),

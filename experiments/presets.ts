@@ -21,7 +21,7 @@ const PAPER: Preset = {
   rankRatio: 0.5,
 };
 
-/** Chosen on parts of training data (bench/paper/RESULTS.md, "Choices"). */
+/** Chosen on held-out training data: bench/paper/RESULTS.md has the scores and candidates that were tried. */
 const LIGHT_PEFT_PLUS: Preset = {
   headsRatio: 1 / 2,
   ffnRatio: 1 / 2,

@@ -45,7 +45,7 @@ export function paperMarkdown(tasks: readonly PaperTask[], rows: readonly PaperR
     'Means over seeds ± sample standard deviation, in percent, on the development sets, which nothing was chosen by; seeds in parentheses. Majority: the most frequent class.',
     scores(tasks, rows),
     '## Size and time',
-    'Means over seeds. Times are those of the same runs, which may have shared the machine with others: bench/RESULTS.md has speeds measured apart. Faster from: optimizer steps, those of the estimation included, from which the whole run takes less time than without pruning.',
+    'Means over seeds. Times are those of the same runs, which may have shared the machine with others: bench/RESULTS.md has speeds measured apart. Faster from: optimizer steps, those of the estimation included, from which the whole run takes less time than without pruning on the same day.',
     sizes(tasks, rows),
     '## Differences',
     'Paired, in points: examples and seeds resampled together 2,000 times; the middle 95 %.',
@@ -133,14 +133,18 @@ function sizes(tasks: readonly PaperTask[], rows: readonly PaperRow[]): string {
 const meanOf = (parts: readonly PaperPart[], name: string): number =>
   mean(parts.map(({ metrics }) => metrics[name] ?? 0));
 
-/** Steps from which all of the run takes less time than without pruning. */
+/** Steps from which all of the run takes less time than without pruning, by runs of the same days: others may be of another machine. */
 function fasterFrom(own: readonly PaperPart[], reference: readonly PaperPart[]): string {
-  if (reference.length === 0) return '–';
-  const [mine, other] = [own, reference].map(timesOf) as [Timed, Timed];
+  const days = new Set(own.map(dayOf));
+  const like = reference.filter((part) => days.has(dayOf(part)));
+  if (like.length === 0) return '–';
+  const [mine, other] = [own, like].map(timesOf) as [Timed, Timed];
   const steps = breakEven(mine, other, (other.secondsPerStep ?? NaN) / (mine.secondsPerStep ?? NaN));
   if (steps === undefined || Number.isNaN(steps)) return '–';
   return steps === Infinity ? 'never' : `${steps} steps`;
 }
+
+const dayOf = ({ date }: PaperPart): string => date.slice(0, 10);
 
 function timesOf(parts: readonly PaperPart[]): Timed {
   const [estimate, prune, train] = ['estimateSeconds', 'pruneSeconds', 'trainSeconds'].map((name) => meanOf(parts, name)) as [number, number, number]; // prettier-ignore

@@ -77,6 +77,8 @@ it('tells from which step on pruning has earned its estimation', () => {
   // 200 s for the first 100 steps, then half a second a step: level with a second a step at 300.
   expect(of(0.5)).toContain('| 3 min 20 s | 3 min 20 s | 300 steps |');
   expect(of(1)).toContain('| never |');
+  reference.date = '2026-11-28T00:00:00Z';
+  expect(of(0.5)).toContain('| 3 min 20 s | 3 min 20 s | – |');
 });
 
 it('the summary has what was run, and what is left of it', () => {

@@ -1,4 +1,5 @@
 /** Room: pruning. Several scores as one: the mean of an entry's ranks, so that no score's size outweighs another's. Pure. */
+import { mean } from 'simple-statistics';
 
 /** `layerwise`: each row of scores is a group of its own; `global`: all rows are one group. */
 export type Scope = 'layerwise' | 'global';
@@ -32,8 +33,4 @@ function ranks(values: readonly number[]): number[] {
     from = to;
   }
   return found;
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((a, b) => a + b, 0) / values.length;
 }

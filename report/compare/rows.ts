@@ -1,4 +1,5 @@
 /** Room: report/compare. Rows from comparisons, from trials of sweeps, and from parts of the paper's table. Pure. */
+import { mean, sum } from 'simple-statistics';
 import type { PaperPart } from '../paper/schema.ts';
 import { METRICS, type Comparison, type Run } from '../schema.ts';
 import type { TrialRecord } from '../sweep/schema.ts';
@@ -109,7 +110,7 @@ function knownRatios(options: RunOptions): boolean {
 function ratiosOfPlan({ plan }: Run): Ratios {
   const none = { headsRatio: 0, neuronsRatio: 0, moduleRatio: 0, rankRatio: 0 };
   if (!plan) return none;
-  const gone = (kept: readonly number[], total: readonly number[]): number => 1 - sum(kept) / sum(total);
+  const gone = (kept: readonly number[], total: readonly number[]): number => 1 - sum([...kept]) / sum([...total]);
   const { layers, modules } = plan;
   return {
     headsRatio: gone(layers.map(({ keptHeads }) => keptHeads.length), layers.map(({ heads }) => heads)), // prettier-ignore
@@ -155,11 +156,7 @@ function figures(metrics: Readonly<Partial<Record<string, number>>>) {
 
 /** Over the points of a timeline. */
 export function meanBytes(points: readonly (readonly number[])[]): number {
-  return sum(points.map(sum)) / points.length;
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((a, b) => a + b, 0);
+  return mean(points.map((kinds) => sum([...kinds])));
 }
 
 function numbersOf(metrics: Run['metrics']): Record<string, number> {

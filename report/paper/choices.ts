@@ -10,22 +10,23 @@ export interface Choice {
   readonly parts: readonly PaperPart[];
 }
 
-/** What a task has of both, in Markdown; none: nothing. */
+/** What a task has of both, in Markdown; none: nothing. @param margin within which the lowest rate is taken */
 export function choiceSections(
   task: string,
   choices: readonly Choice[],
   scores: ScoreComparison | undefined,
+  margin: number,
 ): string[] {
   const tried = scores && [
     `## Scores of heads and neurons: ${task}`,
     `Accuracy in percent and loss on ${scores.examples} rows of the training data that were held out, after an estimation of ${scores.steps} steps (seed ${seeds(scores)}); ` +
-      `heads and neurons by masks of 0, all modules and ranks kept, nothing trained afterwards. Neurons are ranked over the model. Random: three draws.`,
+      `heads and neurons by masks of 0, all modules and ranks kept, nothing trained afterwards. Neurons are ranked over the model. Random: the range of its draws.`,
     scoresTable(scores),
     `Command: \`${scores.command}\``,
   ];
   const chosen = choices.length > 0 && [
     `## Learning rates and candidates: ${task}`,
-    `${choices[0]!.metric} in percent on held-out training data, at a ratio of 1/2, one seed that no reported run has. On 2,000 rows, on all of them where the date of a part is before 2026-11-30. The table above has the lowest rate within half a point of the best.`,
+    `${choices[0]!.metric} in percent on held-out training data, at a ratio of 1/2, one seed that no reported run has. The table above has the lowest rate within ${100 * margin} points of the best.`,
     choicesTable(choices),
   ];
   return [...(tried ?? []), ...(chosen || [])].map((text) => `${text}\n`);
@@ -69,7 +70,13 @@ function choicesTable(choices: readonly Choice[]): string {
     return found === undefined ? 'not run' : (found * 100).toFixed(1);
   };
   return markdownRows(
-    ['method', ...rates.map((lr) => `learning rate ${lr}`)],
-    choices.map((choice) => [choice.label, ...rates.map((lr) => cell(choice, lr))]),
+    ['method', 'rows', ...rates.map((lr) => `learning rate ${lr}`)],
+    choices.map((choice) => [choice.label, rowsOf(choice), ...rates.map((lr) => cell(choice, lr))]),
   );
+}
+
+/** Held-out examples that it was tried on. */
+function rowsOf({ parts }: Choice): string {
+  const counts = parts.map(({ config: { 'max-eval-examples': limit } }) => (limit ? Number(limit).toString() : 'all'));
+  return [...new Set(counts)].join(', ');
 }

@@ -76,7 +76,7 @@ async function choicesOfTasks(table: Table, all: readonly Part[]): Promise<strin
       if (parts.length > 0) choices.push({ label, metric: table.tasks[task]!.metric, parts });
     }
     const scores = (await exists(scoresPath(task))) ? await readVersioned(scoresPath(task), SCORES) : undefined;
-    sections.push(...choiceSections(task, choices, scores));
+    sections.push(...choiceSections(task, choices, scores, table['learning-rates'].margin));
   }
   return sections;
 }

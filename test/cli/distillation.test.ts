@@ -127,6 +127,10 @@ describe('a run that was stopped', () => {
 });
 
 describe('train', () => {
+  /** What is said to flags beside this teacher. */
+  const refused = (...flags: string[]): Promise<string> =>
+    fails('train', ...model, ...flags, '--distill', teacher, '--out', at('refused'));
+
   it('learns from an adapter, and is told from training without', async () => {
     await light('train', ...model, ...training(), '--out', at('plain'));
     await light('train', ...model, ...training(), '--distill', teacher, '--out', at('taught'));
@@ -162,52 +166,19 @@ describe('train', () => {
       JSON.stringify({ input_ids: [...ids], label: label % 2 }),
     );
     await writeFile(two, rows.join('\n'));
-    const own = [
-      'train',
-      ...model,
-      '--train',
-      two,
-      ...SHORT,
-      '--steps',
-      '2',
-      '--distill',
-      teacher,
-      '--out',
-      at('refused'),
-    ];
-    expect(await fails(...own)).toMatch(/--distill: found a teacher of the classes .*, expected /);
-    const weighed = [
-      'train',
-      ...model,
-      ...training(),
-      '--distill',
-      teacher,
-      '--class-weights',
-      '1=2',
-      '--out',
-      at('refused'),
-    ];
-    expect(await fails(...weighed)).toMatch(/--distill and --class-weights: give one of them/);
+    expect(await refused('--train', two, ...SHORT, '--steps', '2')).toMatch(
+      /--distill: found a teacher of the classes .*, expected /,
+    );
+    expect(await refused(...training(), '--class-weights', '1=2')).toMatch(
+      /--distill and --class-weights: give one of them/,
+    );
   });
 
   it('refuses other heads', async () => {
     const sets = at('sets.jsonl');
     const rows = (await tinyExamples()).map(({ ids }, i) => JSON.stringify({ input_ids: [...ids], label: [i % 2, 1] }));
     await writeFile(sets, rows.join('\n'));
-    const own = [
-      'train',
-      ...model,
-      '--train',
-      sets,
-      ...SHORT,
-      '--steps',
-      '2',
-      '--distill',
-      teacher,
-      '--out',
-      at('refused'),
-    ];
-    expect(await fails(...own)).toMatch(
+    expect(await refused('--train', sets, ...SHORT, '--steps', '2')).toMatch(
       /--distill: found labels that are sets of classes, expected one class of several/,
     );
   });

@@ -20,14 +20,16 @@ const scores: ScoreComparison = {
   ],
 };
 
-const part = (lr: number, accuracy: number): PaperPart => ({
+const part = (lr: number, accuracy: number, config: PaperPart['config'] = {}): PaperPart => ({
   ...{ format: 'light-peft/paper-part', version: 1, name: 'n', task: 't', peft: 'lora', method: 'm', ratio: 0.5 },
-  ...{ seed: 100, lr, config: {}, metrics: { accuracy }, date: '2026-11-30', commit: 'c', sources: 's' },
+  ...{ seed: 100, lr, config, metrics: { accuracy }, date: '2026-11-30', commit: 'c', sources: 's' },
   ...{ fingerprint: 'f', command: 'c', device: { adapter: 'GPU', software: false, host: 'h' } },
 });
 
+const LIMITED = { 'max-eval-examples': 2000 };
+
 it('has a row for each score and scope; several draws as their range and mean loss', () => {
-  const text = choiceSections('t', [], scores).join('\n');
+  const text = choiceSections('t', [], scores, 0.005).join('\n');
   expect(text).toContain('on 800 rows');
   expect(text).toContain('| nothing pruned |  | 90.0 | 0.300 | 90.0 | 0.300 |');
   expect(text).toContain('| taylor | within layers | 87.5 | 0.400 | – | – |');
@@ -37,15 +39,16 @@ it('has a row for each score and scope; several draws as their range and mean lo
 
 it('has a row for each candidate, a column for each rate', () => {
   const candidates = [
-    { label: 'lora, one', metric: 'accuracy', parts: [part(3e-3, 0.8), part(1e-3, 0.7)] },
+    { label: 'lora, one', metric: 'accuracy', parts: [part(3e-3, 0.8, LIMITED), part(1e-3, 0.7, LIMITED)] },
     { label: 'lora, other', metric: 'accuracy', parts: [part(1e-3, 0.75)] },
   ];
-  const text = choiceSections('t', candidates, undefined).join('\n');
-  expect(text).toContain('| method | learning rate 0.001 | learning rate 0.003 |');
-  expect(text).toContain('| lora, one | 70.0 | 80.0 |');
-  expect(text).toContain('| lora, other | 75.0 | not run |');
+  const text = choiceSections('t', candidates, undefined, 0.005).join('\n');
+  expect(text).toContain('| method | rows | learning rate 0.001 | learning rate 0.003 |');
+  expect(text).toContain('| lora, one | 2000 | 70.0 | 80.0 |');
+  expect(text).toContain('within 0.5 points');
+  expect(text).toContain('| lora, other | all | 75.0 | not run |');
 });
 
 it('says nothing of a task that has neither', () => {
-  expect(choiceSections('t', [], undefined)).toEqual([]);
+  expect(choiceSections('t', [], undefined, 0.005)).toEqual([]);
 });

@@ -88,3 +88,9 @@ export function parseSettings(given: ReadonlyMap<string, unknown>, where: (key: 
 function presetOf(given: ReadonlyMap<string, unknown>): Readonly<Record<string, unknown>> {
   return Object.entries(PRESETS).find(([name]) => name === given.get('preset'))?.[1] ?? {};
 }
+
+/** Options of a preset by their flags; none for an unknown one. */
+export function presetFlags(name: string): Record<string, unknown> {
+  const preset = presetOf(new Map([['preset', name]]));
+  return Object.fromEntries(Object.entries(preset).map(([key, value]) => [flagName(key), value]));
+}

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { UserError } from '../../engine/errors.ts';
 import { exists } from '../../engine/io/files.ts';
 import { readIdentity } from '../../experiments/identity.ts';
+import { presetFlags } from '../../experiments/settings.ts';
 import { taskNamed } from '../../data/tasks/registry.ts';
 import { findRuns, type RunFacts } from '../../report/compare/folders.ts';
 import { writeComparison } from '../../report/compare/write.ts';
@@ -36,6 +37,7 @@ const FACTS: RunFacts = {
       throw error;
     }
   },
+  preset: presetFlags,
   optionsIn: async (folder) => {
     const path = join(folder, 'identity.json');
     return (await exists(path)) ? readIdentity(path) : {};

@@ -10,11 +10,10 @@ import { parseComparison, type Run } from '../schema.ts';
 import { readSweep, SWEEP_FILE } from '../sweep/write.ts';
 import type { RunRow } from './columns.ts';
 import { sortedRows } from './methods.ts';
-import { rowOfPart, rowOfTrial, rowsOfComparison, type OfficialMetric, type RunOptions } from './rows.ts';
+import { rowOfPart, rowOfTrial, rowsOfComparison, type RowFacts, type RunOptions } from './rows.ts';
 
 /** What this room does not know by itself. */
-export interface RunFacts {
-  readonly official: OfficialMetric;
+export interface RunFacts extends RowFacts {
   /** Options of a method and seed, from its folder; none where nothing tells them. */
   readonly optionsIn: (folder: string) => Promise<RunOptions>;
 }
@@ -108,7 +107,7 @@ class Search {
       const folder = comparison.tasks.length > 1 ? join(dir, run.task, own) : join(dir, own);
       options.set(run, given ?? (await this.#facts.optionsIn(folder)));
     }
-    this.#add(rowsOfComparison(comparison, dir, (run) => options.get(run) ?? {}, this.#facts.official));
+    this.#add(rowsOfComparison(comparison, dir, (run) => options.get(run) ?? {}, this.#facts));
   }
 
   async #sweep(dir: string): Promise<void> {
@@ -123,7 +122,7 @@ class Search {
       // An id is the name of a folder, never a way out of it.
       const isFolder = !/^\.*$|[/\\]/.test(trial.id) && (await exists(join(source, COMPARISON_FILE)));
       if (isFolder) await this.#comparison(source, trial.config);
-      else this.#add([rowOfTrial(trial, { source, base, model, date }, this.#facts.official)]);
+      else this.#add([rowOfTrial(trial, { source, base, model, date }, this.#facts)]);
     }
     for (const state of ['failed', 'stopped'] as const)
       this.#leaveOut(`trials that ${STATES[state]}`, trials.filter((trial) => trial.state === state).length);
@@ -132,7 +131,7 @@ class Search {
   async #part(path: string): Promise<void> {
     const part = await readVersioned(path, PART);
     if (CHOICE.test(part.name)) this.#leaveOut('runs that a learning rate was chosen by');
-    else this.#add([rowOfPart(part, this.#facts.official)]);
+    else this.#add([rowOfPart(part, this.#facts)]);
   }
 }
 

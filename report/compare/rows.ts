@@ -9,8 +9,13 @@ import { methodLabel, methodName, prunedRatios, type Ratios } from './methods.ts
 /** Options of a run, by their flags or by the keys that `identity.json` has. */
 export type RunOptions = Readonly<Record<string, unknown>>;
 
-/** The official score of a task; undefined for one that is not known. */
-export type OfficialMetric = (task: string) => string | undefined;
+/** What rows need that no run tells. */
+export interface RowFacts {
+  /** The official score of a task; undefined for one that is not known. */
+  readonly official: (task: string) => string | undefined;
+  /** Options of a preset by their flags; none for a name that is not known. */
+  readonly preset: (name: string) => RunOptions;
+}
 
 /** Options that have a column, or are not of the run itself. */
 const NOT_COMPARED = new Set([
@@ -23,7 +28,7 @@ export function rowsOfComparison(
   { meta, runs }: Comparison,
   source: string,
   optionsOf: (run: Run) => RunOptions,
-  official: OfficialMetric,
+  facts: RowFacts,
 ): RunRow[] {
   return runs.map((run) => {
     const { task, seed, memory, foundation, trainable, timeline } = run;
@@ -31,10 +36,10 @@ export function rowsOfComparison(
     const method = methodName(run.method, peft);
     const options = optionsOf(run);
     return rowOf({
-      ...described(method, peft, options),
+      ...described(method, peft, options, facts),
       ...{ source, task, base, model, seed, adapter, software, date },
-      ...(knownRatios(options) ? {} : prunedRatios(method, ratiosOfPlan(run))),
-      ...scored(task, numbersOf(run.metrics), official),
+      ...(knownRatios(options, facts) ? {} : prunedRatios(method, ratiosOfPlan(run))),
+      ...scored(task, numbersOf(run.metrics), facts),
       ...timed(run.speed),
       blocksLeft: foundation.blockLeft,
       blocksShare: foundation.blockLeft / foundation.blockTotal,
@@ -49,16 +54,16 @@ export function rowsOfComparison(
 }
 
 /** @param part with a run of its own, none that a learning rate was chosen by */
-export function rowOfPart(part: PaperPart, official: OfficialMetric): RunRow {
+export function rowOfPart(part: PaperPart, facts: RowFacts): RunRow {
   const { name: source, peft, method, ratio, seed, lr, config, fingerprint: base, date, commit } = part;
   const task = textOf(config.task) ?? part.task;
   const given = { 'heads-ratio': ratio, 'ffn-ratio': ratio, ...config };
   return rowOf({
-    ...described(method, peft, given),
+    ...described(method, peft, given, facts),
     ...{ source, task, base, seed, lr, date, commit },
     ...{ adapter: part.device.adapter, software: part.device.software },
     ...figures(part.metrics),
-    ...scored(task, part.metrics, official),
+    ...scored(task, part.metrics, facts),
   });
 }
 
@@ -66,34 +71,36 @@ export function rowOfPart(part: PaperPart, official: OfficialMetric): RunRow {
 export function rowOfTrial(
   { config, metrics, device }: TrialRecord,
   origin: Pick<RunRow, 'source' | 'base' | 'model' | 'date'>,
-  official: OfficialMetric,
+  facts: RowFacts,
 ): RunRow {
   const peft = textOf(config.peft) ?? 'not known';
   const task = textOf(config.task) ?? 'not known';
   return rowOf({
-    ...described(methodName(textOf(config.methods) ?? 'not known', peft), peft, config),
+    ...described(methodName(textOf(config.methods) ?? 'not known', peft), peft, config, facts),
     ...{ ...origin, task, seed: numberOf(config.seed) },
     ...{ adapter: device?.adapter ?? null, software: device?.software ?? null },
     ...figures(metrics),
-    ...scored(task, metrics, official),
+    ...scored(task, metrics, facts),
   });
 }
 
 /** What options say of a method. */
-function described(method: string, peft: string, options: RunOptions) {
+function described(method: string, peft: string, options: RunOptions, facts: RowFacts) {
   const others = Object.entries(options).filter(([name]) => !NOT_COMPARED.has(name));
   const isSelection = ['selection-split', 'selectionSplit'].some((name) => numberOf(options[name]) !== null);
   return {
     ...{ peft, method, label: methodLabel(peft, method), lr: numberOf(options.lr) },
-    ...prunedRatios(method, ratiosOf(options)),
+    ...prunedRatios(method, ratiosOf(options, facts)),
     split: isSelection ? 'selection' : (textOf(options['eval-split']) ?? 'evaluation'),
     options: JSON.stringify(Object.fromEntries(others.sort(([a], [b]) => (a < b ? -1 : 1)))),
   };
 }
 
-function ratiosOf(options: RunOptions): Ratios {
+/** Those of a preset where none are given. */
+function ratiosOf(options: RunOptions, { preset }: RowFacts): Ratios {
+  const all = { ...preset(textOf(options.preset) ?? ''), ...options };
   const of = (...names: string[]): number | null =>
-    names.map((name) => numberOf(options[name])).find((value) => value !== null) ?? null;
+    names.map((name) => numberOf(all[name])).find((value) => value !== null) ?? null;
   return {
     headsRatio: of('heads-ratio', 'heads'),
     neuronsRatio: of('ffn-ratio', 'neurons'),
@@ -102,8 +109,8 @@ function ratiosOf(options: RunOptions): Ratios {
   };
 }
 
-function knownRatios(options: RunOptions): boolean {
-  return Object.values(ratiosOf(options)).some((value) => value !== null);
+function knownRatios(options: RunOptions, facts: RowFacts): boolean {
+  return Object.values(ratiosOf(options, facts)).some((value) => value !== null);
 }
 
 /** What was pruned, where options don't say what was asked for. */
@@ -120,7 +127,7 @@ function ratiosOfPlan({ plan }: Run): Ratios {
   };
 }
 
-function scored(task: string, metrics: Readonly<Record<string, number>>, official: OfficialMetric) {
+function scored(task: string, metrics: Readonly<Record<string, number>>, { official }: RowFacts) {
   const scores = Object.fromEntries(
     [...METRICS, 'loss'].flatMap((name) => (metrics[name] === undefined ? [] : [[name, metrics[name]]])),
   );

@@ -50,9 +50,24 @@ const triedSchema = z.strictObject({
 /** Of one choice of heads and neurons, tried by masks. */
 export type TriedScore = z.infer<typeof triedSchema>;
 
+const headSchema = z.strictObject({
+  seed: z.int().nonnegative(),
+  layer: z.int().nonnegative(),
+  head: z.int().nonnegative(),
+  /** Of the model without this head. */
+  loss: z.number(),
+  /** By their names. */
+  scores: z.record(z.string(), z.number()),
+});
+
+/** A head, left out alone, and what the scores say of it. */
+export type TriedHead = z.infer<typeof headSchema>;
+
 export const scoresSchema = z.strictObject({
   ...header('light-peft/score-comparison', 1),
   task: z.string(),
+  /** Of the table's. */
+  estimation: z.string(),
   /** Rows of the training data that it was tried on. */
   examples: z.int().positive(),
   /** Of the estimation. */
@@ -64,6 +79,7 @@ export const scoresSchema = z.strictObject({
   fingerprint: z.string(),
   versions: z.record(z.string(), z.string()),
   rows: z.array(triedSchema),
+  heads: z.array(headSchema),
 });
 
 export type ScoreComparison = z.infer<typeof scoresSchema>;

@@ -9,12 +9,13 @@ import { taskMetrics, type MetricName } from '../../data/metrics.ts';
 import { loadData } from '../../data/source.ts';
 import { exists, writeFileAtomic } from '../../engine/io/files.ts';
 import { readVersioned, writeVersioned } from '../../engine/io/versioned.ts';
-import { parseSettings, camelCase } from '../../experiments/settings.ts';
+import { camelCase, parseSettings, presetFlags } from '../../experiments/settings.ts';
 import { loadModel } from '../../models/checkpoint.ts';
 import { findRuns } from '../../report/compare/folders.ts';
 import { writeComparison } from '../../report/compare/write.ts';
 import { choiceSections, type Choice } from '../../report/paper/choices.ts';
 import { SCORES } from '../../report/paper/schema.ts';
+import { scoreSections, type LabelledScores } from '../../report/paper/scores.ts';
 import { paperMarkdown, paperSummary, type PaperRow, type PaperTask } from '../../report/paper/markdown.ts';
 import type { Score } from '../../report/paper/statistics.ts';
 import { CONTEXT, CONTEXT_FILE } from '../../report/model-context.ts';
@@ -51,7 +52,11 @@ export async function writePaperReport(table: Table, place: Place): Promise<stri
 /** All parts on the page that compares runs, by the table's scores and names. */
 async function compareParts({ tasks, methods }: Table): Promise<void> {
   const metrics = new Map(Object.entries(tasks).map(([name, { options, metric }]) => [options.task ?? name, metric]));
-  const facts = { official: (task: string) => metrics.get(task), optionsIn: () => Promise.resolve({}) };
+  const facts = {
+    official: (task: string) => metrics.get(task),
+    preset: presetFlags,
+    optionsIn: () => Promise.resolve({}),
+  };
   const { rows, leftOut } = await findRuns([KEPT], facts);
   const named = rows.map((row) => ({ ...row, label: `${row.peft}, ${methods[row.method]?.label ?? row.method}` }));
   await writeComparison(FOLDER, { rows: named, leftOut, command: `${COMMAND} --report` });
@@ -75,10 +80,20 @@ async function choicesOfTasks(table: Table, all: readonly Part[]): Promise<strin
       const parts = found.flatMap((one) => one ?? []);
       if (parts.length > 0) choices.push({ label, metric: table.tasks[task]!.metric, parts });
     }
-    const scores = (await exists(scoresPath(task))) ? await readVersioned(scoresPath(task), SCORES) : undefined;
-    sections.push(...choiceSections(task, choices, scores, table['learning-rates'].margin));
+    sections.push(...scoreSections(task, await scoresOf(task, table)));
+    sections.push(...choiceSections(task, choices, table['learning-rates'].margin));
   }
   return sections;
+}
+
+/** What `compare-scores` left of a task, in the table's order. */
+async function scoresOf(task: string, { estimations }: Table): Promise<LabelledScores[]> {
+  const found: LabelledScores[] = [];
+  for (const [name, { label }] of Object.entries(estimations)) {
+    const path = scoresPath(task, name);
+    if (await exists(path)) found.push({ label, comparison: await readVersioned(path, SCORES) });
+  }
+  return found;
 }
 
 function rowOf({ methods }: Table, { peft, method, ratio }: Part): PaperRow {

@@ -10,9 +10,9 @@ import { configSchema, type TrialConfig } from '../../report/sweep/schema.ts';
 
 const TABLE = 'bench/paper/table.yaml';
 
-/** What `compare-scores` keeps of a task. */
-export function scoresPath(task: string): string {
-  return `bench/paper/scores/${task}.json`;
+/** What `compare-scores` keeps of a task's estimation. */
+export function scoresPath(task: string, estimation: string): string {
+  return `bench/paper/scores/${task}/${estimation}.json`;
 }
 
 const seeds = z.array(z.int().nonnegative()).min(1);
@@ -47,6 +47,7 @@ const tableSchema = z.strictObject({
     margin: z.number(),
   }),
   candidates: z.strictObject({ task: z.string(), peft: z.string(), methods: z.array(z.string()) }),
+  estimations: z.record(z.string(), z.strictObject({ label: z.string(), options: configSchema })),
   groups: z.array(
     z.strictObject({
       tasks: z.array(z.string()),

@@ -10,11 +10,14 @@ import { sampleComparison } from '../sample.ts';
 import { sampleFile, trial } from '../sweep/sample.ts';
 import { samplePart } from './sample.ts';
 
-const official = (task: string): string | undefined => (task === 'glue/mrpc' ? 'f1' : undefined);
+const facts = {
+  official: (task: string): string | undefined => (task === 'glue/mrpc' ? 'f1' : undefined),
+  preset: (name: string) => (name === 'half' ? { 'heads-ratio': 0.9, 'module-ratio': 0.25, 'rank-ratio': 0.125 } : {}),
+};
 
 describe('rowsOfComparison', () => {
   const comparison = sampleComparison();
-  const rows = rowsOfComparison(comparison, 'out/run', () => ({}), official);
+  const rows = rowsOfComparison(comparison, 'out/run', () => ({}), facts);
 
   it('has the figures of each run', () => {
     expect(rows).toHaveLength(comparison.runs.length);
@@ -43,7 +46,7 @@ describe('rowsOfComparison', () => {
 
   it('prefers options to what a plan came to, and leaves out what has a column', () => {
     const options = { heads: 0.25, neurons: 0.5, modules: 0.75, ranks: 0.5, lr: 0.01, loraR: 8, seed: 1, selectionSplit: 0.1 }; // prettier-ignore
-    const [row] = rowsOfComparison({ ...comparison, runs: [comparison.runs[3]!] }, 'x', () => options, official);
+    const [row] = rowsOfComparison({ ...comparison, runs: [comparison.runs[3]!] }, 'x', () => options, facts);
     expect(row).toMatchObject({ headsRatio: 0.25, rankRatio: 0.5, lr: 0.01, split: 'selection' });
     expect(JSON.parse(row!.options)).toEqual({ loraR: 8, selectionSplit: 0.1 });
   });
@@ -51,7 +54,7 @@ describe('rowsOfComparison', () => {
 
 describe('rowOfPart', () => {
   it('has the official score of the task as it is called elsewhere', () => {
-    expect(rowOfPart(samplePart(), official)).toMatchObject({
+    expect(rowOfPart(samplePart(), facts)).toMatchObject({
       ...{ source: 'mrpc/lora/light-peft/0.5/seed-0', task: 'glue/mrpc', metric: 'f1', value: 0.87, accuracy: 0.8 },
       ...{ headsRatio: 0.5, neuronsRatio: 0.5, moduleRatio: 0.75, rankRatio: 0.5, lr: 0.003, split: 'evaluation' },
       ...{ totalSeconds: 130.5, trainTokensPerSecond: null, blocksLeft: null, blocksShare: 0.5, commit: 'abc' },
@@ -59,8 +62,13 @@ describe('rowOfPart', () => {
     });
   });
 
+  it('has the ratios of a preset where none are given', () => {
+    const row = rowOfPart(samplePart({ config: { preset: 'half', 'rank-ratio': 0 } }), facts);
+    expect(row).toMatchObject({ headsRatio: 0.5, moduleRatio: 0.25, rankRatio: 0 });
+  });
+
   it('takes the first score where the official one is not there', () => {
-    expect(rowOfPart(samplePart({ metrics: { spearman: 0.8 } }), official)).toMatchObject({ metric: 'spearman', value: 0.8 }); // prettier-ignore
+    expect(rowOfPart(samplePart({ metrics: { spearman: 0.8 } }), facts)).toMatchObject({ metric: 'spearman', value: 0.8 }); // prettier-ignore
   });
 });
 
@@ -77,7 +85,7 @@ describe('findRuns', () => {
   }
   const writePart = (part: PaperPart): Promise<void> => write(`parts/${part.name}.json`, part);
   const find = (...names: string[]): Promise<FoundRuns> =>
-    findRuns(names.map((name) => join(dir, name)), { official, optionsIn: () => Promise.resolve({}) }); // prettier-ignore
+    findRuns(names.map((name) => join(dir, name)), { ...facts, optionsIn: () => Promise.resolve({}) }); // prettier-ignore
 
   it('finds runs of all kinds within a folder, sorted, each once', async () => {
     await writePart(samplePart({ seed: 10 }));

@@ -26,8 +26,8 @@ const LIGHT_PEFT_PLUS: Preset = {
   headsRatio: 1 / 2,
   ffnRatio: 1 / 2,
   importance: 'taylor',
-  moduleRatio: 0.25,
-  rankRatio: 0.25,
+  moduleRatio: 0,
+  rankRatio: 0.5,
 };
 
 export const PRESETS = { paper: PAPER, 'light-peft+': LIGHT_PEFT_PLUS } as const;

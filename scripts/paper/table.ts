@@ -46,7 +46,13 @@ const tableSchema = z.strictObject({
     'max-eval-examples': z.int(),
     margin: z.number(),
   }),
-  candidates: z.strictObject({ task: z.string(), peft: z.string(), methods: z.array(z.string()) }),
+  candidates: z.strictObject({
+    task: z.string(),
+    peft: z.string(),
+    methods: z.array(z.string()),
+    /** Of the table's. */
+    'learning-rates': z.array(z.number()).min(1),
+  }),
   estimations: z.record(z.string(), z.strictObject({ label: z.string(), options: configSchema })),
   groups: z.array(
     z.strictObject({
@@ -77,7 +83,7 @@ export interface Part {
 
 /** @throws UserError for a method or a task that it names and has not */
 export async function readTable(): Promise<Table> {
-  const table = validate(parse(await readFile(TABLE, 'utf8')), tableSchema, TABLE);
+  const table = validate(parse(await readFile(TABLE, 'utf8'), { merge: true }), tableSchema, TABLE);
   const used = [table.candidates, ...table.groups].flatMap(({ methods }) => methods);
   const chances = Object.values(table.methods).flatMap(({ chance }) => chance ?? []);
   assertKnown('method', [...used, ...chances], Object.keys(table.methods));
@@ -103,10 +109,12 @@ export function partsOf({ groups }: Table): Part[] {
   );
 }
 
-/** What is tried before the table: options that a preset may have, on a part of the training data, at every learning rate. */
+/** What is tried before the table: options that a preset may have, on a part of the training data. */
 export function candidatesOf(table: Table): Part[] {
-  const { task, peft, methods } = table.candidates;
-  return methods.flatMap((method) => choicesOf({ task, peft, method }, table));
+  const { task, peft, methods, 'learning-rates': rates } = table.candidates;
+  return methods.flatMap((method) =>
+    choicesOf({ task, peft, method }, table).filter(({ lr }) => lr !== undefined && rates.includes(lr)),
+  );
 }
 
 /** Pruning is all that a ratio is of. */

@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { presetFlags } from '../../experiments/settings.ts';
 import { answerScores, splitArticles } from '../../scripts/paper/articles.ts';
 import { candidatesOf, choicesOf, configOf, partsOf, readTable } from '../../scripts/paper/table.ts';
 
@@ -18,6 +19,12 @@ it('has every part once, what decides most first', async () => {
     'sst2/lora/random/0.5/seed-0',
     'cola/lora/reference/0/seed-0',
   ]);
+});
+
+it('has the preset light-peft+ as it is', async () => {
+  const { methods } = await readTable();
+  const { 'heads-ratio': _, 'ffn-ratio': __, ...preset } = presetFlags('light-peft+');
+  expect(methods['light-peft+']!.options).toEqual({ methods: 'light-peft', ...preset });
 });
 
 it('chooses learning rates on a part of the training data, with a seed of its own', async () => {

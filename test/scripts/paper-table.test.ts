@@ -65,7 +65,7 @@ it('a method and its chance level prune as much', async () => {
   const { methods } = await readTable();
   for (const { options, chance } of Object.values(methods)) {
     if (chance === undefined) continue;
-    const { methods: method, ...ratios } = options;
+    const { methods: method, importance: _, ...ratios } = options;
     expect(methods[chance]!.options).toEqual({ ...ratios, methods: 'random' });
     expect(method).toBe('light-peft');
   }

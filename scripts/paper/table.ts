@@ -112,9 +112,7 @@ export function partsOf({ groups }: Table): Part[] {
 /** What is tried before the table: options that a preset may have, on a part of the training data. */
 export function candidatesOf(table: Table): Part[] {
   const { task, peft, methods, 'learning-rates': rates } = table.candidates;
-  return methods.flatMap((method) =>
-    choicesOf({ task, peft, method }, table).filter(({ lr }) => lr !== undefined && rates.includes(lr)),
-  );
+  return methods.flatMap((method) => choicesOf({ task, peft, method }, table).filter(({ lr }) => rates.includes(lr!)));
 }
 
 /** Pruning is all that a ratio is of. */

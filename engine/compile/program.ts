@@ -110,7 +110,6 @@ export class Program {
       timeline,
       blocks,
     };
-    this.#arena.reserve(arenaBytes);
   }
 
   /** Makes pipelines and buffers for a plan. */
@@ -168,6 +167,7 @@ export class Program {
       this.#runtime.device.queue.writeBuffer(buffer, 0, data.buffer, data.byteOffset, data.byteLength);
     }
     this.#arena.reserve(this.memory.activations);
+    this.#arena.tenant = this;
     if (this.#arenaVersion !== this.#arena.version) this.#bind();
   }
 
@@ -178,10 +178,15 @@ export class Program {
     pass.dispatchWorkgroups(...this.dispatches[i]!.kernel.workgroups);
   }
 
-  /** The named output of the latest run, as f32 (or the integers it holds). Waits for the device. */
+  /**
+   * The named output of the latest run, as f32 (or the integers it holds). Waits for the device.
+   * @throws Error for another name, and where another program of the engine has run since: programs share the memory of their outputs
+   */
   async read(name: string): Promise<Float32Array> {
     const tensor = this.#outputs.get(name);
     if (!tensor) throw new Error(`${this.name}: no output ${name}`);
+    if (this.#places.get(tensor)?.kind === 'arena' && this.#arena.tenant !== this)
+      throw new Error(`${this.name}: output ${name} is gone; read it after a run, before another program runs`);
     return this.#runtime.readStorage(this.#storageOf(tensor), tensor.dtype);
   }
 

@@ -10,6 +10,8 @@ export class Arena {
   #buffers: readonly GPUBuffer[] = [];
   /** Changes when the buffers do: bind groups made before are stale. */
   version = 0;
+  /** The program whose values it holds: the latest that was prepared to run. */
+  tenant: object | undefined;
 
   /** @param limit bytes of a buffer */
   constructor(memory: Memory, limit: number) {
@@ -48,5 +50,6 @@ export class Arena {
   release(): void {
     for (const buffer of this.#buffers) this.#memory.free(buffer);
     this.#buffers = [];
+    this.tenant = undefined;
   }
 }

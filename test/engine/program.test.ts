@@ -222,6 +222,21 @@ describe('memory', () => {
     expect(program.dispatches.at(-2)!.kernel.name).toBe('matmul.nt');
   });
 
+  it('outputs stay readable while a larger program is compiled, and are gone once it has run', async () => {
+    engine.arena.release();
+    const x = engine.variable('x', [3], { kind: 'state', data: Float32Array.of(1, 2, 3) }).tensor;
+    const small = await engine.compile('small', {}, () => ({ outputs: { y: e.mul(x, 2), z: e.mul(x, 3) } }));
+    await expect(small.read('y')).rejects.toThrow('small: output y is gone; read it after a run');
+    small.run();
+    expect(await small.read('y')).toEqual(Float32Array.of(2, 4, 6));
+    const large = await engine.compile('large', { v: { shape: [999], dtype: 'f32' } }, ({ v }) => ({
+      outputs: { y: e.tanh(v) },
+    }));
+    expect(await small.read('z')).toEqual(Float32Array.of(3, 6, 9));
+    large.run({ v: new Float32Array(999) });
+    await expect(small.read('z')).rejects.toThrow('before another program runs');
+  });
+
   it('names the input that is missing or too long', async () => {
     const program = await engine.compile('double', { x: { shape: [3], dtype: 'f32' } }, ({ x }) => ({
       outputs: { y: e.mul(x, 2) },

@@ -11,8 +11,10 @@ import type { PaperPart } from '../report/paper/schema.ts';
 import { StoppedError } from '../sweep/perform.ts';
 import { InterruptedError } from '../train/loop.ts';
 import { writePaperReport } from './paper/report.ts';
-import { readPart, runPart, type Place } from './paper/run-part.ts';
+import { forecast } from './paper/forecast.ts';
+import { readPart, runPart } from './paper/run-part.ts';
 import { candidatesOf, choicesOf, partsOf, readTable, type Part, type Table } from './paper/table.ts';
+import { stepTokens, type Place } from './paper/task-data.ts';
 
 /** @returns the exit code */
 export async function reproducePaper(args: readonly string[]): Promise<number> {
@@ -33,13 +35,13 @@ export async function reproducePaper(args: readonly string[]): Promise<number> {
     ({ name }) => !asked || asked.some((one) => name === one || name.startsWith(`${one}/`)),
   );
   if (parts.length === 0) throw new UserError(`--part: found ${asked?.join(', ')}, expected some of \`--list\``);
-  if (values.list) return list(parts, table);
   const { model, 'data-dir': dataDir } = values;
-  if (model === undefined || dataDir === undefined)
+  const place = model === undefined || dataDir === undefined ? undefined : { model, dataDir };
+  if (values.list) return list(parts, table, place);
+  if (!place)
     throw new UserError(
       'paper: expected --model DIR, a pretrained model, and --data-dir DIR, with the folders of its tasks',
     );
-  const place = { model, dataDir };
   if (values.report) {
     process.stdout.write(`${await writePaperReport(table, place)} is written.\n`);
     return 0;
@@ -82,26 +84,35 @@ async function chosenRate(part: Part, table: Table, place: Place, signal: AbortS
   return Math.min(...near.map(({ lr }) => lr));
 }
 
-/** Parts in their order, what is there, and how long the others will take by those of their task and method. */
-async function list(parts: readonly Part[], table: Table): Promise<number> {
-  const known = await Promise.all(parts.map(readPart));
-  const secondsOf = ({ metrics }: PaperPart): number =>
-    ['estimateSeconds', 'trainSeconds'].reduce((sum, name) => sum + (metrics[name] ?? 0), 0);
+/** Parts in their order, what is there, and how long the others will take as far as those tell. @param place where tasks are read that have none */
+async function list(parts: readonly Part[], table: Table, place: Place | undefined): Promise<number> {
+  const known = await knownParts(table);
+  const unknown = new Set(parts.map(({ task }) => task));
+  for (const { task } of known.values()) unknown.delete(task);
+  const tokens = place ? await stepTokens(unknown, table, place) : new Map<string, number>();
+  const times = forecast(parts, [...known.values()], table, tokens);
   let left = 0;
-  for (const [i, part] of parts.entries()) {
-    const found = known[i];
-    const like = known.find((one) => one?.task === part.task && one.method === part.method);
-    const seconds = like && secondsOf(like);
-    if (!found) left += seconds ?? 0;
+  for (const part of parts) {
+    const found = known.get(part.name);
+    const seconds = times.get(part.name);
+    left += seconds ?? 0;
     const { metric } = table.tasks[part.task]!;
     const state = found
       ? `${metric} ${found.metrics[metric]?.toFixed(4)}`
       : `not run${seconds === undefined ? '' : `, about ${duration(seconds)}`}`;
     process.stdout.write(`${part.name}: ${state}\n`);
   }
-  const missing = known.filter((one) => !one).length;
+  const there = parts.filter(({ name }) => known.has(name)).length;
   process.stdout.write(
-    `${parts.length - missing} of ${parts.length} parts are there; the others take ${duration(left)} as far as that is known.\n`,
+    `${there} of ${parts.length} parts are there; the others take ${duration(left)} as far as that is known.\n`,
   );
   return 0;
+}
+
+/** All that are there, by their names, those that learning rates are chosen by included. */
+async function knownParts(table: Table): Promise<Map<string, PaperPart>> {
+  const parts = [...partsOf(table), ...candidatesOf(table)];
+  const all = new Map([...parts, ...parts.flatMap((part) => choicesOf(part, table))].map((part) => [part.name, part]));
+  const found = await Promise.all([...all.values()].map(readPart));
+  return new Map(found.flatMap((part) => (part ? [[part.name, part] as const] : [])));
 }

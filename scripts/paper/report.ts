@@ -6,11 +6,9 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mean } from 'simple-statistics';
 import { taskMetrics, type MetricName } from '../../data/metrics.ts';
-import { loadData } from '../../data/source.ts';
 import { exists, writeFileAtomic } from '../../engine/io/files.ts';
 import { readVersioned, writeVersioned } from '../../engine/io/versioned.ts';
-import { camelCase, parseSettings, presetFlags } from '../../experiments/settings.ts';
-import { loadModel } from '../../models/checkpoint.ts';
+import { presetFlags } from '../../experiments/settings.ts';
 import { findRuns } from '../../report/compare/folders.ts';
 import { writeComparison } from '../../report/compare/write.ts';
 import { choiceSections, type Choice } from '../../report/paper/choices.ts';
@@ -19,9 +17,9 @@ import { scoreSections, type LabelledScores } from '../../report/paper/scores.ts
 import { paperMarkdown, paperSummary, type PaperRow, type PaperTask } from '../../report/paper/markdown.ts';
 import type { Score } from '../../report/paper/statistics.ts';
 import { CONTEXT, CONTEXT_FILE } from '../../report/model-context.ts';
-import { plainText } from '../../sweep/spec.ts';
-import { dataOf, KEPT, readPart, type Place } from './run-part.ts';
+import { KEPT, readPart } from './run-part.ts';
 import { candidatesOf, choicesOf, partsOf, scoresPath, type Part, type Table } from './table.ts';
+import { loadTaskData, type Place } from './task-data.ts';
 
 const FOLDER = join('bench', 'paper');
 const RESULTS = join(FOLDER, 'RESULTS.md');
@@ -110,11 +108,7 @@ async function taskOf(table: Table, name: string, place: Place, parts: PaperTask
     // What is kept of a question is its score.
     return { name, metric, parts, labels: Array<number>(questions).fill(1), score: (scores) => mean([...scores]) };
   }
-  const { task: benchmark, ...settings } = { ...task.options, ...(await dataOf(name, task, place)) };
-  const { 'data-dir': dataDir, ...encoding } = settings;
-  const given = new Map(Object.entries(encoding).map(([flag, value]): [string, unknown] => [camelCase(flag), value]));
-  const request = { task: plainText(benchmark), dataDir: plainText(dataDir), evalOnly: true };
-  const data = await loadData(await loadModel(place.model), request, parseSettings(given, (key) => key).data);
+  const data = await loadTaskData(name, task, place, { evalOnly: true });
   const labels = Array.from(data.eval, ({ label, values }) => values?.[0] ?? label);
   // Choices have no class names.
   const classes = data.labels.length || Math.max(...labels) + 1;

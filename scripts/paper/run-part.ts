@@ -17,8 +17,9 @@ import { runChild } from '../../sweep/child.ts';
 import { jobOf, planSweep } from '../../sweep/plan.ts';
 import { folderOf, perform } from '../../sweep/perform.ts';
 import { plainText, specSchema } from '../../sweep/spec.ts';
-import { answerScores, splitArticles } from './articles.ts';
+import { answerScores } from './articles.ts';
 import { configOf, type Part, type Table } from './table.ts';
+import { dataOf, type Place } from './task-data.ts';
 
 type Task = Table['tasks'][string];
 
@@ -34,13 +35,6 @@ function pathOf({ name }: Part): string {
 export async function readPart(part: Part): Promise<PaperPart | undefined> {
   const path = pathOf(part);
   return (await exists(path)) ? readVersioned(path, PART) : undefined;
-}
-
-/** Model and data of the machine. */
-export interface Place {
-  readonly model: string;
-  /** With the folders of the benchmarks. */
-  readonly dataDir: string;
 }
 
 /** @param command that a reader types to get the same @throws UserError where it fails */
@@ -87,12 +81,6 @@ async function meanMemory(folder: string): Promise<Record<string, number>> {
 async function runIn(folder: string): Promise<Run> {
   const path = join(folder, 'comparison.json');
   return parseComparison(await readJson(path, z.unknown()), path).runs[0]!;
-}
-
-/** Flags of a task's data on this machine. */
-export async function dataOf(name: string, { folder, squad }: Task, { dataDir }: Place): Promise<TrialConfig> {
-  if (squad === undefined) return { 'data-dir': join(dataDir, folder ?? '') };
-  return splitArticles(join(dataDir, squad), join(OUT, 'data', name));
 }
 
 /** Where model and data lie is this machine's alone; their hashes tell what they are. */

@@ -52,9 +52,8 @@ async function watchEach(
   for (const batch of batches.epoch(0)) {
     const program = await programs.get(batch);
     program.run(model.inputValues(batch));
-    const read = new Map<string, Float32Array>();
-    for (const name of names) read.set(name, await program.read(name));
-    onBatch([...batch.indices], read);
+    const read = await Promise.all(names.map(async (name) => [name, await program.read(name)] as const));
+    onBatch([...batch.indices], new Map(read));
   }
 }
 

@@ -59,18 +59,22 @@ export class WeightSquares implements Disposable {
   /** Of the weights as they are now. */
   async read(): Promise<LayerSquares[]> {
     this.#program.run();
-    const found = new Map<string, Float32Array>();
-    for (const [name, parts] of this.#parts) {
-      const all: number[] = [];
-      for (let i = 0; i < parts; i++) all.push(...(await this.#program.read(`${name}.${i}`)));
-      found.set(name, Float32Array.from(all));
-    }
+    const found = new Map(
+      await Promise.all(
+        [...this.#parts].map(async ([name, parts]) => [name, await this.#readParts(name, parts)] as const),
+      ),
+    );
     const linears = linearLayers(this.#config, this.#layers).filter(({ name }) => found.has(name));
     return this.#layers.map((shape, layer) => {
       const own = linears.filter((linear) => linear.layer === layer);
       const squares = own.map(({ role, name }) => ({ role, values: found.get(name)! }));
       return layerSquares(shape, this.#config.headDim, squares);
     });
+  }
+
+  async #readParts(name: string, parts: number): Promise<Float32Array> {
+    const all = await Promise.all(Array.from({ length: parts }, (_, i) => this.#program.read(`${name}.${i}`)));
+    return Float32Array.from(all.flatMap((part) => [...part]));
   }
 
   [Symbol.dispose](): void {

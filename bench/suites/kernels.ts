@@ -131,9 +131,8 @@ function tolerance({ name }: PeerWork): number {
 }
 
 async function readOutputs(program: Program, outputs: Record<string, Tensor>): Promise<Record<string, Float32Array>> {
-  const entries: [string, Float32Array][] = [];
-  for (const name of Object.keys(outputs)) entries.push([name, await program.read(name)]);
-  return Object.fromEntries(entries);
+  const names = Object.keys(outputs);
+  return Object.fromEntries(await Promise.all(names.map(async (name) => [name, await program.read(name)] as const)));
 }
 
 const own = ({ race: { samples } }: Timed): Sample => samples[OWN]!;

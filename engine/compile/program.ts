@@ -110,6 +110,8 @@ export class Program {
       timeline,
       blocks,
     };
+    // Early, so that too little memory is found here; but not where another program's outputs would be lost.
+    if (!this.#arena.tenant) this.#arena.reserve(arenaBytes);
   }
 
   /** Makes pipelines and buffers for a plan. */
@@ -179,7 +181,8 @@ export class Program {
   }
 
   /**
-   * The named output of the latest run, as f32 (or the integers it holds). Waits for the device.
+   * The named output of the latest run, as f32 (or the integers it holds). Waits for the device; the copy is enqueued at once, so that several
+   * outputs may be read side by side.
    * @throws Error for another name, and where another program of the engine has run since: programs share the memory of their outputs
    */
   async read(name: string): Promise<Float32Array> {

@@ -195,6 +195,7 @@ export class Program {
 
   /** Where the bindings of dispatch `i` lie, in order; arena addresses change when the arena does. */
   storages(i: number): Storage[] {
+    this.#arena.reserve(this.memory.activations);
     const { bound, spans } = this.dispatches[i]!;
     return bound.map((tensor, b) => {
       const storage = this.#storageOf(tensor);

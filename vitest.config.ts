@@ -30,6 +30,6 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 120_000,
     slowTestThreshold: 10_000,
-    hookTimeout: 60_000,
+    hookTimeout: 240_000,
   },
 });

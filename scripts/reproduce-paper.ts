@@ -84,7 +84,10 @@ async function chosenRate(part: Part, table: Table, place: Place, signal: AbortS
   return Math.min(...near.map(({ lr }) => lr));
 }
 
-/** Parts in their order, what is there, and how long the others will take as far as those tell. @param place where tasks are read that have none */
+/**
+ * Parts in their order, what is there, and how long the others will take as far as those tell.
+ * @param place where tasks that have no part yet are read, for the length of their texts
+ */
 async function list(parts: readonly Part[], table: Table, place: Place | undefined): Promise<number> {
   const known = await knownParts(table);
   const unknown = new Set(parts.map(({ task }) => task));

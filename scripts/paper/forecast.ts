@@ -12,7 +12,10 @@ type Known = readonly PaperPart[];
 /** Of tasks: tokens of a step, without padding. */
 export type StepTokens = ReadonlyMap<string, number>;
 
-/** Seconds of parts that have not run, one after the other, each with the choice of its learning rate where that is due; those that are not known are absent. */
+/**
+ * Seconds of parts that have not run, one after the other, each with the choice of its learning rate where that is due; those that are
+ * not known are absent.
+ */
 export function forecast(parts: readonly Part[], known: Known, table: Table, tokens: StepTokens): Map<string, number> {
   const done = new Set(known.map(({ name }) => name));
   const seconds = new Map<string, number>();

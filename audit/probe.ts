@@ -52,8 +52,7 @@ async function watchEach(
   for (const batch of batches.epoch(0)) {
     const program = await programs.get(batch);
     program.run(model.inputValues(batch));
-    const read = await Promise.all(names.map(async (name) => [name, await program.read(name)] as const));
-    onBatch([...batch.indices], new Map(read));
+    onBatch([...batch.indices], await program.readAll(names));
   }
 }
 

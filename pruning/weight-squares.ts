@@ -59,10 +59,13 @@ export class WeightSquares implements Disposable {
   /** Of the weights as they are now. */
   async read(): Promise<LayerSquares[]> {
     this.#program.run();
+    const namesOf = ([name, parts]: [string, number]) => Array.from({ length: parts }, (_, i) => `${name}.${i}`);
+    const values = await this.#program.readAll([...this.#parts].flatMap(namesOf));
     const found = new Map(
-      await Promise.all(
-        [...this.#parts].map(async ([name, parts]) => [name, await this.#readParts(name, parts)] as const),
-      ),
+      [...this.#parts].map((entry) => {
+        const all = namesOf(entry).flatMap((name) => [...values.get(name)!]);
+        return [entry[0], Float32Array.from(all)];
+      }),
     );
     const linears = linearLayers(this.#config, this.#layers).filter(({ name }) => found.has(name));
     return this.#layers.map((shape, layer) => {
@@ -70,11 +73,6 @@ export class WeightSquares implements Disposable {
       const squares = own.map(({ role, name }) => ({ role, values: found.get(name)! }));
       return layerSquares(shape, this.#config.headDim, squares);
     });
-  }
-
-  async #readParts(name: string, parts: number): Promise<Float32Array> {
-    const all = await Promise.all(Array.from({ length: parts }, (_, i) => this.#program.read(`${name}.${i}`)));
-    return Float32Array.from(all.flatMap((part) => [...part]));
   }
 
   [Symbol.dispose](): void {

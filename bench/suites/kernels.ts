@@ -131,8 +131,7 @@ function tolerance({ name }: PeerWork): number {
 }
 
 async function readOutputs(program: Program, outputs: Record<string, Tensor>): Promise<Record<string, Float32Array>> {
-  const names = Object.keys(outputs);
-  return Object.fromEntries(await Promise.all(names.map(async (name) => [name, await program.read(name)] as const)));
+  return Object.fromEntries(await program.readAll(Object.keys(outputs)));
 }
 
 const own = ({ race: { samples } }: Timed): Sample => samples[OWN]!;

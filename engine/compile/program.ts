@@ -180,9 +180,13 @@ export class Program {
     pass.dispatchWorkgroups(...this.dispatches[i]!.kernel.workgroups);
   }
 
+  /** Several outputs of the latest run by their names, as `read` gives them: all are copied before another program can run. */
+  async readAll(names: readonly string[]): Promise<Map<string, Float32Array>> {
+    return new Map(await Promise.all(names.map(async (name) => [name, await this.read(name)] as const)));
+  }
+
   /**
-   * The named output of the latest run, as f32 (or the integers it holds). Waits for the device; the copy is enqueued at once, so that several
-   * outputs may be read side by side.
+   * The named output of the latest run, as f32 (or the integers it holds). Waits for the device.
    * @throws Error for another name, and where another program of the engine has run since: programs share the memory of their outputs
    */
   async read(name: string): Promise<Float32Array> {

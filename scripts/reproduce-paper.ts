@@ -50,7 +50,7 @@ export async function reproducePaper(args: readonly string[]): Promise<number> {
   process.once('SIGINT', () => stop.abort()).once('SIGTERM', () => stop.abort());
   try {
     for (const part of parts) {
-      if (await readPart(part)) continue;
+      if (await readPart(part, table)) continue;
       const lr = part.lr ?? (await chosenRate(part, table, place, stop.signal));
       await run(part, table, lr, place, stop.signal);
     }
@@ -77,7 +77,7 @@ async function chosenRate(part: Part, table: Table, place: Place, signal: AbortS
   const { metric } = table.tasks[part.task]!;
   const tried: PaperPart[] = [];
   for (const choice of choicesOf(part, table))
-    tried.push((await readPart(choice)) ?? (await run(choice, table, choice.lr!, place, signal)));
+    tried.push((await readPart(choice, table)) ?? (await run(choice, table, choice.lr!, place, signal)));
   const value = (one: PaperPart): number => one.metrics[metric] ?? -Infinity;
   const best = Math.max(...tried.map(value));
   const near = tried.filter((one) => value(one) >= best - table['learning-rates'].margin);
@@ -116,6 +116,6 @@ async function list(parts: readonly Part[], table: Table, place: Place | undefin
 async function knownParts(table: Table): Promise<Map<string, PaperPart>> {
   const parts = [...partsOf(table), ...candidatesOf(table)];
   const all = new Map([...parts, ...parts.flatMap((part) => choicesOf(part, table))].map((part) => [part.name, part]));
-  const found = await Promise.all([...all.values()].map(readPart));
+  const found = await Promise.all([...all.values()].map((part) => readPart(part, table)));
   return new Map(found.flatMap((part) => (part ? [[part.name, part] as const] : [])));
 }

@@ -42,7 +42,7 @@ export function paperMarkdown(tasks: readonly PaperTask[], rows: readonly PaperR
       `Base: ${unique(({ fingerprint }) => fingerprint)}`,
     ]),
     '## Scores',
-    'Means over seeds ± sample standard deviation, in percent, on the development sets, which nothing was chosen by; seeds in parentheses. Majority: the most frequent class.',
+    'Means over seeds ± sample standard deviation, in percent, on the development sets, which nothing was chosen by; seeds in parentheses. Majority: the most frequent class. Steps: those of estimation and fine-tuning together, the same for all methods.',
     scores(tasks, rows),
     '## Size and time',
     'Means over seeds. Times are those of the same runs, which may have shared the machine with others: bench/RESULTS.md has speeds measured apart. Faster from: optimizer steps, those of the estimation included, from which the whole run takes less time than without pruning on the same day.',
@@ -72,7 +72,13 @@ function scores(tasks: readonly PaperTask[], rows: readonly PaperRow[]): string 
   return markdownRows(head, [
     ...rows.map((row) => [nameOf(row), ...tasks.map((task) => scoreText(task, row))]),
     majority,
+    ['steps', ...tasks.map(({ parts: [one] }) => (one ? stepsText(one) : '–'))],
   ]);
+}
+
+function stepsText({ config }: PaperPart): string {
+  const [estimation, tuning] = ['estimate-steps', 'steps'].map((key) => Number(config[key])) as [number, number];
+  return `${estimation + tuning} of ${Number(config['batch-size'])} rows`;
 }
 
 /** Mean and deviation over seeds, and how many they are. */
@@ -103,31 +109,32 @@ export function paperSummary(
   return { columns, rows: lines };
 }
 
-/** Of the first task that has the row. */
 function sizes(tasks: readonly PaperTask[], rows: readonly PaperRow[]): string {
   const head = [
     ...['method', 'task', 'blocks left', 'trainables left', 'estimation', 'fine-tuning', 'faster from'],
     ...['peak of training', 'mean', 'peak of inference', 'artefact'],
   ];
-  const lines = rows.flatMap((row) => {
-    const task = tasks.find((one) => partsOf(one, row).length > 0);
-    if (!task) return [];
-    const parts = partsOf(task, row);
-    const reference = rows.find(({ peft, ratio }) => peft === row.peft && ratio === 0);
-    const [share, bytesOf] = [percent, bytes].map((text) => (name: string) => {
-      const known = parts.flatMap(({ metrics }) => metrics[name] ?? []);
-      return known.length === 0 ? '–' : text(mean(known));
-    }) as [(name: string) => string, (name: string) => string];
-    const times = ['estimateSeconds', 'trainSeconds'].map((name) => duration(meanOf(parts, name)));
-    return [
-      [
-        ...[nameOf(row), task.name, share('blockShare'), share('trainableShare'), ...times],
-        reference && row.ratio > 0 ? fasterFrom(parts, partsOf(task, reference)) : '–',
-        ...['trainPeakBytes', 'trainMeanBytes', 'inferPeakBytes', 'artefactBytes'].map(bytesOf),
-      ],
-    ];
-  });
+  const lines = tasks.flatMap((task) => rows.flatMap((row) => sizeLine(task, row, rows)));
   return markdownRows(head, lines);
+}
+
+/** A line of what was run. */
+function sizeLine(task: PaperTask, row: PaperRow, rows: readonly PaperRow[]): string[][] {
+  const parts = partsOf(task, row);
+  if (parts.length === 0) return [];
+  const reference = rows.find(({ peft, ratio }) => peft === row.peft && ratio === 0);
+  const [share, bytesOf] = [percent, bytes].map((text) => (name: string) => {
+    const known = parts.flatMap(({ metrics }) => metrics[name] ?? []);
+    return known.length === 0 ? '–' : text(mean(known));
+  }) as [(name: string) => string, (name: string) => string];
+  const times = ['estimateSeconds', 'trainSeconds'].map((name) => duration(meanOf(parts, name)));
+  return [
+    [
+      ...[nameOf(row), task.name, share('blockShare'), share('trainableShare'), ...times],
+      reference && row.ratio > 0 ? fasterFrom(parts, partsOf(task, reference)) : '–',
+      ...['trainPeakBytes', 'trainMeanBytes', 'inferPeakBytes', 'artefactBytes'].map(bytesOf),
+    ],
+  ];
 }
 
 const meanOf = (parts: readonly PaperPart[], name: string): number =>

@@ -1,10 +1,10 @@
 /**
  * Room: scripts/paper. How long parts of the table will take: as long as the one that is there and most like them; where that is of another task,
- * by the tokens of a step. Pure.
+ * by steps and the tokens of one. Pure.
  */
 import { sum } from 'simple-statistics';
 import type { PaperPart } from '../../report/paper/schema.ts';
-import { choicesOf, type Part, type Table } from './table.ts';
+import { choicesOf, configOf, type Part, type Table } from './table.ts';
 
 /** Parts that are there. */
 type Known = readonly PaperPart[];
@@ -22,7 +22,7 @@ export function forecast(parts: readonly Part[], known: Known, table: Table, tok
   for (const part of parts) {
     if (done.has(part.name)) continue;
     const due = part.lr === undefined ? choicesOf(part, table).filter(({ name }) => !done.has(name)) : [];
-    const all = [...due, part].map((one) => secondsLike(one, known, tokens));
+    const all = [...due, part].map((one) => secondsLike(one, known, table, tokens));
     for (const { name } of [...due, part]) done.add(name);
     if (all.every((one) => one !== undefined)) seconds.set(part.name, sum(all));
   }
@@ -30,16 +30,23 @@ export function forecast(parts: readonly Part[], known: Known, table: Table, tok
 }
 
 /** By the part most like it: of its method before another, then of its task, then of its ratio, then the latest. */
-function secondsLike({ task, peft, method, ratio }: Part, known: Known, tokens: StepTokens): number | undefined {
+function secondsLike(part: Part, known: Known, table: Table, tokens: StepTokens): number | undefined {
+  const { task, peft, method, ratio, lr = 0 } = part;
   const rank = (one: PaperPart): number =>
     (one.peft === peft && one.method === method ? 4 : 0) + (one.task === task ? 2 : 0) + (one.ratio === ratio ? 1 : 0);
   const [nearest] = [...known].sort((a, b) => rank(b) - rank(a) || b.date.localeCompare(a.date));
   if (!nearest) return undefined;
-  if (nearest.task === task) return secondsOf(nearest);
+  const steps = stepsOf(configOf(part, table, lr, {})) / stepsOf(nearest.config);
+  if (nearest.task === task) return secondsOf(nearest) * steps;
   const own = tokens.get(task);
   const { trainTokensPerSecond, secondsPerStep } = nearest.metrics;
   if (own === undefined || trainTokensPerSecond === undefined || secondsPerStep === undefined) return undefined;
-  return (secondsOf(nearest) * own) / (trainTokensPerSecond * secondsPerStep);
+  return (secondsOf(nearest) * steps * own) / (trainTokensPerSecond * secondsPerStep);
+}
+
+/** Of estimation and fine-tuning. */
+function stepsOf(config: PaperPart['config']): number {
+  return Number(config['estimate-steps']) + Number(config.steps);
 }
 
 function secondsOf({ metrics }: PaperPart): number {

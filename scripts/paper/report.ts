@@ -33,9 +33,9 @@ export async function writePaperReport(table: Table, place: Place): Promise<stri
   const all = partsOf(table);
   const tasks: PaperTask[] = [];
   for (const name of new Set(all.map(({ task }) => task))) {
-    const parts = (await Promise.all(all.filter(({ task }) => task === name).map(readPart))).flatMap(
-      (part) => part ?? [],
-    );
+    const parts = (
+      await Promise.all(all.filter(({ task }) => task === name).map((part) => readPart(part, table)))
+    ).flatMap((part) => part ?? []);
     if (parts.length > 0) tasks.push(await taskOf(table, name, place, parts));
   }
   const rows = new Map(all.map((part) => [`${part.peft} ${part.method} ${part.ratio}`, rowOf(table, part)]));
@@ -69,12 +69,13 @@ async function updateContext(summary: ReturnType<typeof paperSummary>): Promise<
 /** Sections on what was chosen, of every task that has something. */
 async function choicesOfTasks(table: Table, all: readonly Part[]): Promise<string[]> {
   const sections: string[] = [];
-  for (const task of Object.keys(table.tasks)) {
+  for (const [task, { 'rates-of': ratesOf }] of Object.entries(table.tasks)) {
+    if (ratesOf !== undefined) continue;
     const own = [...candidatesOf(table), ...all].filter((part) => part.task === task);
     const kinds = new Map(own.map((part) => [`${part.peft}, ${table.methods[part.method]!.label}`, part]));
     const choices: Choice[] = [];
     for (const [label, part] of kinds) {
-      const found = await Promise.all(choicesOf(part, table).map(readPart));
+      const found = await Promise.all(choicesOf(part, table).map((one) => readPart(one, table)));
       const parts = found.flatMap((one) => one ?? []);
       if (parts.length > 0) choices.push({ label, metric: table.tasks[task]!.metric, parts });
     }

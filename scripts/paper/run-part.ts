@@ -31,10 +31,24 @@ function pathOf({ name }: Part): string {
   return join(KEPT, `${name}.json`);
 }
 
-/** A part that was run before. */
-export async function readPart(part: Part): Promise<PaperPart | undefined> {
+/** How many rows of the selection split a choice was read on; more tell more. */
+const ROWS_READ = 'max-eval-examples';
+
+/** A part that was run before. @throws UserError where that was with other options than the table's */
+export async function readPart(part: Part, table: Table): Promise<PaperPart | undefined> {
   const path = pathOf(part);
-  return (await exists(path)) ? readVersioned(path, PART) : undefined;
+  if (!(await exists(path))) return undefined;
+  const kept = await readVersioned(path, PART);
+  const expected = configOf(part, table, kept.lr, {});
+  const differs = Object.keys({ ...expected, ...kept.config }).find(
+    (key) => key !== ROWS_READ && expected[key] !== kept.config[key],
+  );
+  if (differs !== undefined)
+    throw new UserError(
+      `${path}: was run with ${differs} ${JSON.stringify(kept.config[differs])}, where bench/paper/table.yaml has ${JSON.stringify(expected[differs])}; ` +
+        `put it under bench/paper/superseded/ and run it again`,
+    );
+  return kept;
 }
 
 /** @param command that a reader types to get the same @throws UserError where it fails */

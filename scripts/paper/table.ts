@@ -35,6 +35,8 @@ const tableSchema = z.strictObject({
       folder: z.string().optional(),
       /** A file of the data in SQuAD's form, which is split by articles. */
       squad: z.string().optional(),
+      /** The same task with fewer steps, by which learning rates are chosen. */
+      'rates-of': z.string().optional(),
       options: configSchema,
     }),
   ),
@@ -87,7 +89,8 @@ export async function readTable(): Promise<Table> {
   const used = [table.candidates, ...table.groups].flatMap(({ methods }) => methods);
   const chances = Object.values(table.methods).flatMap(({ chance }) => chance ?? []);
   assertKnown('method', [...used, ...chances], Object.keys(table.methods));
-  const tasks = [table.candidates.task, ...table.groups.flatMap((group) => group.tasks)];
+  const shorter = Object.values(table.tasks).flatMap((task) => task['rates-of'] ?? []);
+  const tasks = [table.candidates.task, ...shorter, ...table.groups.flatMap((group) => group.tasks)];
   assertKnown('task', tasks, Object.keys(table.tasks));
   return table;
 }
@@ -128,7 +131,8 @@ function named(part: Omit<Part, 'name'>): Part {
 /** The runs by which a part's learning rate is chosen: at a ratio of 1/2. */
 export function choicesOf({ task, peft, method }: Pick<Part, 'task' | 'peft' | 'method'>, table: Table): Part[] {
   const { values, seed } = table['learning-rates'];
-  return values.map((lr) => named({ task, peft, method, ratio: 0.5, seed, lr }));
+  const tried = table.tasks[task]!['rates-of'] ?? task;
+  return values.map((lr) => named({ task: tried, peft, method, ratio: 0.5, seed, lr }));
 }
 
 /** @param lr chosen, or tried @param place model and data */

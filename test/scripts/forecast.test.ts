@@ -1,7 +1,7 @@
 /** Protects: how long parts of the paper's table are said to take. */
 import { expect, it } from 'vitest';
 import { forecast } from '../../scripts/paper/forecast.ts';
-import { choicesOf, partsOf, readTable, type Part } from '../../scripts/paper/table.ts';
+import { choicesOf, configOf, partsOf, readTable, type Part } from '../../scripts/paper/table.ts';
 import type { PaperPart } from '../../report/paper/schema.ts';
 
 const table = await readTable();
@@ -11,7 +11,13 @@ const partNamed = (name: string): Part => parts.find((part) => part.name === nam
 
 /** As if it had run. */
 const ran = (part: Part, trainSeconds: number, date = '2026-01-01'): PaperPart => ({
-  ...{ format: 'light-peft/paper-part', version: 1, ...part, lr: part.lr ?? 1e-3, config: {} },
+  ...{
+    format: 'light-peft/paper-part',
+    version: 1,
+    ...part,
+    lr: part.lr ?? 1e-3,
+    config: configOf(part, table, 1e-3, {}),
+  },
   metrics: { trainSeconds, estimateSeconds: 10, trainTokensPerSecond: 500, secondsPerStep: 2 },
   ...{ device: { adapter: '', software: true, host: '' }, date, commit: '', sources: '', fingerprint: '', command: '' },
 });
@@ -35,8 +41,8 @@ it('of a task that has none, by the tokens of a step; of a method that has none,
   const known = [...choicesOf(other, table), first].map((part) => ran(part, 90));
   const tokens = new Map([['mrpc', 3000]]);
   const without = known.slice(2);
-  // 500 tokens a second for 2 s are 1,000 a step: three times as long, of the run and both choices.
-  expect(forecast([other], without, table, tokens).get(other.name)).toBe(3 * 300);
+  // 500 tokens a second for 2 s are 1,000 a step: three times as long, of 300 steps for 500, of the run and both choices.
+  expect(forecast([other], without, table, tokens).get(other.name)).toBeCloseTo(3 * 300 * (300 / 500));
   expect(forecast([other], known, table, tokens).get(other.name)).toBe(100);
   expect(forecast([other], without, table, new Map()).size).toBe(0);
   const unpruned = ran(partNamed('sst2/lora/reference/0/seed-0'), 900);

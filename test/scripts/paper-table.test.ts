@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { presetFlags } from '../../experiments/settings.ts';
 import { answerScores, splitArticles } from '../../scripts/paper/articles.ts';
-import { candidatesOf, choicesOf, configOf, partsOf, readTable } from '../../scripts/paper/table.ts';
+import { readPart } from '../../scripts/paper/run-part.ts';
+import { candidatesOf, choicesOf, configOf, partsOf, readTable, type Part } from '../../scripts/paper/table.ts';
 
 it('has every part once, what decides most first', async () => {
   const parts = partsOf(await readTable());
@@ -17,7 +18,7 @@ it('has every part once, what decides most first', async () => {
     'sst2/lora/random+/0.5/seed-0',
     'sst2/lora/light-peft/0.5/seed-0',
     'sst2/lora/random/0.5/seed-0',
-    'cola/lora/reference/0/seed-0',
+    'cola-long/lora/reference/0/seed-0',
   ]);
 });
 
@@ -40,6 +41,27 @@ it('chooses learning rates on a part of the training data, with a seed of its ow
     }
     expect(configOf(part, table, 1e-3, {})).not.toHaveProperty('selection-split');
   }
+});
+
+it('has no part that was run by another table', async () => {
+  const table = await readTable();
+  const parts = [...partsOf(table), ...candidatesOf(table)];
+  const all = [...parts, ...parts.flatMap((part) => choicesOf(part, table))];
+  const kept = (await Promise.all(all.map((part) => readPart(part, table)))).flatMap((part) => part ?? []);
+  expect(kept.length).toBeGreaterThan(0);
+  const longer = { ...table, common: { ...table.common, steps: 800 } };
+  const [first] = all as [Part];
+  await expect(readPart(first, longer)).rejects.toThrow(
+    /seed-0\.json: was run with steps 400, where bench\/paper\/table\.yaml has 800/,
+  );
+});
+
+it('chooses the learning rates of a long run by a short one', async () => {
+  const table = await readTable();
+  const part = partsOf(table).find(({ name }) => name === 'cola-long/lora/light-peft+/0.5/seed-0')!;
+  const [choice] = choicesOf(part, table) as [Part];
+  expect(choice.name).toBe('cola/lora/light-peft+/0.5/lr-0.001');
+  expect([choice, part].map((one) => configOf(one, table, 1e-3, {}).steps)).toEqual([400, 1200]);
 });
 
 it('prunes heads and neurons alike, and nothing of PEFT alone', async () => {

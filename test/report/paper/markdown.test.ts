@@ -20,7 +20,17 @@ function part(method: string, ratio: number, seed: number, predictions: number[]
       task: 't',
       peft: 'lora',
     },
-    ...{ method, ratio, seed, lr: 1e-3, config: {}, metrics, predictions, date: '2026-11-29T00:00:00Z', commit: 'abc' },
+    ...{
+      method,
+      ratio,
+      seed,
+      lr: 1e-3,
+      config: { 'batch-size': 32, 'estimate-steps': 100, steps: 400 },
+      metrics,
+      predictions,
+      date: '2026-11-29T00:00:00Z',
+      commit: 'abc',
+    },
     ...{ sources: 's', fingerprint: 'sha256:f', command: 'c', device: { adapter: 'GPU', software: false, host: 'h' } },
   };
 }
@@ -50,7 +60,7 @@ it('has means and deviations, the majority, and what was not run', () => {
   const text = paperMarkdown([task(parts)], rows, 'npm run x');
   expect(text).toContain('| lora, no pruning | 95.0 ± 0.0 (2) |');
   expect(text).toContain('| houlsby, no pruning | not run |');
-  expect(text).toContain('| majority | 60.0 |');
+  expect(text).toContain('| majority | 60.0 |\n| steps | 500 of 32 rows |');
   expect(text).toMatch(/lora, Light-PEFT 1\/2 is better than random pruning: holds, on t \(seeds: 2\) \(\+20\.0 \[/);
   expect(text).toMatch(/within a point of lora, no pruning: cannot be told/);
 });
@@ -58,7 +68,6 @@ it('has means and deviations, the majority, and what was not run', () => {
 it('tells from which step on pruning has earned its estimation', () => {
   const timed = (of: PaperPart, more: Record<string, number>): PaperPart => ({
     ...of,
-    config: { steps: 400, 'estimate-steps': 100 },
     metrics: { ...of.metrics, ...more },
   });
   const reference = part('reference', 0, 0, wrongEvery(20, 0));

@@ -37,6 +37,8 @@ const tableSchema = z.strictObject({
       squad: z.string().optional(),
       /** The same task with fewer steps, by which learning rates are chosen. */
       'rates-of': z.string().optional(),
+      /** In place of the table's values. */
+      'learning-rates': z.array(z.number()).min(1).optional(),
       options: configSchema,
     }),
   ),
@@ -132,7 +134,8 @@ function named(part: Omit<Part, 'name'>): Part {
 export function choicesOf({ task, peft, method }: Pick<Part, 'task' | 'peft' | 'method'>, table: Table): Part[] {
   const { values, seed } = table['learning-rates'];
   const tried = table.tasks[task]!['rates-of'] ?? task;
-  return values.map((lr) => named({ task: tried, peft, method, ratio: 0.5, seed, lr }));
+  const rates = table.tasks[tried]!['learning-rates'] ?? values;
+  return rates.map((lr) => named({ task: tried, peft, method, ratio: 0.5, seed, lr }));
 }
 
 /** @param lr chosen, or tried @param place model and data */

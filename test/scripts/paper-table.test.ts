@@ -32,9 +32,10 @@ it('chooses learning rates on a part of the training data, with a seed of its ow
   const table = await readTable();
   const parts = partsOf(table);
   const seeds = new Set(parts.map(({ seed }) => seed));
+  const ratesOf = (task: string) => table.tasks[task]!['learning-rates'] ?? table['learning-rates'].values;
   for (const part of parts) {
     const choices = choicesOf(part, table);
-    expect(choices.map(({ lr }) => lr)).toEqual(table['learning-rates'].values);
+    expect(choices.map(({ lr }) => lr)).toEqual(ratesOf(part.task));
     for (const choice of choices) {
       expect(seeds).not.toContain(choice.seed);
       expect(configOf(choice, table, choice.lr!, {})).toMatchObject({ 'selection-split': 0.1, lr: choice.lr });

@@ -221,15 +221,15 @@ function claims(tasks: readonly PaperTask[], rows: readonly PaperRow[]): string[
       return pair ? [{ name, pair }] : [];
     });
     if (found.length === 0 || own.chance === undefined) return [];
-    const difference = pairedDifference(found.map(({ pair }) => pair));
-    const on = found.map(({ name, pair }) => `${name} (seeds: ${pair.own.length})`).join(', ');
-    return other.method === own.chance
-      ? [
-          `${nameOf(own)} is better than random pruning: ${verdict(difference, 'above')}, on ${on} (${differenceText(difference)} points).`,
-        ]
-      : [
-          `${nameOf(own)} is within a point of ${nameOf(other)}: ${verdict(difference, 'not below', MARGIN)}, on ${on} (${differenceText(difference)} points).`,
-        ];
+    const isChance = other.method === own.chance;
+    const judged = (pairs: readonly Paired[]): string => {
+      const difference = pairedDifference(pairs);
+      const word = isChance ? verdict(difference, 'above') : verdict(difference, 'not below', MARGIN);
+      return `${word} (${differenceText(difference)}`;
+    };
+    const claim = isChance ? 'is better than random pruning' : `is within a point of ${nameOf(other)}`;
+    const each = found.map(({ name, pair }) => `${name} ${judged([pair])}, seeds: ${pair.own.length})`);
+    return [`${nameOf(own)} ${claim}: ${judged(found.map(({ pair }) => pair))} points). ${each.join('; ')}.`];
   });
   return sentences.length === 0 ? ['None can be judged yet.'] : sentences;
 }

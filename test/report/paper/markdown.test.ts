@@ -61,7 +61,9 @@ it('has means and deviations, the majority, and what was not run', () => {
   expect(text).toContain('| lora, no pruning | 95.0 ± 0.0 (2) |');
   expect(text).toContain('| houlsby, no pruning | not run |');
   expect(text).toContain('| majority | 60.0 |\n| steps | 500 of 32 rows |');
-  expect(text).toMatch(/lora, Light-PEFT 1\/2 is better than random pruning: holds, on t \(seeds: 2\) \(\+20\.0 \[/);
+  expect(text).toMatch(
+    /lora, Light-PEFT 1\/2 is better than random pruning: holds \(\+20\.0 \[.+ points\)\. t holds \(\+20\.0 \[.+, seeds: 2\)\./,
+  );
   expect(text).toMatch(/within a point of lora, no pruning: cannot be told/);
 });
 

@@ -42,7 +42,7 @@ export function paperMarkdown(tasks: readonly PaperTask[], rows: readonly PaperR
       `Base: ${unique(({ fingerprint }) => fingerprint)}`,
     ]),
     '## Scores',
-    'Means over seeds ± sample standard deviation, in percent, on the development sets, which nothing was chosen by; seeds in parentheses. Majority: the most frequent class. Steps: those of estimation and fine-tuning together, the same for all methods.',
+    'Means over seeds ± sample standard deviation, in percent, on the development sets, which nothing was chosen by but what the remarks name; seeds in parentheses. Majority: the most frequent class. Steps: those of estimation and fine-tuning together, the same for all methods.',
     scores(tasks, rows),
     '## Size and time',
     'Means over seeds. Times are those of the same runs, which may have shared the machine with others: bench/RESULTS.md has speeds measured apart. Faster from: optimizer steps, those of the estimation included, from which the whole run takes less time than without pruning on the same day.',

@@ -35,7 +35,7 @@ const tableSchema = z.strictObject({
       folder: z.string().optional(),
       /** A file of the data in SQuAD's form, which is split by articles. */
       squad: z.string().optional(),
-      /** The same task with fewer steps, by which learning rates are chosen. */
+      /** The task by which learning rates are chosen: the same one with fewer steps, or one of the same form and budget. */
       'rates-of': z.string().optional(),
       /** In place of the table's values. */
       'learning-rates': z.array(z.number()).min(1).optional(),
@@ -91,8 +91,8 @@ export async function readTable(): Promise<Table> {
   const used = [table.candidates, ...table.groups].flatMap(({ methods }) => methods);
   const chances = Object.values(table.methods).flatMap(({ chance }) => chance ?? []);
   assertKnown('method', [...used, ...chances], Object.keys(table.methods));
-  const shorter = Object.values(table.tasks).flatMap((task) => task['rates-of'] ?? []);
-  const tasks = [table.candidates.task, ...shorter, ...table.groups.flatMap((group) => group.tasks)];
+  const chosenBy = Object.values(table.tasks).flatMap((task) => task['rates-of'] ?? []);
+  const tasks = [table.candidates.task, ...chosenBy, ...table.groups.flatMap((group) => group.tasks)];
   assertKnown('task', tasks, Object.keys(table.tasks));
   return table;
 }

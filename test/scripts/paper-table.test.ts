@@ -32,7 +32,8 @@ it('chooses learning rates on a part of the training data, with a seed of its ow
   const table = await readTable();
   const parts = partsOf(table);
   const seeds = new Set(parts.map(({ seed }) => seed));
-  const ratesOf = (task: string) => table.tasks[task]!['learning-rates'] ?? table['learning-rates'].values;
+  const ratesOf = (task: string) =>
+    table.tasks[table.tasks[task]!['rates-of'] ?? task]!['learning-rates'] ?? table['learning-rates'].values;
   for (const part of parts) {
     const choices = choicesOf(part, table);
     expect(choices.map(({ lr }) => lr)).toEqual(ratesOf(part.task));

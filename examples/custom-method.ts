@@ -47,7 +47,7 @@ registerMethod('shift', {
 
 using engine = await Engine.open();
 const checkpoint = await loadModel('checkpoints/light-roberta');
-const data = await loadData(checkpoint, { task: 'sentiment' }, { maxLength: 24 });
+const data = await loadData(checkpoint, { task: 'sentiment' }, { maxLength: 24, maxEvalExamples: 500 });
 using model = await getPeftModel(engine, checkpoint, config, { labels: data.labels });
 await train(model, data.train, { steps: Number(process.argv[2] ?? 200), batchSize: 16, lr: 1e-2 });
 console.log('trained:', (await evaluate(model, data.eval)).metrics);

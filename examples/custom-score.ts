@@ -12,7 +12,8 @@ import { add, constant, maskColumns, square, type ParameterSpec } from 'light-pe
 const steps = Number(process.argv[2] ?? 50);
 using engine = await Engine.open();
 const checkpoint = await loadModel('checkpoints/light-roberta');
-const { train, eval: test, labels } = await loadData(checkpoint, { task: 'sentiment' }, { maxLength: 24 });
+const options = { maxLength: 24, maxEvalExamples: 500 };
+const { train, eval: test, labels } = await loadData(checkpoint, { task: 'sentiment' }, options);
 using model = await getPeftModel(engine, checkpoint, loraConfig({ r: 8 }), { labels });
 const { layers, config } = model.base;
 

@@ -10,7 +10,7 @@ const steps = Number(process.argv[2] ?? 200);
 const options = { batchSize: 16, lr: 1.5e-3 };
 using engine = await Engine.open();
 const checkpoint = await loadModel('checkpoints/light-roberta');
-const data = await loadData(checkpoint, { task: 'sentiment' }, { maxLength: 24 });
+const data = await loadData(checkpoint, { task: 'sentiment' }, { maxLength: 24, maxEvalExamples: 500 });
 using model = await getPeftModel(engine, checkpoint, loraConfig({ r: 8 }), { labels: data.labels });
 const before = model.base.blockParameterCount;
 

@@ -11,7 +11,7 @@ using engine = await Engine.open();
 const checkpoint = await loadModel('checkpoints/light-roberta');
 
 // Files of your own: { train: 'train.jsonl', eval: 'eval.jsonl' } with "text" and "label" in every line.
-const data = await loadData(checkpoint, { task: 'sentiment' }, { maxLength: 24 });
+const data = await loadData(checkpoint, { task: 'sentiment' }, { maxLength: 24, maxEvalExamples: 500 });
 
 const config = loraConfig({ r: 8, loraAlpha: 16, targetModules: ['query', 'value'] });
 using model = await getPeftModel(engine, checkpoint, config, { labels: data.labels });

@@ -93,7 +93,7 @@ it('says what it would do, and how long it takes', async () => {
 });
 
 it('goes on where it was stopped, with the same numbers', async () => {
-  const file = await specOf('long', { base: { ...BASE, steps: 24, 'save-every': 2 }, grid: { seed: [0, 1] } });
+  const file = await specOf('long', { base: { ...BASE, steps: 12, 'save-every': 2 }, grid: { seed: [0, 1] } });
   await light(0, 'sweep', file, '--out', 'whole');
   const life: Life = begin(dir, ['sweep', file, '--out', 'stopped']);
   const isUnderWay = async (): Promise<boolean> =>

@@ -140,14 +140,17 @@ describe.each(TEMPLATES)('matmul, $name template', ({ traits, runs }) => {
   const m = 37;
   const full = (name: string, n: number): FragmentInput => ({ name, dtype: 'f32', inner: 1, count: m * n });
 
-  it.each([64, 3])('applies bias, GELU and residual, n = %d', async (n) => {
+  it.each([
+    { n: 64, terms: [plain(64, 'mk', 'nk'), plain(5, 'mk', 'nk')] },
+    { n: 3, terms: [plain(64, 'mk', 'nk')] },
+  ])('applies bias, GELU and residual, n = $n', async ({ n, terms }) => {
     const epilogue: Fragment = {
       inputs: [{ name: 'bias', dtype: 'f32', inner: 1, count: n }, full('residual', n)],
       body: ['let x = acc * V(p.scale) + bias;'],
       params: [{ name: 'scale', type: 'f32', value: 0.03125 }],
       outputs: [{ name: 'y', dtype: 'f32', value: 'gelu_erf(x) + residual' }],
     };
-    const spec: MatmulSpec = { m, n, terms: [plain(64, 'mk', 'nk'), plain(5, 'mk', 'nk')], epilogue };
+    const spec: MatmulSpec = { m, n, terms, epilogue };
     const { inputs, product } = operands(spec);
     const bias = randomValues(n, 5);
     const residual = randomValues(m * n, 6);
@@ -245,8 +248,8 @@ describe.each(TEMPLATES)('a batch of products, $name template', ({ traits }) => 
   });
 
   it('summed into one result', async () => {
-    const [m, n, terms] = [70, 40, rows];
-    const each = [true, true, true, true];
+    const [m, n, terms] = [70, 40, [plain(20, 'mk', 'nk')]];
+    const each = [true, true];
     const spec: MatmulSpec = { m, n, terms, batch: { count: 3, each, sum: true } };
     const { inputs, products } = batched(spec, each);
     const { c } = await gpu.run(matmul(spec, traits), inputs, { c: m * n });

@@ -4,9 +4,9 @@
  *
  *     npx tsx examples/custom-score.ts [STEPS]
  */
-import { decide, Engine, getPeftModel, infer, loadModel, loraConfig, MaskedPlan, runTraining } from 'light-peft';
+import { decide, Engine, evaluate, getPeftModel, loadModel, loraConfig, MaskedPlan, runTraining } from 'light-peft';
 import { trainingLoss, type StepTransform } from 'light-peft';
-import { loadData, logitMetrics, DataLoader, objectiveOf } from 'light-peft/data';
+import { loadData, DataLoader, objectiveOf } from 'light-peft/data';
 import { add, constant, maskColumns, square, type ParameterSpec } from 'light-peft/engine';
 
 const steps = Number(process.argv[2] ?? 50);
@@ -51,6 +51,6 @@ const modules = Object.fromEntries(
 for (const ratio of [0, 0.5]) {
   const decision = { ...decide({ heads, ...rest }, { heads: ratio, neurons: 0 }), modules };
   using masked = new MaskedPlan(engine, layers, decision, model.method!.modules);
-  const scores = await infer(model, test, masked.options());
-  console.log(`${100 * ratio} % of the heads off:`, logitMetrics(scores.logits, scores.labels, labels.length));
+  const { metrics } = await evaluate(model, test, { forward: masked.options() });
+  console.log(`${100 * ratio} % of the heads off:`, metrics);
 }

@@ -113,13 +113,16 @@ export function logitsSession(model: PeftModel, options: ForwardOptions = {}, ro
   });
 }
 
-/** The objective's mean loss over what is labelled in a batch, one value. */
-export function lossSession(model: PeftModel, objective: Objective): InferenceSession {
+/**
+ * The objective's mean loss over what is labelled in a batch, one value.
+ * @param options masks of a plan that is not applied physically
+ */
+export function lossSession(model: PeftModel, objective: Objective, options: ForwardOptions = {}): InferenceSession {
   return new InferenceSession(model.engine, {
     name: 'evaluate',
     specs: ({ batch, seq }) => ({ ...model.inputSpecs(batch, seq), labels: objective.labels(batch, seq) }),
     inputs: (batch: Batch) => [{ ...model.inputValues(batch), labels: batch.labels }],
-    trace: (inputs) => model.loss(objective, inputs as BatchInputs, inputs.labels!),
+    trace: (inputs) => model.loss(objective, inputs as BatchInputs, inputs.labels!, options),
     parts: {
       unit: rowsPerExample,
       split: (batch, rows) =>

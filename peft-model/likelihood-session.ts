@@ -7,14 +7,15 @@ import { mul } from '../engine/ops/elementwise.ts';
 import { reshape } from '../engine/ops/leaf.ts';
 import { sumLast } from '../engine/ops/reduce.ts';
 import { InferenceSession, joinedRows } from './inference-session.ts';
-import type { BatchInputs, PeftModel } from './peft-model.ts';
+import type { BatchInputs, ForwardOptions, PeftModel } from './peft-model.ts';
 
 /**
  * The sum over a sequence's labelled tokens of the log of their probability: f32 [batch]. The vocabulary is scored for these tokens alone.
  * @param model with a head for causal language models
  * @param longest labelled tokens of a sequence, at most
+ * @param options masks of a plan that is not applied physically
  */
-export function likelihoodSession(model: PeftModel, longest: number): InferenceSession {
+export function likelihoodSession(model: PeftModel, longest: number, options: ForwardOptions = {}): InferenceSession {
   const perRow = (seq: number): number => Math.min(seq, longest);
   return new InferenceSession(model.engine, {
     name: 'likelihood',
@@ -25,7 +26,7 @@ export function likelihoodSession(model: PeftModel, longest: number): InferenceS
     inputs: (batch: Batch) => [{ ...model.inputValues(batch), ...labelledTokens(batch, perRow(batch.seq)) }],
     trace: (given) => {
       const inputs = given as BatchInputs & Readonly<Record<'rows' | 'labels', Tensor>>;
-      const losses = model.tokenLosses(inputs, inputs.labels);
+      const losses = model.tokenLosses(inputs, inputs.labels, options);
       return mul(sumLast(reshape(losses, [inputs.inputIds.shape[0]!, -1])), -1);
     },
     parts: {

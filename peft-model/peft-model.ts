@@ -321,10 +321,10 @@ export class PeftModel implements Disposable {
    * @param inputs with `rows` i32 [count]: the tokens before those asked for
    * @param labels i32 [count]
    */
-  tokenLosses(inputs: BatchInputs & { readonly rows: Tensor }, labels: Tensor): Tensor {
+  tokenLosses(inputs: BatchInputs & { readonly rows: Tensor }, labels: Tensor, options: ForwardOptions = {}): Tensor {
     const table = this.#frozenTable;
-    if (!table) return crossEntropies(this.logits(inputs), labels);
-    const hidden = gatherRows(hiddenStates(this.#context({}), inputs), inputs.rows);
+    if (!table) return crossEntropies(this.logits(inputs, options), labels);
+    const hidden = gatherRows(hiddenStates(this.#context(options), inputs), inputs.rows);
     return namedScope('loss', () => linearCrossEntropies(hidden, table, labels));
   }
 

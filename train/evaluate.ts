@@ -54,6 +54,8 @@ export interface EvaluateOptions extends Partial<AnswerOptions>, InferenceOption
   readonly figures?: DataSet['figures'];
   /** How text is judged in place of them; `DataSet` has it. */
   readonly text?: DataSet['text'];
+  /** Masks of a plan that is not applied physically: `MaskedPlan.options()`. */
+  readonly forward?: ForwardOptions | undefined;
 }
 
 /** What a run is evaluated on while it trains, and how. */
@@ -78,7 +80,7 @@ export interface Evaluator extends Disposable {
 }
 
 export function evaluatorOf(model: PeftModel, examples: Examples, options: EvaluateOptions): Evaluator {
-  const { figures, text } = options;
+  const { figures, text, forward } = options;
   const objective = objectiveOf(model, examples);
   const { metrics: metricsOf } = objective;
   if (text?.kind === 'choices') {
@@ -89,10 +91,10 @@ export function evaluatorOf(model: PeftModel, examples: Examples, options: Evalu
     });
   }
   if (!metricsOf) {
-    const pass = new Pass(model, lossSession(model, objective), examples, options);
+    const pass = new Pass(model, lossSession(model, objective, forward), examples, options);
     return pass.evaluator((signal) => meanLoss(pass, signal));
   }
-  const pass = new Pass(model, logitsSession(model), examples, options);
+  const pass = new Pass(model, logitsSession(model, forward), examples, options);
   return pass.evaluator(async (signal) => {
     const scores: Float32Array[] = [];
     const onScores = (index: number, values: Float32Array): unknown => (scores[index] = values.slice());
@@ -148,10 +150,14 @@ interface Likelihoods {
   readonly inference: InferenceCost;
 }
 
-function likelihoodPass(model: PeftModel, examples: Examples, options: InferenceOptions): Pass {
+function likelihoodPass(
+  model: PeftModel,
+  examples: Examples,
+  { forward, ...options }: InferenceOptions & Pick<EvaluateOptions, 'forward'>,
+): Pass {
   let longest = 1;
   for (const { tokenLabels } of examples) longest = Math.max(longest, labelledCount(tokenLabels!));
-  return new Pass(model, likelihoodSession(model, longest), examples, options);
+  return new Pass(model, likelihoodSession(model, longest, forward), examples, options);
 }
 
 async function likelihoodsOf(pass: Pass, signal: AbortSignal | undefined): Promise<Likelihoods> {

@@ -62,7 +62,7 @@ for (const seed of values.seeds.split(',').map(Number)) {
   const data = await loadData(checkpoint, request, options.data);
   using model = await getPeftModel(engine, checkpoint, peftConfig(options.peft), { ...data, seed });
   const scores = await estimate(model, data.train, estimateOptionsOf(options));
-  const tried = { engine, model, examples: data.eval, scores, seed };
+  const tried = { engine, model, data, scores, seed };
   await (estimation === 'usual' ? tryAll : tryTwo)(tried, (row) => {
     rows.push(row);
     const { importance, headsScope, ratio, accuracy, loss } = row;

@@ -1,14 +1,14 @@
 /** Room: scripts/paper. Choices of heads and neurons tried softly, by masks of 0, on rows that were held out. */
-import { logitMetrics } from '../../data/metrics.ts';
-import type { Examples } from '../../data/example-store.ts';
+import type { DataSet } from '../../data/load/data-set.ts';
 import type { Engine } from '../../engine/engine.ts';
+import { UserError } from '../../engine/errors.ts';
 import type { PeftModel } from '../../peft-model/peft-model.ts';
 import { decide, randomScores, type Decision, type DecideOptions } from '../../pruning/decide.ts';
 import { MaskedPlan } from '../../pruning/masked-plan.ts';
 import { UNIT_SCORES, type ImportanceScore } from '../../pruning/unit-scores.ts';
 import type { TriedHead, TriedScore } from '../../report/paper/schema.ts';
 import type { Estimate } from '../../train/estimate.ts';
-import { infer } from '../../train/evaluate.ts';
+import { evaluate } from '../../train/evaluate.ts';
 
 const RATIOS = [1 / 2, 2 / 3];
 
@@ -22,11 +22,11 @@ const COMBINED: readonly ImportanceScore[] = ['taylor+fisher', 'taylor+activatio
 /** All modules and ranks stay. */
 const KEEP = { modules: 0, ranks: 0 };
 
-/** An estimation, the model as it left it, and the rows to try on. */
+/** An estimation, the model as it left it, and the data whose evaluation rows are tried on. */
 export interface Tried {
   readonly engine: Engine;
   readonly model: PeftModel;
-  readonly examples: Examples;
+  readonly data: Pick<DataSet, 'eval' | 'figures' | 'text'>;
   readonly scores: Estimate;
   readonly seed: number;
 }
@@ -87,11 +87,13 @@ async function tryOne(tried: Tried, importance: string, options: DecideOptions):
 const isScore = (name: string): name is ImportanceScore => name !== 'none' && name !== 'random';
 
 async function judge(
-  { engine, model, examples }: Tried,
+  { engine, model, data: { eval: examples, figures, text } }: Tried,
   decision: Decision,
 ): Promise<Pick<TriedScore, 'accuracy' | 'loss'>> {
   using masked = new MaskedPlan(engine, model.base.layers, decision, model.method!.modules);
-  const { logits, labels } = await infer(model, examples, masked.options(), { batchSize: 32 });
-  const { accuracy, loss } = logitMetrics(logits, labels, model.labels.length);
+  const { metrics } = await evaluate(model, examples, { figures, text, forward: masked.options() });
+  const { accuracy, loss }: { accuracy?: number | undefined; loss: number } = metrics;
+  if (accuracy === undefined)
+    throw new UserError(`compare-scores: found figures ${Object.keys(metrics).join(', ')}, expected an accuracy`);
   return { accuracy, loss };
 }

@@ -4,7 +4,9 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { EncodedExample } from '../../data/encoded-example.ts';
 import { openSafetensors } from '../../engine/io/safetensors.ts';
 import { loadModel } from '../../models/checkpoint.ts';
-import { PeftModel } from '../../peft-model/peft-model.ts';
+import { PeftModel, type ForwardOptions } from '../../peft-model/peft-model.ts';
+import { decide } from '../../pruning/decide.ts';
+import { MaskedPlan } from '../../pruning/masked-plan.ts';
 import { evaluate, logLikelihoods } from '../../train/evaluate.ts';
 import { openTestEngine } from '../engine.ts';
 
@@ -52,6 +54,40 @@ describe.each(['opt-lm', 'gpt2-lm', 'llama-lm'])('%s', (name) => {
     using model = await PeftModel.fromPretrained(engine, await loadModel(join(folder, 'model')), adapter);
     const { scores } = await logLikelihoods(model, examples, { batchSize: 2 });
     scores.forEach(([score], i) => expect(score).toBeCloseTo(expected[i]!, 3));
+  });
+});
+
+it('under the masks of a plan, likelihoods and perplexity are those of the pruned model', async () => {
+  const folder = join(FAMILIES, 'llama-lm');
+  const { examples } = await golden(folder, 'lora');
+  using model = await PeftModel.fromPretrained(engine, await loadModel(join(folder, 'model')), join(folder, 'adapters', 'lora')); // prettier-ignore
+  const { layers, config } = model.base;
+  const { modules } = model.method!;
+  const scores = {
+    heads: layers.map(({ heads }) => Array.from({ length: heads }, (_, i) => (i * 7) % 5)),
+    neurons: layers.map(({ neurons }) => Array.from({ length: neurons }, (_, i) => (i * 37) % 101)),
+    modules: Object.fromEntries(modules.map(({ name }) => [name, 1])),
+    ranks: Object.fromEntries(modules.map(({ name, ranks }) => [name, Array<number>(ranks).fill(1)])),
+    headsPerGroup: config.numHeads / config.kvHeads,
+  };
+  const decision = decide(scores, { heads: 0.5, neurons: 0.5, modules: 0, ranks: 0 });
+  const text = {
+    kind: 'choices',
+    choices: [examples.length],
+    figures: (sums: readonly Float32Array[]) => ({ count: sums.length, loss: sums.reduce((sum, [x]) => sum + x!, 0) }),
+  } as const;
+  const losses = async (of: PeftModel, forward?: ForwardOptions): Promise<number[]> => {
+    const found = [await evaluate(of, examples, { text, forward }), await evaluate(of, examples, { forward })];
+    return found.map(({ metrics }) => metrics.loss);
+  };
+  const whole = await losses(model);
+  using masked = new MaskedPlan(engine, layers, decision, modules);
+  const soft = await losses(model, masked.options());
+  using pruned = await model.prune(decision, { seed: 0 });
+  const hard = await losses(pruned);
+  soft.forEach((loss, i) => {
+    expect(Math.abs(loss / whole[i]! - 1)).toBeGreaterThan(1e-3);
+    expect(loss).toBeCloseTo(hard[i]!, 4);
   });
 });
 

@@ -48,7 +48,7 @@ export function paperMarkdown(tasks: readonly PaperTask[], rows: readonly PaperR
     'Means over seeds. Times are those of the same runs, which may have shared the machine with others: bench/RESULTS.md has speeds measured apart. Faster from: optimizer steps, those of the estimation included, from which the whole run takes less time than without pruning on the same day.',
     sizes(tasks, rows),
     '## Differences',
-    'Paired, in points: examples and seeds resampled together 2,000 times; the middle 95 %.',
+    'Paired, in points: examples and seeds resampled together 2,000 times; the middle 95 %. All together: tasks that were run with several budgets count once, with the longest.',
     differences(tasks, rows),
     '## Claims',
     list(claims(tasks, rows)),
@@ -76,10 +76,10 @@ function scores(tasks: readonly PaperTask[], rows: readonly PaperRow[]): string 
   ]);
 }
 
-function stepsText({ config }: PaperPart): string {
-  const [estimation, tuning] = ['estimate-steps', 'steps'].map((key) => Number(config[key])) as [number, number];
-  return `${estimation + tuning} of ${Number(config['batch-size'])} rows`;
-}
+const stepsText = (part: PaperPart): string => `${stepsOf(part)} of ${Number(part.config['batch-size'])} rows`;
+
+/** Of estimation and fine-tuning together. */
+const stepsOf = ({ config }: PaperPart): number => Number(config['estimate-steps']) + Number(config.steps);
 
 /** Mean and deviation over seeds, and how many they are. */
 function scoreText(task: PaperTask, row: PaperRow): string {
@@ -179,6 +179,29 @@ function comparisons(rows: readonly PaperRow[]): (readonly [own: PaperRow, other
   });
 }
 
+interface ComparedTask {
+  readonly task: PaperTask;
+  readonly pair: Paired;
+}
+
+/** The tasks in which both have runs. */
+function compared(tasks: readonly PaperTask[], own: PaperRow, other: PaperRow): ComparedTask[] {
+  return tasks.flatMap((task) => {
+    const pair = paired(task, own, other);
+    return pair ? [{ task, pair }] : [];
+  });
+}
+
+/** Over all tasks; of one that was run with several budgets, the longest. */
+function altogether(found: readonly ComparedTask[]): Difference {
+  const facts = ({ name, parts: [one] }: PaperTask) => ({ data: one!.config.task ?? name, steps: stepsOf(one!) });
+  const isLongest = (task: PaperTask): boolean => {
+    const { data, steps } = facts(task);
+    return !found.some(({ task: other }) => facts(other).data === data && facts(other).steps > steps);
+  };
+  return pairedDifference(found.filter(({ task }) => isLongest(task)).map(({ pair }) => pair));
+}
+
 /** Runs of both with the same seeds. */
 function paired(task: PaperTask, own: PaperRow, other: PaperRow): Paired | undefined {
   const pairs = partsOf(task, own).flatMap((part) => {
@@ -193,11 +216,13 @@ function paired(task: PaperTask, own: PaperRow, other: PaperRow): Paired | undef
 function differences(tasks: readonly PaperTask[], rows: readonly PaperRow[]): string {
   const head = ['own − other', ...tasks.map(({ name }) => name), 'all together'];
   const lines = comparisons(rows).flatMap(([own, other]) => {
-    const found = tasks.map((task) => paired(task, own, other));
-    const known = found.flatMap((pair) => pair ?? []);
-    if (known.length === 0) return [];
-    const cells = found.map((pair) => (pair ? differenceText(pairedDifference([pair])) : '–'));
-    return [[`${nameOf(own)} − ${nameOf(other)}`, ...cells, differenceText(pairedDifference(known))]];
+    const found = compared(tasks, own, other);
+    if (found.length === 0) return [];
+    const cells = tasks.map((task) => {
+      const pair = found.find((one) => one.task === task)?.pair;
+      return pair ? differenceText(pairedDifference([pair])) : '–';
+    });
+    return [[`${nameOf(own)} − ${nameOf(other)}`, ...cells, differenceText(altogether(found))]];
   });
   return lines.length === 0 ? 'None yet.' : markdownRows(head, lines);
 }
@@ -216,20 +241,18 @@ const MARGIN = 0.01;
 
 function claims(tasks: readonly PaperTask[], rows: readonly PaperRow[]): string[] {
   const sentences = comparisons(rows).flatMap(([own, other]) => {
-    const found = tasks.flatMap(({ name, ...task }) => {
-      const pair = paired({ name, ...task }, own, other);
-      return pair ? [{ name, pair }] : [];
-    });
+    const found = compared(tasks, own, other);
     if (found.length === 0 || own.chance === undefined) return [];
     const isChance = other.method === own.chance;
-    const judged = (pairs: readonly Paired[]): string => {
-      const difference = pairedDifference(pairs);
+    const judged = (difference: Difference): string => {
       const word = isChance ? verdict(difference, 'above') : verdict(difference, 'not below', MARGIN);
       return `${word} (${differenceText(difference)}`;
     };
     const claim = isChance ? 'is better than random pruning' : `is within a point of ${nameOf(other)}`;
-    const each = found.map(({ name, pair }) => `${name} ${judged([pair])}, seeds: ${pair.own.length})`);
-    return [`${nameOf(own)} ${claim}: ${judged(found.map(({ pair }) => pair))} points). ${each.join('; ')}.`];
+    const each = found.map(
+      ({ task, pair }) => `${task.name} ${judged(pairedDifference([pair]))}, seeds: ${pair.own.length})`,
+    );
+    return [`${nameOf(own)} ${claim}: ${judged(altogether(found))} points). ${each.join('; ')}.`];
   });
   return sentences.length === 0 ? ['None can be judged yet.'] : sentences;
 }

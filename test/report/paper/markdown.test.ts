@@ -67,6 +67,21 @@ it('has means and deviations, the majority, and what was not run', () => {
   expect(text).toMatch(/within a point of lora, no pruning: cannot be told/);
 });
 
+it('counts data once over all tasks: by the longest run', () => {
+  const parts = (steps: number, n: number): PaperPart[] =>
+    [part('light-peft', 0.5, 0, wrongEvery(20, 3)), part('random', 0.5, 0, wrongEvery(n, 0))].map((one) => ({
+      ...one,
+      config: { ...one.config, task: 'glue/t', steps },
+    }));
+  const [long, short] = [task(parts(1200, 4)), { ...task(parts(400, 2)), name: 'short' }];
+  const alone = paperMarkdown([long], rows, 'x');
+  const both = paperMarkdown([long, short], rows, 'x');
+  const together = (text: string): string | undefined => /random pruning: (holds \(.+?\))/.exec(text)?.[1];
+  expect(together(alone)).toMatch(/^holds \(\+20\.0/);
+  expect(together(both)).toBe(together(alone));
+  expect(both).toContain('short holds (+45.0');
+});
+
 it('tells from which step on pruning has earned its estimation', () => {
   const timed = (of: PaperPart, more: Record<string, number>): PaperPart => ({
     ...of,

@@ -28,6 +28,8 @@ export const COLUMNS = {
   rankRatio: 'DOUBLE',
   seed: 'INT32',
   lr: 'DOUBLE',
+  /** Of fine-tuning. */
+  steps: 'INT32',
   /** The task's official score. */
   metric: 'STRING',
   value: 'DOUBLE',

@@ -78,8 +78,8 @@ export const methodKey = ({ peft, method }: RunRow): string => `${peft}/${method
 
 function configurationsOf(rows: readonly RunRow[]): Configuration[] {
   const keyOf = (row: RunRow): string => {
-    const { peft, method, headsRatio, neuronsRatio, moduleRatio, rankRatio, lr, options } = row;
-    return JSON.stringify([peft, method, headsRatio, neuronsRatio, moduleRatio, rankRatio, lr, options, adapterName(row)]); // prettier-ignore
+    const { peft, method, headsRatio, neuronsRatio, moduleRatio, rankRatio, lr, steps, options } = row;
+    return JSON.stringify([peft, method, headsRatio, neuronsRatio, moduleRatio, rankRatio, lr, steps, options, adapterName(row)]); // prettier-ignore
   };
   return [...grouped(rows, keyOf)].flatMap(([, own]) => {
     const values = valuesOf(own, 'value');

@@ -77,10 +77,11 @@ function runText(run: RunRow): string {
   return `${configurationText(run)}${seed}, ${adapterName(run)}`;
 }
 
-/** The method with ratios and learning rate: `lora, Light-PEFT 50%, lr 0.001`. */
+/** The method with ratios, learning rate and steps: `lora, Light-PEFT 50%, lr 0.001, 400 steps`. */
 export function configurationText(row: RunRow): string {
-  const ratios = ratiosText(row);
-  return `${row.label}${ratios === '' ? '' : ` ${ratios}`}${row.lr === null ? '' : `, lr ${row.lr}`}`;
+  const { label, lr, steps } = row;
+  const method = [label, ratiosText(row)].filter((part) => part !== '').join(' ');
+  return [method, lr === null ? [] : `lr ${lr}`, steps === null ? [] : `${steps} steps`].flat().join(', ');
 }
 
 /** Of heads and neurons: `50%`, `heads 25%, neurons 50%`; nothing where neither is pruned. */

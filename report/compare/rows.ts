@@ -19,7 +19,7 @@ export interface RowFacts {
 
 /** Options that have a column, or are not of the run itself. */
 const NOT_COMPARED = new Set([
-  ...['seed', 'lr', 'task', 'model', 'peft', 'method', 'methods', 'base', 'data-dir', 'out'],
+  ...['seed', 'lr', 'steps', 'task', 'model', 'peft', 'method', 'methods', 'base', 'data-dir', 'out'],
   ...['heads-ratio', 'ffn-ratio', 'module-ratio', 'rank-ratio', 'heads', 'neurons', 'modules', 'ranks'],
 ]);
 
@@ -89,7 +89,8 @@ function described(method: string, peft: string, options: RunOptions, facts: Row
   const others = Object.entries(options).filter(([name]) => !NOT_COMPARED.has(name));
   const isSelection = ['selection-split', 'selectionSplit'].some((name) => numberOf(options[name]) !== null);
   return {
-    ...{ peft, method, label: methodLabel(peft, method), lr: numberOf(options.lr) },
+    ...{ peft, method, label: methodLabel(peft, method) },
+    ...{ lr: numberOf(options.lr), steps: numberOf(options.steps) },
     ...prunedRatios(method, ratiosOf(options, facts)),
     split: isSelection ? 'selection' : (textOf(options['eval-split']) ?? 'evaluation'),
     options: JSON.stringify(Object.fromEntries(others.sort(([a], [b]) => (a < b ? -1 : 1)))),

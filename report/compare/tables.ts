@@ -57,6 +57,7 @@ const RUN_COLUMNS: readonly Column<RunRow>[] = [
   { head: 'pruned', text: (row) => ratiosText(row) || UNKNOWN, value: ({ headsRatio }) => headsRatio },
   numberColumn('seed', ({ seed }) => seed, whole),
   numberColumn(twoLines('learning', 'rate'), ({ lr }) => lr, String),
+  numberColumn('steps', ({ steps }) => steps, whole),
   { head: 'score', text: scoreText, value: ({ value }) => value },
   numberColumn(twoLines('blocks', 'left'), ({ blocksShare }) => blocksShare, percent),
   ...AXES.map(({ key, head, text }) => numberColumn<RunRow>(twoLines(...head), (row) => row[key], text)),

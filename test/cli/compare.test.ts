@@ -19,7 +19,7 @@ it('writes a page and both tables', async () => {
   expect((await readdir(out)).sort()).toEqual(['comparison.html', 'runs.csv', 'runs.parquet']);
   const csv = await readFile(join(out, 'runs.csv'), 'utf8');
   expect(csv.split('\r\n')).toHaveLength(8);
-  expect(csv).toMatch(/,light-peft,"lora, Light-PEFT",0\.\d+,0\.\d+,0\.\d+,0\.\d+,\d+,0\.\d+,accuracy,/);
+  expect(csv).toMatch(/,light-peft,"lora, Light-PEFT",0\.\d+,0\.\d+,0\.\d+,0\.\d+,\d+,0\.\d+,\d+,accuracy,/);
 });
 
 it('refuses a folder without runs, and leaves nothing', async () => {

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { sectionsOf } from '../../../report/compare/groups.ts';
 import { comparePage } from '../../../report/compare/page.ts';
+import { configurationText } from '../../../report/compare/plot.ts';
 import { scaleOf } from '../../../report/compare/scale.ts';
 import { FRONT_SCRIPT } from '../../../report/compare/script.ts';
 import type { RowFacts } from '../../../report/compare/tables.ts';
@@ -93,8 +94,10 @@ describe('sectionsOf', () => {
       sampleRow({ seed: 0, value: 0.9, options: '{"lora-r":16}' }),
       sampleRow({ seed: 0, value: 0.8, lr: 0.01 }),
       sampleRow({ seed: 0, value: 0.7, adapter: 'llvmpipe' }),
+      sampleRow({ seed: 0, value: 0.3, steps: 1200 }),
     ]);
-    expect(section!.configurations.map(({ score }) => score.mean)).toEqual([0.5, 0.9, 0.8, 0.7]);
+    expect(section!.configurations.map(({ score }) => score.mean)).toEqual([0.5, 0.9, 0.8, 0.7, 0.3]);
+    expect(configurationText(section!.configurations[4]!.first)).toMatch(/, lr 0\.001, 1200 steps$/);
     expect(section!.configurations[0]!.score.deviation).toBeCloseTo(Math.SQRT2 / 10);
   });
 

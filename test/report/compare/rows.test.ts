@@ -56,9 +56,17 @@ describe('rowOfPart', () => {
   it('has the official score of the task as it is called elsewhere', () => {
     expect(rowOfPart(samplePart(), facts)).toMatchObject({
       ...{ source: 'mrpc/lora/light-peft/0.5/seed-0', task: 'glue/mrpc', metric: 'f1', value: 0.87, accuracy: 0.8 },
-      ...{ headsRatio: 0.5, neuronsRatio: 0.5, moduleRatio: 0.75, rankRatio: 0.5, lr: 0.003, split: 'evaluation' },
+      ...{
+        headsRatio: 0.5,
+        neuronsRatio: 0.5,
+        moduleRatio: 0.75,
+        rankRatio: 0.5,
+        lr: 0.003,
+        steps: 400,
+        split: 'evaluation',
+      },
       ...{ totalSeconds: 130.5, trainTokensPerSecond: null, blocksLeft: null, blocksShare: 0.5, commit: 'abc' },
-      options: '{"steps":400}',
+      options: '{}',
     });
   });
 

@@ -25,6 +25,8 @@ export default defineConfig({
       LIGHT_PEFT_CACHE: '.cache/test',
       // Mesa's software driver compiles without LLVM's optimisations: most of the time of a first run is compilation.
       GALLIVM_PERF: 'nopt',
+      // On vectors of 4 lanes, not 8: it writes out a load for every lane, and most of the compilation is loads.
+      LP_NATIVE_VECTOR_WIDTH: process.env.LP_NATIVE_VECTOR_WIDTH ?? '128',
     },
     pool: 'forks',
     maxWorkers: 2,

@@ -266,7 +266,7 @@ describe('matmul', () => {
     const spec: MatmulSpec = { m: 2_200_003, n: 1, terms: [plain(1)] };
     const [x, y] = matmul(spec, broadcast!).workgroups;
     expect(x).toBeLessThanOrEqual(MAX_WORKGROUPS);
-    expect(y).toBe(2);
+    expect(y).toBeGreaterThan(1);
     await expectProduct(spec, broadcast!);
   });
 

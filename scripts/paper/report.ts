@@ -69,18 +69,18 @@ async function updateContext(summary: ReturnType<typeof paperSummary>): Promise<
 /** Sections on what was chosen, of every task that has something. */
 async function choicesOfTasks(table: Table, all: readonly Part[]): Promise<string[]> {
   const sections: string[] = [];
-  for (const [task, { 'rates-of': ratesOf }] of Object.entries(table.tasks)) {
-    if (ratesOf !== undefined) continue;
-    const own = [...candidatesOf(table), ...all].filter((part) => part.task === task);
-    const kinds = new Map(own.map((part) => [`${part.peft}, ${table.methods[part.method]!.label}`, part]));
-    const choices: Choice[] = [];
-    for (const [label, part] of kinds) {
-      const found = await Promise.all(choicesOf(part, table).map((one) => readPart(one, table)));
-      const parts = found.flatMap((one) => one ?? []);
-      if (parts.length > 0) choices.push({ label, metric: table.tasks[task]!.metric, parts });
+  const tried = [...candidatesOf(table), ...all.flatMap((part) => choicesOf(part, table))];
+  for (const task of Object.keys(table.tasks)) {
+    const { metric } = table.tasks[task]!;
+    const own = new Map(tried.filter((part) => part.task === task).map((part) => [part.name, part]));
+    const choices = new Map<string, Choice>();
+    for (const part of own.values()) {
+      const found = await readPart(part, table);
+      const label = `${part.peft}, ${table.methods[part.method]!.label}`;
+      if (found) choices.set(label, { label, metric, parts: [...(choices.get(label)?.parts ?? []), found] });
     }
     sections.push(...scoreSections(task, await scoresOf(task, table)));
-    sections.push(...choiceSections(task, choices, table['learning-rates'].margin));
+    sections.push(...choiceSections(task, [...choices.values()], table['learning-rates'].margin));
   }
   return sections;
 }

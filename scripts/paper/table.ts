@@ -50,13 +50,14 @@ const tableSchema = z.strictObject({
     'max-eval-examples': z.int(),
     margin: z.number(),
   }),
-  candidates: z.strictObject({
-    task: z.string(),
-    peft: z.string(),
-    methods: z.array(z.string()),
-    /** Of the table's. */
-    'learning-rates': z.array(z.number()).min(1),
-  }),
+  candidates: z.array(
+    z.strictObject({
+      task: z.string(),
+      peft: z.string(),
+      methods: z.array(z.string()),
+      'learning-rates': z.array(z.number()).min(1),
+    }),
+  ),
   estimations: z.record(z.string(), z.strictObject({ label: z.string(), options: configSchema })),
   groups: z.array(
     z.strictObject({
@@ -88,12 +89,12 @@ export interface Part {
 /** @throws UserError for a method or a task that it names and has not */
 export async function readTable(): Promise<Table> {
   const table = validate(parse(await readFile(TABLE, 'utf8'), { merge: true }), tableSchema, TABLE);
-  const used = [table.candidates, ...table.groups].flatMap(({ methods }) => methods);
+  const used = [...table.candidates, ...table.groups].flatMap(({ methods }) => methods);
   const chances = Object.values(table.methods).flatMap(({ chance }) => chance ?? []);
   assertKnown('method', [...used, ...chances], Object.keys(table.methods));
   const chosenBy = Object.values(table.tasks).flatMap((task) => task['rates-of'] ?? []);
-  const tasks = [table.candidates.task, ...chosenBy, ...table.groups.flatMap((group) => group.tasks)];
-  assertKnown('task', tasks, Object.keys(table.tasks));
+  const tasks = [...table.candidates.map(({ task }) => task), ...table.groups.flatMap((group) => group.tasks)];
+  assertKnown('task', [...tasks, ...chosenBy], Object.keys(table.tasks));
   return table;
 }
 
@@ -116,8 +117,15 @@ export function partsOf({ groups }: Table): Part[] {
 
 /** What is tried before the table: options that a preset may have, on a part of the training data. */
 export function candidatesOf(table: Table): Part[] {
-  const { task, peft, methods, 'learning-rates': rates } = table.candidates;
-  return methods.flatMap((method) => choicesOf({ task, peft, method }, table).filter(({ lr }) => rates.includes(lr!)));
+  return table.candidates.flatMap(({ task, peft, methods, 'learning-rates': rates }) =>
+    methods.flatMap((method) => tried({ task, peft, method }, rates, table)),
+  );
+}
+
+/** @param rates learning rates */
+function tried(kind: Pick<Part, 'task' | 'peft' | 'method'>, rates: readonly number[], table: Table): Part[] {
+  const { seed } = table['learning-rates'];
+  return rates.map((lr) => named({ ...kind, ratio: 0.5, seed, lr }));
 }
 
 /** Pruning is all that a ratio is of. */
@@ -132,10 +140,9 @@ function named(part: Omit<Part, 'name'>): Part {
 
 /** The runs by which a part's learning rate is chosen: at a ratio of 1/2. */
 export function choicesOf({ task, peft, method }: Pick<Part, 'task' | 'peft' | 'method'>, table: Table): Part[] {
-  const { values, seed } = table['learning-rates'];
-  const tried = table.tasks[task]!['rates-of'] ?? task;
-  const rates = table.tasks[tried]!['learning-rates'] ?? values;
-  return rates.map((lr) => named({ task: tried, peft, method, ratio: 0.5, seed, lr }));
+  const other = table.tasks[task]!['rates-of'] ?? task;
+  const rates = table.tasks[other]!['learning-rates'] ?? table['learning-rates'].values;
+  return tried({ task: other, peft, method }, rates, table);
 }
 
 /** @param lr chosen, or tried @param place model and data */

@@ -40,6 +40,8 @@ const tableSchema = z.strictObject({
       /** In place of the table's values. */
       'learning-rates': z.array(z.number()).min(1).optional(),
       options: configSchema,
+      /** Of methods that prune; with as many steps in all. */
+      pruning: configSchema.optional(),
     }),
   ),
   methods: z.record(z.string(), methodSchema),
@@ -148,16 +150,16 @@ export function choicesOf({ task, peft, method }: Pick<Part, 'task' | 'peft' | '
 /** @param lr chosen, or tried @param place model and data */
 export function configOf(part: Part, table: Table, lr: number, place: TrialConfig): TrialConfig {
   const { task, peft, method, ratio, seed } = part;
-  const ratios: TrialConfig = method === PLAIN ? {} : { 'heads-ratio': ratio, 'ffn-ratio': ratio };
+  const { options, pruning } = table.tasks[task]!;
+  const pruned: TrialConfig = { ...pruning, 'heads-ratio': ratio, 'ffn-ratio': ratio };
   const { values: _, seed: __, margin: ___, ...split } = table['learning-rates'];
-  const { options } = table.methods[method]!;
   return {
     ...place,
     ...table.common,
-    ...table.tasks[task]!.options,
-    ...(part.lr !== undefined && split),
-    ...ratios,
     ...options,
+    ...(part.lr !== undefined && split),
+    ...(method !== PLAIN && pruned),
+    ...table.methods[method]!.options,
     ...{ peft, seed, lr },
   };
 }

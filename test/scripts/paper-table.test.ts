@@ -6,7 +6,15 @@ import { expect, it } from 'vitest';
 import { presetFlags } from '../../experiments/settings.ts';
 import { answerScores, splitArticles } from '../../scripts/paper/articles.ts';
 import { readPart } from '../../scripts/paper/run-part.ts';
-import { candidatesOf, choicesOf, configOf, partsOf, readTable, type Part } from '../../scripts/paper/table.ts';
+import {
+  candidatesOf,
+  choicesOf,
+  configOf,
+  partsOf,
+  readTable,
+  type Part,
+  type Table,
+} from '../../scripts/paper/table.ts';
 
 it('has every part once, what decides most first', async () => {
   const parts = partsOf(await readTable());
@@ -63,8 +71,20 @@ it('chooses the learning rates of a long run by a short one', async () => {
   const part = partsOf(table).find(({ name }) => name === 'cola-long/lora/light-peft+/0.5/seed-0')!;
   const [choice] = choicesOf(part, table) as [Part];
   expect(choice.name).toBe('cola/lora/light-peft+/0.5/lr-0.001');
-  expect([choice, part].map((one) => configOf(one, table, 1e-3, {}).steps)).toEqual([400, 1200]);
+  expect(stepsOf(choice, table)).toBeLessThan(stepsOf(part, table));
 });
+
+it('gives every method of a task, and every candidate, as many steps in all', async () => {
+  const table = await readTable();
+  for (const part of [...partsOf(table), ...candidatesOf(table)])
+    expect(stepsOf(part, table)).toBe(stepsOf({ ...part, method: 'reference' }, table));
+});
+
+/** Of estimation and fine-tuning. */
+function stepsOf(part: Part, table: Table): number {
+  const config = configOf(part, table, 1e-3, {});
+  return Number(config['estimate-steps']) + Number(config.steps);
+}
 
 it('prunes heads and neurons alike, and nothing of PEFT alone', async () => {
   const table = await readTable();

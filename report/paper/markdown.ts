@@ -1,33 +1,12 @@
 /** Room: report/paper. The paper's table as Markdown: scores by task, differences with intervals, and a sentence for each claim. Pure. */
 import { mean, sampleStandardDeviation } from 'simple-statistics';
 import { list, markdownRows } from '../markdown-parts.ts';
-import { breakEven, type Timed } from '../break-even.ts';
-import { bytes, duration, percent } from '../numbers.ts';
+import { percent } from '../numbers.ts';
 import type { ModelContext } from '../model-context.ts';
 import type { PaperPart } from './schema.ts';
-import { pairedDifference, verdict, type Difference, type Paired, type Score } from './statistics.ts';
-
-export interface PaperTask {
-  readonly name: string;
-  readonly metric: string;
-  readonly score: Score;
-  /** Of the development set. */
-  readonly labels: readonly number[];
-  /** Score of the most frequent label, where there are such. */
-  readonly majority?: number;
-  readonly parts: readonly PaperPart[];
-}
-
-/** A row of the table: a method at a ratio. */
-export interface PaperRow {
-  readonly peft: string;
-  readonly method: string;
-  readonly label: string;
-  /** 0 without pruning. */
-  readonly ratio: number;
-  /** The method that prunes as much at random, where there is one. */
-  readonly chance?: string | undefined;
-}
+import { nameOf, partsOf, type PaperRow, type PaperTask } from './rows.ts';
+import { SIZES_TEXT, sizes } from './sizes.ts';
+import { pairedDifference, verdict, type Difference, type Paired } from './statistics.ts';
 
 /** @param rows of the table, run or not @param command that makes it */
 export function paperMarkdown(tasks: readonly PaperTask[], rows: readonly PaperRow[], command: string): string {
@@ -45,7 +24,7 @@ export function paperMarkdown(tasks: readonly PaperTask[], rows: readonly PaperR
     'Means over seeds ± sample standard deviation, in percent, on the development sets, which nothing was chosen by but what the remarks name; seeds in parentheses. Majority: the most frequent class. Steps: those of estimation and fine-tuning together, the same for all methods.',
     scores(tasks, rows),
     '## Size and time',
-    'Means over seeds. Times are those of the same runs, which may have shared the machine with others: bench/RESULTS.md has speeds measured apart. Faster from: optimizer steps, those of the estimation included, from which the whole run takes less time than without pruning on the same day.',
+    SIZES_TEXT,
     sizes(tasks, rows),
     '## Differences',
     'Paired, in points: examples and seeds resampled together 2,000 times; the middle 95 %. All together: tasks that were run with several budgets count once, with the longest.',
@@ -53,17 +32,6 @@ export function paperMarkdown(tasks: readonly PaperTask[], rows: readonly PaperR
     '## Claims',
     list(claims(tasks, rows)),
   ].join('\n\n')}\n`;
-}
-
-const partsOf = ({ parts }: PaperTask, { peft, method, ratio }: PaperRow): PaperPart[] =>
-  parts.filter((part) => part.peft === peft && part.method === method && part.ratio === ratio);
-
-const nameOf = ({ peft, label, ratio }: PaperRow): string =>
-  `${peft}, ${label}${ratio > 0 ? ` ${ratioText(ratio)}` : ''}`;
-
-function ratioText(ratio: number): string {
-  const known = [[1 / 3, '1/3'], [1 / 2, '1/2'], [2 / 3, '2/3']] as const; // prettier-ignore
-  return known.find(([value]) => Math.abs(value - ratio) < 0.01)?.[1] ?? percent(ratio);
 }
 
 function scores(tasks: readonly PaperTask[], rows: readonly PaperRow[]): string {
@@ -107,64 +75,6 @@ export function paperSummary(
     return [[nameOf(row), share('blockShare'), share('trainableShare'), ...tasks.map((task) => scoreText(task, row))]];
   });
   return { columns, rows: lines };
-}
-
-function sizes(tasks: readonly PaperTask[], rows: readonly PaperRow[]): string {
-  const head = [
-    ...['method', 'task', 'blocks left', 'trainables left', 'estimation', 'fine-tuning', 'faster from'],
-    ...['peak of training', 'mean', 'peak of inference', 'artefact'],
-  ];
-  const lines = tasks.flatMap((task) => rows.flatMap((row) => sizeLine(task, row, rows)));
-  return markdownRows(head, lines);
-}
-
-/** A line of what was run. */
-function sizeLine(task: PaperTask, row: PaperRow, rows: readonly PaperRow[]): string[][] {
-  const parts = partsOf(task, row);
-  if (parts.length === 0) return [];
-  const reference = rows.find(({ peft, ratio }) => peft === row.peft && ratio === 0);
-  const [share, bytesOf] = [percent, bytes].map((text) => (name: string) => {
-    const known = parts.flatMap(({ metrics }) => metrics[name] ?? []);
-    return known.length === 0 ? '–' : text(mean(known));
-  }) as [(name: string) => string, (name: string) => string];
-  const times = ['estimateSeconds', 'trainSeconds'].map((name) => duration(meanOf(parts, name)));
-  return [
-    [
-      ...[nameOf(row), task.name, share('blockShare'), share('trainableShare'), ...times],
-      reference && row.ratio > 0 ? fasterFrom(parts, partsOf(task, reference)) : '–',
-      ...['trainPeakBytes', 'trainMeanBytes', 'inferPeakBytes', 'artefactBytes'].map(bytesOf),
-    ],
-  ];
-}
-
-const meanOf = (parts: readonly PaperPart[], name: string): number =>
-  mean(parts.map(({ metrics }) => metrics[name] ?? 0));
-
-/** Steps from which all of the run takes less time than without pruning, by runs of the same days: others may be of another machine. */
-function fasterFrom(own: readonly PaperPart[], reference: readonly PaperPart[]): string {
-  const days = new Set(own.map(dayOf));
-  const like = reference.filter((part) => days.has(dayOf(part)));
-  if (like.length === 0) return '–';
-  const [mine, other] = [own, like].map(timesOf) as [Timed, Timed];
-  const steps = breakEven(mine, other, (other.secondsPerStep ?? NaN) / (mine.secondsPerStep ?? NaN));
-  if (steps === undefined || Number.isNaN(steps)) return '–';
-  return steps === Infinity ? 'never' : `${steps} steps`;
-}
-
-const dayOf = ({ date }: PaperPart): string => date.slice(0, 10);
-
-function timesOf(parts: readonly PaperPart[]): Timed {
-  const [estimate, prune, train] = ['estimateSeconds', 'pruneSeconds', 'trainSeconds'].map((name) => meanOf(parts, name)) as [number, number, number]; // prettier-ignore
-  const { steps, 'estimate-steps': estimated } = parts[0]!.config;
-  const before = estimate > 0 ? Number(estimated) : 0;
-  // Without an estimation its steps are trained too.
-  const trained = Number(steps) + (estimate > 0 ? 0 : Number(estimated));
-  const known = parts.every(({ metrics }) => metrics.secondsPerStep !== undefined);
-  return {
-    seconds: { estimate, prune, train, distill: 0, teacher: 0, total: estimate + prune + train },
-    steps: { estimate: before, train: trained },
-    secondsPerStep: known ? meanOf(parts, 'secondsPerStep') : undefined,
-  };
 }
 
 /** What is compared: a method with another at the same ratio, or with PEFT without pruning. */
